@@ -1,0 +1,47 @@
+"""What time it is, as a seam: whoever needs the time is given a `Clock`, so that tests can turn its hands."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Two readings, both whole microseconds."""
+
+    def now_us(self) -> int:
+        """Return the wall time as microseconds since 1970-01-01 UTC; never less than it returned before."""
+        ...
+
+    def monotonic_us(self) -> int:
+        """Return microseconds since an arbitrary moment, for durations; wall time does not move it."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock. One instance serves the whole process, and any of its threads.
+
+    When the machine's wall clock is set back, `now_us` stands still until the wall has caught up: entries
+    stay in order, and an expiry is late rather than seen twice. `monotonic_us` goes on.
+    """
+
+    def __init__(
+        self,
+        *,
+        wall_ns: Callable[[], int] = time.time_ns,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._wall_ns = wall_ns
+        self._monotonic_ns = monotonic_ns
+        self._latest_us = 0
+        self._lock = threading.Lock()
+
+    def now_us(self) -> int:
+        """Return the wall time in microseconds since the epoch, never less than a thread was told before."""
+        with self._lock:
+            self._latest_us = max(self._latest_us, self._wall_ns() // 1_000)
+            return self._latest_us
+
+    def monotonic_us(self) -> int:
+        """Return the machine's monotonic time in microseconds."""
+        return self._monotonic_ns() // 1_000
