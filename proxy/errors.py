@@ -1,0 +1,114 @@
+"""Every refusal: its code, HTTP status, OpenAI error type, whether a retry can help, and what it means."""
+
+from typing import Final
+
+import msgspec
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """What a code means on the wire. `retry` is what `x-should-retry` says; None leaves it to the client."""
+
+    status: int
+    type: str
+    meaning: str
+    retry: bool | None = None
+
+
+_INVALID: Final = "invalid_request_error"
+_AUTH: Final = "authentication_error"
+_DENIED: Final = "permission_error"
+_FUNDS: Final = "insufficient_quota"
+_RATE: Final = "rate_limit_error"
+_UPSTREAM: Final = "upstream_error"
+_SERVER: Final = "server_error"
+
+# In order of precedence: when several refusals hold, the caller hears the first. Identity comes before
+# anything that could reveal what exists, shape before money, money before rates, and upstreams last.
+CODES: Final[dict[str, Kind]] = {
+    "shutting_down": Kind(503, _SERVER, "The process is draining; another one will answer.", retry=True),
+    "invalid_path": Kind(400, _INVALID, "The path holds dot segments, encoded slashes or empty segments."),
+    "invalid_request": Kind(400, _INVALID, "The request could not be understood as HTTP."),
+    "missing_api_key": Kind(401, _AUTH, "No bearer key was sent."),
+    "invalid_api_key": Kind(401, _AUTH, "The key is unknown."),
+    "api_key_disabled": Kind(401, _AUTH, "The key has been disabled."),
+    "api_key_expired": Kind(401, _AUTH, "The key's expiry has passed."),
+    "not_found": Kind(404, _INVALID, "No such route, or no such object for this caller."),
+    "method_not_allowed": Kind(405, _INVALID, "The route exists, the method does not."),
+    "body_too_large": Kind(413, _INVALID, "The body is larger than `server.max_body_bytes`."),
+    "body_timeout": Kind(408, _INVALID, "The body did not arrive in time.", retry=False),
+    "unsupported_encoding": Kind(415, _INVALID, "The request body is compressed; send it plain."),
+    "invalid_json": Kind(400, _INVALID, "The body is not a JSON object."),
+    "invalid_value": Kind(400, _INVALID, "A field has the wrong type or an impossible value."),
+    "model_not_found": Kind(404, _INVALID, "No route serves this model on this endpoint."),
+    "model_not_allowed": Kind(403, _DENIED, "The key's allow-list does not hold this model."),
+    "model_not_priced": Kind(403, _DENIED, "No rate card prices this model, so it is refused."),
+    "idempotency_conflict": Kind(409, _INVALID, "The idempotency key was used for another command."),
+    "conflict": Kind(409, _INVALID, "The object is not in a state that allows this."),
+    "account_suspended": Kind(402, _FUNDS, "The account is suspended.", retry=False),
+    "credit_balance_exhausted": Kind(402, _FUNDS, "Nothing is left on the account.", retry=False),
+    "request_exceeds_balance": Kind(402, _FUNDS, "The call could cost more than what is left.", retry=False),
+    "in_flight_budget_exhausted": Kind(
+        402, _FUNDS, "Calls in flight hold what this one needs; it may fit after `Retry-After`.", retry=False
+    ),
+    "daily_limit_exceeded": Kind(
+        402, _FUNDS, "The account's limit for this UTC day is reached.", retry=False
+    ),
+    "weekly_limit_exceeded": Kind(
+        402, _FUNDS, "The account's limit for this ISO week is reached.", retry=False
+    ),
+    "monthly_limit_exceeded": Kind(
+        402, _FUNDS, "The account's limit for this month is reached.", retry=False
+    ),
+    "total_limit_exceeded": Kind(402, _FUNDS, "The account's total spending limit is reached.", retry=False),
+    "key_limit_exceeded": Kind(402, _FUNDS, "One of the key's own spending limits is reached.", retry=False),
+    "rate_limit_exceeded": Kind(429, _RATE, "Too many requests or tokens per minute.", retry=True),
+    "concurrency_limit_exceeded": Kind(429, _RATE, "Too many calls at once.", retry=True),
+    "ledger_unavailable": Kind(
+        503, _SERVER, "The ledger cannot be written, so no call is let through.", retry=True
+    ),
+    "upstream_unreachable": Kind(502, _UPSTREAM, "No target of the route could be reached.", retry=True),
+    "upstream_denied": Kind(502, _UPSTREAM, "The upstream refused Farebox's own credential.", retry=False),
+    "upstream_invalid": Kind(502, _UPSTREAM, "The upstream's answer could not be read.", retry=True),
+    "upstream_failed": Kind(502, _UPSTREAM, "The upstream broke off its answer.", retry=True),
+    "upstream_timeout": Kind(504, _UPSTREAM, "The upstream sent nothing in time.", retry=True),
+    "hold_outgrown": Kind(402, _FUNDS, "The stream outgrew what was held for it and was cut.", retry=False),
+    "internal_error": Kind(
+        500, _SERVER, "A fault of Farebox itself; the log has the request id.", retry=True
+    ),
+}
+
+
+class Refusal(Exception):  # noqa: N818 - it is the word for it: a refusal is an answer, not a fault.
+    """A request that is answered with an error. `details` are extra members of the error object.
+
+    `headers` go on the response as they are. Raises KeyError for a code that is not in `CODES`.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        details: dict[str, object] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.kind = CODES[code]
+        self.message = message
+        self.param = param
+        self.details = details or {}
+        self.headers = headers or {}
+
+    def body(self, request_id: str) -> bytes:
+        """The error in OpenAI's shape, as JSON bytes."""
+        error: dict[str, object] = {
+            "message": self.message,
+            "type": self.kind.type,
+            "param": self.param,
+            "code": self.code,
+            **self.details,
+            "request_id": request_id,
+        }
+        return msgspec.json.encode({"error": error})

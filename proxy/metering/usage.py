@@ -1,0 +1,59 @@
+"""Meters and usage: what is counted, and quantities by meter."""
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
+
+Usage = Mapping[str, int]
+"""Whole quantities by meter name. A meter that is part of another is counted in that one too."""
+
+Basis = Literal["reported", "counted", "per_call", "void", "recovered"]
+"""Where the quantities of a charge come from."""
+
+MAX_QUANTITY: Final = 10**12
+"""No single call uses more of anything; a larger figure from an upstream is absurd."""
+
+
+class Meter(msgspec.Struct, frozen=True):
+    """A thing that is counted. `part_of` names the meter whose quantity includes this one's."""
+
+    name: str
+    noun: str
+    part_of: str | None = None
+
+
+METERS: Final[dict[str, Meter]] = {
+    meter.name: meter
+    for meter in (
+        Meter("requests", "request"),
+        Meter("input_tokens", "token"),
+        Meter("cached_input_tokens", "token", "input_tokens"),
+        Meter("cache_write_tokens", "token", "input_tokens"),
+        Meter("input_audio_tokens", "token", "input_tokens"),
+        Meter("input_image_tokens", "token", "input_tokens"),
+        Meter("output_tokens", "token"),
+        Meter("reasoning_tokens", "token", "output_tokens"),
+        Meter("output_audio_tokens", "token", "output_tokens"),
+        Meter("images", "image"),
+        Meter("characters", "character"),
+        Meter("audio_seconds", "second"),
+        Meter("video_seconds", "second"),
+    )
+}
+
+
+def sane_quantity(value: object) -> int | None:
+    """A quantity as reported, made whole: None when it is missing, negative, absurd or no number at all.
+
+    Floats are rounded up (Cohere reports them); numeric strings are read.
+    """
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, str):
+        value = int(value) if value.isascii() and value.isdigit() and len(value) <= 13 else None
+    if isinstance(value, float):
+        value = -int(-value // 1) if 0 <= value <= MAX_QUANTITY else None
+    if isinstance(value, int) and 0 <= value <= MAX_QUANTITY:
+        return value
+    return None

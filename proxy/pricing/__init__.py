@@ -1,0 +1,1 @@
+"""Rates, rate cards and price books: pure functions from usage to a charge."""

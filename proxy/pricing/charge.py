@@ -1,0 +1,75 @@
+"""Pricing: usage times rate card is a charge, exact until the one rounding."""
+
+from typing import Final
+
+import msgspec
+
+from proxy.metering.usage import Usage
+from proxy.money import round_half_even, split_total
+from proxy.pricing.rates import RateCard, as_fractions
+
+
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """One line of a charge: `quantity` units at `price_nano` (a decimal string) for each `per` units."""
+
+    meter: str
+    quantity: int
+    price_nano: str
+    per: int
+    amount_nano: int
+
+
+class Charge(msgspec.Struct, frozen=True):
+    """A priced usage. The lines' amounts sum to `total_nano`; `price_id` is `card@version`, "" for none."""
+
+    total_nano: int
+    lines: tuple[Line, ...]
+    price_id: str
+
+
+NO_CHARGE: Final = Charge(0, (), "")
+
+
+def price(card: RateCard, usage: Usage) -> Charge:
+    """Charge for `usage`: the exact sum of quantities times rates, rounded once, half to even.
+
+    Lines follow the card's order; they are split by largest remainder so that they sum to the total.
+    """
+    quantities = card.quantities(usage)
+    numerator = sum(quantities[meter] * weight for meter, weight in card.weights.items())
+    total_nano = round_half_even(numerator, card.denominator)
+    if card.denominator == 1:
+        amounts = [quantities[meter] * weight for meter, weight in card.weights.items()]
+    else:
+        amounts = split_total(total_nano, as_fractions(quantities, card))
+    lines = tuple(
+        Line(meter, quantities[meter], *card.price_labels[meter], amount_nano)
+        for meter, amount_nano in zip(card.weights, amounts, strict=True)
+        if quantities[meter]
+    )
+    return Charge(total_nano, lines, card.price_id)
+
+
+def worst_nano(card: RateCard, ceiling: Usage) -> int:
+    """The most any usage within `ceiling` can be charged: every whole at its dearest rate, rounded up."""
+    return -(-_worst_numerator(card, ceiling) // card.denominator)
+
+
+def affordable(card: RateCard, room_nano: int, ceiling: Usage, meter: str, bundle: int = 1) -> int:
+    """How many units of `meter`, each used `bundle` times, fit in `room_nano` beside the rest of `ceiling`.
+
+    Zero when not even the rest fits; as many as the ceiling has when the meter costs nothing.
+    """
+    rest = {**ceiling, meter: 0}
+    left = room_nano * card.denominator - _worst_numerator(card, rest)
+    weight = card.worst_weights.get(meter, 0) * bundle
+    if left < 0:
+        return 0
+    return left // weight if weight else ceiling.get(meter, 0) // bundle
+
+
+def _worst_numerator(card: RateCard, ceiling: Usage) -> int:
+    total = 0
+    for meter, weight in card.worst_weights.items():
+        total += weight * (ceiling.get(meter, 1) if meter == "requests" else ceiling.get(meter, 0))
+    return total

@@ -1,0 +1,114 @@
+"""Rates and rate cards: what one unit of each meter costs the caller, exactly."""
+
+import hashlib
+from collections.abc import Mapping
+from fractions import Fraction
+from functools import cached_property
+from math import lcm
+from typing import Final, Literal
+
+import msgspec
+
+from proxy.metering.usage import METERS, Usage
+from proxy.money import decimal_string
+
+BillingType = Literal["per_call", "per_token", "metered"]
+
+PERS: Final[dict[str, int]] = {"per_1m": 1_000_000, "per_1k": 1_000, "per_unit": 1}
+"""How a price may be written, and how many units it is for."""
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """`price` nano-USD for `per` units of `meter`; the price may be a fraction of a nano-dollar."""
+
+    meter: str
+    price: Fraction
+    per: int
+
+    @property
+    def unit_nano(self) -> Fraction:
+        """Exact nano-USD of one unit."""
+        return self.price / self.per
+
+
+class RateCard(msgspec.Struct, frozen=True, dict=True):
+    """The rates of one model or API. `match` holds the model globs it prices, in a price book's order.
+
+    `max_output_tokens` bounds the output of a call that names no bound of its own; 0 where none is priced.
+    """
+
+    id: str
+    match: tuple[str, ...]
+    rates: tuple[Rate, ...]
+    max_output_tokens: int = 0
+
+    @cached_property
+    def version(self) -> str:
+        """A digest of all that decides a price, so equal cards have equal versions everywhere."""
+        text = "|".join(f"{rate.meter}={rate.price}/{rate.per}" for rate in self.rates)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @cached_property
+    def price_id(self) -> str:
+        """`id@version`, as usage rows carry it."""
+        return f"{self.id}@{self.version}"
+
+    @cached_property
+    def billing_type(self) -> BillingType:
+        """How the card charges: a fixed price for each call, by tokens, or by other meters."""
+        meters = {rate.meter for rate in self.rates}
+        if meters == {"requests"}:
+            return "per_call"
+        return "per_token" if any(METERS[meter].noun == "token" for meter in meters) else "metered"
+
+    @cached_property
+    def denominator(self) -> int:
+        """The common denominator of all unit prices."""
+        return lcm(*(rate.unit_nano.denominator for rate in self.rates))
+
+    @cached_property
+    def weights(self) -> dict[str, int]:
+        """Unit price of each rated meter as a whole number of 1/denominator nano-USD."""
+        return {rate.meter: int(rate.unit_nano * self.denominator) for rate in self.rates}
+
+    @cached_property
+    def worst_weights(self) -> dict[str, int]:
+        """As `weights`, for whole meters only, each at the dearest of its own rate and its parts' rates."""
+        worst: dict[str, int] = {}
+        for meter, weight in self.weights.items():
+            whole = METERS[meter].part_of or meter
+            worst[whole] = max(worst.get(whole, 0), weight)
+        return worst
+
+    @cached_property
+    def price_labels(self) -> dict[str, tuple[str, int]]:
+        """Price in nano-USD as an exact decimal string, and the units it is for, by meter."""
+        return {rate.meter: (decimal_string(rate.price), rate.per) for rate in self.rates}
+
+    def covers(self, meters: tuple[str, ...]) -> bool:
+        """Whether a call that uses `meters` is priced: by a fixed price alone, or a rate for each of them."""
+        return self.billing_type == "per_call" or all(meter in self.weights for meter in meters)
+
+    def quantities(self, usage: Usage) -> dict[str, int]:
+        """The quantity each rate applies to: a part with a rate of its own is taken out of its whole.
+
+        Every call is one request. Nothing is charged twice: parts that overlap, such as cached audio, take
+        from what earlier rates of the card have left of their whole. A whole that is not in the usage takes
+        its parts as they are.
+        """
+        billed = {meter: usage.get(meter, 0) for meter in self.weights}
+        if "requests" in billed:
+            billed["requests"] = usage.get("requests", 1)
+        left: dict[str, int] = {}
+        for meter in self.weights:
+            whole = METERS[meter].part_of
+            if whole is not None and whole in usage:
+                rest = left.get(whole, usage[whole])
+                billed[meter] = min(billed[meter], rest)
+                left[whole] = rest - billed[meter]
+        return billed | {whole: rest for whole, rest in left.items() if whole in billed}
+
+
+def as_fractions(quantities: Mapping[str, int], card: RateCard) -> list[Fraction]:
+    """Exact nano-USD of each rated quantity, in the card's order."""
+    return [Fraction(quantities[meter] * weight, card.denominator) for meter, weight in card.weights.items()]

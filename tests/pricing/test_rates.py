@@ -1,0 +1,130 @@
+"""A rate card knows what a unit costs exactly, what it prices, and which quantity each rate is for."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.metering.usage import METERS
+from proxy.pricing.rates import Rate, RateCard
+
+
+def card_of(**prices: Fraction | int) -> RateCard:
+    """A card with a price in nano-USD for one unit of each meter."""
+    return RateCard("card", (), tuple(Rate(meter, Fraction(price), 1) for meter, price in prices.items()))
+
+
+@given(st.fractions(0, 10**9), st.sampled_from([1, 1_000, 1_000_000]))
+def test_a_weight_over_the_denominator_is_the_unit_price(price: Fraction, per: int) -> None:
+    other = Rate("output_tokens", Fraction(1, 7), 1_000)
+    card = RateCard("card", (), (Rate("input_tokens", price, per), other))
+    assert Fraction(card.weights["input_tokens"], card.denominator) == price / per
+    assert Fraction(card.weights["output_tokens"], card.denominator) == Fraction(1, 7_000)
+
+
+@pytest.mark.parametrize(
+    ("meters", "billing_type"),
+    [
+        (["requests"], "per_call"),
+        (["input_tokens"], "per_token"),
+        (["requests", "output_tokens"], "per_token"),
+        (["audio_seconds"], "metered"),
+        (["requests", "images"], "metered"),
+    ],
+)
+def test_a_card_charges_by_call_by_token_or_by_another_meter(meters: list[str], billing_type: str) -> None:
+    assert card_of(**dict.fromkeys(meters, 1)).billing_type == billing_type
+
+
+@pytest.mark.parametrize(
+    ("priced", "used", "covered"),
+    [
+        (["requests"], ["input_tokens", "output_tokens"], True),
+        (["input_tokens", "output_tokens"], ["input_tokens", "output_tokens"], True),
+        (["input_tokens"], ["input_tokens", "output_tokens"], False),
+        (["requests", "input_tokens"], ["input_tokens", "output_tokens"], False),
+        (["input_tokens", "cached_input_tokens"], ["input_tokens"], True),
+        (["cached_input_tokens"], ["input_tokens"], False),
+    ],
+)
+def test_a_call_is_covered_by_a_fixed_price_or_a_rate_for_each_meter(
+    priced: list[str], used: list[str], *, covered: bool
+) -> None:
+    assert card_of(**dict.fromkeys(priced, 1)).covers(tuple(used)) is covered
+
+
+@pytest.mark.parametrize(
+    ("priced", "usage", "billed"),
+    [
+        # A part with a rate is taken out of its whole; one without stays in it.
+        (
+            ["input_tokens", "cached_input_tokens"],
+            {"input_tokens": 100, "cached_input_tokens": 30, "input_audio_tokens": 5},
+            {"input_tokens": 70, "cached_input_tokens": 30},
+        ),
+        (["input_tokens"], {"input_tokens": 100, "cached_input_tokens": 30}, {"input_tokens": 100}),
+        # The whole may have no rate of its own.
+        (["reasoning_tokens"], {"output_tokens": 9, "reasoning_tokens": 4}, {"reasoning_tokens": 4}),
+        # More of a part than of its whole is absurd: there is never more to charge than the whole.
+        (
+            ["input_tokens", "cached_input_tokens"],
+            {"input_tokens": 10, "cached_input_tokens": 30},
+            {"input_tokens": 0, "cached_input_tokens": 10},
+        ),
+        # Parts that overlap share their whole, the earlier rate first.
+        (
+            ["input_tokens", "input_audio_tokens", "cached_input_tokens"],
+            {"input_tokens": 10, "cached_input_tokens": 8, "input_audio_tokens": 7},
+            {"input_tokens": 0, "input_audio_tokens": 7, "cached_input_tokens": 3},
+        ),
+        # Parts whose whole was not reported stand for themselves.
+        (
+            ["input_tokens", "cached_input_tokens"],
+            {"cached_input_tokens": 3},
+            {"input_tokens": 0, "cached_input_tokens": 3},
+        ),
+        # A call is one request, unless the usage says how many it was.
+        (["requests", "output_tokens"], {"output_tokens": 5}, {"requests": 1, "output_tokens": 5}),
+        (["requests"], {"requests": 0}, {"requests": 0}),
+    ],
+)
+def test_each_rate_is_for_its_own_quantity(
+    priced: list[str], usage: dict[str, int], billed: dict[str, int]
+) -> None:
+    assert card_of(**dict.fromkeys(priced, 1)).quantities(usage) == billed
+
+
+@given(
+    st.lists(st.sampled_from(sorted(METERS)), unique=True, min_size=1),
+    st.dictionaries(st.sampled_from(sorted(METERS)), st.integers(0, 1_000)),
+)
+def test_no_unit_of_a_whole_is_charged_twice(priced: list[str], usage: dict[str, int]) -> None:
+    billed = card_of(**dict.fromkeys(priced, 1)).quantities(usage)
+    for whole in usage.keys() & {meter.part_of for meter in METERS.values()}:
+        family = [meter for meter in priced if whole in (meter, METERS[meter].part_of)]
+        assert sum(billed[meter] for meter in family) <= usage[whole]
+        if whole in priced:
+            assert sum(billed[meter] for meter in family) == usage[whole]
+
+
+def test_a_whole_is_worth_the_dearest_of_itself_and_its_parts() -> None:
+    card = card_of(
+        input_tokens=2, cached_input_tokens=1, input_audio_tokens=9, reasoning_tokens=4, requests=3
+    )
+    assert card.worst_weights == {"input_tokens": 9, "output_tokens": 4, "requests": 3}
+
+
+def test_equal_rates_have_equal_versions_and_any_change_of_them_another() -> None:
+    base = RateCard("a", ("x",), (Rate("input_tokens", Fraction(150), 1_000),))
+    assert base.version == RateCard("b", (), (Rate("input_tokens", Fraction(150), 1_000),)).version
+    others = [Rate("output_tokens", Fraction(150), 1_000), Rate("input_tokens", Fraction(151), 1_000)]
+    others.append(Rate("input_tokens", Fraction(150), 1_000_000))
+    versions = {RateCard("a", ("x",), (rate,)).version for rate in others}
+    assert len(versions | {base.version}) == 4
+    assert base.price_id == f"a@{base.version}"
+
+
+def test_a_price_is_labelled_exactly_even_below_a_nano_dollar() -> None:
+    card = RateCard("a", (), (Rate("input_tokens", Fraction(5, 2), 1_000),))
+    assert card.price_labels == {"input_tokens": ("2.50", 1_000)}
