@@ -1,0 +1,166 @@
+"""Prompt tokens of a request: exact where a tokenizer can tell, and a cheap ceiling where that is enough."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from proxy.metering.model_names import bare_name
+from proxy.metering.parts import media_of
+from proxy.metering.tokens import COUNTER, Counter, Item
+from proxy.metering.tools import tool_items, value_items
+
+REPLY_PRIMING_TOKENS: Final = 3
+EMPTY_PROMPT_TOKENS: Final = 1
+"""An empty prompt is read as the token that ends a text."""
+
+
+class MessageRule(msgspec.Struct, frozen=True):
+    """Tokens that each message takes beside its text, and each name in one beside its own."""
+
+    message: int = 3
+    name: int = 1
+
+
+_RULE: Final = MessageRule()
+_RULES: Final[Mapping[str, MessageRule]] = {"gpt-3.5-turbo-0301": MessageRule(message=4, name=-1)}
+
+_TEXT_FIELDS: Final[Mapping[str, str]] = {
+    "text": "text",
+    "input_text": "text",
+    "output_text": "text",
+    "refusal": "refusal",
+}
+
+
+def chat_tokens(body: Mapping[str, object], model: str, *, counter: Counter = COUNTER) -> int:
+    """Prompt tokens of a chat request by OpenAI's rules; images, sounds and files by their bounds.
+
+    `body` is the decoded JSON of the request. Fields of odd types are counted as text of their JSON, so only
+    VocabularyError is raised. For a long body use `counter.total_off_loop(chat_items(...), body_bytes, ...)`.
+    """
+    return counter.total(chat_items(body, model), model)
+
+
+def chat_bound(body: Mapping[str, object], body_bytes: int, model: str) -> int:
+    """A ceiling of `chat_tokens(body, model)` without a tokenizer: the JSON's bytes, files by their bounds.
+
+    `body_bytes` is the length of the JSON text that `body` was decoded from. A token covers at least one byte
+    of UTF-8, and the tokens that messages and tools add are never more than the punctuation they come with.
+    """
+    bound = body_bytes + REPLY_PRIMING_TOKENS
+    messages = body.get("messages")
+    for message in messages if isinstance(messages, list) else ():
+        content = message.get("content") if isinstance(message, dict) else None
+        for part in content if isinstance(content, list) else ():
+            media = media_of(part, model)
+            if media is not None:
+                bound += media.tokens - media.payload_chars
+    return bound
+
+
+def completion_prompt_tokens(prompt: object, model: str, *, counter: Counter = COUNTER) -> int:
+    """Tokens of a completion's `prompt`: a string, strings, token ids, or lists of token ids.
+
+    Token ids cost their number. The JSON's length in bytes bounds the result. Raises VocabularyError.
+    """
+    return counter.total(input_items(prompt), model)
+
+
+def embedding_input_tokens(value: object, model: str, *, counter: Counter = COUNTER) -> int:
+    """Tokens of an embedding's `input`, which has the four shapes of a completion's prompt."""
+    return counter.total(input_items(value), model)
+
+
+def input_items(value: object) -> Iterator[Item]:
+    """What to count of a prompt in any of the four shapes; other shapes as text of their JSON."""
+    if not isinstance(value, list):
+        yield from _one_input(value)
+    elif not value:
+        yield EMPTY_PROMPT_TOKENS
+    else:
+        ids = sum(type(member) is int for member in value)
+        yield ids
+        if ids < len(value):
+            for member in value:
+                if type(member) is not int:
+                    yield from _one_input(member)
+
+
+def chat_items(body: Mapping[str, object], model: str) -> Iterator[Item]:
+    """What to count of a chat request: its texts one by one, and the tokens that need no counting."""
+    rule = _RULES.get(bare_name(model), _RULE)
+    yield REPLY_PRIMING_TOKENS
+    messages = body.get("messages")
+    if isinstance(messages, list):
+        for message in messages:
+            yield from _message_items(message, model, rule)
+    else:
+        yield from value_items(messages)
+    yield from tool_items(body, model)
+    wanted = body.get("response_format")
+    if isinstance(wanted, dict) and wanted.get("type") == "json_schema":
+        # The schema is put before the model as text; how is not published.
+        yield from value_items(wanted.get("json_schema"))
+
+
+def _one_input(value: object) -> Iterator[Item]:
+    if isinstance(value, list) and all(type(member) is int for member in value):
+        yield max(EMPTY_PROMPT_TOKENS, len(value))
+    elif value is None or value == "":
+        yield EMPTY_PROMPT_TOKENS
+    else:
+        yield from value_items(value)
+
+
+def _message_items(message: object, model: str, rule: MessageRule) -> Iterator[Item]:
+    if not isinstance(message, dict) or not message:
+        yield from value_items(message)
+        return
+    yield rule.message
+    for key, value in message.items():
+        if key == "content" and isinstance(value, list):
+            for part in value:
+                yield from _part_items(part, model)
+        elif key == "tool_calls" and isinstance(value, list):
+            for call in value:
+                yield from _call_items(call)
+        elif key == "function_call":
+            yield from _members(value)
+        else:
+            yield from value_items(value)
+        if key == "name" and isinstance(value, str):
+            yield rule.name
+
+
+def _part_items(part: object, model: str) -> Iterator[Item]:
+    media = media_of(part, model)
+    if media is not None:
+        yield media.tokens
+    elif isinstance(part, dict) and (field := _text_field(part)) is not None:
+        yield from value_items(part.get(field))
+    else:
+        yield from value_items(part)
+
+
+def _text_field(part: Mapping[str, object]) -> str | None:
+    kind = part.get("type")
+    return _TEXT_FIELDS.get(kind) if isinstance(kind, str) else None
+
+
+def _call_items(call: object) -> Iterator[Item]:
+    """A tool call that an earlier reply made: what was called and with what, not its id."""
+    called = call.get("function", call.get("custom")) if isinstance(call, dict) else None
+    if isinstance(called, dict):
+        yield from _members(called)
+    else:
+        yield from value_items(call)
+
+
+def _members(value: object) -> Iterator[Item]:
+    """The values of an object one by one; anything else as it is."""
+    if isinstance(value, dict):
+        for member in value.values():
+            yield from value_items(member)
+    else:
+        yield from value_items(value)
