@@ -1,0 +1,251 @@
+"""The ledger's verbs: commands enter by one door, and one committer carries them out in batches."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Final, cast
+
+from proxy.errors import Refusal
+from proxy.ledger.model import (
+    Authorize,
+    Command,
+    Done,
+    Extend,
+    Granted,
+    Observe,
+    Outcome,
+    Recover,
+    Refused,
+    Result,
+    Settle,
+    Settled,
+    Void,
+)
+from proxy.ledger.refusals import refusal
+from proxy.ledger.store import LedgerUnavailable, Store
+from proxy.tasks import Tasks
+
+FIRST_RETRY_SECONDS: Final = 0.05
+LAST_RETRY_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ticket:
+    """A command on its way, and who waits for its result."""
+
+    command: Command
+    future: asyncio.Future[Any]
+
+    @property
+    def closes(self) -> bool:
+        """Whether the command closes a hold, and so must not get lost."""
+        return isinstance(self.command, Settle | Void | Recover)
+
+    def resolve(self, result: Result) -> None:
+        """Tell the result to whoever still waits."""
+        if not self.future.done():
+            self.future.set_result(result)
+
+    def turn_away(self) -> None:
+        """Tell whoever still waits that the ledger did not take the command."""
+        if not self.future.done():
+            self.future.set_exception(Refusal("ledger_unavailable", "The ledger cannot be written now."))
+            # Looking at it once is enough: nobody has to wait for what cannot be helped.
+            self.future.exception()
+
+
+class Ledger:
+    """The one way to the ledger. Commands are carried out in the order in which they are submitted.
+
+    The committer takes all that waits, up to `max_batch`, as one batch; so batches grow with load and nobody
+    waits for a timer. When `max_waiting` commands wait, or the store is known to be down, further ones fail
+    with `ledger_unavailable`, except those that close a hold: these are always taken, and tried again until
+    the ledger is closed. `on_batch` is told the size of each batch and the seconds it took.
+
+    Faults other than the store being unavailable are reported by `tasks`; the batch is then tried command by
+    command, so that only the one at fault fails.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        tasks: Tasks,
+        *,
+        max_batch: int = 256,
+        max_waiting: int = 10_000,
+        on_batch: Callable[[int, float], None] | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._tasks = tasks
+        self._max_batch = max_batch
+        self._max_waiting = max_waiting
+        self._on_batch = on_batch
+        self._sleep = sleep
+        self._inbox: deque[Ticket] = deque()
+        self._filled = asyncio.Event()
+        self._committer: asyncio.Task[None] | None = None
+        self._closing = False
+        self._ended = False
+        self._down = False
+        self._retry_seconds = FIRST_RETRY_SECONDS
+        self._one_by_one = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many commands have no result yet."""
+        return len(self._inbox)
+
+    def start(self) -> None:
+        """Begin to carry out commands; those submitted before have waited."""
+        self._committer = self._tasks.spawn(self._commit_all(), name="ledger committer")
+
+    async def close(self) -> None:
+        """Carry out what waits, and end; idempotent. Until then holds can be closed, nothing else begins."""
+        self._closing = True
+        self._filled.set()
+        if self._committer is None:
+            self._end()
+        else:
+            await asyncio.wait({self._committer})
+
+    def submit(self, command: Command) -> asyncio.Future[Result]:
+        """Put a command in the inbox and return its result to come; from here on no cancellation stops it.
+
+        The future raises `Refusal` with `ledger_unavailable` if the command was not carried out.
+        """
+        return self._enter(command)
+
+    async def authorize(self, command: Authorize) -> Granted | Refused:
+        """Hold funds for a call. If the caller is cancelled meanwhile, the hold is voided.
+
+        Raises `Refusal` with `ledger_unavailable`: then there is no hold.
+        """
+        future = self._enter(command)
+        try:
+            return cast("Granted | Refused", await asyncio.shield(future))
+        except asyncio.CancelledError:
+            outcome = Outcome("client_left", 499, "void", {}, command.at_us)
+            self._enter(Void(command.call, command.at_us, command.at_us, outcome))
+            raise
+
+    async def extend(self, command: Extend) -> Granted | Refused:
+        """Hold more for a call in flight. Raises `Refusal` with `ledger_unavailable`."""
+        return cast("Granted | Refused", await asyncio.shield(self._enter(command)))
+
+    def observe(self, command: Observe) -> asyncio.Future[Done | Refused]:
+        """Note what a call has used so far. Nobody has to wait for it, or to look at a refusal."""
+        return self._enter(command)
+
+    def settle(self, command: Settle) -> asyncio.Future[Settled | Refused]:
+        """Close a hold with a charge; it is durable when the future has its result.
+
+        The result is `Refused` for a hold that does not exist or is another call's. The future raises
+        `Refusal` with `ledger_unavailable` if the ledger was closed before the store could be written again.
+        """
+        return self._enter(command)
+
+    def void(self, command: Void) -> asyncio.Future[Settled | Refused]:
+        """Close a hold without a charge; as `settle`."""
+        return self._enter(command)
+
+    async def command(self, command: Command) -> Done:
+        """Carry out a command of the administration. Raises `Refusal` if it is refused or not carried out."""
+        result = await asyncio.shield(self._enter(command))
+        if isinstance(result, Refused):
+            raise refusal(result)
+        return cast("Done", result)
+
+    async def recover(self, now_us: int) -> int:
+        """Close all holds whose process is gone; returns how many it closed.
+
+        Raises `Refusal` with `ledger_unavailable` if the ledger was closed meanwhile.
+        """
+        futures = [
+            self._enter(Recover(hold.call, hold.created_at_us, now_us))
+            for hold in await self._store.orphans()
+        ]
+        results = await asyncio.gather(*futures)
+        return sum(isinstance(result, Settled) and not result.replayed for result in results)
+
+    def _enter(self, command: Command) -> asyncio.Future[Any]:
+        ticket = Ticket(command, asyncio.get_running_loop().create_future())
+        full = self._closing or self._down or len(self._inbox) >= self._max_waiting
+        if self._ended or (full and not ticket.closes):
+            ticket.turn_away()
+        else:
+            self._inbox.append(ticket)
+            self._filled.set()
+        return ticket.future
+
+    async def _commit_all(self) -> None:
+        try:
+            while self._inbox or not self._closing:
+                if self._inbox:
+                    await self._commit()
+                else:
+                    self._filled.clear()
+                    await self._filled.wait()
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        self._ended = True
+        while self._inbox:
+            self._inbox.popleft().turn_away()
+
+    async def _commit(self) -> None:
+        """Carry out one batch. Its tickets leave the inbox only then, so that none is forgotten meanwhile."""
+        commands = [
+            ticket.command for ticket in islice(self._inbox, 1 if self._one_by_one else self._max_batch)
+        ]
+        self._one_by_one = max(0, self._one_by_one - 1)
+        clock = asyncio.get_running_loop().time
+        started = clock()
+        try:
+            results = await self._store.apply(commands)
+        except LedgerUnavailable:
+            await self._wait_for_store(len(commands))
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it.
+            self._tasks.spawn(_report(error), name="ledger batch")
+            self._set_apart(len(commands))
+            return
+        self._retry_seconds = FIRST_RETRY_SECONDS
+        if self._on_batch is not None:
+            self._on_batch(len(commands), clock() - started)
+        for result in results:
+            self._inbox.popleft().resolve(result)
+
+    def _set_apart(self, tried: int) -> None:
+        """After a fault, try the batch again one by one; a command that fails alone is at fault itself."""
+        if tried > 1:
+            self._one_by_one = tried
+        else:
+            self._inbox.popleft().turn_away()
+
+    async def _wait_for_store(self, tried: int) -> None:
+        """Turn away all that waits but what closes holds, and with that, try again after a while.
+
+        Once the ledger is being closed, of those too the `tried` first have had their last chance.
+        """
+        waiting, self._inbox = self._inbox, deque()
+        for index, ticket in enumerate(waiting):
+            if ticket.closes and not (self._closing and index < tried):
+                self._inbox.append(ticket)
+            else:
+                ticket.turn_away()
+        if self._closing or not self._inbox:
+            return
+        self._down = True
+        try:
+            await self._sleep(self._retry_seconds)
+        finally:
+            self._down = False
+        self._retry_seconds = min(2 * self._retry_seconds, LAST_RETRY_SECONDS)
+
+
+async def _report(error: Exception) -> None:
+    raise error

@@ -1,0 +1,223 @@
+"""The rows of the ledger, and what they are made of. All are frozen; a changed row is a new value."""
+
+from typing import Final, Literal
+
+import msgspec
+
+from proxy.metering.usage import Basis
+from proxy.money import MAX_NANO
+from proxy.pricing.charge import Charge
+
+NEVER_US: Final = 2**62
+"""An expiry that never comes."""
+NO_LIMIT: Final = MAX_NANO
+"""A limit that is explicitly none, as against one that is not set and leaves the default in force."""
+
+Window = Literal["day", "week", "month", "total"]
+WINDOWS: Final[tuple[Window, ...]] = ("day", "week", "month", "total")
+HoldState = Literal["open", "settled", "voided", "expired"]
+ThrottleKind = Literal["requests", "tokens"]
+
+
+class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Limits of an account or a key. None: not set, the default applies. NO_LIMIT: none at all.
+
+    The spending limits are nano-USD for each window, `rpm` and `tpm` are for each minute, `concurrency` is
+    calls at once.
+    """
+
+    day_nano: int | None = None
+    week_nano: int | None = None
+    month_nano: int | None = None
+    total_nano: int | None = None
+    rpm: int | None = None
+    tpm: int | None = None
+    concurrency: int | None = None
+
+    def window_nano(self, window: Window) -> int | None:
+        """The spending limit for one window."""
+        value: int | None = getattr(self, f"{window}_nano")
+        return value
+
+    def over(self, defaults: "Limits") -> "Limits":
+        """These limits, with `defaults` where one is not set."""
+        names = Limits.__struct_fields__
+        mine = {name: getattr(self, name) for name in names}
+        return Limits(**{n: getattr(defaults, n) if value is None else value for n, value in mine.items()})
+
+
+UNLIMITED: Final = Limits()
+
+
+class Account(msgspec.Struct, frozen=True):
+    """Who is billed. `available = balance - held - debt + credit_limit` never falls below zero.
+
+    `entries` counts the account's entries, `open_holds` its calls in flight; `next_expiry_us` is the
+    earliest expiry of a lot with something left.
+    """
+
+    id: str
+    name: str
+    created_at_us: int
+    status: Literal["active", "suspended"] = "active"
+    balance_nano: int = 0
+    held_nano: int = 0
+    debt_nano: int = 0
+    credit_limit_nano: int = 0
+    open_holds: int = 0
+    entries: int = 0
+    next_expiry_us: int = NEVER_US
+    limits: Limits = UNLIMITED
+
+    @property
+    def available_nano(self) -> int:
+        """What new calls may hold."""
+        return self.balance_nano - self.held_nano - self.debt_nano + self.credit_limit_nano
+
+
+class Key(msgspec.Struct, frozen=True):
+    """A bearer credential: `digest` is the SHA-256 of the secret in hex, `hint` its last characters.
+
+    `models` are globs of allowed public models; empty allows all.
+    """
+
+    id: str
+    account_id: str
+    name: str
+    digest: str
+    hint: str
+    created_at_us: int
+    status: Literal["active", "disabled"] = "active"
+    expires_at_us: int = NEVER_US
+    models: tuple[str, ...] = ()
+    limits: Limits = UNLIMITED
+    open_holds: int = 0
+
+
+class Lot(msgspec.Struct, frozen=True):
+    """What a grant leaves to draw. Draw order: priority, earliest expiry, oldest, id."""
+
+    id: str
+    account_id: str
+    kind: str
+    amount_nano: int
+    remaining_nano: int
+    priority: int
+    granted_at_us: int
+    expires_at_us: int = NEVER_US
+
+
+class Bucket(msgspec.Struct, frozen=True):
+    """Spending of an account or key in one window. `start_day` is in days since 1970-01-01, 0 for total."""
+
+    scope_id: str
+    window: Window
+    start_day: int
+    spent_nano: int = 0
+    held_nano: int = 0
+
+
+class Throttle(msgspec.Struct, frozen=True):
+    """A leaky bucket for one rate limit of an account or key: full at the limit, empty a minute later.
+
+    `level` is in units times 60,000,000, so that a limit of N a minute drains exactly N for each microsecond.
+    """
+
+    scope_id: str
+    kind: ThrottleKind
+    level: int
+    at_us: int
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What is known of a call when it is authorized; it goes on the hold and on the usage row."""
+
+    id: str
+    account_id: str
+    key_id: str
+    endpoint: str
+    model: str
+    upstream: str
+    upstream_model: str
+    stream: bool
+    started_at_us: int
+
+
+class Hold(msgspec.Struct, frozen=True):
+    """Funds set aside for one call; `id` is the call's. `tokens` is what its token rate limits were charged.
+
+    `observed` is what the call has used so far, for recovery after a crash. `owner` is the process it is
+    in flight in.
+    """
+
+    id: str
+    account_id: str
+    key_id: str
+    amount_nano: int
+    tokens: int
+    state: HoldState
+    created_at_us: int
+    owner: str
+    call: Call
+    observed: "Observed | None" = None
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """What a call in flight had used when last looked at, and what that costs."""
+
+    usage: dict[str, int]
+    charge: Charge
+
+
+class Draw(msgspec.Struct, frozen=True):
+    """What one entry gave to a lot or, if negative, took from it. A lot's draws sum to what remains of it."""
+
+    lot_id: str
+    amount_nano: int
+
+
+EntryKind = Literal["grant", "charge", "expire", "adjust"]
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One immutable ledger line. `ref` is the id of the command or call behind it.
+
+    The sum of an account's `amount_nano` is `balance - debt`, and `balance_after - debt_after` on its last.
+    """
+
+    account_id: str
+    seq: int
+    kind: EntryKind
+    amount_nano: int
+    balance_after_nano: int
+    debt_after_nano: int
+    ref: str
+    at_us: int
+    draws: tuple[Draw, ...] = ()
+    note: str = ""
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a call ended: `outcome` names the row of the charge table, `status` is what the client was sent.
+
+    `usage` is by meter; `anomalies` counts fields of the upstream's usage that had to be corrected.
+    """
+
+    outcome: str
+    status: int
+    basis: Basis
+    usage: dict[str, int]
+    ended_at_us: int
+    first_byte_at_us: int | None = None
+    anomalies: int = 0
+
+
+class UsageRow(msgspec.Struct, frozen=True):
+    """The receipt of one call: what it used, what that was charged, and why."""
+
+    call: Call
+    outcome: Outcome
+    charge: Charge
+    charged_nano: int
+    shortfall_nano: int
+    hold_nano: int

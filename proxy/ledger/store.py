@@ -1,0 +1,49 @@
+"""The seam to a storage engine."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from proxy.ledger.model import Command, Hold, Key, Result
+
+Row = dict[str, object]
+
+
+class LedgerUnavailable(Exception):  # noqa: N818 - it is what the caller is told, not a fault in the code.
+    """The engine could not commit. Nothing of the batch is on the ledger."""
+
+
+class Store(Protocol):
+    """A storage engine for the ledger. Each `apply` is one write transaction.
+
+    An engine loads what `books.needs_of` names, runs `rules.apply` for each command in order, writes what the
+    books say has changed, and commits durably before it returns.
+    """
+
+    @property
+    def owner(self) -> str:
+        """This process's name on the holds it makes, unlike that of every other live process."""
+        ...
+
+    async def open(self) -> None:
+        """Connect, bring the schema up to date, and claim an owner name."""
+        ...
+
+    async def apply(self, commands: Sequence[Command]) -> list[Result]:
+        """Carry out a batch; one result for each command. Raises LedgerUnavailable if it could not commit."""
+        ...
+
+    async def orphans(self) -> list[Hold]:
+        """Open holds whose process is gone, this process's own name from before included."""
+        ...
+
+    async def key_by_digest(self, digest: str) -> Key | None:
+        """The key with this digest, or None."""
+        ...
+
+    async def query(self, name: str, params: Mapping[str, object]) -> list[Row]:
+        """Run one of the named read queries."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything; idempotent."""
+        ...
