@@ -1,0 +1,1 @@
+"""The engines that keep the ledger, each one a store in the ledger's sense."""

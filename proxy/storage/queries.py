@@ -1,0 +1,82 @@
+"""SQL as named, described text: where it is kept, how it is read, how a statement takes many rows at once.
+
+A query in `sql/*.sql` begins with `-- name: its_name`, then its description in comments, then one statement.
+"""
+
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+FOLDER: Final = Path(__file__).parent / "sql"
+SqlValue = str | int | None
+
+_HEADING: Final = re.compile(r"-- name: *(?P<name>\S*) *\n(?P<about>(?:-- .*\n)*)(?P<sql>[^;]*);?\s*\Z")
+_PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_]+)")
+_ROW: Final = re.compile(r"\(\?(?:, \?)*\)")
+_SIZES: Final = (128, 64, 32, 16, 8, 4, 2, 1)
+
+
+class Query(msgspec.Struct, frozen=True):
+    """One named statement. `params` are the names of its named parameters."""
+
+    name: str
+    description: str
+    sql: str
+    params: frozenset[str]
+
+
+def load(*files: str) -> dict[str, Query]:
+    """The queries of files in the `sql` folder, by name.
+
+    Raises ValueError for one without a valid name, description or statement, or with a name that is taken.
+    """
+    queries: dict[str, Query] = {}
+    for file in files:
+        for query in parse((FOLDER / file).read_text("utf-8"), file):
+            if query.name in queries:
+                raise ValueError(f"{file}: there are two queries named {query.name}")
+            queries[query.name] = query
+    return queries
+
+
+def parse(text: str, source: str) -> Iterator[Query]:
+    """The queries in a text, in order; `source` is named in the message of a ValueError."""
+    for part in re.split(r"(?=^-- name:)", text, flags=re.MULTILINE)[1:]:
+        found = _HEADING.match(part)
+        if not found or not found["name"].isidentifier():
+            raise ValueError(f"{source}: not one named statement: {part.strip()[:60]!r}")
+        about = " ".join(line.removeprefix("-- ") for line in found["about"].splitlines())
+        sql = found["sql"].strip()
+        if not about or not sql:
+            raise ValueError(f"{source}: {found['name']} has no description or no statement")
+        yield Query(found["name"], about, sql, frozenset(_PARAMETER.findall(sql)))
+
+
+class Rows:
+    """A statement with one `VALUES (?, ...)`, for any number of rows.
+
+    The driver gives up the interpreter lock and takes it back for each row of an `executemany`, which costs
+    more than the row itself while the event loop is busy; one statement for up to 128 rows does so once.
+    Statements have a power of two of rows, so that few texts, each prepared once, serve every number of them.
+    """
+
+    def __init__(self, sql: str) -> None:
+        found = _ROW.search(sql)
+        if not found:
+            raise ValueError(f"no row of parameters in {sql!r}")
+        head, row, tail = sql[: found.start()], found[0], sql[found.end() :]
+        self.width = row.count("?")
+        self._texts = [(size, head + ", ".join([row] * size) + tail) for size in _SIZES]
+
+    def run(self, connection: sqlite3.Connection, values: Sequence[SqlValue]) -> None:
+        """Execute for the rows whose values follow one another in `values`; nothing to do for none."""
+        start, left = 0, len(values) // self.width
+        for size, text in self._texts:
+            while left >= size:
+                end = start + size * self.width
+                connection.execute(text, values[start:end])
+                start, left = end, left - size

@@ -1,0 +1,162 @@
+-- The ledger. Money is whole nano-USD, instants are microseconds and days are days since 1970-01-01 UTC.
+-- The CHECKs repeat what the rules promise, so that no fault in them can be committed.
+
+CREATE TABLE accounts (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    created_at_us INTEGER NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('active', 'suspended')),
+    balance_nano INTEGER NOT NULL CHECK (balance_nano >= 0),
+    held_nano INTEGER NOT NULL CHECK (held_nano >= 0),
+    debt_nano INTEGER NOT NULL CHECK (debt_nano >= 0),
+    credit_limit_nano INTEGER NOT NULL CHECK (credit_limit_nano >= 0),
+    open_holds INTEGER NOT NULL CHECK (open_holds >= 0),
+    entries INTEGER NOT NULL CHECK (entries >= 0),
+    next_expiry_us INTEGER NOT NULL,
+    limits TEXT NOT NULL,
+    CHECK (balance_nano - held_nano - debt_nano + credit_limit_nano >= 0)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE keys (
+    id TEXT PRIMARY KEY,
+    account_id TEXT NOT NULL REFERENCES accounts (id),
+    name TEXT NOT NULL,
+    digest TEXT NOT NULL UNIQUE,
+    hint TEXT NOT NULL,
+    created_at_us INTEGER NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('active', 'disabled')),
+    expires_at_us INTEGER NOT NULL,
+    models TEXT NOT NULL,
+    limits TEXT NOT NULL,
+    open_holds INTEGER NOT NULL CHECK (open_holds >= 0)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX keys_of_account ON keys (account_id, id);
+
+CREATE TABLE lots (
+    id TEXT PRIMARY KEY,
+    account_id TEXT NOT NULL REFERENCES accounts (id),
+    kind TEXT NOT NULL,
+    amount_nano INTEGER NOT NULL CHECK (amount_nano > 0),
+    remaining_nano INTEGER NOT NULL CHECK (remaining_nano BETWEEN 0 AND amount_nano),
+    priority INTEGER NOT NULL,
+    granted_at_us INTEGER NOT NULL,
+    expires_at_us INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The draw order of what is left.
+CREATE INDEX lots_left ON lots (account_id, priority, expires_at_us, granted_at_us, id) WHERE remaining_nano > 0;
+
+CREATE TABLE buckets (
+    scope_id TEXT NOT NULL,
+    "window" TEXT NOT NULL CHECK ("window" IN ('day', 'week', 'month', 'total')),
+    start_day INTEGER NOT NULL CHECK (start_day >= 0),
+    spent_nano INTEGER NOT NULL CHECK (spent_nano >= 0),
+    held_nano INTEGER NOT NULL CHECK (held_nano >= 0),
+    PRIMARY KEY (scope_id, "window", start_day)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE throttles (
+    scope_id TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('requests', 'tokens')),
+    level INTEGER NOT NULL CHECK (level >= 0),
+    at_us INTEGER NOT NULL,
+    PRIMARY KEY (scope_id, kind)
+) STRICT, WITHOUT ROWID;
+
+-- An open hold carries its call and what was observed of it. Once it is closed its usage row has both, and the
+-- hold stays as proof that the call was made, in a row that only ever shrinks: one that grew would split its page.
+CREATE TABLE holds (
+    id TEXT PRIMARY KEY,
+    account_id TEXT NOT NULL,
+    key_id TEXT NOT NULL,
+    amount_nano INTEGER NOT NULL CHECK (amount_nano >= 0),
+    tokens INTEGER NOT NULL CHECK (tokens >= 0),
+    state TEXT NOT NULL CHECK (state IN ('open', 'settled', 'voided', 'expired')),
+    created_at_us INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    call TEXT,
+    observed TEXT,
+    CHECK ((state = 'open') = (call IS NOT NULL)),
+    CHECK (state = 'open' OR observed IS NULL)
+) STRICT, WITHOUT ROWID;
+
+-- One small index answers both questions about open holds, which are asked by account and by owner: there are
+-- never more of them than calls in flight, so that owners are found by going through all of it.
+CREATE INDEX holds_open ON holds (account_id, owner) WHERE state = 'open';
+
+CREATE TABLE entries (
+    account_id TEXT NOT NULL,
+    seq INTEGER NOT NULL CHECK (seq > 0),
+    kind TEXT NOT NULL CHECK (kind IN ('grant', 'charge', 'expire', 'adjust')),
+    amount_nano INTEGER NOT NULL,
+    balance_after_nano INTEGER NOT NULL CHECK (balance_after_nano >= 0),
+    debt_after_nano INTEGER NOT NULL CHECK (debt_after_nano >= 0),
+    ref TEXT NOT NULL,
+    at_us INTEGER NOT NULL,
+    draws TEXT NOT NULL,
+    note TEXT NOT NULL,
+    PRIMARY KEY (account_id, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER entries_never_change BEFORE UPDATE ON entries
+BEGIN
+    SELECT RAISE(ABORT, 'entries are immutable');
+END;
+
+CREATE TRIGGER entries_never_go BEFORE DELETE ON entries
+BEGIN
+    SELECT RAISE(ABORT, 'entries are immutable');
+END;
+
+CREATE TABLE commands (
+    account_id TEXT NOT NULL,
+    command_id TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    at_us INTEGER NOT NULL,
+    PRIMARY KEY (account_id, command_id)
+) STRICT, WITHOUT ROWID;
+
+-- Receipts are wide: with row ids the pages between root and leaves hold numbers only, and stay few.
+CREATE TABLE usage (
+    id TEXT PRIMARY KEY,
+    account_id TEXT NOT NULL,
+    key_id TEXT NOT NULL,
+    endpoint TEXT NOT NULL,
+    model TEXT NOT NULL,
+    upstream TEXT NOT NULL,
+    upstream_model TEXT NOT NULL,
+    stream INTEGER NOT NULL CHECK (stream IN (0, 1)),
+    started_at_us INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    basis TEXT NOT NULL,
+    usage TEXT NOT NULL,
+    ended_at_us INTEGER NOT NULL,
+    first_byte_at_us INTEGER,
+    anomalies INTEGER NOT NULL CHECK (anomalies >= 0),
+    charge_nano INTEGER NOT NULL,
+    lines TEXT NOT NULL,
+    price_id TEXT NOT NULL,
+    charged_nano INTEGER NOT NULL CHECK (charged_nano >= 0),
+    shortfall_nano INTEGER NOT NULL CHECK (shortfall_nano >= 0),
+    hold_nano INTEGER NOT NULL CHECK (hold_nano >= 0),
+    day INTEGER NOT NULL,
+    CHECK (charged_nano + shortfall_nano = max(charge_nano, 0))
+) STRICT;
+
+CREATE INDEX usage_of_account ON usage (account_id, id);
+
+-- What the receipts of one day, key and model sum to. The day is that of the authorization, as in the buckets.
+CREATE TABLE usage_days (
+    account_id TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    key_id TEXT NOT NULL,
+    model TEXT NOT NULL,
+    requests INTEGER NOT NULL CHECK (requests >= 0),
+    input_tokens INTEGER NOT NULL CHECK (input_tokens >= 0),
+    cached_input_tokens INTEGER NOT NULL CHECK (cached_input_tokens >= 0),
+    output_tokens INTEGER NOT NULL CHECK (output_tokens >= 0),
+    charged_nano INTEGER NOT NULL CHECK (charged_nano >= 0),
+    PRIMARY KEY (account_id, day, key_id, model)
+) STRICT, WITHOUT ROWID;

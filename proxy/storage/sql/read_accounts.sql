@@ -1,0 +1,97 @@
+-- What the APIs read about accounts and their money. Portable: named parameters, no engine's own functions.
+-- Pages are newest first; `cursor` is the last id of the page before, '' for the first page. Ids sort by time and
+-- are of lower-case letters, digits and underscores, all of which come before '~'.
+
+-- name: accounts_page
+-- Accounts, newest first.
+SELECT id, name, created_at_us, status, balance_nano, held_nano, debt_nano, credit_limit_nano,
+    balance_nano - held_nano - debt_nano + credit_limit_nano AS available_nano,
+    open_holds, entries, next_expiry_us, limits
+FROM accounts
+WHERE id < COALESCE(NULLIF(:cursor, ''), '~')
+ORDER BY id DESC
+LIMIT :limit;
+
+-- name: account_by_id
+-- One account.
+SELECT id, name, created_at_us, status, balance_nano, held_nano, debt_nano, credit_limit_nano,
+    balance_nano - held_nano - debt_nano + credit_limit_nano AS available_nano,
+    open_holds, entries, next_expiry_us, limits
+FROM accounts
+WHERE id = :account_id;
+
+-- name: account_sums
+-- What each account says beside what its rows sum to, for an audit; every account when account_id is ''.
+SELECT a.id, a.balance_nano, a.debt_nano, a.held_nano, a.open_holds, a.entries,
+    (SELECT COUNT(*) FROM entries AS e WHERE e.account_id = a.id) AS entry_count,
+    (SELECT COALESCE(SUM(e.amount_nano), 0) FROM entries AS e WHERE e.account_id = a.id) AS entries_nano,
+    (SELECT COALESCE(-SUM(e.amount_nano), 0) FROM entries AS e WHERE e.account_id = a.id AND e.kind = 'charge')
+        AS charges_nano,
+    (SELECT COALESCE(SUM(d.charged_nano), 0) FROM usage_days AS d WHERE d.account_id = a.id) AS usage_nano,
+    (SELECT COALESCE(SUM(l.remaining_nano), 0) FROM lots AS l WHERE l.account_id = a.id AND l.remaining_nano > 0)
+        AS lots_nano,
+    (SELECT COUNT(*) FROM holds AS h WHERE h.account_id = a.id AND h.state = 'open') AS hold_count,
+    (SELECT COALESCE(SUM(h.amount_nano), 0) FROM holds AS h WHERE h.account_id = a.id AND h.state = 'open')
+        AS holds_nano
+FROM accounts AS a
+WHERE a.id BETWEEN :account_id AND COALESCE(NULLIF(:account_id, ''), '~')
+ORDER BY a.id;
+
+-- name: keys_of_account
+-- The keys of an account without their digests, newest first.
+SELECT id, account_id, name, hint, created_at_us, status, expires_at_us, models, limits, open_holds
+FROM keys
+WHERE account_id = :account_id AND id < COALESCE(NULLIF(:cursor, ''), '~')
+ORDER BY id DESC
+LIMIT :limit;
+
+-- name: key_by_id
+-- One key without its digest.
+SELECT id, account_id, name, hint, created_at_us, status, expires_at_us, models, limits, open_holds
+FROM keys
+WHERE id = :key_id;
+
+-- name: lots_of_account
+-- The lots of an account with something left, in the order they are drawn from.
+SELECT id, account_id, kind, amount_nano, remaining_nano, priority, granted_at_us, expires_at_us
+FROM lots
+WHERE account_id = :account_id AND remaining_nano > 0
+ORDER BY priority, expires_at_us, granted_at_us, id;
+
+-- name: entries_page
+-- The entries of an account, newest first; `cursor` is the last seq of the page before, 0 for the first page.
+SELECT account_id, seq, kind, amount_nano, balance_after_nano, debt_after_nano, ref, at_us, draws, note
+FROM entries
+WHERE account_id = :account_id AND seq < COALESCE(NULLIF(:cursor, 0), 9223372036854775807)
+ORDER BY seq DESC
+LIMIT :limit;
+
+-- name: buckets_of_scope
+-- What an account or key has spent and holds in one window of each kind, given the first days of three.
+WITH now (name, first_day) AS (VALUES ('day', :day), ('week', :week), ('month', :month), ('total', 0))
+SELECT b.scope_id, b."window", b.start_day, b.spent_nano, b.held_nano
+FROM now
+CROSS JOIN buckets AS b
+WHERE b.scope_id = :scope_id AND b."window" = now.name AND b.start_day = now.first_day;
+
+-- name: holds_page
+-- Holds, newest first, optionally of one account or in one state. Only open ones carry `call` and `observed`.
+SELECT id, account_id, key_id, amount_nano, tokens, state, created_at_us, owner, call, observed
+FROM holds
+WHERE state = 'open' AND :state IN ('', 'open')
+    AND account_id BETWEEN :account_id AND COALESCE(NULLIF(:account_id, ''), '~')
+    AND id < COALESCE(NULLIF(:cursor, ''), '~')
+UNION ALL
+SELECT id, account_id, key_id, amount_nano, tokens, state, created_at_us, owner, call, observed
+FROM holds
+WHERE :account_id = '' AND :state <> 'open' AND state <> 'open' AND state = COALESCE(NULLIF(:state, ''), state)
+    AND id < COALESCE(NULLIF(:cursor, ''), '~')
+UNION ALL
+SELECT u.id, h.account_id, h.key_id, h.amount_nano, h.tokens, h.state, h.created_at_us, h.owner, h.call, h.observed
+FROM usage AS u
+JOIN holds AS h ON h.id = u.id
+WHERE :account_id <> '' AND :state <> 'open' AND h.state <> 'open'
+    AND h.state = COALESCE(NULLIF(:state, ''), h.state)
+    AND u.account_id = :account_id AND u.id < COALESCE(NULLIF(:cursor, ''), '~')
+ORDER BY id DESC
+LIMIT :limit;

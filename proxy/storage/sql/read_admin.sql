@@ -1,0 +1,73 @@
+-- What the APIs read besides: pages across accounts, and what belongs to a whole page. Portable, as the others.
+
+-- name: calls_of_all
+-- The receipts of every account, newest first, optionally of one key or one model.
+SELECT id, account_id, key_id, endpoint, model, upstream, upstream_model, stream, started_at_us, outcome, status,
+    basis, usage, ended_at_us, first_byte_at_us, anomalies, charge_nano, lines, price_id, charged_nano,
+    shortfall_nano, hold_nano, day
+FROM usage
+WHERE id < COALESCE(NULLIF(:cursor, ''), '~')
+    AND key_id = COALESCE(NULLIF(:key_id, ''), key_id)
+    AND model = COALESCE(NULLIF(:model, ''), model)
+ORDER BY id DESC
+LIMIT :limit;
+
+-- name: lots_page
+-- The lots of an account with something left, in the order they are drawn from; `cursor` is the last lot's id.
+SELECT id, account_id, kind, amount_nano, remaining_nano, priority, granted_at_us, expires_at_us
+FROM lots
+WHERE account_id = :account_id AND remaining_nano > 0
+    AND (
+        :cursor = ''
+        OR (priority, expires_at_us, granted_at_us, id)
+            > (SELECT c.priority, c.expires_at_us, c.granted_at_us, c.id FROM lots AS c WHERE c.id = :cursor)
+    )
+ORDER BY priority, expires_at_us, granted_at_us, id
+LIMIT :limit;
+
+-- name: entry_by_seq
+-- One entry of an account.
+SELECT account_id, seq, kind, amount_nano, balance_after_nano, debt_after_nano, ref, at_us, draws, note
+FROM entries
+WHERE account_id = :account_id AND seq = :seq;
+
+-- name: entry_of_command
+-- The entry that a grant or adjustment made. A repeat mostly follows soon, so the newest are looked at first.
+SELECT account_id, seq, kind, amount_nano, balance_after_nano, debt_after_nano, ref, at_us, draws, note
+FROM entries
+WHERE account_id = :account_id AND ref = :command_id AND kind IN ('grant', 'adjust')
+ORDER BY seq DESC
+LIMIT 1;
+
+-- name: buckets_of_accounts
+-- What the accounts from first_id to last_id have spent and hold in one window of each kind.
+WITH now (name, first_day) AS (VALUES ('day', :day), ('week', :week), ('month', :month), ('total', 0))
+SELECT b.scope_id, b."window", b.start_day, b.spent_nano, b.held_nano
+FROM accounts AS s
+CROSS JOIN now
+CROSS JOIN buckets AS b
+WHERE s.id BETWEEN :first_id AND :last_id
+    AND b.scope_id = s.id AND b."window" = now.name AND b.start_day = now.first_day;
+
+-- name: buckets_of_keys
+-- What an account's keys from first_id to last_id have spent and hold in one window of each kind.
+WITH now (name, first_day) AS (VALUES ('day', :day), ('week', :week), ('month', :month), ('total', 0))
+SELECT b.scope_id, b."window", b.start_day, b.spent_nano, b.held_nano
+FROM keys AS s
+CROSS JOIN now
+CROSS JOIN buckets AS b
+WHERE s.account_id = :account_id AND s.id BETWEEN :first_id AND :last_id
+    AND b.scope_id = s.id AND b."window" = now.name AND b.start_day = now.first_day;
+
+-- name: usage_by_account
+-- Usage of each account from first_day to last_day, dearest first; of one account unless account_id is ''.
+SELECT account_id, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,
+    SUM(cached_input_tokens) AS cached_input_tokens, SUM(output_tokens) AS output_tokens,
+    SUM(charged_nano) AS charged_nano
+FROM usage_days
+WHERE account_id IN (
+        SELECT id FROM accounts WHERE id BETWEEN :account_id AND COALESCE(NULLIF(:account_id, ''), '~')
+    )
+    AND day BETWEEN :first_day AND :last_day
+GROUP BY account_id
+ORDER BY SUM(charged_nano) DESC, account_id;

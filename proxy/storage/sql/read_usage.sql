@@ -1,0 +1,61 @@
+-- What the APIs read about calls. Portable, and paged in the same way as what is read about accounts.
+
+-- name: calls_page
+-- The receipts of an account, newest first, optionally of one key or one model.
+SELECT id, account_id, key_id, endpoint, model, upstream, upstream_model, stream, started_at_us, outcome, status,
+    basis, usage, ended_at_us, first_byte_at_us, anomalies, charge_nano, lines, price_id, charged_nano,
+    shortfall_nano, hold_nano, day
+FROM usage
+WHERE account_id = :account_id
+    AND id < COALESCE(NULLIF(:cursor, ''), '~')
+    AND key_id = COALESCE(NULLIF(:key_id, ''), key_id)
+    AND model = COALESCE(NULLIF(:model, ''), model)
+ORDER BY id DESC
+LIMIT :limit;
+
+-- name: call_by_id
+-- One receipt.
+SELECT id, account_id, key_id, endpoint, model, upstream, upstream_model, stream, started_at_us, outcome, status,
+    basis, usage, ended_at_us, first_byte_at_us, anomalies, charge_nano, lines, price_id, charged_nano,
+    shortfall_nano, hold_nano, day
+FROM usage
+WHERE id = :call_id;
+
+-- name: usage_by_day
+-- Usage of each day from first_day to last_day; of every account when account_id is ''.
+SELECT day, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,
+    SUM(cached_input_tokens) AS cached_input_tokens, SUM(output_tokens) AS output_tokens,
+    SUM(charged_nano) AS charged_nano
+FROM usage_days
+WHERE account_id IN (
+        SELECT id FROM accounts WHERE id BETWEEN :account_id AND COALESCE(NULLIF(:account_id, ''), '~')
+    )
+    AND day BETWEEN :first_day AND :last_day
+GROUP BY day
+ORDER BY day;
+
+-- name: usage_by_model
+-- Usage of each model from first_day to last_day, dearest first; of every account when account_id is ''.
+SELECT model, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,
+    SUM(cached_input_tokens) AS cached_input_tokens, SUM(output_tokens) AS output_tokens,
+    SUM(charged_nano) AS charged_nano
+FROM usage_days
+WHERE account_id IN (
+        SELECT id FROM accounts WHERE id BETWEEN :account_id AND COALESCE(NULLIF(:account_id, ''), '~')
+    )
+    AND day BETWEEN :first_day AND :last_day
+GROUP BY model
+ORDER BY SUM(charged_nano) DESC, model;
+
+-- name: usage_by_key
+-- Usage of each key from first_day to last_day, dearest first; of every account when account_id is ''.
+SELECT key_id, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,
+    SUM(cached_input_tokens) AS cached_input_tokens, SUM(output_tokens) AS output_tokens,
+    SUM(charged_nano) AS charged_nano
+FROM usage_days
+WHERE account_id IN (
+        SELECT id FROM accounts WHERE id BETWEEN :account_id AND COALESCE(NULLIF(:account_id, ''), '~')
+    )
+    AND day BETWEEN :first_day AND :last_day
+GROUP BY key_id
+ORDER BY SUM(charged_nano) DESC, key_id;

@@ -1,0 +1,76 @@
+"""One batch on SQLite: begin, load, run the rules, write what changed, commit."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from proxy.ledger import rules
+from proxy.ledger.books import needs_of
+from proxy.ledger.model import Command, Result
+from proxy.storage.sqlite_load import Kept
+from proxy.storage.sqlite_write import write
+
+RETRY_SECONDS: Final = 0.0005
+"""How soon to look again whether another process has done its batch, which takes little longer than this."""
+
+
+class Batches:
+    """Batches on one connection, one after the other, with up to `keep_rows` rows kept between them.
+
+    A batch that finds another process's under way waits up to `busy_timeout_seconds`. SQLite's own waiting
+    is turned off: it sleeps longer and longer, so that a process with little to do would hardly get a turn.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        keep_rows: int,
+        busy_timeout_seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        connection.execute("PRAGMA busy_timeout = 0")
+        self._connection = connection
+        self._kept = Kept(connection, most_rows=keep_rows)
+        self._busy_timeout_seconds = busy_timeout_seconds
+        self._monotonic = monotonic
+        self._sleep = sleep
+
+    def apply(self, commands: Sequence[Command]) -> list[Result]:
+        """Carry out a batch: one result for each command, and all of it on the disk.
+
+        Raises sqlite3.Error when it could not be committed, and whatever a rule raises; nothing has changed
+        then.
+        """
+        connection, kept = self._connection, self._kept
+        needs = needs_of(commands)
+        self._begin()
+        try:
+            books = kept.load(needs)
+            stored_holds = {id_: books.holds[id_].amount_nano for id_ in needs.holds if id_ in books.holds}
+            results = [rules.apply(books, command) for command in commands]
+            write(connection, books, stored_holds=stored_holds, stored_lots=kept.stored_lots)
+            connection.execute("COMMIT")
+        except BaseException:
+            kept.forget()
+            # Some errors, such as a full disk, have rolled everything back by themselves.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        kept.committed()
+        return results
+
+    def _begin(self) -> None:
+        deadline = self._monotonic() + self._busy_timeout_seconds
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                # The low byte tells the kind of error, whatever else it is about.
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or self._monotonic() >= deadline:
+                    raise
+                self._sleep(RETRY_SECONDS)
+            else:
+                return

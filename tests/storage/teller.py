@@ -1,0 +1,110 @@
+"""Commands of storage tests in a few words, and the store that carries them out one by one."""
+
+from typing import TypeVar
+
+from proxy.ledger.model import (
+    NEVER_US,
+    UNLIMITED,
+    Account,
+    Authorize,
+    Call,
+    Command,
+    CreateKey,
+    Done,
+    Grant,
+    Granted,
+    Limits,
+    OpenAccount,
+    Outcome,
+    Recover,
+    Result,
+    Settle,
+    Settled,
+    Void,
+)
+from proxy.ledger.store import Store
+from proxy.ledger.windows import DAY_US
+from proxy.pricing.charge import Charge, Line
+
+NOON_US = 20_000 * DAY_US + DAY_US // 2
+ACCOUNT, KEY = "acct_1", "key_1"
+USAGE = {"requests": 1, "input_tokens": 100, "cached_input_tokens": 40, "output_tokens": 20}
+
+_Kind = TypeVar("_Kind", bound=Result)
+
+
+def opening(
+    funds_nano: int, *, account_id: str = ACCOUNT, key_id: str = KEY, limits: Limits = UNLIMITED
+) -> list[Command]:
+    """An account with a key and a lot; ids of the lot and the command follow from the account's."""
+    return [
+        OpenAccount(account_id, "Ada", NOON_US, limits=limits),
+        CreateKey(account_id, key_id, "laptop", f"digest of {key_id}", "abcd", NOON_US),
+        grant(funds_nano, account_id=account_id),
+    ]
+
+
+def grant(
+    funds_nano: int, *, account_id: str = ACCOUNT, command_id: str = "grant_1", expires_at_us: int = NEVER_US
+) -> Grant:
+    lot_id = f"lot_of_{account_id}_{command_id}"
+    return Grant(account_id, command_id, lot_id, funds_nano, NOON_US, expires_at_us=expires_at_us)
+
+
+def call(
+    call_id: str, *, account_id: str = ACCOUNT, key_id: str = KEY, model: str = "small", at_us: int = NOON_US
+) -> Call:
+    return Call(call_id, account_id, key_id, "chat", model, "main", f"{model}-2024", True, at_us)
+
+
+def authorize(made: Call, nano: int, *, owner: str, tokens: int = 0) -> Authorize:
+    """All or nothing."""
+    return Authorize(made, nano, nano, tokens, made.started_at_us, owner)
+
+
+def charge(nano: int) -> Charge:
+    return Charge(nano, (Line("output_tokens", 20, "1.5", 1, nano),) if nano else (), "small@1")
+
+
+def settle(made: Call, nano: int) -> Settle:
+    at_us = made.started_at_us
+    outcome = Outcome("complete", 200, "reported", USAGE, at_us + 900, at_us + 300, anomalies=1)
+    return Settle(made, at_us, at_us + 900, outcome, charge(nano))
+
+
+def void(made: Call) -> Void:
+    at_us = made.started_at_us
+    return Void(made, at_us, at_us + 5, Outcome("unreachable", 502, "void", {}, at_us + 5))
+
+
+def recover(made: Call) -> Recover:
+    return Recover(made, made.started_at_us, made.started_at_us + 60_000_000)
+
+
+async def expect(store: Store, kind: type[_Kind], command: Command) -> _Kind:
+    """Carry out one command, whose result must be of a kind."""
+    (result,) = await store.apply([command])
+    assert isinstance(result, kind), result
+    return result
+
+
+async def granted(store: Store, made: Call, nano: int) -> Granted:
+    return await expect(store, Granted, authorize(made, nano, owner=store.owner))
+
+
+async def settled(store: Store, made: Call, nano: int) -> Settled:
+    return await expect(store, Settled, settle(made, nano))
+
+
+async def done(store: Store, command: Command) -> Done:
+    return await expect(store, Done, command)
+
+
+async def account(store: Store, account_id: str = ACCOUNT) -> dict[str, object]:
+    (row,) = await store.query("account_by_id", {"account_id": account_id})
+    return row
+
+
+def same(row: dict[str, object], value: Account) -> bool:
+    """Whether a row shows an account as it is."""
+    return all(row[name] == getattr(value, name) for name in value.__struct_fields__ if name != "limits")

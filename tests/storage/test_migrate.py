@@ -1,0 +1,136 @@
+"""Migrations: each once, in order, undone when it fails, and never another one under the same number."""
+
+import contextlib
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.ledger.books import CommandRecord
+from proxy.ledger.model import Account, Bucket, Entry, Hold, Key, Lot, Throttle
+from proxy.storage.faults import StorageFault
+from proxy.storage.migrate import Migration, bundled, migrate, statements
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "farebox.db"
+
+
+@pytest.fixture
+def connection(path: Path) -> Iterator[sqlite3.Connection]:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        yield connection
+
+
+def migration(number: int, sql: str) -> Migration:
+    return Migration(number, f"{number:03}_step", sql, hashlib.sha256(sql.encode()).hexdigest())
+
+
+SONGS = migration(1, "CREATE TABLE songs (title TEXT);\nINSERT INTO songs VALUES ('One; two');\n")
+YEARS = migration(2, "ALTER TABLE songs ADD COLUMN year INTEGER;\n")
+
+
+def schema(connection: sqlite3.Connection) -> list[Any]:
+    return connection.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY name").fetchall()
+
+
+def test_each_migration_is_applied_once_and_in_order(connection: sqlite3.Connection) -> None:
+    assert migrate(connection, [SONGS]) == [1]
+    assert migrate(connection, [SONGS, YEARS]) == [2]
+    assert migrate(connection, [SONGS, YEARS]) == []
+    assert connection.execute("SELECT * FROM songs").fetchall() == [("One; two", None)]
+
+
+def test_step_by_step_or_all_at_once_makes_the_same_schema(
+    connection: sqlite3.Connection, tmp_path: Path
+) -> None:
+    known = (*bundled(), migration(len(bundled()) + 1, "CREATE TABLE later (id TEXT) STRICT;\n"))
+    for count in range(1, len(known) + 1):
+        migrate(connection, known[:count])
+    with contextlib.closing(sqlite3.connect(tmp_path / "other.db", isolation_level=None)) as other:
+        migrate(other, known)
+        assert schema(other) == schema(connection)
+
+
+def test_the_schema_has_a_column_for_each_field_of_the_ledgers_rows(connection: sqlite3.Connection) -> None:
+    """In the order of the fields, as rows are written and read by position."""
+    migrate(connection, bundled())
+    kinds: dict[str, Any] = {
+        "accounts": Account,
+        "keys": Key,
+        "lots": Lot,
+        "buckets": Bucket,
+        "throttles": Throttle,
+        "holds": Hold,
+        "entries": Entry,
+        "commands": CommandRecord,
+    }
+    for table, kind in kinds.items():
+        columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+        assert columns == list(kind.__struct_fields__)
+
+
+def test_every_table_is_strict(connection: sqlite3.Connection) -> None:
+    migrate(connection, bundled())
+    strict = {row[1]: row[5] for row in connection.execute("PRAGMA table_list") if row[1][:7] != "sqlite_"}
+    assert strict == dict.fromkeys(strict, 1)
+
+
+def test_a_step_that_fails_leaves_nothing_of_itself(connection: sqlite3.Connection) -> None:
+    migrate(connection, [SONGS])
+    before = schema(connection)
+    broken = migration(2, "ALTER TABLE songs ADD COLUMN year;\nCREATE TABLE songs (title);\n")
+    with pytest.raises(StorageFault, match="002_step failed: table songs already exists"):
+        migrate(connection, [SONGS, broken])
+    assert schema(connection) == before
+    assert migrate(connection, [SONGS, YEARS]) == [2]
+
+
+def test_steps_before_one_that_fails_stay(connection: sqlite3.Connection) -> None:
+    with pytest.raises(StorageFault, match="003_step"):
+        migrate(connection, [SONGS, YEARS, migration(3, "CREATE NONSENSE;\n")])
+    assert migrate(connection, [SONGS, YEARS]) == []
+
+
+def test_an_edited_migration_is_refused(connection: sqlite3.Connection) -> None:
+    migrate(connection, [SONGS])
+    edited = migration(1, SONGS.sql + "-- A word more.\n")
+    with pytest.raises(StorageFault, match="001_step is not the 001_step of this version"):
+        migrate(connection, [edited, YEARS])
+
+
+def test_a_database_of_a_newer_version_is_refused(connection: sqlite3.Connection) -> None:
+    migrate(connection, [SONGS, YEARS])
+    with pytest.raises(StorageFault, match="made by a newer Farebox: it has the migration 002_step"):
+        migrate(connection, [SONGS])
+
+
+def test_another_programs_database_is_refused_and_left_alone(connection: sqlite3.Connection) -> None:
+    connection.execute("CREATE TABLE films (title)")
+    before = schema(connection)
+    with pytest.raises(StorageFault, match="another program: it has the tables films"):
+        migrate(connection, [SONGS])
+    assert schema(connection) == before
+
+
+def test_a_gap_in_the_numbers_is_found(tmp_path: Path) -> None:
+    for name in ("001_one.sql", "003_three.sql", "named.sql"):
+        (tmp_path / name).write_text("SELECT 1;\n")
+    with pytest.raises(StorageFault, match=r"003_three\.sql comes where migration 002 should"):
+        bundled(tmp_path)
+
+
+def test_a_script_is_split_at_semicolons_that_end_statements() -> None:
+    script = (
+        "-- About; this.\nSELECT 'a;\nb';\n"
+        "CREATE TRIGGER t AFTER INSERT ON x\nBEGIN\n    SELECT 1;\n    SELECT 2;\nEND;\n\n-- The end.\n"
+    )
+    first, second = statements(script)
+    assert first.endswith("SELECT 'a;\nb';\n")
+    assert second.startswith("CREATE TRIGGER")
+    assert second.endswith("END;\n")
+    assert list(statements("SELECT 1")) == ["SELECT 1"]

@@ -1,0 +1,404 @@
+"""What every storage engine does with batches: all of one or nothing, durably, in order, once."""
+
+import asyncio
+import json
+from typing import cast
+
+import pytest
+
+from proxy.ledger.model import (
+    NO_LIMIT,
+    UNLIMITED,
+    Adjust,
+    Authorize,
+    ChangeAccount,
+    ChangeKey,
+    Command,
+    CreateKey,
+    Done,
+    Extend,
+    Granted,
+    Limits,
+    Observe,
+    Observed,
+    OpenAccount,
+    Refused,
+    Settled,
+)
+from proxy.ledger.store import LedgerUnavailable, Store
+from proxy.ledger.windows import DAY_US
+from proxy.storage.faults import ConstraintFault
+from tests.storage.conftest import OpenStore
+from tests.storage.engines import Engine
+from tests.storage.teller import (
+    ACCOUNT,
+    KEY,
+    NOON_US,
+    USAGE,
+    account,
+    authorize,
+    call,
+    charge,
+    done,
+    expect,
+    grant,
+    granted,
+    opening,
+    recover,
+    settle,
+    settled,
+    void,
+)
+
+
+async def test_what_was_committed_is_there_after_a_restart(engine: Engine, open_store: OpenStore) -> None:
+    first = await open_store()
+    await first.apply(opening(1_000, limits=Limits(day_nano=900, rpm=5)))
+    await granted(first, call("call_1"), 300)
+    await settled(first, call("call_1"), 250)
+    await granted(first, call("call_2"), 300)
+    before = await account(first)
+    await first.close()
+    dump = engine.dump()
+
+    second = await open_store()
+    assert engine.dump() == dump
+    assert await account(second) == before
+    assert (before["balance_nano"], before["held_nano"], before["available_nano"]) == (750, 300, 450)
+    refused = await expect(second, Refused, authorize(call("call_3"), 400, owner=second.owner))
+    assert (refused.limit_source, refused.spent_nano, refused.held_nano) == ("account_day", 250, 300)
+    result = await settled(second, call("call_2"), 300)
+    assert (result.charged_nano, result.balance_nano) == (300, 450)
+
+
+async def test_results_come_in_the_order_of_the_commands(store: Store) -> None:
+    made = call("call_1")
+    results = await store.apply(
+        [
+            *opening(100),
+            authorize(made, 60, owner=store.owner),
+            authorize(call("call_2"), 60, owner=store.owner),
+            settle(made, 50),
+            authorize(call("call_2"), 50, owner=store.owner),
+        ]
+    )
+    assert [type(result) for result in results] == [Done, Done, Done, Granted, Refused, Settled, Granted]
+
+
+async def test_an_empty_batch_is_nothing(store: Store, engine: Engine) -> None:
+    before = engine.dump()
+    assert await store.apply([]) == []
+    assert engine.dump() == before
+
+
+REFUSED: dict[str, Command] = {
+    "an account that exists": OpenAccount(ACCOUNT, "again", NOON_US),
+    "an unknown account": grant(5, account_id="acct_none"),
+    "a key that exists": CreateKey(ACCOUNT, KEY, "again", "other digest", "x", NOON_US),
+    "an unknown key": ChangeKey(ACCOUNT, "key_none", NOON_US, name="x"),
+    "nothing granted": grant(0, command_id="grant_2"),
+    "an id used for another grant": grant(5),
+    "more taken than there is": Adjust(ACCOUNT, "adjust_1", "lot_1", -2_000, "a mistake", NOON_US),
+    "a call that costs too much": authorize(call("call_2"), 2_000, owner="owner-0"),
+    "a call that was made": authorize(call("call_settled"), 10, owner="owner-0"),
+    "a hold that does not exist": settle(call("call_none"), 10),
+    "a settled call observed": Observe("call_settled", ACCOUNT, Observed({}, charge(5))),
+    "more held than there is": Extend(call("call_open"), NOON_US, NOON_US, 5_000),
+}
+
+
+@pytest.mark.parametrize("command", REFUSED.values(), ids=REFUSED.keys())
+async def test_a_refused_command_leaves_no_trace(store: Store, engine: Engine, command: Command) -> None:
+    await store.apply(opening(1_000))
+    await granted(store, call("call_settled"), 100)
+    await settled(store, call("call_settled"), 80)
+    await granted(store, call("call_open"), 100)
+    before = engine.dump()
+    await expect(store, Refused, command)
+    assert engine.dump() == before
+
+
+async def test_a_refused_command_does_not_keep_others_from_being_carried_out(store: Store) -> None:
+    await store.apply([*opening(1_000), grant(0, command_id="grant_2"), grant(5, command_id="grant_3")])
+    assert (await account(store))["balance_nano"] == 1_005
+
+
+async def test_a_batch_with_a_fault_is_undone_as_a_whole_and_can_be_tried_without_it(
+    store: Store, engine: Engine
+) -> None:
+    """A digest that is taken is seen by the schema only: no rule can know all keys."""
+    await store.apply(opening(1_000))
+    before = engine.dump()
+    twin = CreateKey(ACCOUNT, "key_2", "twin", f"digest of {KEY}", "x", NOON_US)
+    other = grant(5, command_id="grant_2")
+    with pytest.raises(ConstraintFault):
+        await store.apply([other, twin])
+    assert engine.dump() == before
+    assert not (await done(store, other)).replayed
+    assert (await account(store))["balance_nano"] == 1_005
+
+
+async def test_repeated_commands_do_nothing_more(engine: Engine, open_store: OpenStore) -> None:
+    """Neither in one batch, nor in a later one, nor after a restart."""
+    store = await open_store()
+    made, voided = call("call_1"), call("call_2")
+    once: list[Command] = [
+        grant(1_000, command_id="grant_2"),
+        Adjust(ACCOUNT, "adjust_1", "lot_9", -10, "a mistake", NOON_US),
+        authorize(made, 300, owner=store.owner),
+        settle(made, 250),
+        authorize(voided, 300, owner=store.owner),
+        void(voided),
+    ]
+    await store.apply(opening(1))
+    await store.apply([command for command in once for _ in range(2)])
+    before = engine.dump()
+    repeats = [command for command in once if not isinstance(command, Authorize)]
+    for _ in range(2):
+        results = await store.apply(repeats)
+        assert all(cast("Done | Settled", result).replayed for result in results)
+        assert engine.dump() == before
+        await store.close()
+        store = await open_store()
+    assert (await account(store))["balance_nano"] == 741
+
+
+async def test_an_open_hold_is_found_by_a_repeat_of_its_authorization(open_store: OpenStore) -> None:
+    first, second = await open_store(), await open_store()
+    await first.apply(opening(1_000))
+    assert await granted(first, call("call_1"), 300) == await granted(second, call("call_1"), 300)
+    assert (await account(first))["held_nano"] == 300
+
+
+async def test_limits_and_models_come_back_as_they_were_set(open_store: OpenStore) -> None:
+    first = await open_store()
+    limits = Limits(day_nano=0, week_nano=NO_LIMIT, total_nano=7, rpm=1, concurrency=2)
+    models = ("gpt-*", "a, \"quoted\" 'näme'")
+    await first.apply(opening(1_000))
+    key = CreateKey(ACCOUNT, "key_2", "x", "digest 2", "wxyz", NOON_US, NOON_US + 5, models, limits)
+    made = (await done(first, key)).key
+    changed = (await done(first, ChangeAccount(ACCOUNT, NOON_US, limits=limits))).account
+    second = await open_store()
+    assert await second.key_by_digest("digest 2") == made
+    assert made is not None
+    assert (made.limits, made.models, made.expires_at_us) == (limits, models, NOON_US + 5)
+    assert (await done(second, ChangeAccount(ACCOUNT, NOON_US))).account == changed
+
+
+async def test_no_limits_are_the_same_object_after_a_restart(open_store: OpenStore) -> None:
+    """The rules take a shorter way when there are none, and ask for the object rather than its fields."""
+    await (await open_store()).apply(opening(1_000))
+    again = (await done(await open_store(), ChangeKey(ACCOUNT, KEY, NOON_US))).key
+    assert again is not None
+    assert again.limits is UNLIMITED
+
+
+async def test_a_key_is_found_by_its_digest_only(store: Store) -> None:
+    await store.apply(opening(1_000))
+    key = await store.key_by_digest(f"digest of {KEY}")
+    assert key is not None
+    assert (key.id, key.account_id, key.name, key.hint) == (KEY, ACCOUNT, "laptop", "abcd")
+    assert await store.key_by_digest(KEY) is None
+
+
+async def test_a_receipt_keeps_all_that_explains_the_charge(store: Store) -> None:
+    await store.apply(opening(1_000))
+    await granted(store, call("call_1"), 300)
+    await settled(store, call("call_1"), 1_300)
+    (row,) = await store.query("call_by_id", {"call_id": "call_1"})
+    assert row.pop("lines") == (
+        '[{"meter":"output_tokens","quantity":20,"price_nano":"1.5","per":1,"amount_nano":1300}]'
+    )
+    assert json.loads(cast("str", row.pop("usage"))) == USAGE
+    assert row == {
+        "id": "call_1",
+        "account_id": ACCOUNT,
+        "key_id": KEY,
+        "endpoint": "chat",
+        "model": "small",
+        "upstream": "main",
+        "upstream_model": "small-2024",
+        "stream": 1,
+        "started_at_us": NOON_US,
+        "outcome": "complete",
+        "status": 200,
+        "basis": "reported",
+        "ended_at_us": NOON_US + 900,
+        "first_byte_at_us": NOON_US + 300,
+        "anomalies": 1,
+        "charge_nano": 1_300,
+        "price_id": "small@1",
+        "charged_nano": 1_000,
+        "shortfall_nano": 300,
+        "hold_nano": 300,
+        "day": NOON_US // DAY_US,
+    }
+
+
+async def test_usage_and_spending_are_of_the_day_of_the_authorization(store: Store) -> None:
+    midnight_us = (NOON_US // DAY_US + 1) * DAY_US
+    made = call("call_1", at_us=midnight_us - 5)
+    await store.apply(opening(1_000))
+    await granted(store, made, 300)
+    await settled(store, made, 250)
+    day = {"account_id": ACCOUNT, "first_day": 0, "last_day": 10**6}
+    (row,) = await store.query("usage_by_day", day)
+    (bucket,) = [
+        bucket
+        for bucket in await store.query(
+            "buckets_of_scope", {"scope_id": ACCOUNT, "day": NOON_US // DAY_US, "week": 0, "month": 0}
+        )
+        if bucket["window"] == "day"
+    ]
+    assert (row["day"], row["charged_nano"]) == (bucket["start_day"], bucket["spent_nano"])
+    assert (row["day"], row["charged_nano"]) == (NOON_US // DAY_US, 250)
+
+
+async def test_daily_usage_adds_up_over_batches_and_leaves_voided_calls_out_of_the_requests(
+    store: Store,
+) -> None:
+    await store.apply([*opening(10_000), CreateKey(ACCOUNT, "key_2", "x", "digest 2", "x", NOON_US)])
+    calls = [
+        call("call_1"),
+        call("call_2", model="large"),
+        call("call_3", key_id="key_2"),
+        call("call_4"),
+        call("call_5", at_us=NOON_US + DAY_US),
+    ]
+    for made in calls:
+        await granted(store, made, 100)
+    await store.apply([settle(calls[0], 10), settle(calls[1], 20)])
+    await store.apply([settle(calls[2], 40), void(calls[3]), settle(calls[4], 80)])
+    span = {"account_id": ACCOUNT, "first_day": 20_000, "last_day": 20_001}
+
+    def figures(rows: list[dict[str, object]], name: str) -> dict[object, tuple[object, object, object]]:
+        return {row[name]: (row["requests"], row["output_tokens"], row["charged_nano"]) for row in rows}
+
+    by_day = figures(await store.query("usage_by_day", span), "day")
+    assert by_day == {20_000: (3, 60, 70), 20_001: (1, 20, 80)}
+    by_model = figures(await store.query("usage_by_model", span), "model")
+    assert by_model == {"small": (3, 60, 130), "large": (1, 20, 20)}
+    by_key = figures(await store.query("usage_by_key", {**span, "last_day": 20_000}), "key_id")
+    assert by_key == {KEY: (2, 40, 30), "key_2": (1, 20, 40)}
+    everyone = await store.query("usage_by_day", {**span, "account_id": ""})
+    assert figures(everyone, "day") == by_day
+
+
+async def test_a_hold_that_was_extended_is_settled_and_kept_at_its_new_amount(
+    store: Store, engine: Engine
+) -> None:
+    await store.apply(opening(1_000))
+    one, other = call("call_1"), call("call_2")
+    await granted(store, one, 100)
+    await granted(store, other, 100)
+    await expect(store, Granted, Extend(one, NOON_US, NOON_US, 50))
+    # Extended and closed in one batch: the file still has the amount from before.
+    await store.apply([Extend(other, NOON_US, NOON_US, 60), settle(other, 160), settle(one, 150)])
+    rows = await store.query("holds_page", {"account_id": "", "state": "", "cursor": "", "limit": 9})
+    assert {row["id"]: row["amount_nano"] for row in rows} == {"call_1": 150, "call_2": 160}
+    assert (await account(store))["balance_nano"] == 690
+
+
+async def test_what_was_observed_of_a_call_is_what_recovery_charges(open_store: OpenStore) -> None:
+    first, second = await open_store(), await open_store()
+    await first.apply(opening(1_000))
+    await granted(first, call("call_1"), 300)
+    await granted(first, call("call_2"), 300)
+    await done(first, Observe("call_1", ACCOUNT, Observed({"output_tokens": 3}, charge(70))))
+    await done(first, Observe("call_1", ACCOUNT, Observed({"output_tokens": 7}, charge(90))))
+    await first.close()
+    orphans = await second.orphans()
+    assert [hold.call for hold in orphans] == [call("call_1"), call("call_2")]
+    assert orphans[0].observed == Observed({"output_tokens": 7}, charge(90))
+    results = await second.apply([recover(hold.call) for hold in orphans])
+    assert [cast("Settled", result).charged_nano for result in results] == [90, 0]
+    assert await second.orphans() == []
+    (row,) = await second.query("call_by_id", {"call_id": "call_1"})
+    assert (row["basis"], row["charged_nano"], row["usage"]) == ("recovered", 90, '{"output_tokens":7}')
+
+
+async def test_holds_of_a_live_store_are_nobodys_to_recover(open_store: OpenStore) -> None:
+    first, second = await open_store(), await open_store()
+    await first.apply(opening(1_000))
+    await granted(first, call("call_1"), 300)
+    await granted(second, call("call_2"), 300)
+    assert first.owner != second.owner
+    assert await first.orphans() == []
+    assert await second.orphans() == []
+    await second.close()
+    assert [hold.id for hold in await first.orphans()] == ["call_2"]
+
+
+async def test_a_store_that_takes_over_a_name_recovers_its_holds_but_none_of_its_own(
+    open_store: OpenStore,
+) -> None:
+    first = await open_store()
+    await first.apply(opening(1_000))
+    await granted(first, call("call_1"), 300)
+    await first.close()
+    second = await open_store()
+    assert second.owner == first.owner
+    await granted(second, call("call_2"), 300)
+    assert [hold.id for hold in await second.orphans()] == ["call_1"]
+    await expect(second, Settled, recover(call("call_1")))
+    assert await second.orphans() == []
+
+
+async def test_stores_that_take_turns_see_each_others_rows(engine: Engine, open_store: OpenStore) -> None:
+    """A store that keeps rows in memory notices every commit of another one."""
+    stores = [await open_store(), await open_store()]
+    limits = Limits(rpm=100, day_nano=10_000)
+    await stores[0].apply(opening(10_000, limits=limits))
+    for turn in range(20):
+        made = call(f"call_{turn:02}", at_us=NOON_US + turn)
+        await granted(stores[turn % 2], made, 100)
+        result = await settled(stores[turn // 2 % 2], made, 100)
+        assert result.balance_nano == 10_000 - 100 * (turn + 1)
+        if turn == 7:
+            await done(stores[0], grant(1_000, command_id="grant_2"))
+            await done(stores[1], Adjust(ACCOUNT, "adjust_1", "lot_9", -1_000, "undone", NOON_US))
+    (sums,) = await stores[0].query("account_sums", {"account_id": ACCOUNT})
+    assert sums["entries_nano"] == sums["balance_nano"] == sums["lots_nano"] == 8_000
+    assert sums["charges_nano"] == sums["usage_nano"] == 2_000
+    assert (sums["held_nano"], sums["holds_nano"], sums["hold_count"], sums["open_holds"]) == (0, 0, 0, 0)
+    assert sums["entries"] == sums["entry_count"] == 23
+    assert [row[3:] for row in engine.dump()["buckets"] if row[0] == ACCOUNT] == [(2_000, 0)] * 4
+
+
+async def test_what_is_due_is_worked_out_with_the_open_holds_of_all_stores(open_store: OpenStore) -> None:
+    """A lot is kept for holds that began before it expired; another store's younger hold is none of them."""
+    first, second = await open_store(), await open_store()
+    await first.apply([*opening(500), grant(1_000, command_id="grant_2", expires_at_us=NOON_US + 50)])
+    older, younger = call("call_1", at_us=NOON_US + 10), call("call_2", at_us=NOON_US + 60)
+    await granted(second, older, 300)
+    await granted(first, younger, 200)
+    assert (await account(first))["balance_nano"] == 800
+    assert (await settled(second, older, 100)).balance_nano == 500
+
+
+async def test_of_200_calls_at_once_on_two_stores_as_many_pass_as_can_be_paid(open_store: OpenStore) -> None:
+    stores = [await open_store(), await open_store()]
+    await stores[0].apply(opening(3_700))
+
+    async def one(number: int) -> bool:
+        store, made = stores[number % 2], call(f"call_{number:03}")
+        (result,) = await store.apply([authorize(made, 100, owner=store.owner)])
+        if isinstance(result, Refused):
+            assert result.code in {"in_flight_budget_exhausted", "credit_balance_exhausted"}
+            return False
+        await settled(store, made, 100)
+        return True
+
+    assert sum(await asyncio.gather(*map(one, range(200)))) == 37
+    row = await account(stores[0])
+    assert (row["balance_nano"], row["held_nano"], row["open_holds"]) == (0, 0, 0)
+
+
+async def test_a_closed_store_says_so(open_store: OpenStore) -> None:
+    store = await open_store()
+    await store.close()
+    await store.close()
+    with pytest.raises(LedgerUnavailable, match="not open"):
+        await store.apply(opening(1))
+    with pytest.raises(LedgerUnavailable, match="not open"):
+        await store.key_by_digest("digest")
