@@ -1,0 +1,116 @@
+"""Warnings: what a configuration may say, but hardly means to."""
+
+import re
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from typing import Final
+from urllib.parse import urlsplit
+
+from proxy.config.faults import Findings, Path
+from proxy.config.routing import REQUESTS, is_concrete
+from proxy.config.shape import ConfigShape, RouteShape
+from proxy.config.upstreams import is_left_out
+
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+_BRACKETS: Final = re.compile(r"\[!?\]?[^\]]*\]")
+
+
+def advise(shape: ConfigShape, findings: Findings) -> None:
+    """Note every warning about a configuration that has no fault."""
+    _about_upstreams(shape, findings)
+    _about_routes(shape, findings)
+    _about_cards(shape, findings)
+    if shape.quickstart is not None and shape.server.host not in LOOPBACK:
+        message = "opens the quickstart to other machines, with an admin key that may be guessed"
+        findings.warn(("server", "host"), message, shape.server.host)
+
+
+def may_overlap(one: str, other: str) -> bool:
+    """Whether some name could match both globs. A set in brackets is taken for any character."""
+    left, right = _BRACKETS.sub("?", one), _BRACKETS.sub("?", other)
+    # meets[i][j]: whether what is left from i on and from j on has a name in common, found from the ends.
+    meets = [[False] * (len(right) + 1) for _ in range(len(left) + 1)]
+    for i in range(len(left), -1, -1):
+        for j in range(len(right), -1, -1):
+            a, b = left[i : i + 1], right[j : j + 1]
+            if a == "*":
+                meets[i][j] = meets[i + 1][j] or (b != "" and meets[i][j + 1])
+            elif b == "*":
+                meets[i][j] = meets[i][j + 1] or (a != "" and meets[i + 1][j])
+            elif a and b:
+                meets[i][j] = (a == b or "?" in (a, b)) and meets[i + 1][j + 1]
+            else:
+                meets[i][j] = a == b
+    return meets[0][0]
+
+
+def _any_meets(models: Iterable[str], globs: Sequence[str]) -> bool:
+    """Whether some name could match both one of `models` and one of `globs`."""
+    for model in models:
+        for glob in globs:
+            if is_concrete(model):
+                meets = fnmatchcase(model, glob)
+            else:
+                meets = fnmatchcase(glob, model) if is_concrete(glob) else may_overlap(model, glob)
+            if meets:
+                return True
+    return False
+
+
+def _about_upstreams(shape: ConfigShape, findings: Findings) -> None:
+    used = {target.upstream for route in shape.routes for target in route.targets}
+    for name, upstream in shape.upstreams.items():
+        path: Path = ("upstreams", name)
+        url = urlsplit(upstream.base_url)
+        if is_left_out(upstream):
+            findings.warn(path, "is left out, with the targets on it: its `when` is empty")
+        if name not in used:
+            findings.warn(path, "is the target of no route")
+        has_secret = upstream.credential is not None or upstream.headers
+        if has_secret and url.scheme == "http" and url.hostname not in LOOPBACK:
+            message = "sends its credential unencrypted; use https:// unless the network is yours alone"
+            findings.warn((*path, "base_url"), message, upstream.base_url)
+
+
+def _about_routes(shape: ConfigShape, findings: Findings) -> None:
+    if not shape.routes:
+        findings.warn(("routes",), "has no route, so every call is answered 404")
+    priced = [glob for card in shape.rate_cards.values() for glob in card.match]
+    for index, route in enumerate(shape.routes):
+        path: Path = ("routes", index)
+        for position, model in enumerate(route.models or ()):
+            place = (*path, "models", position)
+            if is_concrete(model):
+                _about_shadow(shape.routes[:index], route, model, place, findings)
+            elif route.rate_card is None and not _any_meets([model], priced):
+                findings.warn(place, "can match no model that has a rate card; its calls are refused", model)
+        card = shape.rate_cards.get(route.rate_card or "")
+        if route.path is not None and card is not None and card.rates.keys() != {REQUESTS}:
+            others = ", ".join(meter for meter in card.rates if meter != REQUESTS)
+            findings.warn((*path, "rate_card"), f"prices {others} too, which a path's calls do not count")
+
+
+def _about_shadow(
+    earlier: Sequence[RouteShape], route: RouteShape, model: str, place: Path, findings: Findings
+) -> None:
+    """Warn of a model that earlier routes take on each of its endpoints."""
+    first_by_endpoint = [_first_that_serves(earlier, endpoint, model) for endpoint in route.endpoints]
+    if None not in first_by_endpoint:
+        firsts = " and ".join(f"routes[{index}]" for index in dict.fromkeys(first_by_endpoint))
+        findings.warn(place, f"is never reached: {firsts} come first", model)
+
+
+def _first_that_serves(routes: Sequence[RouteShape], endpoint: str, model: str) -> int | None:
+    for index, route in enumerate(routes):
+        if endpoint in route.endpoints and any(fnmatchcase(model, glob) for glob in route.models or ()):
+            return index
+    return None
+
+
+def _about_cards(shape: ConfigShape, findings: Findings) -> None:
+    named = {route.rate_card for route in shape.routes}
+    looked_up = [model for route in shape.routes if route.rate_card is None for model in route.models or ()]
+    for name, card in shape.rate_cards.items():
+        if name not in named and not _any_meets(looked_up, card.match):
+            findings.warn(("rate_cards", name), "prices nothing that a route serves")

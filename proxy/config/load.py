@@ -1,0 +1,179 @@
+"""A configuration file to the settings of a process: all of it read, all of it checked, every fault told."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+from typing import Final, Literal
+
+import msgspec
+
+from proxy.config.admin_key import admin_key_fault
+from proxy.config.advice import advise
+from proxy.config.cards import build_book
+from proxy.config.faults import ConfigFault, Findings, Path
+from proxy.config.fit import fit
+from proxy.config.routing import build_routes
+from proxy.config.shape import (
+    NO_LIMIT_WORD,
+    Admin,
+    ConfigShape,
+    DemoShape,
+    LimitsShape,
+    Log,
+    Server,
+    Streams,
+    UnitShape,
+)
+from proxy.config.source import load_tree
+from proxy.config.upstreams import build_upstreams
+from proxy.ledger.model import NO_LIMIT, WINDOWS, Limits
+from proxy.money import USD, Unit, to_nano
+from proxy.pricing.book import PriceBook
+from proxy.upstream.routes import Routes, Upstream
+
+ADMIN_KEY_HINT: Final = "take a random one from the environment: `openssl rand -hex 24` makes one"
+_SQLITE: Final = "sqlite:///"
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """All a process is told. Money is nano-USD but in `quickstart`, which is as written and has been checked.
+
+    `storage` is the database file; a relative one is meant from the working directory.
+    """
+
+    source: FilePath
+    server: Server
+    admin: Admin
+    log: Log
+    streams: Streams
+    storage: FilePath
+    unit: Unit
+    limits: Limits
+    when_short: Literal["clamp", "refuse"]
+    min_output_tokens: int
+    upstreams: dict[str, Upstream]
+    routes: Routes
+    book: PriceBook
+    quickstart: DemoShape | None
+
+
+def load(path: FilePath | str, environ: Mapping[str, str]) -> Settings:
+    """The settings in a file. Raises ConfigError with every fault found in it."""
+    return _load(path, environ)[0]
+
+
+def check(path: FilePath | str, environ: Mapping[str, str]) -> tuple[Settings, tuple[ConfigFault, ...]]:
+    """The settings in a file, and warnings of what is allowed but hardly meant. Raises ConfigError."""
+    settings, shape, findings = _load(path, environ)
+    advise(shape, findings)
+    return settings, tuple(sorted(findings.warnings, key=lambda warning: warning.line))
+
+
+def _load(path: FilePath | str, environ: Mapping[str, str]) -> tuple[Settings, ConfigShape, Findings]:
+    tree, lines = load_tree(path, environ)
+    findings = Findings(lines)
+    shape = fit(tree, findings)
+    settings = _build(FilePath(path), shape, findings)
+    findings.conclude()
+    return settings, shape, findings
+
+
+def _build(source: FilePath, shape: ConfigShape, findings: Findings) -> Settings:
+    unit = _unit(shape.unit, findings)
+    book = build_book(shape.rate_cards, unit, findings)
+    upstreams = build_upstreams(shape.upstreams, findings)
+    _check_admin_key(shape, findings)
+    _check_quickstart(shape, unit, findings)
+    return Settings(
+        source=source,
+        server=shape.server,
+        admin=shape.admin,
+        log=shape.log,
+        streams=shape.streams,
+        storage=_storage(shape.storage, findings),
+        unit=unit,
+        limits=_limits(shape.accounts.limits, unit, findings),
+        when_short=shape.accounts.when_short,
+        min_output_tokens=shape.accounts.min_output_tokens,
+        upstreams=upstreams,
+        routes=build_routes(shape, upstreams, book, findings),
+        book=book,
+        quickstart=shape.quickstart,
+    )
+
+
+def _unit(shape: UnitShape, findings: Findings) -> Unit:
+    try:
+        return Unit(shape.name, shape.per_usd)
+    except ValueError as error:
+        findings.fault(("unit",), str(error))
+        return USD
+
+
+def _storage(url: str, findings: Findings) -> FilePath:
+    """The file a storage URL names. The URL is never shown: those of other engines hold passwords."""
+    scheme = url.partition(":")[0].lower()
+    if scheme.partition("+")[0] in ("postgres", "postgresql"):
+        message = "asks for PostgreSQL, an engine that is not in this build; use sqlite:///farebox.db"
+    elif not url.startswith(_SQLITE):
+        message = "must be sqlite:///file for a relative path, or sqlite:////file for an absolute one"
+    elif "?" in url or "#" in url or not url.isprintable():
+        message = "must end with the name of a file; the engine takes no options"
+    elif url == _SQLITE or url.endswith(("/", "/.", "/..", ":memory:")):
+        message = "names no file; the ledger has to outlive the process"
+    else:
+        return FilePath(url.removeprefix(_SQLITE))
+    findings.fault(("storage",), message)
+    return FilePath()
+
+
+def _limits(shape: LimitsShape, unit: Unit, findings: Findings) -> Limits:
+    path: Path = ("accounts", "limits")
+    money = {
+        f"{window}_nano": _limit_nano(getattr(shape, window), unit, (*path, window), findings)
+        for window in WINDOWS
+    }
+    counts = {
+        name: NO_LIMIT if (count := getattr(shape, name)) == NO_LIMIT_WORD else count
+        for name in ("rpm", "tpm", "concurrency")
+    }
+    return Limits(**money, **counts)
+
+
+def _limit_nano(text: str | None, unit: Unit, path: Path, findings: Findings) -> int | None:
+    if text is None:
+        return None
+    return NO_LIMIT if text == NO_LIMIT_WORD else _amount_nano(text, unit, path, findings, least_nano=0)
+
+
+def _amount_nano(text: str, unit: Unit, path: Path, findings: Findings, *, least_nano: int) -> int:
+    """An amount of `least_nano` at least; that itself, and a fault, where the text is none."""
+    try:
+        amount_nano = to_nano(text, unit)
+    except ValueError as error:
+        findings.fault(path, str(error))
+        return least_nano
+    if amount_nano < least_nano:
+        findings.fault(path, "must not be negative" if least_nano == 0 else "must be more than nothing", text)
+    return amount_nano
+
+
+def _check_quickstart(shape: ConfigShape, unit: Unit, findings: Findings) -> None:
+    demo = shape.quickstart
+    if demo is None:
+        return
+    for name in ("balance", "day"):
+        _amount_nano(getattr(demo, name), unit, ("quickstart", name), findings, least_nano=1)
+    if demo.port == shape.server.port != 0:
+        findings.fault(
+            ("quickstart", "port"), "is the port of the server, too; they need one each", demo.port
+        )
+
+
+def _check_admin_key(shape: ConfigShape, findings: Findings) -> None:
+    """Outside the quickstart, whoever guesses the admin key can grant money to anybody."""
+    key, path = shape.admin.key, ("admin", "key")
+    if key and not re.fullmatch(r"[!-~]+", key):
+        findings.fault(path, "must be visible ASCII without blanks, for it is sent in a header")
+    elif shape.quickstart is None and (fault := admin_key_fault(key)) is not None:
+        findings.fault(path, f"{fault}; {ADMIN_KEY_HINT}")

@@ -1,0 +1,189 @@
+"""A configuration is loaded whole or not at all, and every fault is told at once."""
+
+from pathlib import Path
+
+import pytest
+
+from proxy.config.admin_key import admin_key_fault
+from proxy.config.load import check, load
+from proxy.config.source import ConfigError
+from proxy.ledger.model import Limits
+from proxy.money import Unit
+from tests.config.samples import ADMIN_KEY, URL, LoadText, Told, text_of, upstream
+
+
+def test_defaults_are_enough_but_for_the_admin_key(load_text: LoadText) -> None:
+    settings = load_text(f"admin: {{key: {ADMIN_KEY}}}")
+    assert (settings.server.host, settings.server.port) == ("127.0.0.1", 8080)
+    assert settings.storage == Path("farebox.db")
+    assert settings.limits == Limits()
+    assert (settings.unit, settings.upstreams, settings.quickstart) == (Unit(), {}, None)
+
+
+def test_the_example_in_the_repository_loads_with_and_without_a_key() -> None:
+    path = Path(__file__).parents[2] / "config" / "quickstart.yaml"
+    without, warnings = check(path, {})
+    assert list(without.upstreams) == ["demo"]
+    assert [warning.path for warning in warnings] == ["upstreams.openai"]
+    with_key, warnings = check(path, {"OPENAI_API_KEY": "sk-1"})
+    assert (list(with_key.upstreams), warnings) == (["demo", "openai"], ())
+
+
+KNOWN = "is a well-known default"
+TOO_FINE = "is finer than 0.000000001 USD, the smallest amount there is"
+HINT = "take a random one from the environment: `openssl rand -hex 24` makes one"
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        (
+            "unit: {name: USD, per_usd: 100}",
+            ["unit: 100 of a unit named 'USD' cannot make one US dollar; rename it"],
+        ),
+        ("accounts: {limits: {day: '-1'}}", ["accounts.limits.day: '-1' must not be negative"]),
+        (
+            "accounts: {limits: {total: '0.0000000001'}}",
+            [f"accounts.limits.total: '0.0000000001' {TOO_FINE}"],
+        ),
+        (
+            "quickstart: {balance: '0', day: lots}",
+            [
+                "quickstart.balance: '0' must be more than nothing",
+                "quickstart.day: 'lots' is not an amount; write a decimal string such as \"0.15\"",
+            ],
+        ),
+        (
+            "quickstart: {port: 8080}",
+            ["quickstart.port: 8080 is the port of the server, too; they need one each"],
+        ),
+    ],
+)
+def test_amounts_and_ports_make_sense(told: Told, text: str, faults: list[str]) -> None:
+    assert told(text_of(more=text)) == faults
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///a.db", "a.db"),
+        ("sqlite:///data/a.db", "data/a.db"),
+        ("sqlite:////data/a.db", "/data/a.db"),
+    ],
+)
+def test_storage_is_a_relative_or_an_absolute_file(load_text: LoadText, url: str, path: str) -> None:
+    assert load_text(text_of(storage=f"storage: {url}")).storage == Path(path)
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        *(
+            (url, "asks for PostgreSQL, an engine that is not in this build; use sqlite:///farebox.db")
+            for url in ("postgresql://user:secret@db/farebox", "postgres://db", "postgresql+asyncpg://db/x")
+        ),
+        *(
+            (url, "must be sqlite:///file for a relative path, or sqlite:////file for an absolute one")
+            for url in ("farebox.db", "sqlite://", "sqlite://farebox.db", "mysql://user:secret@db", "''")
+        ),
+        *(
+            (url, "names no file; the ledger has to outlive the process")
+            for url in (
+                "sqlite:///",
+                "sqlite:////",
+                "'sqlite:///:memory:'",
+                "sqlite:///data/",
+                "sqlite:///..",
+            )
+        ),
+        ("sqlite:///a.db?mode=ro", "must end with the name of a file; the engine takes no options"),
+    ],
+)
+def test_a_storage_that_cannot_be_used_is_refused_without_showing_its_password(
+    told: Told, url: str, fault: str
+) -> None:
+    assert told(text_of(storage=f"storage: {url}")) == [f"storage: {fault}"]
+
+
+@pytest.mark.parametrize(
+    ("key", "fault"),
+    [
+        ("", "is empty"),
+        *((key, KNOWN) for key in ("changeme", "admin", "secret", "sk-1234", "farebox", "password")),
+        *((key, KNOWN) for key in ("changemechangeme", "your-admin-key-here", "Farebox_Admin_Key_1")),
+        ("b7#kQ", "has fewer than 16 characters"),
+        ("c0ffee5b1e55ed0", "has fewer than 16 characters"),
+        ("abababababababab", "repeats a few characters"),
+        (ADMIN_KEY, None),
+        ("sk-admin-c0ffee5b1e55ed0d", None),
+    ],
+)
+def test_an_admin_key_that_can_be_guessed_is_refused(key: str, fault: str | None) -> None:
+    assert admin_key_fault(key) == fault
+
+
+def test_the_admin_key_is_asked_for_outside_the_quickstart_only(told: Told, load_text: LoadText) -> None:
+    assert told("{}") == [f"admin.key: is empty; {HINT}"]
+    assert told("admin: {key: '${K}'}", K="sk-1234") == [f"admin.key: is a well-known default; {HINT}"]
+    assert load_text("quickstart: {}").admin.key == ""
+    unsendable = ["admin.key: must be visible ASCII without blanks, for it is sent in a header"]
+    assert told("quickstart: {}\nadmin: {key: 'a key'}") == unsendable
+
+
+def test_everything_is_told_at_once_in_the_order_of_the_file(told: Told, tmp_path: Path) -> None:
+    text = """
+upstreams:
+  openai: {base_url: openai.com, credential: {value: '${KEY:-}'}}
+routes:
+  - models: [gpt-5]
+    targets:
+      - upstream: opnai
+rate_cards:
+  chat:
+    rates:
+      tokens: {per_1m: '1'}
+storage: postgresql://user:secret@db
+"""
+    assert [fault.partition(": ")[0] for fault in told(text)] == [
+        "admin.key",
+        "upstreams.openai.base_url",
+        "upstreams.openai.credential.value",
+        "routes[0].models[0]",
+        "routes[0].targets[0].upstream",
+        "rate_cards.chat.rates.tokens",
+        "storage",
+    ]
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "farebox.yaml", {})
+    assert [fault.line for fault in caught.value.faults] == [2, 3, 3, 5, 7, 11, 12]
+    assert caught.value.faults[1].value == "'openai.com'"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "admin: {key: '${SECRET} '}",
+        "admin: '${SECRET}'",
+        "admin: ['${SECRET}']",
+        "server: '${SECRET}'",
+        upstream("base_url: 'https://user:${SECRET}@host'"),
+        upstream("base_url: 'https://host?key=${SECRET}'"),
+        upstream(f"{URL}, credential: '${{SECRET}}'"),
+        upstream(f"{URL}, credential: {{value: '${{SECRET}} '}}"),
+        upstream(f"{URL}, credential: {{value: ['${{SECRET}}']}}"),
+        upstream(f"{URL}, credential: {{valeu: '${{SECRET}}'}}"),
+        upstream(f"{URL}, headers: {{X-A: ' ${{SECRET}}'}}"),
+        upstream(f"{URL}, headers: '${{SECRET}}'"),
+        upstream(f"{URL}, api_key: '${{SECRET}}'"),
+        "storage: 'postgresql://user:${SECRET}@db/farebox'",
+        "storage: '${SECRET}'",
+    ],
+)
+def test_a_secret_is_in_no_fault(told: Told, text: str) -> None:
+    assert "hunter2" not in "\n".join(told(text, SECRET="hunter2"))
+
+
+def test_settings_do_not_show_the_admin_key_or_a_credential(load_text: LoadText) -> None:
+    settings = load_text(text_of(upstreams=upstream(f"{URL}, credential: {{value: hunter2}}")))
+    assert ADMIN_KEY not in repr(settings)
+    assert "hunter2" not in repr(settings)

@@ -1,0 +1,105 @@
+"""An upstream has an address without surprises, and headers that can be sent."""
+
+import pytest
+
+from tests.config.samples import URL, LoadText, Told, text_of, upstream
+
+
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("'ftp://host'", "must begin with https:// or http://"),
+        ("api.openai.com", "must begin with https:// or http://"),
+        ("'https://'", "is not a URL with a valid host and port"),
+        ("'https://:443/v1'", "is not a URL with a valid host and port"),
+        ("'https://host:99999'", "is not a URL with a valid host and port"),
+        ("'https://host:0'", "is not a URL with a valid host and port"),
+        ("'https://[::1'", "is not a URL with a valid host and port"),
+        ("'https://ho\\st'", "is not a URL with a valid host and port"),
+        ("'https://host/v1?'", "must not have a query or a fragment"),
+        ("'https://host/v1#a'", "must not have a query or a fragment"),
+        ("'https://host/a/../v1'", "must not have empty segments, '.' or '..' in its path"),
+        ("'https://host//v1'", "must not have empty segments, '.' or '..' in its path"),
+        ("'https://host/v1//'", "must not have empty segments, '.' or '..' in its path"),
+        ("'https://host /v1'", "must be ASCII without blanks; write other hosts in punycode"),
+        ("'https://hôst/v1'", "must be ASCII without blanks; write other hosts in punycode"),
+        (r'"https://host/v1\n"', "must be ASCII without blanks; write other hosts in punycode"),
+    ],
+)
+def test_a_base_url_is_an_address_and_a_path_and_no_more(told: Told, url: str, fault: str) -> None:
+    (found,) = told(text_of(upstreams=upstream(f"base_url: {url}")))
+    assert found.startswith("upstreams.openai.base_url: '")
+    assert found.endswith(fault)
+
+
+NO_FIELD = "is not the name of a query field: letters, digits, '.', '_', '~', '-'"
+NO_EFFECT = "has no effect on a credential that is sent in the query"
+NO_HEADER = "is not the name of a header that can be set"
+LEFT_OUT = "is empty; without a credential, leave `credential` out"
+SENDABLE = "must be visible ASCII without line breaks, and no blanks around it"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (
+            "credential: {value: ''}",
+            f"credential.value: {LEFT_OUT}",
+        ),
+        (
+            "credential: {value: ' '}",
+            f"credential.value: {LEFT_OUT}",
+        ),
+        (r'credential: {value: "sk-1\n"}', f"credential.value: {SENDABLE}"),
+        ("credential: {value: schlüssel}", f"credential.value: {SENDABLE}"),
+        (
+            "credential: {value: a, header: 'X Key'}",
+            f"credential.header: {NO_HEADER}",
+        ),
+        (
+            "credential: {value: a, header: Host}",
+            f"credential.header: {NO_HEADER}",
+        ),
+        (r'credential: {value: a, scheme: "a\r\nb"}', f"credential.scheme: {SENDABLE}"),
+        (
+            "credential: {value: a, query: 'k=v&x'}",
+            f"credential.query: {NO_FIELD}",
+        ),
+        (
+            "credential: {value: a, query: key, header: X}",
+            f"credential.header: {NO_EFFECT}",
+        ),
+        (
+            "credential: {value: a, query: key, scheme: X}",
+            f"credential.scheme: {NO_EFFECT}",
+        ),
+        ("headers: {'X:Y': a}", "headers.X:Y: is not a header name"),
+        ("headers: {Content-Length: '5'}", "headers.Content-Length: is a header that Farebox sets itself"),
+        ("headers: {X-A: a, x-a: b}", "headers.x-a: is set by headers.X-A already"),
+        (
+            "headers: {authorization: a}, credential: {value: b}",
+            "headers.authorization: is set by credential already",
+        ),
+        (r'headers: {X-A: "a\r\nEvil: b"}', f"headers.X-A: {SENDABLE}"),
+        ("headers: {X-A: ' a'}", f"headers.X-A: {SENDABLE}"),
+        ("headers: {X-A: ''}", "headers.X-A: is empty"),
+    ],
+)
+def test_credentials_and_headers_can_be_sent_as_they_are(told: Told, text: str, fault: str) -> None:
+    assert told(text_of(upstreams=upstream(f"{URL}, {text}"))) == [f"upstreams.openai.{fault}"]
+
+
+def test_an_upstream_whose_when_is_empty_is_left_out_with_its_targets(load_text: LoadText) -> None:
+    text = text_of(
+        upstreams="upstreams: {openai: {base_url: 'https://a'}, "
+        "other: {when: '${KEY:-}', base_url: 'https://b', credential: {value: '${KEY:-}'}}}",
+        routes="routes:\n- {models: [gpt-4o], targets: [{upstream: other}]}\n"
+        "- {models: ['gpt-4o*'], targets: [{upstream: other}, {upstream: openai}]}",
+    )
+    assert list(load_text(text).upstreams) == ["openai"]
+    targets = [
+        [target.upstream.name for target in found.targets]
+        for key in ("", "sk-1")
+        if (found := load_text(text, KEY=key).routes.for_model("embeddings", "gpt-4o"))
+    ]
+    assert targets == [["openai"], ["other"]]
