@@ -1,0 +1,154 @@
+"""The seam of an API family: how a request is read, what goes upstream, how a reply is tallied. Sans I/O."""
+
+from typing import Protocol
+
+import msgspec
+
+from proxy.metering.usage import Usage
+
+
+class Outgoing(msgspec.Struct, frozen=True):
+    """What decides the body that goes to one target.
+
+    `model` is its name there. `output_bound` is set when the output was clamped, in tokens for each choice;
+    `output_bound_field` is what to call it when the client named none. `include_usage` asks a stream for its
+    usage although the client did not.
+    """
+
+    model: str
+    output_bound: int | None = None
+    output_bound_field: str = "max_completion_tokens"
+    include_usage: bool = True
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What a tally has read so far: `usage` by meter, and how many reported fields had to be corrected."""
+
+    usage: dict[str, int]
+    anomalies: int = 0
+
+
+class Tally(Protocol):
+    """Watches the bytes of one reply pass, and keeps back what would complete it.
+
+    `complete` tells that the reply came to its proper end, `failed` that it says itself it did not.
+    What the client did not ask for may be swallowed, and never reaches it. `complete`, `failed`, `reported`
+    and `tail` are for after the last byte, and call `finish` if nobody did.
+    """
+
+    @property
+    def complete(self) -> bool:
+        """The reply came to its proper end; asked after the last byte."""
+        ...
+
+    @property
+    def failed(self) -> bool:
+        """The upstream reported an error within the reply."""
+        ...
+
+    @property
+    def anomalies(self) -> int:
+        """How much was not as it should be: unreadable events, figures that had to be corrected."""
+        ...
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes that were not read yet: what the next `feed` and `finish` may have to read at once."""
+        ...
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take the next bytes of the reply and give those that may go to the client now.
+
+        Raises Refusal `upstream_invalid` when a bound on sizes is passed.
+        """
+        ...
+
+    def finish(self) -> None:
+        """The last byte has come: read what is left. Idempotent; 1 ms per megabyte of `pending_bytes`."""
+        ...
+
+    def tail(self, cost: str | None = None) -> bytes:
+        """What was kept back, to be sent when the charge is on the ledger. Called once, after the last byte.
+
+        `cost` is a decimal string: it is added to the usage object of a tally that keeps it, if there is one.
+        """
+        ...
+
+    def reported(self) -> Reading | None:
+        """The usage the upstream reported, checked and merged; None when it reported none."""
+        ...
+
+    def output_text(self) -> str:
+        """All text the model has produced so far, for counting it when nothing was reported."""
+        ...
+
+    @property
+    def output_bytes(self) -> int:
+        """UTF-8 bytes of the text so far: an upper bound of its tokens."""
+        ...
+
+
+class Ask(Protocol):
+    """One request, read. `choices` is how many answers it asks for; each has the output bound."""
+
+    @property
+    def model(self) -> str:
+        """The public model asked for."""
+        ...
+
+    @property
+    def stream(self) -> bool:
+        """Whether the reply is to be streamed."""
+        ...
+
+    @property
+    def choices(self) -> int:
+        """How many times the output bound can be produced."""
+        ...
+
+    @property
+    def output_bound(self) -> int | None:
+        """The client's own bound on output tokens for each choice; None when it named none."""
+        ...
+
+    def input_bound(self) -> Usage:
+        """The most the input can be, by meter, without a tokenizer."""
+        ...
+
+    def input_text_length(self) -> int:
+        """Roughly how many characters `input_exact` will have to look at."""
+        ...
+
+    def input_exact(self) -> Usage:
+        """The input as counted by a tokenizer; may take long for long text, so call it off the loop then."""
+        ...
+
+    def outgoing(self, plan: Outgoing) -> bytes:
+        """The body for one target: the client's own bytes but for the members the plan changes."""
+        ...
+
+    def tally(self, *, keep_usage: bool = False) -> Tally:
+        """A fresh tally for the reply to this request; with `keep_usage` the usage waits for its cost."""
+        ...
+
+
+class Endpoint(Protocol):
+    """An API family. `meters` must be priced for a call to be let through.
+
+    `path` is ours, `upstream_path` follows an upstream's base URL. `repeatable` tells that a request may be
+    sent to a second target although the first may have acted on it.
+    """
+
+    name: str
+    path: str
+    upstream_path: str
+    repeatable: bool
+
+    @property
+    def meters(self) -> tuple[str, ...]:
+        """What its calls use, by meter."""
+        ...
+
+    def read(self, body: bytes) -> Ask:
+        """Read a request body. Raises Refusal `invalid_json` or `invalid_value`, naming the field."""
+        ...

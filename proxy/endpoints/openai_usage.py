@@ -1,0 +1,121 @@
+"""Usage objects in OpenAI's form, as its API and the many that imitate it report them, as a reading."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from proxy.endpoints.base import Reading
+from proxy.metering.usage import sane_quantity
+
+_INPUT: Final = "prompt_tokens"
+_OUTPUT: Final = "completion_tokens"
+_TOTAL: Final = "total_tokens"
+_HIT: Final = "prompt_cache_hit_tokens"
+_MISS: Final = "prompt_cache_miss_tokens"
+
+_PLAIN: Final = (_INPUT, _OUTPUT, _TOTAL, _HIT, _MISS)
+
+# The meters within input and output, by the member that reports each. A token that belongs to several, such
+# as a cached one of an image, counts for the first: together they never exceed the whole.
+_PARTS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "prompt_tokens_details": (
+        ("cached_tokens", "cached_input_tokens"),
+        ("cache_write_tokens", "cache_write_tokens"),
+        ("audio_tokens", "input_audio_tokens"),
+        ("image_tokens", "input_image_tokens"),
+    ),
+    "completion_tokens_details": (
+        ("reasoning_tokens", "reasoning_tokens"),
+        ("audio_tokens", "output_audio_tokens"),
+    ),
+}
+
+
+class UsageReport:
+    """What an upstream has reported: of several usage objects the largest figure of each field, never a sum.
+
+    A field that is no sane quantity counts as missing and as an anomaly; null is only missing.
+    """
+
+    __slots__ = ("_fields", "_odd")
+
+    def __init__(self) -> None:
+        self._fields: dict[str, int] = {}
+        self._odd: set[str] = set()
+
+    def add(self, usage: object) -> None:
+        """Take one usage object into account; anything that is no object is an anomaly, except null."""
+        if not isinstance(usage, dict):
+            if usage is not None:
+                self._odd.add("usage")
+            return
+        for name in _PLAIN:
+            self._note(name, name, usage)
+        for holder, parts in _PARTS.items():
+            details = usage.get(holder)
+            if isinstance(details, dict):
+                for name, meter in parts:
+                    self._note(meter, name, details)
+            elif details is not None:
+                self._odd.add(holder)
+
+    def _note(self, field: str, name: str, holder: Mapping[str, object]) -> None:
+        value = holder.get(name)
+        if value is None:
+            return
+        quantity = sane_quantity(value)
+        if quantity is None:
+            self._odd.add(field)
+        elif quantity > self._fields.get(field, -1):
+            self._fields[field] = quantity
+
+    @property
+    def anomalies(self) -> int:
+        """How many fields were no sane quantity."""
+        return len(self._odd)
+
+    def reading(self) -> Reading | None:
+        """Input and output as reported; None when neither was. One that is not even implied is left out.
+
+        A missing input is what the total leaves, or what the cache hits and misses come to; a missing output
+        is what the total leaves. Some upstreams leave reasoning out of the output but not out of the total:
+        it is added then. Parts are cut to their whole. A total that does not add up is an anomaly.
+        """
+        fields = self._fields
+        prompt, output, total = fields.get(_INPUT), fields.get(_OUTPUT), fields.get(_TOTAL)
+        anomalies = len(self._odd)
+        if prompt is None and _MISS in fields:
+            prompt = fields[_MISS] + fields.get(_HIT, 0)
+        if prompt is None and output is None:
+            return None
+        if total is not None:
+            if prompt is None:
+                prompt = max(0, total - (output or 0))
+            elif output is None:
+                output = max(0, total - prompt)
+            elif total == prompt + output + fields.get("reasoning_tokens", 0):
+                output = total - prompt
+            anomalies += total != prompt + (output or 0)
+        return self._with_parts(prompt, output, anomalies)
+
+    def input_reading(self) -> Reading | None:
+        """The input alone, for replies that have no output; the total stands for it where it is missing."""
+        prompt = self._fields.get(_INPUT, self._fields.get(_TOTAL))
+        return None if prompt is None else self._with_parts(prompt, None, len(self._odd))
+
+    def _with_parts(self, prompt: int | None, output: int | None, anomalies: int) -> Reading:
+        usage: dict[str, int] = {}
+        wholes = (("input_tokens", prompt), ("output_tokens", output))
+        for (meter, whole), parts in zip(wholes, _PARTS.values(), strict=True):
+            if whole is None:
+                continue
+            usage[meter] = left = whole
+            for _, part in parts:
+                quantity = self._fields.get(part, 0)
+                if part == "cached_input_tokens":
+                    quantity = max(quantity, self._fields.get(_HIT, 0))
+                anomalies += quantity > whole
+                quantity = min(quantity, left)
+                if quantity:
+                    usage[part] = quantity
+                    left -= quantity
+        return Reading(usage, anomalies)

@@ -1,0 +1,83 @@
+"""The text a reply has produced so far, kept small: one buffer of UTF-8 for each choice."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+
+class Echo(msgspec.Struct, frozen=True):
+    """Prompts that a completion repeats at the start of its choices, `choices` of them each; no output."""
+
+    prompts: tuple[bytes, ...] = ()
+    choices: int = 1
+
+    def of(self, index: int) -> bytes:
+        """What the choice of this index begins with."""
+        prompt = index // self.choices
+        return self.prompts[prompt] if 0 <= prompt < len(self.prompts) else b""
+
+
+NO_ECHO = Echo()
+
+
+class Produced:
+    """Collects text by choice. An echo of the prompt is left out, from the count of bytes too."""
+
+    __slots__ = ("_echo", "_seen_bytes", "_texts")
+
+    def __init__(self, echo: Echo = NO_ECHO) -> None:
+        self._echo = echo
+        self._texts: dict[int, bytearray] = {}
+        self._seen_bytes = 0
+
+    def add(self, index: int, text: str) -> None:
+        """Add text to the choice of this index."""
+        try:
+            encoded = text.encode()
+        except UnicodeEncodeError:
+            encoded = text.encode("utf-8", "surrogatepass")
+        self._seen_bytes += len(encoded)
+        buffer = self._texts.get(index)
+        if buffer is None:
+            self._texts[index] = bytearray(encoded)
+        else:
+            buffer += encoded
+
+    @property
+    def size_bytes(self) -> int:
+        """UTF-8 bytes of all text."""
+        if not self._echo.prompts:
+            return self._seen_bytes
+        return sum(len(text) - self._echoed_bytes(index) for index, text in self._texts.items())
+
+    def text(self) -> str:
+        """All text, one choice after the other."""
+        return "".join(
+            _decoded(memoryview(text)[self._echoed_bytes(index) :]) for index, text in self._texts.items()
+        )
+
+    def _echoed_bytes(self, index: int) -> int:
+        echo, text = self._echo.of(index), self._texts[index]
+        if text.startswith(echo):
+            return len(echo)
+        return len(text) if echo.startswith(text) else 0
+
+
+def _decoded(text: memoryview) -> str:
+    try:
+        return str(text, "utf-8")
+    except UnicodeDecodeError:
+        # Halves of a character that came in two events are put together, and lone ones replaced.
+        halves = str(text, "utf-8", "surrogatepass")
+        return halves.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def spoken(value: object) -> str:
+    """All text in a value that should be a string: of parts and lists of them too. Raises RecursionError."""
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Sequence):
+        return "".join(spoken(item) for item in value)
+    if isinstance(value, dict):
+        return "".join(spoken(value[name]) for name in ("text", "thinking", "refusal") if name in value)
+    return ""

@@ -1,0 +1,128 @@
+"""Server-sent events as bytes: cut a stream into whole events wherever its chunks end. Sans I/O."""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from proxy.errors import Refusal
+
+EVENT_BYTES_MAX: Final = 67_108_864
+"""How long an event may grow before it is given up; images come as tens of megabytes of base64."""
+
+# A line ends with CR LF, LF or CR, and an empty line ends an event. A CR before LF is never one by itself.
+_END: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
+_LINE_END: Final = re.compile(rb"\r\n|\n|\r")
+_OVERLAP_BYTES: Final = 3
+"""All but the last byte of the longest end: what is searched again when more comes."""
+
+
+class Splitter:
+    """Gives whole events, each with its exact bytes and the empty line that ends it.
+
+    Whatever the chunks, the same stream gives the same events: an event that seems to end with a CR waits for
+    the next byte, which could be its LF. Each byte is looked at once, however many chunks an event takes.
+    """
+
+    __slots__ = ("_limit_bytes", "_overlap", "_parts", "pending_bytes")
+
+    def __init__(self, limit_bytes: int = EVENT_BYTES_MAX) -> None:
+        self.pending_bytes = 0
+        self._limit_bytes = limit_bytes
+        self._parts: list[bytes] = []
+        self._overlap = b""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The events that `chunk` completes. Raises Refusal `upstream_invalid` for one that is too long."""
+        if self._parts or b"\r" in chunk:
+            return self._feed_any(chunk)
+        if chunk.endswith(b"\n\n") and chunk.find(b"\n\n") == len(chunk) - 2:
+            return [chunk]
+        events = chunk.split(b"\n\n")
+        rest = events.pop()
+        if rest:
+            self._wait(rest)
+        return [event + b"\n\n" for event in events]
+
+    def finish(self) -> bytes:
+        """What came after the last whole event."""
+        rest = b"".join(self._parts)
+        self._clear()
+        return rest
+
+    def _feed_any(self, chunk: bytes) -> list[bytes]:
+        seen = len(self._overlap)
+        text = self._overlap + chunk
+        events = []
+        start = 0
+        for end in _ends(text):
+            if end == len(text) and text.endswith(b"\r"):
+                break
+            stop = end - seen
+            events.append(b"".join((*self._parts, chunk[start:stop])))
+            self._clear()
+            start = stop
+        if start < len(chunk):
+            self._wait(chunk[start:])
+        return events
+
+    def _wait(self, rest: bytes) -> None:
+        self.pending_bytes += len(rest)
+        if self.pending_bytes > self._limit_bytes:
+            raise Refusal(
+                "upstream_invalid", f"The upstream sent an event of more than {self._limit_bytes} bytes."
+            )
+        self._parts.append(rest)
+        self._overlap = (self._overlap + rest[-_OVERLAP_BYTES:])[-_OVERLAP_BYTES:]
+
+    def _clear(self) -> None:
+        if self._parts:
+            self._parts = []
+            self._overlap = b""
+            self.pending_bytes = 0
+
+
+def _ends(text: bytes) -> Iterator[int]:
+    """Where each event of `text` ends."""
+    ends = text.count(b"\r")
+    if ends and not ends == text.count(b"\n") == text.count(b"\r\n"):
+        yield from (found.end() for found in _END.finditer(text))
+        return
+    empty_line = b"\r\n\r\n" if ends else b"\n\n"
+    at = text.find(empty_line)
+    while at >= 0:
+        at += len(empty_line)
+        yield at
+        at = text.find(empty_line, at)
+
+
+def only_data(event: bytes) -> bytes | None:
+    """The data of an event that is one such line and nothing else, as nearly all are; None for any other."""
+    if not event.startswith(b"data: "):
+        return None
+    after = len(event) - event.find(b"\n")
+    if after == 2 and event.endswith(b"\n\n"):
+        data = event[6:-2]
+    elif after == 3 and event.endswith(b"\r\n\r\n"):
+        data = event[6:-4]
+    else:
+        return None
+    return data if b"\r" not in data else None
+
+
+def name_and_data(event: bytes) -> tuple[bytes, bytes | None]:
+    """The event's name, empty if it has none, and its data, the lines joined by LF.
+
+    The data is None for an event without any, such as a comment.
+    """
+    usual = only_data(event)
+    if usual is not None:
+        return b"", usual
+    name = b""
+    lines = []
+    for line in _LINE_END.split(event):
+        field, _, value = line.partition(b":")
+        if field == b"data":
+            lines.append(value.removeprefix(b" "))
+        elif field == b"event":
+            name = value.removeprefix(b" ")
+    return name, b"\n".join(lines) if lines else None

@@ -1,0 +1,98 @@
+"""Per-call APIs: any request to a configured path, any reply, one price for each call that succeeds."""
+
+from typing import Final
+
+from proxy.endpoints.base import Outgoing, Reading
+from proxy.metering.usage import Usage
+
+ENDPOINT: Final = "tools"
+"""What all per-call APIs are called as an endpoint."""
+
+_ONE_CALL: Final[Usage] = {"requests": 1}
+
+
+class ToolTally:
+    """Passes bytes on, keeping back the last piece so that nobody holds a whole answer that is not charged.
+
+    Nothing within the reply tells whether it is whole: when its bytes have ended properly, it is.
+    """
+
+    complete = True
+    failed = False
+    anomalies = 0
+    output_bytes = 0
+    pending_bytes = 0
+
+    def __init__(self) -> None:
+        self._last = b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The piece before this one."""
+        if not chunk:
+            return b""
+        passing, self._last = self._last, chunk
+        return passing
+
+    def finish(self) -> None:
+        """Nothing is left to read."""
+
+    def tail(self, cost: str | None = None) -> bytes:  # noqa: ARG002 - there is no usage object to put it in.
+        """The last piece; the reply is not ours to write a cost into."""
+        return self._last
+
+    def reported(self) -> Reading:
+        """One call."""
+        return Reading(dict(_ONE_CALL))
+
+    def output_text(self) -> str:
+        """No text of a model."""
+        return ""
+
+
+class ToolAsk:
+    """One call of a tool; its body is whatever the tool understands."""
+
+    stream = False
+    choices = 1
+    output_bound = None
+
+    def __init__(self, model: str, body: bytes) -> None:
+        self.model = model
+        self._body = body
+
+    def input_bound(self) -> Usage:
+        """One call."""
+        return _ONE_CALL
+
+    def input_text_length(self) -> int:
+        """Nothing is counted."""
+        return 0
+
+    def input_exact(self) -> Usage:
+        """One call."""
+        return _ONE_CALL
+
+    def outgoing(self, plan: Outgoing) -> bytes:  # noqa: ARG002 - a tool knows neither models nor bounds.
+        """The client's body as it is."""
+        return self._body
+
+    def tally(self, *, keep_usage: bool = False) -> ToolTally:  # noqa: ARG002 - there is no usage to keep.
+        """A fresh tally."""
+        return ToolTally()
+
+
+class ToolEndpoint:
+    """A configured path. `route` is the route's name, and stands where other calls have their model."""
+
+    name = ENDPOINT
+    meters = ("requests",)
+
+    def __init__(self, route: str, path: str, *, repeatable: bool = False) -> None:
+        self.path = path
+        self.upstream_path = path
+        self.repeatable = repeatable
+        self._route = route
+
+    def read(self, body: bytes) -> ToolAsk:
+        """Take any bytes."""
+        return ToolAsk(self._route, body)
