@@ -1,0 +1,95 @@
+"""Routes: which targets serve a model or a path, and under which rate card."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Final
+
+import msgspec
+
+from proxy.pricing.rates import RateCard
+
+TOOL_ENDPOINT: Final = "tools"
+
+
+class Credential(msgspec.Struct, frozen=True):
+    """What authenticates us to an upstream: a header's whole value, or a query field's if `query` is set."""
+
+    value: str
+    header: str = "Authorization"
+    query: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Credential(header={self.header!r}, query={self.query!r})"
+
+
+class Upstream(msgspec.Struct, frozen=True):
+    """An upstream API and how to treat it. `base_url` has no trailing slash; waits are in seconds."""
+
+    name: str
+    base_url: str
+    credential: Credential | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    include_usage: bool = True
+    output_bound_field: str = "max_completion_tokens"
+    connect_seconds: float = 10.0
+    first_byte_seconds: float = 600.0
+    idle_seconds: float = 300.0
+    keepalive_seconds: float = 4.0
+
+
+class Target(msgspec.Struct, frozen=True):
+    """One place a call may go. None for `model` keeps the public name, None for `path` the endpoint's own."""
+
+    upstream: Upstream
+    model: str | None = None
+    path: str | None = None
+
+
+class Route(msgspec.Struct, frozen=True):
+    """Models on endpoints, or one exact path with methods; targets are tried in order.
+
+    `card` is the rate card named by the route itself; without one the price book is asked.
+    """
+
+    name: str
+    targets: tuple[Target, ...]
+    models: tuple[str, ...] = ()
+    endpoints: tuple[str, ...] = ()
+    path: str | None = None
+    methods: tuple[str, ...] = ()
+    card: RateCard | None = None
+
+
+class Routes:
+    """All routes, in the order of the configuration; the first that fits serves."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._by_model = tuple(route for route in routes if route.path is None)
+        self._by_path = {
+            (method, route.path): route for route in routes if route.path for method in route.methods
+        }
+
+    def for_model(self, endpoint: str, model: str) -> Route | None:
+        """The first route that serves `model` on `endpoint`, or None."""
+        for route in self._by_model:
+            if endpoint in route.endpoints and any(fnmatchcase(model, glob) for glob in route.models):
+                return route
+        return None
+
+    def for_path(self, method: str, path: str) -> Route | None:
+        """The route of an exact path and method, or None."""
+        return self._by_path.get((method, path))
+
+    def methods_of(self, path: str) -> list[str]:
+        """The methods a configured path knows; empty when no route has the path."""
+        return sorted(method for method, known in self._by_path if known == path)
+
+    @property
+    def globs(self) -> tuple[str, ...]:
+        """Every model glob, in order."""
+        return tuple(glob for route in self._by_model for glob in route.models)
+
+    @property
+    def tools(self) -> tuple[Route, ...]:
+        """The routes of exact paths."""
+        return tuple({route.name: route for route in self._by_path.values()}.values())
