@@ -1,0 +1,306 @@
+"""Letting a call in: who asks, where it goes, what it could cost at most, and the hold for that."""
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from typing import Final, Literal, Protocol
+
+import msgspec
+
+from proxy.clock import Clock
+from proxy.endpoints import ENDPOINTS
+from proxy.endpoints.base import Ask, Endpoint
+from proxy.endpoints.tools import ToolEndpoint
+from proxy.errors import Refusal
+from proxy.ledger.ledger import Ledger
+from proxy.ledger.model import NEVER_US, Authorize, Call, Granted, Key, Limits, Refused
+from proxy.ledger.store import Store
+from proxy.ledger.windows import iso
+from proxy.metering.tokens import COUNTER
+from proxy.metering.usage import Usage
+from proxy.money import usd_string
+from proxy.pricing.book import PriceBook
+from proxy.pricing.charge import affordable, worst_nano
+from proxy.pricing.rates import RateCard
+from proxy.upstream.routes import Route, Routes
+
+LARGE_BODY_BYTES: Final = 262_144
+"""Bodies above this are read in a thread."""
+REMEMBERED_KEYS: Final = 10_000
+
+# A refusal for one of these may be due to the generous bound on the input, so an exact count is worth it.
+_WORTH_COUNTING: Final = frozenset(
+    {
+        "credit_balance_exhausted",
+        "request_exceeds_balance",
+        "in_flight_budget_exhausted",
+        "daily_limit_exceeded",
+        "weekly_limit_exceeded",
+        "monthly_limit_exceeded",
+        "total_limit_exceeded",
+        "key_limit_exceeded",
+        "rate_limit_exceeded",
+    }
+)
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """How calls are treated; the configuration's `accounts` and `streams` say what each means."""
+
+    when_short: Literal["clamp", "refuse"] = "clamp"
+    min_output_tokens: int = 16
+    on_disconnect: Literal["count", "drain"] = "count"
+    drain_seconds: float = 10.0
+    on_upstream_failure: Literal["charge", "free"] = "charge"
+    observe_us: int = 1_000_000
+
+
+class Catalog(msgspec.Struct, frozen=True):
+    """All that a reload of the configuration replaces at once; a call keeps the one it began with."""
+
+    routes: Routes
+    book: PriceBook
+    defaults: Limits
+    policy: Policy
+
+
+class Inbound(Protocol):
+    """A client's request. `path` is raw and checked, `secret` the bearer key if there was one."""
+
+    id: str
+    method: str
+    path: str
+    query: str
+    headers: tuple[tuple[str, str], ...]
+    secret: str | None
+    wants_cost: bool
+
+    async def body(self) -> bytes:
+        """The whole body. Raises Refusal when it is too large, too slow or compressed."""
+        ...
+
+
+class Errand(msgspec.Struct, frozen=True):
+    """What a request turned out to ask for, where it goes, and what it is priced by."""
+
+    endpoint: Endpoint
+    ask: Ask
+    route: Route
+    card: RateCard
+    body: bytes
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """A call with its hold, made at `at_us` for `ceiling`."""
+
+    call: Call
+    errand: Errand
+    granted: Granted
+    at_us: int
+    ceiling: Usage
+
+
+class Room(msgspec.Struct, frozen=True):
+    """What a hold leaves for output. `tokens` is what it pays for, over all choices; None: as many as come.
+
+    `clamped_to` is the bound for each choice where the hold does not pay for all that was asked.
+    """
+
+    tokens: int | None = None
+    clamped_to: int | None = None
+
+
+class Admission:
+    """identify, route, estimate and authorize: the steps before anything is forwarded."""
+
+    def __init__(self, *, ledger: Ledger, store: Store, clock: Clock) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._clock = clock
+        self._known: OrderedDict[str, Key] = OrderedDict()
+
+    async def identify(self, request: Inbound) -> Key:
+        """The key behind the request's bearer secret. Raises Refusal `missing_api_key` or `invalid_api_key`.
+
+        A remembered key may be out of date in all but its id and account; authorize checks the rest again.
+        """
+        if not request.secret:
+            raise Refusal("missing_api_key", "Send your key as `Authorization: Bearer sk-fbx-...`.")
+        digest = digest_of(request.secret)
+        key = self._known.get(digest) or await self._store.key_by_digest(digest)
+        if key is None:
+            raise Refusal("invalid_api_key", "This key is not known here. Keys begin with `sk-fbx-`.")
+        if key.expires_at_us != NEVER_US and key.expires_at_us <= self._clock.now_us():
+            # Only a fresh look can tell whether the expiry was moved since.
+            key = await self._store.key_by_digest(digest) or key
+            if key.expires_at_us <= self._clock.now_us():
+                raise Refusal("api_key_expired", f"This key expired at {iso(key.expires_at_us)}.")
+        self._known[digest] = key
+        if len(self._known) > REMEMBERED_KEYS:
+            self._known.popitem(last=False)
+        return key
+
+    async def route(self, request: Inbound, catalog: Catalog) -> Errand:
+        """Read the request and find its route and rate card. Raises Refusal 400, 403, 404, 405 or 413."""
+        endpoint = ENDPOINTS.get(request.path)
+        if endpoint is None:
+            return await self._tool_errand(request, catalog)
+        if request.method != "POST":
+            raise Refusal(
+                "method_not_allowed",
+                f"{request.path} takes POST, not {request.method}.",
+                headers={"Allow": "POST"},
+            )
+        body = await request.body()
+        if len(body) > LARGE_BODY_BYTES:
+            ask = await asyncio.to_thread(endpoint.read, body)
+        else:
+            ask = endpoint.read(body)
+        route = catalog.routes.for_model(endpoint.name, ask.model)
+        if route is None:
+            raise Refusal(
+                "model_not_found",
+                f"The model {ask.model!r} is not served on {request.path}; GET /v1/models lists what is.",
+                param="model",
+            )
+        card = route.card or catalog.book.card_for(ask.model)
+        if card is None or not card.covers(endpoint.meters):
+            raise Refusal(
+                "model_not_priced", f"The model {ask.model!r} has no price, so it is refused.", param="model"
+            )
+        return Errand(endpoint, ask, route, card, body)
+
+    async def _tool_errand(self, request: Inbound, catalog: Catalog) -> Errand:
+        route = catalog.routes.for_path(request.method, request.path)
+        if route is None:
+            methods = catalog.routes.methods_of(request.path)
+            if methods:
+                raise Refusal(
+                    "method_not_allowed",
+                    f"{request.path} takes {', '.join(methods)}, not {request.method}.",
+                    headers={"Allow": ", ".join(methods)},
+                )
+            raise Refusal("not_found", f"Nothing is served at {request.path}.")
+        endpoint = ToolEndpoint(route.name, request.path)
+        if route.card is None or not route.card.covers(endpoint.meters):
+            raise Refusal("model_not_priced", f"The tool {route.name!r} has no price, so it is refused.")
+        body = await request.body()
+        return Errand(endpoint, endpoint.read(body), route, route.card, body)
+
+    async def authorize(self, call: Call, errand: Errand, catalog: Catalog) -> Admitted:
+        """Hold the call's ceiling, clamped to what can be paid where the policy allows.
+
+        The cheap bound on the input is tried first; it is counted exactly only if that does not fit.
+        """
+        ask, card, policy = errand.ask, errand.card, catalog.policy
+        output_bound = ask.output_bound or card.max_output_tokens
+        ceiling = _ceiling(ask.input_bound(), output_bound, ask.choices, errand.endpoint)
+        result, at_us = await self._hold(call, card, ceiling, ceiling, catalog)
+        if isinstance(result, Refused) and result.code in _WORTH_COUNTING:
+            exact = await counted_input(ask)
+            ceiling = _ceiling(exact, output_bound, ask.choices, errand.endpoint)
+            useful = (
+                min(output_bound, policy.min_output_tokens) if policy.when_short == "clamp" else output_bound
+            )
+            floor = _ceiling(exact, useful, ask.choices, errand.endpoint)
+            result, at_us = await self._hold(call, card, ceiling, floor, catalog)
+        if isinstance(result, Refused):
+            raise refusal_of(result, card, ceiling, ask.choices)
+        return Admitted(call, errand, result, at_us, ceiling)
+
+    async def _hold(
+        self, call: Call, card: RateCard, ceiling: Usage, floor: Usage, catalog: Catalog
+    ) -> tuple[Granted | Refused, int]:
+        at_us = self._clock.now_us()
+        command = Authorize(
+            call=call,
+            ceiling_nano=worst_nano(card, ceiling),
+            floor_nano=worst_nano(card, floor),
+            tokens=ceiling.get("input_tokens", 0) + ceiling.get("output_tokens", 0),
+            at_us=at_us,
+            owner=self._store.owner,
+            defaults=catalog.defaults,
+        )
+        return await self._ledger.authorize(command), at_us
+
+
+def digest_of(secret: str) -> str:
+    """The SHA-256 of a secret in hex: a secret is pure chance, so a plain digest cannot be guessed back."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+async def counted_input(ask: Ask) -> Usage:
+    """The input counted exactly, in a thread where that would stall the loop."""
+    if COUNTER.is_quick(ask.input_text_length(), ask.model):
+        return ask.input_exact()
+    return await asyncio.to_thread(ask.input_exact)
+
+
+def _ceiling(input_usage: Usage, output_bound: int, choices: int, endpoint: Endpoint) -> dict[str, int]:
+    ceiling = dict(input_usage)
+    if "output_tokens" in endpoint.meters:
+        ceiling["output_tokens"] = output_bound * choices
+    return ceiling
+
+
+def room_of(admitted: Admitted) -> Room:
+    """What the hold leaves for output: all that was asked, or less where it had to be clamped."""
+    card, ceiling = admitted.errand.card, admitted.ceiling
+    asked = ceiling.get("output_tokens")
+    if asked is None or "output_tokens" not in card.worst_weights:
+        return Room()
+    if admitted.granted.hold_nano >= worst_nano(card, ceiling):
+        return Room(asked)
+    choices = admitted.errand.ask.choices
+    each = affordable(card, admitted.granted.hold_nano, ceiling, "output_tokens", choices)
+    return Room(each * choices, each)
+
+
+def refusal_of(refused: Refused, card: RateCard, ceiling: Usage, choices: int) -> Refusal:
+    """A ledger's refusal as it is told to the client, with every figure that decided it.
+
+    `affordable_output_tokens` is what each choice could still produce for the funds that are left.
+    """
+    details: dict[str, object] = {}
+    money = {
+        "limit": refused.limit_nano,
+        "spent": refused.spent_nano,
+        "held": refused.held_nano,
+        "required": refused.required_nano,
+        "available": refused.available_nano,
+    }
+    if refused.limit_source is not None:
+        details["limit_source"] = refused.limit_source
+    details |= {name: usd_string(nano) for name, nano in money.items() if nano is not None}
+    headers: dict[str, str] = {}
+    if refused.required_nano is not None:
+        details["currency"] = "USD"
+        details["resets_at"] = iso(refused.resets_at_us) if refused.resets_at_us is not None else None
+        if "output_tokens" in ceiling:
+            room_nano = max(0, refused.available_nano or 0)
+            details["affordable_output_tokens"] = affordable(
+                card, room_nano, ceiling, "output_tokens", choices
+            )
+    if refused.retry_after_us is not None:
+        headers["Retry-After"] = str(max(1, -(-refused.retry_after_us // 1_000_000)))
+        headers["Retry-After-Ms"] = str(max(1, -(-refused.retry_after_us // 1_000)))
+    refusal = Refusal(refused.code, refused.message, details=details, headers=headers)
+    refusal.headers |= pace_headers(refused)
+    return refusal
+
+
+def pace_headers(result: Granted | Refused) -> dict[str, str]:
+    """Where the caller stands with its rate limits: OpenAI's headers, and the plain ones for requests."""
+    headers: dict[str, str] = {}
+    for pace in result.paces:
+        reset = f"{-(-pace.reset_us // 1000) / 1000:g}s"
+        figures = (("limit", str(pace.limit)), ("remaining", str(pace.remaining)), ("reset", reset))
+        headers |= {f"x-ratelimit-{name}-{pace.kind}": text for name, text in figures}
+        if pace.kind == "requests":
+            seconds = str(-(-pace.reset_us // 1_000_000))
+            headers |= {
+                "x-ratelimit-limit": str(pace.limit),
+                "x-ratelimit-remaining": str(pace.remaining),
+                "x-ratelimit-reset": seconds,
+            }
+    return headers

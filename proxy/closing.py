@@ -1,0 +1,180 @@
+"""Closing a call: the one settle or void that each hold gets, however the call ends."""
+
+import asyncio
+from typing import Final, Protocol
+
+from proxy.admission import Admitted, Policy
+from proxy.clock import Clock
+from proxy.errors import Refusal
+from proxy.ledger.ledger import Ledger
+from proxy.ledger.model import Call, Extend, Observe, Observed, Outcome, Refused, Settle, Settled, Void
+from proxy.opened import OpenCall, Spent
+from proxy.pricing.charge import NO_CHARGE, Charge, price, worst_nano
+from proxy.tasks import Tasks
+from proxy.upstream.base import Answer, UpstreamFailure
+
+CLIENT_LEFT_STATUS: Final = 499
+"""What logs and receipts say of a client that did not wait, as nginx has it."""
+MIN_EXTENSION_TOKENS: Final = 64
+
+
+class Witness(Protocol):
+    """Hears how each call ended; for figures and logs, never for decisions."""
+
+    def ended(self, call: Call, outcome: Outcome, charge: Charge) -> None:
+        """A call's hold was closed with this outcome."""
+        ...
+
+    def fault(self, task: str, error: BaseException) -> None:
+        """Something of ours went wrong while it was closed."""
+        ...
+
+
+class Closing:
+    """settle, or void: the only place where holds of live calls are closed."""
+
+    def __init__(self, *, ledger: Ledger, clock: Clock, tasks: Tasks, witness: Witness) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._tasks = tasks
+        self._witness = witness
+
+    def open(self, admitted: Admitted, policy: Policy) -> OpenCall:
+        """Answer for a call whose hold was just made."""
+        return OpenCall(admitted, policy, self._clock)
+
+    async def settle(self, opened: OpenCall) -> Settled:
+        """Charge a reply that was read to its end; returns when that is durable.
+
+        Raises UpstreamFailure when the end was not a proper one.
+        """
+        await opened.finish()
+        if opened.reply.failed:
+            return await self._settle_failed(opened, 200)
+        if not opened.reply.complete:
+            raise UpstreamFailure("upstream_failed", "The upstream ended its answer before it was complete.")
+        assert opened.answer is not None
+        return await self._close(opened, "complete", opened.answer.status)
+
+    async def void(self, opened: OpenCall, outcome: str, status: int) -> Settled:
+        """Close the hold without a charge; returns when that is durable."""
+        return await self._commit(opened, outcome, status, None)
+
+    async def fail(self, opened: OpenCall, failure: UpstreamFailure | Refusal) -> Refusal:
+        """Close the hold of a call that broke off, by the charge table; returns what to tell the client."""
+        refusal = failure if isinstance(failure, Refusal) else Refusal(failure.code, str(failure))
+        try:
+            await self._fail(opened, refusal.code, refusal.kind.status)
+        except BaseException:
+            self.abandon(opened)
+            raise
+        return refusal
+
+    def abandon(self, opened: OpenCall) -> None:
+        """Close the hold of a call that nobody waits for any more, its own task included.
+
+        Nothing was produced before the upstream answered, so nothing is charged then.
+        """
+        if opened.closed:
+            return
+        if opened.answer is None:
+            self._submit(opened, "client_left", CLIENT_LEFT_STATUS, None)
+            return
+        answer, opened.answer = opened.answer, None
+        self._tasks.spawn(self._finish_alone(opened, answer), name=f"finish {opened.call.id}")
+
+    async def look(self, opened: OpenCall) -> None:
+        """Note what a stream has used so far, and cut it if its output outgrows what can be held for it.
+
+        Raises Refusal `hold_outgrown`.
+        """
+        usage = await opened.observed()
+        if opened.outgrown:
+            await self._extend(opened)
+        observed = Observed(usage, price(opened.admitted.errand.card, usage))
+        self._ledger.observe(Observe(opened.call.id, opened.call.account_id, observed))
+        opened.looked()
+
+    async def _extend(self, opened: OpenCall) -> None:
+        assert opened.room_tokens is not None
+        beyond = opened.counted_tokens - opened.room_tokens
+        more_tokens = max(MIN_EXTENSION_TOKENS, beyond, opened.room_tokens // 4)
+        amount_nano = worst_nano(opened.admitted.errand.card, {"output_tokens": more_tokens, "requests": 0})
+        call, now_us = opened.call, self._clock.now_us()
+        result = await self._ledger.extend(Extend(call, opened.admitted.at_us, now_us, amount_nano))
+        if isinstance(result, Refused):
+            raise Refusal("hold_outgrown", "The answer outgrew what could be paid for it and was cut.")
+        opened.room_tokens += more_tokens
+
+    async def _fail(self, opened: OpenCall, code: str, status: int) -> None:
+        opened.let_go()
+        if opened.closed:
+            return
+        if code == "hold_outgrown":
+            opened.room_tokens = None
+            await self._close(opened, "cut", status)
+        elif opened.answer is None:
+            await self.void(opened, "unreachable", status)
+        else:
+            await self._settle_failed(opened, status)
+
+    async def _settle_failed(self, opened: OpenCall, status: int) -> Settled:
+        """A reply that broke off or reports an error itself: what was delivered, or nothing by policy."""
+        delivered = opened.reply.output_bytes > 0 and opened.call.stream
+        if not delivered or opened.policy.on_upstream_failure == "free":
+            return await self.void(opened, "upstream_failed", status)
+        return await self._close(opened, "upstream_failed", status)
+
+    async def _finish_alone(self, opened: OpenCall, answer: Answer) -> None:
+        """Read on where that tells the usage: whole bodies always, streams if the policy is to drain."""
+        try:
+            if opened.policy.on_disconnect == "drain" or not opened.call.stream:
+                async with asyncio.timeout(opened.policy.drain_seconds):
+                    async for chunk in answer.chunks():
+                        await opened.tally(chunk)
+                    await opened.finish()
+        except (TimeoutError, UpstreamFailure, Refusal):
+            pass  # What was read until here is what is known.
+        except Exception as fault:  # noqa: BLE001 - whatever is wrong with us, the hold must be closed.
+            self._witness.fault(f"finish {opened.call.id}", fault)
+        finally:
+            answer.close()
+        if not 200 <= answer.status < 300 or not (opened.call.stream or opened.reply.complete):
+            await self.void(opened, "client_left", CLIENT_LEFT_STATUS)
+        else:
+            await self._close(opened, "client_left", CLIENT_LEFT_STATUS)
+
+    async def _close(self, opened: OpenCall, outcome: str, status: int) -> Settled:
+        """Charge what was used. A fault of ours in finding that out costs the customer nothing."""
+        try:
+            spent = await opened.spent()
+        except Exception as fault:  # noqa: BLE001 - whatever is wrong with us, the hold must be closed.
+            self._witness.fault(f"price {opened.call.id}", fault)
+            return await self._commit(opened, "internal_error", status, None)
+        return await self._commit(opened, outcome, status, spent)
+
+    async def _commit(self, opened: OpenCall, outcome: str, status: int, spent: Spent | None) -> Settled:
+        result = await asyncio.shield(self._submit(opened, outcome, status, spent))
+        if not isinstance(result, Settled):
+            raise Refusal("internal_error", f"The hold of call {opened.call.id} could not be closed.")
+        return result
+
+    def _submit(
+        self, opened: OpenCall, outcome: str, status: int, spent: Spent | None
+    ) -> "asyncio.Future[Settled | Refused]":
+        """Hand the close to the ledger, which carries it out even if nobody waits; once for each call."""
+        opened.closed = True
+        now_us = self._clock.now_us()
+        ended = Outcome(
+            outcome=outcome,
+            status=status,
+            basis=spent.basis if spent else "void",
+            usage=spent.usage if spent else {},
+            ended_at_us=now_us,
+            first_byte_at_us=opened.first_byte_at_us,
+            anomalies=spent.anomalies if spent else 0,
+        )
+        self._witness.ended(opened.call, ended, spent.charge if spent else NO_CHARGE)
+        if spent is None:
+            return self._ledger.void(Void(opened.call, opened.admitted.at_us, now_us, ended))
+        return self._ledger.settle(Settle(opened.call, opened.admitted.at_us, now_us, ended, spent.charge))

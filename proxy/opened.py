@@ -1,0 +1,137 @@
+"""A call between authorize and close: where it went, what its tally has seen, and what that costs."""
+
+import asyncio
+from typing import Final
+
+import msgspec
+
+from proxy.admission import Admitted, Policy, Room, counted_input
+from proxy.clock import Clock
+from proxy.endpoints.base import Tally
+from proxy.metering.tokens import COUNTER
+from proxy.metering.usage import Basis
+from proxy.pricing.charge import Charge, price
+from proxy.upstream.base import Answer
+
+LARGE_BYTES: Final = 1_048_576
+"""What is read at once is read in a thread from this size on."""
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """What a call used, where that is known from, and what it costs."""
+
+    usage: dict[str, int]
+    basis: Basis
+    anomalies: int
+    charge: Charge
+
+
+class OpenCall:
+    """A call between authorize and close: where it went, what its tally saw, and whether it is closed."""
+
+    reply: Tally
+
+    def __init__(self, admitted: Admitted, policy: Policy, clock: Clock) -> None:
+        self.admitted = admitted
+        self.policy = policy
+        self.call = admitted.call
+        self.closed = False
+        self.answer: Answer | None = None
+        self.first_byte_at_us: int | None = None
+        self.room_tokens: int | None = None
+        self.counted_tokens = 0
+        self._counted_chars = 0
+        self._counted_input: dict[str, int] | None = None
+        self._clock = clock
+        self._observe_at_us = 0
+        self._look_at_bytes = 2**62
+
+    def begin(self, room: Room, *, keep_usage: bool) -> None:
+        """Make ready to follow the reply."""
+        self.reply = self.admitted.errand.ask.tally(keep_usage=keep_usage)
+        self.room_tokens = room.tokens
+        self.looked()
+
+    def goes_to(self, upstream: str, model: str) -> None:
+        """Note the target that is being tried."""
+        if upstream != self.call.upstream or model != self.call.upstream_model:
+            self.call = msgspec.structs.replace(self.call, upstream=upstream, upstream_model=model)
+
+    def answered(self, answer: Answer) -> None:
+        """Note the answer that the client will get."""
+        self.answer = answer
+        self.first_byte_at_us = self._clock.now_us()
+
+    async def tally(self, chunk: bytes) -> bytes:
+        """What of `chunk` may go to the client now; what would stall the loop is read in a thread."""
+        if self.reply.pending_bytes + len(chunk) >= LARGE_BYTES:
+            return await asyncio.to_thread(self.reply.feed, chunk)
+        return self.reply.feed(chunk)
+
+    async def finish(self) -> None:
+        """The last byte has come: read what is left, in a thread if that would stall the loop."""
+        if self.reply.pending_bytes >= LARGE_BYTES:
+            await asyncio.to_thread(self.reply.finish)
+        else:
+            self.reply.finish()
+
+    @property
+    def needs_look(self) -> bool:
+        """Whether it is time to observe, or the output may have outgrown what is held."""
+        return (
+            self.reply.output_bytes > self._look_at_bytes or self._clock.monotonic_us() >= self._observe_at_us
+        )
+
+    def looked(self) -> None:
+        """Set when to look next: after the interval, or when the bytes since could fill what room is left."""
+        self._observe_at_us = self._clock.monotonic_us() + self.policy.observe_us
+        if self.room_tokens is not None:
+            left = max(0, self.room_tokens - self.counted_tokens)
+            self._look_at_bytes = self.reply.output_bytes + left
+
+    def tail(self, cost: str | None) -> bytes:
+        """What was kept back, with the cost in it where the client asked for that."""
+        return self.reply.tail(cost)
+
+    def let_go(self) -> None:
+        """Stop the upstream unless it is done, or unless somebody else reads on."""
+        if self.answer is not None:
+            self.answer.close()
+
+    async def observed(self) -> dict[str, int]:
+        """What a stream has used so far, counted; text that was counted before is not counted again."""
+        text = self.reply.output_text()
+        new = text[self._counted_chars :]
+        self.counted_tokens += await COUNTER.count_off_loop(new, self.call.model)
+        self._counted_chars = len(text)
+        if self.outgrown:
+            # Text counted in pieces comes to a little more than it does as one; this decides about a cut.
+            self.counted_tokens = await COUNTER.count_off_loop(text, self.call.model)
+        return {**await self._input(), "output_tokens": self.counted_tokens}
+
+    @property
+    def outgrown(self) -> bool:
+        """Whether more output was counted than the hold pays for."""
+        return self.room_tokens is not None and self.counted_tokens > self.room_tokens
+
+    async def spent(self) -> Spent:
+        """What the call has used, as reported, else as counted within its bounds, and what that costs."""
+        card, reply = self.admitted.errand.card, self.reply
+        reading = reply.reported()
+        if card.billing_type == "per_call":
+            usage = {"requests": 1, **(reading.usage if reading else {})}
+            return Spent(usage, "per_call", 0, price(card, usage))
+        anomalies = reading.anomalies if reading else reply.anomalies
+        if reading and (reading.usage.get("output_tokens") or not reply.output_bytes):
+            return Spent(reading.usage, "reported", anomalies, price(card, reading.usage))
+        counted = dict(await self._input())
+        if "output_tokens" in self.admitted.errand.endpoint.meters:
+            produced = await COUNTER.count_off_loop(reply.output_text(), self.call.model)
+            room = self.room_tokens
+            counted["output_tokens"] = produced if room is None else min(produced, room)
+        return Spent(counted, "counted", anomalies, price(card, counted))
+
+    async def _input(self) -> dict[str, int]:
+        if self._counted_input is None:
+            self._counted_input = dict(await counted_input(self.admitted.errand.ask))
+        return self._counted_input
