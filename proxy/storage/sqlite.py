@@ -149,7 +149,7 @@ class SqliteStore:
         # Holds are read before the locks are looked at. A process that starts in between may take over the
         # name of one that is gone, but none of these holds can be its own.
         holds = [columns.hold_of(row) for row in connection.execute(LOADS["load_all_open_holds"])]
-        dead = gone(self.path, {hold.owner for hold in holds} - {self._owner})
+        dead = gone(self.path, {hold.owner for hold in holds})
         return [hold for hold in holds if hold.owner in dead or hold.id in self._inherited]
 
     async def _read(self, job: Callable[[sqlite3.Connection], _Answer]) -> _Answer:

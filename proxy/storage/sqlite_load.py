@@ -64,7 +64,6 @@ class Kept:
             if not books.lots[account_id][lot_id].remaining_nano:
                 del books.lots[account_id][lot_id]
                 self.stored_lots.discard(lot_id)
-        self._known_buckets |= books.changed_buckets
         books.commands.clear()
         books.changed_accounts.clear()
         books.changed_keys.clear()

@@ -15,9 +15,10 @@ import pytest
 from proxy.ledger.model import Limits
 from proxy.ledger.store import LedgerUnavailable
 from proxy.storage.faults import StorageFault
+from proxy.storage.owners import alone
 from proxy.storage.sqlite import SqliteStore
 from proxy.storage.sqlite_batch import RETRY_SECONDS, Batches
-from proxy.storage.sqlite_file import prepare
+from proxy.storage.sqlite_file import open_for_reading, prepare
 from tests.sources import ROOT
 from tests.storage.engines import Sqlite
 from tests.storage.teller import (
@@ -151,6 +152,20 @@ async def test_the_schema_refuses_what_the_rules_never_do(store: SqliteStore, st
         connection.execute(statement)
 
 
+async def test_every_commit_reaches_the_disk_and_a_key_needs_its_account(path: Path) -> None:
+    with contextlib.closing(prepare(path, busy_timeout_seconds=1)) as writer:
+        names = ("journal_mode", "synchronous", "foreign_keys")
+        assert [writer.execute(f"PRAGMA {name}").fetchone()[0] for name in names] == ["wal", 2, 1]
+
+
+async def test_a_connection_for_reading_cannot_write(store: SqliteStore) -> None:
+    with (
+        contextlib.closing(open_for_reading(store.path, busy_timeout_seconds=1)) as reader,
+        pytest.raises(sqlite3.OperationalError, match="readonly"),
+    ):
+        reader.execute("DELETE FROM keys")
+
+
 # --- faults ---
 
 
@@ -246,6 +261,17 @@ async def test_processes_that_start_at_once_agree_on_the_schema(path: Path) -> N
     assert [other.returncode for other in others] == [0] * 4
 
 
+async def test_a_store_opens_only_when_no_other_one_prepares_the_file(path: Path) -> None:
+    store = SqliteStore(path)
+    with alone(path):
+        opening_up = asyncio.ensure_future(store.open())
+        assert await asyncio.wait({opening_up}, timeout=0.02) == (set(), {opening_up})
+        assert not path.exists()
+    await opening_up
+    assert path.exists()
+    await store.close()
+
+
 # --- what is kept in memory ---
 
 
@@ -299,13 +325,14 @@ async def test_no_more_rows_are_kept_than_allowed(path: Path) -> None:
         await store.close()
 
 
-async def test_closed_holds_and_spent_lots_are_not_kept(store: SqliteStore) -> None:
+async def test_closed_holds_spent_lots_and_commands_are_not_kept(store: SqliteStore) -> None:
     await store.apply(opening(100))
     await granted(store, call("call_1"), 100)
     await settled(store, call("call_1"), 100)
     assert store._batches is not None
     kept = store._batches._kept
     assert (kept.books.holds, kept.books.lots, kept.stored_lots) == ({}, {ACCOUNT: {}}, set())
+    assert kept.books.commands == {}
 
 
 async def test_a_batch_of_any_size_takes_few_statements(store: SqliteStore) -> None:
@@ -316,3 +343,11 @@ async def test_a_batch_of_any_size_takes_few_statements(store: SqliteStore) -> N
     await store.apply([authorize(made, 10, owner=store.owner) for made in calls])
     await store.apply([settle(made, 10) for made in calls])
     assert len(statements) <= 50
+
+
+async def test_a_batch_that_changes_nothing_writes_nothing(store: SqliteStore) -> None:
+    await store.apply(opening(1_000, limits=Limits(rpm=100, day_nano=900)))
+    await granted(store, call("call_1"), 100)
+    statements = traced(store)
+    await granted(store, call("call_1"), 100)
+    assert statements == ["BEGIN IMMEDIATE", "PRAGMA data_version", "COMMIT"]

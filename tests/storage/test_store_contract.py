@@ -274,8 +274,10 @@ async def test_daily_usage_adds_up_over_batches_and_leaves_voided_calls_out_of_t
     def figures(rows: list[dict[str, object]], name: str) -> dict[object, tuple[object, object, object]]:
         return {row[name]: (row["requests"], row["output_tokens"], row["charged_nano"]) for row in rows}
 
-    by_day = figures(await store.query("usage_by_day", span), "day")
+    rows = await store.query("usage_by_day", span)
+    by_day = figures(rows, "day")
     assert by_day == {20_000: (3, 60, 70), 20_001: (1, 20, 80)}
+    assert [(row["input_tokens"], row["cached_input_tokens"]) for row in rows] == [(300, 120), (100, 40)]
     by_model = figures(await store.query("usage_by_model", span), "model")
     assert by_model == {"small": (3, 60, 130), "large": (1, 20, 20)}
     by_key = figures(await store.query("usage_by_key", {**span, "last_day": 20_000}), "key_id")

@@ -1,0 +1,114 @@
+"""farebox accounts: list, show, create, update, suspend, resume."""
+
+import click
+
+from proxy.cli.api import Api, Json, segment
+from proxy.cli.options import asks, given, limited, paged
+from proxy.cli.output import Column, Out, amount, field, money, plain, print_members, print_table, shown
+
+
+def _today(account: Json) -> str:
+    """What an account has spent on this UTC day, of how much."""
+    day: Json = next((row for row in account["spending"] if row["window"] == "day"), {})
+    spent = amount(day, "spent")
+    return f"{spent} of {amount(day, 'limit')}" if day.get("limit") else spent
+
+
+_COLUMNS = (
+    *plain("id", "name", "status"),
+    money("balance"),
+    money("held"),
+    money("available"),
+    Column("today", _today, right=True),
+)
+_SPENDING_COLUMNS = (
+    *plain("window"),
+    money("limit"),
+    money("spent"),
+    money("held"),
+    money("remaining"),
+    Column("resets at", field("resets_at")),
+)
+
+
+@click.group()
+def accounts() -> None:
+    """Who is billed: balances, limits, status."""
+
+
+@accounts.command("list")
+@paged
+@asks
+def list_accounts(api: Api, out: Out, limit: int | None, cursor: str | None) -> None:
+    """List the accounts, the newest first."""
+    out.listing(api.get("/admin/v1/accounts", {"limit": limit, "cursor": cursor}), _COLUMNS)
+
+
+@accounts.command("show")
+@click.argument("account")
+@asks
+def show_account(api: Api, out: Out, account: str) -> None:
+    """Show one account, with what is spent of its limits."""
+    out.answer(api.get(f"/admin/v1/accounts/{segment(account)}"), show)
+
+
+@accounts.command("create")
+@click.argument("name")
+@click.option("--credit-limit", metavar="AMOUNT", help="how far below nothing it may go")
+@limited
+@asks
+def create_account(api: Api, out: Out, name: str, credit_limit: str | None, limits: Json) -> None:
+    """Open an account. It has no money until a grant, and no key."""
+    body = given(name=name, credit_limit=credit_limit, limits=limits)
+    out.answer(api.post("/admin/v1/accounts", body), show)
+
+
+@accounts.command("update")
+@click.argument("account")
+@click.option("--name", help="its new name")
+@click.option("--credit-limit", metavar="AMOUNT", help="how far below nothing it may go")
+@limited
+@asks
+def update_account(
+    api: Api, out: Out, account: str, *, name: str | None, credit_limit: str | None, limits: Json
+) -> None:
+    """Change an account. Limits that are not named stay as they are."""
+    body = given(name=name, credit_limit=credit_limit, limits=limits)
+    if not body:
+        raise click.UsageError("Nothing to change: name at least one option.")
+    out.answer(api.patch(f"/admin/v1/accounts/{segment(account)}", body), show)
+
+
+@accounts.command()
+@click.argument("account")
+@asks
+def suspend(api: Api, out: Out, account: str) -> None:
+    """Refuse an account's calls from now on; those in flight end as usual."""
+    out.answer(api.patch(f"/admin/v1/accounts/{segment(account)}", {"status": "suspended"}), show)
+
+
+@accounts.command()
+@click.argument("account")
+@asks
+def resume(api: Api, out: Out, account: str) -> None:
+    """Let a suspended account call again."""
+    out.answer(api.patch(f"/admin/v1/accounts/{segment(account)}", {"status": "active"}), show)
+
+
+def show(account: Json) -> None:
+    """Print one account."""
+    money_names = ("balance", "held", "available", "debt", "credit_limit")
+    print_members(
+        [
+            *((name, shown(account[name])) for name in ("id", "name", "status", "created_at")),
+            *((name.replace("_", " "), amount(account, name)) for name in money_names),
+            *rates(account["effective_limits"]),
+        ]
+    )
+    print_table(account["spending"], _SPENDING_COLUMNS, title="Spending")
+
+
+def rates(limits: Json) -> list[tuple[str, str]]:
+    """The limits that are no money, those that there are."""
+    names = {"rpm": "requests a minute", "tpm": "tokens a minute", "concurrency": "calls at once"}
+    return [(label, shown(limits[name])) for name, label in names.items() if limits[name] is not None]

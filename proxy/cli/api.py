@@ -1,0 +1,94 @@
+"""The admin API as the command line calls it: one request, one answer, over the standard library."""
+
+import json
+import os
+from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from typing import Any, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+import click
+
+DEFAULT_URL: Final = "http://127.0.0.1:8080"
+KEY_VARIABLE: Final = "FAREBOX_ADMIN_KEY"
+URL_VARIABLE: Final = "FAREBOX_URL"
+TIMEOUT_SECONDS: Final = 30.0
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+
+Json = dict[str, Any]
+
+
+class ApiError(click.ClickException):
+    """The API could not be asked, or refused. It is told on standard error, and the exit code is 1."""
+
+
+class Api:
+    """A running server's admin API. The key is the environment's alone: a flag would show it to everybody."""
+
+    def __init__(self, url: str, key: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ApiError(f"{url!r} is not an address; write one such as {DEFAULT_URL}.")
+        self._url = url
+        self._parts = parts
+        self._key = key
+
+    @classmethod
+    def from_environment(cls, url: str) -> "Api":
+        """The API at `url`, with the environment's key. Raises ApiError when there is none."""
+        key = os.environ.get(KEY_VARIABLE, "")
+        if not key:
+            raise ApiError(f"{KEY_VARIABLE} is not set; it has to hold the server's admin key.")
+        return cls(url, key)
+
+    def get(self, path: str, query: Mapping[str, object] | None = None) -> bytes:
+        """The body of a GET; query fields that are None are left out. Raises ApiError."""
+        fields = {name: value for name, value in (query or {}).items() if value is not None}
+        return self._send("GET", f"{path}?{urlencode(fields)}" if fields else path, None, {})
+
+    def post(self, path: str, body: Json, headers: Mapping[str, str] | None = None) -> bytes:
+        """The body of the answer to a POST. Raises ApiError."""
+        return self._send("POST", path, body, headers or {})
+
+    def patch(self, path: str, body: Json) -> bytes:
+        """The body of the answer to a PATCH. Raises ApiError."""
+        return self._send("PATCH", path, body, {})
+
+    def _send(self, method: str, path: str, body: Json | None, headers: Mapping[str, str]) -> bytes:
+        content = None if body is None else json.dumps(body).encode()
+        sent = {"Authorization": f"Bearer {self._key}", "Accept": "application/json", **headers}
+        if content is not None:
+            sent["Content-Type"] = "application/json"
+        try:
+            connection = self._connection()
+            try:
+                connection.request(method, self._parts.path.rstrip("/") + path, content, sent)
+                response = connection.getresponse()
+                answer = response.read(MAX_ANSWER_BYTES)
+            finally:
+                connection.close()
+        except (OSError, HTTPException, ValueError) as fault:
+            raise ApiError(
+                f"{self._url} could not be asked: {str(fault) or type(fault).__name__}."
+            ) from fault
+        if not 200 <= response.status < 300:
+            raise ApiError(_told(response, answer))
+        return answer
+
+    def _connection(self) -> HTTPConnection:
+        kind = HTTPSConnection if self._parts.scheme == "https" else HTTPConnection
+        return kind(self._parts.hostname or "", self._parts.port, timeout=TIMEOUT_SECONDS)
+
+
+def segment(name: str) -> str:
+    """A name as one segment of a path, whatever characters it has."""
+    return quote(name, safe="")
+
+
+def _told(response: HTTPResponse, answer: bytes) -> str:
+    """What an error answer says, in one line; its status where it does not say it as this API does."""
+    try:
+        error = json.loads(answer)["error"]
+        return f"{error['message']} ({response.status} {error['code']}, request {error['request_id']})"
+    except (ValueError, KeyError, TypeError):
+        return f"The server answered {response.status} {response.reason}, and not as Farebox does."

@@ -1,0 +1,121 @@
+"""farebox serve, check, schema: what is done with a configuration file."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from proxy.cli.api import Json
+from proxy.cli.output import Column, field, plain, print_table
+from proxy.config.faults import ConfigError
+from proxy.config.load import Settings
+from proxy.config.load import check as check_config
+from proxy.config.schema import json_schema
+from proxy.config.shape import EndpointName
+from proxy.money import NANO_PER_USD, decimal_string
+from proxy.pricing.rates import RateCard
+from proxy.upstream.routes import Route
+
+_FILE = click.argument("file", type=click.Path(path_type=Path))
+_ROUTE_COLUMNS = (*plain("route", "serves", "endpoints", "targets"), Column("rate card", field("card")))
+_PRICE_COLUMNS = (
+    Column("rate card", field("card")),
+    *plain("billing", "meter"),
+    Column("US dollars", field("price"), right=True),
+    Column("for each", field("per"), right=True),
+)
+
+
+@click.command()
+@_FILE
+def serve(file: Path) -> None:
+    """Serve what FILE configures, until SIGTERM; SIGHUP reads it again."""
+    from proxy.app import serve as run  # noqa: PLC0415 - the server is slow to load, and only this needs it.
+
+    try:
+        run(file)
+    except ConfigError as fault:
+        raise click.ClickException(str(fault)) from fault
+    except (OSError, RuntimeError) as fault:
+        raise click.ClickException(f"Farebox cannot run: {fault}") from fault
+
+
+@click.command()
+@_FILE
+def check(file: Path) -> None:
+    """Check FILE: print every fault with its line, or what it serves and at which prices."""
+    try:
+        settings, warnings = check_config(file, os.environ)
+    except ConfigError as fault:
+        raise click.ClickException(str(fault)) from fault
+    for warning in warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    routes = list(_routes(settings))
+    print_table((_route_row(route, settings) for route in routes), _ROUTE_COLUMNS, title="Routes")
+    rows = [row for card in _cards(settings, routes) for row in _price_rows(card)]
+    print_table(rows, _PRICE_COLUMNS, title="Prices")
+    click.echo(f"{file} is good.")
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of configuration files, for editors."""
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+def _routes(settings: Settings) -> Iterator[Route]:
+    """Every route that some model or path leads to, in order and once."""
+    found: dict[str, Route] = {}
+    for glob in settings.routes.globs:
+        for endpoint in get_args(EndpointName):
+            route = settings.routes.for_model(endpoint, glob)
+            if route is not None:
+                found.setdefault(route.name, route)
+    for route in settings.routes.tools:
+        found.setdefault(route.name, route)
+    yield from found.values()
+
+
+def _route_row(route: Route, settings: Settings) -> Json:
+    card = route.card
+    names = [card.id] if card else _card_names(route, settings)
+    return {
+        "route": route.name,
+        "serves": route.path or list(route.models),
+        "endpoints": list(route.methods if route.path else route.endpoints),
+        "targets": [_target(target.upstream.name, target.model or target.path) for target in route.targets],
+        "card": names or "by each model's name",
+    }
+
+
+def _card_names(route: Route, settings: Settings) -> list[str]:
+    cards = (settings.book.card_for(glob) for glob in route.models)
+    return list(dict.fromkeys(card.id for card in cards if card))
+
+
+def _target(upstream: str, name: str | None) -> str:
+    return f"{upstream}: {name}" if name else upstream
+
+
+def _cards(settings: Settings, routes: list[Route]) -> Iterator[RateCard]:
+    """Every rate card a call can be priced by, in order and once."""
+    of_models = (settings.book.card_for(glob) for glob in settings.book.globs)
+    found: dict[str, RateCard] = {
+        card.id: card for card in (*of_models, *(route.card for route in routes)) if card
+    }
+    yield from found.values()
+
+
+def _price_rows(card: RateCard) -> Iterator[Json]:
+    for rate in card.rates:
+        price = decimal_string(rate.price / NANO_PER_USD)
+        yield {
+            "card": card.id,
+            "billing": card.billing_type,
+            "meter": rate.meter,
+            "price": price,
+            "per": rate.per,
+        }

@@ -1,0 +1,82 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+from proxy.cli.api import DEFAULT_URL, URL_VARIABLE, Api, Json
+from proxy.cli.output import Out
+
+Command = Callable[..., None]
+"""A command; click hands it its arguments and options by name."""
+
+_WINDOWS = ("day", "week", "month", "total")
+_RATES = ("rpm", "tpm", "concurrency")
+_MEANINGS = {
+    **dict.fromkeys(_WINDOWS, "spending limit: an amount, 'none', or 'default'"),
+    "rpm": "requests a minute: a number, 'none', or 'default'",
+    "tpm": "tokens a minute: a number, 'none', or 'default'",
+    "concurrency": "calls at once: a number, 'none', or 'default'",
+}
+
+
+def asks(command: Command) -> Command:
+    """Give a command whom to ask, as `api`, and how to print, as `out`, by `--url` and `--json`."""
+
+    @click.option(
+        "--url", envvar=URL_VARIABLE, default=DEFAULT_URL, show_default=True, help="the server's address"
+    )
+    @click.option("--json", "as_json", is_flag=True, help="print the API's answer as it is")
+    @wraps(command)
+    def asking(*, url: str, as_json: bool, **options: Any) -> None:
+        command(api=Api.from_environment(url), out=Out(as_json=as_json), **options)
+
+    return asking
+
+
+def paged(command: Command) -> Command:
+    """Add what a list takes: `--limit` and `--cursor`."""
+    command = click.option("--cursor", help="where a page before this one ended")(command)
+    return click.option("--limit", type=click.IntRange(1, 100), help="rows to print  [default: 20]")(command)
+
+
+def limited(command: Command) -> Command:
+    """Add an option for each limit; the command gets those that were given as `limits`."""
+
+    @wraps(command)
+    def with_limits(**options: Any) -> None:
+        texts = {name: options.pop(name) for name in _MEANINGS}
+        command(limits=_limits(texts), **options)
+
+    optioned: Command = with_limits
+    for name, meaning in reversed(_MEANINGS.items()):
+        optioned = click.option(f"--{name}", metavar="LIMIT", help=meaning)(optioned)
+    return optioned
+
+
+def given(**members: object) -> Json:
+    """A body of the members that were given; None and empty ones stay out."""
+    return {name: value for name, value in members.items() if value is not None and value not in ({}, ())}
+
+
+def _limits(texts: dict[str, str | None]) -> Json:
+    limits: Json = {}
+    for name, text in texts.items():
+        if text is not None:
+            limits[name] = _rate(name, text) if name in _RATES else _or_default(text)
+    return limits
+
+
+def _rate(name: str, text: str) -> int | str | None:
+    if text in {"none", "default"}:
+        return _or_default(text)
+    try:
+        return int(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a number.", param_hint=f"--{name}") from None
+
+
+def _or_default(text: str) -> str | None:
+    return None if text == "default" else text

@@ -1,0 +1,113 @@
+"""farebox usage, holds, calls: what was used, what is held, and every call's receipt."""
+
+import click
+
+from proxy.cli.api import Api, Json, segment
+from proxy.cli.options import asks, paged
+from proxy.cli.output import Column, Out, amount, field, money, plain, print_members, print_table, shown
+
+_GROUPS = ("day", "model", "key", "account")
+_HOLD_COLUMNS = (
+    *plain("id", "account_id", "model", "endpoint", "state"),
+    money("amount"),
+    *plain("created_at", "owner"),
+)
+_CALL_COLUMNS = (
+    *plain("id", "started_at", "account_id", "model", "endpoint", "outcome", "status", "basis"),
+    money("charged"),
+)
+_USAGE_COUNTS = ("requests", "input_tokens", "cached_input_tokens", "output_tokens")
+_LINE_COLUMNS = (
+    *plain("meter"),
+    Column("quantity", field("quantity"), right=True),
+    Column("price", lambda row: f"{amount(row, 'price')} / {row['per']}", right=True),
+    money("amount"),
+)
+
+
+@click.command()
+@click.option("--group-by", type=click.Choice(_GROUPS), default="day", show_default=True)
+@click.option(
+    "--start-date", metavar="DATE", help="first UTC day, such as 2030-01-31  [default: 30 days ago]"
+)
+@click.option("--end-date", metavar="DATE", help="last UTC day  [default: today]")
+@click.option("--account", help="of this account only")
+@asks
+def usage(
+    api: Api,
+    out: Out,
+    *,
+    group_by: str,
+    start_date: str | None,
+    end_date: str | None,
+    account: str | None,
+) -> None:
+    """Sum up usage and charges by day, model, key or account."""
+    query = {"group_by": group_by, "start_date": start_date, "end_date": end_date, "account_id": account}
+    out.answer(api.get("/admin/v1/usage", query), _show_usage)
+
+
+@click.command()
+@click.option("--state", type=click.Choice(["open", "settled", "voided", "expired"]))
+@click.option("--account", help="of this account only")
+@paged
+@asks
+def holds(
+    api: Api, out: Out, *, state: str | None, account: str | None, limit: int | None, cursor: str | None
+) -> None:
+    """List holds, the newest first."""
+    query = {"state": state, "account_id": account, "limit": limit, "cursor": cursor}
+    out.listing(api.get("/admin/v1/holds", query), _HOLD_COLUMNS)
+
+
+@click.command()
+@click.argument("call", required=False)
+@click.option("--account", help="of this account only")
+@click.option("--key", help="of this key only")
+@click.option("--model", help="of this model only")
+@paged
+@asks
+def calls(
+    api: Api,
+    out: Out,
+    *,
+    call: str | None,
+    account: str | None,
+    key: str | None,
+    model: str | None,
+    limit: int | None,
+    cursor: str | None,
+) -> None:
+    """List calls, the newest first; with a CALL's id, print its receipt."""
+    query = {"account_id": account, "key_id": key, "model": model, "limit": limit, "cursor": cursor}
+    if call is None:
+        out.listing(api.get("/admin/v1/calls", query), _CALL_COLUMNS)
+        return
+    if any(value is not None for value in query.values()):
+        raise click.UsageError("A call's id and the options of a list do not go together.")
+    out.answer(api.get(f"/admin/v1/calls/{segment(call)}"), _show_call)
+
+
+def _show_usage(usage: Json) -> None:
+    total = {"group": "total", **usage["total"]}
+    columns = (
+        Column(usage["group_by"], field("group")),
+        *(Column(name.replace("_", " "), field(name), right=True) for name in _USAGE_COUNTS),
+        money("charged"),
+    )
+    print_table([*usage["data"], total], columns, title=f"{usage['start_date']} to {usage['end_date']}, UTC")
+
+
+def _show_call(call: Json) -> None:
+    names = (
+        *("id", "account_id", "key_id", "endpoint", "model", "upstream", "upstream_model", "stream"),
+        *("started_at", "first_byte_at", "ended_at", "outcome", "status", "basis", "usage", "price_id"),
+    )
+    amounts = ("hold", "total", "charged", "shortfall")
+    print_members(
+        [
+            *((name.replace("_", " "), shown(call[name])) for name in names),
+            *((name, amount(call, name)) for name in amounts),
+        ]
+    )
+    print_table(call["lines"], _LINE_COLUMNS, title="Charge")

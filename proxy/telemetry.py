@@ -1,0 +1,146 @@
+"""What an operator sees: metrics and structured logs. It hears of calls; it decides nothing."""
+
+import logging
+import sys
+from typing import Final, Literal
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.process_collector import ProcessCollector
+
+from proxy.ledger.model import Call, Outcome
+from proxy.pricing.charge import Charge
+
+LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_METERED: Final = ("input_tokens", "cached_input_tokens", "output_tokens")
+
+
+def configure_logging(level: str, style: Literal["json", "console"]) -> None:
+    """Structured lines on standard error, one for each event. No secret is ever given to it."""
+    renderer: structlog.types.Processor = (
+        structlog.processors.JSONRenderer()
+        if style == "json"
+        else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    # aiohttp logs malformed requests through the standard library; they are the clients' faults, not ours.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
+
+
+class Telemetry:
+    """`closing.Witness` and more: counters for calls, money and refusals, a line for each failed call.
+
+    `log_calls` also writes a line for each call that ended well.
+    """
+
+    def __init__(self, *, log_calls: bool = False) -> None:
+        self.registry = CollectorRegistry()
+        self.log_calls = log_calls
+        self._log = structlog.get_logger("farebox.calls")
+        registry = self.registry
+        self._calls = Counter(
+            "farebox_calls",
+            "Calls closed, by endpoint, outcome and basis.",
+            ["endpoint", "outcome", "basis"],
+            registry=registry,
+        )
+        self._charged = Counter(
+            "farebox_charge_nano_usd", "Nano-USD charged, by endpoint.", ["endpoint"], registry=registry
+        )
+        self._units = Counter("farebox_usage", "Usage by meter.", ["meter"], registry=registry)
+        self._anomalies = Counter(
+            "farebox_usage_anomalies", "Reported usage fields that were corrected.", registry=registry
+        )
+        self._refusals = Counter(
+            "farebox_refusals", "Requests refused, by code.", ["code"], registry=registry
+        )
+        self._seconds = Histogram(
+            "farebox_call_seconds",
+            "From the call's start to its close.",
+            ["endpoint"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._batch = Histogram(
+            "farebox_ledger_batch_commands",
+            "Commands in a batch.",
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
+            registry=registry,
+        )
+        self._commit = Histogram(
+            "farebox_ledger_commit_seconds",
+            "Time a batch takes to commit.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.in_flight = Gauge("farebox_calls_in_flight", "Calls that have not ended.", registry=registry)
+        self.recovered = Counter(
+            "farebox_holds_recovered", "Holds of dead processes that were closed.", registry=registry
+        )
+        self.faults = Counter(
+            "farebox_faults", "Faults of Farebox itself, by task.", ["task"], registry=registry
+        )
+        ProcessCollector(registry=self.registry)
+        self._by_end: dict[tuple[str, str, str], Counter] = {}
+
+    def ended(self, call: Call, outcome: Outcome, charge: Charge) -> None:
+        """A call's hold was closed."""
+        key = (call.endpoint, outcome.outcome, outcome.basis)
+        counter = self._by_end.get(key)
+        if counter is None:
+            counter = self._by_end[key] = self._calls.labels(*key)
+        counter.inc()
+        seconds = (outcome.ended_at_us - call.started_at_us) / 1e6
+        self._seconds.labels(call.endpoint).observe(seconds)
+        if charge.total_nano:
+            self._charged.labels(call.endpoint).inc(charge.total_nano)
+        for meter in _METERED:
+            quantity = outcome.usage.get(meter)
+            if quantity:
+                self._units.labels(meter).inc(quantity)
+        if outcome.anomalies:
+            self._anomalies.inc(outcome.anomalies)
+        if self.log_calls or outcome.outcome != "complete":
+            self._log.info(
+                "call",
+                request_id=call.id,
+                account_id=call.account_id,
+                key_id=call.key_id,
+                endpoint=call.endpoint,
+                model=call.model,
+                upstream=call.upstream,
+                outcome=outcome.outcome,
+                status=outcome.status,
+                basis=outcome.basis,
+                charge_nano=charge.total_nano,
+                seconds=round(seconds, 6),
+            )
+
+    def refused(self, code: str) -> None:
+        """A request was refused."""
+        self._refusals.labels(code).inc()
+
+    def committed(self, commands: int, seconds: float) -> None:
+        """A batch was committed."""
+        self._batch.observe(commands)
+        self._commit.observe(seconds)
+
+    def fault(self, task: str, error: BaseException) -> None:
+        """A background task failed; the first word of its name says which kind."""
+        self.faults.labels(task.partition(" ")[0]).inc()
+        self._log.error("task failed", task=task, fault=type(error).__name__, exc_info=error)
+
+    def exposition(self) -> bytes:
+        """All figures in Prometheus' text format."""
+        return generate_latest(self.registry)

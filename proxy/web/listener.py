@@ -1,0 +1,89 @@
+"""Listening: aiohttp's protocol, but that what is no HTTP is refused in OpenAI's shape, too."""
+
+import asyncio
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from proxy.clock import Clock
+from proxy.errors import Refusal
+from proxy.ids import new_id
+
+LINGER_SECONDS: Final = 2.0
+"""How long an answered client may go on sending before its connection is closed."""
+BACKLOG: Final = 2048
+
+
+class Listener:
+    """Serves an application on one address. `shutdown_seconds` bounds what handlers may take at the end."""
+
+    def __init__(self, app: web.Application, *, clock: Clock, shutdown_seconds: float) -> None:
+        self._clock = clock
+        self._runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=shutdown_seconds
+        )
+        self._server: asyncio.Server | None = None
+
+    async def open(self, host: str, port: int) -> int:
+        """Listen, and return the port: the one the system chose where 0 was asked for. Raises OSError."""
+        await self._runner.setup()
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._protocol, host, port, backlog=BACKLOG)
+        listening: int = self._server.sockets[0].getsockname()[1]
+        return listening
+
+    async def close(self) -> None:
+        """Stop listening, let handlers end or cancel them; idempotent."""
+        if self._server is not None:
+            self._server.close()
+        await self._runner.cleanup()
+
+    def _protocol(self) -> web.RequestHandler:
+        manager = self._runner.server
+        assert manager is not None
+        loop = asyncio.get_running_loop()
+        return _Protocol(
+            self._clock,
+            manager,
+            loop=loop,
+            access_log=None,
+            lingering_time=LINGER_SECONDS,
+            auto_decompress=False,
+        )
+
+
+class _Protocol(web.RequestHandler):
+    """One connection. What aiohttp's parser refuses never reaches a handler, so it is answered here."""
+
+    __slots__ = ("_clock",)
+
+    def __init__(self, clock: Clock, manager: web.Server, **options: object) -> None:
+        super().__init__(manager, **options)  # type: ignore[arg-type] # aiohttp's own options, passed through.
+        self._clock = clock
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to a request that could not be parsed; the connection is closed after it."""
+        del message
+        if request.writer.output_size > 0:
+            raise ConnectionResetError("an answer has begun already")
+        request_id = new_id("req", self._clock.now_us())
+        structlog.get_logger("farebox.edge").info(
+            "malformed request", request_id=request_id, status=status, fault=type(exc).__name__
+        )
+        code = "internal_error" if status >= 500 else "invalid_request"
+        refusal = Refusal(code, "The request is not well-formed HTTP, or its head is too large.")
+        response = web.Response(
+            status=status if status >= 500 else 400,
+            body=refusal.body(request_id),
+            content_type="application/json",
+            headers={"x-request-id": request_id},
+        )
+        response.force_close()
+        return response

@@ -1,0 +1,111 @@
+"""The edge every request passes: its id, the checks on its raw path, and errors turned into responses."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+from multidict import CIMultiDict
+
+from proxy.clock import Clock
+from proxy.errors import Refusal
+from proxy.ids import new_id
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+REQUEST_ID: Final = web.RequestKey("request_id", str)
+STARTED: Final = web.RequestKey("started", bool)
+"""Set once bytes of the answer were sent, so that no other answer can take its place."""
+
+_UNSAFE_PATH: Final = re.compile(r"(?:^|/)\.\.?(?:/|\Z)|//|\\|%2e|%2f|%5c|%00|[\x00-\x20\x7f]", re.IGNORECASE)
+_EXITS: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
+
+
+class Edge:
+    """One middleware for all routes. `payment_status` is asked for anew, as a reload may change it."""
+
+    def __init__(
+        self, *, clock: Clock, payment_status: Callable[[], int], on_refusal: Callable[[str], None]
+    ) -> None:
+        self._clock = clock
+        self._payment_status = payment_status
+        self._on_refusal = on_refusal
+        self._log = structlog.get_logger("farebox.edge")
+
+    def middleware(self) -> Middleware:
+        """The middleware for an application."""
+
+        @web.middleware
+        async def edge(request: web.Request, handler: Handler) -> web.StreamResponse:
+            request_id = new_id("req", self._clock.now_us())
+            request[REQUEST_ID] = request_id
+            try:
+                check_path(raw_path(request))
+                response = await handler(request)
+            except Refusal as refusal:
+                response = self.refused(refusal, request_id, request)
+            except web.HTTPException as error:
+                response = self.refused(_of_http(error, request), request_id, request)
+            except Exception as error:
+                if request.get(STARTED):
+                    raise
+                self._log.exception("request failed", request_id=request_id, fault=type(error).__name__)
+                fault = Refusal("internal_error", "Something went wrong here; the log has the request id.")
+                response = self.refused(fault, request_id, request)
+            if not response.prepared:
+                name_ourselves(response.headers, request_id)
+            return response
+
+        return edge
+
+    def refused(self, refusal: Refusal, request_id: str, request: web.Request) -> web.Response:
+        """A refusal as a response in OpenAI's shape."""
+        self._on_refusal(refusal.code)
+        level = self._log.warning if refusal.kind.status >= 500 else self._log.info
+        level(
+            "refused", request_id=request_id, code=refusal.code, method=request.method, path=raw_path(request)
+        )
+        status = refusal.kind.status
+        headers = dict(refusal.headers)
+        if status == 402:
+            status = self._payment_status()
+        if refusal.kind.retry is not None:
+            headers["x-should-retry"] = "true" if refusal.kind.retry else "false"
+        return web.Response(
+            status=status, body=refusal.body(request_id), headers=headers, content_type="application/json"
+        )
+
+
+def name_ourselves(headers: CIMultiDict[str], request_id: str) -> None:
+    """Put on a response whose it is; what serves it is nobody's business."""
+    headers["x-request-id"] = request_id
+    headers["Server"] = "farebox"
+
+
+def raw_path(request: web.Request) -> str:
+    """The path as the client wrote it, without query and without the authority of an absolute target."""
+    return request.rel_url.raw_path
+
+
+def check_path(path: str) -> None:
+    """Refuse paths that two readers could read differently. Raises Refusal `invalid_path`."""
+    if _UNSAFE_PATH.search(path):
+        raise Refusal(
+            "invalid_path", "The path must not hold dot segments, encoded slashes or empty segments."
+        )
+
+
+def _of_http(error: web.HTTPException, request: web.Request) -> Refusal:
+    path = raw_path(request)
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return Refusal(
+            "method_not_allowed", f"{path} takes {allowed}, not {request.method}.", headers={"Allow": allowed}
+        )
+    if error.status == 404:
+        return Refusal("not_found", f"Nothing is served at {path}.")
+    if error.status == 413:
+        return Refusal("body_too_large", "The body is too large for this route.")
+    return Refusal("invalid_request", f"The request could not be served: {error.reason}.")

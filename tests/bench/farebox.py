@@ -1,0 +1,108 @@
+"""The Farebox of the bench: everything on, one account with money on it, and its books read afterwards."""
+
+import contextlib
+import json
+import secrets
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.bench.processes import Server, free_port, server
+from tests.bench.wire import INPUT_TOKENS, MODEL
+
+ADMIN_KEY = secrets.token_hex(24)
+GRANTED_USD = 100_000
+INPUT_NANO, OUTPUT_NANO = 150, 600
+"""The price of one token of each kind, in nano-USD."""
+
+
+class Books(msgspec.Struct, frozen=True):
+    """What the account has been charged, and how many of its calls are still open."""
+
+    charged_nano: int
+    open_holds: int
+
+
+class Till:
+    """A running Farebox, and its account seen through the admin API."""
+
+    def __init__(self, running: Server, account: str) -> None:
+        self.server = running
+        self._account = account
+
+    def books(self) -> Books:
+        """Read the account."""
+        account = _call(self.server.port, f"/admin/v1/accounts/{self._account}")
+        charged_nano = (GRANTED_USD - Decimal(account["balance"])) * 10**9
+        return Books(int(charged_nano), account["open_holds"])
+
+
+def price_nano(output_tokens: int) -> int:
+    """What one call costs."""
+    return INPUT_TOKENS * INPUT_NANO + output_tokens * OUTPUT_NANO
+
+
+@contextlib.contextmanager
+def farebox(folder: Path, upstream_port: int) -> Iterator[Till]:
+    """Farebox with everything on: its database in `folder`, a daily limit, and a key with money on it."""
+    port = free_port()
+    config = folder / "farebox.yaml"
+    # JSON is YAML, so what is written here needs no quoting of its own.
+    config.write_text(json.dumps(_config(folder, port, upstream_port)))
+    command = Path(sys.executable).with_name("farebox")
+    with server([str(command), "serve", str(config)], port, folder) as running:
+        account = _call(port, "/admin/v1/accounts", {"name": "bench"})["id"]
+        path = f"/admin/v1/accounts/{account}"
+        _call(port, f"{path}/grants", {"amount": str(GRANTED_USD)}, {"Idempotency-Key": "bench"})
+        running.key = _call(port, f"{path}/keys", {"name": "bench"})["secret"]
+        yield Till(running, account)
+
+
+def _config(folder: Path, port: int, upstream_port: int) -> dict[str, Any]:
+    upstream = {
+        "base_url": f"http://127.0.0.1:{upstream_port}/v1",
+        "credential": {"value": "sk-upstream"},
+    }
+    card = {
+        "match": [MODEL],
+        "rates": {
+            "input_tokens": {"per_1m": str(INPUT_NANO / 1000)},
+            "output_tokens": {"per_1m": str(OUTPUT_NANO / 1000)},
+        },
+        "max_output_tokens": 4096,
+    }
+    return {
+        "server": {"host": "127.0.0.1", "port": port},
+        "storage": f"sqlite:///{(folder / 'bench.db').resolve()}",
+        "admin": {"key": ADMIN_KEY},
+        "accounts": {"limits": {"day": "1000000"}},
+        "upstreams": {"canned": upstream},
+        "routes": [{"models": [MODEL], "targets": [{"upstream": "canned"}]}],
+        "rate_cards": {"bench": card},
+    }
+
+
+def _call(
+    port: int, path: str, body: dict[str, str] | None = None, headers: Mapping[str, str] | None = None
+) -> Any:
+    """One call of the admin API: a POST if there is a body. Raises RuntimeError with what it answered."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}",
+        data=None if body is None else json.dumps(body).encode(),
+        headers={
+            "Authorization": f"Bearer {ADMIN_KEY}",
+            "Content-Type": "application/json",
+            **(headers or {}),
+        },
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - as above.
+            return json.load(response)
+    except urllib.error.HTTPError as error:
+        raise RuntimeError(f"{path}: {error.status} {error.read().decode()}") from error
