@@ -163,7 +163,7 @@ class Admission:
                 f"The model {ask.model!r} is not served on {request.path}; GET /v1/models lists what is.",
                 param="model",
             )
-        card = route.card or catalog.book.card_for(ask.model)
+        card = catalog.book.card_of(route.rate_card, ask.model)
         if card is None or not card.covers(endpoint.meters):
             raise Refusal(
                 "model_not_priced", f"The model {ask.model!r} has no price, so it is refused.", param="model"
@@ -182,10 +182,11 @@ class Admission:
                 )
             raise Refusal("not_found", f"Nothing is served at {request.path}.")
         endpoint = ToolEndpoint(route.name, request.path)
-        if route.card is None or not route.card.covers(endpoint.meters):
+        card = catalog.book.card_of(route.rate_card, route.name)
+        if card is None or not card.covers(endpoint.meters):
             raise Refusal("model_not_priced", f"The tool {route.name!r} has no price, so it is refused.")
         body = await request.body()
-        return Errand(endpoint, endpoint.read(body), route, route.card, body)
+        return Errand(endpoint, endpoint.read(body), route, card, body)
 
     async def authorize(self, call: Call, errand: Errand, catalog: Catalog) -> Admitted:
         """Hold the call's ceiling, clamped to what can be paid where the policy allows.

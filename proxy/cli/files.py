@@ -80,8 +80,7 @@ def _routes(settings: Settings) -> Iterator[Route]:
 
 
 def _route_row(route: Route, settings: Settings) -> Json:
-    card = route.card
-    names = [card.id] if card else _card_names(route, settings)
+    names = [route.rate_card] if route.rate_card else _card_names(route, settings)
     return {
         "route": route.name,
         "serves": route.path or list(route.models),
@@ -103,9 +102,8 @@ def _target(upstream: str, name: str | None) -> str:
 def _cards(settings: Settings, routes: list[Route]) -> Iterator[RateCard]:
     """Every rate card a call can be priced by, in order and once."""
     of_models = (settings.book.card_for(glob) for glob in settings.book.globs)
-    found: dict[str, RateCard] = {
-        card.id: card for card in (*of_models, *(route.card for route in routes)) if card
-    }
+    of_routes = (settings.book.by_id(route.rate_card) for route in routes if route.rate_card)
+    found: dict[str, RateCard] = {card.id: card for card in (*of_models, *of_routes) if card}
     yield from found.values()
 
 

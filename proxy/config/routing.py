@@ -94,7 +94,7 @@ class _Builder:
             endpoints=tuple(shape.endpoints) if shape.models else (),
             path=shape.path,
             methods=tuple(shape.methods) if shape.path else (),
-            card=card,
+            rate_card=shape.rate_card,
         )
 
     def _check_path_route(self, shape: RouteShape, url_path: str, card: RateCard | None, path: Path) -> None:

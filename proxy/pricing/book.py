@@ -40,6 +40,10 @@ class PriceBook:
                 return self._cards[index]
         return self._cards[named] if named < len(self._cards) else None
 
+    def card_of(self, rate_card: str | None, model: str) -> RateCard | None:
+        """The card a route names, else the one for its model; None: then the call must be refused."""
+        return self.card_for(model) if rate_card is None else self._by_id.get(rate_card)
+
     @property
     def globs(self) -> tuple[str, ...]:
         """Every model glob, in order."""

@@ -53,6 +53,7 @@ class SqliteStore:
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         self._batches: Batches | None = None
         self._resources = ExitStack()
+        self._closed = False
         self._owner = ""
         self._inherited: frozenset[str] = frozenset()
 
@@ -74,8 +75,8 @@ class SqliteStore:
         Raises LedgerUnavailable if it could not be committed, and ConstraintFault if one of the commands
         would break the schema's constraints.
         """
-        self._opened()
-        return await self._run(self._writing, lambda: self._opened().apply(commands))
+        batches = self._opened()
+        return await self._run(self._writing, lambda: batches.apply(commands))
 
     async def orphans(self) -> list[Hold]:
         """Open holds whose process is gone, and those under this store's name from before it was opened."""
@@ -108,9 +109,10 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Finish what has been asked for, and let go of the file and the owner name; idempotent."""
-        if self._batches is not None:
-            await asyncio.get_running_loop().run_in_executor(self._writing, self._disconnect)
-        self._reading.shutdown()
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.get_running_loop().run_in_executor(self._writing, self._disconnect)
         self._writing.shutdown()
 
     def _connect(self) -> None:
@@ -136,12 +138,11 @@ class SqliteStore:
 
     def _disconnect(self) -> None:
         # The threads that read are done with their connections before these are closed.
-        self._batches = None
         self._reading.shutdown()
         self._resources.close()
 
     def _opened(self) -> Batches:
-        if self._batches is None:
+        if self._closed or self._batches is None:
             raise LedgerUnavailable("the store is not open")
         return self._batches
 

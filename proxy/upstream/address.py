@@ -1,20 +1,21 @@
-"""Where a request goes: the URL at an upstream, with the credential in its query when it belongs there."""
+"""Where a request goes at an upstream, with the credential in the query when it belongs there."""
 
 from urllib.parse import quote, unquote_plus
 
 from proxy.upstream.routes import Upstream
 
 
-def address(upstream: Upstream, path: str, query: str) -> str:
-    """The whole URL, percent-encoded as the client had it. `path` begins with `/`, `query` has no `?`.
+def request_target(upstream: Upstream, path: str, query: str) -> str:
+    """What stands in the request line, percent-encoded as the client had it. `path` begins with `/`.
 
-    The query field that holds the upstream's credential is the upstream's alone: what the client put there,
-    however it was encoded, is taken out.
+    `query` has no `?`. The query field that holds the upstream's credential is the upstream's alone: what the
+    client put there, however it was encoded, is taken out.
     """
     credential = upstream.credential
     if credential is not None and credential.query is not None:
         query = _with_field(query, credential.query, credential.value)
-    return f"{upstream.base_url}{path}?{query}" if query else f"{upstream.base_url}{path}"
+    prefix = upstream.base_url.removeprefix(origin(upstream.base_url))
+    return f"{prefix}{path}?{query}" if query else f"{prefix}{path}"
 
 
 def origin(base_url: str) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import Final
@@ -24,7 +24,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from proxy.tasks import Tasks
-from proxy.upstream.address import origin, target_of
+from proxy.upstream.address import origin, request_target
 from proxy.upstream.base import Shipment, UpstreamFailure
 from proxy.upstream.body import Body, InflatedBody, too_large
 from proxy.upstream.exchange import Exchange, Outgoing, break_off, exchange
@@ -97,8 +97,8 @@ class HttpUpstreams:
     It serves between `open` and `close`, on the event loop they run on.
     """
 
-    def __init__(self, *, tasks: Tasks, max_reply_bytes: int = MAX_REPLY_BYTES) -> None:
-        self._tasks = tasks
+    def __init__(self, *, max_reply_bytes: int = MAX_REPLY_BYTES) -> None:
+        self._uploads = Tasks(_tell_the_loop)
         self._max_reply_bytes = max_reply_bytes
         self._plan_of = lru_cache(maxsize=_REMEMBERED_UPSTREAMS)(_plan_of)
         self._connectors: dict[float | None, TCPConnector] = {}
@@ -128,3 +128,124 @@ class HttpUpstreams:
         except FAILURES as error:
             raise failure_of(error, upstream.name) from None
         return self._answer(upstream, plan, reply, is_head=outgoing.is_head)
+
+    async def _exchange(self, upstream: Upstream, plan: _Plan, outgoing: Outgoing) -> Exchange:
+        attempt = _Attempt()
+        _ATTEMPT.set(attempt)
+        connection = await _connect(self._connector(upstream.keepalive_seconds), plan)
+        try:
+            return await self._over(connection, upstream, outgoing)
+        except (ServerDisconnectedError, ClientOSError, ConnectionError) as error:
+            if attempt.fresh or len(outgoing.body) > RESENDABLE_BYTES or not _unanswered(error):
+                raise
+        connection = await _connect(self._connector(_NOT_KEPT), plan)
+        outgoing.headers["Connection"] = "close"
+        return await self._over(connection, upstream, outgoing)
+
+    async def _over(self, connection: Connection, upstream: Upstream, outgoing: Outgoing) -> Exchange:
+        seconds = upstream.first_byte_seconds
+        return await exchange(connection, outgoing, first_byte_seconds=seconds, tasks=self._uploads)
+
+    def _answer(self, upstream: Upstream, plan: _Plan, reply: Exchange, *, is_head: bool) -> HttpAnswer:
+        """The answer with its headers stripped and its body undone. One that cannot be handed on is stopped."""
+        max_bytes = self._max_reply_bytes
+        try:
+            if reply.status < 200:
+                raise UpstreamFailure(
+                    "upstream_invalid", f"The upstream {upstream.name!r} changed the protocol."
+                )
+            if not is_head and int(reply.headers.get("Content-Length", 0)) > max_bytes:
+                raise too_large(upstream.name)
+            coding = coding_of(",".join(reply.headers.getall("Content-Encoding", ())))
+        except BrokenEncoding as error:
+            reply.stop()
+            raise failure_of(error, upstream.name) from None
+        except UpstreamFailure:
+            reply.stop()
+            raise
+        headers = downward(reply.status, reply.headers.items(), origin=plan.origin, undone=coding is not None)
+        body = Body(
+            reply.content,
+            upstream_name=upstream.name,
+            idle_seconds=upstream.idle_seconds,
+            max_bytes=max_bytes,
+        )
+        if coding is None:
+            return HttpAnswer(reply, headers, body, body)
+        chunks = InflatedBody(body, Inflater(coding), upstream_name=upstream.name, max_bytes=max_bytes)
+        return HttpAnswer(reply, headers, body, chunks)
+
+    def _connector(self, keepalive_seconds: float | None) -> TCPConnector:
+        """The connector whose connections are kept for so long, or not at all."""
+        connector = self._connectors.get(keepalive_seconds)
+        if connector is None:
+            if not self._is_open:
+                raise RuntimeError("the upstream client is not open")
+            connector = self._connectors[keepalive_seconds] = TCPConnector(
+                limit=0,
+                ttl_dns_cache=_DNS_SECONDS,
+                keepalive_timeout=keepalive_seconds,
+                force_close=keepalive_seconds is _NOT_KEPT,
+                socket_factory=_new_socket,
+            )
+        return connector
+
+
+async def _connect(connector: TCPConnector, plan: _Plan) -> Connection:
+    """A connection with nothing left over from its last use. Raises ClientConnectorError and its kin."""
+    while True:
+        try:
+            connection = await connector.connect(plan.door, [], plan.connecting)
+        except TimeoutError:
+            raise ConnectionTimeoutError from None
+        protocol = connection.protocol
+        if protocol is not None and not protocol.should_close:
+            return connection
+        # Bytes that came while nobody had asked would be taken for the answer to what is asked next.
+        break_off(connection)
+
+
+def _outgoing(upstream: Upstream, plan: _Plan, shipment: Shipment) -> Outgoing:
+    target = request_target(upstream, shipment.path, shipment.query)
+    if _NEVER_IN_A_LINE.search(target) or not shipment.method.isalpha():
+        raise ValueError("a path or method that would break the request line")
+    headers = CIMultiDict((("Host", plan.host),))
+    headers.extend(upward(shipment.headers, plan.own_headers))
+    if shipment.body or shipment.method not in _BODILESS_METHODS:
+        headers["Content-Length"] = str(len(shipment.body))
+    line = f"{shipment.method} {target} HTTP/1.1"
+    return Outgoing(line, headers, shipment.body, shipment.method == "HEAD")
+
+
+def _plan_of(upstream: Upstream) -> _Plan:
+    own: list[Field] = [("Accept-Encoding", "identity"), *upstream.headers]
+    credential = upstream.credential
+    if credential is not None and credential.query is None:
+        own.append((credential.header, credential.value))
+    url = URL(upstream.base_url)
+    return _Plan(
+        door=ClientRequest("GET", url, loop=asyncio.get_running_loop()),
+        connecting=ClientTimeout(total=None, connect=upstream.connect_seconds),
+        host=url.host_port_subcomponent or "",
+        origin=origin(upstream.base_url),
+        own_headers=tuple(own),
+    )
+
+
+def _new_socket(info: AddrInfoType) -> socket.socket:
+    """A socket for a connection that is about to be made; the attempt that needs it is told."""
+    _ATTEMPT.get().fresh = True
+    family, kind, protocol, _, _ = info
+    return socket.socket(family, kind, protocol)
+
+
+def _unanswered(error: Exception) -> bool:
+    """Whether a kept connection broke before a byte of the answer."""
+    if isinstance(error, ServerDisconnectedError):
+        # It carries what had been read of the answer's head, or a text of its own.
+        return isinstance(error.message, str)
+    return not isinstance(error, ClientConnectorError)
+
+
+def _tell_the_loop(name: str, error: BaseException) -> None:
+    asyncio.get_running_loop().call_exception_handler({"message": name, "exception": error})

@@ -14,11 +14,10 @@ from aiohttp import (
     ClientConnectorSSLError,
     ClientError,
     ClientPayloadError,
-    ClientResponseError,
     ConnectionTimeoutError,
-    InvalidURL,
     ServerDisconnectedError,
 )
+from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.upstream.base import FailureCode, UpstreamFailure
 from proxy.upstream.inflate import BrokenEncoding
@@ -46,9 +45,8 @@ _MEANINGS: Final[tuple[tuple[type[BaseException], _Meaning], ...]] = (
     ),
     (ClientConnectorSSLError, _Meaning("upstream_unreachable", "failed the TLS handshake", untouched=True)),
     (ClientConnectorError, _Meaning("upstream_unreachable", "could not be connected to", untouched=True)),
-    (InvalidURL, _Meaning("upstream_unreachable", "has an address that is no URL", untouched=True)),
     (TimeoutError, _Meaning("upstream_timeout", "sent nothing in time")),
-    (ClientResponseError, _Meaning("upstream_invalid", "answered with something that is not HTTP")),
+    (HttpProcessingError, _Meaning("upstream_invalid", "answered with something that is not HTTP")),
     (BrokenEncoding, _Meaning("upstream_invalid", "compressed its answer in a way that cannot be read")),
     (ServerDisconnectedError, _Meaning("upstream_failed", "closed the connection without an answer")),
     (ClientPayloadError, _Meaning("upstream_failed", "broke off its answer")),

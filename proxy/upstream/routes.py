@@ -6,7 +6,6 @@ from typing import Final
 
 import msgspec
 
-from proxy.pricing.rates import RateCard
 
 TOOL_ENDPOINT: Final = "tools"
 
@@ -36,6 +35,9 @@ class Upstream(msgspec.Struct, frozen=True):
     idle_seconds: float = 300.0
     keepalive_seconds: float = 4.0
 
+    def __repr__(self) -> str:
+        return f"Upstream(name={self.name!r}, base_url={self.base_url!r})"
+
 
 class Target(msgspec.Struct, frozen=True):
     """One place a call may go. None for `model` keeps the public name, None for `path` the endpoint's own."""
@@ -48,7 +50,7 @@ class Target(msgspec.Struct, frozen=True):
 class Route(msgspec.Struct, frozen=True):
     """Models on endpoints, or one exact path with methods; targets are tried in order.
 
-    `card` is the rate card named by the route itself; without one the price book is asked.
+    `rate_card` is the id of the card named by the route itself; without one the model's name decides.
     """
 
     name: str
@@ -57,7 +59,7 @@ class Route(msgspec.Struct, frozen=True):
     endpoints: tuple[str, ...] = ()
     path: str | None = None
     methods: tuple[str, ...] = ()
-    card: RateCard | None = None
+    rate_card: str | None = None
 
 
 class Routes:

@@ -53,7 +53,7 @@ class Models:
         card: RateCard | None = None
         for endpoint in ENDPOINTS.values():
             route = catalog.routes.for_model(endpoint.name, name)
-            found = route and (route.card or catalog.book.card_for(name))
+            found = route and catalog.book.card_of(route.rate_card, name)
             if found and found.covers(endpoint.meters):
                 endpoints.append(endpoint.path)
                 card = found

@@ -118,7 +118,7 @@ def test_a_credential_is_a_whole_header_or_a_query_field(
 def test_a_route_of_models_has_its_targets_in_order(settings: Settings) -> None:
     chat = settings.routes.for_model("chat.completions", "gpt-4o-mini")
     assert chat is not None
-    assert (chat.name, chat.card) == ("chat.completions gpt-4o", None)
+    assert (chat.name, chat.rate_card) == ("chat.completions gpt-4o", None)
     assert [(target.upstream.name, target.model, target.path) for target in chat.targets] == [
         ("openai", "gpt-4o-2024-08-06", None),
         ("raw", None, None),
@@ -132,7 +132,7 @@ def test_a_route_with_a_path_keeps_its_path_upstream_unless_told_otherwise(setti
     assert scrape is not None
     assert (search.name, search.targets[0].path) == ("GET+POST /v1/search", "/find")
     assert (scrape.name, scrape.targets[0].path) == ("scrape", "/v1/scrape")
-    assert search.card == scrape.card == settings.book.by_id("search")
+    assert search.rate_card == scrape.rate_card == "search"
     assert settings.routes.methods_of("/v1/search") == ["GET", "POST"]
 
 

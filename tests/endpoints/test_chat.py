@@ -86,6 +86,12 @@ def test_choices_are_as_many_as_asked_for() -> None:
 
 REQUESTS: list[dict[str, Any]] = [
     {},
+    {"tools": [{"type": "function", "function": {"name": "QUJD" * 50_000, "description": "QUJD" * 50_000}}]},
+    {
+        "messages": [
+            {"role": "user", "name": "QUJD" * 50_000, "content": [{"type": "odd", "x": "QUJD" * 50_000}]}
+        ]
+    },
     {"messages": []},
     {"messages": [{"role": "user", "content": [{"type": "text", "text": "Grüße " * 50}]}]},
     {"messages": [{"role": "user", "content": "\ud800"}]},

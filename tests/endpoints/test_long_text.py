@@ -86,7 +86,7 @@ def test_a_long_text_is_sliced_as_the_string_it_stands_for(length: int, part: sl
     assert text[part] == plain[part]
     assert str(text) == plain
     assert text.encode() == plain.encode()
-    assert b"".join(text.windows()) == plain.encode()
+    assert b"".join(text.steps()) == plain.encode()
     if -length <= index < length:
         assert text[index] == plain[index]
     else:

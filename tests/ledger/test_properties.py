@@ -37,7 +37,7 @@ ONE = st.integers(0, 3)
 SWEPT = st.booleans()
 SOME_LIMIT = st.one_of(st.none(), st.integers(0, 120))
 MIDNIGHT_US = NOON_US + DAY_US // 2
-HARD = settings(max_examples=300, stateful_step_count=50, deadline=None)
+HARD = settings(max_examples=3 * settings().max_examples, stateful_step_count=50)
 """Money deserves more than the usual number of examples."""
 
 
@@ -135,7 +135,7 @@ class Histories(RuleBasedStateMachine):
             self.auditor.extend(call_id, amount)
 
     @in_flight
-    @rule(one=ONE, total=st.integers(0, 30), swept=SWEPT)
+    @rule(one=ONE, total=st.integers(0, 45), swept=SWEPT)
     def settle(self, one: int, total: int, swept: bool) -> None:
         call_id = self.open_call(one)
         self.close(call_id, self.desk.settlement(call_id, total), total, swept=swept)

@@ -5,7 +5,6 @@ from typing import TypeVar
 from proxy.ledger.model import (
     NEVER_US,
     UNLIMITED,
-    Account,
     Authorize,
     Call,
     Command,
@@ -103,8 +102,3 @@ async def done(store: Store, command: Command) -> Done:
 async def account(store: Store, account_id: str = ACCOUNT) -> dict[str, object]:
     (row,) = await store.query("account_by_id", {"account_id": account_id})
     return row
-
-
-def same(row: dict[str, object], value: Account) -> bool:
-    """Whether a row shows an account as it is."""
-    return all(row[name] == getattr(value, name) for name in value.__struct_fields__ if name != "limits")

@@ -2,8 +2,7 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -20,6 +19,14 @@ ENGINE_QUERIES = load("sqlite_load.sql", "sqlite_write.sql")
 def values_for(query: Query) -> dict[str, str] | list[None]:
     """Something to bind to each parameter of a query that is only explained."""
     return dict.fromkeys(query.params, "") or [None] * query.sql.count("?")
+
+
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connection]:
+    """An empty database with the schema in force, that tests only explain queries on."""
+    path = tmp_path_factory.mktemp("queries") / "farebox.db"
+    with contextlib.closing(prepare(path, busy_timeout_seconds=1)) as connection:
+        yield connection
 
 
 # --- how queries are kept ---
@@ -58,11 +65,10 @@ def test_every_file_is_of_queries_or_a_migration() -> None:
         assert file.name[:3].isdigit() or load(file.name), file.name
 
 
-def test_every_query_is_sql(tmp_path: Path) -> None:
+def test_every_query_is_sql(connection: sqlite3.Connection) -> None:
     """All of them are prepared: a name that is misspelt in the SQL is found here."""
-    with contextlib.closing(prepare(tmp_path / "farebox.db", busy_timeout_seconds=1)) as connection:
-        for query in (*READS.values(), *ENGINE_QUERIES.values()):
-            connection.execute(f"EXPLAIN {query.sql}", values_for(query))
+    for query in (*READS.values(), *ENGINE_QUERIES.values()):
+        connection.execute(f"EXPLAIN {query.sql}", values_for(query))
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 127, 128, 129, 400])
@@ -182,27 +188,28 @@ async def test_lots_come_in_draw_order_and_without_spent_ones(store: Store) -> N
 # --- what they cost ---
 
 
-def scanned(path: Path, query: Query) -> tuple[list[str], int]:
+def scanned(connection: sqlite3.Connection, query: Query) -> tuple[list[str], int]:
     """What a query goes through from end to end, and how many times it sorts."""
-    with contextlib.closing(prepare(path / "farebox.db", busy_timeout_seconds=1)) as connection:
-        plan = connection.execute(f"EXPLAIN QUERY PLAN {query.sql}", values_for(query)).fetchall()
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {query.sql}", values_for(query)).fetchall()
     steps = [step for *_, step in plan]
     return [step for step in steps if step.startswith("SCAN")], sum("TEMP B-TREE" in step for step in steps)
 
 
 @pytest.mark.parametrize("name", sorted(READS))
-def test_a_read_goes_by_an_index_and_a_page_ends_when_it_is_full(name: str, tmp_path: Path) -> None:
+def test_a_read_goes_by_an_index_and_a_page_ends_when_it_is_full(
+    name: str, connection: sqlite3.Connection
+) -> None:
     """No table is gone through from end to end, and no page is sorted; but for open holds, which are few."""
-    scans, sorts = scanned(tmp_path, READS[name])
+    scans, sorts = scanned(connection, READS[name])
     assert set(scans) <= {"SCAN now", "SCAN 4 CONSTANT ROWS"}
     if "limit" in READS[name].params:
         assert sorts == (name == "holds_page")
 
 
 @pytest.mark.parametrize("name", sorted(ENGINE_QUERIES))
-def test_a_batch_finds_its_rows_by_an_index(name: str, tmp_path: Path) -> None:
+def test_a_batch_finds_its_rows_by_an_index(name: str, connection: sqlite3.Connection) -> None:
     """What is gone through is the list of ids that a batch asks for, or the index of what is open."""
-    scans, _ = scanned(tmp_path, ENGINE_QUERIES[name])
+    scans, _ = scanned(connection, ENGINE_QUERIES[name])
     assert set(scans) <= {
         "SCAN json_each VIRTUAL TABLE INDEX 1:",
         "SCAN j VIRTUAL TABLE INDEX 1:",

@@ -15,7 +15,7 @@ import pytest
 from proxy.ledger.model import Limits
 from proxy.ledger.store import LedgerUnavailable
 from proxy.storage.faults import StorageFault
-from proxy.storage.owners import alone
+from proxy.storage.owners import alone, gone
 from proxy.storage.sqlite import SqliteStore
 from proxy.storage.sqlite_batch import RETRY_SECONDS, Batches
 from proxy.storage.sqlite_file import open_for_reading, prepare
@@ -82,6 +82,19 @@ def test_a_database_that_is_no_file_is_refused(location: str) -> None:
 def test_a_url_with_three_slashes_is_relative_and_one_with_four_absolute() -> None:
     assert SqliteStore("sqlite:///x.db").path == Path.cwd() / "x.db"
     assert SqliteStore("sqlite:////data/x.db").path == Path("/data/x.db")
+
+
+async def test_a_store_closed_while_it_opens_lets_go_of_everything(path: Path) -> None:
+    store = SqliteStore(path)
+    with alone(path):
+        opening_up = asyncio.ensure_future(store.open())
+        await asyncio.wait({opening_up}, timeout=0.01)
+        closing_down = asyncio.ensure_future(store.close())
+        await asyncio.wait({closing_down}, timeout=0.01)
+    await asyncio.gather(opening_up, closing_down)
+    assert gone(path, ["owner-0"]) == {"owner-0"}
+    with pytest.raises(LedgerUnavailable, match="not open"):
+        await store.orphans()
 
 
 async def test_a_path_that_cannot_be_used_is_named_with_the_reason(tmp_path: Path) -> None:
@@ -266,9 +279,7 @@ async def test_a_store_opens_only_when_no_other_one_prepares_the_file(path: Path
     with alone(path):
         opening_up = asyncio.ensure_future(store.open())
         assert await asyncio.wait({opening_up}, timeout=0.02) == (set(), {opening_up})
-        assert not path.exists()
     await opening_up
-    assert path.exists()
     await store.close()
 
 

@@ -1,6 +1,5 @@
 """What every storage engine does with batches: all of one or nothing, durably, in order, once."""
 
-import asyncio
 import json
 from typing import cast
 
@@ -44,7 +43,6 @@ from tests.storage.teller import (
     grant,
     granted,
     opening,
-    recover,
     settle,
     settled,
     void,
@@ -284,116 +282,6 @@ async def test_daily_usage_adds_up_over_batches_and_leaves_voided_calls_out_of_t
     assert by_key == {KEY: (2, 40, 30), "key_2": (1, 20, 40)}
     everyone = await store.query("usage_by_day", {**span, "account_id": ""})
     assert figures(everyone, "day") == by_day
-
-
-async def test_a_hold_that_was_extended_is_settled_and_kept_at_its_new_amount(
-    store: Store, engine: Engine
-) -> None:
-    await store.apply(opening(1_000))
-    one, other = call("call_1"), call("call_2")
-    await granted(store, one, 100)
-    await granted(store, other, 100)
-    await expect(store, Granted, Extend(one, NOON_US, NOON_US, 50))
-    # Extended and closed in one batch: the file still has the amount from before.
-    await store.apply([Extend(other, NOON_US, NOON_US, 60), settle(other, 160), settle(one, 150)])
-    rows = await store.query("holds_page", {"account_id": "", "state": "", "cursor": "", "limit": 9})
-    assert {row["id"]: row["amount_nano"] for row in rows} == {"call_1": 150, "call_2": 160}
-    assert (await account(store))["balance_nano"] == 690
-
-
-async def test_what_was_observed_of_a_call_is_what_recovery_charges(open_store: OpenStore) -> None:
-    first, second = await open_store(), await open_store()
-    await first.apply(opening(1_000))
-    await granted(first, call("call_1"), 300)
-    await granted(first, call("call_2"), 300)
-    await done(first, Observe("call_1", ACCOUNT, Observed({"output_tokens": 3}, charge(70))))
-    await done(first, Observe("call_1", ACCOUNT, Observed({"output_tokens": 7}, charge(90))))
-    await first.close()
-    orphans = await second.orphans()
-    assert [hold.call for hold in orphans] == [call("call_1"), call("call_2")]
-    assert orphans[0].observed == Observed({"output_tokens": 7}, charge(90))
-    results = await second.apply([recover(hold.call) for hold in orphans])
-    assert [cast("Settled", result).charged_nano for result in results] == [90, 0]
-    assert await second.orphans() == []
-    (row,) = await second.query("call_by_id", {"call_id": "call_1"})
-    assert (row["basis"], row["charged_nano"], row["usage"]) == ("recovered", 90, '{"output_tokens":7}')
-
-
-async def test_holds_of_a_live_store_are_nobodys_to_recover(open_store: OpenStore) -> None:
-    first, second = await open_store(), await open_store()
-    await first.apply(opening(1_000))
-    await granted(first, call("call_1"), 300)
-    await granted(second, call("call_2"), 300)
-    assert first.owner != second.owner
-    assert await first.orphans() == []
-    assert await second.orphans() == []
-    await second.close()
-    assert [hold.id for hold in await first.orphans()] == ["call_2"]
-
-
-async def test_a_store_that_takes_over_a_name_recovers_its_holds_but_none_of_its_own(
-    open_store: OpenStore,
-) -> None:
-    first = await open_store()
-    await first.apply(opening(1_000))
-    await granted(first, call("call_1"), 300)
-    await first.close()
-    second = await open_store()
-    assert second.owner == first.owner
-    await granted(second, call("call_2"), 300)
-    assert [hold.id for hold in await second.orphans()] == ["call_1"]
-    await expect(second, Settled, recover(call("call_1")))
-    assert await second.orphans() == []
-
-
-async def test_stores_that_take_turns_see_each_others_rows(engine: Engine, open_store: OpenStore) -> None:
-    """A store that keeps rows in memory notices every commit of another one."""
-    stores = [await open_store(), await open_store()]
-    limits = Limits(rpm=100, day_nano=10_000)
-    await stores[0].apply(opening(10_000, limits=limits))
-    for turn in range(20):
-        made = call(f"call_{turn:02}", at_us=NOON_US + turn)
-        await granted(stores[turn % 2], made, 100)
-        result = await settled(stores[turn // 2 % 2], made, 100)
-        assert result.balance_nano == 10_000 - 100 * (turn + 1)
-        if turn == 7:
-            await done(stores[0], grant(1_000, command_id="grant_2"))
-            await done(stores[1], Adjust(ACCOUNT, "adjust_1", "lot_9", -1_000, "undone", NOON_US))
-    (sums,) = await stores[0].query("account_sums", {"account_id": ACCOUNT})
-    assert sums["entries_nano"] == sums["balance_nano"] == sums["lots_nano"] == 8_000
-    assert sums["charges_nano"] == sums["usage_nano"] == 2_000
-    assert (sums["held_nano"], sums["holds_nano"], sums["hold_count"], sums["open_holds"]) == (0, 0, 0, 0)
-    assert sums["entries"] == sums["entry_count"] == 23
-    assert [row[3:] for row in engine.dump()["buckets"] if row[0] == ACCOUNT] == [(2_000, 0)] * 4
-
-
-async def test_what_is_due_is_worked_out_with_the_open_holds_of_all_stores(open_store: OpenStore) -> None:
-    """A lot is kept for holds that began before it expired; another store's younger hold is none of them."""
-    first, second = await open_store(), await open_store()
-    await first.apply([*opening(500), grant(1_000, command_id="grant_2", expires_at_us=NOON_US + 50)])
-    older, younger = call("call_1", at_us=NOON_US + 10), call("call_2", at_us=NOON_US + 60)
-    await granted(second, older, 300)
-    await granted(first, younger, 200)
-    assert (await account(first))["balance_nano"] == 800
-    assert (await settled(second, older, 100)).balance_nano == 500
-
-
-async def test_of_200_calls_at_once_on_two_stores_as_many_pass_as_can_be_paid(open_store: OpenStore) -> None:
-    stores = [await open_store(), await open_store()]
-    await stores[0].apply(opening(3_700))
-
-    async def one(number: int) -> bool:
-        store, made = stores[number % 2], call(f"call_{number:03}")
-        (result,) = await store.apply([authorize(made, 100, owner=store.owner)])
-        if isinstance(result, Refused):
-            assert result.code in {"in_flight_budget_exhausted", "credit_balance_exhausted"}
-            return False
-        await settled(store, made, 100)
-        return True
-
-    assert sum(await asyncio.gather(*map(one, range(200)))) == 37
-    row = await account(stores[0])
-    assert (row["balance_nano"], row["held_nano"], row["open_holds"]) == (0, 0, 0)
 
 
 async def test_a_closed_store_says_so(open_store: OpenStore) -> None:

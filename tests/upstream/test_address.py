@@ -1,11 +1,11 @@
-"""The URL of a request is the client's path and query at the upstream, to the byte."""
+"""The request line holds the client's path and query at the upstream, to the byte."""
 
 from urllib.parse import parse_qsl, quote_plus
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.upstream.address import address, origin
+from proxy.upstream.address import origin, request_target
 from proxy.upstream.routes import Credential, Upstream
 
 PAIRS = st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=6)
@@ -14,8 +14,8 @@ PAIRS = st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=6
 def test_path_and_query_follow_the_base_url() -> None:
     """Nothing is decoded, encoded or normalised."""
     upstream = Upstream("up", "https://api.example/base")
-    assert address(upstream, "/v1/%2e/x", "") == "https://api.example/base/v1/%2e/x"
-    assert address(upstream, "/v1//x", "a=%20&&b") == "https://api.example/base/v1//x?a=%20&&b"
+    assert request_target(upstream, "/v1/%2e/x", "") == "/base/v1/%2e/x"
+    assert request_target(upstream, "/v1//x", "a=%20&&b") == "/base/v1//x?a=%20&&b"
 
 
 @given(name=st.text(min_size=1, max_size=5), value=st.text(max_size=5), theirs=PAIRS)
@@ -25,7 +25,7 @@ def test_the_credentials_field_has_our_value_alone(
     """Of the field's values only ours goes up, and of the other fields nothing is lost."""
     query = "&".join(f"{quote_plus(field)}={quote_plus(text)}" for field, text in theirs)
     upstream = Upstream("up", "https://api.example", Credential(value, query=name))
-    sent = address(upstream, "/x", query).partition("?")[2]
+    sent = request_target(upstream, "/x", query).partition("?")[2]
     kept = [pair for pair in theirs if pair[0] != name]
     assert parse_qsl(sent, keep_blank_values=True) == [*kept, (name, value)]
 

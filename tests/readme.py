@@ -1,0 +1,80 @@
+"""The README as data, for the tests that check what it says; a check yields the faults of a text."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+
+import pytest
+
+from proxy.app import Farebox
+from proxy.config.load import load
+from tests.sources import ROOT
+
+
+class Readme:
+    """A Markdown text, taken apart: `prose` is all of it but fenced blocks."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+
+    def blocks(self, language: str) -> list[str]:
+        """The fenced blocks in a language."""
+        return re.findall(rf"^```{language}\n(.*?)^```", self.text, flags=re.DOTALL | re.MULTILINE)
+
+    @cached_property
+    def ticked(self) -> list[str]:
+        """Everything in backticks, in order."""
+        return re.findall(r"`([^`\n]+)`", self.prose)
+
+    def rows(self, heading: str) -> list[list[str]]:
+        """The cells of each row of every table whose heading row begins with `heading`."""
+        found: list[list[str]] = []
+        inside = False
+        for line in self.prose.splitlines():
+            inside = line.startswith(f"| {heading} |") or (inside and line.startswith("|"))
+            if inside:
+                found.append([cell.strip() for cell in line.split("|")[1:-1]])
+        return [row for row in found if row[0] != heading and not row[0].startswith("---")]
+
+
+Check = Callable[[Readme], Iterator[str]]
+README = Readme((ROOT / "README.md").read_text("utf-8"))
+
+
+def differences(what: str, listed: Iterable[str], there: Iterable[str]) -> Iterator[str]:
+    """A fault for each thing that is there and not listed, or listed and not there."""
+    listed, there = set(listed), set(there)
+    yield from (f"{what} {name} is not in the README" for name in sorted(there - listed))
+    yield from (f"{what} {name} is in the README only" for name in sorted(listed - there))
+
+
+def untick(cell: str) -> str:
+    """A cell without the backticks around all of it."""
+    return cell.removeprefix("`").removesuffix("`")
+
+
+def assert_true(check: Check) -> None:
+    """Fail with every fault that `check` finds in the README."""
+    faults = list(check(README))
+    if faults:
+        pytest.fail("\n".join(faults), pytrace=False)
+
+
+def assert_found(check: Check, old: str, new: str) -> None:
+    """Put something else in the place of a text in the README, and fail unless `check` notices."""
+    assert old in README.text
+    assert set(check(Readme(README.text.replace(old, new)))) - set(check(README))
+
+
+def assert_all_breached(checks: Sequence[Check], breaches: Iterable[tuple[Check, str, str]]) -> None:
+    """Fail unless each check is seen to fail by one of `breaches`: no other is to be trusted."""
+    assert {check for check, _, _ in breaches} == set(checks)
+
+
+def served() -> list[tuple[str, str]]:
+    """The method and path of every route of the application; a method may be `*`."""
+    farebox = Farebox(load(ROOT / "config/quickstart.yaml", {}))
+    routes = farebox.application().router.routes()
+    found = [(route.method, route.resource.canonical) for route in routes if route.resource is not None]
+    return [(method, path) for method, path in found if method != "HEAD"]
