@@ -9,16 +9,16 @@ import msgspec
 
 from proxy.clock import Clock
 from proxy.endpoints import ENDPOINTS
-from proxy.endpoints.base import Ask, Endpoint
+from proxy.endpoints.base import Ask, Endpoint, Outgoing
 from proxy.endpoints.tools import ToolEndpoint
 from proxy.errors import Refusal
 from proxy.ledger.ledger import Ledger
-from proxy.ledger.model import NEVER_US, Authorize, Call, Granted, Key, Limits, Refused
+from proxy.ledger.model import Authorize, Call, Granted, Key, Limits, Refused
+from proxy.ledger.refusals import refusal
 from proxy.ledger.store import Store
 from proxy.ledger.windows import iso
 from proxy.metering.tokens import COUNTER
 from proxy.metering.usage import Usage
-from proxy.money import usd_string
 from proxy.pricing.book import PriceBook
 from proxy.pricing.charge import affordable, worst_nano
 from proxy.pricing.rates import RateCard
@@ -27,6 +27,7 @@ from proxy.upstream.routes import Route, Routes
 LARGE_BODY_BYTES: Final = 262_144
 """Bodies above this are read in a thread."""
 REMEMBERED_KEYS: Final = 10_000
+REMEMBER_US: Final = 5_000_000
 
 # A refusal for one of these may be due to the generous bound on the input, so an exact count is worth it.
 _WORTH_COUNTING: Final = frozenset(
@@ -52,7 +53,6 @@ class Policy(msgspec.Struct, frozen=True):
     on_disconnect: Literal["count", "drain"] = "count"
     drain_seconds: float = 10.0
     on_upstream_failure: Literal["charge", "free"] = "charge"
-    observe_us: int = 1_000_000
 
 
 class Catalog(msgspec.Struct, frozen=True):
@@ -91,13 +91,14 @@ class Errand(msgspec.Struct, frozen=True):
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """A call with its hold, made at `at_us` for `ceiling`."""
+    """A call with its hold, made at `at_us` for `ceiling` while `defaults` were the limits by default."""
 
     call: Call
     errand: Errand
     granted: Granted
     at_us: int
     ceiling: Usage
+    defaults: Limits
 
 
 class Room(msgspec.Struct, frozen=True):
@@ -117,27 +118,31 @@ class Admission:
         self._ledger = ledger
         self._store = store
         self._clock = clock
-        self._known: OrderedDict[str, Key] = OrderedDict()
+        self._known: OrderedDict[str, tuple[Key, int]] = OrderedDict()
 
     async def identify(self, request: Inbound) -> Key:
-        """The key behind the request's bearer secret. Raises Refusal `missing_api_key` or `invalid_api_key`.
+        """The key behind the request's bearer secret. Raises Refusal 401.
 
-        A remembered key may be out of date in all but its id and account; authorize checks the rest again.
+        A remembered key may be out of date by a few seconds; authorize checks it again, and never by memory.
         """
         if not request.secret:
             raise Refusal("missing_api_key", "Send your key as `Authorization: Bearer sk-fbx-...`.")
         digest = digest_of(request.secret)
-        key = self._known.get(digest) or await self._store.key_by_digest(digest)
-        if key is None:
-            raise Refusal("invalid_api_key", "This key is not known here. Keys begin with `sk-fbx-`.")
-        if key.expires_at_us != NEVER_US and key.expires_at_us <= self._clock.now_us():
-            # Only a fresh look can tell whether the expiry was moved since.
-            key = await self._store.key_by_digest(digest) or key
-            if key.expires_at_us <= self._clock.now_us():
-                raise Refusal("api_key_expired", f"This key expired at {iso(key.expires_at_us)}.")
-        self._known[digest] = key
-        if len(self._known) > REMEMBERED_KEYS:
-            self._known.popitem(last=False)
+        now_us = self._clock.now_us()
+        key, known_until_us = self._known.get(digest, (None, 0))
+        if key is None or now_us >= min(known_until_us, key.expires_at_us):
+            key = await self._store.key_by_digest(digest)
+            if key is None:
+                raise Refusal("invalid_api_key", "This key is not known here. Keys begin with `sk-fbx-`.")
+            if key.status != "active":
+                raise Refusal("api_key_disabled", f"The key ending in {key.hint} has been disabled.")
+            if key.expires_at_us <= now_us:
+                raise Refusal(
+                    "api_key_expired", f"The key ending in {key.hint} expired at {iso(key.expires_at_us)}."
+                )
+            self._known[digest] = (key, now_us + REMEMBER_US)
+            if len(self._known) > REMEMBERED_KEYS:
+                self._known.popitem(last=False)
         return key
 
     async def route(self, request: Inbound, catalog: Catalog) -> Errand:
@@ -207,7 +212,7 @@ class Admission:
             result, at_us = await self._hold(call, card, ceiling, floor, catalog)
         if isinstance(result, Refused):
             raise refusal_of(result, card, ceiling, ask.choices)
-        return Admitted(call, errand, result, at_us, ceiling)
+        return Admitted(call, errand, result, at_us, ceiling, catalog.defaults)
 
     async def _hold(
         self, call: Call, card: RateCard, ceiling: Usage, floor: Usage, catalog: Catalog
@@ -244,6 +249,13 @@ def _ceiling(input_usage: Usage, output_bound: int, choices: int, endpoint: Endp
     return ceiling
 
 
+async def outgoing(errand: Errand, plan: Outgoing) -> bytes:
+    """The body for one target, made in a thread where that would stall the loop."""
+    if len(errand.body) > LARGE_BODY_BYTES:
+        return await asyncio.to_thread(errand.ask.outgoing, plan)
+    return errand.ask.outgoing(plan)
+
+
 def room_of(admitted: Admitted) -> Room:
     """What the hold leaves for output: all that was asked, or less where it had to be clamped."""
     card, ceiling = admitted.errand.card, admitted.ceiling
@@ -262,32 +274,18 @@ def refusal_of(refused: Refused, card: RateCard, ceiling: Usage, choices: int) -
 
     `affordable_output_tokens` is what each choice could still produce for the funds that are left.
     """
-    details: dict[str, object] = {}
-    money = {
-        "limit": refused.limit_nano,
-        "spent": refused.spent_nano,
-        "held": refused.held_nano,
-        "required": refused.required_nano,
-        "available": refused.available_nano,
-    }
-    if refused.limit_source is not None:
-        details["limit_source"] = refused.limit_source
-    details |= {name: usd_string(nano) for name, nano in money.items() if nano is not None}
-    headers: dict[str, str] = {}
+    told = refusal(refused)
     if refused.required_nano is not None:
-        details["currency"] = "USD"
-        details["resets_at"] = iso(refused.resets_at_us) if refused.resets_at_us is not None else None
+        told.details.setdefault("resets_at", None)
         if "output_tokens" in ceiling:
             room_nano = max(0, refused.available_nano or 0)
-            details["affordable_output_tokens"] = affordable(
+            told.details["affordable_output_tokens"] = affordable(
                 card, room_nano, ceiling, "output_tokens", choices
             )
     if refused.retry_after_us is not None:
-        headers["Retry-After"] = str(max(1, -(-refused.retry_after_us // 1_000_000)))
-        headers["Retry-After-Ms"] = str(max(1, -(-refused.retry_after_us // 1_000)))
-    refusal = Refusal(refused.code, refused.message, details=details, headers=headers)
-    refusal.headers |= pace_headers(refused)
-    return refusal
+        told.headers["Retry-After-Ms"] = str(-(-refused.retry_after_us // 1_000))
+    told.headers.update(pace_headers(refused))
+    return told
 
 
 def pace_headers(result: Granted | Refused) -> dict[str, str]:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +38,10 @@ from proxy.web.openapi import openapi_routes
 
 CLOSING_SECONDS: Final = 10.0
 """How long closes that nobody waits for may take at the end."""
+SWITCH_SECONDS: Final = 0.0005
+"""How long a busy event loop may keep the interpreter from the thread that writes the ledger."""
+CUT_SECONDS: Final = 0.2
+"""How long handlers that were not done within the drain may take to notice that they are cut."""
 
 
 class Farebox:
@@ -47,16 +52,16 @@ class Farebox:
         self.clock = clock or SystemClock()
         self.telemetry = Telemetry(log_calls=settings.log.calls)
         self.tasks = Tasks(self.telemetry.fault)
-        self._committers = Tasks(self.telemetry.fault)
+        self._background = Tasks(self.telemetry.fault)
         self.store = SqliteStore(settings.storage)
-        self.ledger = Ledger(self.store, tasks=self._committers, on_batch=self.telemetry.committed)
+        self.ledger = Ledger(self.store, tasks=self._background, on_batch=self.telemetry.committed)
         self.upstreams = HttpUpstreams(max_reply_bytes=settings.server.max_reply_bytes)
-        closing = Closing(ledger=self.ledger, clock=self.clock, tasks=self.tasks, witness=self.telemetry)
+        self.closing = Closing(ledger=self.ledger, clock=self.clock, tasks=self.tasks, witness=self.telemetry)
         self.admission = Admission(ledger=self.ledger, store=self.store, clock=self.clock)
         self.relay = Relay(
             catalog=catalog_of(settings),
             admission=self.admission,
-            closing=closing,
+            closing=self.closing,
             upstreams=self.upstreams,
             clock=self.clock,
         )
@@ -73,10 +78,13 @@ class Farebox:
         if recovered:
             self.telemetry.recovered.inc(recovered)
             self._log.warning("recovered", holds=recovered)
+        self._background.spawn(
+            self.closing.watch(lambda: self.settings.streams.observe_seconds), name="watch"
+        )
         await self.upstreams.open()
         # A vocabulary takes up to half a second to load, so it is not left to the first call that needs it.
         await asyncio.to_thread(SHARED.preload, {encoding_name(glob) for glob in self.settings.routes.globs})
-        self._listener = Listener(self.application(), clock=self.clock, shutdown_seconds=CLOSING_SECONDS)
+        self._listener = Listener(self.application(), clock=self.clock, shutdown_seconds=CUT_SECONDS)
         self.port = await self._listener.open(self.settings.server.host, self.settings.server.port)
 
     async def stop(self) -> None:
@@ -90,15 +98,22 @@ class Farebox:
         await self.tasks.drain(CLOSING_SECONDS)
         await self.upstreams.close()
         await self.ledger.close()
+        await self._background.drain(0)
         await self.store.close()
 
     def reload(self, settings: Settings) -> None:
         """Put new settings in force for calls that begin from now on. Address and storage stay."""
-        fixed = ("host", "port")
-        if settings.storage != self.settings.storage or any(
-            getattr(settings.server, name) != getattr(self.settings.server, name) for name in fixed
-        ):
-            self._log.warning("a change of address or storage takes effect at the next start")
+        server, before = settings.server, self.settings.server
+        fixed = {
+            "server.host": server.host != before.host,
+            "server.port": server.port != before.port,
+            "server.max_reply_bytes": server.max_reply_bytes != before.max_reply_bytes,
+            "storage": settings.storage != self.settings.storage,
+            "quickstart": settings.quickstart != self.settings.quickstart,
+        }
+        for name in (name for name, changed in fixed.items() if changed):
+            self._log.warning("this change takes effect at the next start", key=name)
+        configure_logging(settings.log.level, settings.log.format)
         self.settings = settings
         self.relay.catalog = catalog_of(settings)
         self.telemetry.log_calls = settings.log.calls
@@ -114,7 +129,7 @@ class Farebox:
         for path in ENDPOINTS:
             app.router.add_route("*", path, self.gateway.handle, expect_handler=expect_later)
         models = Models(store=self.store, catalog=lambda: self.relay.catalog, clock=self.clock)
-        health = Health(gateway=self.gateway, telemetry=self.telemetry)
+        health = Health(gateway=self.gateway, telemetry=self.telemetry, ledger=self.ledger)
         app.add_routes(models.routes())
         app.add_routes(health.routes())
         for api_routes in (admin_routes, billing_routes):
@@ -137,7 +152,6 @@ def catalog_of(settings: Settings) -> Catalog:
         on_disconnect=streams.on_disconnect,
         drain_seconds=streams.drain_seconds,
         on_upstream_failure=streams.on_upstream_failure,
-        observe_us=int(streams.observe_seconds * 1_000_000),
     )
     return Catalog(settings.routes, settings.book, settings.limits, policy)
 
@@ -161,6 +175,7 @@ def serve(path: Path) -> None:
     refuse_pure_python_parser()
     settings = load(path, os.environ)
     configure_logging(settings.log.level, settings.log.format)
+    sys.setswitchinterval(SWITCH_SECONDS)
     uvloop.run(_main(settings, path))
 
 

@@ -1,6 +1,5 @@
 """What time it is, as a seam: whoever needs the time is given a `Clock`, so that tests can turn its hands."""
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -19,7 +18,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock. One instance serves the whole process, and any of its threads.
+    """The machine's clock. One instance serves a whole process; it is asked from one thread.
 
     When the machine's wall clock is set back, `now_us` stands still until the wall has caught up: entries
     stay in order, and an expiry is late rather than seen twice. `monotonic_us` goes on.
@@ -34,13 +33,12 @@ class SystemClock:
         self._wall_ns = wall_ns
         self._monotonic_ns = monotonic_ns
         self._latest_us = 0
-        self._lock = threading.Lock()
 
     def now_us(self) -> int:
-        """Return the wall time in microseconds since the epoch, never less than a thread was told before."""
-        with self._lock:
-            self._latest_us = max(self._latest_us, self._wall_ns() // 1_000)
-            return self._latest_us
+        """Return the wall time in microseconds since the epoch, never less than was told before."""
+        now_us = self._wall_ns() // 1_000
+        self._latest_us = max(self._latest_us, now_us)
+        return self._latest_us
 
     def monotonic_us(self) -> int:
         """Return the machine's monotonic time in microseconds."""

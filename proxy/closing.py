@@ -1,6 +1,7 @@
 """Closing a call: the one settle or void that each hold gets, however the call ends."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from proxy.admission import Admitted, Policy
@@ -38,10 +39,23 @@ class Closing:
         self._clock = clock
         self._tasks = tasks
         self._witness = witness
+        self._streams: set[OpenCall] = set()
 
     def open(self, admitted: Admitted, policy: Policy) -> OpenCall:
         """Answer for a call whose hold was just made."""
-        return OpenCall(admitted, policy, self._clock)
+        opened = OpenCall(admitted, policy, self._clock)
+        if opened.call.stream:
+            self._streams.add(opened)
+        return opened
+
+    async def watch(self, interval_seconds: Callable[[], float]) -> None:
+        """Note what each stream has used, again and again, for recovery after a crash; until cancelled."""
+        while True:
+            await asyncio.sleep(interval_seconds())
+            for opened in list(self._streams):
+                if opened.unnoted:
+                    await self._note(opened)
+                await asyncio.sleep(0)
 
     async def settle(self, opened: OpenCall) -> Settled:
         """Charge a reply that was read to its end; returns when that is durable.
@@ -84,16 +98,20 @@ class Closing:
         self._tasks.spawn(self._finish_alone(opened, answer), name=f"finish {opened.call.id}")
 
     async def look(self, opened: OpenCall) -> None:
-        """Note what a stream has used so far, and cut it if its output outgrows what can be held for it.
+        """Count what a stream has used so far, and cut it if that outgrows what can be held for it.
 
         Raises Refusal `hold_outgrown`.
         """
-        usage = await opened.observed()
+        await self._note(opened)
         if opened.outgrown:
             await self._extend(opened)
-        observed = Observed(usage, price(opened.admitted.errand.card, usage))
-        self._ledger.observe(Observe(opened.call.id, opened.call.account_id, observed))
         opened.looked()
+
+    async def _note(self, opened: OpenCall) -> None:
+        usage = await opened.observed()
+        if not opened.closed:
+            observed = Observed(usage, price(opened.admitted.errand.card, usage))
+            self._ledger.observe(Observe(opened.call.id, opened.call.account_id, observed))
 
     async def _extend(self, opened: OpenCall) -> None:
         assert opened.room_tokens is not None
@@ -101,7 +119,8 @@ class Closing:
         more_tokens = max(MIN_EXTENSION_TOKENS, beyond, opened.room_tokens // 4)
         amount_nano = worst_nano(opened.admitted.errand.card, {"output_tokens": more_tokens, "requests": 0})
         call, now_us = opened.call, self._clock.now_us()
-        result = await self._ledger.extend(Extend(call, opened.admitted.at_us, now_us, amount_nano))
+        defaults = opened.admitted.defaults
+        result = await self._ledger.extend(Extend(call, opened.admitted.at_us, now_us, amount_nano, defaults))
         if isinstance(result, Refused):
             raise Refusal("hold_outgrown", "The answer outgrew what could be paid for it and was cut.")
         opened.room_tokens += more_tokens
@@ -127,19 +146,22 @@ class Closing:
 
     async def _finish_alone(self, opened: OpenCall, answer: Answer) -> None:
         """Read on where that tells the usage: whole bodies always, streams if the policy is to drain."""
+        ended = False
         try:
             if opened.policy.on_disconnect == "drain" or not opened.call.stream:
                 async with asyncio.timeout(opened.policy.drain_seconds):
                     async for chunk in answer.chunks():
                         await opened.tally(chunk)
                     await opened.finish()
+                    ended = True
         except (TimeoutError, UpstreamFailure, Refusal):
             pass  # What was read until here is what is known.
         except Exception as fault:  # noqa: BLE001 - whatever is wrong with us, the hold must be closed.
             self._witness.fault(f"finish {opened.call.id}", fault)
         finally:
             answer.close()
-        if not 200 <= answer.status < 300 or not (opened.call.stream or opened.reply.complete):
+        whole = ended and opened.reply.complete
+        if not 200 <= answer.status < 300 or not (opened.call.stream or whole):
             await self.void(opened, "client_left", CLIENT_LEFT_STATUS)
         else:
             await self._close(opened, "client_left", CLIENT_LEFT_STATUS)
@@ -154,7 +176,8 @@ class Closing:
         return await self._commit(opened, outcome, status, spent)
 
     async def _commit(self, opened: OpenCall, outcome: str, status: int, spent: Spent | None) -> Settled:
-        result = await asyncio.shield(self._submit(opened, outcome, status, spent))
+        # A cancel ends the waiting only: the command is in the ledger's inbox and is carried out.
+        result = await self._submit(opened, outcome, status, spent)
         if not isinstance(result, Settled):
             raise Refusal("internal_error", f"The hold of call {opened.call.id} could not be closed.")
         return result
@@ -164,6 +187,7 @@ class Closing:
     ) -> "asyncio.Future[Settled | Refused]":
         """Hand the close to the ledger, which carries it out even if nobody waits; once for each call."""
         opened.closed = True
+        self._streams.discard(opened)
         now_us = self._clock.now_us()
         ended = Outcome(
             outcome=outcome,

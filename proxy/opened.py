@@ -43,8 +43,9 @@ class OpenCall:
         self._counted_chars = 0
         self._counted_input: dict[str, int] | None = None
         self._clock = clock
-        self._observe_at_us = 0
         self._look_at_bytes = 2**62
+        self._noted_bytes = 0
+        self._counting = asyncio.Lock()
 
     def begin(self, room: Room, *, keep_usage: bool) -> None:
         """Make ready to follow the reply."""
@@ -77,17 +78,19 @@ class OpenCall:
 
     @property
     def needs_look(self) -> bool:
-        """Whether it is time to observe, or the output may have outgrown what is held."""
-        return (
-            self.reply.output_bytes > self._look_at_bytes or self._clock.monotonic_us() >= self._observe_at_us
-        )
+        """Whether the output may have outgrown what is held: by its bytes, which bound its tokens."""
+        return self.reply.output_bytes > self._look_at_bytes
+
+    @property
+    def unnoted(self) -> bool:
+        """Whether there is output that was not observed yet."""
+        return not self.closed and self.answer is not None and self.reply.output_bytes > self._noted_bytes
 
     def looked(self) -> None:
-        """Set when to look next: after the interval, or when the bytes since could fill what room is left."""
-        self._observe_at_us = self._clock.monotonic_us() + self.policy.observe_us
+        """Set when to look next: when the bytes from here on could fill the room that is left."""
         if self.room_tokens is not None:
             left = max(0, self.room_tokens - self.counted_tokens)
-            self._look_at_bytes = self.reply.output_bytes + left
+            self._look_at_bytes = self._noted_bytes + left
 
     def tail(self, cost: str | None) -> bytes:
         """What was kept back, with the cost in it where the client asked for that."""
@@ -100,14 +103,15 @@ class OpenCall:
 
     async def observed(self) -> dict[str, int]:
         """What a stream has used so far, counted; text that was counted before is not counted again."""
-        text = self.reply.output_text()
-        new = text[self._counted_chars :]
-        self.counted_tokens += await COUNTER.count_off_loop(new, self.call.model)
-        self._counted_chars = len(text)
-        if self.outgrown:
-            # Text counted in pieces comes to a little more than it does as one; this decides about a cut.
-            self.counted_tokens = await COUNTER.count_off_loop(text, self.call.model)
-        return {**await self._input(), "output_tokens": self.counted_tokens}
+        async with self._counting:
+            text, size = self.reply.output_text(), self.reply.output_bytes
+            new = text[self._counted_chars :]
+            self.counted_tokens += await COUNTER.count_off_loop(new, self.call.model)
+            self._counted_chars, self._noted_bytes = len(text), size
+            if self.outgrown:
+                # Text counted in pieces comes to a little more than it does as one; this decides about a cut.
+                self.counted_tokens = await COUNTER.count_off_loop(text, self.call.model)
+            return {**await self._input(), "output_tokens": self.counted_tokens}
 
     @property
     def outgrown(self) -> bool:
@@ -123,7 +127,11 @@ class OpenCall:
             return Spent(usage, "per_call", 0, price(card, usage))
         anomalies = reading.anomalies if reading else reply.anomalies
         if reading and (reading.usage.get("output_tokens") or not reply.output_bytes):
-            return Spent(reading.usage, "reported", anomalies, price(card, reading.usage))
+            # Some upstreams leave out what they took from a cache; no request has no input at all.
+            usage = (
+                reading.usage if reading.usage.get("input_tokens") else await self._input() | reading.usage
+            )
+            return Spent(usage, "reported", anomalies, price(card, usage))
         counted = dict(await self._input())
         if "output_tokens" in self.admitted.errand.endpoint.meters:
             produced = await COUNTER.count_off_loop(reply.output_text(), self.call.model)

@@ -2,7 +2,17 @@
 
 from typing import Final, Protocol
 
-from proxy.admission import Admission, Admitted, Catalog, Errand, Inbound, Room, pace_headers, room_of
+from proxy.admission import (
+    Admission,
+    Admitted,
+    Catalog,
+    Errand,
+    Inbound,
+    Room,
+    outgoing,
+    pace_headers,
+    room_of,
+)
 from proxy.clock import Clock
 from proxy.closing import Closing
 from proxy.endpoints.base import Outgoing
@@ -128,7 +138,7 @@ class Relay:
             upstream = target.upstream
             plan = Outgoing(model, room.clamped_to, upstream.output_bound_field, upstream.include_usage)
             path = target.path or errand.endpoint.upstream_path
-            body = errand.ask.outgoing(plan)
+            body = await outgoing(errand, plan)
             shipment = Shipment(request.method, path, request.query, request.headers, body)
             opened.goes_to(upstream.name, model)
             try:

@@ -30,9 +30,10 @@ WORDS: dict[str, str] = {
 CLEAR_PHRASES = re.compile(r"\b(database|write) transactions?\b", re.IGNORECASE)
 DATABASE = "Storage speaks of no other kind than the database's."
 PROMETHEUS = "What Prometheus collects is called so, and these layers have no meters to confuse it with."
+METRIC_LAYERS = ("app", "cli", "config", "relay", "telemetry", "upstream", "web")
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("transactions?", "storage"): DATABASE,
-    **{("metrics?", layer): PROMETHEUS for layer in ("app", "cli", "config", "relay", "telemetry", "upstream", "web")},
+    **{("metrics?", layer): PROMETHEUS for layer in METRIC_LAYERS},
 }
 
 

@@ -76,6 +76,9 @@ class Body(Mapping[str, object]):
         """The decoded value. Raises KeyError, and RecursionError when the stack does not reach that deep."""
         return self._value(self.members[name], self._texts if name in _SLICED else ())
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.members
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.members)
 

@@ -154,12 +154,6 @@ class Books:
         """A bucket, empty when there is none yet."""
         return self.buckets.get((scope_id, window, start_day)) or Bucket(scope_id, window, start_day)
 
-    def put_bucket(self, bucket: Bucket) -> None:
-        """Replace or add a bucket."""
-        key = (bucket.scope_id, bucket.window, bucket.start_day)
-        self.buckets[key] = bucket
-        self.changed_buckets.add(key)
-
     def move(self, scope_ids: Iterable[str], at_us: int, *, spent_nano: int = 0, held_nano: int = 0) -> None:
         """Add to what is spent and held in each window of `at_us`, in the buckets of each of the scopes."""
         if not spent_nano and not held_nano:

@@ -98,6 +98,11 @@ class Ledger:
         """How many commands have no result yet."""
         return len(self._inbox)
 
+    @property
+    def available(self) -> bool:
+        """Whether commands other than closes are taken now."""
+        return not (self._closing or self._down or len(self._inbox) >= self._max_waiting)
+
     def start(self) -> None:
         """Begin to carry out commands; those submitted before have waited."""
         self._committer = self._tasks.spawn(self._commit_all(), name="ledger committer")
@@ -123,9 +128,8 @@ class Ledger:
 
         Raises `Refusal` with `ledger_unavailable`: then there is no hold.
         """
-        future = self._enter(command)
         try:
-            return cast("Granted | Refused", await asyncio.shield(future))
+            return cast("Granted | Refused", await self._enter(command))
         except asyncio.CancelledError:
             outcome = Outcome("client_left", 499, "void", {}, command.at_us)
             self._enter(Void(command.call, command.at_us, command.at_us, outcome))
@@ -133,7 +137,7 @@ class Ledger:
 
     async def extend(self, command: Extend) -> Granted | Refused:
         """Hold more for a call in flight. Raises `Refusal` with `ledger_unavailable`."""
-        return cast("Granted | Refused", await asyncio.shield(self._enter(command)))
+        return cast("Granted | Refused", await self._enter(command))
 
     def observe(self, command: Observe) -> asyncio.Future[Done | Refused]:
         """Note what a call has used so far. Nobody has to wait for it, or to look at a refusal."""
@@ -153,7 +157,7 @@ class Ledger:
 
     async def command(self, command: Command) -> Done:
         """Carry out a command of the administration. Raises `Refusal` if it is refused or not carried out."""
-        result = await asyncio.shield(self._enter(command))
+        result = await self._enter(command)
         if isinstance(result, Refused):
             raise refusal(result)
         return cast("Done", result)
@@ -172,8 +176,7 @@ class Ledger:
 
     def _enter(self, command: Command) -> asyncio.Future[Any]:
         ticket = Ticket(command, asyncio.get_running_loop().create_future())
-        full = self._closing or self._down or len(self._inbox) >= self._max_waiting
-        if self._ended or (full and not ticket.closes):
+        if self._ended or not (ticket.closes or self.available):
             ticket.turn_away()
         else:
             self._inbox.append(ticket)

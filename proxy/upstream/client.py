@@ -118,7 +118,7 @@ class HttpUpstreams:
         """The target's answer, of whatever status. Raises UpstreamFailure when there is none.
 
         A request with a small body that meets a dead kept connection, which the upstream closed just then, is
-        sent once more over a new one. Raises ValueError for a path or method that would break the request line.
+        sent once more over a new one. Raises ValueError for a path or method that would break the line.
         """
         upstream = target.upstream
         plan = self._plan_of(upstream)
@@ -147,7 +147,7 @@ class HttpUpstreams:
         return await exchange(connection, outgoing, first_byte_seconds=seconds, tasks=self._uploads)
 
     def _answer(self, upstream: Upstream, plan: _Plan, reply: Exchange, *, is_head: bool) -> HttpAnswer:
-        """The answer with its headers stripped and its body undone. One that cannot be handed on is stopped."""
+        """The answer, its headers stripped and its body undone. One that cannot be handed on is stopped."""
         max_bytes = self._max_reply_bytes
         try:
             if reply.status < 200:

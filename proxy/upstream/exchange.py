@@ -1,8 +1,8 @@
 """One request over one connection, and the answer to it once its head has arrived.
 
 This stands on aiohttp's connections and parser and leaves its session out. What the session adds (redirects,
-cookies, authentication, tracing, a task for every body) must not happen here, and takes more time than all the
-rest of a request.
+cookies, authentication, tracing, a task for every body) must not happen here, and takes more time than all
+the rest of a request.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ class Exchange:
 
     def stop(self) -> None:
         """Break the connection off at once, unless the body has come whole; idempotent, never blocks."""
-        if self._connection.transport is not None:
+        if self._connection.protocol is not None:
             self.content.set_exception(ClientConnectionError("stopped"))
             break_off(self._connection)
 

@@ -6,7 +6,6 @@ from typing import Final
 
 import msgspec
 
-
 TOOL_ENDPOINT: Final = "tools"
 
 

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from proxy.ledger.ledger import Ledger
 from proxy.telemetry import Telemetry
 from proxy.web.gateway import Gateway
 
@@ -9,7 +10,8 @@ from proxy.web.gateway import Gateway
 class Health:
     """`/healthz` tells that the process answers, `/readyz` that it takes calls, `/metrics` how it fares."""
 
-    def __init__(self, *, gateway: Gateway, telemetry: Telemetry) -> None:
+    def __init__(self, *, gateway: Gateway, telemetry: Telemetry, ledger: Ledger) -> None:
+        self._ledger = ledger
         self._gateway = gateway
         self._telemetry = telemetry
 
@@ -31,6 +33,8 @@ class Health:
         del request
         if self._gateway.draining:
             return web.json_response({"status": "draining"}, status=503)
+        if not self._ledger.available:
+            return web.json_response({"status": "ledger unavailable"}, status=503)
         return web.json_response({"status": "ok"})
 
     async def metrics(self, request: web.Request) -> web.Response:

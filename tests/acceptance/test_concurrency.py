@@ -32,7 +32,7 @@ async def call_all(server: Server, account: Account, path: str, body: dict[str, 
 
 @pytest.fixture(autouse=True)
 def behaviours(upstream: ScriptedUpstream) -> None:
-    upstream.behaviours["c-fixed"] = answers(completion(prompt=10, output=16))
+    upstream.behaviours["c-fixed"] = answers(completion(prompt=9, output=16))
     upstream.behaviours["/v1/search"] = answers({"results": []})
 
 
@@ -65,7 +65,7 @@ async def test_metered_calls_never_overdraw(server: Server) -> None:
     account = server.account("0.001")
     body = {"model": "c-fixed", "messages": HELLO, "max_tokens": 16}
     statuses = await call_all(server, account, "/v1/chat/completions", body)
-    charged = statuses.count(200) * 42_000
+    charged = statuses.count(200) * 41_000
     assert account.nano("balance") == 1_000_000 - charged >= 0
     assert account.nano("held") == 0
     assert statuses.count(200) >= 21

@@ -102,7 +102,7 @@ def _call(
         },
     )
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - as above.
+        with urllib.request.urlopen(request, timeout=10) as response:
             return json.load(response)
     except urllib.error.HTTPError as error:
         raise RuntimeError(f"{path}: {error.status} {error.read().decode()}") from error

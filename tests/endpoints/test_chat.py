@@ -136,6 +136,19 @@ def test_the_length_to_count_leaves_long_images_out() -> None:
     assert read().input_text_length() == len(json.dumps({"model": "gpt-4o", "messages": MESSAGES}))
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+def test_what_is_nested_too_deeply_to_be_measured_is_refused(path: str) -> None:
+    """Whatever stack is left: checking the syntax takes a little less of it than decoding the value."""
+    refusals = set()
+    for depth in range(700, 1_000):
+        deep = b"[" * depth + b'"x"' + b"]" * depth
+        try:
+            ENDPOINTS[path].read(b'{"model":"m","messages":' + deep + b',"prompt":' + deep + b"}")
+        except Refusal as refused:
+            refusals.add((refused.code, refused.message))
+    assert refusals == {("invalid_json", "The body is not a JSON object: it is nested too deeply.")}
+
+
 def test_a_request_too_deep_to_count_costs_its_bound() -> None:
     deep: Any = "x"
     for _ in range(150):

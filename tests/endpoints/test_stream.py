@@ -260,6 +260,14 @@ def test_a_whole_body_instead_of_a_stream_is_read_and_waits(end: bytes) -> None:
     assert tally.tail() == body
 
 
+def test_what_waits_for_the_end_of_its_event_is_pending() -> None:
+    tally = StreamTally()
+    tally.feed(HELLO[1][:9])
+    assert tally.pending_bytes == 9
+    tally.feed(HELLO[1][9:])
+    assert tally.pending_bytes == 0
+
+
 def test_an_image_of_twenty_megabytes_in_one_event() -> None:
     url = "data:image/png;base64," + "iVBORw0K" * 2_500_000
     big = delta("Here", images=[{"type": "image_url", "image_url": {"url": url}}])

@@ -72,3 +72,14 @@ def test_a_reply_decodes_to_what_it_was_and_the_cost(
     before = written()
     usage["cost"] = "1.50"
     assert json.loads(with_cost(before, "1.50")) == json.loads(written())
+
+
+def test_a_usage_object_that_is_hard_to_tell_from_its_copies_is_left_alone() -> None:
+    copies = ",".join(['{"usage":{"a":1}}'] * 20)
+    reply = f'{{"usage":{{"a":1}},"copies":[{copies}]}}'.encode()
+    assert with_cost(reply, "0.01") == reply
+
+
+def test_a_usage_object_that_cannot_be_found_again_is_left_alone() -> None:
+    reply = b'{"usage":{"a":"\\ud800"}}'
+    assert with_cost(reply, "0.01") == reply

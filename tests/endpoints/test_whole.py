@@ -109,6 +109,13 @@ def test_an_odd_reply_still_reports_its_usage(content: str) -> None:
     assert tally.output_bytes > 0
 
 
+def test_figures_that_had_to_be_corrected_are_anomalies() -> None:
+    tally = WholeTally()
+    fed(tally, [chat(usage={**usage(7, 3), "total_tokens": -1}, x_groq={"usage": usage(8, 3)})])
+    assert tally.reported() == Reading({"input_tokens": 8, "output_tokens": 3}, 1)
+    assert tally.anomalies == 1
+
+
 def test_an_echo_of_the_prompt_is_no_output() -> None:
     tally = WholeTally(echo=Echo((b"Once",)))
     fed(tally, [json.dumps({"choices": [{"index": 0, "text": "Once more"}]}).encode()])

@@ -16,6 +16,8 @@ from proxy.ledger.model import (
     Done,
     Grant,
     Granted,
+    Observe,
+    Observed,
     Refused,
     Result,
     Settled,
@@ -23,7 +25,7 @@ from proxy.ledger.model import (
 )
 from proxy.ledger.store import LedgerUnavailable
 from proxy.tasks import Tasks
-from tests.ledger.desk import ACCOUNT, NOON_US, Desk
+from tests.ledger.desk import ACCOUNT, NOON_US, Desk, charge_of
 from tests.ledger.memory import MemoryStore
 
 
@@ -346,10 +348,16 @@ async def test_recovery_closes_every_orphan_once(house: House) -> None:
 
 
 async def test_an_observation_nobody_waits_for_makes_no_noise(house: House) -> None:
-    house.store.faults.append(LedgerUnavailable())
+    house.desk.hold(10, "call")
     house.ledger.start()
-    house.ledger.submit(Sweep("account_9", NOON_US))
+    observed = Observed({"output_tokens": 3}, charge_of(4))
+    house.ledger.observe(Observe("call", ACCOUNT, observed))
+    house.ledger.observe(Observe("no such call", ACCOUNT, observed))
+    await settled()
+    house.store.faults.append(LedgerUnavailable())
+    house.ledger.observe(Observe("call", ACCOUNT, observed))
     await house.ledger.close()
+    assert house.store.books.holds["call"].observed == observed
 
 
 async def test_two_hundred_callers_at_once_get_the_thirty_seven_calls_there_is_money_for(
