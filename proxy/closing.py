@@ -102,7 +102,7 @@ class Closing:
 
         Raises Refusal `hold_outgrown`.
         """
-        await self._note(opened)
+        await opened.observed()
         if opened.outgrown:
             await self._extend(opened)
         opened.looked()
@@ -151,7 +151,7 @@ class Closing:
             if opened.policy.on_disconnect == "drain" or not opened.call.stream:
                 async with asyncio.timeout(opened.policy.drain_seconds):
                     async for chunk in answer.chunks():
-                        await opened.tally(chunk)
+                        await opened.read(chunk)
                     await opened.finish()
                     ended = True
         except (TimeoutError, UpstreamFailure, Refusal):

@@ -63,9 +63,13 @@ class OpenCall:
         self.answer = answer
         self.first_byte_at_us = self._clock.now_us()
 
-    async def tally(self, chunk: bytes) -> bytes:
-        """What of `chunk` may go to the client now; what would stall the loop is read in a thread."""
-        if self.reply.pending_bytes + len(chunk) >= LARGE_BYTES:
+    def is_large(self, chunk: bytes) -> bool:
+        """Whether reading this chunk would stall the loop."""
+        return len(chunk) + self.reply.pending_bytes >= LARGE_BYTES
+
+    async def read(self, chunk: bytes) -> bytes:
+        """Tally a chunk of any size; what would stall the loop is read in a thread."""
+        if self.is_large(chunk):
             return await asyncio.to_thread(self.reply.feed, chunk)
         return self.reply.feed(chunk)
 

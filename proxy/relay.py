@@ -97,7 +97,7 @@ class Relay:
                 await self._pass_error(answer, opened, reply)
                 return
             async for chunk in answer.chunks():
-                passing = await opened.tally(chunk)
+                passing = await opened.read(chunk) if opened.is_large(chunk) else opened.reply.feed(chunk)
                 if passing:
                     await reply.write(passing)
                 if opened.needs_look:

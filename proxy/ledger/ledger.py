@@ -3,9 +3,8 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from proxy.errors import Refusal
 from proxy.ledger.model import (
@@ -31,8 +30,7 @@ FIRST_RETRY_SECONDS: Final = 0.05
 LAST_RETRY_SECONDS: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Ticket:
+class Ticket(NamedTuple):
     """A command on its way, and who waits for its result."""
 
     command: Command
@@ -87,6 +85,7 @@ class Ledger:
         self._inbox: deque[Ticket] = deque()
         self._filled = asyncio.Event()
         self._committer: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
         self._ended = False
         self._down = False
@@ -175,8 +174,9 @@ class Ledger:
         return sum(isinstance(result, Settled) and not result.replayed for result in results)
 
     def _enter(self, command: Command) -> asyncio.Future[Any]:
-        ticket = Ticket(command, asyncio.get_running_loop().create_future())
-        if self._ended or not (ticket.closes or self.available):
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        ticket = Ticket(command, loop.create_future())
+        if self._ended or not (self.available or ticket.closes):
             ticket.turn_away()
         else:
             self._inbox.append(ticket)

@@ -1,10 +1,11 @@
 """The storage engine on one SQLite file, which several processes may share."""
 
 import asyncio
+import os
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final, TypeVar
@@ -18,6 +19,7 @@ from proxy.storage.queries import Query, load
 from proxy.storage.sqlite_batch import Batches
 from proxy.storage.sqlite_file import open_for_reading, path_of, prepare
 from proxy.storage.sqlite_load import LOADS
+from proxy.storage.sqlite_log import WriteAheadLog
 
 READS: Final[dict[str, Query]] = load("read_accounts.sql", "read_usage.sql", "read_admin.sql")
 """The named queries, with what each is for and the parameters it takes."""
@@ -28,12 +30,11 @@ _Answer = TypeVar("_Answer")
 class SqliteStore:
     """A `Store` on the file at `location`, which is a path or a `sqlite:///` URL.
 
-    One thread owns the connection that writes and carries out each batch in one go; `readers` threads serve
-    everything else. A connection waits up to `busy_timeout_seconds` for another process to finish its batch.
-    Up to `keep_rows` rows stay in memory between batches. Raises StorageFault for a location that is no file.
-
-    The threads need the interpreter for moments only, but wait up to `sys.getswitchinterval()` for each of
-    them while the event loop is busy: a process that serves calls should set that to less than a millisecond.
+    A batch is carried out on the event loop, in less than a millisecond or two, and made durable by a thread:
+    statements are so short that handing each of them, and the interpreter, to a thread and back takes longer
+    than they do. `readers` threads serve everything else. A batch waits up to `busy_timeout_seconds` for
+    another process to finish its own. `sync` makes a file's data durable. Up to `keep_rows` rows stay in
+    memory between batches. Raises StorageFault for a location that is no file.
     """
 
     def __init__(
@@ -43,15 +44,19 @@ class SqliteStore:
         busy_timeout_seconds: float = 10.0,
         readers: int = 2,
         keep_rows: int = 100_000,
+        sync: Callable[[int], None] = os.fdatasync,
     ) -> None:
         self.path = path_of(location)
         self._busy_timeout_seconds = busy_timeout_seconds
         self._keep_rows = keep_rows
-        self._writing = ThreadPoolExecutor(1, "farebox-write")
+        self._sync = sync
+        self._writing = ThreadPoolExecutor(1, "farebox-sync")
         self._reading = ThreadPoolExecutor(readers, "farebox-read")
         self._readers = readers
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
         self._batches: Batches | None = None
+        self._log: WriteAheadLog | None = None
+        self._one_batch = asyncio.Lock()
         self._resources = ExitStack()
         self._closed = False
         self._owner = ""
@@ -75,8 +80,13 @@ class SqliteStore:
         Raises LedgerUnavailable if it could not be committed, and ConstraintFault if one of the commands
         would break the schema's constraints.
         """
-        batches = self._opened()
-        return await self._run(self._writing, lambda: batches.apply(commands))
+        async with self._one_batch:
+            batches, log = self._opened()
+            with self._as_faults():
+                await batches.begin()
+                results = batches.apply(commands)
+            await self._run(self._writing, log.make_durable)
+            return results
 
     async def orphans(self) -> list[Hold]:
         """Open holds whose process is gone, and those under this store's name from before it was opened."""
@@ -131,6 +141,8 @@ class SqliteStore:
                 self._idle.put(stack.enter_context(closing(reader)))
             open_holds = map(columns.hold_of, writer.execute(LOADS["load_all_open_holds"]))
             self._inherited = frozenset(hold.id for hold in open_holds if hold.owner == self._owner)
+            self._log = WriteAheadLog(writer, self.path, sync=self._sync)
+            stack.callback(self._log.close)
             self._batches = Batches(
                 writer, keep_rows=self._keep_rows, busy_timeout_seconds=self._busy_timeout_seconds
             )
@@ -141,10 +153,10 @@ class SqliteStore:
         self._reading.shutdown()
         self._resources.close()
 
-    def _opened(self) -> Batches:
-        if self._closed or self._batches is None:
+    def _opened(self) -> tuple[Batches, WriteAheadLog]:
+        if self._closed or self._batches is None or self._log is None:
             raise LedgerUnavailable("the store is not open")
-        return self._batches
+        return self._batches, self._log
 
     def _find_orphans(self, connection: sqlite3.Connection) -> list[Hold]:
         # Holds are read before the locks are looked at. A process that starts in between may take over the
@@ -166,9 +178,15 @@ class SqliteStore:
         return await self._run(self._reading, run)
 
     async def _run(self, executor: Executor, job: Callable[[], _Answer]) -> _Answer:
-        """Run a job on its thread; what the disk or another process spoils is LedgerUnavailable."""
-        try:
+        """Run a job on its thread."""
+        with self._as_faults():
             return await asyncio.get_running_loop().run_in_executor(executor, job)
+
+    @contextmanager
+    def _as_faults(self) -> Iterator[None]:
+        """What the disk or another process spoils is LedgerUnavailable."""
+        try:
+            yield
         except (sqlite3.IntegrityError, sqlite3.DataError) as error:
             raise ConstraintFault(f"{self.path}: {error}") from error
         except (sqlite3.ProgrammingError, sqlite3.InterfaceError):

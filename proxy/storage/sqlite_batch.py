@@ -1,8 +1,9 @@
 """One batch on SQLite: begin, load, run the rules, write what changed, commit."""
 
+import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from proxy.ledger import rules
@@ -29,7 +30,7 @@ class Batches:
         keep_rows: int,
         busy_timeout_seconds: float,
         monotonic: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         connection.execute("PRAGMA busy_timeout = 0")
         self._connection = connection
@@ -39,14 +40,13 @@ class Batches:
         self._sleep = sleep
 
     def apply(self, commands: Sequence[Command]) -> list[Result]:
-        """Carry out a batch: one result for each command, and all of it on the disk.
+        """Carry out a batch that has begun, and commit it: one result for each command.
 
         Raises sqlite3.Error when it could not be committed, and whatever a rule raises; nothing has changed
         then.
         """
         connection, kept = self._connection, self._kept
         needs = needs_of(commands)
-        self._begin()
         try:
             books = kept.load(needs)
             stored_holds = {id_: books.holds[id_].amount_nano for id_ in needs.holds if id_ in books.holds}
@@ -62,7 +62,8 @@ class Batches:
         kept.committed()
         return results
 
-    def _begin(self) -> None:
+    async def begin(self) -> None:
+        """Take the file's one write lock. Raises sqlite3.OperationalError when another process keeps it."""
         deadline = self._monotonic() + self._busy_timeout_seconds
         while True:
             try:
@@ -71,6 +72,6 @@ class Batches:
                 # The low byte tells the kind of error, whatever else it is about.
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or self._monotonic() >= deadline:
                     raise
-                self._sleep(RETRY_SECONDS)
+                await self._sleep(RETRY_SECONDS)
             else:
                 return

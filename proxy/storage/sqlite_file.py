@@ -16,14 +16,14 @@ _URL: Final = "sqlite:///"
 _STATEMENTS: Final = 512
 """How many prepared statements a connection keeps: more than there are, so that none is prepared twice."""
 
-# A page is 4 KiB. The cache holds the hot ends of all tables. The log is copied into the database every 4,000
-# pages: busy pages are written once for all of their changes in that time, and it stays small enough to keep.
+# A page is 4 KiB. The cache holds the hot ends of all tables. Committing leaves it to `WriteAheadLog` to make
+# the log durable and to copy it into the database: both take too long for the event loop.
 _WRITER_PRAGMAS: Final = (
-    "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA secure_delete = OFF",
     "PRAGMA cache_size = -65536",
-    "PRAGMA wal_autocheckpoint = 4000",
+    "PRAGMA wal_autocheckpoint = 0",
+    "PRAGMA synchronous = NORMAL",
 )
 
 
@@ -73,15 +73,20 @@ def _create(path: Path) -> None:
 
 def _open_for_writing(path: Path, busy_timeout_seconds: float) -> sqlite3.Connection:
     connection = sqlite3.connect(
-        path, timeout=busy_timeout_seconds, isolation_level=None, cached_statements=_STATEMENTS
+        path,
+        timeout=busy_timeout_seconds,
+        isolation_level=None,
+        cached_statements=_STATEMENTS,
+        check_same_thread=False,
     )
     try:
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise StorageFault("its file system cannot keep SQLite's write-ahead log; use a local disk")
+        connection.execute("PRAGMA synchronous = FULL")
+        migrate(connection, bundled())
         for pragma in _WRITER_PRAGMAS:
             connection.execute(pragma)
-        migrate(connection, bundled())
     except BaseException:
         connection.close()
         raise

@@ -39,6 +39,8 @@ RESENDABLE_BYTES: Final = 1_048_576
 MAX_REPLY_BYTES: Final = 67_108_864
 
 _DNS_SECONDS: Final = 60
+_UPLOADS_END_SECONDS: Final = 1.0
+"""Their connections are closed by then, so that they have nothing to wait for."""
 _REMEMBERED_UPSTREAMS: Final = 256
 _BODILESS_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _NEVER_IN_A_LINE: Final = re.compile(r"[\x00-\x20\x7f]")
@@ -113,6 +115,7 @@ class HttpUpstreams:
         self._is_open = False
         while self._connectors:
             await self._connectors.popitem()[1].close()
+        await self._uploads.drain(_UPLOADS_END_SECONDS)
 
     async def send(self, target: Target, shipment: Shipment) -> HttpAnswer:
         """The target's answer, of whatever status. Raises UpstreamFailure when there is none.
@@ -132,13 +135,13 @@ class HttpUpstreams:
     async def _exchange(self, upstream: Upstream, plan: _Plan, outgoing: Outgoing) -> Exchange:
         attempt = _Attempt()
         _ATTEMPT.set(attempt)
-        connection = await _connect(self._connector(upstream.keepalive_seconds), plan)
+        connection = await _connect(self._connector(upstream.keepalive_seconds), plan, attempt)
         try:
             return await self._over(connection, upstream, outgoing)
         except (ServerDisconnectedError, ClientOSError, ConnectionError) as error:
             if attempt.fresh or len(outgoing.body) > RESENDABLE_BYTES or not _unanswered(error):
                 raise
-        connection = await _connect(self._connector(_NOT_KEPT), plan)
+        connection = await _connect(self._connector(_NOT_KEPT), plan, attempt)
         outgoing.headers["Connection"] = "close"
         return await self._over(connection, upstream, outgoing)
 
@@ -191,7 +194,7 @@ class HttpUpstreams:
         return connector
 
 
-async def _connect(connector: TCPConnector, plan: _Plan) -> Connection:
+async def _connect(connector: TCPConnector, plan: _Plan, attempt: _Attempt) -> Connection:
     """A connection with nothing left over from its last use. Raises ClientConnectorError and its kin."""
     while True:
         try:
@@ -199,7 +202,7 @@ async def _connect(connector: TCPConnector, plan: _Plan) -> Connection:
         except TimeoutError:
             raise ConnectionTimeoutError from None
         protocol = connection.protocol
-        if protocol is not None and not protocol.should_close:
+        if attempt.fresh or (protocol is not None and not protocol.should_close):
             return connection
         # Bytes that came while nobody had asked would be taken for the answer to what is asked next.
         break_off(connection)

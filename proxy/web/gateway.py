@@ -1,8 +1,7 @@
 """The inbound edge of the relay: aiohttp's request and response behind the relay's seams."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import msgspec
 from aiohttp import web
@@ -47,6 +46,12 @@ class HttpInbound:
             raise _too_large(limit)
         if not request.body_exists:
             return b""
+        if request.content.is_eof():
+            # All of it has come with the head, as most do: there is nothing to wait for.
+            body = request.content.read_nowait()
+            if len(body) > limit:
+                raise _too_large(limit)
+            return body
         if request.headers.get("Expect", "").lower() == "100-continue":
             await request.writer.write(CONTINUE)
             request.writer.output_size = 0
@@ -144,7 +149,6 @@ class Gateway:
         self._bounds = bounds
         self._in_flight = 0
         self._idle = asyncio.Event()
-        self._idle.set()
         self.draining = False
 
     @property
@@ -159,32 +163,28 @@ class Gateway:
                 "shutting_down", "This process is draining; try again.", headers={"Retry-After": "1"}
             )
             raise refusal
-        async with self._counted():
+        self._in_flight += 1
+        try:
             bounds = self._bounds()
             reply = HttpReply(request, bounds)
             await self._relay.relay(HttpInbound(request, bounds), reply)
-            assert reply.response is not None
-            return reply.response
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+        assert reply.response is not None
+        return reply.response
 
     async def drained(self, timeout_seconds: float) -> bool:
         """Wait until nothing is in flight; False when that took too long."""
         try:
             async with asyncio.timeout(timeout_seconds):
-                await self._idle.wait()
+                while self._in_flight:
+                    self._idle.clear()
+                    await self._idle.wait()
         except TimeoutError:
             return False
         return True
-
-    @asynccontextmanager
-    async def _counted(self) -> AsyncIterator[None]:
-        self._in_flight += 1
-        self._idle.clear()
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._idle.set()
 
 
 async def expect_later(request: web.Request) -> web.StreamResponse | None:

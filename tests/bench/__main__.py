@@ -32,6 +32,8 @@ from tests.bench.report import (
 EVENT_MS = 10
 LEDGER_CALLERS = (1, 16, 128)
 WARM_UP_SECONDS = 1.0
+FILE_WIDTH = 120
+"""Columns of the table where no terminal tells its own."""
 
 
 class Extent(msgspec.Struct, frozen=True):
@@ -131,7 +133,7 @@ def main(arguments: Sequence[str]) -> int:
         "--folder", type=Path, default=Path(), help="a folder on the disk to measure (%(default)s)"
     )
     options = parser.parse_args(arguments)
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)
     with tempfile.TemporaryDirectory(prefix="farebox-bench-", dir=options.folder) as folder:
         report = run(QUICK if options.quick else FULL, Path(folder), console)
     show(report, console)

@@ -148,7 +148,7 @@ def _whole_rows(scenario: Scenario, samples: Sequence[Sample]) -> Iterable[Row]:
 
 
 def _stream_rows(scenario: Scenario, samples: Sequence[Sample]) -> Iterable[Row]:
-    at = f"{scenario.connections} streams"
+    at = f"{scenario.connections} stream{'s' if scenario.connections > 1 else ''}"
     if (scenario.events or 0) >= LONG_STREAM_EVENTS:
         yield _ratio(f"{at}: CPU per event", "us", samples, "cpu_us_per_event", MAX_RATIO_EVENT)
         return
@@ -198,7 +198,7 @@ def write_json(report: Report, file: Path) -> None:
 def show(report: Report, console: Console) -> None:
     """Print the table, the ledger's pace and the machine."""
     table = Table(title=f"Medians of {report.rounds} rounds")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for column in ("upstream", "pass-through", "Farebox", "compared", "at most"):
         table.add_column(column, justify="right")
     for row in report.rows:

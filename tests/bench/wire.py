@@ -9,7 +9,10 @@ INPUT_TOKENS = 38
 WHOLE_OUTPUT_TOKENS = 24
 _PROMPT = "Tell me in a few sentences how a fare box works, and why it sits where people get on."
 _TEXT = "A fare box sits by the door and takes the fare before the ride begins, so nobody has to ask later."
-_TOKENS = re.compile(rb'"max_tokens": ?(\d+)')
+MAX_TOKENS = 1024
+"""More than any answer has: most end by themselves."""
+# The upstream is told how many events to send in a field that means nothing to anybody else here.
+_EVENTS = re.compile(rb'"seed": ?(\d+)')
 _STREAM = re.compile(rb'"stream": ?true')
 _HEAD = {"id": "chatcmpl-AbCdEfGhIjKlMnOpQrStUvWxYz012", "created": 1_700_000_000, "model": MODEL}
 
@@ -22,10 +25,10 @@ def request_bytes(port: int, key: str, *, events: int | None) -> bytes:
             {"role": "system", "content": "You are a helpful assistant."},
             {"role": "user", "content": _PROMPT},
         ],
-        "max_tokens": events or 64,
+        "max_tokens": MAX_TOKENS,
     }
     if events is not None:
-        ask["stream"] = True
+        ask |= {"stream": True, "seed": events}
     body = json.dumps(ask).encode()
     head = (
         f"POST {PATH} HTTP/1.1\r\n"
@@ -44,8 +47,8 @@ def request_bytes(port: int, key: str, *, events: int | None) -> bytes:
 
 def events_wanted(body: bytes) -> int | None:
     """How many events a request's body asks for; None if it asks for no stream."""
-    tokens = _TOKENS.search(body)
-    return int(tokens[1]) if tokens and _STREAM.search(body) else None
+    events = _EVENTS.search(body)
+    return int(events[1]) if events and _STREAM.search(body) else None
 
 
 def whole_answer() -> bytes:

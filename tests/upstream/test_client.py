@@ -125,6 +125,24 @@ async def test_a_connection_is_kept_for_the_next_request(client: HttpUpstreams) 
         assert (upstream.connections, len(upstream.requests)) == (1, 3)
 
 
+async def test_bytes_that_nobody_asked_for_are_no_answer(client: HttpUpstreams) -> None:
+    """A kept connection on which something came in between is not used again."""
+
+    async def script(connection: Connection) -> None:
+        await connection.request()
+        # The second answer is an answer to nothing; the next caller must not be given it.
+        await connection.send(OK)
+        await asyncio.sleep(0)
+        await connection.send(http_answer(b"stale"))
+        await connection.gone()
+
+    async with scripted(script) as upstream:
+        for _ in range(2):
+            assert await fetched(client, to(upstream)) == (200, b"{}")
+            await asyncio.sleep(0.05)
+        assert upstream.connections == 2
+
+
 def _dies_on_reuse(last_words: bytes = b"", *, reset: bool = False) -> Script:
     """The first connection answers once and dies at its second request; later ones answer."""
 
