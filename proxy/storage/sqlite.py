@@ -1,7 +1,6 @@
 """The storage engine on one SQLite file, which several processes may share."""
 
 import asyncio
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -19,7 +18,7 @@ from proxy.storage.queries import Query, load
 from proxy.storage.sqlite_batch import Batches
 from proxy.storage.sqlite_file import open_for_reading, path_of, prepare
 from proxy.storage.sqlite_load import LOADS
-from proxy.storage.sqlite_log import WriteAheadLog
+from proxy.storage.sqlite_log import SYNC_DATA, WriteAheadLog
 
 READS: Final[dict[str, Query]] = load("read_accounts.sql", "read_usage.sql", "read_admin.sql")
 """The named queries, with what each is for and the parameters it takes."""
@@ -44,7 +43,7 @@ class SqliteStore:
         busy_timeout_seconds: float = 10.0,
         readers: int = 2,
         keep_rows: int = 100_000,
-        sync: Callable[[int], None] = os.fdatasync,
+        sync: Callable[[int], None] = SYNC_DATA,
     ) -> None:
         self.path = path_of(location)
         self._busy_timeout_seconds = busy_timeout_seconds

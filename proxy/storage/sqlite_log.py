@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+SYNC_DATA: Final[Callable[[int], None]] = getattr(os, "fdatasync", os.fsync)
+"""Make a file's data durable; not every system can leave the times in its inode alone."""
 CHECKPOINT_COMMITS: Final = 256
 """How many commits the log collects: busy pages are copied once for all that changed in them."""
 
@@ -20,7 +22,7 @@ class WriteAheadLog:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, database: Path, *, sync: Callable[[int], None] = os.fdatasync
+        self, connection: sqlite3.Connection, database: Path, *, sync: Callable[[int], None] = SYNC_DATA
     ) -> None:
         self._connection = connection
         self._sync = sync
