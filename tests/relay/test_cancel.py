@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from proxy.pricing.charge import Charge
 from proxy.pricing.rates import Rate, RateCard
 from proxy.relay import Relay
 from proxy.tasks import Tasks
-from proxy.upstream.base import Shipment
+from proxy.upstream.base import Shipment, UpstreamFailure
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.ledger.memory import MemoryStore
 
@@ -52,11 +53,12 @@ class Hands:
 class Answered:
     """An answer that comes in pieces, each after the loop has turned."""
 
-    def __init__(self, pieces: list[bytes]) -> None:
-        self.status = 200
+    def __init__(self, pieces: list[bytes], status: int, *, breaks: bool) -> None:
+        self.status = status
         self.headers = [("Content-Type", "text/event-stream")]
         self.closed = 0
         self._pieces = pieces.copy()
+        self._breaks = breaks
 
     def chunks(self) -> "Answered":
         return self
@@ -67,6 +69,8 @@ class Answered:
     async def __anext__(self) -> bytes:
         await asyncio.sleep(0)
         if not self._pieces:
+            if self._breaks:
+                raise UpstreamFailure("upstream_failed", "It broke off.")
             raise StopAsyncIteration
         return self._pieces.pop(0)
 
@@ -77,13 +81,13 @@ class Answered:
 class Upstreams:
     """One scripted upstream that remembers its answers."""
 
-    def __init__(self, pieces: list[bytes]) -> None:
+    def __init__(self, pieces: list[bytes], status: int, *, breaks: bool) -> None:
         self.answers: list[Answered] = []
-        self._pieces = pieces
+        self._make = partial(Answered, pieces, status, breaks=breaks)
 
     async def send(self, target: Target, shipment: Shipment) -> Answered:
         await asyncio.sleep(0)
-        answer = Answered(self._pieces)
+        answer = self._make()
         self.answers.append(answer)
         return answer
 
@@ -162,13 +166,15 @@ def catalog(policy: Policy) -> Catalog:
     return Catalog(Routes([route]), book, UNLIMITED, policy)
 
 
-async def cancelled_at(step: int, stream: bool, policy: Policy) -> tuple[MemoryStore, Heard, Sent, Upstreams]:
+async def cancelled_at(
+    step: int, stream: bool, policy: Policy, upstreams: Upstreams | None = None
+) -> tuple[MemoryStore, Heard, Sent, Upstreams]:
     """Run one call and cancel its task after `step` turns of the loop; wait until all has come to rest."""
     faults: list[BaseException] = []
     tasks = Tasks(lambda _, error: faults.append(error))
     committers = Tasks(lambda _, error: faults.append(error))
     store, clock, heard, sent = MemoryStore(), Hands(), Heard(), Sent()
-    upstreams = Upstreams(CHUNKS if stream else WHOLE)
+    upstreams = upstreams or Upstreams(CHUNKS if stream else WHOLE, 200, breaks=False)
     store.commit(
         [
             OpenAccount("acct_1", "test", NOW_US),
@@ -221,6 +227,29 @@ async def test_a_cancel_at_any_await_closes_the_hold_once(
         assert rows[0].charged_nano == FULL_NANO
     if rows and on_disconnect == "drain" and rows[0].outcome.first_byte_at_us:
         assert rows[0].charged_nano == FULL_NANO
+
+
+@pytest.mark.parametrize(
+    ("pieces", "status", "breaks", "stream"),
+    [(CHUNKS[:2], 200, True, True), (WHOLE[:1], 200, True, False), ([b"{}"], 500, False, False)],
+    ids=["a stream that breaks off", "a body that breaks off", "an error"],
+)
+@pytest.mark.parametrize("step", range(STEPS))
+async def test_a_cancel_while_a_call_fails_closes_the_hold_once(
+    step: int, pieces: list[bytes], status: int, breaks: bool, stream: bool
+) -> None:
+    """Nor does a client that leaves while its call is failing anyway leave a hold behind."""
+    failing = Upstreams(pieces, status, breaks=breaks)
+    store, heard, _, _ = await cancelled_at(step, stream, Policy(), failing)
+    account = store.books.accounts["acct_1"]
+    assert (account.held_nano, account.open_holds) == (0, 0)
+    assert all(hold.state != "open" for hold in store.books.holds.values())
+    rows = store.books.new_usage
+    assert len(rows) == len(store.books.holds) <= 1
+    assert len(heard.outcomes) <= 1
+    assert account.balance_nano == GRANT_NANO - sum(row.charged_nano for row in rows)
+    if not stream:
+        assert account.balance_nano == GRANT_NANO
 
 
 async def test_the_steps_reach_every_part_of_a_call() -> None:
