@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -68,6 +69,11 @@ class Farebox:
             clock=self.clock,
         )
         self.gateway = Gateway(relay=self.relay, bounds=lambda: bounds_of(self.settings))
+        self._edge = Edge(
+            clock=self.clock,
+            payment_status=lambda: self.settings.server.payment_status,
+            on_refusal=self.telemetry.refused,
+        ).middleware()
         self._log = structlog.get_logger("farebox")
         self._listener: Listener | None = None
         self.port = settings.server.port
@@ -86,7 +92,13 @@ class Farebox:
         await self.upstreams.open()
         # A vocabulary takes up to half a second to load, so it is not left to the first call that needs it.
         await asyncio.to_thread(SHARED.preload, {encoding_name(glob) for glob in self.settings.routes.globs})
-        self._listener = Listener(self.application(), clock=self.clock, shutdown_seconds=CUT_SECONDS)
+        self._listener = Listener(
+            self.application(),
+            direct=ENDPOINTS,
+            handler=partial(self._edge, handler=self.gateway.handle),
+            clock=self.clock,
+            shutdown_seconds=CUT_SECONDS,
+        )
         self.port = await self._listener.open(self.settings.server.host, self.settings.server.port)
 
     async def stop(self) -> None:
@@ -122,12 +134,7 @@ class Farebox:
 
     def application(self) -> web.Application:
         """Every route. The relay's own paths come first, the tools' paths are caught last."""
-        edge = Edge(
-            clock=self.clock,
-            payment_status=lambda: self.settings.server.payment_status,
-            on_refusal=self.telemetry.refused,
-        )
-        app = web.Application(middlewares=[edge.middleware()])
+        app = web.Application(middlewares=[self._edge])
         for path in ENDPOINTS:
             app.router.add_route("*", path, self.gateway.handle, expect_handler=expect_later)
         models = Models(store=self.store, catalog=lambda: self.relay.catalog, clock=self.clock)
