@@ -91,13 +91,17 @@ class Errand(msgspec.Struct, frozen=True):
 
 
 class Admitted(msgspec.Struct, frozen=True):
-    """A call with its hold, made at `at_us` for `ceiling` while `defaults` were the limits by default."""
+    """A call with its hold, made at `at_us` for `ceiling` while `defaults` were the limits by default.
+
+    `ceiling_nano` is what the ceiling comes to; the hold may be less.
+    """
 
     call: Call
     errand: Errand
     granted: Granted
     at_us: int
     ceiling: Usage
+    ceiling_nano: int
     defaults: Limits
 
 
@@ -201,38 +205,47 @@ class Admission:
         ask, card, policy = errand.ask, errand.card, catalog.policy
         output_bound = ask.output_bound or card.max_output_tokens
         ceiling = _ceiling(ask.input_bound(), output_bound, ask.choices, errand.endpoint)
-        result, at_us = await self._hold(call, card, ceiling, ceiling, catalog)
-        if isinstance(result, Refused) and result.code in _WORTH_COUNTING:
+        ceiling_nano = worst_nano(card, ceiling)
+        command = self._command(call, ceiling, ceiling_nano, ceiling_nano, catalog)
+        result = await self._ledger.authorize(command)
+        if isinstance(result, Refused) and _is_worth_counting(result):
             exact = await counted_input(ask)
             ceiling = _ceiling(exact, output_bound, ask.choices, errand.endpoint)
             useful = (
                 min(output_bound, policy.min_output_tokens) if policy.when_short == "clamp" else output_bound
             )
             floor = _ceiling(exact, useful, ask.choices, errand.endpoint)
-            result, at_us = await self._hold(call, card, ceiling, floor, catalog)
+            ceiling_nano, floor_nano = worst_nano(card, ceiling), worst_nano(card, floor)
+            command = self._command(call, ceiling, ceiling_nano, floor_nano, catalog)
+            result = await self._ledger.authorize(command)
         if isinstance(result, Refused):
             raise refusal_of(result, card, ceiling, ask.choices)
-        return Admitted(call, errand, result, at_us, ceiling, catalog.defaults)
+        return Admitted(call, errand, result, command.at_us, ceiling, ceiling_nano, catalog.defaults)
 
-    async def _hold(
-        self, call: Call, card: RateCard, ceiling: Usage, floor: Usage, catalog: Catalog
-    ) -> tuple[Granted | Refused, int]:
-        at_us = self._clock.now_us()
-        command = Authorize(
+    def _command(
+        self, call: Call, ceiling: Usage, ceiling_nano: int, floor_nano: int, catalog: Catalog
+    ) -> Authorize:
+        return Authorize(
             call=call,
-            ceiling_nano=worst_nano(card, ceiling),
-            floor_nano=worst_nano(card, floor),
+            ceiling_nano=ceiling_nano,
+            floor_nano=floor_nano,
             tokens=ceiling.get("input_tokens", 0) + ceiling.get("output_tokens", 0),
-            at_us=at_us,
+            at_us=self._clock.now_us(),
             owner=self._store.owner,
             defaults=catalog.defaults,
         )
-        return await self._ledger.authorize(command), at_us
 
 
 def digest_of(secret: str) -> str:
     """The SHA-256 of a secret in hex: a secret is pure chance, so a plain digest cannot be guessed back."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _is_worth_counting(refused: Refused) -> bool:
+    """Whether a smaller ceiling could change it: not where nothing is left, nor for requests a minute."""
+    is_spent = refused.available_nano is not None and refused.available_nano <= 0
+    by_requests = (refused.limit_source or "").endswith("_rpm")
+    return refused.code in _WORTH_COUNTING and not is_spent and not by_requests
 
 
 async def counted_input(ask: Ask) -> Usage:
@@ -262,7 +275,7 @@ def room_of(admitted: Admitted) -> Room:
     asked = ceiling.get("output_tokens")
     if asked is None or "output_tokens" not in card.worst_weights:
         return Room()
-    if admitted.granted.hold_nano >= worst_nano(card, ceiling):
+    if admitted.granted.hold_nano >= admitted.ceiling_nano:
         return Room(asked)
     choices = admitted.errand.ask.choices
     each = affordable(card, admitted.granted.hold_nano, ceiling, "output_tokens", choices)

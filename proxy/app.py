@@ -37,6 +37,7 @@ from proxy.web.listener import Listener
 from proxy.web.middleware import Edge
 from proxy.web.models import Models
 from proxy.web.openapi import openapi_routes
+from proxy.web.quickstart import demo_upstream, welcome
 
 CLOSING_SECONDS: Final = 10.0
 """How long closes that nobody waits for may take at the end."""
@@ -201,14 +202,12 @@ async def _main(settings: Settings, path: Path) -> None:
         loop.add_signal_handler(signum, stopping.set)
     loop.add_signal_handler(signal.SIGHUP, _reload, farebox, path)
     async with contextlib.AsyncExitStack() as stack:
+        if settings.quickstart is not None:
+            await stack.enter_async_context(demo_upstream(settings.quickstart.port))
         stack.push_async_callback(farebox.stop)
         await farebox.start()
         if settings.quickstart is not None:
-            from proxy.web.quickstart import open_quickstart  # noqa: PLC0415 - only the quickstart needs the demo.
-
-            await stack.enter_async_context(
-                open_quickstart(farebox.ledger, farebox.store, farebox.clock, settings, farebox.port)
-            )
+            await welcome(farebox.ledger, farebox.store, farebox.clock, settings, farebox.port)
         log.info("listening", host=settings.server.host, port=farebox.port)
         await stopping.wait()
         log.info("draining", calls=farebox.gateway.in_flight)

@@ -1,6 +1,7 @@
 """Closing a call: the one settle or void that each hold gets, however the call ends."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -53,8 +54,11 @@ class Closing:
         while True:
             await asyncio.sleep(interval_seconds())
             for opened in list(self._streams):
-                if opened.unnoted:
-                    await self._note(opened)
+                try:
+                    if opened.unnoted:
+                        await self._note(opened)
+                except Exception as fault:  # noqa: BLE001 - one bad stream must not end the watch over all.
+                    self._tell_fault(f"note {opened.call.id}", fault)
                 await asyncio.sleep(0)
 
     async def settle(self, opened: OpenCall) -> Settled:
@@ -74,9 +78,14 @@ class Closing:
         """Close the hold without a charge; returns when that is durable."""
         return await self._commit(opened, outcome, status, None)
 
-    async def fail(self, opened: OpenCall, failure: UpstreamFailure | Refusal) -> Refusal:
-        """Close the hold of a call that broke off, by the charge table; returns what to tell the client."""
-        refusal = failure if isinstance(failure, Refusal) else Refusal(failure.code, str(failure))
+    async def fail(self, opened: OpenCall, failure: Exception) -> Refusal:
+        """Close the hold of a call that broke off, by the charge table; returns what to tell the client.
+
+        What is neither the upstream's failure nor a refusal is a fault of ours, and costs nothing.
+        """
+        refusal = _refusal_of(failure)
+        if refusal.code == "internal_error":
+            self._tell_fault(f"call {opened.call.id}", failure)
         try:
             await self._fail(opened, refusal.code, refusal.kind.status)
         except BaseException:
@@ -102,7 +111,7 @@ class Closing:
 
         Raises Refusal `hold_outgrown`.
         """
-        await opened.observed()
+        await opened.count_output()
         if opened.outgrown:
             await self._extend(opened)
         opened.looked()
@@ -132,6 +141,8 @@ class Closing:
         if code == "hold_outgrown":
             opened.room_tokens = None
             await self._close(opened, "cut", status)
+        elif code == "internal_error":
+            await self.void(opened, code, status)
         elif opened.answer is None:
             await self.void(opened, "unreachable", status)
         else:
@@ -154,10 +165,10 @@ class Closing:
                         await opened.read(chunk)
                     await opened.finish()
                     ended = True
-        except (TimeoutError, UpstreamFailure, Refusal):
-            pass  # What was read until here is what is known.
+        except (TimeoutError, UpstreamFailure, Refusal, asyncio.CancelledError):
+            pass  # What was read until here is what is known; a process that ends does not wait for more.
         except Exception as fault:  # noqa: BLE001 - whatever is wrong with us, the hold must be closed.
-            self._witness.fault(f"finish {opened.call.id}", fault)
+            self._tell_fault(f"finish {opened.call.id}", fault)
         finally:
             answer.close()
         whole = ended and opened.reply.complete
@@ -168,11 +179,12 @@ class Closing:
 
     async def _close(self, opened: OpenCall, outcome: str, status: int) -> Settled:
         """Charge what was used. A fault of ours in finding that out costs the customer nothing."""
+        spent: Spent | None = None
         try:
             spent = await opened.spent()
         except Exception as fault:  # noqa: BLE001 - whatever is wrong with us, the hold must be closed.
-            self._witness.fault(f"price {opened.call.id}", fault)
-            return await self._commit(opened, "internal_error", status, None)
+            self._tell_fault(f"price {opened.call.id}", fault)
+            outcome = "internal_error"
         return await self._commit(opened, outcome, status, spent)
 
     async def _commit(self, opened: OpenCall, outcome: str, status: int, spent: Spent | None) -> Settled:
@@ -198,7 +210,24 @@ class Closing:
             first_byte_at_us=opened.first_byte_at_us,
             anomalies=spent.anomalies if spent else 0,
         )
-        self._witness.ended(opened.call, ended, spent.charge if spent else NO_CHARGE)
         if spent is None:
-            return self._ledger.void(Void(opened.call, opened.admitted.at_us, now_us, ended))
-        return self._ledger.settle(Settle(opened.call, opened.admitted.at_us, now_us, ended, spent.charge))
+            future = self._ledger.void(Void(opened.call, opened.admitted.at_us, now_us, ended))
+        else:
+            settle = Settle(opened.call, opened.admitted.at_us, now_us, ended, spent.charge)
+            future = self._ledger.settle(settle)
+        # Figures and logs come after the ledger, and must not keep a call from ending.
+        with contextlib.suppress(Exception):
+            self._witness.ended(opened.call, ended, spent.charge if spent else NO_CHARGE)
+        return future
+
+    def _tell_fault(self, task: str, fault: Exception) -> None:
+        with contextlib.suppress(Exception):
+            self._witness.fault(task, fault)
+
+
+def _refusal_of(failure: Exception) -> Refusal:
+    if isinstance(failure, Refusal):
+        return failure
+    if isinstance(failure, UpstreamFailure):
+        return Refusal(failure.code, str(failure))
+    return Refusal("internal_error", "Something went wrong here; the log has the request id.")

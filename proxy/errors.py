@@ -96,7 +96,8 @@ class Refusal(Exception):  # noqa: N818 - it is the word for it: a refusal is an
         super().__init__(message)
         self.code = code
         self.kind = CODES[code]
-        self.message = message
+        # What was sent may be quoted in it, and need not be text: `\ud800` is legal JSON.
+        self.message = message.encode("utf-8", "backslashreplace").decode()
         self.param = param
         self.details = details or {}
         self.headers = headers or {}

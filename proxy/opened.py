@@ -1,7 +1,9 @@
 """A call between authorize and close: where it went, what its tally has seen, and what that costs."""
 
 import asyncio
-from typing import Final
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -11,8 +13,11 @@ from proxy.endpoints.base import Tally
 from proxy.metering.tokens import COUNTER
 from proxy.metering.usage import Basis
 from proxy.pricing.charge import Charge, price
-from proxy.upstream.base import Answer
+from proxy.upstream.base import Answer, UpstreamFailure
 
+_Result = TypeVar("_Result")
+
+REST_SECONDS: Final = 0.25
 LARGE_BYTES: Final = 1_048_576
 """What is read at once is read in a thread from this size on."""
 
@@ -46,6 +51,7 @@ class OpenCall:
         self._look_at_bytes = 2**62
         self._noted_bytes = 0
         self._counting = asyncio.Lock()
+        self._reading: asyncio.Future[Any] | None = None
 
     def begin(self, room: Room, *, keep_usage: bool) -> None:
         """Make ready to follow the reply."""
@@ -69,16 +75,28 @@ class OpenCall:
 
     async def read(self, chunk: bytes) -> bytes:
         """Tally a chunk of any size; what would stall the loop is read in a thread."""
+        await self._at_rest()
         if self.is_large(chunk):
-            return await asyncio.to_thread(self.reply.feed, chunk)
+            return await self._in_thread(partial(self.reply.feed, chunk))
         return self.reply.feed(chunk)
 
     async def finish(self) -> None:
         """The last byte has come: read what is left, in a thread if that would stall the loop."""
+        await self._at_rest()
         if self.reply.pending_bytes >= LARGE_BYTES:
-            await asyncio.to_thread(self.reply.finish)
+            await self._in_thread(self.reply.finish)
         else:
             self.reply.finish()
+
+    async def _in_thread(self, job: Callable[[], _Result]) -> _Result:
+        """Work on the tally in a thread. When the caller is cancelled it goes on; `_at_rest` waits for it."""
+        self._reading = reading = asyncio.get_running_loop().run_in_executor(None, job)
+        return await asyncio.shield(reading)
+
+    async def _at_rest(self) -> None:
+        """Wait until no thread works on the tally."""
+        while self._reading is not None and not self._reading.done():
+            await asyncio.wait({self._reading})
 
     @property
     def needs_look(self) -> bool:
@@ -105,17 +123,34 @@ class OpenCall:
         if self.answer is not None:
             self.answer.close()
 
+    async def read_rest(self, answer: Answer) -> None:
+        """The end has come: let the upstream finish, so that its connection can be used again."""
+        try:
+            async with asyncio.timeout(REST_SECONDS):
+                async for chunk in answer.chunks():
+                    await self.read(chunk)
+        except (TimeoutError, UpstreamFailure):
+            answer.close()
+
     async def observed(self) -> dict[str, int]:
-        """What a stream has used so far, counted; text that was counted before is not counted again."""
+        """What a stream has used so far, counted."""
+        await self.count_output()
+        return {**await self._input(), "output_tokens": self.counted_tokens}
+
+    async def count_output(self) -> None:
+        """Count what a stream has produced so far; text that was counted before is not counted again."""
         async with self._counting:
+            await self._at_rest()
             text, size = self.reply.output_text(), self.reply.output_bytes
+            if self.admitted.errand.ask.choices > 1:
+                # The text is one choice after the other, so that what is new is not at its end.
+                self.counted_tokens, self._counted_chars = 0, 0
             new = text[self._counted_chars :]
             self.counted_tokens += await COUNTER.count_off_loop(new, self.call.model)
             self._counted_chars, self._noted_bytes = len(text), size
             if self.outgrown:
                 # Text counted in pieces comes to a little more than it does as one; this decides about a cut.
                 self.counted_tokens = await COUNTER.count_off_loop(text, self.call.model)
-            return {**await self._input(), "output_tokens": self.counted_tokens}
 
     @property
     def outgrown(self) -> bool:
@@ -124,23 +159,27 @@ class OpenCall:
 
     async def spent(self) -> Spent:
         """What the call has used, as reported, else as counted within its bounds, and what that costs."""
+        await self._at_rest()
         card, reply = self.admitted.errand.card, self.reply
         reading = reply.reported()
         if card.billing_type == "per_call":
             usage = {"requests": 1, **(reading.usage if reading else {})}
             return Spent(usage, "per_call", 0, price(card, usage))
         anomalies = reading.anomalies if reading else reply.anomalies
-        if reading and (reading.usage.get("output_tokens") or not reply.output_bytes):
-            # Some upstreams leave out what they took from a cache; no request has no input at all.
-            usage = (
-                reading.usage if reading.usage.get("input_tokens") else await self._input() | reading.usage
-            )
+        if reading and reply.complete and (reading.usage.get("output_tokens") or not reply.output_bytes):
+            usage = reading.usage
+            if not usage.get("input_tokens"):
+                # Some upstreams leave out what they took from a cache; no request has no input at all.
+                usage = usage | await self._input()
             return Spent(usage, "reported", anomalies, price(card, usage))
         counted = dict(await self._input())
         if "output_tokens" in self.admitted.errand.endpoint.meters:
             produced = await COUNTER.count_off_loop(reply.output_text(), self.call.model)
             room = self.room_tokens
             counted["output_tokens"] = produced if room is None else min(produced, room)
+        if reading:
+            # What a reply that did not come to its end has reported is the least it had used by then.
+            counted |= {meter: max(n, counted.get(meter, 0)) for meter, n in reading.usage.items()}
         return Spent(counted, "counted", anomalies, price(card, counted))
 
     async def _input(self) -> dict[str, int]:

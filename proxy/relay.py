@@ -102,10 +102,16 @@ class Relay:
                     await reply.write(passing)
                 if opened.needs_look:
                     await self._closing.look(opened)
+                if opened.reply.done:
+                    await opened.read_rest(answer)
+                    break
             settled = await self._closing.settle(opened)
             reply.add_headers(receipt_headers(settled))
             await reply.end(opened.tail(usd_string(settled.charged_nano) if request.wants_cost else None))
-        except (UpstreamFailure, Refusal) as failure:
+        except ConnectionError:  # The client is gone; the upstream's troubles have a class of their own.
+            self._closing.abandon(opened)
+            raise
+        except Exception as failure:
             refusal = await self._closing.fail(opened, failure)
             if not reply.started:
                 raise refusal from failure
@@ -139,7 +145,9 @@ class Relay:
             plan = Outgoing(model, room.clamped_to, upstream.output_bound_field, upstream.include_usage)
             path = target.path or errand.endpoint.upstream_path
             body = await outgoing(errand, plan)
-            shipment = Shipment(request.method, path, request.query, request.headers, body)
+            shipment = Shipment(
+                request.method, path, request.query, request.headers, body, errand.endpoint.repeatable
+            )
             opened.goes_to(upstream.name, model)
             try:
                 answer = await self._upstreams.send(target, shipment)

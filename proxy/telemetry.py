@@ -1,8 +1,9 @@
 """What an operator sees: metrics and structured logs. It hears of calls; it decides nothing."""
 
+import contextlib
 import logging
 import sys
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, TextIO, cast
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -31,20 +32,52 @@ def configure_logging(level: str, style: Literal["json", "console"]) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _StandardError())),
         cache_logger_on_first_use=False,
     )
     # aiohttp logs malformed requests through the standard library; they are the clients' faults, not ours.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
 
 
-class _Figures(NamedTuple):
-    """The labelled figures of one kind of end, kept because looking them up takes longer than counting."""
+class _StandardError:
+    """Standard error, but that a full disk or a closed pipe behind it loses lines and stops nothing."""
 
-    calls: Counter
-    seconds: Histogram
-    charged: Counter
-    units: tuple[tuple[str, Counter], ...]
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.flush()
+
+
+class _Figures:
+    """The labelled figures of one kind of end, kept because looking them up takes longer than counting.
+
+    Sums are kept as whole numbers and put on the counters when those are read, for that takes longer, too.
+    """
+
+    __slots__ = ("_calls", "_charged", "_counters", "calls", "charged_nano", "seconds", "used")
+
+    def __init__(
+        self, *, calls: Counter, charged: Counter, seconds: Histogram, counters: dict[str, Counter]
+    ) -> None:
+        self.calls = 0
+        self.charged_nano = 0
+        self.used = dict.fromkeys(counters, 0)
+        self.seconds = seconds
+        self._calls = calls
+        self._charged = charged
+        self._counters = counters
+
+    def put(self) -> None:
+        """Put what was summed since the last time on the counters."""
+        self._calls.inc(self.calls)
+        self._charged.inc(self.charged_nano)
+        for meter, counter in self._counters.items():
+            counter.inc(self.used[meter])
+        self.calls = self.charged_nano = 0
+        self.used = dict.fromkeys(self.used, 0)
 
 
 class Telemetry:
@@ -110,13 +143,12 @@ class Telemetry:
         if figures is None:
             figures = self._kept[key] = self._figures(key)
         seconds = (outcome.ended_at_us - call.started_at_us) / 1e6
-        figures.calls.inc()
+        figures.calls += 1
+        figures.charged_nano += charge.total_nano
         figures.seconds.observe(seconds)
-        if charge.total_nano:
-            figures.charged.inc(charge.total_nano)
-        for meter, counter in figures.units:
-            if quantity := outcome.usage.get(meter):
-                counter.inc(quantity)
+        used = figures.used
+        for meter in _METERED:
+            used[meter] += outcome.usage.get(meter, 0)
         if outcome.anomalies:
             self._anomalies.inc(outcome.anomalies)
         if self.log_calls or outcome.outcome != "complete":
@@ -135,13 +167,13 @@ class Telemetry:
                 seconds=round(seconds, 6),
             )
 
-    def _figures(self, key: tuple[str, str, str]) -> "_Figures":
+    def _figures(self, key: tuple[str, str, str]) -> _Figures:
         endpoint = key[0]
         return _Figures(
-            self._calls.labels(*key),
-            self._seconds.labels(endpoint),
-            self._charged.labels(endpoint),
-            tuple((meter, self._units.labels(meter)) for meter in _METERED),
+            calls=self._calls.labels(*key),
+            charged=self._charged.labels(endpoint),
+            seconds=self._seconds.labels(endpoint),
+            counters={meter: self._units.labels(meter) for meter in _METERED},
         )
 
     def refused(self, code: str) -> None:
@@ -160,4 +192,6 @@ class Telemetry:
 
     def exposition(self) -> bytes:
         """All figures in Prometheus' text format."""
+        for figures in self._kept.values():
+            figures.put()
         return generate_latest(self.registry)

@@ -37,6 +37,11 @@ class Tally(Protocol):
     """
 
     @property
+    def done(self) -> bool:
+        """The end itself has come: whatever follows is not part of the answer. Asked after each `feed`."""
+        ...
+
+    @property
     def complete(self) -> bool:
         """The reply came to its proper end; asked after the last byte."""
         ...

@@ -56,6 +56,15 @@ _HINTS: Final[Mapping[bytes, str]] = {
 }
 
 
+DECISIVE: Final = frozenset(
+    {
+        "model", "stream", "stream_options", "n", "best_of", "max_tokens", "max_completion_tokens",
+        "messages", "prompt", "suffix", "input", "tools", "functions", "response_format",
+    }
+)  # fmt: skip
+"""Members that decide about route, ceiling or usage: no upstream may read other values of them."""
+
+
 class Body(Mapping[str, object]):
     """A JSON object as it came: a mapping whose values are decoded each time they are asked for.
 
@@ -153,6 +162,13 @@ def read_body(data: bytes) -> Body:
         members = _OBJECT.decode(short)
     except (UnicodeDecodeError, RecursionError) as fault:
         raise odd_refusal(fault) from fault
+    for name in members:
+        if name not in DECISIVE and (meant := name.casefold()) in DECISIVE:
+            raise Refusal(
+                "invalid_value",
+                f"The member {name!r} differs from `{meant}` only in case; some upstreams take it for that.",
+                param=name,
+            )
     return Body(len(data), short, members, texts)
 
 

@@ -82,8 +82,8 @@ class GenerationAsk(msgspec.Struct, frozen=True):
 
 def named_bounds(body: Body, names: Sequence[str]) -> dict[str, int]:
     """The bounds on output tokens that the client named. Raises Refusal `invalid_value`."""
-    found = {name: fields.whole(body, name, fields.TOKENS_MAX) for name in names}
-    return {name: bound for name, bound in found.items() if bound is not None}
+    bounds = [(name, fields.whole(body, name, fields.TOKENS_MAX)) for name in names]
+    return {name: bound for name, bound in bounds if bound is not None}
 
 
 def shows_usage(body: Body) -> bool:

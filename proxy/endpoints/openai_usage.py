@@ -11,14 +11,15 @@ _OUTPUT: Final = "completion_tokens"
 _TOTAL: Final = "total_tokens"
 _HIT: Final = "prompt_cache_hit_tokens"
 _MISS: Final = "prompt_cache_miss_tokens"
+_CACHED: Final = "cached_input_tokens"
 
-_PLAIN: Final = (_INPUT, _OUTPUT, _TOTAL, _HIT, _MISS)
+_PLAIN: Final = frozenset({_INPUT, _OUTPUT, _TOTAL, _HIT, _MISS})
 
 # The meters within input and output, by the member that reports each. A token that belongs to several, such
 # as a cached one of an image, counts for the first: together they never exceed the whole.
 _PARTS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "prompt_tokens_details": (
-        ("cached_tokens", "cached_input_tokens"),
+        ("cached_tokens", _CACHED),
         ("cache_write_tokens", "cache_write_tokens"),
         ("audio_tokens", "input_audio_tokens"),
         ("image_tokens", "input_image_tokens"),
@@ -48,18 +49,20 @@ class UsageReport:
             if usage is not None:
                 self._odd.add("usage")
             return
-        for name in _PLAIN:
-            self._note(name, name, usage)
-        for holder, parts in _PARTS.items():
-            details = usage.get(holder)
-            if isinstance(details, dict):
-                for name, meter in parts:
-                    self._note(meter, name, details)
-            elif details is not None:
-                self._odd.add(holder)
+        for name, value in usage.items():
+            if name in _PLAIN:
+                self._note(name, value)
+            elif name in _PARTS:
+                self._note_parts(name, value)
 
-    def _note(self, field: str, name: str, holder: Mapping[str, object]) -> None:
-        value = holder.get(name)
+    def _note_parts(self, holder: str, details: object) -> None:
+        if isinstance(details, dict):
+            for name, meter in _PARTS[holder]:
+                self._note(meter, details.get(name))
+        elif details is not None:
+            self._odd.add(holder)
+
+    def _note(self, field: str, value: object) -> None:
         if value is None:
             return
         quantity = sane_quantity(value)
@@ -103,6 +106,9 @@ class UsageReport:
         return None if prompt is None else self._with_parts(prompt, None, len(self._odd))
 
     def _with_parts(self, prompt: int | None, output: int | None, anomalies: int) -> Reading:
+        fields = self._fields
+        if _HIT in fields:
+            fields = {**fields, _CACHED: max(fields[_HIT], fields.get(_CACHED, 0))}
         usage: dict[str, int] = {}
         wholes = (("input_tokens", prompt), ("output_tokens", output))
         for (meter, whole), parts in zip(wholes, _PARTS.values(), strict=True):
@@ -110,12 +116,9 @@ class UsageReport:
                 continue
             usage[meter] = left = whole
             for _, part in parts:
-                quantity = self._fields.get(part, 0)
-                if part == "cached_input_tokens":
-                    quantity = max(quantity, self._fields.get(_HIT, 0))
-                anomalies += quantity > whole
-                quantity = min(quantity, left)
-                if quantity:
-                    usage[part] = quantity
-                    left -= quantity
+                if quantity := fields.get(part):
+                    anomalies += quantity > whole
+                    if left:
+                        usage[part] = quantity = min(quantity, left)
+                        left -= quantity
         return Reading(usage, anomalies)

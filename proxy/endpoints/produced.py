@@ -21,14 +21,17 @@ NO_ECHO = Echo()
 
 
 class Produced:
-    """Collects text by choice. An echo of the prompt is left out, from the count of bytes too."""
+    """Collects text by choice. An echo of the prompt is left out, from the count of bytes too.
 
-    __slots__ = ("_echo", "_seen_bytes", "_texts")
+    `size_bytes` is the length of all text in UTF-8.
+    """
+
+    __slots__ = ("_echo", "_texts", "size_bytes")
 
     def __init__(self, echo: Echo = NO_ECHO) -> None:
         self._echo = echo
         self._texts: dict[int, bytearray] = {}
-        self._seen_bytes = 0
+        self.size_bytes = 0
 
     def add(self, index: int, text: str) -> None:
         """Add text to the choice of this index."""
@@ -36,19 +39,15 @@ class Produced:
             encoded = text.encode()
         except UnicodeEncodeError:
             encoded = text.encode("utf-8", "surrogatepass")
-        self._seen_bytes += len(encoded)
         buffer = self._texts.get(index)
         if buffer is None:
             self._texts[index] = bytearray(encoded)
         else:
             buffer += encoded
-
-    @property
-    def size_bytes(self) -> int:
-        """UTF-8 bytes of all text."""
-        if not self._echo.prompts:
-            return self._seen_bytes
-        return sum(len(text) - self._echoed_bytes(index) for index, text in self._texts.items())
+        self.size_bytes += len(encoded)
+        if self._echo.prompts:
+            # What looked like an echo may turn out to be none, so that all of the text has to be asked.
+            self.size_bytes = sum(len(text) - self._echoed_bytes(at) for at, text in self._texts.items())
 
     def text(self) -> str:
         """All text, one choice after the other."""

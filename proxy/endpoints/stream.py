@@ -32,6 +32,7 @@ class StreamTally:
         self._running: set[int] = set()
         self._ended: set[int] = set()
         self._done = False
+        self._is_body = False
         self._failed = False
         self._finished = False
         self._unreadable = 0
@@ -41,10 +42,16 @@ class StreamTally:
         self._kept_bytes = 0
 
     @property
+    def done(self) -> bool:
+        """`[DONE]` came."""
+        return self._done
+
+    @property
     def complete(self) -> bool:
-        """`[DONE]` came, or every choice ended with a reason; and no error was reported."""
+        """`[DONE]` came, every choice ended with a reason, or it was a whole body after all; and no error."""
         self.finish()
-        return not self._failed and (self._done or (bool(self._ended) and not self._running))
+        ended = self._done or self._is_body or (bool(self._ended) and not self._running)
+        return ended and not self._failed
 
     @property
     def failed(self) -> bool:
@@ -131,7 +138,8 @@ class StreamTally:
         """Put one event where it belongs: with those that pass, those kept, or nowhere. True for the last."""
         name, data = name_and_data(event)
         if data is None and event.lstrip().startswith(b"{"):
-            self._read(event, name)
+            part = self._read(event, name)
+            self._is_body = part is not None and bool(part.choices)
             self._keep(event)
         elif data is None and self._kept_usage:
             self._keep(event)

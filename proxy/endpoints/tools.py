@@ -17,6 +17,7 @@ class ToolTally:
     Nothing within the reply tells whether it is whole: when its bytes have ended properly, it is.
     """
 
+    done = False
     complete = True
     failed = False
     anomalies = 0

@@ -11,7 +11,7 @@ Usage = Mapping[str, int]
 Basis = Literal["reported", "counted", "per_call", "void", "recovered"]
 """Where the quantities of a charge come from."""
 
-MAX_QUANTITY: Final = 10**12
+MAX_QUANTITY: Final = 10**8
 """No single call uses more of anything; a larger figure from an upstream is absurd."""
 
 
@@ -51,7 +51,7 @@ def sane_quantity(value: object) -> int | None:
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, str):
-        value = int(value) if value.isascii() and value.isdigit() and len(value) <= 13 else None
+        value = int(value) if value.isascii() and value.isdigit() and len(value) <= 9 else None
     if isinstance(value, float):
         value = -int(-value // 1) if 0 <= value <= MAX_QUANTITY else None
     if isinstance(value, int) and 0 <= value <= MAX_QUANTITY:

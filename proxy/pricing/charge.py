@@ -1,12 +1,13 @@
 """Pricing: usage times rate card is a charge, exact until the one rounding."""
 
+from fractions import Fraction
 from typing import Final
 
 import msgspec
 
 from proxy.metering.usage import Usage
 from proxy.money import round_half_even, split_total
-from proxy.pricing.rates import RateCard, as_fractions
+from proxy.pricing.rates import RateCard
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -36,18 +37,18 @@ def price(card: RateCard, usage: Usage) -> Charge:
     Lines follow the card's order; they are split by largest remainder so that they sum to the total.
     """
     quantities = card.quantities(usage)
-    numerator = sum(quantities[meter] * weight for meter, weight in card.weights.items())
-    total_nano = round_half_even(numerator, card.denominator)
-    if card.denominator == 1:
-        amounts = [quantities[meter] * weight for meter, weight in card.weights.items()]
-    else:
-        amounts = split_total(total_nano, as_fractions(quantities, card))
-    lines = tuple(
-        Line(meter, quantities[meter], *card.price_labels[meter], amount_nano)
-        for meter, amount_nano in zip(card.weights, amounts, strict=True)
-        if quantities[meter]
-    )
-    return Charge(total_nano, lines, card.price_id)
+    amounts = [quantities[meter] * weight for meter, weight in card.weights.items()]
+    total_nano = sum(amounts)
+    if card.denominator != 1:
+        exact = [Fraction(numerator, card.denominator) for numerator in amounts]
+        total_nano = round_half_even(total_nano, card.denominator)
+        amounts = split_total(total_nano, exact)
+    lines = [
+        Line(meter, quantity, *card.price_labels[meter], amount_nano)
+        for (meter, quantity), amount_nano in zip(quantities.items(), amounts, strict=True)
+        if quantity
+    ]
+    return Charge(total_nano, tuple(lines), card.price_id)
 
 
 def worst_nano(card: RateCard, ceiling: Usage) -> int:

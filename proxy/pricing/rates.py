@@ -1,7 +1,6 @@
 """Rates and rate cards: what one unit of each meter costs the caller, exactly."""
 
 import hashlib
-from collections.abc import Mapping
 from fractions import Fraction
 from functools import cached_property
 from math import lcm
@@ -81,13 +80,18 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
         return worst
 
     @cached_property
+    def parts(self) -> tuple[tuple[str, str], ...]:
+        """The rated meters that are part of another, each with that one, in the card's order."""
+        return tuple((meter, whole) for meter in self.weights if (whole := METERS[meter].part_of) is not None)
+
+    @cached_property
     def price_labels(self) -> dict[str, tuple[str, int]]:
         """Price in nano-USD as an exact decimal string, and the units it is for, by meter."""
         return {rate.meter: (decimal_string(rate.price), rate.per) for rate in self.rates}
 
     def covers(self, meters: tuple[str, ...]) -> bool:
         """Whether a call that uses `meters` is priced: by a fixed price alone, or a rate for each of them."""
-        return self.billing_type == "per_call" or all(meter in self.weights for meter in meters)
+        return self.billing_type == "per_call" or self.weights.keys() >= set(meters)
 
     def quantities(self, usage: Usage) -> dict[str, int]:
         """The quantity each rate applies to: a part with a rate of its own is taken out of its whole.
@@ -100,15 +104,12 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
         if "requests" in billed:
             billed["requests"] = usage.get("requests", 1)
         left: dict[str, int] = {}
-        for meter in self.weights:
-            whole = METERS[meter].part_of
-            if whole is not None and whole in usage:
+        for meter, whole in self.parts:
+            if whole in usage:
                 rest = left.get(whole, usage[whole])
                 billed[meter] = min(billed[meter], rest)
                 left[whole] = rest - billed[meter]
-        return billed | {whole: rest for whole, rest in left.items() if whole in billed}
-
-
-def as_fractions(quantities: Mapping[str, int], card: RateCard) -> list[Fraction]:
-    """Exact nano-USD of each rated quantity, in the card's order."""
-    return [Fraction(quantities[meter] * weight, card.denominator) for meter, weight in card.weights.items()]
+        for whole, rest in left.items():
+            if whole in billed:
+                billed[whole] = rest
+        return billed

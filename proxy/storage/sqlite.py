@@ -56,6 +56,7 @@ class SqliteStore:
         self._batches: Batches | None = None
         self._log: WriteAheadLog | None = None
         self._one_batch = asyncio.Lock()
+        self._lost: str | None = None
         self._resources = ExitStack()
         self._closed = False
         self._owner = ""
@@ -77,14 +78,22 @@ class SqliteStore:
         """Carry out a batch; one result for each command. Nothing of it is stored when this raises.
 
         Raises LedgerUnavailable if it could not be committed, and ConstraintFault if one of the commands
-        would break the schema's constraints.
+        would break the schema's constraints. When the disk fails after the commit, nobody can know what is
+        stored: then this and every later batch is refused, until a new process has looked and recovered.
         """
         async with self._one_batch:
+            if self._lost is not None:
+                raise LedgerUnavailable(f"a commit may be lost, only a restart can tell: {self._lost}")
             batches, log = self._opened()
             with self._as_faults():
                 await batches.begin()
                 results = batches.apply(commands)
-            await self._run(self._writing, log.make_durable)
+            try:
+                await self._run(self._writing, log.make_durable)
+            except LedgerUnavailable as error:
+                # What the system failed to write it may forget: a later sync that succeeds proves nothing.
+                self._lost = str(error)
+                raise
             return results
 
     async def orphans(self) -> list[Hold]:

@@ -1,5 +1,6 @@
 """Where a request goes at an upstream, with the credential in the query when it belongs there."""
 
+from functools import lru_cache
 from urllib.parse import quote, unquote_plus
 
 from proxy.upstream.routes import Upstream
@@ -14,7 +15,7 @@ def request_target(upstream: Upstream, path: str, query: str) -> str:
     credential = upstream.credential
     if credential is not None and credential.query is not None:
         query = _with_field(query, credential.query, credential.value)
-    prefix = upstream.base_url.removeprefix(origin(upstream.base_url))
+    prefix = _path_of(upstream.base_url)
     return f"{prefix}{path}?{query}" if query else f"{prefix}{path}"
 
 
@@ -22,6 +23,11 @@ def origin(base_url: str) -> str:
     """Scheme and authority of a base URL."""
     scheme, mark, rest = base_url.partition("://")
     return f"{scheme}{mark}{rest.partition('/')[0]}"
+
+
+@lru_cache(maxsize=256)
+def _path_of(base_url: str) -> str:
+    return base_url.removeprefix(origin(base_url))
 
 
 def _with_field(query: str, name: str, value: str) -> str:

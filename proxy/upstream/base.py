@@ -28,6 +28,7 @@ class Shipment(msgspec.Struct, frozen=True):
     """A request on its way up. `path` begins with `/` and follows the base URL; `query` has no `?`.
 
     `headers` are the client's own, as received; the client strips and replaces what must not pass.
+    `repeatable` tells that it may be sent again although it may have been acted on.
     """
 
     method: str
@@ -35,6 +36,7 @@ class Shipment(msgspec.Struct, frozen=True):
     query: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    repeatable: bool = True
 
 
 class Answer(Protocol):

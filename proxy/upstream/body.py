@@ -36,8 +36,10 @@ class Body(AsyncIterator[bytes]):
     async def __anext__(self) -> bytes:
         content = self._content
         try:
-            chunk = content.read_nowait()
-            if not chunk and not content.is_eof():
+            # Who had to wait once will have to again; what came with the head needs neither wait nor timer.
+            waits = self._timer is not None
+            chunk = b"" if waits else content.read_nowait()
+            if waits or not (chunk or content.is_eof()):
                 self._waiting_since = self._loop.time()
                 if self._timer is None:
                     self._timer = self._loop.call_later(self._idle_seconds, self._look)

@@ -33,6 +33,7 @@ from proxy.upstream.headers import Field, downward, upward
 from proxy.upstream.inflate import BrokenEncoding, Inflater, coding_of
 from proxy.upstream.routes import Target, Upstream
 
+IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 RESENDABLE_BYTES: Final = 1_048_576
 """Bodies up to this size are sent again when a kept connection turns out to be dead."""
 
@@ -121,25 +122,30 @@ class HttpUpstreams:
         """The target's answer, of whatever status. Raises UpstreamFailure when there is none.
 
         A request with a small body that meets a dead kept connection, which the upstream closed just then, is
-        sent once more over a new one. Raises ValueError for a path or method that would break the line.
+        sent once more over a new one, if it may be repeated. Raises ValueError for a path or method that
+        would break the request line.
         """
         upstream = target.upstream
         plan = self._plan_of(upstream)
         outgoing = _outgoing(upstream, plan, shipment)
         try:
-            reply = await self._exchange(upstream, plan, outgoing)
+            repeatable = shipment.repeatable or shipment.method in IDEMPOTENT_METHODS
+            reply = await self._exchange(upstream, plan, outgoing, repeatable=repeatable)
         except FAILURES as error:
             raise failure_of(error, upstream.name) from None
         return self._answer(upstream, plan, reply, is_head=outgoing.is_head)
 
-    async def _exchange(self, upstream: Upstream, plan: _Plan, outgoing: Outgoing) -> Exchange:
+    async def _exchange(
+        self, upstream: Upstream, plan: _Plan, outgoing: Outgoing, *, repeatable: bool
+    ) -> Exchange:
         attempt = _Attempt()
         _ATTEMPT.set(attempt)
         connection = await _connect(self._connector(upstream.keepalive_seconds), plan, attempt)
         try:
             return await self._over(connection, upstream, outgoing)
         except (ServerDisconnectedError, ClientOSError, ConnectionError) as error:
-            if attempt.fresh or len(outgoing.body) > RESENDABLE_BYTES or not _unanswered(error):
+            small = len(outgoing.body) <= RESENDABLE_BYTES
+            if attempt.fresh or not (small and repeatable and _unanswered(error)):
                 raise
         connection = await _connect(self._connector(_NOT_KEPT), plan, attempt)
         outgoing.headers["Connection"] = "close"

@@ -4,11 +4,16 @@ Whatever is not named here passes as it is. What Farebox adds itself is added af
 can neither send nor remove it, not even by naming it in `Connection`.
 """
 
+import re
 from collections.abc import Collection, Iterable
 from functools import lru_cache
+from itertools import compress
 from typing import Final
 
 Field = tuple[str, str]
+
+_UNSENDABLE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""What no value of a header may hold: a server of ours would have to refuse to send it."""
 
 _HOP_BY_HOP: Final = frozenset(
     {
@@ -86,13 +91,10 @@ _DIGESTS: Final = frozenset({"content-digest", "content-md5", "digest", "repr-di
 
 def upward(headers: Iterable[Field], own: Collection[Field]) -> list[Field]:
     """The client's `headers` that may go to an upstream, in order, and then `own`, which replace theirs."""
-    fields = list(headers)
-    stopped = _named_by_connection(fields) | {name.lower() for name, _ in own}
-    passed = [field for field in fields if _goes_up(field[0])]
-    if stopped:
-        passed = [field for field in passed if field[0].lower() not in stopped]
-    passed.extend(own)
-    return passed
+    fields = tuple(headers)
+    own_names = tuple([name for name, _ in own])
+    goes = _goes_up(tuple([name for name, _ in fields]), own_names, _named_by_connection(fields))
+    return [*compress(fields, goes), *own]
 
 
 def downward(status: int, headers: Iterable[Field], *, origin: str, undone: bool) -> list[Field]:
@@ -112,27 +114,29 @@ def downward(status: int, headers: Iterable[Field], *, origin: str, undone: bool
         if not _comes_down(name):
             continue
         lower = name.lower()
-        if lower in stopped or (lower == "location" and _is_on(origin, value)):
+        if lower in stopped or (lower == "location" and _is_on(origin, value)) or _UNSENDABLE.search(value):
             continue
         passed.append((_RENAMED.get(lower, name), value))
     return passed
 
 
-def _named_by_connection(fields: Iterable[Field]) -> set[str]:
+def _named_by_connection(fields: Iterable[Field]) -> frozenset[str]:
     """The lower-case names of the fields that are meant for one hop because `Connection` names them."""
-    named: set[str] = set()
+    named: frozenset[str] = frozenset()
     for name, value in fields:
         if len(name) == 10 and name.lower() == "connection":
-            named.update(token.strip().lower() for token in value.split(","))
+            named |= {token.strip().lower() for token in value.split(",")}
     return named
 
 
 # Clients and upstreams send the same few names over and over, which makes remembering cheaper than looking;
 # the bound is for those who send others.
-@lru_cache(maxsize=1024)
-def _goes_up(name: str) -> bool:
-    lower = name.lower()
-    return lower not in _NOT_UP and not lower.startswith(_NOT_UP_PREFIXES)
+@lru_cache(maxsize=256)
+def _goes_up(names: tuple[str, ...], own: tuple[str, ...], stopped: frozenset[str]) -> tuple[bool, ...]:
+    """For each of `names`, whether it goes up."""
+    stopped |= _NOT_UP | {name.lower() for name in own}
+    lowered = [name.lower() for name in names]
+    return tuple(name not in stopped and not name.startswith(_NOT_UP_PREFIXES) for name in lowered)
 
 
 @lru_cache(maxsize=1024)

@@ -62,6 +62,8 @@ Glob = Annotated[
 Globs = Annotated[list[Glob], Meta(max_length=100, description="a list of at most 100 models or globs")]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""Instants are shown in UTC, whatever offset they came with, so the last year is left out."""
 _RATES: Final = ("rpm", "tpm", "concurrency")
 
 
@@ -146,8 +148,12 @@ def amount_nano(param: str, text: str, unit: Unit, *, least_nano: int = 0) -> in
 
 
 def expiry_us(expires_at: datetime | None) -> int:
-    """An expiry in microseconds since the epoch; None never expires."""
-    return NEVER_US if expires_at is None else (expires_at - _EPOCH) // timedelta(microseconds=1)
+    """An expiry in microseconds since the epoch; None never expires. Raises Refusal `invalid_value`."""
+    if expires_at is None:
+        return NEVER_US
+    if not _EPOCH <= expires_at < _LATEST:
+        raise invalid("expires_at", str(expires_at), "it has to lie between the years 1970 and 9999")
+    return (expires_at - _EPOCH) // timedelta(microseconds=1)
 
 
 def future_us(param: str, expires_at: datetime | None, now_us: int) -> int:

@@ -152,5 +152,8 @@ def _lowered(fault: str) -> str:
 
 def _shown(value: object) -> str:
     """A value as JSON, cut where it gets long."""
+    if isinstance(value, str):
+        # Headers and queries may hold bytes that are no text.
+        value = value.encode("utf-8", "backslashreplace").decode()
     text = msgspec.json.encode(value).decode()
     return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."

@@ -1,7 +1,7 @@
 """The inbound edge of the relay: aiohttp's request and response behind the relay's seams."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 import msgspec
 from aiohttp import web
@@ -13,6 +13,8 @@ from proxy.web.middleware import REQUEST_ID, STARTED, name_ourselves, raw_path
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 COST_HEADER = "x-farebox-include"
+PIECE_BYTES = 65_536
+"""What is sent at once: the bound on a slow client is for each piece, not for all of a large answer."""
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -101,41 +103,53 @@ class HttpReply:
         """Send bytes, waiting for a slow client up to the bound. Raises ConnectionResetError."""
         response = self.response
         if response is None:
-            response = await self._start()
+            response = await self._start(web.StreamResponse(status=self._status, headers=self._headers))
         transport = self._request.transport
         if transport is None:
             raise ConnectionResetError("the client is gone")
-        if not transport.get_write_buffer_size():
+        if len(data) <= PIECE_BYTES and not transport.get_write_buffer_size():
             await response.write(data)
             return
-        try:
-            async with asyncio.timeout(self._bounds.write_seconds):
-                await response.write(data)
-        except TimeoutError:
-            raise ConnectionResetError("the client reads too slowly") from None
+        for start in range(0, len(data), PIECE_BYTES):
+            await self._bounded(response.write(data[start : start + PIECE_BYTES]))
 
     async def end(self, data: bytes = b"") -> None:
-        """Send the last bytes; a reply that has not begun goes out whole, with its length."""
-        if self.response is None:
-            self.response = web.Response(status=self._status, headers=self._headers, body=data)
-            return
-        if data:
+        """Send the last bytes; a reply that has not begun goes out whole, with its length.
+
+        They are sent here and not by whoever handles the response later, so that a drain waits for them.
+        """
+        if self.response is not None:
+            if data:
+                await self.write(data)
+            await self._bounded(self.response.write_eof())
+        elif len(data) <= PIECE_BYTES:
+            whole = web.Response(status=self._status, headers=self._headers, body=data)
+            await self._start(whole)
+            await self._bounded(whole.write_eof())
+        else:
+            self._headers["Content-Length"] = str(len(data))
             await self.write(data)
-        await self.response.write_eof()
+            await self.end()
 
     async def break_off(self, refusal: Refusal) -> None:
         """An SSE error event on event streams; anything else is cut, so that its length shows it."""
         response = self.response
         if response is not None and response.content_type == "text/event-stream":
             await self.write(b"data: " + refusal.body(self._request[REQUEST_ID]) + b"\n\n")
-            await response.write_eof()
+            await self._bounded(response.write_eof())
         elif self._request.transport is not None:
             self._request.transport.abort()
 
-    async def _start(self) -> web.StreamResponse:
+    async def _bounded(self, sending: Coroutine[None, None, None]) -> None:
+        try:
+            async with asyncio.timeout(self._bounds.write_seconds):
+                await sending
+        except TimeoutError:
+            raise ConnectionResetError("the client reads too slowly") from None
+
+    async def _start(self, response: web.StreamResponse) -> web.StreamResponse:
         self._request[STARTED] = True
-        name_ourselves(self._headers, self._request[REQUEST_ID])
-        response = web.StreamResponse(status=self._status, headers=self._headers)
+        name_ourselves(response.headers, self._request[REQUEST_ID])
         await response.prepare(self._request)
         self.response = response
         return response

@@ -10,8 +10,12 @@ from aiohttp import web
 from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ids import new_id
-from proxy.web.middleware import Handler, raw_path
+from proxy.web.middleware import Handler, name_ourselves, raw_path
 
+HEAD_SECONDS: Final = 30.0
+"""How long a new connection may take to send the head of its first request."""
+KEEPALIVE_SECONDS: Final = 75.0
+"""How long a connection may lie idle between requests."""
 LINGER_SECONDS: Final = 2.0
 """How long an answered client may go on sending before its connection is closed."""
 BACKLOG: Final = 2048
@@ -79,6 +83,7 @@ class Listener:
             loop=loop,
             access_log=None,
             lingering_time=LINGER_SECONDS,
+            keepalive_timeout=KEEPALIVE_SECONDS,
             auto_decompress=False,
         )
 
@@ -86,11 +91,28 @@ class Listener:
 class _Protocol(web.RequestHandler):
     """One connection. What aiohttp's parser refuses never reaches a handler, so it is answered here."""
 
-    __slots__ = ("_clock",)
+    __slots__ = ("_clock", "_head_timer")
 
     def __init__(self, clock: Clock, manager: web.Server, **options: object) -> None:
         super().__init__(manager, **options)  # type: ignore[arg-type] # aiohttp's own options, passed through.
         self._clock = clock
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected: it has to send the head of a request before long."""
+        super().connection_made(transport)
+        self._head_timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._check_head)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The client is gone."""
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+        super().connection_lost(exc)
+
+    def _check_head(self) -> None:
+        # Between requests aiohttp's own keep-alive bound holds, and within one the bound on its body.
+        if not self._request_count:
+            self.force_close()
 
     def handle_error(
         self,
@@ -108,12 +130,15 @@ class _Protocol(web.RequestHandler):
             "malformed request", request_id=request_id, status=status, fault=type(exc).__name__
         )
         code = "internal_error" if status >= 500 else "invalid_request"
-        refusal = Refusal(code, "The request is not well-formed HTTP, or its head is too large.")
+        text = "Something went wrong here; the log has the request id."
+        if status < 500:
+            text = "The request is not well-formed HTTP, or its head is too large."
+        refusal = Refusal(code, text)
         response = web.Response(
             status=status if status >= 500 else 400,
             body=refusal.body(request_id),
             content_type="application/json",
-            headers={"x-request-id": request_id},
         )
+        name_ourselves(response.headers, request_id)
         response.force_close()
         return response

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Final
 
 import structlog
@@ -12,6 +13,7 @@ from multidict import CIMultiDict
 from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ids import new_id
+from proxy.ledger.store import LedgerUnavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -19,8 +21,8 @@ REQUEST_ID: Final = web.RequestKey("request_id", str)
 STARTED: Final = web.RequestKey("started", bool)
 """Set once bytes of the answer were sent, so that no other answer can take its place."""
 
+MODEL_PATH: Final = "/v1/models/"
 _UNSAFE_PATH: Final = re.compile(r"(?:^|/)\.\.?(?:/|\Z)|//|\\|%2e|%2f|%5c|%00|[\x00-\x20\x7f]", re.IGNORECASE)
-_EXITS: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 class Edge:
@@ -45,13 +47,20 @@ class Edge:
                 check_path(raw_path(request))
                 response = await handler(request)
             except Refusal as refusal:
+                if request.get(STARTED):
+                    raise
                 response = self.refused(refusal, request_id, request)
+            except LedgerUnavailable:
+                unavailable = Refusal("ledger_unavailable", "The ledger cannot be read now.")
+                response = self.refused(unavailable, request_id, request)
             except web.HTTPException as error:
                 response = self.refused(_of_http(error, request), request_id, request)
             except Exception as error:
-                if request.get(STARTED):
+                if isinstance(error, ConnectionError):
                     raise
                 self._log.exception("request failed", request_id=request_id, fault=type(error).__name__)
+                if request.get(STARTED):
+                    raise
                 fault = Refusal("internal_error", "Something went wrong here; the log has the request id.")
                 response = self.refused(fault, request_id, request)
             if not response.prepared:
@@ -89,8 +98,15 @@ def raw_path(request: web.Request) -> str:
     return request.rel_url.raw_path
 
 
+# Clients ask for the same few paths over and over; the bound is for those who ask for others.
+@lru_cache(maxsize=256)
 def check_path(path: str) -> None:
-    """Refuse paths that two readers could read differently. Raises Refusal `invalid_path`."""
+    """Refuse paths that two readers could read differently. Raises Refusal `invalid_path`.
+
+    Only a model's name in the listing may hold encoded slashes: nothing is matched by what is in it.
+    """
+    if path.startswith(MODEL_PATH):
+        path = path.replace("%2F", "-").replace("%2f", "-")
     if _UNSAFE_PATH.search(path):
         raise Refusal(
             "invalid_path", "The path must not hold dot segments, encoded slashes or empty segments."

@@ -1,5 +1,6 @@
 """The quickstart: a demo upstream beside Farebox, a demo account with money, and lines ready to paste."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -43,22 +44,24 @@ for chunk in OpenAI().chat.completions.create(
 
 
 @asynccontextmanager
-async def open_quickstart(
-    ledger: Ledger, store: Store, clock: Clock, settings: Settings, port: int
-) -> AsyncIterator[None]:
-    """Serve the demo upstream and make the demo account, for as long as the context is open."""
-    assert settings.quickstart is not None
+async def demo_upstream(port: int) -> AsyncIterator[None]:
+    """Serve the demo upstream for as long as the context is open. Raises OSError for a taken port."""
     runner = web.AppRunner(build_demo(pause_seconds=EVENT_PAUSE_SECONDS), access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", settings.quickstart.port).start()
-        secret = await _demo_key(ledger, store, clock, settings)
-        url = f"http://{settings.server.host}:{port}"
-        demo = settings.quickstart
-        click.echo(_LINES.format(url=url, secret=secret.text, balance=demo.balance, day=demo.day))
+        await web.TCPSite(runner, "127.0.0.1", port).start()
         yield
     finally:
         await runner.cleanup()
+
+
+async def welcome(ledger: Ledger, store: Store, clock: Clock, settings: Settings, port: int) -> None:
+    """Make the demo account and a key for it, and print lines that are ready to paste."""
+    demo = settings.quickstart
+    assert demo is not None
+    secret = await _demo_key(ledger, store, clock, settings)
+    url = f"http://{settings.server.host}:{port}"
+    click.echo(_LINES.format(url=url, secret=secret.text, balance=demo.balance, day=demo.day))
 
 
 async def _demo_key(ledger: Ledger, store: Store, clock: Clock, settings: Settings) -> Secret:
@@ -69,10 +72,11 @@ async def _demo_key(ledger: Ledger, store: Store, clock: Clock, settings: Settin
     amount_nano = to_nano(demo.balance, settings.unit)
     try:
         await ledger.command(OpenAccount(ACCOUNT_ID, "demo", now_us, limits=limits))
-        await ledger.command(Grant(ACCOUNT_ID, "quickstart", new_id("lot", now_us), amount_nano, now_us))
     except Refusal as refusal:
         if refusal.code != "conflict":
             raise
+    with contextlib.suppress(Refusal):  # It was granted before, perhaps another amount: then that stands.
+        await ledger.command(Grant(ACCOUNT_ID, "quickstart", new_id("lot", now_us), amount_nano, now_us))
     for row in await store.query("keys_of_account", {"account_id": ACCOUNT_ID, "cursor": "", "limit": 100}):
         if row["status"] == "active":
             await ledger.command(ChangeKey(ACCOUNT_ID, str(row["id"]), now_us, status="disabled"))

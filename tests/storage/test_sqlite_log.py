@@ -42,15 +42,22 @@ async def test_a_batch_is_answered_only_when_the_disk_has_it(path: Path) -> None
         await store.close()
 
 
-async def test_a_disk_that_does_not_take_a_batch_makes_the_ledger_unavailable(path: Path) -> None:
+async def test_after_a_disk_failed_nothing_is_carried_out_any_more(path: Path) -> None:
+    """A later sync that succeeds does not prove that what failed before was written."""
+    faults = [OSError(5, "Input/output error")]
+
     def sync(file: int) -> None:
-        raise OSError(5, f"Input/output error on {file}")
+        assert file
+        if faults:
+            raise faults.pop()
 
     store = SqliteStore(path, sync=sync)
     await store.open()
     try:
         with pytest.raises(LedgerUnavailable, match="Input/output"):
             await store.apply(opening(1_000))
+        with pytest.raises(LedgerUnavailable, match="restart"):
+            await store.apply([grant(5, command_id="grant_2")])
     finally:
         await store.close()
 

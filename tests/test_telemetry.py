@@ -1,0 +1,46 @@
+"""What operators are told of calls adds up, however often they ask."""
+
+from proxy.ledger.model import Call, Outcome
+from proxy.pricing.charge import Charge
+from proxy.telemetry import Telemetry
+
+CALL = Call(
+    id="req_1",
+    account_id="acct_1",
+    key_id="key_1",
+    endpoint="chat.completions",
+    model="m",
+    upstream="up",
+    upstream_model="m",
+    stream=False,
+    started_at_us=0,
+)
+USAGE = {"input_tokens": 38, "output_tokens": 24}
+COMPLETE = Outcome("complete", 200, "reported", USAGE, 1_000)
+
+
+def figure(telemetry: Telemetry, name: str, **labels: str) -> float | None:
+    telemetry.exposition()
+    return telemetry.registry.get_sample_value(name, labels)
+
+
+def test_each_call_is_counted_once() -> None:
+    """A figure is the sum over all calls: asking for it neither loses nor repeats one."""
+    telemetry = Telemetry()
+    for calls in (1, 2, 3):
+        telemetry.ended(CALL, COMPLETE, Charge(500, (), "card@1"))
+        for _ in range(2):
+            labels = {"endpoint": CALL.endpoint, "outcome": "complete", "basis": "reported"}
+            assert figure(telemetry, "farebox_calls_total", **labels) == calls
+            assert figure(telemetry, "farebox_usage_total", meter="output_tokens") == 24 * calls
+            charged = figure(telemetry, "farebox_charge_nano_usd_total", endpoint=CALL.endpoint)
+            assert charged == 500 * calls
+
+
+def test_meters_sum_over_every_kind_of_end() -> None:
+    """Calls that ended in different ways add to the same figures of usage."""
+    telemetry = Telemetry()
+    left = Outcome("client_left", 499, "counted", USAGE, 1_000)
+    for outcome in (COMPLETE, left):
+        telemetry.ended(CALL, outcome, Charge(0, (), "card@1"))
+    assert figure(telemetry, "farebox_usage_total", meter="input_tokens") == 2 * 38
