@@ -130,7 +130,11 @@ class Admission:
         A remembered key may be out of date by a few seconds; authorize checks it again, and never by memory.
         """
         if not request.secret:
-            raise Refusal("missing_api_key", "Send your key as `Authorization: Bearer sk-fbx-...`.")
+            raise Refusal(
+                "missing_api_key",
+                "Send your key as `Authorization: Bearer sk-fbx-...`.",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
         digest = digest_of(request.secret)
         now_us = self._clock.now_us()
         key, known_until_us = self._known.get(digest, (None, 0))

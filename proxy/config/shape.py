@@ -47,9 +47,9 @@ class Server(Shape, frozen=True, kw_only=True):
     host: Annotated[Text, _said("Address to listen on; 0.0.0.0 for every interface.")] = "127.0.0.1"
     port: Annotated[Port, _said("Port to listen on; 0 takes any free one.")] = 8080
     max_body_bytes: Annotated[Count, _said("The largest request body; a larger one is answered 413.")] = 2**26
-    max_reply_bytes: Annotated[
-        Count, _said("The largest reply held in memory, and the largest SSE event.")
-    ] = 2**26
+    max_reply_bytes: Annotated[Count, _said("The largest answer of an upstream that is not a stream.")] = (
+        2**26
+    )
     body_seconds: Annotated[Seconds, _said("How long a request body may take to arrive.")] = 60.0
     drain_seconds: Annotated[Seconds, _said("How long calls in flight may take to end after SIGTERM.")] = 30.0
     payment_status: Annotated[

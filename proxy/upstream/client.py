@@ -33,6 +33,7 @@ from proxy.upstream.headers import Field, downward, upward
 from proxy.upstream.inflate import BrokenEncoding, Inflater, coding_of
 from proxy.upstream.routes import Target, Upstream
 
+NO_BOUND: Final = 2**62
 IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 RESENDABLE_BYTES: Final = 1_048_576
 """Bodies up to this size are sent again when a kept connection turns out to be dead."""
@@ -95,8 +96,8 @@ class HttpAnswer:
 class HttpUpstreams:
     """Sends requests over connections that are kept open. Satisfies `proxy.upstream.base.UpstreamClient`.
 
-    `max_reply_bytes` bounds the body of one answer, before and after a content encoding is undone. Redirects
-    are passed on and never followed, cookies are never kept, and proxies in the environment are not used.
+    `max_reply_bytes` bounds the body of an answer that is no stream, before and after an encoding is undone.
+    Redirects are passed on and never followed, cookies are never kept, and proxies in the environment are not used.
     It serves between `open` and `close`, on the event loop they run on.
     """
 
@@ -157,7 +158,9 @@ class HttpUpstreams:
 
     def _answer(self, upstream: Upstream, plan: _Plan, reply: Exchange, *, is_head: bool) -> HttpAnswer:
         """The answer, its headers stripped and its body undone. One that cannot be handed on is stopped."""
-        max_bytes = self._max_reply_bytes
+        # A stream is not held in memory: what bounds it is the money that was set aside for it.
+        streamed = reply.headers.get("Content-Type", "").lower().startswith("text/event-stream")
+        max_bytes = NO_BOUND if streamed else self._max_reply_bytes
         try:
             if reply.status < 200:
                 raise UpstreamFailure(

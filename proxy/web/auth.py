@@ -1,13 +1,14 @@
 """Who is asking: the admin by the one admin key, an account by any of its keys; and how secrets are made."""
 
-import hashlib
 import hmac
 import secrets
+from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import hdrs, web
 from msgspec import Struct
 
+from proxy.admission import digest_of
 from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ledger.model import Key
@@ -35,16 +36,16 @@ def new_secret() -> Secret:
     return Secret(text, digest_of(text), text[-_HINT_LENGTH:])
 
 
-def digest_of(secret: str) -> str:
-    """The SHA-256 of a secret in hex: a secret is pure chance, so a plain digest cannot be guessed back."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+def bearer_of(headers: Mapping[str, str]) -> str | None:
+    """The secret of an `Authorization: Bearer` header, or None."""
+    scheme, _, secret = headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    return secret.strip() or None if scheme.lower() == "bearer" else None
 
 
 def bearer(request: web.Request) -> str:
     """The key in `Authorization: Bearer ...`. Raises Refusal `missing_api_key`."""
-    scheme, _, key = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-    key = key.strip()
-    if scheme.lower() != "bearer" or not key:
+    key = bearer_of(request.headers)
+    if key is None:
         raise Refusal(
             "missing_api_key",
             "No key was sent: send it as `Authorization: Bearer <key>`.",

@@ -9,6 +9,7 @@ from multidict import CIMultiDict
 
 from proxy.errors import Refusal
 from proxy.relay import Relay
+from proxy.web.auth import bearer_of
 from proxy.web.middleware import REQUEST_ID, STARTED, name_ourselves, raw_path
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -34,7 +35,7 @@ class HttpInbound:
         self.path = raw_path(request)
         self.query = request.rel_url.raw_query_string
         self.headers: tuple[tuple[str, str], ...] = tuple(request.headers.items())
-        self.secret = bearer_of(request)
+        self.secret = bearer_of(request.headers)
         self.wants_cost = request.headers.get(COST_HEADER, "").strip().lower() == "cost"
         self._request = request
         self._bounds = bounds
@@ -205,12 +206,6 @@ async def expect_later(request: web.Request) -> web.StreamResponse | None:
     """Say nothing to `Expect: 100-continue` yet: a refused upload is then never sent."""
     del request
     return None
-
-
-def bearer_of(request: web.Request) -> str | None:
-    """The secret of an `Authorization: Bearer` header, or None."""
-    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-    return secret.strip() or None if scheme.lower() == "bearer" else None
 
 
 def _too_large(limit: int) -> Refusal:

@@ -112,7 +112,7 @@ async def test_an_answer_has_a_largest_size(when: str) -> None:
     """More than `max_reply_bytes` is refused at once when its length is told, else when it has come."""
     body = b"x" * 2_000
     plain = http_answer(body)
-    chunked = STREAM_HEAD + http_chunk(body) + b"0\r\n\r\n"
+    chunked = STREAM_HEAD.replace(b"event-stream", b"plain") + http_chunk(body) + b"0\r\n\r\n"
     small = HttpUpstreams(max_reply_bytes=1_999)
     large = HttpUpstreams(max_reply_bytes=2_000)
     await small.open()
@@ -122,6 +122,16 @@ async def test_an_answer_has_a_largest_size(when: str) -> None:
         assert await fetched(large, to(upstream)) == (200, body)
         await small.close()
         await large.close()
+
+
+async def test_a_stream_may_be_of_any_size() -> None:
+    """A stream is not held in memory, so `max_reply_bytes` is not about it."""
+    small = HttpUpstreams(max_reply_bytes=1_999)
+    await small.open()
+    stream = STREAM_HEAD + http_chunk(b"x" * 2_000) + b"0\r\n\r\n"
+    async with scripted(answering(stream)) as upstream:
+        assert await fetched(small, to(upstream)) == (200, b"x" * 2_000)
+        await small.close()
 
 
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
