@@ -45,7 +45,7 @@ class Closing:
     def open(self, admitted: Admitted, policy: Policy) -> OpenCall:
         """Answer for a call whose hold was just made."""
         opened = OpenCall(admitted, policy, self._clock)
-        if opened.call.stream:
+        if opened.call.stream and admitted.errand.card.billing_type != "per_call":
             self._streams.add(opened)
         return opened
 

@@ -74,7 +74,7 @@ class Log(Shape, frozen=True, kw_only=True):
         Literal["debug", "info", "warning", "error"], _said("The least severe lines written.")
     ] = "info"
     format: Annotated[
-        Literal["json", "console"], _said("JSON for machines, or coloured lines for people.")
+        Literal["json", "console"], _said("JSON for machines, or lines for people.")
     ] = "json"
     calls: Annotated[bool, _said("Whether a line is written for each call that ends well, too.")] = False
 

@@ -97,8 +97,8 @@ class HttpUpstreams:
     """Sends requests over connections that are kept open. Satisfies `proxy.upstream.base.UpstreamClient`.
 
     `max_reply_bytes` bounds the body of an answer that is no stream, before and after an encoding is undone.
-    Redirects are passed on and never followed, cookies are never kept, and proxies in the environment are not used.
-    It serves between `open` and `close`, on the event loop they run on.
+    Redirects are passed on and never followed, cookies are never kept, and proxies in the environment are not
+    used. It serves between `open` and `close`, on the event loop they run on.
     """
 
     def __init__(self, *, max_reply_bytes: int = MAX_REPLY_BYTES) -> None:
