@@ -26,6 +26,8 @@ from proxy.upstream.routes import Route, Routes
 
 LARGE_BODY_BYTES: Final = 262_144
 """Bodies above this are read in a thread."""
+LONG_TOKEN_BYTES: Final = 32
+COUNTED_BYTES_MAX: Final = 8 * 1024 * 1024
 REMEMBERED_KEYS: Final = 10_000
 REMEMBER_US: Final = 5_000_000
 
@@ -212,7 +214,7 @@ class Admission:
         ceiling_nano = worst_nano(card, ceiling)
         command = self._command(call, ceiling, ceiling_nano, ceiling_nano, catalog)
         result = await self._ledger.authorize(command)
-        if isinstance(result, Refused) and _is_worth_counting(result):
+        if isinstance(result, Refused) and _is_worth_counting(result, ask, card):
             exact = await counted_input(ask)
             ceiling = _ceiling(exact, output_bound, ask.choices, errand.endpoint)
             useful = (
@@ -245,11 +247,19 @@ def digest_of(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _is_worth_counting(refused: Refused) -> bool:
-    """Whether a smaller ceiling could change it: not where nothing is left, nor for requests a minute."""
-    is_spent = refused.available_nano is not None and refused.available_nano <= 0
-    by_requests = (refused.limit_source or "").endswith("_rpm")
-    return refused.code in _WORTH_COUNTING and not is_spent and not by_requests
+def _is_worth_counting(refused: Refused, ask: Ask, card: RateCard) -> bool:
+    """Whether counting could change it: not where too little is left for any text of this size.
+
+    A token is 4 bytes on average and `LONG_TOKEN_BYTES` hardly ever; text beyond `COUNTED_BYTES_MAX` is
+    longer than any model reads. So nobody can have much counted without having the money for it.
+    """
+    if refused.code not in _WORTH_COUNTING or (refused.limit_source or "").endswith("_rpm"):
+        return False
+    if refused.available_nano is None:
+        return ask.input_text_length() <= COUNTED_BYTES_MAX
+    least = {meter: bound // LONG_TOKEN_BYTES for meter, bound in ask.input_bound().items()}
+    affords = max(1, worst_nano(card, least)) <= refused.available_nano
+    return affords and ask.input_text_length() <= COUNTED_BYTES_MAX
 
 
 async def counted_input(ask: Ask) -> Usage:

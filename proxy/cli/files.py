@@ -17,6 +17,7 @@ from proxy.config.schema import json_schema
 from proxy.config.shape import EndpointName
 from proxy.money import NANO_PER_USD, decimal_string
 from proxy.pricing.rates import RateCard
+from proxy.storage.faults import StorageFault
 from proxy.upstream.routes import Route
 
 _FILE = click.argument("file", type=click.Path(path_type=Path))
@@ -39,7 +40,7 @@ def serve(file: Path) -> None:
         run(file)
     except ConfigError as fault:
         raise click.ClickException(str(fault)) from fault
-    except (OSError, RuntimeError) as fault:
+    except (OSError, RuntimeError, StorageFault) as fault:
         raise click.ClickException(f"Farebox cannot run: {fault}") from fault
 
 
