@@ -73,9 +73,7 @@ class Log(Shape, frozen=True, kw_only=True):
     level: Annotated[
         Literal["debug", "info", "warning", "error"], _said("The least severe lines written.")
     ] = "info"
-    format: Annotated[
-        Literal["json", "console"], _said("JSON for machines, or lines for people.")
-    ] = "json"
+    format: Annotated[Literal["json", "console"], _said("JSON for machines, or lines for people.")] = "json"
     calls: Annotated[bool, _said("Whether a line is written for each call that ends well, too.")] = False
 
 

@@ -29,9 +29,9 @@ class StreamTally:
         self._splitter = Splitter()
         self._usage = UsageReport()
         self._produced = Produced(echo)
+        self.done = False
         self._running: set[int] = set()
         self._ended: set[int] = set()
-        self._done = False
         self._is_body = False
         self._failed = False
         self._finished = False
@@ -42,15 +42,10 @@ class StreamTally:
         self._kept_bytes = 0
 
     @property
-    def done(self) -> bool:
-        """`[DONE]` came."""
-        return self._done
-
-    @property
     def complete(self) -> bool:
         """`[DONE]` came, every choice ended with a reason, or it was a whole body after all; and no error."""
         self.finish()
-        ended = self._done or self._is_body or (bool(self._ended) and not self._running)
+        ended = self.done or self._is_body or (bool(self._ended) and not self._running)
         return ended and not self._failed
 
     @property
@@ -88,7 +83,7 @@ class StreamTally:
 
     def feed(self, chunk: bytes) -> bytes:
         """The whole events that `chunk` completes and that may go on now."""
-        if self._done or self._finished:
+        if self.done or self._finished:
             self._keep(chunk)
             return b""
         if (data := only_data(chunk)) is not None and self._read_usual(data):
@@ -97,7 +92,7 @@ class StreamTally:
         events = self._splitter.feed(chunk)
         for at, event in enumerate(events, 1):
             if self._take(event, passing):
-                self._done = True
+                self.done = True
                 self._keep(*events[at:], self._splitter.finish())
                 break
         return b"".join(passing)
@@ -111,7 +106,7 @@ class StreamTally:
         if rest:
             late: list[bytes] = []
             unreadable = self._unreadable
-            self._done = self._take(rest, late)
+            self.done = self._take(rest, late)
             self._late = b"".join(late)
             # That an event broke off says nothing about the ones before.
             self._unreadable = unreadable

@@ -16,6 +16,8 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 COST_HEADER = "x-farebox-include"
 PIECE_BYTES = 65_536
 """What is sent at once: the bound on a slow client is for each piece, not for all of a large answer."""
+INLINE_BYTES = 32_768
+"""What fits in the transport's empty buffer together with a head, so that sending it never waits."""
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -105,10 +107,7 @@ class HttpReply:
         response = self.response
         if response is None:
             response = await self._start(web.StreamResponse(status=self._status, headers=self._headers))
-        transport = self._request.transport
-        if transport is None:
-            raise ConnectionResetError("the client is gone")
-        if len(data) <= PIECE_BYTES and not transport.get_write_buffer_size():
+        if self._has_room(len(data)):
             await response.write(data)
             return
         for start in range(0, len(data), PIECE_BYTES):
@@ -122,11 +121,11 @@ class HttpReply:
         if self.response is not None:
             if data:
                 await self.write(data)
-            await self._bounded(self.response.write_eof())
+            await self._write_end(self.response, 0)
         elif len(data) <= PIECE_BYTES:
             whole = web.Response(status=self._status, headers=self._headers, body=data)
             await self._start(whole)
-            await self._bounded(whole.write_eof())
+            await self._write_end(whole, len(data))
         else:
             self._headers["Content-Length"] = str(len(data))
             await self.write(data)
@@ -137,9 +136,22 @@ class HttpReply:
         response = self.response
         if response is not None and response.content_type == "text/event-stream":
             await self.write(b"data: " + refusal.body(self._request[REQUEST_ID]) + b"\n\n")
-            await self._bounded(response.write_eof())
+            await self._write_end(response, 0)
         elif self._request.transport is not None:
             self._request.transport.abort()
+
+    def _has_room(self, size_bytes: int) -> bool:
+        """Whether so much can be sent without waiting for the client. Raises ConnectionResetError."""
+        transport = self._request.transport
+        if transport is None:
+            raise ConnectionResetError("the client is gone")
+        return size_bytes <= INLINE_BYTES and not transport.get_write_buffer_size()
+
+    async def _write_end(self, response: web.StreamResponse, size_bytes: int) -> None:
+        if self._has_room(size_bytes):
+            await response.write_eof()
+        else:
+            await self._bounded(response.write_eof())
 
     async def _bounded(self, sending: Coroutine[None, None, None]) -> None:
         try:
