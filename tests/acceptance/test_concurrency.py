@@ -1,27 +1,31 @@
 """No overspend: many concurrent callers on one account, with a naive control that fails the same test."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 
-from tests.acceptance.harness import Account, ScriptedUpstream, Server, answers, completion
+from tests.acceptance.harness import ScriptedUpstream, Server, answers, completion
 
 CALLERS = 200
 AFFORDABLE = 37
+SEARCH_NANO = 20_000_000
 HELLO: Any = [{"role": "user", "content": "Say hello"}]
 
 
-async def call_all(server: Server, account: Account, path: str, body: dict[str, Any]) -> list[int]:
+async def call_all(url: str, secret: str, path: str, body: dict[str, Any]) -> list[int]:
     """Every caller at once; gives the statuses."""
-    headers = {"Authorization": f"Bearer {account.secret}"}
+    headers = {"Authorization": f"Bearer {secret}"}
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
 
         async def one() -> int:
             while True:
-                async with session.post(server.url + path, json=body) as answer:
+                async with session.post(url + path, json=body) as answer:
                     error = (await answer.json()).get("error") or {}
                 if error.get("code") != "in_flight_budget_exhausted":
                     return answer.status
@@ -40,7 +44,7 @@ async def test_37_of_200_when_the_balance_pays_for_37(server: Server, upstream: 
     """Exactly 37 searches of 0.02 USD succeed, the rest get 402, the balance ends at exactly zero."""
     account = server.account(f"{AFFORDABLE * 0.02:.2f}")
     before = upstream.served
-    statuses = await call_all(server, account, "/v1/search", {})
+    statuses = await call_all(server.url, account.secret, "/v1/search", {})
     assert (statuses.count(200), statuses.count(402)) == (AFFORDABLE, CALLERS - AFFORDABLE)
     assert (account.nano("balance"), account.nano("held")) == (0, 0)
     assert upstream.served - before == AFFORDABLE
@@ -49,9 +53,10 @@ async def test_37_of_200_when_the_balance_pays_for_37(server: Server, upstream: 
 async def test_37_of_200_when_the_daily_limit_pays_for_37(server: Server) -> None:
     """The same for a daily limit: the money stays, the day is spent."""
     account = server.account("100.00", limits={"day": f"{AFFORDABLE * 0.02:.2f}"})
-    statuses = await call_all(server, account, "/v1/search", {})
+    statuses = await call_all(server.url, account.secret, "/v1/search", {})
     assert (statuses.count(200), statuses.count(402)) == (AFFORDABLE, CALLERS - AFFORDABLE)
-    assert account.nano("balance") == 100_000_000_000 - AFFORDABLE * 20_000_000
+    assert account.nano("balance") == 100_000_000_000 - AFFORDABLE * SEARCH_NANO
+    assert account.nano("held") == 0
     status, _, body = account.api.ask("POST", "/v1/search", {})
     assert status == 402
     assert body["error"]["code"] == "daily_limit_exceeded"
@@ -64,25 +69,48 @@ async def test_metered_calls_never_overdraw(server: Server) -> None:
     """Calls that cost less than they hold: their sum never exceeds the grant, and nothing stays held."""
     account = server.account("0.001")
     body = {"model": "c-fixed", "messages": HELLO, "max_tokens": 16}
-    statuses = await call_all(server, account, "/v1/chat/completions", body)
+    statuses = await call_all(server.url, account.secret, "/v1/chat/completions", body)
     charged = statuses.count(200) * 41_000
     assert account.nano("balance") == 1_000_000 - charged >= 0
     assert account.nano("held") == 0
     assert statuses.count(200) >= 21
 
 
-async def test_check_then_charge_fails_the_same_test() -> None:
-    """The control: a gate that looks first and charges afterwards lets more than 37 through."""
-    balance = AFFORDABLE
+class NaiveGate:
+    """The control: it looks at the balance, forwards the call, and charges when the answer is there."""
 
-    async def naive() -> int:
-        nonlocal balance
-        if balance < 1:
-            return 402
-        await asyncio.sleep(0)
-        balance -= 1
-        return 200
+    def __init__(self, upstream: ScriptedUpstream, balance_nano: int) -> None:
+        self.balance_nano = balance_nano
+        self._url = f"http://127.0.0.1:{upstream.port}"
 
-    statuses = await asyncio.gather(*(naive() for _ in range(CALLERS)))
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        """Serve on a free port; gives the URL."""
+        app = web.Application()
+        app.router.add_post("/{path:.*}", self._handle)
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as self._session:
+            runner = web.AppRunner(app, access_log=None)
+            await runner.setup()
+            try:
+                await web.TCPSite(runner, "127.0.0.1", 0, backlog=2048).start()
+                yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+            finally:
+                await runner.cleanup()
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        if self.balance_nano < SEARCH_NANO:
+            return web.json_response({"error": {"code": "credit_balance_exhausted"}}, status=402)
+        async with self._session.post(self._url + request.path, json=await request.json()) as answer:
+            body = await answer.read()
+        self.balance_nano -= SEARCH_NANO
+        return web.Response(body=body, status=answer.status, content_type=answer.content_type)
+
+
+async def test_check_then_charge_fails_the_same_test(upstream: ScriptedUpstream) -> None:
+    """A gate that looks first and charges afterwards lets more than 37 through and ends below zero."""
+    gate = NaiveGate(upstream, AFFORDABLE * SEARCH_NANO)
+    async with gate.serving() as url:
+        statuses = await call_all(url, "any", "/v1/search", {})
+    assert len(statuses) == CALLERS
     assert statuses.count(200) > AFFORDABLE
-    assert balance < 0
+    assert gate.balance_nano == (AFFORDABLE - statuses.count(200)) * SEARCH_NANO < 0

@@ -1,6 +1,9 @@
 """The life of the process: readiness, drain on SIGTERM, reload on SIGHUP, metrics, and the quickstart."""
 
 import asyncio
+import contextlib
+import http.client
+import json
 import os
 import re
 import signal
@@ -19,6 +22,7 @@ import yaml
 from aiohttp import web
 
 from tests.acceptance.harness import (
+    ADMIN_KEY,
     DONE,
     ScriptedUpstream,
     Server,
@@ -110,6 +114,66 @@ def test_sigterm_cuts_what_does_not_finish_in_time(upstream: ScriptedUpstream, t
         assert (receipt["charged"], receipt["basis"]) == ("0.000013", "counted")
     finally:
         server.stop()
+
+
+def test_sigterm_lets_a_slow_reader_have_a_large_answer(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    """What is sent when the drain begins arrives to its last byte, however slowly the client reads it."""
+    sent = json.dumps(completion(padding="x" * 20_000_000)).encode()
+    upstream.behaviours["p-large"] = answers(sent)
+    body = json.dumps({"model": "p-large", "messages": HELLO})
+    with running(config_for(upstream.port, tmp_path), tmp_path) as server:
+        headers = {"Authorization": f"Bearer {server.account().secret}"}
+        kept = httpx.Client()
+        assert kept.get(f"{server.url}/readyz").status_code == 200
+        reader = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        with contextlib.closing(reader):
+            reader.request("POST", "/v1/chat/completions", body, headers)
+            answer = reader.getresponse()
+            assert server.process is not None
+            server.process.send_signal(signal.SIGTERM)
+            eventually(lambda: kept.get(f"{server.url}/readyz").status_code == 503)
+            received = b""
+            while piece := answer.read(1_000_000):
+                received += piece
+                time.sleep(0.05)  # Slower than what handlers get that are cut, so that only a drain helps.
+            assert received == sent
+        kept.close()
+        assert server.process.wait(15) == 0
+
+
+def test_a_broken_log_stops_no_call(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    """When nobody reads standard error any more, lines are lost, and calls are answered and charged."""
+    upstream.behaviours["p-log"] = answers(completion())
+    upstream.behaviours["p-log-error"] = answers({"error": {"message": "no"}}, status=500)
+    config = config_for(upstream.port, tmp_path, log={"level": "debug", "calls": True})
+    server = Server(config, tmp_path, port=free_port())
+    config["server"]["port"] = server.port
+    path = tmp_path / "farebox.yaml"
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "proxy.cli", "serve", str(path)],
+        cwd=ROOT,
+        env={**os.environ, "FAREBOX_ADMIN_KEY": ADMIN_KEY, "UPSTREAM_KEY": "x"},
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    lines = iter(process.stderr.readline, b"")
+    assert any(b"listening" in line for line in lines)
+    process.stderr.close()
+    try:
+        account = server.account()
+        for _ in range(5):
+            for model, status in (("p-log", 200), ("p-log-error", 500), ("p-log", 200)):
+                ask = {"model": model, "messages": HELLO}
+                assert account.api.ask("POST", "/v1/chat/completions", ask)[0] == status
+            assert account.api.ask("POST", "/v1/chat/completions", b"broken")[0] == 400
+        eventually(lambda: len(account.requests()) == 15)
+        assert account.nano("balance") == 1_000_000_000 - 10 * 25_000
+        assert account.nano("held") == 0
+    finally:
+        process.send_signal(signal.SIGTERM)
+        status = process.wait(20)
+    assert status == 0
 
 
 def test_sighup_reloads_and_a_bad_file_changes_nothing(upstream: ScriptedUpstream, tmp_path: Path) -> None:

@@ -1,205 +1,32 @@
 """A cancel at any await closes the hold exactly once, and charges what the charge table says."""
 
 import asyncio
-import json
-from functools import partial
 from typing import Any
 
 import pytest
 
-from proxy.admission import Admission, Catalog, Policy, digest_of
-from proxy.closing import Closing
-from proxy.errors import Refusal
-from proxy.ledger.ledger import Ledger
-from proxy.ledger.model import UNLIMITED, Call, CreateKey, Grant, OpenAccount, Outcome
-from proxy.money import parse_amount
-from proxy.pricing.book import PriceBook
-from proxy.pricing.charge import Charge
-from proxy.pricing.rates import Rate, RateCard
-from proxy.relay import Relay
-from proxy.tasks import Tasks
-from proxy.upstream.base import Shipment, UpstreamFailure
-from proxy.upstream.routes import Route, Routes, Target, Upstream
+from proxy.admission import Policy
 from tests.ledger.memory import MemoryStore
+from tests.relay.fakes import CHUNKS, FULL_NANO, GRANT_NANO, WHOLE, Asked, Heard, Sent, Stage, Upstreams
 
-NOW_US = 1_790_000_000_000_000
-SECRET = "sk-fbx-test"
-GRANT_NANO = 1_000_000_000
-CHUNKS = [
-    b'data: {"choices": [{"index": 0, "delta": {"content": "Hello"}}]}\n\n',
-    b'data: {"choices": [{"index": 0, "delta": {"content": " there"}, "finish_reason": "stop"}]}\n\n',
-    b'data: {"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}}\n\n',
-    b"data: [DONE]\n\n",
-]
-WHOLE = [
-    b'{"choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}], ',
-    b'"usage": {"prompt_tokens": 10, "completion_tokens": 5}}',
-]
-FULL_NANO = 10 * 1_000 + 5 * 2_000
 STEPS = 60
 """More than any call here has awaits: the last ones are cancelled after the end, which changes nothing."""
-
-
-class Hands:
-    """A clock whose hands stand still."""
-
-    def now_us(self) -> int:
-        return NOW_US
-
-    def monotonic_us(self) -> int:
-        return 0
-
-
-class Answered:
-    """An answer that comes in pieces, each after the loop has turned."""
-
-    def __init__(self, pieces: list[bytes], status: int, *, breaks: bool) -> None:
-        self.status = status
-        self.headers = [("Content-Type", "text/event-stream")]
-        self.closed = 0
-        self._pieces = pieces.copy()
-        self._breaks = breaks
-
-    def chunks(self) -> "Answered":
-        return self
-
-    def __aiter__(self) -> "Answered":
-        return self
-
-    async def __anext__(self) -> bytes:
-        await asyncio.sleep(0)
-        if not self._pieces:
-            if self._breaks:
-                raise UpstreamFailure("upstream_failed", "It broke off.")
-            raise StopAsyncIteration
-        return self._pieces.pop(0)
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-class Upstreams:
-    """One scripted upstream that remembers its answers."""
-
-    def __init__(self, pieces: list[bytes], status: int, *, breaks: bool) -> None:
-        self.answers: list[Answered] = []
-        self._make = partial(Answered, pieces, status, breaks=breaks)
-
-    async def send(self, target: Target, shipment: Shipment) -> Answered:
-        await asyncio.sleep(0)
-        answer = self._make()
-        self.answers.append(answer)
-        return answer
-
-
-class Asked:
-    """A request whose body takes a turn of the loop to arrive."""
-
-    def __init__(self, stream: bool) -> None:
-        self.id = "req_1"
-        self.method = "POST"
-        self.path = "/v1/chat/completions"
-        self.query = ""
-        self.headers: tuple[tuple[str, str], ...] = ()
-        self.secret: str | None = SECRET
-        self.wants_cost = False
-        self._stream = stream
-
-    async def body(self) -> bytes:
-        await asyncio.sleep(0)
-        return json.dumps(
-            {"model": "m", "stream": self._stream, "messages": [{"role": "user", "content": "Hi"}]}
-        ).encode()
-
-
-class Sent:
-    """A client that takes everything, each piece after a turn of the loop."""
-
-    def __init__(self) -> None:
-        self.data = b""
-        self.ended = False
-
-    @property
-    def started(self) -> bool:
-        return bool(self.data)
-
-    def head(self, status: int, headers: list[tuple[str, str]]) -> None:
-        self.status = status
-
-    def add_headers(self, headers: dict[str, str]) -> None:
-        """Nothing here reads headers."""
-
-    async def write(self, data: bytes) -> None:
-        await asyncio.sleep(0)
-        self.data += data
-
-    async def end(self, data: bytes = b"") -> None:
-        await asyncio.sleep(0)
-        self.data += data
-        self.ended = True
-
-    async def break_off(self, refusal: Refusal) -> None:
-        self.data += refusal.body("req_1")
-
-
-class Heard:
-    """Remembers how calls ended."""
-
-    def __init__(self) -> None:
-        self.outcomes: list[Outcome] = []
-
-    def ended(self, call: Call, outcome: Outcome, charge: Charge) -> None:
-        self.outcomes.append(outcome)
-
-    def fault(self, task: str, error: BaseException) -> None:
-        raise error
-
-
-def catalog(policy: Policy) -> Catalog:
-    rates = (
-        Rate("input_tokens", parse_amount("1.00"), 1_000_000),
-        Rate("output_tokens", parse_amount("2.00"), 1_000_000),
-    )
-    book = PriceBook([RateCard("card", ("*",), rates, 100)])
-    target = Target(Upstream("up", "http://up"))
-    route = Route("chat", (target,), models=("*",), endpoints=("chat.completions",))
-    return Catalog(Routes([route]), book, UNLIMITED, policy)
 
 
 async def cancelled_at(
     step: int, stream: bool, policy: Policy, upstreams: Upstreams | None = None
 ) -> tuple[MemoryStore, Heard, Sent, Upstreams]:
     """Run one call and cancel its task after `step` turns of the loop; wait until all has come to rest."""
-    faults: list[BaseException] = []
-    tasks = Tasks(lambda _, error: faults.append(error))
-    committers = Tasks(lambda _, error: faults.append(error))
-    store, clock, heard, sent = MemoryStore(), Hands(), Heard(), Sent()
-    upstreams = upstreams or Upstreams(CHUNKS if stream else WHOLE, 200, breaks=False)
-    store.commit(
-        [
-            OpenAccount("acct_1", "test", NOW_US),
-            Grant("acct_1", "g", "lot_1", GRANT_NANO, NOW_US),
-            CreateKey("acct_1", "key_1", "k", digest_of(SECRET), "test", NOW_US),
-        ]
-    )
-    ledger = Ledger(store, committers)
-    ledger.start()
-    relay = Relay(
-        catalog=catalog(policy),
-        admission=Admission(ledger=ledger, store=store, clock=clock),
-        closing=Closing(ledger=ledger, clock=clock, tasks=tasks, witness=heard),
-        upstreams=upstreams,
-        clock=clock,
-    )
-    task = asyncio.ensure_future(relay.relay(Asked(stream), sent))
+    upstreams = upstreams or Upstreams(CHUNKS if stream else WHOLE)
+    stage, sent = Stage(upstreams, policy), Sent()
+    task = asyncio.ensure_future(stage.relay.relay(Asked(stream), sent))
     for _ in range(step):
         await asyncio.sleep(0)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    await tasks.drain(5)
-    await ledger.close()
-    assert faults == []
-    return store, heard, sent, upstreams
+    await stage.rest()
+    assert stage.heard.faults == []
+    return stage.store, stage.heard, sent, upstreams
 
 
 @pytest.mark.parametrize("stream", [True, False])
