@@ -28,7 +28,7 @@ from proxy.ledger.model import (
     Void,
     Window,
 )
-from proxy.ledger.windows import DAY_US, starts
+from proxy.ledger.windows import DAY_US, starts_of_day
 
 BucketKey = tuple[str, Window, int]
 ThrottleKey = tuple[str, ThrottleKind]
@@ -98,7 +98,7 @@ def needs_of(commands: Iterable[Command]) -> Needs:
         needs.accounts.add(account_id)
         needs.keys.add(key_id)
         needs.throttles.update((account_id, key_id))
-        first_days = starts(day * DAY_US)
+        first_days = starts_of_day(day)
         needs.buckets.update(
             (scope, *first_day) for scope in (account_id, key_id) for first_day in first_days
         )
@@ -109,7 +109,8 @@ class Books:
     """Rows by id as loaded, replaced by the rules as they go; `put` also notes that a row changed.
 
     A store fills the dictionaries, runs the rules, and writes what the `changed_*` members hold. A row the
-    store has not found is absent; a new one is simply put.
+    store has not found is absent; a new one is simply put. `buckets` has what moved within the batch once
+    `changed_buckets` was asked for; rules look at a `bucket`, which has it at once.
     """
 
     def __init__(self) -> None:
@@ -123,12 +124,14 @@ class Books:
         self.changed_accounts: set[str] = set()
         self.changed_keys: set[str] = set()
         self.changed_holds: set[str] = set()
-        self.changed_buckets: set[BucketKey] = set()
         self.changed_throttles: set[ThrottleKey] = set()
         self.changed_lots: set[tuple[str, str]] = set()
         self.new_commands: list[CommandRecord] = []
         self.new_entries: list[Entry] = []
         self.new_usage: list[UsageRow] = []
+        # A batch moves the same few buckets over and over, so that it is summed by day and scope first.
+        self._moves: dict[int, dict[str, tuple[int, int]]] = {}
+        self._changed_buckets: set[BucketKey] = set()
 
     def put_account(self, account: Account) -> None:
         """Replace or add an account."""
@@ -150,25 +153,37 @@ class Books:
         self.lots.setdefault(lot.account_id, {})[lot.id] = lot
         self.changed_lots.add((lot.account_id, lot.id))
 
+    @property
+    def changed_buckets(self) -> set[BucketKey]:
+        """The buckets that are not as loaded, once all that moved has been added to them."""
+        for day, moves in self._moves.items():
+            for window, start_day in starts_of_day(day):
+                for scope_id, (spent_nano, held_nano) in moves.items():
+                    key = (scope_id, window, start_day)
+                    old = self.buckets.get(key) or Bucket(*key)
+                    self.buckets[key] = Bucket(*key, old.spent_nano + spent_nano, old.held_nano + held_nano)
+                    self._changed_buckets.add(key)
+        self._moves.clear()
+        return self._changed_buckets
+
     def bucket(self, scope_id: str, window: Window, start_day: int) -> Bucket:
-        """A bucket, empty when there is none yet."""
-        return self.buckets.get((scope_id, window, start_day)) or Bucket(scope_id, window, start_day)
+        """A bucket with all that moved, empty when there is none yet."""
+        bucket = self.buckets.get((scope_id, window, start_day)) or Bucket(scope_id, window, start_day)
+        spent_nano, held_nano = bucket.spent_nano, bucket.held_nano
+        for day, moves in self._moves.items():
+            if scope_id in moves and (window, start_day) in starts_of_day(day):
+                spent, held = moves[scope_id]
+                spent_nano, held_nano = spent_nano + spent, held_nano + held
+        return Bucket(scope_id, window, start_day, spent_nano, held_nano)
 
     def move(self, scope_ids: Iterable[str], at_us: int, *, spent_nano: int = 0, held_nano: int = 0) -> None:
         """Add to what is spent and held in each window of `at_us`, in the buckets of each of the scopes."""
         if not spent_nano and not held_nano:
             return
-        buckets, changed = self.buckets, self.changed_buckets
+        moves = self._moves.setdefault(at_us // DAY_US, {})
         for scope_id in scope_ids:
-            for window, start_day in starts(at_us):
-                key = (scope_id, window, start_day)
-                old = buckets.get(key)
-                if old is not None:
-                    spent, held = old.spent_nano + spent_nano, old.held_nano + held_nano
-                else:
-                    spent, held = spent_nano, held_nano
-                buckets[key] = Bucket(scope_id, window, start_day, spent, held)
-                changed.add(key)
+            spent, held = moves.get(scope_id, (0, 0))
+            moves[scope_id] = (spent + spent_nano, held + held_nano)
 
     def throttle(self, scope_id: str, kind: ThrottleKind, at_us: int) -> Throttle:
         """A throttle, empty when there is none yet."""

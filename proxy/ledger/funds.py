@@ -9,7 +9,7 @@ import msgspec
 from proxy.ledger.books import Books
 from proxy.ledger.model import UNLIMITED, Account, Bucket, Key, Limits, Refused, Window
 from proxy.ledger.throttles import RETRY_US
-from proxy.ledger.windows import ends_us, iso, starts
+from proxy.ledger.windows import DAY_US, ends_us, iso, starts_of_day
 from proxy.money import usd_string
 
 _CODES: Final[dict[Window, str]] = {
@@ -97,12 +97,16 @@ def _limited(
 ) -> Iterator[tuple[str, Window, int, Bucket]]:
     """Each spending limit that is set: whose it is, its window, the limit and the bucket it bounds."""
     for scope, scope_id, own in (("account", account.id, limits), ("key", key.id, key.limits)):
-        if own is UNLIMITED or own == UNLIMITED:
-            continue
-        for window, start_day in starts(at_us):
-            limit_nano = own.window_nano(window)
-            if limit_nano is not None:
+        if own is not UNLIMITED:
+            for window, start_day, limit_nano in _set_on(own, at_us // DAY_US):
                 yield scope, window, limit_nano, books.bucket(scope_id, window, start_day)
+
+
+@lru_cache(maxsize=1024)
+def _set_on(limits: Limits, day: int) -> tuple[tuple[Window, int, int], ...]:
+    """The windows of a day that have a spending limit, each with its first day and the limit."""
+    found = ((window, start_day, limits.window_nano(window)) for window, start_day in starts_of_day(day))
+    return tuple((window, start_day, nano) for window, start_day, nano in found if nano is not None)
 
 
 def _constraints(

@@ -44,10 +44,10 @@ def take(
     if len(lots) > 1:
         lots.sort(key=lambda lot: _turn(lot, now_us))
     draws: list[Draw] = []
-    left = _draw(books, (lot for lot in lots if lot.expires_at_us > since_us), amount_nano, draws)
+    left = _draw(books, [lot for lot in lots if lot.expires_at_us > since_us], amount_nano, draws)
     debt = min(left, max(0, account.credit_limit_nano - account.debt_nano)) if left else 0
     if left > debt:
-        _draw(books, (lot for lot in lots if lot.expires_at_us <= since_us), left - debt, draws)
+        _draw(books, [lot for lot in lots if lot.expires_at_us <= since_us], left - debt, draws)
     account = replace(
         account,
         balance_nano=account.balance_nano - (amount_nano - debt),

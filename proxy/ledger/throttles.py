@@ -50,7 +50,7 @@ def demands(key: Key, limits: Limits, tokens: int) -> Sequence[Demand]:
 
 def charged_tokens(asked: Sequence[Demand]) -> int:
     """What a hold notes as its tokens: what the account's token limit is charged, else what the key's is."""
-    return max((demand.amount for demand in asked if demand.kind == "tokens"), default=0)
+    return max((demand.amount for demand in asked if demand.kind == "tokens"), default=0) if asked else 0
 
 
 def refusal(books: Books, asked: Sequence[Demand], at_us: int) -> Refused | None:

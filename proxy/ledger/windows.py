@@ -12,11 +12,12 @@ EPOCH: Final = date(1970, 1, 1)
 
 def starts(at_us: int) -> tuple[tuple[Window, int], ...]:
     """Each window with its first day, in days since 1970-01-01 UTC; `total` starts at 0."""
-    return _starts_of_day(at_us // DAY_US)
+    return starts_of_day(at_us // DAY_US)
 
 
 @lru_cache(maxsize=64)
-def _starts_of_day(day: int) -> tuple[tuple[Window, int], ...]:
+def starts_of_day(day: int) -> tuple[tuple[Window, int], ...]:
+    """The same for a day, in days since 1970-01-01 UTC."""
     today = EPOCH + timedelta(days=day)
     first_days = {"day": day, "week": day - today.weekday(), "month": day - today.day + 1, "total": 0}
     return tuple((window, first_days[window]) for window in WINDOWS)

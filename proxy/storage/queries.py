@@ -17,7 +17,7 @@ SqlValue = str | int | None
 _HEADING: Final = re.compile(r"-- name: *(?P<name>\S*) *\n(?P<about>(?:-- .*\n)*)(?P<sql>[^;]*);?\s*\Z")
 _PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_]+)")
 _ROW: Final = re.compile(r"\(\?(?:, \?)*\)")
-_SIZES: Final = (128, 64, 32, 16, 8, 4, 2, 1)
+_SIZES: Final = (128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1)
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -61,7 +61,7 @@ class Rows:
 
     The driver gives up the interpreter lock and takes it back for each row of an `executemany`, which costs
     more than the row itself while the event loop is busy; one statement for up to 128 rows does so once.
-    Statements have a power of two of rows, so that few texts, each prepared once, serve every number of them.
+    Few texts, each prepared once, serve every number of rows, with at most four of them up to 128 rows.
     """
 
     def __init__(self, sql: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from queue import SimpleQueue
@@ -19,6 +19,7 @@ from proxy.storage.sqlite_batch import Batches
 from proxy.storage.sqlite_file import open_for_reading, path_of, prepare
 from proxy.storage.sqlite_load import LOADS
 from proxy.storage.sqlite_log import SYNC_DATA, WriteAheadLog
+from proxy.storage.worker import Worker
 
 READS: Final[dict[str, Query]] = load("read_accounts.sql", "read_usage.sql", "read_admin.sql")
 """The named queries, with what each is for and the parameters it takes."""
@@ -49,7 +50,7 @@ class SqliteStore:
         self._busy_timeout_seconds = busy_timeout_seconds
         self._keep_rows = keep_rows
         self._sync = sync
-        self._writing = ThreadPoolExecutor(1, "farebox-sync")
+        self._writing = Worker("farebox-sync")
         self._reading = ThreadPoolExecutor(readers, "farebox-read")
         self._readers = readers
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
@@ -72,7 +73,7 @@ class SqliteStore:
 
         Raises StorageFault, with everything let go of, when the file cannot be used. A store opens once.
         """
-        await asyncio.get_running_loop().run_in_executor(self._writing, self._connect)
+        await self._writing.run(self._connect)
 
     async def apply(self, commands: Sequence[Command]) -> list[Result]:
         """Carry out a batch; one result for each command. Nothing of it is stored when this raises.
@@ -89,7 +90,8 @@ class SqliteStore:
                 await batches.begin()
                 results = batches.apply(commands)
             try:
-                await self._run(self._writing, log.make_durable)
+                with self._as_faults():
+                    await self._writing.run(log.make_durable)
             except LedgerUnavailable as error:
                 # What the system failed to write it may forget: a later sync that succeeds proves nothing.
                 self._lost = str(error)
@@ -130,8 +132,8 @@ class SqliteStore:
         if self._closed:
             return
         self._closed = True
-        await asyncio.get_running_loop().run_in_executor(self._writing, self._disconnect)
-        self._writing.shutdown()
+        await self._writing.run(self._disconnect)
+        self._writing.stop()
 
     def _connect(self) -> None:
         try:
@@ -183,12 +185,8 @@ class SqliteStore:
             finally:
                 self._idle.put(connection)
 
-        return await self._run(self._reading, run)
-
-    async def _run(self, executor: Executor, job: Callable[[], _Answer]) -> _Answer:
-        """Run a job on its thread."""
         with self._as_faults():
-            return await asyncio.get_running_loop().run_in_executor(executor, job)
+            return await asyncio.get_running_loop().run_in_executor(self._reading, run)
 
     @contextmanager
     def _as_faults(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping
+from itertools import chain
 from typing import Final
 
 from msgspec.structs import astuple
@@ -79,4 +80,4 @@ def _write_holds(connection: sqlite3.Connection, books: Books, stored: Mapping[s
 
 
 def _flat(rows: Iterable[Iterable[SqlValue]]) -> list[SqlValue]:
-    return [value for row in rows for value in row]
+    return list(chain.from_iterable(rows))

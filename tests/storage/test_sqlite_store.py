@@ -292,7 +292,7 @@ def traced(store: SqliteStore) -> list[str]:
     statements: list[str] = []
     assert store._batches is not None
     connection = store._batches._connection
-    store._writing.submit(connection.set_trace_callback, statements.append).result()
+    connection.set_trace_callback(statements.append)
     return statements
 
 

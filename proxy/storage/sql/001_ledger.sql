@@ -117,9 +117,10 @@ CREATE TABLE commands (
     PRIMARY KEY (account_id, command_id)
 ) STRICT, WITHOUT ROWID;
 
--- Receipts are wide: with row ids the pages between root and leaves hold numbers only, and stay few.
+-- Receipts are wide: with row ids the pages between root and leaves hold numbers only, and stay few. One index
+-- serves all that looks for them: what knows a call's id only finds its account in its hold.
 CREATE TABLE usage (
-    id TEXT PRIMARY KEY,
+    id TEXT NOT NULL,
     account_id TEXT NOT NULL,
     key_id TEXT NOT NULL,
     endpoint TEXT NOT NULL,
@@ -142,10 +143,9 @@ CREATE TABLE usage (
     shortfall_nano INTEGER NOT NULL CHECK (shortfall_nano >= 0),
     hold_nano INTEGER NOT NULL CHECK (hold_nano >= 0),
     day INTEGER NOT NULL,
+    PRIMARY KEY (account_id, id),
     CHECK (charged_nano + shortfall_nano = max(charge_nano, 0))
 ) STRICT;
-
-CREATE INDEX usage_of_account ON usage (account_id, id);
 
 -- What the receipts of one day, key and model sum to. The day is that of the authorization, as in the buckets.
 CREATE TABLE usage_days (

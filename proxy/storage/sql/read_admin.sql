@@ -2,14 +2,16 @@
 
 -- name: calls_of_all
 -- The receipts of every account, newest first, optionally of one key or one model.
-SELECT id, account_id, key_id, endpoint, model, upstream, upstream_model, stream, started_at_us, outcome, status,
-    basis, usage, ended_at_us, first_byte_at_us, anomalies, charge_nano, lines, price_id, charged_nano,
-    shortfall_nano, hold_nano, day
-FROM usage
-WHERE id < COALESCE(NULLIF(:cursor, ''), '~')
-    AND key_id = COALESCE(NULLIF(:key_id, ''), key_id)
-    AND model = COALESCE(NULLIF(:model, ''), model)
-ORDER BY id DESC
+SELECT u.id, u.account_id, u.key_id, u.endpoint, u.model, u.upstream, u.upstream_model, u.stream, u.started_at_us,
+    u.outcome, u.status, u.basis, u.usage, u.ended_at_us, u.first_byte_at_us, u.anomalies, u.charge_nano, u.lines,
+    u.price_id, u.charged_nano, u.shortfall_nano, u.hold_nano, u.day
+FROM holds AS h
+CROSS JOIN usage AS u
+WHERE h.id < COALESCE(NULLIF(:cursor, ''), '~')
+    AND h.key_id = COALESCE(NULLIF(:key_id, ''), h.key_id)
+    AND u.account_id = h.account_id AND u.id = h.id
+    AND u.model = COALESCE(NULLIF(:model, ''), u.model)
+ORDER BY h.id DESC
 LIMIT :limit;
 
 -- name: lots_page

@@ -54,7 +54,7 @@ SELECT h.id, h.account_id, h.key_id, h.amount_nano, h.tokens, h.state, h.created
             'stream', json(iif(u.stream, 'true', 'false')), 'started_at_us', u.started_at_us
         )
         FROM usage AS u
-        WHERE u.id = h.id
+        WHERE u.account_id = h.account_id AND u.id = h.id
     )),
     h.observed
 FROM holds AS h

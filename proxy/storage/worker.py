@@ -1,0 +1,63 @@
+"""One thread that does short jobs for the event loop, with as little as possible for each."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, Final, TypeVar
+
+_Answer = TypeVar("_Answer")
+
+
+class Worker:
+    """A thread that does one job after the other, in the order in which they are asked for.
+
+    An executor would do, but for a job as short as a batch's its locks take as long as the job. The thread
+    starts with the first job, and does not keep the process from ending.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name: Final = name
+        self._jobs: SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = SimpleQueue()
+        self._thread: Thread | None = None
+
+    def run(self, job: Callable[[], _Answer]) -> asyncio.Future[_Answer]:
+        """Have the thread do a job: the future has what it returns or raises."""
+        if self._thread is None:
+            self._thread = Thread(target=self._work, name=self._name, daemon=True)
+            self._thread.start()
+        future: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
+        self._jobs.put((job, future))
+        return future
+
+    def stop(self) -> None:
+        """Wait until all that was asked for is done, and end the thread."""
+        if self._thread is not None:
+            self._jobs.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _work(self) -> None:
+        while (ticket := self._jobs.get()) is not None:
+            _do(*ticket)
+
+
+def _do(job: Callable[[], Any], future: asyncio.Future[Any]) -> None:
+    answer, error = None, None
+    try:
+        answer = job()
+    except BaseException as raised:  # noqa: BLE001 - whatever it is, the one who waits must hear of it.
+        error = raised
+    # A loop that was closed meanwhile has nobody who waits.
+    with contextlib.suppress(RuntimeError):
+        future.get_loop().call_soon_threadsafe(_resolve, future, answer, error)
+
+
+def _resolve(future: asyncio.Future[Any], answer: object, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(answer)
+    else:
+        future.set_exception(error)
