@@ -58,7 +58,12 @@ class Farebox:
         self.tasks = Tasks(self.telemetry.fault)
         self._background = Tasks(self.telemetry.fault)
         self.store = SqliteStore(settings.storage)
-        self.ledger = Ledger(self.store, tasks=self._background, on_batch=self.telemetry.committed)
+        self.ledger = Ledger(
+            self.store,
+            tasks=self._background,
+            on_batch=self.telemetry.committed,
+            on_outage=self.telemetry.outage,
+        )
         self.upstreams = HttpUpstreams(max_reply_bytes=settings.server.max_reply_bytes)
         self.closing = Closing(ledger=self.ledger, clock=self.clock, tasks=self.tasks, witness=self.telemetry)
         self.admission = Admission(ledger=self.ledger, store=self.store, clock=self.clock)

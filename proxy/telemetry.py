@@ -185,6 +185,10 @@ class Telemetry:
         self._batch.observe(commands)
         self._commit.observe(seconds)
 
+    def outage(self, reason: str) -> None:
+        """The ledger cannot be written."""
+        self._log.error("ledger unavailable", reason=reason)
+
     def fault(self, task: str, error: BaseException) -> None:
         """A background task failed; the first word of its name says which kind."""
         self.faults.labels(task.partition(" ")[0]).inc()

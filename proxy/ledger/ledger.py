@@ -22,6 +22,7 @@ from proxy.ledger.model import (
     Result,
     Settle,
     Settled,
+    Sweep,
     Void,
 )
 from proxy.ledger.refusals import refusal
@@ -62,7 +63,8 @@ class Ledger:
     The committer takes all that waits, up to `max_batch`, as one batch; so batches grow with load and nobody
     waits for a timer. When `max_waiting` commands wait, or the store is known to be down, further ones fail
     with `ledger_unavailable`, except those that close a hold: these are always taken, and tried again until
-    the ledger is closed. `on_batch` is told the size of each batch and the seconds it took.
+    the ledger is closed. `on_batch` is told the size of each batch and the seconds it took,
+    `on_outage` why the store could not be written.
 
     Faults other than the store being unavailable are reported by `tasks`; the batch is then tried command by
     command, so that only the one at fault fails.
@@ -76,6 +78,7 @@ class Ledger:
         max_batch: int = 256,
         max_waiting: int = 10_000,
         on_batch: Callable[[int, float], None] | None = None,
+        on_outage: Callable[[str], None] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._store = store
@@ -83,6 +86,8 @@ class Ledger:
         self._max_batch = max_batch
         self._max_waiting = max_waiting
         self._on_batch = on_batch
+        self._on_outage = on_outage
+        self._outage = ""
         self._sleep = sleep
         self._inbox: deque[Ticket] = deque()
         self._filled = asyncio.Event()
@@ -103,6 +108,16 @@ class Ledger:
     def available(self) -> bool:
         """Whether commands other than closes are taken now."""
         return not (self._closing or self._down or len(self._inbox) >= self._max_waiting)
+
+    async def is_ready(self) -> bool:
+        """Whether commands are carried out. After an outage this is tried, with one that changes nothing."""
+        if not self._outage:
+            return self.available
+        try:
+            await self._enter(Sweep("", 0))
+        except Refusal:
+            return False
+        return True
 
     def start(self) -> None:
         """Begin to carry out commands; those submitted before have waited."""
@@ -211,7 +226,8 @@ class Ledger:
         started = clock()
         try:
             results = await self._store.apply(commands)
-        except LedgerUnavailable:
+        except LedgerUnavailable as error:
+            self._note_outage(str(error))
             await self._wait_for_store(len(commands))
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it.
@@ -219,10 +235,17 @@ class Ledger:
             self._set_apart(len(commands))
             return
         self._retry_seconds = FIRST_RETRY_SECONDS
+        self._outage = ""
         if self._on_batch is not None:
             self._on_batch(len(commands), clock() - started)
         for result in results:
             self._inbox.popleft().resolve(result)
+
+    def _note_outage(self, reason: str) -> None:
+        """Tell of each outage once, however often it is run into."""
+        if self._on_outage is not None and reason != self._outage:
+            self._on_outage(reason)
+        self._outage = reason
 
     def _set_apart(self, tried: int) -> None:
         """After a fault, try the batch again one by one; a command that fails alone is at fault itself."""

@@ -33,7 +33,7 @@ class Health:
         del request
         if self._gateway.draining:
             return web.json_response({"status": "draining"}, status=503)
-        if not self._ledger.available:
+        if not await self._ledger.is_ready():
             return web.json_response({"status": "ledger unavailable"}, status=503)
         return web.json_response({"status": "ok"})
 

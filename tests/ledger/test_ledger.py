@@ -62,6 +62,7 @@ class House:
         self.unseen: list[dict[str, Any]] = []
         self.slept: list[float] = []
         self.batches: list[int] = []
+        self.outages: list[str] = []
         self.tasks = Tasks(lambda _, error: self.faults.append(error))
         self.ledger = self.new_ledger()
 
@@ -72,6 +73,7 @@ class House:
             max_batch=max_batch,
             max_waiting=max_waiting,
             on_batch=lambda size, _: self.batches.append(size),
+            on_outage=self.outages.append,
             sleep=self.sleep,
         )
 
@@ -268,6 +270,16 @@ async def test_without_anything_to_close_an_outage_is_not_waited_out(house: Hous
         await house.ledger.authorize(house.desk.ask(5))
     assert isinstance(await house.ledger.authorize(house.desk.ask(5)), Granted)
     assert house.slept == []
+
+
+async def test_an_outage_is_told_once_and_readiness_tries_whether_it_is_over(house: House) -> None:
+    house.store.faults.extend([LedgerUnavailable("disk full")] * 3)
+    house.ledger.start()
+    for _ in range(2):
+        with pytest.raises(Refusal):
+            await house.ledger.authorize(house.desk.ask(5))
+    assert house.outages == ["disk full"]
+    assert [await house.ledger.is_ready() for _ in range(3)] == [False, True, True]
 
 
 async def test_one_command_at_fault_fails_alone_and_is_reported(house: House) -> None:
