@@ -36,7 +36,7 @@ class Api:
     @classmethod
     def from_environment(cls, url: str) -> "Api":
         """The API at `url`, with the environment's key. Raises ApiError when there is none."""
-        key = os.environ.get(KEY_VARIABLE, "")
+        key = os.environ.get(KEY_VARIABLE, "").strip()
         if not key:
             raise ApiError(f"{KEY_VARIABLE} is not set; it has to hold the server's admin key.")
         return cls(url, key)
