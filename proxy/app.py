@@ -43,7 +43,7 @@ CLOSING_SECONDS: Final = 10.0
 """How long closes that nobody waits for may take at the end."""
 SWITCH_SECONDS: Final = 0.0005
 """How long a busy event loop may keep the interpreter from the thread that writes the ledger."""
-GC_THRESHOLDS: Final = (50_000, 50, 100)
+GC_THRESHOLDS: Final = (10_000, 20, 10)
 CUT_SECONDS: Final = 0.2
 """How long handlers that were not done within the drain may take to notice that they are cut."""
 
@@ -192,7 +192,7 @@ def serve(path: Path) -> None:
     configure_logging(settings.log.level, settings.log.format)
     sys.setswitchinterval(SWITCH_SECONDS)
     # What is loaded by now stays: it need not be looked through again and again. Calls leave few cycles, so
-    # that looking for them ten times a second is as good as hundreds of times, and takes less.
+    # that looking for them less often is as good, and takes less.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     uvloop.run(_main(settings, path))

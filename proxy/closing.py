@@ -18,6 +18,8 @@ from proxy.upstream.base import Answer, UpstreamFailure
 CLIENT_LEFT_STATUS: Final = 499
 """What logs and receipts say of a client that did not wait, as nginx has it."""
 MIN_EXTENSION_TOKENS: Final = 64
+USAGE_SECONDS: Final = 2.0
+"""How long a stream that has said everything is read on for its usage when its client has left."""
 
 
 class Witness(Protocol):
@@ -156,11 +158,16 @@ class Closing:
         return await self._close(opened, "upstream_failed", status)
 
     async def _finish_alone(self, opened: OpenCall, answer: Answer) -> None:
-        """Read on where that tells the usage: whole bodies always, streams if the policy is to drain."""
+        """Read on where that tells the usage: whole bodies always, streams if the policy is to drain.
+
+        A stream whose text is all there is read on for a moment: its usage is about to come, and tells of
+        reasoning that no text does. Else whoever leaves just before it would have that for nothing.
+        """
         ended = False
+        drains = opened.policy.on_disconnect == "drain" or not opened.call.stream
         try:
-            if opened.policy.on_disconnect == "drain" or not opened.call.stream:
-                async with asyncio.timeout(opened.policy.drain_seconds):
+            if drains or opened.reply.spoken:
+                async with asyncio.timeout(opened.policy.drain_seconds if drains else USAGE_SECONDS):
                     async for chunk in answer.chunks():
                         await opened.read(chunk)
                     await opened.finish()

@@ -42,6 +42,11 @@ class Tally(Protocol):
         ...
 
     @property
+    def spoken(self) -> bool:
+        """All choices of a stream have ended: only its usage may still come. Asked at any time."""
+        ...
+
+    @property
     def complete(self) -> bool:
         """The reply came to its proper end; asked after the last byte."""
         ...

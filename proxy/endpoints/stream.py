@@ -42,11 +42,15 @@ class StreamTally:
         self._kept_bytes = 0
 
     @property
+    def spoken(self) -> bool:
+        """Every choice that was begun has ended with a reason."""
+        return bool(self._ended) and not self._running
+
+    @property
     def complete(self) -> bool:
         """`[DONE]` came, every choice ended with a reason, or it was a whole body after all; and no error."""
         self.finish()
-        ended = self.done or self._is_body or (bool(self._ended) and not self._running)
-        return ended and not self._failed
+        return (self.done or self._is_body or self.spoken) and not self._failed
 
     @property
     def failed(self) -> bool:

@@ -18,6 +18,7 @@ class ToolTally:
     """
 
     done = False
+    spoken = False
     complete = True
     failed = False
     anomalies = 0

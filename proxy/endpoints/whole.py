@@ -40,7 +40,7 @@ class WholeTally:
         self._usage = UsageReport()
         self._produced = Produced(echo)
         self.pending_bytes = 0
-        self.done = False
+        self.done = self.spoken = False
 
     @property
     def complete(self) -> bool:

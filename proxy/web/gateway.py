@@ -158,6 +158,9 @@ class HttpReply:
             async with asyncio.timeout(self._bounds.write_seconds):
                 await sending
         except TimeoutError:
+            # What is buffered for the client goes with the connection; closing would wait for it to be read.
+            if self._request.transport is not None:
+                self._request.transport.abort()
             raise ConnectionResetError("the client reads too slowly") from None
 
     async def _start(self, response: web.StreamResponse) -> web.StreamResponse:

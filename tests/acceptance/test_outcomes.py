@@ -225,6 +225,25 @@ def test_a_client_that_leaves_mid_stream(
     closed(account, "0.000013", "counted", "client_left")
 
 
+def test_a_client_that_leaves_when_all_is_said_pays_for_the_reasoning_too(
+    server: Server, account: Account, upstream: ScriptedUpstream
+) -> None:
+    """Hanging up between the last word and the usage does not make hidden output free."""
+
+    async def late(response: web.StreamResponse) -> None:
+        await asyncio.sleep(0.3)
+        await response.write(usage_chunk(9, 5_000) + DONE)
+
+    upstream.behaviours["o-said"] = streams(chunk("Hello"), chunk(finish="stop"), then=late)
+    body = {"model": "o-said", "messages": HELLO, "stream": True, "max_tokens": 6_000}
+    headers = {"Authorization": f"Bearer {account.secret}"}
+    with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=body, headers=headers) as answer:
+        lines = answer.iter_lines()
+        while "stop" not in next(lines):
+            pass
+    closed(account, "0.010009", "reported", "client_left")
+
+
 def test_a_client_that_leaves_before_the_answer(
     server: Server, account: Account, upstream: ScriptedUpstream
 ) -> None:
