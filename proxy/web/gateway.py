@@ -158,10 +158,14 @@ class HttpReply:
             async with asyncio.timeout(self._bounds.write_seconds):
                 await sending
         except TimeoutError:
-            # What is buffered for the client goes with the connection; closing would wait for it to be read.
-            if self._request.transport is not None:
-                self._request.transport.abort()
-            raise ConnectionResetError("the client reads too slowly") from None
+            pass
+        else:
+            return
+        # What is buffered for the client goes with the connection; closing would wait for it to be read.
+        # The error is raised out here so that it does not keep the other's frames, and the answer with them.
+        if self._request.transport is not None:
+            self._request.transport.abort()
+        raise ConnectionResetError("the client reads too slowly")
 
     async def _start(self, response: web.StreamResponse) -> web.StreamResponse:
         self._request[STARTED] = True
