@@ -114,7 +114,7 @@ class Farebox:
         if not finished:
             self._log.warning("drain timed out", calls=self.gateway.in_flight)
         if self._listener is not None:
-            await self._listener.close()
+            await self._listener.close(self.settings.server.drain_seconds if finished else 0)
         await self.tasks.drain(CLOSING_SECONDS)
         await self.upstreams.close()
         await self.ledger.close()

@@ -1,6 +1,7 @@
 """Listening: aiohttp's protocol, but that what is no HTTP is refused in OpenAI's shape, too."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
@@ -16,6 +17,7 @@ HEAD_SECONDS: Final = 30.0
 """How long a new connection may take to send the head of its first request."""
 KEEPALIVE_SECONDS: Final = 75.0
 """How long a connection may lie idle between requests."""
+FLUSH_LOOK_SECONDS: Final = 0.01
 LINGER_SECONDS: Final = 2.0
 """How long an answered client may go on sending before its connection is closed."""
 BACKLOG: Final = 2048
@@ -57,11 +59,23 @@ class Listener:
         listening: int = self._server.sockets[0].getsockname()[1]
         return listening
 
-    async def close(self) -> None:
-        """Stop listening, let handlers end or cancel them; idempotent."""
+    async def close(self, flush_seconds: float) -> None:
+        """Stop listening, let handlers end or cancel them; idempotent.
+
+        What handlers have written and clients have not taken yet gets `flush_seconds` to leave.
+        """
         if self._server is not None:
             self._server.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(flush_seconds):
+                while self._buffers_anything():  # noqa: ASYNC110 - nobody is told when a buffer runs empty.
+                    await asyncio.sleep(FLUSH_LOOK_SECONDS)
         await self._runner.cleanup()
+
+    def _buffers_anything(self) -> bool:
+        manager = self._runner.server
+        transports = [connection.transport for connection in manager.connections] if manager else []
+        return any(transport and transport.get_write_buffer_size() for transport in transports)
 
     def _dispatcher(self, application: _ServerHandler) -> _ServerHandler:
         direct, handler = self._direct, self._handler
