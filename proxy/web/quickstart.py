@@ -1,6 +1,5 @@
 """The quickstart: a demo upstream beside Farebox, a demo account with money, and lines ready to paste."""
 
-import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -75,8 +74,12 @@ async def _demo_key(ledger: Ledger, store: Store, clock: Clock, settings: Settin
     except Refusal as refusal:
         if refusal.code != "conflict":
             raise
-    with contextlib.suppress(Refusal):  # It was granted before, perhaps another amount: then that stands.
+    try:
         await ledger.command(Grant(ACCOUNT_ID, "quickstart", new_id("lot", now_us), amount_nano, now_us))
+    except Refusal as refusal:
+        # Another amount was granted at an earlier start; that stands.
+        if refusal.code != "idempotency_conflict":
+            raise
     for row in await store.query("keys_of_account", {"account_id": ACCOUNT_ID, "cursor": "", "limit": 100}):
         if row["status"] == "active":
             await ledger.command(ChangeKey(ACCOUNT_ID, str(row["id"]), now_us, status="disabled"))
