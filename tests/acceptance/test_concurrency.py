@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from proxy.money import usd_string
 from tests.acceptance.harness import ScriptedUpstream, Server, answers, completion
 
 CALLERS = 200
@@ -42,7 +43,7 @@ def behaviours(upstream: ScriptedUpstream) -> None:
 
 async def test_37_of_200_when_the_balance_pays_for_37(server: Server, upstream: ScriptedUpstream) -> None:
     """Exactly 37 searches of 0.02 USD succeed, the rest get 402, the balance ends at exactly zero."""
-    account = server.account(f"{AFFORDABLE * 0.02:.2f}")
+    account = server.account(usd_string(AFFORDABLE * SEARCH_NANO))
     before = upstream.served
     statuses = await call_all(server.url, account.secret, "/v1/search", {})
     assert (statuses.count(200), statuses.count(402)) == (AFFORDABLE, CALLERS - AFFORDABLE)
@@ -52,7 +53,7 @@ async def test_37_of_200_when_the_balance_pays_for_37(server: Server, upstream: 
 
 async def test_37_of_200_when_the_daily_limit_pays_for_37(server: Server) -> None:
     """The same for a daily limit: the money stays, the day is spent."""
-    account = server.account("100.00", limits={"day": f"{AFFORDABLE * 0.02:.2f}"})
+    account = server.account("100.00", limits={"day": usd_string(AFFORDABLE * SEARCH_NANO)})
     statuses = await call_all(server.url, account.secret, "/v1/search", {})
     assert (statuses.count(200), statuses.count(402)) == (AFFORDABLE, CALLERS - AFFORDABLE)
     assert account.nano("balance") == 100_000_000_000 - AFFORDABLE * SEARCH_NANO

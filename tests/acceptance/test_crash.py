@@ -16,6 +16,7 @@ from tests.acceptance.harness import (
     chunk,
     completion,
     config_for,
+    nano,
     streams,
     usage_chunk,
 )
@@ -69,7 +70,7 @@ async def test_kill_9_under_load_loses_and_doubles_nothing(
         assert len(receipts) == len(rows)
         assert [call for call in seen if call not in receipts] == []
         assert account.nano("held") == 0
-        charged = sum(round(float(row["charged"]) * 1e9) for row in rows)
+        charged = sum(nano(row["charged"]) for row in rows)
         assert account.nano("balance") == 1_000 * 10**9 - charged
         assert all(receipts[call]["charged"] == "0.00002" for call in seen)
         assert server.admin.get("/admin/v1/holds?state=open")["data"] == []
