@@ -48,14 +48,19 @@ class Listener:
         )
         self._server: asyncio.Server | None = None
 
-    async def open(self, host: str, port: int) -> int:
-        """Listen, and return the port: the one the system chose where 0 was asked for. Raises OSError."""
+    async def open(self, host: str, port: int, *, shared: bool = False) -> int:
+        """Listen, and return the port: the one the system chose where 0 was asked for. Raises OSError.
+
+        A `shared` port may be listened on by several processes, each of which gets a part of what comes.
+        """
         await self._runner.setup()
         manager = self._runner.server
         assert manager is not None
         manager.request_handler = self._dispatcher(manager.request_handler)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._protocol, host, port, backlog=BACKLOG)
+        self._server = await loop.create_server(
+            self._protocol, host, port, backlog=BACKLOG, reuse_port=shared
+        )
         listening: int = self._server.sockets[0].getsockname()[1]
         return listening
 
@@ -80,10 +85,10 @@ class Listener:
     def _dispatcher(self, application: _ServerHandler) -> _ServerHandler:
         direct, handler = self._direct, self._handler
 
-        async def dispatch(request: web.BaseRequest) -> web.StreamResponse:
+        def dispatch(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
             if isinstance(request, web.Request) and raw_path(request) in direct:
-                return await handler(request)
-            return await application(request)
+                return handler(request)
+            return application(request)
 
         return dispatch
 

@@ -18,8 +18,6 @@ from proxy.ledger.store import LedgerUnavailable
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
-STARTED: Final = web.RequestKey("started", bool)
-"""Set once bytes of the answer were sent, so that no other answer can take its place."""
 
 MODEL_PATH: Final = "/v1/models/"
 _UNSAFE_PATH: Final = re.compile(r"(?:^|/)\.\.?(?:/|\Z)|//|\\|%2e|%2f|%5c|%00|[\x00-\x20\x7f]", re.IGNORECASE)
@@ -47,7 +45,7 @@ class Edge:
                 check_path(raw_path(request))
                 response = await handler(request)
             except Refusal as refusal:
-                if request.get(STARTED):
+                if request.writer.output_size:
                     raise
                 response = self.refused(refusal, request_id, request)
             except LedgerUnavailable:
@@ -59,7 +57,7 @@ class Edge:
                 if isinstance(error, ConnectionError):
                     raise
                 self._log.exception("request failed", request_id=request_id, fault=type(error).__name__)
-                if request.get(STARTED):
+                if request.writer.output_size:
                     raise
                 fault = Refusal("internal_error", "Something went wrong here; the log has the request id.")
                 response = self.refused(fault, request_id, request)

@@ -6,8 +6,8 @@ import socket
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from proxy.web.gateway import Bounds, HttpReply
 from proxy.web.middleware import REQUEST_ID
+from proxy.web.reply import HttpReply
 
 
 async def test_a_client_that_never_reads_is_cut_and_leaves_nothing_behind() -> None:
@@ -18,7 +18,7 @@ async def test_a_client_that_never_reads_is_cut_and_leaves_nothing_behind() -> N
     async def handle(request: web.Request) -> web.StreamResponse:
         request[REQUEST_ID] = "req_1"
         try:
-            await HttpReply(request, Bounds(1_000, 1.0, 0.1)).end(b"x" * 12_000_000)
+            await HttpReply(request, 0.1).end(b"x" * 12_000_000)
         except ConnectionResetError as error:
             errors.append(error)
         ended.set()
