@@ -1,75 +1,58 @@
 """The body of an answer as it comes: bounded in size and in silence, and with its content encoding undone."""
 
-import asyncio
-import math
 from collections.abc import AsyncIterator, Iterator
-from typing import Final
 
 from aiohttp import StreamReader
 
 from proxy.upstream.base import UpstreamFailure
-from proxy.upstream.failures import FAILURES, failure_of
+from proxy.upstream.failures import failure_of
 from proxy.upstream.inflate import BrokenEncoding, Inflater
-
-_NOT_WAITING: Final = math.inf
+from proxy.upstream.wire import Wire
 
 
 class Body(AsyncIterator[bytes]):
     """The chunks of one answer. Raises UpstreamFailure when it breaks off, stalls or exceeds `max_bytes`.
 
     A silence longer than `idle_seconds` is a stall only while somebody waits for the next chunk: a slow
-    reader is not the upstream's fault. One timer serves the whole body and is set anew only when it goes
-    off, for a timer for every chunk would cost too much.
+    reader is not the upstream's fault. What came before a fault is handed on before it is told.
     """
 
+    __slots__ = ("_content", "_idle_seconds", "_max_bytes", "_read_bytes", "_upstream_name", "_wire")
+
     def __init__(
-        self, content: StreamReader, *, upstream_name: str, idle_seconds: float, max_bytes: int
+        self, wire: Wire, content: StreamReader, *, upstream_name: str, idle_seconds: float, max_bytes: int
     ) -> None:
+        self._wire = wire
         self._content = content
         self._upstream_name = upstream_name
         self._idle_seconds = idle_seconds
-        self._left_bytes = max_bytes
-        self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self._waiting_since = _NOT_WAITING
+        self._max_bytes = max_bytes
+        self._read_bytes = 0
 
     async def __anext__(self) -> bytes:
         content = self._content
-        try:
-            # Who had to wait once will have to again; what came with the head needs neither wait nor timer.
-            waits = self._timer is not None
-            chunk = b"" if waits else content.read_nowait()
-            if waits or not (chunk or content.is_eof()):
-                self._waiting_since = self._loop.time()
-                if self._timer is None:
-                    self._timer = self._loop.call_later(self._idle_seconds, self._look)
-                chunk = await content.readany()
-                self._waiting_since = _NOT_WAITING
-        except FAILURES as error:
-            self.stop_watching()
-            raise failure_of(error, self._upstream_name) from None
-        if not chunk:
-            self.stop_watching()
-            raise StopAsyncIteration
-        self._left_bytes -= len(chunk)
-        if self._left_bytes < 0:
+        watched = False
+        while content.total_bytes == self._read_bytes:
+            # The wire of an answer that has come whole is somebody else's: it is asked only after this.
+            if content.is_eof():
+                raise StopAsyncIteration
+            wire = self._wire
+            if wire.error is not None:
+                raise failure_of(wire.error, self._upstream_name) from None
+            if not watched:
+                wire.watch(self._idle_seconds)
+                watched = True
+            await wire.coming()
+        chunk = content.read_nowait()
+        self._read_bytes += len(chunk)
+        if self._read_bytes > self._max_bytes:
             raise too_large(self._upstream_name)
         return chunk
 
-    def stop_watching(self) -> None:
-        """Let go of the timer; idempotent."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _look(self) -> None:
-        """End the wait if the present silence has lasted long enough; else look again when it may have."""
-        left_seconds = self._waiting_since + self._idle_seconds - self._loop.time()
-        if left_seconds > 0:
-            self._timer = self._loop.call_later(min(left_seconds, self._idle_seconds), self._look)
-        else:
-            self._timer = None
-            self._content.set_exception(TimeoutError())
+    def stop(self) -> None:
+        """Stop the upstream at once, unless the body has come whole; idempotent, never blocks."""
+        if not self._content.is_eof():
+            self._wire.stop()
 
 
 class InflatedBody(AsyncIterator[bytes]):

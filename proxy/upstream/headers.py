@@ -91,9 +91,8 @@ _DIGESTS: Final = frozenset({"content-digest", "content-md5", "digest", "repr-di
 
 def upward(headers: Iterable[Field], own: Collection[Field]) -> list[Field]:
     """The client's `headers` that may go to an upstream, in order, and then `own`, which replace theirs."""
-    fields = tuple(headers)
-    own_names = tuple([name for name, _ in own])
-    goes = _goes_up(tuple([name for name, _ in fields]), own_names, _named_by_connection(fields))
+    fields = _beyond_one_hop(headers)
+    goes = _goes_up(tuple([name for name, _ in fields]), tuple([name for name, _ in own]))
     return [*compress(fields, goes), *own]
 
 
@@ -103,46 +102,47 @@ def downward(status: int, headers: Iterable[Field], *, origin: str, undone: bool
     `origin` is the upstream's scheme and authority: a `Location` on it would send the client past Farebox and
     tell an inner address. `undone` says that a content encoding was removed, which voids digests.
     """
-    fields = list(headers)
-    stopped = _named_by_connection(fields)
-    if undone:
-        stopped |= _DIGESTS
-    if status not in RETRY_AFTER_STATUSES:
-        stopped |= _RETRY_AFTER
+    waits = status in RETRY_AFTER_STATUSES
     passed = []
-    for name, value in fields:
-        if not _comes_down(name):
+    for name, value in _beyond_one_hop(headers):
+        name_down = _name_down(name, undone, waits)
+        if name_down is None or (len(name) == 8 and name.lower() == "location" and _is_on(origin, value)):
             continue
-        lower = name.lower()
-        if lower in stopped or (lower == "location" and _is_on(origin, value)) or _UNSENDABLE.search(value):
-            continue
-        passed.append((_RENAMED.get(lower, name), value))
+        # What can be printed can be sent, and that is told much faster.
+        if value.isprintable() or not _UNSENDABLE.search(value):
+            passed.append((name_down, value))
     return passed
 
 
-def _named_by_connection(fields: Iterable[Field]) -> frozenset[str]:
-    """The lower-case names of the fields that are meant for one hop because `Connection` names them."""
-    named: frozenset[str] = frozenset()
-    for name, value in fields:
-        if len(name) == 10 and name.lower() == "connection":
-            named |= {token.strip().lower() for token in value.split(",")}
-    return named
+def _beyond_one_hop(headers: Iterable[Field]) -> list[Field]:
+    """The fields that are not meant for one hop because `Connection` names them."""
+    fields = list(headers)
+    lists = [value for name, value in fields if len(name) == 10 and name.lower() == "connection"]
+    if not lists:
+        return fields
+    named = {token.strip().lower() for value in lists for token in value.split(",")}
+    return [field for field in fields if field[0].lower() not in named]
 
 
 # Clients and upstreams send the same few names over and over, which makes remembering cheaper than looking;
 # the bound is for those who send others.
 @lru_cache(maxsize=256)
-def _goes_up(names: tuple[str, ...], own: tuple[str, ...], stopped: frozenset[str]) -> tuple[bool, ...]:
+def _goes_up(names: tuple[str, ...], own: tuple[str, ...]) -> tuple[bool, ...]:
     """For each of `names`, whether it goes up."""
-    stopped |= _NOT_UP | {name.lower() for name in own}
+    stopped = _NOT_UP | {name.lower() for name in own}
     lowered = [name.lower() for name in names]
     return tuple(name not in stopped and not name.startswith(_NOT_UP_PREFIXES) for name in lowered)
 
 
 @lru_cache(maxsize=1024)
-def _comes_down(name: str) -> bool:
+def _name_down(name: str, undone: bool, waits: bool) -> str | None:  # noqa: FBT001 - keywords cost time here.
+    """What a field is called on its way down, None for one that stays."""
     lower = name.lower()
-    return lower not in _NOT_DOWN and not lower.startswith(_NOT_DOWN_PREFIXES)
+    if lower in _NOT_DOWN or lower.startswith(_NOT_DOWN_PREFIXES):
+        return None
+    if (undone and lower in _DIGESTS) or (not waits and lower in _RETRY_AFTER):
+        return None
+    return _RENAMED.get(lower, name)
 
 
 def _is_on(origin: str, location: str) -> bool:
