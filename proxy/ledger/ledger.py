@@ -26,6 +26,7 @@ from proxy.ledger.model import (
     Void,
 )
 from proxy.ledger.refusals import refusal
+from proxy.ledger.rhythm import GATHER_SECONDS, Rhythm
 from proxy.ledger.store import LedgerUnavailable, Store
 from proxy.tasks import Tasks
 
@@ -60,11 +61,14 @@ class Ticket(msgspec.Struct, frozen=True):
 class Ledger:
     """The one way to the ledger. Commands are carried out in the order in which they are submitted.
 
-    The committer takes all that waits, up to `max_batch`, as one batch; so batches grow with load and nobody
-    waits for a timer. When `max_waiting` commands wait, or the store is known to be down, further ones fail
-    with `ledger_unavailable`, except those that close a hold: these are always taken, and tried again until
-    the ledger is closed. `on_batch` is told the size of each batch and the seconds it took,
-    `on_outage` why the store could not be written.
+    The committer takes all that waits, up to `max_batch`, as one batch, so that batches grow with load. Only
+    when large ones follow one another does the next gather for a moment first, as `Rhythm` has it: that saves
+    a tenth of a busy process's time. A lone caller, or a few, never wait for a timer.
+
+    When `max_waiting` commands wait, or the store is known to be down, further ones fail with
+    `ledger_unavailable`, except those that close a hold: these are always taken, and tried again until the
+    ledger is closed. `on_batch` is told the size of each batch and the seconds it took, `on_outage` why the
+    store could not be written.
 
     Faults other than the store being unavailable are reported by `tasks`; the batch is then tried command by
     command, so that only the one at fault fails.
@@ -98,6 +102,7 @@ class Ledger:
         self._down = False
         self._retry_seconds = FIRST_RETRY_SECONDS
         self._one_by_one = 0
+        self._rhythm = Rhythm()
 
     @property
     def waiting(self) -> int:
@@ -204,8 +209,10 @@ class Ledger:
         try:
             while self._inbox or not self._closing:
                 if self._inbox:
+                    await self._gather()
                     await self._commit()
                 else:
+                    self._rhythm.pause()
                     self._filled.clear()
                     await self._filled.wait()
         finally:
@@ -215,6 +222,11 @@ class Ledger:
         self._ended = True
         while self._inbox:
             self._inbox.popleft().turn_away()
+
+    async def _gather(self) -> None:
+        """Let a batch that is not full grow for a moment, in a dense rhythm and unless all is to end."""
+        if self._rhythm.is_dense and len(self._inbox) < self._max_batch and not self._closing:
+            await self._sleep(GATHER_SECONDS)
 
     async def _commit(self) -> None:
         """Carry out one batch. Its tickets leave the inbox only then, so that none is forgotten meanwhile."""
@@ -236,6 +248,7 @@ class Ledger:
             return
         self._retry_seconds = FIRST_RETRY_SECONDS
         self._outage = ""
+        self._rhythm.beat(len(commands))
         if self._on_batch is not None:
             self._on_batch(len(commands), clock() - started)
         for result in results:

@@ -169,7 +169,7 @@ class Observed(msgspec.Struct, frozen=True):
     charge: Charge
 
 
-class Draw(msgspec.Struct, frozen=True):
+class Draw(msgspec.Struct, frozen=True, array_like=True):
     """What one entry gave to a lot or, if negative, took from it. A lot's draws sum to what remains of it."""
 
     lot_id: str

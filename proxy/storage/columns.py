@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import astuple
@@ -22,9 +22,12 @@ from proxy.storage.queries import SqlValue
 
 _encode = msgspec.json.Encoder().encode
 _decode_limits = msgspec.json.Decoder(Limits).decode
-_decode_call = msgspec.json.Decoder(Call).decode
+_decode_rest = msgspec.json.Decoder(tuple[str, str, str, str, bool, int]).decode
 _decode_observed = msgspec.json.Decoder(Observed).decode
 _decode_globs = msgspec.json.Decoder(tuple[str, ...]).decode
+
+_IDS_OF_A_CALL: Final = 3
+"""A call begins with the ids with which its hold begins: its own, its account's and its key's."""
 
 DayKey = tuple[str, int, str, str]
 
@@ -65,11 +68,14 @@ def key_of(row: tuple[Any, ...]) -> Key:
 
 
 def hold_row(hold: Hold) -> tuple[SqlValue, ...]:
-    """A hold's columns; a closed one leaves its call and what was observed to its receipt."""
+    """A hold's columns; a closed one leaves its call and what was observed to its receipt.
+
+    Of its call an open one has what no other column says: all but the three ids, as a JSON array.
+    """
     *columns, call, _ = astuple(hold)
     if hold.state != "open":
         return (*columns, None, None)
-    return (*columns, text(call), observed_text(hold))
+    return (*columns, text(astuple(call)[_IDS_OF_A_CALL:]), observed_text(hold))
 
 
 def observed_text(hold: Hold) -> str | None:
@@ -79,8 +85,9 @@ def observed_text(hold: Hold) -> str | None:
 
 def hold_of(row: tuple[Any, ...]) -> Hold:
     """A hold from its columns, where a closed one's call has been taken from its receipt."""
-    call, observed = row[-2:]
-    return Hold(*(*row[:-2], _decode_call(call), None if observed is None else _decode_observed(observed)))
+    rest, observed = row[-2:]
+    call = Call(*(*row[:_IDS_OF_A_CALL], *_decode_rest(rest)))
+    return Hold(*(*row[:-2], call, None if observed is None else _decode_observed(observed)))
 
 
 def entry_row(entry: Entry) -> tuple[SqlValue, ...]:

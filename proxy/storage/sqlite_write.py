@@ -62,7 +62,8 @@ def _write_lots(connection: sqlite3.Connection, books: Books, stored: Collection
 
 
 def _write_holds(connection: sqlite3.Connection, books: Books, stored: Mapping[str, int]) -> None:
-    changed = [books.holds[id_] for id_ in books.changed_holds]
+    # In the order of their ids new ones are put side by side, in pages that are filled one after the other.
+    changed = [books.holds[id_] for id_ in sorted(books.changed_holds)]
     _ADD_HOLDS.run(connection, _flat(columns.hold_row(hold) for hold in changed if hold.id not in stored))
     closed: dict[str, list[str]] = {}
     altered: dict[str, tuple[SqlValue, ...]] = {}

@@ -36,6 +36,17 @@ _USAGE_QUERIES: Final[dict[UsageGroup, tuple[str, str]]] = {
 }
 
 
+class SeenCall(msgspec.Struct, frozen=True, array_like=True):
+    """What an open hold has of its call beside the ids, which are its own: a JSON array."""
+
+    endpoint: str
+    model: str
+    upstream: str
+    upstream_model: str
+    stream: bool
+    started_at_us: int
+
+
 class SeenHold(msgspec.Struct, frozen=True):
     """A hold as it is kept. `call` and `observed` are there while it is open; then the receipt has them."""
 
@@ -47,7 +58,7 @@ class SeenHold(msgspec.Struct, frozen=True):
     state: HoldState
     created_at_us: int
     owner: str
-    call: Call | None = None
+    call: SeenCall | None = None
     observed: Observed | None = None
 
 

@@ -111,7 +111,7 @@ def code_of(future: "asyncio.Future[Any]") -> str:
 
 
 async def test_what_waits_while_a_batch_is_written_is_the_next_batch(house: House) -> None:
-    """There is no timer: a lone command goes at once, and a crowd together."""
+    """A lone command goes at once, and the crowd that comes meanwhile together; neither waits for a timer."""
     house.ledger.start()
     house.store.gate.clear()
     futures = [house.ledger.submit(command) for command in house.sweeps(1)]
@@ -121,6 +121,7 @@ async def test_what_waits_while_a_batch_is_written_is_the_next_batch(house: Hous
     house.store.gate.set()
     assert all(isinstance(result, Done) for result in await asyncio.gather(*futures))
     assert (house.store.tried, house.batches, house.ledger.waiting) == ([1, 9], [1, 9], 0)
+    assert house.slept == []
 
 
 async def test_a_batch_has_a_largest_size(house: House) -> None:

@@ -64,8 +64,9 @@ CREATE TABLE throttles (
     PRIMARY KEY (scope_id, kind)
 ) STRICT, WITHOUT ROWID;
 
--- An open hold carries its call and what was observed of it. Once it is closed its usage row has both, and the
--- hold stays as proof that the call was made, in a row that only ever shrinks: one that grew would split its page.
+-- An open hold carries what no other column says of its call, as a JSON array, and what was observed of it. Once it is
+-- closed its usage row has both, and the hold stays as proof that the call was made, in a row that only ever shrinks:
+-- one that grew would split its page.
 CREATE TABLE holds (
     id TEXT PRIMARY KEY,
     account_id TEXT NOT NULL,

@@ -48,10 +48,8 @@ CROSS JOIN commands AS c ON c.account_id = j.value ->> 0 AND c.command_id = j.va
 -- Holds by id; the call of a closed one comes from its receipt.
 SELECT h.id, h.account_id, h.key_id, h.amount_nano, h.tokens, h.state, h.created_at_us, h.owner,
     coalesce(h.call, (
-        SELECT json_object(
-            'id', u.id, 'account_id', u.account_id, 'key_id', u.key_id, 'endpoint', u.endpoint, 'model', u.model,
-            'upstream', u.upstream, 'upstream_model', u.upstream_model,
-            'stream', json(iif(u.stream, 'true', 'false')), 'started_at_us', u.started_at_us
+        SELECT json_array(
+            u.endpoint, u.model, u.upstream, u.upstream_model, json(iif(u.stream, 'true', 'false')), u.started_at_us
         )
         FROM usage AS u
         WHERE u.account_id = h.account_id AND u.id = h.id
