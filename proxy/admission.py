@@ -30,6 +30,7 @@ LONG_TOKEN_BYTES: Final = 32
 COUNTED_BYTES_MAX: Final = 8 * 1024 * 1024
 REMEMBERED_KEYS: Final = 10_000
 REMEMBER_US: Final = 5_000_000
+_UNKNOWN: Final = (None, 0)
 
 # A refusal for one of these may be due to the generous bound on the input, so an exact count is worth it.
 _WORTH_COUNTING: Final = frozenset(
@@ -107,7 +108,7 @@ class Admitted(msgspec.Struct, frozen=True):
     defaults: Limits
 
 
-class Room(msgspec.Struct, frozen=True):
+class Room(msgspec.Struct, frozen=True, gc=False):
     """What a hold leaves for output. `tokens` is what it pays for, over all choices; None: as many as come.
 
     `clamped_to` is the bound for each choice where the hold does not pay for all that was asked.
@@ -139,8 +140,8 @@ class Admission:
             )
         digest = digest_of(request.secret)
         now_us = self._clock.now_us()
-        key, known_until_us = self._known.get(digest, (None, 0))
-        if key is None or now_us >= min(known_until_us, key.expires_at_us):
+        key, known_until_us = self._known.get(digest, _UNKNOWN)
+        if key is None or now_us >= known_until_us or now_us >= key.expires_at_us:
             key = await self._store.key_by_digest(digest)
             if key is None:
                 raise Refusal("invalid_api_key", "This key is not known here. Keys begin with `sk-fbx-`.")

@@ -37,8 +37,10 @@ class SystemClock:
     def now_us(self) -> int:
         """Return the wall time in microseconds since the epoch, never less than was told before."""
         now_us = self._wall_ns() // 1_000
-        self._latest_us = max(self._latest_us, now_us)
-        return self._latest_us
+        if now_us < self._latest_us:
+            return self._latest_us
+        self._latest_us = now_us
+        return now_us
 
     def monotonic_us(self) -> int:
         """Return the machine's monotonic time in microseconds."""

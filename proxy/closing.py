@@ -69,9 +69,9 @@ class Closing:
         Raises UpstreamFailure when the end was not a proper one.
         """
         await opened.finish()
-        if opened.reply.failed:
+        if opened.tally.failed:
             return await self._settle_failed(opened, 200)
-        if not opened.reply.complete:
+        if not opened.tally.complete:
             raise UpstreamFailure("upstream_failed", "The upstream ended its answer before it was complete.")
         assert opened.answer is not None
         return await self._close(opened, "complete", opened.answer.status)
@@ -152,7 +152,7 @@ class Closing:
 
     async def _settle_failed(self, opened: OpenCall, status: int) -> Settled:
         """A reply that broke off or reports an error itself: what was delivered, or nothing by policy."""
-        delivered = opened.reply.output_bytes > 0 and opened.call.stream
+        delivered = opened.tally.output_bytes > 0 and opened.call.stream
         if not delivered or opened.policy.on_upstream_failure == "free":
             return await self.void(opened, "upstream_failed", status)
         return await self._close(opened, "upstream_failed", status)
@@ -166,7 +166,7 @@ class Closing:
         ended = False
         drains = opened.policy.on_disconnect == "drain" or not opened.call.stream
         try:
-            if drains or opened.reply.spoken:
+            if drains or opened.tally.spoken:
                 async with asyncio.timeout(opened.policy.drain_seconds if drains else USAGE_SECONDS):
                     async for chunk in answer.chunks():
                         await opened.read(chunk)
@@ -178,7 +178,7 @@ class Closing:
             self._tell_fault(f"finish {opened.call.id}", fault)
         finally:
             answer.close()
-        whole = ended and opened.reply.complete
+        whole = ended and opened.tally.complete
         if not 200 <= answer.status < 300 or not (opened.call.stream or whole):
             await self.void(opened, "client_left", CLIENT_LEFT_STATUS)
         else:
@@ -207,24 +207,20 @@ class Closing:
         """Hand the close to the ledger, which carries it out even if nobody waits; once for each call."""
         opened.closed = True
         self._streams.discard(opened)
-        now_us = self._clock.now_us()
-        ended = Outcome(
-            outcome=outcome,
-            status=status,
-            basis=spent.basis if spent else "void",
-            usage=spent.usage if spent else {},
-            ended_at_us=now_us,
-            first_byte_at_us=opened.first_byte_at_us,
-            anomalies=spent.anomalies if spent else 0,
-        )
+        call, at_us, now_us = opened.call, opened.admitted.at_us, self._clock.now_us()
+        first_at_us = opened.first_byte_at_us
         if spent is None:
-            future = self._ledger.void(Void(opened.call, opened.admitted.at_us, now_us, ended))
+            charge = NO_CHARGE
+            ended = Outcome(outcome, status, "void", {}, now_us, first_at_us)
+            future = self._ledger.void(Void(call, at_us, now_us, ended))
         else:
-            settle = Settle(opened.call, opened.admitted.at_us, now_us, ended, spent.charge)
-            future = self._ledger.settle(settle)
-        # Figures and logs come after the ledger, and must not keep a call from ending.
-        with contextlib.suppress(Exception):
-            self._witness.ended(opened.call, ended, spent.charge if spent else NO_CHARGE)
+            charge = spent.charge
+            ended = Outcome(outcome, status, spent.basis, spent.usage, now_us, first_at_us, spent.anomalies)
+            future = self._ledger.settle(Settle(call, at_us, now_us, ended, charge))
+        try:
+            self._witness.ended(call, ended, charge)
+        except Exception as fault:  # noqa: BLE001 - figures and logs must not keep a call from ending.
+            self._tell_fault(f"witness {call.id}", fault)
         return future
 
     def _tell_fault(self, task: str, fault: Exception) -> None:

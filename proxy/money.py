@@ -54,10 +54,10 @@ def decimal_string(value: Fraction) -> str:
 
 def usd_string(nano: int) -> str:
     """Nano-USD as a string of US dollars, exact, two decimals at least: `0.000055`, `10.00`."""
-    sign = "-" if nano < 0 else ""
-    whole, rest = divmod(abs(nano), NANO_PER_USD)
-    digits = f"{rest:09d}".rstrip("0").ljust(2, "0")
-    return f"{sign}{whole}.{digits}"
+    if nano < 0:
+        return f"-{usd_string(-nano)}"
+    digits = str(nano).rjust(10, "0")
+    return f"{digits[:-9]}.{digits[-9:-7]}{digits[-7:].rstrip('0')}"
 
 
 def parse_amount(text: str, unit: Unit = USD) -> Fraction:
@@ -95,14 +95,16 @@ def round_half_even(numerator: int, denominator: int) -> int:
     return quotient
 
 
-def split_total(total: int, weights: Sequence[Fraction]) -> list[int]:
-    """Whole parts that sum to `total`, each next to its exact weight: floors, then largest remainders first.
+def split_total(total: int, numerators: Sequence[int], denominator: int) -> list[int]:
+    """Whole parts that sum to `total`, each next to its numerator/denominator: largest remainders first.
 
-    `total` must be the rounding of the weights' sum; ties go to the earlier part.
+    `total` must be the rounding of the exact sum; ties go to the earlier part. `denominator` > 0.
     """
-    floors = [weight.numerator // weight.denominator for weight in weights]
-    missing = total - sum(floors)
-    by_remainder = sorted(range(len(weights)), key=lambda i: (floors[i] - weights[i], i))
-    for index in by_remainder[:missing]:
-        floors[index] += 1
-    return floors
+    parts = [numerator // denominator for numerator in numerators]
+    missing = total - sum(parts)
+    if missing:
+        # Sorting keeps the order of equals, so that the earlier of two comes first.
+        by_remainder = sorted(range(len(parts)), key=lambda index: -(numerators[index] % denominator))
+        for index in by_remainder[:missing]:
+            parts[index] += 1
+    return parts

@@ -22,7 +22,7 @@ LARGE_BYTES: Final = 1_048_576
 """What is read at once is read in a thread from this size on."""
 
 
-class Spent(msgspec.Struct, frozen=True):
+class Spent(msgspec.Struct, frozen=True, gc=False):
     """What a call used, where that is known from, and what it costs."""
 
     usage: dict[str, int]
@@ -34,7 +34,7 @@ class Spent(msgspec.Struct, frozen=True):
 class OpenCall:
     """A call between authorize and close: where it went, what its tally saw, and whether it is closed."""
 
-    reply: Tally
+    tally: Tally
 
     def __init__(self, admitted: Admitted, policy: Policy, clock: Clock) -> None:
         self.admitted = admitted
@@ -55,7 +55,7 @@ class OpenCall:
 
     def begin(self, room: Room, *, keep_usage: bool) -> None:
         """Make ready to follow the reply."""
-        self.reply = self.admitted.errand.ask.tally(keep_usage=keep_usage)
+        self.tally = self.admitted.errand.ask.tally(keep_usage=keep_usage)
         self.room_tokens = room.tokens
         self.looked()
 
@@ -71,22 +71,23 @@ class OpenCall:
 
     def is_large(self, chunk: bytes) -> bool:
         """Whether reading this chunk would stall the loop."""
-        return len(chunk) + self.reply.pending_bytes >= LARGE_BYTES
+        return len(chunk) + self.tally.pending_bytes >= LARGE_BYTES
 
     async def read(self, chunk: bytes) -> bytes:
         """Tally a chunk of any size; what would stall the loop is read in a thread."""
         await self._at_rest()
         if self.is_large(chunk):
-            return await self._in_thread(partial(self.reply.feed, chunk))
-        return self.reply.feed(chunk)
+            return await self._in_thread(partial(self.tally.feed, chunk))
+        return self.tally.feed(chunk)
 
     async def finish(self) -> None:
         """The last byte has come: read what is left, in a thread if that would stall the loop."""
-        await self._at_rest()
-        if self.reply.pending_bytes >= LARGE_BYTES:
-            await self._in_thread(self.reply.finish)
+        if self._reading is not None:
+            await self._at_rest()
+        if self.tally.pending_bytes >= LARGE_BYTES:
+            await self._in_thread(self.tally.finish)
         else:
-            self.reply.finish()
+            self.tally.finish()
 
     async def _in_thread(self, job: Callable[[], _Result]) -> _Result:
         """Work on the tally in a thread. When the caller is cancelled it goes on; `_at_rest` waits for it."""
@@ -94,19 +95,19 @@ class OpenCall:
         return await asyncio.shield(reading)
 
     async def _at_rest(self) -> None:
-        """Wait until no thread works on the tally."""
+        """Wait until no thread works on the tally; what every call passes asks first if one ever did."""
         while self._reading is not None and not self._reading.done():
             await asyncio.wait({self._reading})
 
     @property
     def needs_look(self) -> bool:
         """Whether the output may have outgrown what is held: by its bytes, which bound its tokens."""
-        return self.reply.output_bytes > self._look_at_bytes
+        return self.tally.output_bytes > self._look_at_bytes
 
     @property
     def unnoted(self) -> bool:
         """Whether there is output that was not observed yet."""
-        return not self.closed and self.answer is not None and self.reply.output_bytes > self._noted_bytes
+        return not self.closed and self.answer is not None and self.tally.output_bytes > self._noted_bytes
 
     def looked(self) -> None:
         """Set when to look next: when the bytes from here on could fill the room that is left."""
@@ -116,7 +117,7 @@ class OpenCall:
 
     def tail(self, cost: str | None) -> bytes:
         """What was kept back, with the cost in it where the client asked for that."""
-        return self.reply.tail(cost)
+        return self.tally.tail(cost)
 
     def let_go(self) -> None:
         """Stop the upstream unless it is done, or unless somebody else reads on."""
@@ -141,7 +142,7 @@ class OpenCall:
         """Count what a stream has produced so far; text that was counted before is not counted again."""
         async with self._counting:
             await self._at_rest()
-            text, size = self.reply.output_text(), self.reply.output_bytes
+            text, size = self.tally.output_text(), self.tally.output_bytes
             if self.admitted.errand.ask.choices > 1:
                 # The text is one choice after the other, so that what is new is not at its end.
                 self.counted_tokens, self._counted_chars = 0, 0
@@ -159,14 +160,15 @@ class OpenCall:
 
     async def spent(self) -> Spent:
         """What the call has used, as reported, else as counted within its bounds, and what that costs."""
-        await self._at_rest()
-        card, reply = self.admitted.errand.card, self.reply
-        reading = reply.reported()
+        if self._reading is not None:
+            await self._at_rest()
+        card, tally = self.admitted.errand.card, self.tally
+        reading = tally.reported()
         if card.billing_type == "per_call":
             usage = {"requests": 1, **(reading.usage if reading else {})}
             return Spent(usage, "per_call", 0, price(card, usage))
-        anomalies = reading.anomalies if reading else reply.anomalies
-        if reading and reply.complete and (reading.usage.get("output_tokens") or not reply.output_bytes):
+        anomalies = reading.anomalies if reading else tally.anomalies
+        if reading and tally.complete and (reading.usage.get("output_tokens") or not tally.output_bytes):
             usage = reading.usage
             if not usage.get("input_tokens"):
                 # Some upstreams leave out what they took from a cache; no request has no input at all.
@@ -174,7 +176,7 @@ class OpenCall:
             return Spent(usage, "reported", anomalies, price(card, usage))
         counted = dict(await self._input())
         if "output_tokens" in self.admitted.errand.endpoint.meters:
-            produced = await COUNTER.count_off_loop(reply.output_text(), self.call.model)
+            produced = await COUNTER.count_off_loop(tally.output_text(), self.call.model)
             room = self.room_tokens
             counted["output_tokens"] = produced if room is None else min(produced, room)
         if reading:

@@ -97,12 +97,12 @@ class Relay:
                 await self._pass_error(answer, opened, reply)
                 return
             async for chunk in answer.chunks():
-                passing = await opened.read(chunk) if opened.is_large(chunk) else opened.reply.feed(chunk)
+                passing = await opened.read(chunk) if opened.is_large(chunk) else opened.tally.feed(chunk)
                 if passing:
                     await reply.write(passing)
                 if opened.needs_look:
                     await self._closing.look(opened)
-                if opened.reply.done:
+                if opened.tally.done:
                     await opened.read_rest(answer)
                     break
             settled = await self._closing.settle(opened)
@@ -138,24 +138,25 @@ class Relay:
 
     async def _forward(self, request: Inbound, errand: Errand, room: Room, opened: OpenCall) -> Answer:
         """One target after the other until one answers. Raises the last UpstreamFailure when none does."""
-        last = len(errand.route.targets) - 1
-        for index, target in enumerate(errand.route.targets):
+        endpoint, targets = errand.endpoint, errand.route.targets
+        last = len(targets) - 1
+        for index, target in enumerate(targets):
             model = target.model or errand.ask.model
             upstream = target.upstream
             plan = Outgoing(model, room.clamped_to, upstream.output_bound_field, upstream.include_usage)
-            path = target.path or errand.endpoint.upstream_path
+            path = target.path or endpoint.upstream_path
             body = await outgoing(errand, plan)
             shipment = Shipment(
-                request.method, path, request.query, request.headers, body, errand.endpoint.repeatable
+                request.method, path, request.query, request.headers, body, endpoint.repeatable
             )
             opened.goes_to(upstream.name, model)
             try:
                 answer = await self._upstreams.send(target, shipment)
             except UpstreamFailure as failure:
-                if index == last or not (errand.endpoint.repeatable or failure.untouched):
+                if index == last or not (endpoint.repeatable or failure.untouched):
                     raise
                 continue
-            if index < last and errand.endpoint.repeatable and answer.status in FAILOVER_STATUSES:
+            if index < last and endpoint.repeatable and answer.status in FAILOVER_STATUSES:
                 answer.close()
                 continue
             opened.answered(answer)
@@ -178,7 +179,10 @@ class Relay:
 
 def admission_headers(admitted: Admitted, room: Room) -> dict[str, str]:
     """What is known before the first byte: the hold, whether output was clamped, and the rate limits."""
-    headers = {"x-farebox-hold": usd_string(admitted.granted.hold_nano), **pace_headers(admitted.granted)}
+    granted = admitted.granted
+    headers = {"x-farebox-hold": usd_string(granted.hold_nano)}
+    if granted.paces:
+        headers |= pace_headers(granted)
     if room.clamped_to is not None:
         headers["x-farebox-output-clamped-to"] = str(room.clamped_to)
     return headers

@@ -2,6 +2,7 @@
 
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from fractions import Fraction
+from math import lcm
 
 import pytest
 from hypothesis import given
@@ -127,11 +128,17 @@ def test_a_tie_goes_to_the_even_neighbour(whole: int, half: int) -> None:
     assert abs(2 * rounded - (2 * whole + 1)) == 1
 
 
+def split(total: int, weights: list[Fraction]) -> list[int]:
+    """`split_total` of fractions, brought to their common denominator."""
+    denominator = lcm(*(weight.denominator for weight in weights))
+    return split_total(total, [int(weight * denominator) for weight in weights], denominator)
+
+
 @given(st.lists(st.fractions(0, 10**15), max_size=12))
 def test_a_split_sums_to_the_total_and_no_part_is_off_by_one(weights: list[Fraction]) -> None:
     exact = sum(weights, Fraction(0))
     total = round_half_even(exact.numerator, exact.denominator)
-    parts = split_total(total, weights)
+    parts = split(total, weights)
     assert sum(parts) == total
     assert all(abs(part - weight) < 1 for part, weight in zip(parts, weights, strict=True))
     assert all(part == weight for part, weight in zip(parts, weights, strict=True) if weight.denominator == 1)
@@ -140,7 +147,7 @@ def test_a_split_sums_to_the_total_and_no_part_is_off_by_one(weights: list[Fract
 @given(st.lists(st.fractions(0, 10**6), min_size=2, max_size=8))
 def test_the_larger_remainder_is_rounded_up_first_and_ties_go_to_the_earlier(weights: list[Fraction]) -> None:
     exact = sum(weights, Fraction(0))
-    parts = split_total(round_half_even(exact.numerator, exact.denominator), weights)
+    parts = split(round_half_even(exact.numerator, exact.denominator), weights)
     order = sorted(range(len(weights)), key=lambda index: (-(weights[index] % 1), index))
     went_up = [parts[index] > weights[index] // 1 for index in order]
     assert went_up == sorted(went_up, reverse=True)

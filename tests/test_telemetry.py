@@ -20,21 +20,25 @@ COMPLETE = Outcome("complete", 200, "reported", USAGE, 1_000)
 
 
 def figure(telemetry: Telemetry, name: str, **labels: str) -> float | None:
-    telemetry.exposition()
+    telemetry.put(0)
     return telemetry.registry.get_sample_value(name, labels)
 
 
 def test_each_call_is_counted_once() -> None:
     """A figure is the sum over all calls: asking for it neither loses nor repeats one."""
     telemetry = Telemetry()
-    for calls in (1, 2, 3):
-        telemetry.ended(CALL, COMPLETE, Charge(500, (), "card@1"))
+    calls = 0
+    for more in (1, 2, 3, 300):
+        calls += more
+        for _ in range(more):
+            telemetry.ended(CALL, COMPLETE, Charge(500, (), "card@1"))
         for _ in range(2):
             labels = {"endpoint": CALL.endpoint, "outcome": "complete", "basis": "reported"}
             assert figure(telemetry, "farebox_calls_total", **labels) == calls
             assert figure(telemetry, "farebox_usage_total", meter="output_tokens") == 24 * calls
             charged = figure(telemetry, "farebox_charge_nano_usd_total", endpoint=CALL.endpoint)
             assert charged == 500 * calls
+            assert figure(telemetry, "farebox_call_seconds_count", endpoint=CALL.endpoint) == calls
 
 
 def test_meters_sum_over_every_kind_of_end() -> None:

@@ -7,7 +7,7 @@ import msgspec
 from proxy.metering.usage import Usage
 
 
-class Outgoing(msgspec.Struct, frozen=True):
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """What decides the body that goes to one target.
 
     `model` is its name there. `output_bound` is set when the output was clamped, in tokens for each choice;
@@ -21,7 +21,7 @@ class Outgoing(msgspec.Struct, frozen=True):
     include_usage: bool = True
 
 
-class Reading(msgspec.Struct, frozen=True):
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """What a tally has read so far: `usage` by meter, and how many reported fields had to be corrected."""
 
     usage: dict[str, int]

@@ -79,7 +79,7 @@ class Body(Mapping[str, object]):
         self.size_bytes = size_bytes
         self.short_bytes = len(short)
         self._texts = texts
-        self._foreign = FOREIGN in short
+        self._foreign = FOREIGN[0] in short
 
     def __getitem__(self, name: str) -> object:
         """The decoded value. Raises KeyError, and RecursionError when the stack does not reach that deep."""
@@ -132,10 +132,12 @@ def patched(members: Mapping[str, msgspec.Raw], changes: Mapping[str, bytes | No
 
     Every value is the bytes it was; members keep their order, new ones come last.
     """
-    values = {**members, **{name: msgspec.Raw(value) for name, value in changes.items() if value is not None}}
+    values = dict(members)
     for name, value in changes.items():
         if value is None:
             values.pop(name, None)
+        else:
+            values[name] = msgspec.Raw(value)
     return msgspec.json.encode(values)
 
 

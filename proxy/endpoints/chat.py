@@ -1,7 +1,7 @@
 """POST /v1/chat/completions."""
 
 from proxy.endpoints import fields
-from proxy.endpoints.body import Body, odd_refusal, read_body
+from proxy.endpoints.body import LARGE_BYTES, Body, odd_refusal, read_body
 from proxy.endpoints.generation import GenerationAsk, named_bounds, shows_usage
 from proxy.metering.prompts import chat_bound, chat_tokens
 
@@ -34,6 +34,10 @@ class ChatEndpoint:
 
 
 def _input_bound(request: Body, model: str) -> int:
+    raw = request.members["messages"]
+    if len(memoryview(raw)) <= LARGE_BYTES and bytes(raw).count(b"[") == 1:
+        # Media are parts in a list, and there is no list but that of the messages.
+        return chat_bound({}, request.size_bytes, model)
     try:
         return max(1, chat_bound({"messages": request["messages"]}, request.size_bytes, model))
     except RecursionError as fault:

@@ -9,6 +9,7 @@ from proxy.endpoints.body import Body, Members, beginning
 from proxy.errors import Refusal
 
 MODEL_CHARS_MAX: Final = 256
+_MODEL_WANTED: Final = f"a string of 1 to {MODEL_CHARS_MAX} printable characters"
 CHOICES_MAX: Final = 128
 TOKENS_MAX: Final = 1_000_000_000
 """No model takes a bound as large as this; a larger one would only overflow somewhere."""
@@ -24,13 +25,12 @@ _FLAGS: Final = {b"true": True, b"false": False, b"null": False}
 def model_of(body: Body) -> str:
     """The model asked for: 1 to 256 printable characters. Raises Refusal `invalid_value`."""
     raw = body.members.get("model")
-    wanted = f"a string of 1 to {MODEL_CHARS_MAX} printable characters"
     try:
         model = _TEXT.decode(raw) if raw is not None else ""
     except (msgspec.DecodeError, UnicodeDecodeError):
         model = ""
     if not 0 < len(model) <= MODEL_CHARS_MAX or not model.isprintable() or model.isspace():
-        raise wrong(body, "model", wanted)
+        raise wrong(body, "model", _MODEL_WANTED)
     return model
 
 

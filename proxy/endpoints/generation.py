@@ -35,7 +35,7 @@ class GenerationAsk(msgspec.Struct, frozen=True):
     @property
     def output_bound(self) -> int | None:
         """The client's bound for each choice. The largest of several: an upstream may know only that one."""
-        return max(self.named_bounds.values(), default=self.default_bound)
+        return max(self.named_bounds.values()) if self.named_bounds else self.default_bound
 
     def input_bound(self) -> Usage:
         """The most input tokens there can be."""
@@ -82,8 +82,12 @@ class GenerationAsk(msgspec.Struct, frozen=True):
 
 def named_bounds(body: Body, names: Sequence[str]) -> dict[str, int]:
     """The bounds on output tokens that the client named. Raises Refusal `invalid_value`."""
-    bounds = [(name, fields.whole(body, name, fields.TOKENS_MAX)) for name in names]
-    return {name: bound for name, bound in bounds if bound is not None}
+    bounds = {}
+    for name in names:
+        bound = fields.whole(body, name, fields.TOKENS_MAX)
+        if bound is not None:
+            bounds[name] = bound
+    return bounds
 
 
 def shows_usage(body: Body) -> bool:

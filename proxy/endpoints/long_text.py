@@ -109,7 +109,7 @@ def _is_base64_string(data: bytes, opening: int, closing: int) -> bool:
 
 def restore(short: bytes, texts: Sequence[LongText]) -> bytes:
     """The JSON text that `short` stands for: strings for their marks, backslashes for foreign bytes."""
-    if FOREIGN not in short:
+    if FOREIGN[0] not in short:
         return short
     # A join of bytes lets other threads run while it copies much; a buffer that grows would not.
     pieces = []

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from proxy.endpoints.base import Reading
-from proxy.metering.usage import sane_quantity
+from proxy.metering.usage import MAX_QUANTITY, sane_quantity
 
 _INPUT: Final = "prompt_tokens"
 _OUTPUT: Final = "completion_tokens"
@@ -49,9 +49,10 @@ class UsageReport:
             if usage is not None:
                 self._odd.add("usage")
             return
+        note = self._note
         for name, value in usage.items():
             if name in _PLAIN:
-                self._note(name, value)
+                note(name, value)
             elif name in _PARTS:
                 self._note_parts(name, value)
 
@@ -65,7 +66,7 @@ class UsageReport:
     def _note(self, field: str, value: object) -> None:
         if value is None:
             return
-        quantity = sane_quantity(value)
+        quantity = value if type(value) is int and 0 <= value <= MAX_QUANTITY else sane_quantity(value)
         if quantity is None:
             self._odd.add(field)
         elif quantity > self._fields.get(field, -1):
@@ -108,17 +109,25 @@ class UsageReport:
     def _with_parts(self, prompt: int | None, output: int | None, anomalies: int) -> Reading:
         fields = self._fields
         if _HIT in fields:
-            fields = {**fields, _CACHED: max(fields[_HIT], fields.get(_CACHED, 0))}
+            fields[_CACHED] = max(fields[_HIT], fields.get(_CACHED, 0))
         usage: dict[str, int] = {}
-        wholes = (("input_tokens", prompt), ("output_tokens", output))
-        for (meter, whole), parts in zip(wholes, _PARTS.values(), strict=True):
-            if whole is None:
-                continue
-            usage[meter] = left = whole
-            for _, part in parts:
-                if quantity := fields.get(part):
-                    anomalies += quantity > whole
-                    if left:
-                        usage[part] = quantity = min(quantity, left)
-                        left -= quantity
+        if prompt is not None:
+            usage["input_tokens"] = prompt
+            anomalies += self._put_parts(usage, _PARTS["prompt_tokens_details"], prompt)
+        if output is not None:
+            usage["output_tokens"] = output
+            anomalies += self._put_parts(usage, _PARTS["completion_tokens_details"], output)
         return Reading(usage, anomalies)
+
+    def _put_parts(self, usage: dict[str, int], parts: tuple[tuple[str, str], ...], whole: int) -> int:
+        """Add the parts of a whole to the usage, cut to it; gives how many were larger than it."""
+        if self._fields.keys() <= _PLAIN:
+            return 0
+        anomalies, left = 0, whole
+        for _, part in parts:
+            if quantity := self._fields.get(part):
+                anomalies += quantity > whole
+                if left:
+                    usage[part] = quantity = min(quantity, left)
+                    left -= quantity
+        return anomalies

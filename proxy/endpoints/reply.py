@@ -54,9 +54,10 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
     def texts(self) -> list[str]:
         """All text in it that the model has produced; reasoning under both its names counts once."""
-        texts = [self.content, self.reasoning_content or self.reasoning, self.refusal]
-        if not (self.tool_calls or self.function_call or self.audio):
-            return [text for text in texts if text]
+        content, reasoning = self.content, self.reasoning_content or self.reasoning
+        if not (reasoning or self.refusal or self.tool_calls or self.function_call or self.audio):
+            return [content] if content else []
+        texts = [content, reasoning, self.refusal]
         for call in self.tool_calls or ():
             if call.function:
                 texts += (call.function.name, call.function.arguments)
@@ -92,15 +93,16 @@ class Part(msgspec.Struct, frozen=True, gc=False):
     @property
     def failed(self) -> bool:
         """Whether it tells of an error, in one of the ways upstreams have."""
+        if self.tells_error:
+            return True
+        return "error" in [choice.finish_reason for choice in self.choices or ()]
+
+    @property
+    def tells_error(self) -> bool:
+        """Whether it tells of an error by itself, whatever its choices say."""
         if self.error or self.object == "error" or self.type == "error":
             return True
-        if isinstance(self.x_groq, dict) and self.x_groq.get("error"):
-            return True
-        # A loop, as it runs for every event of a stream and costs a third of a generator.
-        for choice in self.choices or ():  # noqa: SIM110 - see above.
-            if choice.finish_reason == "error":
-                return True
-        return False
+        return isinstance(self.x_groq, dict) and bool(self.x_groq.get("error"))
 
     @property
     def is_usage_only(self) -> bool:

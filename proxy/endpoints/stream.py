@@ -1,5 +1,6 @@
 """The tally of a streamed reply: events pass untouched and at once, all but those that would complete it."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from proxy.endpoints.base import Reading
@@ -7,7 +8,7 @@ from proxy.endpoints.openai_usage import UsageReport
 from proxy.endpoints.produced import NO_ECHO, Echo, Produced
 from proxy.endpoints.reply import Choice, Part, read_part
 from proxy.endpoints.sse import EVENT_BYTES_MAX, Splitter, name_and_data, only_data
-from proxy.endpoints.usage_cost import event_with_cost
+from proxy.endpoints.usage_cost import event_with_cost, with_cost
 from proxy.errors import Refusal
 
 _DONE: Final = b"[DONE]"
@@ -16,9 +17,10 @@ _DONE: Final = b"[DONE]"
 class StreamTally:
     """Watches the events of a chat or a completion.
 
-    `[DONE]` and all that follows is kept back. The event that holds nothing but the usage is swallowed if
-    `swallow_usage`; with `keep_usage` it is kept back instead, so that `tail` can put the cost in. A reply
-    that is no stream although one was asked for is read as a whole body, and kept back.
+    `[DONE]` and all that follows is kept back; of that only usage counts. The event that holds nothing but
+    the usage is swallowed if `swallow_usage`; with `keep_usage` it is kept back instead, so that `tail` can
+    put the cost in. A reply that begins as a JSON object although a stream was asked for is kept back and
+    read as a whole body.
     """
 
     def __init__(
@@ -32,6 +34,8 @@ class StreamTally:
         self.done = False
         self._running: set[int] = set()
         self._ended: set[int] = set()
+        self._begun = False
+        self._in_body = False
         self._is_body = False
         self._failed = False
         self._finished = False
@@ -65,7 +69,9 @@ class StreamTally:
 
     @property
     def pending_bytes(self) -> int:
-        """Bytes of the event that is not complete yet."""
+        """Bytes of the event that is not complete yet, or of the whole body."""
+        if self._in_body and not self._finished:
+            return self._kept_bytes
         return self._splitter.pending_bytes
 
     @property
@@ -87,17 +93,27 @@ class StreamTally:
 
     def feed(self, chunk: bytes) -> bytes:
         """The whole events that `chunk` completes and that may go on now."""
-        if self.done or self._finished:
+        if self.done or self._in_body or self._finished:
             self._keep(chunk)
+            if self.done:
+                self._note_late(self._splitter.feed(chunk))
             return b""
         if (data := only_data(chunk)) is not None and self._read_usual(data):
             return chunk
+        if not self._begun and (text := chunk.lstrip()):
+            self._begun = True
+            if text.startswith(b"{"):
+                self._in_body = True
+                self._keep(self._splitter.finish(), chunk)
+                return b""
         passing: list[bytes] = []
         events = self._splitter.feed(chunk)
         for at, event in enumerate(events, 1):
             if self._take(event, passing):
                 self.done = True
-                self._keep(*events[at:], self._splitter.finish())
+                rest = self._splitter.finish()
+                self._keep(*events[at:], rest)
+                self._note_late([*events[at:], *self._splitter.feed(rest)])
                 break
         return b"".join(passing)
 
@@ -106,18 +122,24 @@ class StreamTally:
         if self._finished:
             return
         self._finished = True
+        unreadable = self._unreadable
         rest = self._splitter.finish()
-        if rest:
+        if self._in_body:
+            self._read_body(b"".join(self._kept))
+        elif rest and self.done:
+            self._note_late([rest])
+        elif rest:
             late: list[bytes] = []
-            unreadable = self._unreadable
             self.done = self._take(rest, late)
             self._late = b"".join(late)
-            # That an event broke off says nothing about the ones before.
-            self._unreadable = unreadable
+        # That an event broke off says nothing about the ones before.
+        self._unreadable = unreadable
 
     def tail(self, cost: str | None = None) -> bytes:
-        """What was kept back, with `cost` in the usage event if there is one."""
+        """What was kept back, with `cost` in the usage event or the whole body, if there is one."""
         self.finish()
+        if self._in_body and self._keep_usage and cost is not None:
+            return with_cost(b"".join(self._kept), cost)
         usage = self._kept_usage
         if usage and cost is not None:
             usage = event_with_cost(usage, name_and_data(usage)[1] or b"", cost)
@@ -130,6 +152,7 @@ class StreamTally:
         part = read_part(data)
         if part is None or part.usage is not None:
             return False
+        self._begun = True
         self._note(part)
         return True
 
@@ -137,8 +160,7 @@ class StreamTally:
         """Put one event where it belongs: with those that pass, those kept, or nowhere. True for the last."""
         name, data = name_and_data(event)
         if data is None and event.lstrip().startswith(b"{"):
-            part = self._read(event, name)
-            self._is_body = part is not None and bool(part.choices)
+            self._read_body(event)
             self._keep(event)
         elif data is None and self._kept_usage:
             self._keep(event)
@@ -181,6 +203,10 @@ class StreamTally:
                 f"The upstream sent more than {EVENT_BYTES_MAX} bytes after its last event.",
             )
 
+    def _read_body(self, data: bytes) -> None:
+        part = self._read(data, b"")
+        self._is_body = part is not None and bool(part.choices)
+
     def _read(self, data: bytes, name: bytes) -> Part | None:
         part = read_part(data)
         if part is None:
@@ -194,18 +220,30 @@ class StreamTally:
     def _note(self, part: Part) -> None:
         for choice in part.choices or ():
             self._read_choice(choice)
+        if part.usage is not None or part.x_groq is not None:
+            self._note_usage(part)
+        if part.tells_error:
+            self._failed = True
+
+    def _note_usage(self, part: Part) -> None:
         if part.usage is not None:
             self._usage.add(part.usage)
         if isinstance(part.x_groq, dict):
             self._usage.add(part.x_groq.get("usage"))
-        if part.failed:
-            self._failed = True
+
+    def _note_late(self, events: Sequence[bytes]) -> None:
+        """Look for usage in events that came after the end; some upstreams report it only then."""
+        for event in events:
+            part = read_part(name_and_data(event)[1] or b"")
+            if part is not None:
+                self._note_usage(part)
 
     def _read_choice(self, choice: Choice) -> None:
         index = choice.index
         if choice.finish_reason:
             self._ended.add(index)
             self._running.discard(index)
+            self._failed = self._failed or choice.finish_reason == "error"
         elif index not in self._ended:
             self._running.add(index)
         message = choice.delta or choice.message

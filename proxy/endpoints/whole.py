@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from proxy.endpoints.base import Reading
+from proxy.endpoints.body import LARGE_BYTES
 from proxy.endpoints.openai_usage import UsageReport
 from proxy.endpoints.produced import NO_ECHO, Echo, Produced
 from proxy.endpoints.reply import Part, read_part
@@ -37,8 +38,10 @@ class WholeTally:
         self._chunks: list[bytes] = []
         self._size_bytes = 0
         self._part: Part | None = None
+        self._failed = False
         self._usage = UsageReport()
-        self._produced = Produced(echo)
+        self._echo = echo
+        self._produced: Produced | None = None
         self.pending_bytes = 0
         self.done = self.spoken = False
 
@@ -46,13 +49,13 @@ class WholeTally:
     def complete(self) -> bool:
         """The reply is a JSON object, and no error."""
         self.finish()
-        return self._part is not None and not self._part.failed
+        return self._part is not None and not self._failed
 
     @property
     def failed(self) -> bool:
         """The reply is an error, although its status is not."""
         self.finish()
-        return self._part is not None and self._part.failed
+        return self._failed
 
     @property
     def anomalies(self) -> int:
@@ -62,11 +65,11 @@ class WholeTally:
     @property
     def output_bytes(self) -> int:
         """UTF-8 bytes of all answers' text; 0 while the reply is not read."""
-        return self._produced.size_bytes
+        return self._output().size_bytes if self._part is not None else 0
 
     def output_text(self) -> str:
         """All answers' text; empty while the reply is not read."""
-        return self._produced.text()
+        return self._output().text()
 
     def reported(self) -> Reading | None:
         """The usage at the top level of the reply."""
@@ -93,19 +96,29 @@ class WholeTally:
         self._chunks = [whole]
         self._part = self._read(whole)
         if self._part is not None:
-            self._take(self._part)
+            self._failed = self._part.failed
+            self._usage.add(self._part.usage)
+            if isinstance(self._part.x_groq, dict):
+                self._usage.add(self._part.x_groq.get("usage"))
+            if len(whole) > LARGE_BYTES:
+                self._output()  # This may be a thread, and whoever asks for the text will be none.
 
     def tail(self, cost: str | None = None) -> bytes:
         """The whole reply, with `cost` in its usage object if that was to be kept for it."""
         whole = b"".join(self._chunks)
         return with_cost(whole, cost) if self._keep_usage and cost is not None else whole
 
-    def _take(self, part: Part) -> None:
-        self._usage.add(part.usage)
-        if isinstance(part.x_groq, dict):
-            self._usage.add(part.x_groq.get("usage"))
-        for choice in part.choices or ():
+    def _output(self) -> Produced:
+        """All answers' text, collected when first asked for: where the usage was reported, nobody does."""
+        if self._produced is not None:
+            return self._produced
+        produced = Produced(self._echo)
+        if self._part is None:
+            return produced
+        for choice in self._part.choices or ():
             message = choice.message or choice.delta
             texts = message.texts() if message is not None else [choice.text or ""]
             for text in texts:
-                self._produced.add(choice.index, text)
+                produced.add(choice.index, text)
+        self._produced = produced
+        return produced

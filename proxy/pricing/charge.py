@@ -1,9 +1,9 @@
 """Pricing: usage times rate card is a charge, exact until the one rounding."""
 
-from fractions import Fraction
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.metering.usage import Usage
 from proxy.money import round_half_even, split_total
@@ -20,7 +20,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     amount_nano: int
 
 
-class Charge(msgspec.Struct, frozen=True):
+class Charge(msgspec.Struct, frozen=True, gc=False):
     """A priced usage. The lines' amounts sum to `total_nano`; `price_id` is `card@version`, "" for none."""
 
     total_nano: int
@@ -37,17 +37,18 @@ def price(card: RateCard, usage: Usage) -> Charge:
     Lines follow the card's order; they are split by largest remainder so that they sum to the total.
     """
     quantities = card.quantities(usage)
-    amounts = [quantities[meter] * weight for meter, weight in card.weights.items()]
-    total_nano = sum(amounts)
+    # Amounts are exact numerators at first. With most cards they are whole nano-dollars, and that is all.
+    lines: list[Line] = []
+    total_nano = 0
+    for meter, weight, price_nano, per in card.terms:
+        if quantity := quantities[meter]:
+            total_nano += (amount_nano := quantity * weight)
+            lines.append(Line(meter, quantity, price_nano, per, amount_nano))
     if card.denominator != 1:
-        exact = [Fraction(numerator, card.denominator) for numerator in amounts]
+        numerators = [line.amount_nano for line in lines]
         total_nano = round_half_even(total_nano, card.denominator)
-        amounts = split_total(total_nano, exact)
-    lines = [
-        Line(meter, quantity, *card.price_labels[meter], amount_nano)
-        for (meter, quantity), amount_nano in zip(quantities.items(), amounts, strict=True)
-        if quantity
-    ]
+        amounts = split_total(total_nano, numerators, card.denominator)
+        lines = [replace(line, amount_nano=part) for line, part in zip(lines, amounts, strict=True)]
     return Charge(total_nano, tuple(lines), card.price_id)
 
 

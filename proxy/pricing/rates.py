@@ -85,13 +85,21 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
         return tuple((meter, whole) for meter in self.weights if (whole := METERS[meter].part_of) is not None)
 
     @cached_property
-    def price_labels(self) -> dict[str, tuple[str, int]]:
-        """Price in nano-USD as an exact decimal string, and the units it is for, by meter."""
-        return {rate.meter: (decimal_string(rate.price), rate.per) for rate in self.rates}
+    def terms(self) -> tuple[tuple[str, int, str, int], ...]:
+        """What a charge needs of each rate: meter, weight, price in nano-USD as an exact string, units."""
+        return tuple(
+            (rate.meter, self.weights[rate.meter], decimal_string(rate.price), rate.per)
+            for rate in self.rates
+        )
+
+    @cached_property
+    def rated(self) -> frozenset[str]:
+        """The meters that have a rate."""
+        return frozenset(self.weights)
 
     def covers(self, meters: tuple[str, ...]) -> bool:
         """Whether a call that uses `meters` is priced: by a fixed price alone, or a rate for each of them."""
-        return self.billing_type == "per_call" or self.weights.keys() >= set(meters)
+        return self.billing_type == "per_call" or self.rated.issuperset(meters)
 
     def quantities(self, usage: Usage) -> dict[str, int]:
         """The quantity each rate applies to: a part with a rate of its own is taken out of its whole.

@@ -40,7 +40,7 @@ class Health:
     async def metrics(self, request: web.Request) -> web.Response:
         """All figures in Prometheus' text format."""
         del request
-        self._telemetry.in_flight.set(self._gateway.in_flight)
+        self._telemetry.put(self._gateway.in_flight)
         return web.Response(
             body=self._telemetry.exposition(), headers={"Content-Type": "text/plain; version=0.0.4"}
         )

@@ -94,3 +94,10 @@ def test_a_whole_body_gets_the_cost_in_its_usage() -> None:
     whole = WholeTally(keep_usage=True)
     fed(whole, [body[:9], body[9:]])
     assert whole.tail("0.000055") == with_cost(body)
+
+
+def test_a_whole_body_instead_of_a_stream_gets_it_too() -> None:
+    body = json.dumps({"usage": usage(7, 3), "choices": [{"text": "Hi"}]}, indent=1).encode()
+    tally = StreamTally(keep_usage=True)
+    fed(tally, [body[:9], body[9:]])
+    assert tally.tail("0.000055") == with_cost(body)

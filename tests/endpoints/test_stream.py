@@ -38,6 +38,19 @@ def test_all_that_follows_done_waits_too() -> None:
     assert tally.output_text() == ""
 
 
+@pytest.mark.parametrize("end", [b"\n\n", b"\n"])
+@pytest.mark.parametrize("places", [[], [20], [25, 40, 60]])
+def test_usage_that_follows_done_counts(end: bytes, places: list[int]) -> None:
+    """What else is there has no say: the answer had ended."""
+    late = delta("more") + DONE + event({"choices": [], "usage": usage(7, 3)}, end)
+    tally = StreamTally(swallow_usage=True)
+    assert fed(tally, [*HELLO, *cut(DONE + late, places)]) == b"".join(HELLO)
+    assert tally.complete
+    assert tally.reported() == Reading({"input_tokens": 7, "output_tokens": 3})
+    assert (tally.output_text(), tally.anomalies) == ("Hello", 0)
+    assert tally.tail() == DONE + late
+
+
 def test_what_follows_done_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxy.endpoints.stream.EVENT_BYTES_MAX", 100)
     tally = StreamTally()
@@ -243,21 +256,6 @@ def test_an_event_that_broke_off_is_kept_and_is_no_anomaly() -> None:
     assert not tally.complete
     assert tally.anomalies == 0
     assert tally.tail() == half
-
-
-@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n"])
-def test_a_whole_body_instead_of_a_stream_is_read_and_waits(end: bytes) -> None:
-    reply = {
-        "choices": [{"index": 0, "message": {"content": "Hi"}, "finish_reason": "stop"}],
-        "usage": usage(),
-    }
-    body = b"\n" + json.dumps(reply).encode() + end
-    tally = StreamTally(swallow_usage=True)
-    assert fed(tally, cut(body, [5, 30])) == b""
-    assert tally.complete
-    assert tally.output_text() == "Hi"
-    assert tally.reported() == Reading({"input_tokens": 7, "output_tokens": 3})
-    assert tally.tail() == body
 
 
 def test_what_waits_for_the_end_of_its_event_is_pending() -> None:

@@ -281,7 +281,7 @@ async def test_what_is_observed_of_two_choices_is_their_full_count() -> None:
     for turn, word in enumerate(WORDS):
         texts[turn % 2] += word
         delta = {"index": turn % 2, "delta": {"content": word}}
-        opened.reply.feed(b"data: " + json.dumps({"choices": [delta]}).encode() + b"\n\n")
+        opened.tally.feed(b"data: " + json.dumps({"choices": [delta]}).encode() + b"\n\n")
         observed = await opened.observed()
         assert observed["output_tokens"] == await COUNTER.count_off_loop("".join(texts), "m")
     await stage.closing.void(opened, "client_left", 499)
