@@ -8,6 +8,8 @@ from typing import NoReturn
 import pytest
 from hypothesis import HealthCheck, settings
 
+POSTGRES_VARIABLE = "FAREBOX_TEST_POSTGRES"
+"""The URL of a database to use instead of a server of the tests' own; each test makes a schema there."""
 REQUIRE_VARIABLE = "FAREBOX_TEST_REQUIRE"
 """`all` turns every test that would be skipped for want of an outside tool into a failure."""
 
@@ -27,16 +29,17 @@ def pytest_configure() -> None:
         raise pytest.UsageError(f"{REQUIRE_VARIABLE}={value!r}: it is either 'all' or not set")
 
 
+def end_missing(reason: str) -> NoReturn:
+    """End a test that cannot run here, with its reason: skipped, or failed where everything is required."""
+    if os.environ.get(REQUIRE_VARIABLE) == "all":
+        pytest.fail(f"{reason} ({REQUIRE_VARIABLE}=all)", pytrace=False)
+    pytest.skip(reason)
+
+
 @pytest.fixture(scope="session")
 def missing() -> Callable[[str], NoReturn]:
-    """End a test that cannot run here, with its reason: skipped, or failed where everything is required."""
-
-    def end(reason: str) -> NoReturn:
-        if os.environ.get(REQUIRE_VARIABLE) == "all":
-            pytest.fail(f"{reason} ({REQUIRE_VARIABLE}=all)", pytrace=False)
-        pytest.skip(reason)
-
-    return end
+    """What ends a test that cannot run here."""
+    return end_missing
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.storage.postgres_server import own_server
+
 ABSENT = "no-command-has-this-name"
 
 
@@ -22,3 +24,9 @@ def test_a_missing_tool_skips_or_fails_with_its_name(required: bool, require: Ca
     outcome = pytest.fail.Exception if required else pytest.skip.Exception
     with pytest.raises(outcome, match=ABSENT):
         require(ABSENT)
+
+
+def test_a_postgresql_that_is_missing_skips_or_fails_with_its_name(required: bool) -> None:
+    outcome = pytest.fail.Exception if required else pytest.skip.Exception
+    with pytest.raises(outcome, match="needs PostgreSQL: no_such_package is not installed"):
+        own_server("no_such_package")

@@ -12,7 +12,7 @@ import msgspec
 from proxy.storage.faults import StorageFault
 from proxy.storage.queries import FOLDER
 
-_FILE_NAME: Final = re.compile(r"(?P<number>\d{3})_\w+\.sql")
+_FILE_NAME: Final = re.compile(r"(?:(?P<engine>[a-z]+)_)?(?P<number>\d{3})_\w+\.sql")
 _RECORDS: Final = """
 CREATE TABLE IF NOT EXISTS migrations (
     number INTEGER PRIMARY KEY,
@@ -32,12 +32,16 @@ class Migration(msgspec.Struct, frozen=True):
     sha256: str
 
 
-def bundled(folder: Path = FOLDER) -> tuple[Migration, ...]:
-    """The migrations of this version. Raises StorageFault when a number is missing or taken twice."""
-    files = sorted(path for path in folder.iterdir() if _FILE_NAME.fullmatch(path.name))
+def bundled(folder: Path = FOLDER, *, engine: str = "") -> tuple[Migration, ...]:
+    """The migrations of this version, SQLite's or those whose names begin with an engine's and `_`.
+
+    Raises StorageFault when a number is missing or taken twice.
+    """
+    found = ((path, _FILE_NAME.fullmatch(path.name)) for path in sorted(folder.iterdir()))
+    files = [(path, match) for path, match in found if match and (match["engine"] or "") == engine]
     migrations = []
-    for number, path in enumerate(files, 1):
-        if int(path.name[:3]) != number:
+    for number, (path, match) in enumerate(files, 1):
+        if int(match["number"]) != number:
             raise StorageFault(f"{path.name} comes where migration {number:03} should")
         sql = path.read_text("utf-8")
         migrations.append(Migration(number, path.stem, sql, hashlib.sha256(sql.encode()).hexdigest()))
@@ -86,11 +90,12 @@ def _next(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> Mi
         raise StorageFault(f"it belongs to another program: it has the tables {', '.join(sorted(tables))}")
     connection.execute(_RECORDS)
     records = connection.execute("SELECT number, name, sha256 FROM migrations ORDER BY number").fetchall()
-    _check(records, migrations)
+    check(records, migrations)
     return migrations[len(records)] if len(records) < len(migrations) else None
 
 
-def _check(records: Iterable[tuple[int, str, str]], migrations: Sequence[Migration]) -> None:
+def check(records: Iterable[tuple[int, str, str]], migrations: Sequence[Migration]) -> None:
+    """Raise StorageFault unless all that was applied, by number, name and digest, are these migrations."""
     for position, (number, name, sha256) in enumerate(records):
         if position >= len(migrations):
             raise StorageFault(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from proxy.ledger.store import Store
-from tests.storage.engines import ENGINES, Engine
+from tests.storage.engines import ENGINES, Engine, Postgres
 
 OpenStore = Callable[[], Awaitable[Store]]
 
@@ -16,6 +16,12 @@ OpenStore = Callable[[], Awaitable[Store]]
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
     """An empty database of each engine in turn."""
     return ENGINES[request.param](tmp_path)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Postgres:
+    """An empty database of PostgreSQL."""
+    return Postgres(tmp_path)
 
 
 @pytest.fixture

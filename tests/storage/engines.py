@@ -1,19 +1,32 @@
 """The storage engines under test: how stores on one database are made, and a look at all that is in it."""
 
+import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+import asyncpg
+
 from proxy.ledger.store import Store
+from proxy.storage.postgres import PostgresStore
 from proxy.storage.sqlite import SqliteStore
+from proxy.tasks import Tasks
+from tests.storage.postgres_server import new_schema
 
 Dump = dict[str, list[tuple[Any, ...]]]
 """Every row of every table, in the order of the primary key."""
 
 
 class Engine(Protocol):
-    """One empty database of an engine; its stores are as many processes would open them."""
+    """One empty database of an engine; its stores are as many processes would open them.
+
+    `names_return` tells whether a store may get the owner name of one that was closed.
+    """
+
+    names_return: bool
 
     def store(self) -> Store:
         """A further store on the database, not open yet."""
@@ -26,6 +39,8 @@ class Engine(Protocol):
 
 class Sqlite:
     """A database file in an empty folder."""
+
+    names_return = True
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "farebox.db"
@@ -46,5 +61,63 @@ class Sqlite:
             connection.close()
 
 
-ENGINES: dict[str, Callable[[Path], Engine]] = {"sqlite": Sqlite}
+class Postgres:
+    """An empty schema of a server that all tests share. What processes say about themselves is not dumped."""
+
+    names_return = False
+    _TABLES = (
+        *("accounts", "keys", "lots", "buckets", "throttles", "holds", "entries", "commands", "usage"),
+        "usage_days",
+    )
+
+    def __init__(self, folder: Path) -> None:
+        self.location = apart(new_schema())
+
+    def store(self) -> PostgresStore:
+        return postgres_at(self.location)
+
+    def dump(self) -> Dump:
+        dump: Dump = apart(self._dump())
+        return dump
+
+    async def _dump(self) -> Dump:
+        return {name: sorted(await tell(self.location, f"TABLE {name}"), key=repr) for name in self._TABLES}
+
+
+def postgres_at(location: str, **options: Any) -> PostgresStore:
+    """A store that is not open yet, of which no task may fail."""
+
+    def fail(name: str, error: BaseException) -> None:
+        raise error
+
+    return PostgresStore(location, tasks=Tasks(fail), **options)
+
+
+@asynccontextmanager
+async def opened(location: str, **options: Any) -> AsyncIterator[PostgresStore]:
+    """A store on PostgreSQL that is open until the end of the context."""
+    store = postgres_at(location, **options)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def tell(location: str, statement: str) -> list[tuple[Any, ...]]:
+    """What a PostgreSQL database answers to a statement, on a connection beside those of stores."""
+    connection = await asyncpg.connect(location)
+    try:
+        return [tuple(row) for row in await connection.fetch(statement)]
+    finally:
+        await connection.close()
+
+
+def apart(coroutine: Any) -> Any:
+    """What a coroutine returns that is run beside whatever loop may be running here."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
+
+
+ENGINES: dict[str, Callable[[Path], Engine]] = {"postgres": Postgres, "sqlite": Sqlite}
 """What makes a database of each engine below a folder that is a test's own."""

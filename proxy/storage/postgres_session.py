@@ -1,0 +1,194 @@
+"""Sessions of PostgreSQL: how one is set up, what its errors mean, and how long anything in it may take."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+from urllib.parse import urlsplit
+
+import asyncpg
+import msgspec
+from asyncpg.connect_utils import SessionAttribute
+
+from proxy.ledger.store import LedgerUnavailable
+from proxy.storage.faults import ConstraintFault, StorageFault
+
+OLDEST_POSTGRES: Final = 14
+"""The first major version that clears out superseded index entries by itself, of which lots leave many."""
+
+PRIMARY: Final = SessionAttribute.primary
+"""Of several servers in a location the one that can be written, which may be another one after a failover."""
+
+# Text is quoted in one way only, whatever the database's own settings are. A read that leaves parameters
+# out is planned without them. A commit is durable even where the server's default is not.
+_SETUP: Final = """
+SELECT set_config(name, value, false) FROM (VALUES
+    ('standard_conforming_strings', 'on'),
+    ('jit', 'off'),
+    ('lock_timeout', '{lock_ms}ms'),
+    ('statement_timeout', '{statement_ms}ms'),
+    ('farebox.locked_timeout', '{locked_ms}ms'),
+    ('idle_in_transaction_session_timeout', '{idle_ms}ms'),
+    ('plan_cache_mode', 'force_custom_plan'),
+    ('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
+        ELSE current_setting('synchronous_commit') END)
+) AS settings (name, value)
+"""
+# All that a batch asks for is found by a key: it is planned once, and a plan that was made while a table
+# was small must not go through all of it when it has grown.
+_KEYED: Final = (
+    "SET plan_cache_mode = force_generic_plan; "
+    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
+)
+
+# SQLSTATE classes and codes, as in PostgreSQL's appendix of error codes.
+_CONSTRAINT_CLASSES: Final = frozenset({"22", "23"})
+_UNDONE_CODES: Final = frozenset({"40001", "40P01", "55P03"})
+_UNIQUE_VIOLATION: Final = "23505"
+_QUERY_CANCELED: Final = "57014"
+
+
+class Timeouts(msgspec.Struct, frozen=True):
+    """How long things may take. The server ends what passes `lock_seconds` or `statement_seconds`.
+
+    A server that does not answer at all is given up `spare_seconds` later. Whoever has locks and says nothing
+    for `locked_seconds` loses them.
+    """
+
+    connect_seconds: float = 5.0
+    lock_seconds: float = 5.0
+    statement_seconds: float = 10.0
+    spare_seconds: float = 2.0
+    locked_seconds: float = 5.0
+    idle_seconds: float = 120.0
+
+    @property
+    def answer_seconds(self) -> float:
+        """When a connection is given up that has not answered."""
+        return self.statement_seconds + self.spare_seconds
+
+
+async def connect(location: str, timeouts: Timeouts, *, keyed: bool = False) -> asyncpg.Connection:
+    """A session set up; `keyed` for one that looks for rows by their keys only.
+
+    Raises asyncpg.PostgresError, asyncpg.InterfaceError, OSError or TimeoutError, and StorageFault for a
+    server that is too old.
+    """
+    connection = await asyncpg.connect(
+        location,
+        timeout=timeouts.connect_seconds,
+        command_timeout=timeouts.answer_seconds,
+        target_session_attrs=PRIMARY,
+        server_settings={"application_name": "farebox"},
+    )
+    try:
+        await set_up(connection, timeouts)
+        if keyed:
+            await connection.execute(_KEYED)
+    except BaseException:
+        connection.terminate()
+        raise
+    return connection
+
+
+async def let_go(connection: asyncpg.Connection, timeouts: Timeouts) -> None:
+    """Close a connection, whatever state it is in."""
+    try:
+        await connection.close(timeout=timeouts.connect_seconds)
+    except FAILURES:
+        connection.terminate()
+
+
+async def set_up(
+    connection: "asyncpg.Connection | asyncpg.pool.PoolConnectionProxy", timeouts: Timeouts
+) -> None:
+    """Make the settings of a new session. Raises as `connect`."""
+    version = connection.get_server_version()
+    if version.major < OLDEST_POSTGRES:
+        raise StorageFault(f"PostgreSQL {version.major} is too old: {OLDEST_POSTGRES} or newer is needed")
+    await connection.execute(
+        _SETUP.format(
+            lock_ms=_ms(timeouts.lock_seconds),
+            statement_ms=_ms(timeouts.statement_seconds),
+            locked_ms=_ms(timeouts.locked_seconds),
+            idle_ms=_ms(timeouts.idle_seconds),
+        )
+    )
+    # Sums of whole numbers come as `numeric`, and are whole numbers here.
+    await connection.set_type_codec("numeric", schema="pg_catalog", encoder=str, decoder=int, format="text")
+
+
+FAILURES: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+"""What talking to a server can raise. TimeoutError is what asyncio and asyncpg raise for no answer.
+
+InternalClientError is what asyncpg raises for a connection on which a server's last words have come unasked.
+"""
+
+
+def is_taken(error: BaseException) -> bool:
+    """Whether an id was taken: if just now, by another process, the rules will say so the next time."""
+    return _code(error) == _UNIQUE_VIOLATION
+
+
+def is_constraint(error: BaseException) -> bool:
+    """Whether a value is what the schema does not allow."""
+    return _code(error)[:2] in _CONSTRAINT_CLASSES
+
+
+def is_undone(error: BaseException) -> bool:
+    """Whether the server has certainly undone what it was told, and nothing is wrong with the connection."""
+    return is_constraint(error) or _code(error) in _UNDONE_CODES
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the server has ended a statement that took too long, and the connection is well."""
+    return _code(error) == _QUERY_CANCELED
+
+
+def is_cut(error: BaseException) -> bool:
+    """Whether the connection was broken, so that another one may do."""
+    if isinstance(error, TimeoutError) or is_passing(error):
+        return False
+    ended = asyncpg.PostgresConnectionError | asyncpg.OperatorInterventionError
+    return isinstance(error, ended | asyncpg.InterfaceError | asyncpg.InternalClientError | OSError)
+
+
+@contextmanager
+def as_faults(location: str) -> Iterator[None]:
+    """What talking to the server raises as what a store raises."""
+    try:
+        yield
+    except FAILURES as error:
+        raise fault_of(error, location) from error
+
+
+def fault_of(error: BaseException, location: str) -> ConstraintFault | LedgerUnavailable:
+    """The fault that a store raises for an error."""
+    text = f"{shown(location)}: {reason(error)}"
+    return ConstraintFault(text) if is_constraint(error) else LedgerUnavailable(text)
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, or what it is."""
+    return str(error) or (
+        "the server does not answer" if isinstance(error, TimeoutError) else type(error).__name__
+    )
+
+
+def shown(location: str) -> str:
+    """A location for messages: without user, password and options."""
+    parts = urlsplit(location)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _code(error: BaseException) -> str:
+    return str(getattr(error, "sqlstate", None) or "")
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -1,0 +1,73 @@
+-- What an audit reads, all of it, in the order in which it is merged: by account, then by id. Portable: the
+-- columns that are ordered by are compared by their bytes in every engine. Columns come in the order of the
+-- fields of the audit's rows.
+
+-- name: audit_accounts
+-- The figures of every account.
+SELECT id, balance_nano, held_nano, debt_nano, credit_limit_nano, open_holds, entries, next_expiry_us
+FROM accounts
+ORDER BY id;
+
+-- name: audit_keys
+-- Every key, by account.
+SELECT account_id, id, open_holds
+FROM keys
+ORDER BY account_id, id;
+
+-- name: audit_lots
+-- Every lot, by account. No index has them all in this order; they are sorted, outside memory where they are many.
+SELECT account_id, id, amount_nano, remaining_nano, expires_at_us
+FROM lots
+ORDER BY account_id;
+
+-- name: audit_entries
+-- Every entry, in the order of its account's chain.
+SELECT account_id, seq, kind, amount_nano, balance_after_nano, debt_after_nano, ref, draws
+FROM entries
+ORDER BY account_id, seq;
+
+-- name: audit_charges
+-- The entries of calls, by call. They are sorted, as lots are. Behind the account's id a ref is compared as that
+-- is: by its bytes, also in an engine where the column itself is not.
+SELECT account_id, ref, seq, amount_nano, at_us
+FROM entries
+WHERE kind = 'charge'
+ORDER BY account_id, account_id || ref, seq;
+
+-- name: audit_puts
+-- The entries of grants and adjustments, by command. They are sorted, as those of calls are.
+SELECT account_id, ref, seq, amount_nano, at_us
+FROM entries
+WHERE kind IN ('grant', 'adjust')
+ORDER BY account_id, account_id || ref, seq;
+
+-- name: audit_commands
+-- Every command.
+SELECT account_id, command_id, at_us
+FROM commands
+ORDER BY account_id, command_id;
+
+-- name: audit_holds
+-- Every hold, by account and call: all its columns, which for a closed one are short. They are sorted, as lots are.
+SELECT id, account_id, key_id, amount_nano, tokens, state, created_at_us, owner, call, observed
+FROM holds
+ORDER BY account_id, id;
+
+-- name: audit_receipts
+-- Every receipt, by account and call.
+SELECT account_id, id, key_id, model, basis, usage, charge_nano, lines, charged_nano, shortfall_nano, hold_nano, day
+FROM usage
+ORDER BY account_id, id;
+
+-- name: audit_days
+-- Every usage day, by account.
+SELECT account_id, day, key_id, model, requests, input_tokens, cached_input_tokens, output_tokens, charged_nano
+FROM usage_days
+ORDER BY account_id;
+
+-- name: audit_buckets
+-- Every bucket, by account; a scope that is no key is an account itself, or none that there is.
+SELECT COALESCE(k.account_id, b.scope_id) AS account_id, b.scope_id, b."window", b.start_day, b.spent_nano, b.held_nano
+FROM buckets AS b
+LEFT JOIN keys AS k ON k.id = b.scope_id
+ORDER BY COALESCE(k.account_id, b.scope_id);

@@ -1,0 +1,111 @@
+-- What a process says to PostgreSQL beside its batches: about itself, about other processes, about keys.
+
+-- name: add_owner
+-- Take a name that no process has had, with a lease for so many seconds.
+INSERT INTO owners (name, life_file, lease_until, in_touch_since)
+VALUES (
+    'owner-' || nextval('owner_numbers'), $1, clock_timestamp() + make_interval(secs => $2), clock_timestamp()
+)
+RETURNING name;
+
+-- name: renew_owner
+-- Extend the lease of a name, unless it was found to be gone: then no row comes back. Half of it should be left.
+UPDATE owners SET
+    lease_until = clock_timestamp() + make_interval(secs => $2),
+    in_touch_since = CASE
+        WHEN lease_until < clock_timestamp() + make_interval(secs => $2 / 2) THEN clock_timestamp()
+        ELSE in_touch_since
+    END
+WHERE name = $1 AND NOT gone
+RETURNING name;
+
+-- name: drop_owner
+-- Give a name up.
+DELETE FROM owners WHERE name = $1;
+
+-- name: live_owners
+-- The names whose processes are not known to be gone, and where each says on its own machine that it is alive.
+SELECT name, life_file FROM owners WHERE NOT gone;
+
+-- name: end_owners
+-- Note that processes are gone: those named, and those whose leases have run out while this one was in touch for half
+-- the seconds of a lease at least. From here on none of them can be renewed.
+UPDATE owners SET gone = TRUE
+WHERE NOT gone AND (
+    name = ANY ($1::TEXT[])
+    OR (
+        name <> $2 AND lease_until < clock_timestamp()
+        AND EXISTS (
+            SELECT FROM owners AS me
+            WHERE me.name = $2 AND NOT me.gone AND me.in_touch_since < clock_timestamp() - make_interval(secs => $3 / 2)
+        )
+    )
+);
+
+-- name: orphans
+-- Open holds of processes that are gone, oldest first.
+SELECT id, account_id, key_id, amount_nano, tokens, state, created_at_us, owner, call, observed
+FROM holds
+WHERE state = 'open' AND owner <> ALL ($1::TEXT[])
+    AND NOT EXISTS (SELECT FROM owners AS o WHERE o.name = holds.owner AND NOT o.gone)
+ORDER BY id;
+
+-- name: forget_owners
+-- Remove what is known of processes that are long gone.
+DELETE FROM owners WHERE gone AND lease_until < clock_timestamp() - INTERVAL '1 day';
+
+-- name: key_by_digest
+-- The key with a digest.
+SELECT id, account_id, name, digest, hint, created_at_us, status, expires_at_us, models, limits, open_holds
+FROM keys
+WHERE digest = $1;
+
+-- name: this_month
+-- The first day of this month in UTC.
+SELECT date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC')::DATE AS month;
+
+-- name: month_partitions
+-- The partitions of `usage` that are of one month.
+SELECT c.relname AS name
+FROM pg_inherits AS i
+JOIN pg_class AS c ON c.oid = i.inhrelid
+WHERE i.inhparent = 'usage'::REGCLASS AND c.relname ~ '^usage_[0-9]{4}_[0-9]{2}$'
+ORDER BY c.relname;
+
+-- name: make_month
+-- Make the partition of one month.
+SELECT ledger_make_month($1);
+
+-- name: note_retention
+-- Note that receipts from before a day may be gone from here on.
+INSERT INTO retention (receipts_since_day) VALUES ($1)
+ON CONFLICT (only_row) DO UPDATE SET
+    receipts_since_day = greatest(retention.receipts_since_day, excluded.receipts_since_day);
+
+-- name: delete_holds_of_month
+-- Delete the holds of the next receipts of a month after an account's and an id, and tell how many, and the last.
+WITH chunk AS MATERIALIZED (
+    SELECT account_id, id FROM usage_month
+    WHERE (account_id, id) > ($1, $2)
+    ORDER BY account_id, id
+    LIMIT $3
+), deleted AS (
+    DELETE FROM holds AS h USING chunk AS c WHERE h.id = c.id AND h.state <> 'open'
+)
+SELECT account_id, id, (SELECT COUNT(*) FROM chunk) AS receipts
+FROM chunk
+ORDER BY account_id DESC, id DESC
+LIMIT 1;
+
+-- name: delete_other_receipts
+-- Delete some receipts from before a day that are in no month's partition, with their holds, and tell how many.
+WITH old AS MATERIALIZED (
+    SELECT account_id, id, day FROM usage_other WHERE day < $1 LIMIT $2
+), deleted AS (
+    DELETE FROM holds AS h USING old AS o WHERE h.id = o.id AND h.state <> 'open'
+), receipts AS (
+    DELETE FROM usage_other AS u USING old AS o
+    WHERE u.account_id = o.account_id AND u.id = o.id AND u.day = o.day
+    RETURNING u.id
+)
+SELECT COUNT(*) FROM receipts;
