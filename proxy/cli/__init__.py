@@ -1,4 +1,4 @@
-"""The command line: `farebox serve`, `check` and `schema` for a file, all else for a running server."""
+"""The command line: commands for a configuration file, for a whole database, and for a running server."""
 
 import click
 
@@ -6,6 +6,7 @@ import proxy
 from proxy.cli.accounts import accounts
 from proxy.cli.files import check, schema, serve
 from proxy.cli.keys import keys
+from proxy.cli.ledger import audit, backup, copy, migrate
 from proxy.cli.money import adjust, grant
 from proxy.cli.reads import calls, holds, usage
 
@@ -16,5 +17,9 @@ def main() -> None:
     """Farebox: no call without funds, no charge without a receipt."""
 
 
-for _command in (serve, check, schema, accounts, keys, grant, adjust, usage, holds, calls):
+_FOR_FILES = (serve, check, schema)
+_FOR_DATABASES = (audit, backup, migrate, copy)
+_FOR_SERVERS = (accounts, keys, grant, adjust, usage, holds, calls)
+
+for _command in (*_FOR_FILES, *_FOR_DATABASES, *_FOR_SERVERS):
     main.add_command(_command)

@@ -34,14 +34,16 @@ _PRICE_COLUMNS = (
 @_FILE
 def serve(file: Path) -> None:
     """Serve what FILE configures, until SIGTERM; SIGHUP reads it again."""
-    from proxy.app import serve as run  # noqa: PLC0415 - the server is slow to load, and only this needs it.
+    from proxy.process import serve as run  # noqa: PLC0415 - the server is slow to load, and only this needs it.
 
     try:
-        run(file)
+        code = run(file)
     except ConfigError as fault:
         raise click.ClickException(str(fault)) from fault
     except (OSError, RuntimeError, StorageFault) as fault:
         raise click.ClickException(f"Farebox cannot run: {fault}") from fault
+    if code:
+        raise SystemExit(code)
 
 
 @click.command()

@@ -1,0 +1,66 @@
+"""The audit of a whole ledger, one account after the other, in memory that does not grow with its calls."""
+
+from collections.abc import Iterator
+from operator import attrgetter
+from typing import Any, Final
+
+from proxy.ledger.audit.calls import Calls
+from proxy.ledger.audit.entries import Chain, command_faults
+from proxy.ledger.audit.feed import Feed, keys_of
+from proxy.ledger.audit.rows import AccountRow, Difference, KeyRow, Ledger, compare
+
+_STREAMS: Final = Ledger.__struct_fields__[:-1]
+_TABLES: Final = {"charges": "entries", "puts": "entries", "receipts": "usage", "days": "usage_days"}
+
+
+def audit(ledger: Ledger) -> Iterator[Difference]:
+    """Every difference between what a ledger's rows say and what the others of them make it.
+
+    Rows are taken as they are needed. At any time no more is kept than the keys, lots, buckets and usage days
+    of one account. Raises OutOfOrder when rows do not come in order.
+    """
+    by_account = attrgetter("account_id")
+    feeds: dict[str, Feed[Any]] = {name: Feed(getattr(ledger, name), by_account) for name in _STREAMS}
+    for account_id in keys_of(*feeds.values()):
+        rows = {name: feed.of(account_id) for name, feed in feeds.items()}
+        account = next(rows["accounts"], None)
+        if account is None:
+            yield from _stray_faults(account_id, rows)
+        else:
+            yield from _account_faults(account, rows, ledger.receipts_since_day)
+
+
+def _account_faults(
+    account: AccountRow, rows: dict[str, Iterator[Any]], receipts_since_day: int
+) -> Iterator[Difference]:
+    account_id = account.account_id
+    yield from Chain(rows["lots"]).faults(account, rows["entries"])
+    yield from command_faults(rows["commands"], rows["puts"])
+    calls = Calls(account_id, receipts_since_day=receipts_since_day)
+    yield from calls.faults(rows["holds"], rows["receipts"], rows["charges"])
+    yield from compare("accounts", account_id, "held_nano", calls.held_nano, account.held_nano)
+    open_holds = sum(calls.open_by_key.values())
+    yield from compare("accounts", account_id, "open_holds", open_holds, account.open_holds)
+    yield from _key_faults(calls, rows["keys"])
+    yield from calls.spending.day_faults(rows["days"])
+    yield from calls.spending.bucket_faults(rows["buckets"])
+    available_nano = account.balance_nano - account.held_nano - account.debt_nano + account.credit_limit_nano
+    if available_nano < 0:
+        yield Difference("accounts", account_id, "available", "not below 0", str(available_nano))
+
+
+def _key_faults(calls: Calls, keys: Iterator[KeyRow]) -> Iterator[Difference]:
+    unknown = set(calls.keys)
+    for key in keys:
+        unknown.discard(key.id)
+        yield from compare("keys", key.id, "open_holds", calls.open_by_key.get(key.id, 0), key.open_holds)
+    for key_id in sorted(unknown):
+        yield Difference("keys", key_id, "row", "one, as calls were made with it", "none")
+
+
+def _stray_faults(account_id: str, rows: dict[str, Iterator[Any]]) -> Iterator[Difference]:
+    """There are rows of an account that is not there. All of them are passed over."""
+    found = {_TABLES.get(name, name): None for name, stream in rows.items() if sum(1 for _ in stream)}
+    yield Difference(
+        "accounts", account_id, "row", f"one, as there are rows of it: {', '.join(found)}", "none"
+    )

@@ -1,0 +1,109 @@
+"""What must hold of each call: one hold, one receipt once it is closed, and one entry if it was charged."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
+from typing import Any, Final
+
+from proxy.ledger.audit.feed import Feed, keys_of
+from proxy.ledger.audit.receipts import receipt_faults, usage_of
+from proxy.ledger.audit.rows import Difference, HoldRow, PostedRow, ReceiptRow, compare
+from proxy.ledger.audit.spending import Spending
+from proxy.ledger.windows import DAY_US
+
+_BASES: Final[Mapping[str, tuple[str, ...]]] = {
+    "settled": ("reported", "counted", "per_call"),
+    "voided": ("void",),
+    "expired": ("recovered",),
+}
+"""By what a hold in each closed state can have been charged."""
+
+
+class Calls:
+    """The calls of one account, counted as they are looked at.
+
+    `held_nano` and `open_by_key` are of its open holds, `keys` those that its calls name.
+    """
+
+    def __init__(self, account_id: str, *, receipts_since_day: int) -> None:
+        self.held_nano = 0
+        self.open_by_key: dict[str, int] = {}
+        self.keys: set[str] = set()
+        self.spending = Spending(account_id, receipts_since_day=receipts_since_day)
+        self._since_day = receipts_since_day
+
+    def faults(
+        self, holds: Iterable[HoldRow], receipts: Iterable[ReceiptRow], charges: Iterable[PostedRow]
+    ) -> Iterator[Difference]:
+        """Where holds, receipts and charge entries, all by call id, do not fit together."""
+        by_id = attrgetter("id")
+        feeds: tuple[Feed[Any], ...] = (
+            Feed(holds, by_id),
+            Feed(receipts, by_id),
+            Feed(charges, attrgetter("ref")),
+        )
+        for call_id in keys_of(*feeds):
+            hold, receipt, posted = (list(feed.of(call_id)) for feed in feeds)
+            yield from self._call_faults(call_id, hold[0] if hold else None, receipt, posted)
+
+    def _call_faults(
+        self, call_id: str, hold: HoldRow | None, receipts: list[ReceiptRow], posted: list[PostedRow]
+    ) -> Iterator[Difference]:
+        receipt = receipts[0] if receipts else None
+        for other in receipts[1:]:
+            yield Difference("usage", call_id, "row", "one", f"another of day {other.day}")
+        if hold is not None:
+            self.keys.add(hold.key_id)
+            if hold.state == "open":
+                yield from self._open_faults(hold, receipt)
+            elif receipt is not None:
+                yield from _pair_faults(hold, receipt)
+            else:
+                yield Difference("usage", call_id, "row", f"one, as the hold is {hold.state}", "none")
+        elif receipt is not None:
+            yield Difference("holds", call_id, "row", "one, as the call has a receipt", "none")
+        elif all(entry.at_us // DAY_US <= self._since_day for entry in posted):
+            # Hold and receipt have been let go of. A call may end a day after it was authorized.
+            return
+        yield from _posted_faults(call_id, receipt.charged_nano if receipt else 0, posted)
+        if receipt is not None:
+            yield from self._receipt_faults(receipt)
+
+    def _receipt_faults(self, receipt: ReceiptRow) -> Iterator[Difference]:
+        self.keys.add(receipt.key_id)
+        usage = usage_of(receipt)
+        yield from receipt_faults(receipt, usage)
+        yield from self.spending.add_receipt(receipt, usage or {})
+
+    def _open_faults(self, hold: HoldRow, receipt: ReceiptRow | None) -> Iterator[Difference]:
+        self.held_nano += hold.amount_nano
+        self.open_by_key[hold.key_id] = self.open_by_key.get(hold.key_id, 0) + 1
+        yield from self.spending.add_hold(hold)
+        if receipt is not None:
+            yield Difference("usage", hold.id, "row", "none, as the hold is open", "one")
+        if not hold.has_call:
+            yield Difference("holds", hold.id, "call", "a call that can be closed", "what cannot be read")
+
+
+def _pair_faults(hold: HoldRow, receipt: ReceiptRow) -> Iterator[Difference]:
+    """A receipt repeats what its hold says, and is of a kind that its hold's last state allows."""
+    yield from compare("usage", hold.id, "key_id", hold.key_id, receipt.key_id)
+    yield from compare("usage", hold.id, "hold_nano", hold.amount_nano, receipt.hold_nano)
+    yield from compare("usage", hold.id, "day", hold.created_at_us // DAY_US, receipt.day)
+    bases = _BASES.get(hold.state, ())
+    if receipt.basis not in bases:
+        found = f"{receipt.basis}, and the hold is {hold.state}"
+        yield Difference("usage", hold.id, "basis", " or ".join(bases) or "of a state there is", found)
+    if hold.state == "voided":
+        yield from compare("usage", hold.id, "charge_nano of a voided call", 0, receipt.charge_nano)
+
+
+def _posted_faults(call_id: str, charged_nano: int, posted: list[PostedRow]) -> Iterator[Difference]:
+    """What was charged is one entry, and nothing charged is none."""
+    if charged_nano and not posted:
+        yield Difference("entries", call_id, "row", f"a charge of {charged_nano}", "none")
+    for place, entry in enumerate(posted):
+        id_ = f"{entry.account_id}/{entry.seq}"
+        if place or not charged_nano:
+            yield Difference("entries", id_, "row", f"no such charge for {call_id}", str(entry.amount_nano))
+        else:
+            yield from compare("entries", id_, "amount_nano", -charged_nano, entry.amount_nano)

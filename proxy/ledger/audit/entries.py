@@ -1,0 +1,124 @@
+"""What must hold of an account's entries: a chain without a gap that explains balance, debt and every lot."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from operator import attrgetter
+from typing import Any, Final
+
+import msgspec
+
+from proxy.ledger.audit.feed import Feed, keys_of
+from proxy.ledger.audit.rows import AccountRow, CommandRow, Difference, EntryRow, LotRow, PostedRow, compare
+from proxy.ledger.model import NEVER_US, Draw
+
+_SIGNS: Final[Mapping[str, tuple[int, ...]]] = {
+    "grant": (1,),
+    "charge": (-1,),
+    "expire": (-1,),
+    "adjust": (1, -1),
+}
+"""Which way each kind of entry may go."""
+
+_decode_draws = msgspec.json.Decoder(tuple[Draw, ...]).decode
+
+
+class Chain:
+    """The entries of one account followed from the first to the last, with what they make of its lots.
+
+    After a difference it goes on from what was found, so that one is told once.
+    """
+
+    def __init__(self, lots: Iterable[LotRow]) -> None:
+        self._lots = {lot.id: lot for lot in lots}
+        self._put: dict[str, int] = {}
+        self._left: dict[str, int] = {}
+        self._seq = self._balance_nano = self._debt_nano = 0
+
+    def faults(self, account: AccountRow, entries: Iterable[EntryRow]) -> Iterator[Difference]:
+        """Where entries, account and lots do not agree."""
+        for entry in entries:
+            yield from self._entry_faults(entry)
+        id_ = account.account_id
+        yield from compare("accounts", id_, "entries", self._seq, account.entries)
+        yield from compare("accounts", id_, "balance_nano", self._balance_nano, account.balance_nano)
+        yield from compare("accounts", id_, "debt_nano", self._debt_nano, account.debt_nano)
+        for lot in self._lots.values():
+            yield from compare("lots", lot.id, "amount_nano", self._put.get(lot.id, 0), lot.amount_nano)
+            yield from compare(
+                "lots", lot.id, "remaining_nano", self._left.get(lot.id, 0), lot.remaining_nano
+            )
+        live = (lot.expires_at_us for lot in self._lots.values() if lot.remaining_nano)
+        yield from compare(
+            "accounts", id_, "next_expiry_us", min(live, default=NEVER_US), account.next_expiry_us
+        )
+
+    def _entry_faults(self, entry: EntryRow) -> Iterator[Difference]:
+        id_ = f"{entry.account_id}/{entry.seq}"
+        yield from compare("entries", id_, "seq", self._seq + 1, entry.seq)
+        if (entry.amount_nano > 0) - (entry.amount_nano < 0) not in _SIGNS.get(entry.kind, ()):
+            yield Difference("entries", id_, "amount_nano", f"one of a {entry.kind}", str(entry.amount_nano))
+        try:
+            draws = _decode_draws(entry.draws)
+        except msgspec.DecodeError:
+            yield Difference("entries", id_, "draws", "draws of lots", entry.draws)
+        else:
+            drawn_nano = sum(draw.amount_nano for draw in draws)
+            yield from self._after_faults(entry, id_, drawn_nano)
+            yield from self._draw_faults(entry, id_, draws, drawn_nano)
+        self._seq, self._balance_nano = entry.seq, entry.balance_after_nano
+        self._debt_nano = entry.debt_after_nano
+
+    def _after_faults(self, entry: EntryRow, id_: str, drawn_nano: int) -> Iterator[Difference]:
+        """What lots give or get is the balance's, the rest is debt: owed by a charge, repaid by a grant."""
+        balance_nano = self._balance_nano + drawn_nano
+        debt_nano = self._debt_nano - (entry.amount_nano - drawn_nano)
+        yield from compare("entries", id_, "balance_after_nano", balance_nano, entry.balance_after_nano)
+        yield from compare("entries", id_, "debt_after_nano", debt_nano, entry.debt_after_nano)
+
+    def _draw_faults(
+        self, entry: EntryRow, id_: str, draws: tuple[Draw, ...], drawn_nano: int
+    ) -> Iterator[Difference]:
+        amount_nano = entry.amount_nano
+        if amount_nano > 0:
+            # Debt is repaid before anything is put in a lot.
+            kept_nano = amount_nano - min(amount_nano, self._debt_nano)
+            yield from compare("entries", id_, "sum of draws", kept_nano, drawn_nano)
+        elif entry.kind == "expire":
+            found = tuple((draw.lot_id, draw.amount_nano) for draw in draws)
+            yield from compare("entries", id_, "draws", ((entry.ref, amount_nano),), found)
+        for draw in draws:
+            if (draw.amount_nano > 0) != (amount_nano > 0) or not draw.amount_nano:
+                way = "into" if amount_nano > 0 else "out of"
+                yield Difference(
+                    "entries", id_, f"draw of {draw.lot_id}", f"{way} the lot", str(draw.amount_nano)
+                )
+            yield from self._drawn(id_, draw)
+
+    def _drawn(self, id_: str, draw: Draw) -> Iterator[Difference]:
+        lot_id, amount_nano = draw.lot_id, draw.amount_nano
+        if lot_id not in self._lots:
+            yield Difference("lots", lot_id, "row", f"one, as the entry {id_} has a draw of it", "none")
+            return
+        if amount_nano > 0:
+            self._put[lot_id] = self._put.get(lot_id, 0) + amount_nano
+        left_nano = self._left[lot_id] = self._left.get(lot_id, 0) + amount_nano
+        if left_nano < 0:
+            yield Difference(
+                "entries", id_, f"draw of {lot_id}", "no more than was left of it", str(left_nano)
+            )
+
+
+def command_faults(commands: Iterable[CommandRow], puts: Iterable[PostedRow]) -> Iterator[Difference]:
+    """Each command has posted one entry, and each grant and adjustment is one command's."""
+    feeds: tuple[Feed[Any], ...] = (Feed(commands, attrgetter("id")), Feed(puts, attrgetter("ref")))
+    for command_id in keys_of(*feeds):
+        command: list[CommandRow] = list(feeds[0].of(command_id))
+        posted: list[PostedRow] = list(feeds[1].of(command_id))
+        if not command:
+            yield Difference("commands", command_id, "row", "one, as it has posted an entry", "none")
+        elif not posted:
+            yield Difference("entries", command_id, "row", "one, as the command was carried out", "none")
+        else:
+            yield from compare("commands", command_id, "at_us", posted[0].at_us, command[0].at_us)
+        for entry in posted[1:]:
+            id_ = f"{entry.account_id}/{entry.seq}"
+            yield Difference("entries", id_, "row", f"no second one of {command_id}", str(entry.amount_nano))

@@ -1,0 +1,85 @@
+"""What a receipt must say: its charge follows from its own lines, and its lines from its usage."""
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from proxy.ledger.audit.rows import Difference, ReceiptRow, compare
+from proxy.pricing.charge import Line
+
+# As many digits as the ledger writes at most; a longer text would only take time.
+_PRICE: Final = re.compile(r"[0-9]{1,40}(\.[0-9]{1,60})?\Z")
+_decode_usage = msgspec.json.Decoder(dict[str, int]).decode
+_decode_lines = msgspec.json.Decoder(tuple[Line, ...]).decode
+
+
+def usage_of(receipt: ReceiptRow) -> dict[str, int] | None:
+    """A receipt's quantities by meter, or None when the column holds none."""
+    try:
+        return _decode_usage(receipt.usage)
+    except msgspec.DecodeError:
+        return None
+
+
+def receipt_faults(receipt: ReceiptRow, usage: dict[str, int] | None) -> Iterator[Difference]:
+    """Where a receipt, whose usage is `usage`, contradicts itself."""
+    if usage is None:
+        yield from compare("usage", receipt.id, "usage", "whole quantities by meter", receipt.usage)
+    paid_nano = receipt.charged_nano + receipt.shortfall_nano
+    yield from compare("usage", receipt.id, "charged + shortfall", max(receipt.charge_nano, 0), paid_nano)
+    try:
+        lines = _decode_lines(receipt.lines)
+    except msgspec.DecodeError:
+        yield from compare("usage", receipt.id, "lines", "lines of a charge", receipt.lines)
+        return
+    yield from _charge_faults(receipt, lines)
+    if usage is not None:
+        yield from _quantity_faults(receipt, lines, usage)
+
+
+def _charge_faults(receipt: ReceiptRow, lines: tuple[Line, ...]) -> Iterator[Difference]:
+    """The charge is the sum of quantities times rates, rounded once, and its lines sum to it.
+
+    Each line is next to its exact amount, and those are summed exactly, by denominator.
+    """
+    parts_nano, exact = 0, dict[int, int]()
+    for number, line in enumerate(lines):
+        unit = _unit_nano(line.price_nano, line.per)
+        if unit is None or line.quantity < 0:
+            found = f"{line.quantity} at {line.price_nano} for {line.per}"
+            yield Difference("usage", receipt.id, f"lines[{number}]", "a quantity at a price", found)
+            return
+        numerator, denominator = line.quantity * unit.numerator, unit.denominator
+        if abs(numerator - line.amount_nano * denominator) >= denominator:
+            amount_nano = round(Fraction(numerator, denominator))
+            column = f"lines[{number}].amount_nano"
+            yield Difference("usage", receipt.id, column, str(amount_nano), str(line.amount_nano))
+        exact[denominator] = exact.get(denominator, 0) + numerator
+        parts_nano += line.amount_nano
+    total = sum((Fraction(numerator, denominator) for denominator, numerator in exact.items()), Fraction(0))
+    # Fractions round half to even.
+    yield from compare("usage", receipt.id, "charge_nano", round(total), receipt.charge_nano)
+    yield from compare("usage", receipt.id, "sum of lines", receipt.charge_nano, parts_nano)
+
+
+def _quantity_faults(
+    receipt: ReceiptRow, lines: tuple[Line, ...], usage: dict[str, int]
+) -> Iterator[Difference]:
+    """No more of a meter is charged than was used. A call is one request where the usage has none."""
+    charged: dict[str, int] = {}
+    for line in lines:
+        charged[line.meter] = charged.get(line.meter, 0) + line.quantity
+    for meter, quantity in charged.items():
+        used = usage.get(meter, 1 if meter == "requests" else 0)
+        if quantity > used:
+            yield Difference("usage", receipt.id, f"lines of {meter}", f"at most {used}", str(quantity))
+
+
+@lru_cache(maxsize=4096)
+def _unit_nano(price: str, per: int) -> Fraction | None:
+    """The exact price of one unit; None for what is no price."""
+    return Fraction(price) / per if _PRICE.match(price) and per > 0 else None

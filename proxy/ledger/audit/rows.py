@@ -1,0 +1,185 @@
+"""What an audit reads, as it is stored: only the columns that have to agree, with JSON still as text.
+
+Every row begins with the account it belongs to. These are not the ledger's own values, since those cannot
+hold what the rules would never make, and an audit has to be able to look at just that.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+import msgspec
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """A figure that is not what the other rows make it. `id` is the row's key, `column` where the figure is.
+
+    The column `row` stands for the row as a whole, where one is missing or one too many.
+    """
+
+    table: str
+    id: str
+    column: str
+    expected: str
+    found: str
+
+
+class OfAccount(Protocol):
+    """A row that belongs to an account."""
+
+    @property
+    def account_id(self) -> str:
+        """The account's id."""
+        ...
+
+
+class AccountRow(msgspec.Struct, frozen=True, gc=False):
+    """The figures of an account."""
+
+    account_id: str
+    balance_nano: int
+    held_nano: int
+    debt_nano: int
+    credit_limit_nano: int
+    open_holds: int
+    entries: int
+    next_expiry_us: int
+
+
+class KeyRow(msgspec.Struct, frozen=True, gc=False):
+    """A key and how many calls it has in flight."""
+
+    account_id: str
+    id: str
+    open_holds: int
+
+
+class LotRow(msgspec.Struct, frozen=True, gc=False):
+    """A lot, with or without something left."""
+
+    account_id: str
+    id: str
+    amount_nano: int
+    remaining_nano: int
+    expires_at_us: int
+
+
+class EntryRow(msgspec.Struct, frozen=True, gc=False):
+    """An entry as a link of its account's chain."""
+
+    account_id: str
+    seq: int
+    kind: str
+    amount_nano: int
+    balance_after_nano: int
+    debt_after_nano: int
+    ref: str
+    draws: str
+
+
+class PostedRow(msgspec.Struct, frozen=True, gc=False):
+    """An entry as what a call or a command has posted."""
+
+    account_id: str
+    ref: str
+    seq: int
+    amount_nano: int
+    at_us: int
+
+
+class CommandRow(msgspec.Struct, frozen=True, gc=False):
+    """That a grant or an adjustment was carried out."""
+
+    account_id: str
+    id: str
+    at_us: int
+
+
+class HoldRow(msgspec.Struct, frozen=True, gc=False):
+    """A hold in whatever state. `has_call` is whether what an open one stores of its call can be read."""
+
+    account_id: str
+    id: str
+    key_id: str
+    amount_nano: int
+    state: str
+    created_at_us: int
+    has_call: bool
+
+
+class ReceiptRow(msgspec.Struct, frozen=True, gc=False):
+    """What a receipt says of money, and of the quantities behind it."""
+
+    account_id: str
+    id: str
+    key_id: str
+    model: str
+    basis: str
+    usage: str
+    charge_nano: int
+    lines: str
+    charged_nano: int
+    shortfall_nano: int
+    hold_nano: int
+    day: int
+
+
+class DayRow(msgspec.Struct, frozen=True, gc=False):
+    """What the receipts of one day, key and model sum to."""
+
+    account_id: str
+    day: int
+    key_id: str
+    model: str
+    requests: int
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    charged_nano: int
+
+
+class BucketRow(msgspec.Struct, frozen=True, gc=False):
+    """A bucket of an account or of one of its keys; `account_id` is the scope's own where there is no key."""
+
+    account_id: str
+    scope_id: str
+    window: str
+    start_day: int
+    spent_nano: int
+    held_nano: int
+
+
+class Ledger(msgspec.Struct, frozen=True):
+    """All that an audit reads, each once and in order: by account id, then as is said here.
+
+    Ids are in the order of their code points, which is that of their bytes in UTF-8.
+    """
+
+    accounts: Iterable[AccountRow]
+    keys: Iterable[KeyRow]
+    """By id."""
+    lots: Iterable[LotRow]
+    """In any order."""
+    entries: Iterable[EntryRow]
+    """By seq."""
+    charges: Iterable[PostedRow]
+    """The entries of kind `charge`, by ref."""
+    puts: Iterable[PostedRow]
+    """The entries of kind `grant` and `adjust`, by ref."""
+    commands: Iterable[CommandRow]
+    """By id."""
+    holds: Iterable[HoldRow]
+    """By id."""
+    receipts: Iterable[ReceiptRow]
+    """By id."""
+    days: Iterable[DayRow]
+    """In any order."""
+    buckets: Iterable[BucketRow]
+    """In any order."""
+    receipts_since_day: int = 0
+    """Receipts and holds from before this day may be gone; their usage days are taken as they are."""
+
+
+def compare(table: str, id_: str, column: str, expected: object, found: object) -> Iterator[Difference]:
+    """The difference between what is expected and what was found, if there is one."""
+    if expected != found:
+        yield Difference(table, id_, column, str(expected), str(found))

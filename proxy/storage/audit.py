@@ -1,0 +1,75 @@
+"""What an audit reads of a database, in the shape in which the ledger's audit takes it."""
+
+from collections.abc import Callable, Iterator
+from itertools import starmap
+from typing import Any, Final
+
+import msgspec
+
+from proxy.ledger.audit import rows
+from proxy.storage import columns
+from proxy.storage.database import Scan
+from proxy.storage.queries import Query, load
+
+AUDIT: Final[dict[str, Query]] = load("audit.sql")
+
+
+def _hold(*row: Any) -> rows.HoldRow:
+    """A hold from all its columns."""
+    id_, account_id, key_id, amount_nano, _, state, created_at_us, *_ = row
+    return rows.HoldRow(
+        account_id, id_, key_id, amount_nano, state, created_at_us, state == "open" and _has_call(row)
+    )
+
+
+def _has_call(row: tuple[Any, ...]) -> bool:
+    try:
+        columns.hold_of(row)
+    except msgspec.DecodeError:
+        return False
+    return True
+
+
+_STREAMS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
+    "accounts": ("audit_accounts", rows.AccountRow),
+    "keys": ("audit_keys", rows.KeyRow),
+    "lots": ("audit_lots", rows.LotRow),
+    "entries": ("audit_entries", rows.EntryRow),
+    "charges": ("audit_charges", rows.PostedRow),
+    "puts": ("audit_puts", rows.PostedRow),
+    "commands": ("audit_commands", rows.CommandRow),
+    "holds": ("audit_holds", _hold),
+    "receipts": ("audit_receipts", rows.ReceiptRow),
+    "days": ("audit_days", rows.DayRow),
+    "buckets": ("audit_buckets", rows.BucketRow),
+}
+# Nearly every entry is one of a call, a grant or an adjustment, and is read a second time as that.
+_READ: Final = (
+    "accounts",
+    "keys",
+    "lots",
+    "entries",
+    "commands",
+    "holds",
+    "usage",
+    "usage_days",
+    "buckets",
+    "entries",
+)
+
+
+def ledger_of(scan: Scan, on_rows: Callable[[int], object]) -> rows.Ledger:
+    """All that an audit reads; `on_rows` is told of each chunk how many rows it has."""
+
+    def stream(query: str, kind: Callable[..., Any]) -> Iterator[Any]:
+        for chunk in scan.chunks(AUDIT[query].sql):
+            on_rows(len(chunk))
+            yield from starmap(kind, chunk)
+
+    streams = {name: stream(*source) for name, source in _STREAMS.items()}
+    return rows.Ledger(**streams, receipts_since_day=scan.receipts_since_day)
+
+
+def count_rows(scan: Scan) -> int:
+    """About how many rows an audit is going to read."""
+    return sum(map(scan.count, _READ))

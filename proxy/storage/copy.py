@@ -1,0 +1,45 @@
+"""A whole ledger copied into an empty database of any engine, and compared with where it came from."""
+
+from collections.abc import Callable
+from typing import Final
+
+from proxy.storage.database import TABLES, Scan, Target
+from proxy.storage.faults import StorageFault
+from proxy.storage.queries import Query, load
+
+COPIES: Final[dict[str, Query]] = load("copy.sql")
+
+
+def expect_closed(source: Scan) -> None:
+    """Raise StorageFault if a hold is open: what becomes of its call would be known to one database only."""
+    ((open_holds,),) = next(source.chunks(COPIES["copy_open_holds"].sql))
+    if open_holds:
+        raise StorageFault(
+            f"holds that are open: {open_holds}. Farebox ended before it could close them; start it once, so "
+            "that it recovers them, and stop it"
+        )
+
+
+def expect_empty(target: Scan) -> None:
+    """Raise StorageFault if a table has any rows."""
+    found = {table: count for table in TABLES if (count := target.count(table))}
+    if found:
+        there = ", ".join(f"{table} {count}" for table, count in found.items())
+        raise StorageFault(f"it is not empty (rows: {there}); a ledger is copied into an empty database only")
+
+
+def copy(source: Scan, target: Target, on_rows: Callable[[int], object]) -> dict[str, int]:
+    """Add every row of `source` to `target`, without committing; the rows of each table, counted in both.
+
+    `on_rows` is told of each chunk how many rows it has. Raises StorageFault when the target has other rows
+    then than the source.
+    """
+    counts = {}
+    for table in TABLES:
+        for chunk in source.chunks(COPIES[f"copy_{table}"].sql):
+            target.add(table, chunk)
+            on_rows(len(chunk))
+        counts[table], copied = source.count(table), target.count(table)
+        if copied != counts[table]:
+            raise StorageFault(f"of {counts[table]} rows of {table} {copied} have arrived")
+    return counts

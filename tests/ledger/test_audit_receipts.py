@@ -1,0 +1,74 @@
+"""The audit of receipts: each charge is worked out again from its own lines, to the nano-dollar."""
+
+import json
+from collections.abc import Iterable
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from proxy.ledger.audit.receipts import receipt_faults, usage_of
+from proxy.ledger.audit.rows import ReceiptRow
+from proxy.metering.usage import METERS
+from proxy.pricing.charge import NO_CHARGE, Line, price
+from proxy.pricing.rates import Rate, RateCard
+from proxy.storage.columns import text
+
+
+@st.composite
+def cards(draw: st.DrawFn) -> RateCard:
+    meters = draw(st.lists(st.sampled_from(sorted(METERS)), min_size=1, max_size=6, unique=True))
+    prices = st.builds(Fraction, st.integers(0, 10**12), st.sampled_from([1, 2, 8, 1000, 10**9]))
+    pers = st.sampled_from([1, 1000, 10**6])
+    return RateCard("card", ("*",), tuple(Rate(meter, draw(prices), draw(pers)) for meter in meters))
+
+
+def receipt(lines: Iterable[Line], total_nano: int, usage: dict[str, int]) -> ReceiptRow:
+    quantities, found = json.dumps(usage), text(tuple(lines))
+    return ReceiptRow(
+        "account", "call", "key", "model", "reported", quantities, total_nano, found, total_nano, 0, 0, 20_000
+    )
+
+
+def columns_of(row: ReceiptRow) -> set[str]:
+    return {one.column for one in receipt_faults(row, usage_of(row))}
+
+
+@given(cards(), st.dictionaries(st.sampled_from(sorted(METERS)), st.integers(0, 10**8)))
+def test_every_charge_follows_from_its_lines(card: RateCard, usage: dict[str, int]) -> None:
+    charge = price(card, usage)
+    assert not columns_of(receipt(charge.lines, charge.total_nano, usage))
+    for place, line in enumerate(charge.lines):
+        more = replace(line, quantity=line.quantity + 10**9)
+        lines = (*charge.lines[:place], more, *charge.lines[place + 1 :])
+        assert columns_of(receipt(lines, charge.total_nano, usage))
+
+
+@pytest.mark.parametrize(
+    ("line", "total_nano", "column"),
+    [
+        (Line("images", 3, "1e9", 1, 6), 6, "lines[0]"),
+        (Line("images", 3, "-2", 1, -6), -6, "lines[0]"),
+        (Line("images", 3, "2.00", 0, 6), 6, "lines[0]"),
+        (Line("images", -3, "2.00", 1, -6), -6, "lines[0]"),
+        (Line("images", 3, "2.00", 1, 7), 7, "lines[0].amount_nano"),
+        (Line("images", 3, "2.00", 1, 7), 7, "charge_nano"),
+        (Line("images", 4, "2.00", 1, 8), 8, "lines of images"),
+        (Line("images", 3, "2.00", 1, 6), 7, "charge_nano"),
+        (Line("images", 3, "2.00", 1, 6), 7, "sum of lines"),
+    ],
+)
+def test_a_line_that_does_not_add_up_is_named(line: Line, total_nano: int, column: str) -> None:
+    assert column in columns_of(receipt([line], total_nano, {"images": 3}))
+
+
+def test_half_a_nano_dollar_is_rounded_to_even() -> None:
+    for quantity, total_nano in ((1, 0), (3, 2), (5, 2), (7, 4)):
+        line = Line("images", quantity, "0.50", 1, total_nano)
+        assert not columns_of(receipt([line], total_nano, {"images": quantity}))
+
+
+def test_no_charge_at_all_has_no_line() -> None:
+    assert not columns_of(receipt(NO_CHARGE.lines, 0, {}))

@@ -1,0 +1,200 @@
+"""A ledger is copied whole, to any engine, or nothing of it is."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from proxy.storage.copy import copy, expect_closed, expect_empty
+from proxy.storage.database import TABLES, Chunk, Database
+from proxy.storage.faults import StorageFault
+from proxy.storage.sqlite_database import SqliteDatabase, SqliteTarget
+from tests.storage.engines import ENGINES, Engine, Postgres, Sqlite
+from tests.storage.teller import call, granted, settle
+from tests.storage.whole import database_of, differences, fill, filled, honest, tamper
+
+NAMES = sorted(ENGINES)
+
+
+@pytest.fixture
+def other(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+    """A second database, of the engine that a test is parametrized with."""
+    (tmp_path / "other").mkdir()
+    return ENGINES[request.param](tmp_path / "other")
+
+
+async def apart(job: Callable[[], Any]) -> Any:
+    """What a job returns that waits for a database, in a thread without an event loop."""
+    return await asyncio.to_thread(job)
+
+
+def carry_over(source: Database, target: Database) -> dict[str, int]:
+    with source.at_rest() as old, target.filling() as new:
+        expect_closed(old)
+        expect_empty(new)
+        counts = copy(old, new, lambda _: None)
+        new.commit()
+    return counts
+
+
+@pytest.mark.parametrize("other", NAMES, indirect=True)
+async def test_every_row_arrives_as_it_was(engine: Engine, other: Engine) -> None:
+    source, target = await filled(engine), database_of(other)
+    counts = await apart(lambda: carry_over(source, target))
+    assert other.dump() == engine.dump()
+    assert counts == {table: len(rows) for table, rows in engine.dump().items()}
+    assert all(counts.values())
+    assert differences(target) == []
+
+
+async def test_a_server_goes_on_where_the_other_stopped(engine: Engine, tmp_path: Path) -> None:
+    source, moved = await filled(engine), Sqlite(tmp_path / "moved")
+    await apart(lambda: carry_over(source, database_of(moved)))
+    store = moved.store()
+    await store.open()
+    assert await store.orphans() == []
+    made = call("call_later")
+    assert (await granted(store, made, 500)).hold_nano == 500
+    await store.apply([honest(settle(made, 300))])
+    await store.close()
+    assert differences(database_of(moved)) == []
+
+
+async def test_receipts_go_into_the_months_they_belong_to(tmp_path: Path) -> None:
+    """Where receipts are kept by months, so that those of one can go at once."""
+    source, other = await filled(Sqlite(tmp_path)), Postgres(tmp_path)
+    await apart(lambda: carry_over(source, database_of(other)))
+
+    def since_day() -> int:
+        with database_of(other).snapshot() as scan:
+            (others,) = next(scan.chunks("SELECT COUNT(*) FROM usage_other"))
+            assert tuple(others) == (0,)
+            return scan.receipts_since_day
+
+    # 2024-10-01; the first call is of the 4th.
+    assert await apart(since_day) == 19_997
+
+
+# --- what is refused ---
+
+
+async def test_a_target_that_is_not_empty_is_refused_with_what_is_there(engine: Engine) -> None:
+    target = await filled(engine)
+    before = engine.dump()
+
+    def look() -> None:
+        with target.filling() as new:
+            expect_empty(new)
+
+    with pytest.raises(StorageFault, match=r"it is not empty \(rows: accounts 2, keys 2, lots 3, .*holds 24"):
+        await apart(look)
+    assert engine.dump() == before
+
+
+async def test_open_holds_are_refused(engine: Engine) -> None:
+    source = await filled(engine, in_flight=True)
+
+    def look() -> None:
+        with source.at_rest() as old:
+            expect_closed(old)
+
+    with pytest.raises(StorageFault, match="holds that are open: 1"):
+        await apart(look)
+
+
+async def test_a_ledger_that_is_served_is_refused(engine: Engine) -> None:
+    """What it would write meanwhile would be in one of them only."""
+    store = engine.store()
+    await store.open()
+    await fill(store)
+
+    def look() -> None:
+        with database_of(engine).at_rest():
+            pass
+
+    with pytest.raises(StorageFault, match=r"Farebox is running on it.* \(?owner-\d+"):
+        await apart(look)
+    await store.close()
+    await apart(look)
+
+
+async def test_a_server_that_starts_on_the_file_waits_until_it_is_read(tmp_path: Path) -> None:
+    engine = Sqlite(tmp_path)
+    source, store = await filled(engine), engine.store()
+    opening = threading.Event()
+
+    def read_meanwhile() -> None:
+        with source.at_rest():
+            opening.set()
+            with pytest.raises(TimeoutError):
+                asyncio.run_coroutine_threadsafe(asyncio.wait_for(opened.wait(), 0.2), loop).result(10)
+
+    loop, opened = asyncio.get_running_loop(), asyncio.Event()
+    reading = loop.run_in_executor(None, read_meanwhile)
+    await asyncio.to_thread(opening.wait)
+    await store.open()
+    opened.set()
+    await reading
+    await store.close()
+
+
+async def test_nobody_writes_to_the_database_until_it_is_read(tmp_path: Path) -> None:
+    engine = Postgres(tmp_path)
+    source = await filled(engine)
+
+    def read_meanwhile() -> None:
+        with source.at_rest():
+            tamper(engine, "SET lock_timeout = '50ms'", "UPDATE accounts SET name = 'other'")
+
+    with pytest.raises(asyncpg.LockNotAvailableError):
+        await apart(read_meanwhile)
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_nothing_stays_of_a_copy_that_breaks_off(name: str, tmp_path: Path) -> None:
+    source, other = await filled(Sqlite(tmp_path / "source")), ENGINES[name](tmp_path)
+
+    def break_off(_: int) -> None:
+        raise KeyboardInterrupt
+
+    def begin() -> None:
+        with source.at_rest() as old, database_of(other).filling() as new:
+            copy(old, new, break_off)
+
+    with pytest.raises(KeyboardInterrupt):
+        await apart(begin)
+    assert not any(other.dump().values())
+
+
+class Leaky(SqliteTarget):
+    """A target that loses the last row of each chunk of a table."""
+
+    def add(self, table: str, rows: Chunk) -> None:
+        super().add(table, rows[:-1] if table == "commands" else rows)
+
+
+async def test_rows_that_do_not_arrive_are_noticed(tmp_path: Path) -> None:
+    source, target = await filled(Sqlite(tmp_path / "source")), SqliteDatabase(tmp_path / "target.db")
+
+    def begin() -> None:
+        with source.at_rest() as old, target.filling() as new:
+            copy(old, Leaky(new._connection, target.path), lambda _: None)
+
+    with pytest.raises(StorageFault, match="of 4 rows of commands 3 have arrived"):
+        await apart(begin)
+
+
+async def test_progress_is_told_by_rows(tmp_path: Path) -> None:
+    source, target = await filled(Sqlite(tmp_path / "source")), SqliteDatabase(tmp_path / "target.db")
+    read: list[int] = []
+
+    def begin() -> int:
+        with source.at_rest() as old, target.filling() as new:
+            copy(old, new, read.append)
+            return sum(map(old.count, TABLES))
+
+    assert await apart(begin) == sum(read)

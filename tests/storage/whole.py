@@ -1,0 +1,138 @@
+"""Whole ledgers of storage tests: filled by real batches, read by an audit, and tampered with.
+
+Run as `python -m tests.storage.whole PATH`, it writes calls into a file until its standard input ends.
+"""
+
+import asyncio
+import sqlite3
+import sys
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from msgspec.structs import replace
+
+from proxy.ledger.audit.accounts import audit
+from proxy.ledger.audit.rows import Difference
+from proxy.ledger.model import Adjust, Command, Limits, Observe, Observed, Settle
+from proxy.ledger.store import Store
+from proxy.pricing.charge import Charge, Line
+from proxy.storage.audit import ledger_of
+from proxy.storage.database import Database
+from proxy.storage.locations import database_at
+from proxy.storage.sqlite import SqliteStore
+from tests.storage.engines import Engine, Postgres, Sqlite, apart
+from tests.storage.teller import ACCOUNT, KEY, NOON_US, authorize, call, grant, opening, settle, void
+
+FUNDS_NANO = 10**9
+
+
+def database_of(engine: Engine) -> Database:
+    """The database of an engine under test, as commands about all of it see it."""
+    return database_at(engine.path if isinstance(engine, Sqlite) else location_of(engine))
+
+
+def location_of(engine: Engine) -> str:
+    """Its URL."""
+    assert isinstance(engine, Sqlite | Postgres)
+    return f"sqlite:///{engine.path}" if isinstance(engine, Sqlite) else engine.location
+
+
+def differences(database: Database) -> list[Difference]:
+    """What an audit of a database finds."""
+    return list(apart(_differences(database)))
+
+
+async def _differences(database: Database) -> list[Difference]:
+    def found() -> list[Difference]:
+        with database.snapshot() as scan:
+            return list(audit(ledger_of(scan, lambda _: None)))
+
+    return await asyncio.to_thread(found)
+
+
+def honest(command: Command) -> Command:
+    """The command with a charge that follows from its line."""
+    if isinstance(command, Settle):
+        return replace(command, charge=_charge(command.charge.total_nano))
+    if isinstance(command, Observe) and command.observed is not None:
+        charge = _charge(command.observed.charge.total_nano)
+        return replace(command, observed=Observed(command.observed.usage, charge))
+    return command
+
+
+async def fill(store: Store, *, in_flight: bool = False) -> None:
+    """Rows for every table: two accounts, calls of several days, settled or voided, and perhaps one open."""
+    others = opening(FUNDS_NANO, account_id="acct_2", key_id="key_2")
+    await store.apply([*opening(FUNDS_NANO, limits=Limits(rpm=10_000, tpm=10_000)), *others])
+    await store.apply([grant(70, command_id="grant_2", expires_at_us=NOON_US + 40)])
+    for number in range(24):
+        account_id, key_id = ((ACCOUNT, KEY), ("acct_2", "key_2"))[number % 2]
+        at_us = NOON_US + number * 9_000_000_000
+        made = call(f"call_{number:02}", account_id=account_id, key_id=key_id, at_us=at_us)
+        end = void(made) if number % 5 == 4 else settle(made, 100 + number)
+        await store.apply(list(map(honest, [authorize(made, 500, owner=store.owner, tokens=3), end])))
+    await store.apply([Adjust(ACCOUNT, "adjust_1", "lot_of_adjust_1", -5, "a reason", NOON_US)])
+    if in_flight:
+        await store.apply([authorize(call("call_99"), 500, owner=store.owner)])
+
+
+async def filled(engine: Engine, *, in_flight: bool = False) -> Database:
+    """A database that a process has filled, and left open or not."""
+    store = engine.store()
+    await store.open()
+    try:
+        await fill(store, in_flight=in_flight)
+    finally:
+        await store.close()
+    return database_of(engine)
+
+
+def tamper(engine: Engine, *statements: str) -> None:
+    """Carry out SQL that no trigger and no constraint on figures hinders."""
+    if isinstance(engine, Sqlite):
+        with closing(sqlite3.connect(engine.path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA ignore_check_constraints = ON")
+            connection.execute("DROP TRIGGER IF EXISTS entries_never_change")
+            connection.execute("DROP TRIGGER IF EXISTS entries_never_go")
+            for statement in statements:
+                assert connection.execute(statement).rowcount, statement
+    else:
+        apart(_tamper(location_of(engine), statements))
+
+
+async def _tamper(location: str, statements: Iterable[str]) -> None:
+    connection: Any = await asyncpg.connect(location)
+    try:
+        await connection.execute("SET session_replication_role = replica")
+        for statement in statements:
+            assert not (await connection.execute(statement)).endswith(" 0"), statement
+    finally:
+        await connection.close()
+
+
+def _charge(nano: int) -> Charge:
+    return Charge(nano, (Line("requests", 1, f"{nano}.00", 1, nano),) if nano else (), "card@1")
+
+
+async def _write_on(path: Path) -> None:
+    """Write calls, a few at a time, until standard input ends; tell of the first."""
+    store = SqliteStore(path)
+    await store.open()
+    ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    number = 0
+    while not ended.done():
+        made = [call(f"call_{store.owner}_{number + place:06}") for place in range(4)]
+        await store.apply([authorize(one, 100, owner=store.owner) for one in made])
+        await store.apply([honest(settle(one, 60)) for one in made])
+        if not number:
+            print("writing", flush=True)  # noqa: T201 - it is what the test waits for.
+        number += len(made)
+    print(number, flush=True)  # noqa: T201 - it is the answer.
+    await store.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(_write_on(Path(sys.argv[1])))
