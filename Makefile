@@ -6,18 +6,26 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench clean
+.PHONY: help run test simulate lint bench clean
 # Two recipes that install into the same .venv must not run side by side under `make -j`.
 .NOTPARALLEL:
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/.runtime ## serve the quickstart on this machine; needs no key and no other service
 	@exec $(BIN)/farebox serve config/quickstart.yaml
 
 test: .venv/.dev ## run the tests; FAREBOX_TEST_REQUIRE=all fails those whose outside tool is missing
 	@$(BIN)/pytest
+
+# A run that finds a broken rule prints the history that breaks it, made as short as it can be.
+SEED ?= 1
+HOURS ?= 168
+ACCOUNTS ?= 2000
+ENGINE ?= sqlite
+simulate: .venv/.dev ## audit simulated life: SEED=1 HOURS=168 ACCOUNTS=2000 ENGINE=sqlite, postgres or memory
+	@$(BIN)/python -m tests.simulation --seed $(SEED) --hours $(HOURS) --accounts $(ACCOUNTS) --engine $(ENGINE)
 
 lint: .venv/.dev ## check style, formatting and types
 	$(BIN)/ruff check

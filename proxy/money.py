@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 NANO_PER_USD: Final = 1_000_000_000
-MAX_NANO: Final = 2**62
+MAX_NANO: Final = 2**62 - 1
 """Largest amount any single figure may have: a signed 64-bit column holds sums of two."""
 
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,30})?\Z")

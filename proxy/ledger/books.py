@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from proxy.ledger.model import (
+    NEVER_US,
     WINDOWS,
     Account,
     Adjust,
@@ -45,7 +46,10 @@ class CommandRecord(msgspec.Struct, frozen=True):
 
 
 class Needs(msgspec.Struct):
-    """The rows that a batch must have loaded before the rules run. `latest_us` is its latest instant."""
+    """The rows that a batch must have loaded before the rules run.
+
+    `latest_us` is the latest instant at which it looks for lots that are due.
+    """
 
     accounts: set[str] = msgspec.field(default_factory=set)
     keys: set[str] = msgspec.field(default_factory=set)
@@ -64,6 +68,7 @@ def needs_of(commands: Iterable[Command]) -> Needs:
     needs = Needs()
     # Many calls of a batch share a key and a day: what these need is worked out once for all of them.
     spending: set[tuple[str, str, int]] = set()
+    first_lapse_us = NEVER_US
     for command in commands:
         match command:
             case (
@@ -90,10 +95,15 @@ def needs_of(commands: Iterable[Command]) -> Needs:
             ):
                 needs.accounts.add(account_id)
                 needs.commands.add((account_id, command_id))
+                if isinstance(command, Grant):
+                    first_lapse_us = min(first_lapse_us, command.expires_at_us)
             case _:
                 needs.accounts.add(command.account_id)
         if not isinstance(command, Observe) and command.at_us > needs.latest_us:
             needs.latest_us = command.at_us
+    if first_lapse_us <= needs.latest_us:
+        # A lot that is granted and falls due in one batch is not among those that an account knows of before.
+        needs.latest_us = NEVER_US
     for account_id, key_id, day in spending:
         needs.accounts.add(account_id)
         needs.keys.add(key_id)

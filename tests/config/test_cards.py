@@ -7,7 +7,7 @@ from tests.config.samples import Told, card, text_of
 RATE = "rate_cards.chat.rates.input_tokens"
 NO_BOUND = "is missing; a card that prices output has to say how much a call can produce"
 NOT_AN_AMOUNT = 'is not an amount; write a decimal string such as "0.15"'
-TOO_LARGE = "is larger than 4611686018.427387904 USD, the largest amount there is"
+TOO_LARGE = "is larger than 4611686018.427387903 USD, the largest amount there is"
 IN = "input_tokens: {per_1m: '1'}"
 IN_RATES = f"rates: {{{IN}}}"
 

@@ -1,105 +1,199 @@
 """An auditor: works out by its own means what the ledger should show, and compares.
 
-It keeps no rows and no sums. Credit is a list of dated pieces, promises are a list of open calls, and every
-figure is summed up anew from these as an exact fraction of a dollar whenever it is asked for.
+It keeps no rows. Credit is a list of dated pieces, promises are the calls in flight, and every figure is
+summed up anew from these as an exact fraction of a dollar whenever it is asked for; only what calls that have
+ended paid in each window is added up as they end.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from proxy.ledger.books import Books
 
 Dollars = Fraction
+Label = tuple[str, str, str]
+"""Whose spending, the kind of window, and the name of the window."""
+
+ZERO = Dollars(0)
+ACCOUNT = "account"
+ONLY_KEY = "key"
+"""The scope of an account's calls when nobody asks which key made them."""
+WINDOW_FORMS = {"day": "%Y-%m-%d", "week": "%G-%V", "month": "%Y-%m", "total": ""}
 
 
+class Line(NamedTuple):
+    """What an entry should say, in dollars; `draws` are by lot."""
+
+    kind: str
+    amount: Dollars
+    balance: Dollars
+    debt: Dollars
+    ref: str
+    at_us: int
+    draws: tuple[tuple[str, Dollars], ...]
+
+
+class Bound(NamedTuple):
+    """One thing that bounds what a call may hold; `limit` and `spent` are None for the balance."""
+
+    source: str
+    room: Dollars
+    held: Dollars
+    limit: Dollars | None = None
+    spent: Dollars | None = None
+
+
+@lru_cache(maxsize=65536)
 def dollars(nano: int) -> Dollars:
     return Fraction(nano, 10**9)
 
 
+def nano(amount: Dollars) -> int:
+    """Whole nano-dollars; the auditor never has any other."""
+    exact = amount * 10**9
+    assert exact.denominator == 1, f"{amount} is no whole number of nano-dollars"
+    return exact.numerator
+
+
 class Auditor:
-    """One account's history as the charge table and the rules of expiry have it."""
+    """One account's history as the charge table and the rules of expiry have it.
+
+    `limits` are the spending limits in force by `<scope>_<window>`, where the scope is `account` or a key.
+    """
 
     def __init__(self, credit_limit_nano: int = 0) -> None:
         self.credit = dollars(credit_limit_nano)
-        self.debt = Dollars(0)
+        self.debt = ZERO
         self.pieces: list[dict[str, Any]] = []
-        self.calls: list[dict[str, Any]] = []
+        self.flight: dict[str, dict[str, Any]] = {}
+        self.paid: dict[Label, Dollars] = {}
         self.limits: dict[str, Dollars] = {}
+        self.lines: list[Line] = []
 
     def balance(self) -> Dollars:
-        return sum((piece["left"] for piece in self.pieces), Dollars(0))
+        return sum((piece["left"] for piece in self.pieces), ZERO)
 
     def promised(self, calls: Iterable[dict[str, Any]] | None = None) -> Dollars:
-        return sum((call["held"] for call in (self.open_calls() if calls is None else calls)), Dollars(0))
+        return sum((call["held"] for call in (self.open_calls() if calls is None else calls)), ZERO)
 
     def open_calls(self) -> list[dict[str, Any]]:
-        return [call for call in self.calls if call["open"]]
+        return list(self.flight.values())
 
     def available(self) -> Dollars:
         return self.balance() + self.credit - self.debt - self.promised()
 
-    def room(self, now_us: int) -> Dollars:
-        """What a new call may hold: funds, and what is left of each limit in its window."""
-        rooms = [self.available()]
-        for name, limit in self.limits.items():
-            window = name.partition("_")[2]
-            mine = [call for call in self.calls if same_window(window, call["at_us"], now_us)]
-            rooms.append(limit - sum((call["held"] + call["paid"] for call in mine), Dollars(0)))
-        return min(rooms)
+    def next_expiry_us(self) -> int:
+        return min((piece["until"] for piece in self.pieces if piece["left"]), default=2**62)
 
-    def put_in(self, lot_id: str, nano: int, at_us: int, expires_us: float, priority: int) -> None:
+    def room(self, now_us: int, key: str = ONLY_KEY) -> Dollars:
+        """What a new call may hold: funds, and what is left of each limit in its window."""
+        return min(bound.room for bound in self.bounds(now_us, key))
+
+    def bounds(self, now_us: int, key: str = ONLY_KEY) -> Iterator[Bound]:
+        """Everything that bounds a call: the balance, then the account's limits, then the key's."""
+        yield Bound("balance", self.available(), self.promised())
+        for scope in (ACCOUNT, key) if self.limits else ():
+            for window in WINDOW_FORMS:
+                limit = self.limits.get(f"{scope}_{window}")
+                if limit is not None:
+                    name = ACCOUNT if scope == ACCOUNT else "key"
+                    spent, held = self.spending((scope, window, window_name(window, now_us)))
+                    yield Bound(f"{name}_{window}", limit - spent - held, held, limit, spent)
+
+    def spending(self, label: Label) -> tuple[Dollars, Dollars]:
+        """What calls that began in a window have paid, and what those of them in flight hold."""
+        scope, window, name = label
+        held = self.promised(
+            call
+            for call in self.flight.values()
+            if scope in (ACCOUNT, call["key"]) and window_name(window, call["at_us"]) == name
+        )
+        return self.paid.get(label, ZERO), held
+
+    def windows(self) -> list[Label]:
+        """Every window in which something has been paid or is held."""
+        held = (label for call in self.flight.values() for label in labels_of(call))
+        return list(dict.fromkeys([*self.paid, *held]))
+
+    def put_in(
+        self, lot_id: str, nano: int, at_us: int, expires_us: int, priority: int
+    ) -> list[tuple[str, Dollars]]:
+        """Repay debt, keep the rest as a piece; returns what went to the piece."""
         rest = dollars(nano)
         repaid = min(self.debt, rest)
         self.debt -= repaid
-        piece = {"id": lot_id, "left": rest - repaid, "at": at_us, "until": expires_us, "priority": priority}
-        self.pieces.append(piece)
+        rest -= repaid
+        if not rest:
+            return []
+        self.pieces.append(
+            {"id": lot_id, "left": rest, "at": at_us, "until": expires_us, "priority": priority}
+        )
+        return [(lot_id, rest)]
 
     def expire(self, now_us: int) -> None:
         """Let go of dated pieces, but for what calls that began before the date may still come to need."""
-        spoken_for = Dollars(0)
-        for piece in sorted(self.pieces, key=lambda piece: (piece["until"], *order(piece))):
-            if piece["until"] > now_us or not piece["left"]:
-                continue
+        spoken_for = ZERO
+        due = [piece for piece in self.pieces if piece["until"] <= now_us]
+        for piece in sorted(due, key=lambda piece: (piece["until"], *order(piece))):
             older = self.promised(call for call in self.open_calls() if call["at_us"] < piece["until"])
-            kept = sorted((Dollars(0), older - spoken_for, piece["left"]))[1]
+            kept = sorted((ZERO, older - spoken_for, piece["left"]))[1]
             spoken_for += kept
-            piece["left"] -= sorted((Dollars(0), self.available(), piece["left"] - kept))[1]
+            gone = sorted((ZERO, self.available(), piece["left"] - kept))[1]
+            if gone:
+                piece["left"] -= gone
+                self.post("expire", -gone, piece["id"], now_us, [(piece["id"], -gone)])
+        if due:
+            self.pieces = [piece for piece in self.pieces if piece["left"]]
 
-    def take(self, amount: Dollars, began_us: int, now_us: int) -> None:
-        stale = [piece for piece in self.pieces if piece["until"] <= began_us]
+    def take(self, amount: Dollars, began_us: int, now_us: int) -> list[tuple[str, Dollars]]:
+        """Spend pieces, then credit, on what began at `began_us`; returns what each piece gave, negative."""
+        stale = sorted(
+            (piece for piece in self.pieces if piece["until"] <= began_us),
+            key=lambda piece: (
+                (0, piece["until"], *order(piece)) if piece["until"] <= now_us else (1, *order(piece))
+            ),
+        )
         dead = sorted(
             (piece for piece in self.pieces if began_us < piece["until"] <= now_us),
             key=lambda piece: (piece["until"], *order(piece)),
         )
         alive = sorted((piece for piece in self.pieces if piece["until"] > max(began_us, now_us)), key=order)
-        amount = spend(dead + alive, amount)
-        lent = min(amount, max(Dollars(0), self.credit - self.debt))
+        draws: list[tuple[str, Dollars]] = []
+        amount = spend(dead + alive, amount, draws)
+        lent = min(amount, max(ZERO, self.credit - self.debt))
         self.debt += lent
-        assert spend(stale, amount - lent) == 0, "more was charged than there is"
+        assert spend(stale, amount - lent, draws) == 0, "more was charged than there is"
+        self.pieces = [piece for piece in self.pieces if piece["left"]]
+        return draws
 
-    def begin(self, call_id: str, held_nano: int, at_us: int) -> None:
-        held = dollars(held_nano)
-        self.calls.append({"id": call_id, "held": held, "at_us": at_us, "open": True, "paid": Dollars(0)})
+    def begin(self, call_id: str, held_nano: int, at_us: int, key: str = ONLY_KEY) -> None:
+        self.flight[call_id] = {"id": call_id, "held": dollars(held_nano), "at_us": at_us, "key": key}
 
     def extend(self, call_id: str, nano: int) -> None:
-        self.call(call_id)["held"] += dollars(nano)
+        self.flight[call_id]["held"] += dollars(nano)
 
     def end(self, call_id: str, total_nano: int, now_us: int) -> tuple[Dollars, Dollars]:
         """Close a call; returns what is paid and what falls short."""
-        call = self.call(call_id)
+        call = self.flight[call_id]
         self.expire(now_us)
         total = dollars(total_nano)
         paid = min(total, call["held"] + self.available())
-        call |= {"open": False, "held": Dollars(0), "paid": paid}
-        self.take(paid, call["at_us"], now_us)
+        del self.flight[call_id]
+        if paid:
+            for label in labels_of(call):
+                self.paid[label] = self.paid.get(label, ZERO) + paid
+            self.post("charge", -paid, call_id, now_us, self.take(paid, call["at_us"], now_us))
         self.expire(now_us)
         return paid, total - paid
 
-    def call(self, call_id: str) -> dict[str, Any]:
-        (call,) = (call for call in self.calls if call["id"] == call_id)
-        return call
+    def post(
+        self, kind: str, amount: Dollars, ref: str, at_us: int, draws: Iterable[tuple[str, Dollars]]
+    ) -> None:
+        """Note the entry that should be there for a change that has been made."""
+        self.lines.append(Line(kind, amount, self.balance(), self.debt, ref, at_us, tuple(draws)))
 
     def audit(self, books: Books, account_id: str) -> None:
         """The account, its lots, holds, buckets and entries show what this history makes them."""
@@ -114,10 +208,9 @@ class Auditor:
         assert {lot.id: dollars(lot.remaining_nano) for lot in lots.values() if lot.remaining_nano} == {
             piece["id"]: piece["left"] for piece in self.pieces if piece["left"]
         }
-        due = min((piece["until"] for piece in self.pieces if piece["left"]), default=None)
-        assert account.next_expiry_us == (2**62 if due is None else due)
+        assert account.next_expiry_us == self.next_expiry_us()
         self._audit_entries(books, account_id)
-        self._audit_buckets(books)
+        self._audit_buckets(books, account_id)
 
     def _audit_entries(self, books: Books, account_id: str) -> None:
         """Entries are a chain without a gap, and explain the balance, the debt and every lot."""
@@ -135,23 +228,19 @@ class Auditor:
         paid = [-entry.amount_nano for entry in books.new_entries if entry.kind == "charge"]
         assert sum(paid) == sum(receipt.charged_nano for receipt in books.new_usage)
 
-    def _audit_buckets(self, books: Books) -> None:
+    def _audit_buckets(self, books: Books, account_id: str) -> None:
         """Each bucket holds and has spent what the calls that began in its window hold and have paid."""
         for bucket in books.buckets.values():
-            first_us = bucket.start_day * 86_400_000_000
-            calls = [
-                call
-                for call in self.calls
-                if bucket.window == "total" or same_window(bucket.window, call["at_us"], first_us)
-            ]
-            assert dollars(bucket.held_nano) == self.promised(calls)
-            assert dollars(bucket.spent_nano) == sum((call["paid"] for call in calls), Dollars(0))
+            scope = ACCOUNT if bucket.scope_id == account_id else ONLY_KEY
+            name = window_name(bucket.window, bucket.start_day * 86_400_000_000)
+            spent, held = self.spending((scope, bucket.window, name))
+            assert (dollars(bucket.spent_nano), dollars(bucket.held_nano)) == (spent, held)
 
     def audit_promises(self) -> None:
         """For every instant, the calls that began since can all be paid from what was still alive then."""
         for since in {call["at_us"] for call in self.open_calls()}:
             needed = self.promised(call for call in self.open_calls() if call["at_us"] >= since)
-            alive = sum((piece["left"] for piece in self.pieces if piece["until"] > since), Dollars(0))
+            alive = sum((piece["left"] for piece in self.pieces if piece["until"] > since), ZERO)
             assert needed <= alive + self.credit - self.debt
 
 
@@ -159,16 +248,42 @@ def order(piece: dict[str, Any]) -> tuple[Any, ...]:
     return piece["priority"], piece["until"], piece["at"], piece["id"]
 
 
-def spend(pieces: list[dict[str, Any]], amount: Dollars) -> Dollars:
-    """Take from the pieces in turn; returns what they could not give."""
+def spend(pieces: list[dict[str, Any]], amount: Dollars, draws: list[tuple[str, Dollars]]) -> Dollars:
+    """Take from the pieces in turn, noting each draw; returns what they could not give."""
     for piece in pieces:
         part = min(piece["left"], amount)
-        piece["left"] -= part
-        amount -= part
+        if part:
+            piece["left"] -= part
+            amount -= part
+            draws.append((piece["id"], -part))
     return amount
 
 
-def same_window(window: str, one_us: int, other_us: int) -> bool:
-    one, other = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us) for us in (one_us, other_us))
-    forms = {"day": "%Y-%m-%d", "week": "%G-%V", "month": "%Y-%m", "total": ""}
-    return one.strftime(forms[window]) == other.strftime(forms[window])
+def labels_of(call: dict[str, Any]) -> list[Label]:
+    """The windows a call's spending lands in: those of when it began, for the account and for the key."""
+    return [
+        (scope, window, window_name(window, call["at_us"]))
+        for scope in (ACCOUNT, call["key"])
+        for window in WINDOW_FORMS
+    ]
+
+
+def window_name(window: str, at_us: int) -> str:
+    """The window an instant lies in, by a name that only the instants of that window share."""
+    return _name_of_day(window, at_us // 86_400_000_000)
+
+
+def window_end_us(window: str, at_us: int) -> int | None:
+    """The first midnight on which a window is another one; None when there never is another."""
+    if not WINDOW_FORMS[window]:
+        return None
+    day = at_us // 86_400_000_000
+    name = _name_of_day(window, day)
+    while _name_of_day(window, day) == name:
+        day += 1
+    return day * 86_400_000_000
+
+
+@lru_cache(maxsize=16384)
+def _name_of_day(window: str, day: int) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)).strftime(WINDOW_FORMS[window])

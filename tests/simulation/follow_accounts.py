@@ -1,0 +1,182 @@
+"""How the auditor's model follows what is done to accounts, keys and credit."""
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from proxy.ledger.model import (
+    Account,
+    Adjust,
+    ChangeAccount,
+    ChangeKey,
+    CreateKey,
+    Done,
+    Grant,
+    Key,
+    Lot,
+    OpenAccount,
+    Refused,
+    Sweep,
+)
+from proxy.money import MAX_NANO
+from tests.ledger.auditor import dollars, nano
+from tests.simulation.model import Model, Party
+
+USUAL_PRIORITY = 50
+NO_ACCOUNT = Refused("not_found", "")
+CONFLICT = Refused("conflict", "")
+INVALID = Refused("invalid_value", "")
+
+
+def open_account(model: Model, command: OpenAccount) -> Done | Refused:
+    """An id is opened once, with a credit limit that can be."""
+    if command.account_id in model.parties:
+        return CONFLICT
+    if not 0 <= command.credit_limit_nano <= MAX_NANO:
+        return INVALID
+    account = Account(
+        command.account_id,
+        command.name,
+        command.at_us,
+        credit_limit_nano=command.credit_limit_nano,
+        limits=command.limits,
+    )
+    party = model.parties[account.id] = Party(account)
+    return Done(party.row())
+
+
+def change_account(model: Model, command: ChangeAccount) -> Done | Refused:
+    """What is given replaces what was; a credit limit covers what is owed or held once due credit is gone."""
+    party = model.parties.get(command.account_id)
+    if party is None:
+        return NO_ACCOUNT
+    history = party.history
+    if command.credit_limit_nano is not None:
+        if not 0 <= command.credit_limit_nano <= MAX_NANO:
+            return INVALID
+        history.expire(command.at_us)
+        if history.available() - history.credit + dollars(command.credit_limit_nano) < 0:
+            return CONFLICT
+        history.credit = dollars(command.credit_limit_nano)
+    party.account = replace(party.account, **_given(command, "name", "status", "limits"))
+    return Done(party.row())
+
+
+def create_key(model: Model, command: CreateKey) -> Done | Refused:
+    """An id is a key once, of an account there is."""
+    party = model.parties.get(command.account_id)
+    if party is None:
+        return NO_ACCOUNT
+    if command.key_id in model.keys:
+        return CONFLICT
+    key = Key(
+        command.key_id,
+        command.account_id,
+        command.name,
+        command.digest,
+        command.hint,
+        command.at_us,
+        expires_at_us=command.expires_at_us,
+        models=command.models,
+        limits=command.limits,
+    )
+    model.keys[key.id] = key
+    party.keys.append(key.id)
+    return Done(party.row(), key)
+
+
+def change_key(model: Model, command: ChangeKey) -> Done | Refused:
+    """What is given replaces what was, of a key of that account."""
+    party, key = model.parties.get(command.account_id), model.keys.get(command.key_id)
+    if party is None or key is None or key.account_id != command.account_id:
+        return NO_ACCOUNT
+    key = replace(key, **_given(command, "name", "status", "expires_at_us", "models", "limits"))
+    model.keys[key.id] = key
+    return Done(party.row(), model.key_row(key))
+
+
+def grant(model: Model, command: Grant) -> Done | Refused:
+    """More than nothing, that has not expired yet, is put in once for each command id."""
+    party = model.parties.get(command.account_id)
+    if party is None:
+        return NO_ACCOUNT
+    told = _told(party, command)
+    if told:
+        return told
+    if command.amount_nano <= 0 or command.expires_at_us <= command.at_us:
+        return INVALID
+    return _put_in(model, party, command, command.kind, command.priority, command.expires_at_us)
+
+
+def adjust(model: Model, command: Adjust) -> Done | Refused:
+    """A correction upwards is put in; one downwards takes from what is available, and never more."""
+    party = model.parties.get(command.account_id)
+    if party is None:
+        return NO_ACCOUNT
+    told = _told(party, command)
+    if told:
+        return told
+    if not command.amount_nano:
+        return INVALID
+    if command.amount_nano > 0:
+        return _put_in(model, party, command, "adjust", USUAL_PRIORITY, 2**62)
+    history, at_us = party.history, command.at_us
+    history.expire(at_us)
+    wanted = dollars(-command.amount_nano)
+    if wanted > history.available():
+        return Refused(
+            "conflict",
+            "",
+            limit_source="balance",
+            held_nano=nano(history.promised()),
+            required_nano=nano(wanted),
+            available_nano=nano(history.available()),
+        )
+    history.post("adjust", -wanted, command.command_id, at_us, history.take(wanted, at_us, at_us))
+    return _noted(model, party, command)
+
+
+def sweep(model: Model, command: Sweep) -> Done | Refused:
+    """What is due expires."""
+    party = model.parties.get(command.account_id)
+    if party is None:
+        return NO_ACCOUNT
+    party.history.expire(command.at_us)
+    return Done(party.row())
+
+
+def _put_in(
+    model: Model, party: Party, command: Grant | Adjust, kind: str, priority: int, expires_at_us: int
+) -> Done | Refused:
+    history, amount = party.history, dollars(command.amount_nano)
+    if history.balance() + amount > dollars(MAX_NANO):
+        return INVALID
+    if command.lot_id in party.lots:
+        return CONFLICT
+    draws = history.put_in(command.lot_id, command.amount_nano, command.at_us, expires_at_us, priority)
+    for lot_id, rest in draws:
+        party.lots[lot_id] = Lot(
+            lot_id, party.account.id, kind, nano(rest), nano(rest), priority, command.at_us, expires_at_us
+        )
+    word = "grant" if isinstance(command, Grant) else "adjust"
+    history.post(word, amount, command.command_id, command.at_us, draws)
+    return _noted(model, party, command)
+
+
+def _told(party: Party, command: Grant | Adjust) -> Done | Refused | None:
+    earlier = party.told.get(command.command_id)
+    if earlier is None:
+        return None
+    if replace(earlier[0], lot_id="", at_us=0) == replace(command, lot_id="", at_us=0):
+        return Done(party.row(), replayed=True)
+    return Refused("idempotency_conflict", "")
+
+
+def _noted(model: Model, party: Party, command: Grant | Adjust) -> Done:
+    party.told[command.command_id] = (command, command.at_us)
+    model.touch(party.account.id).commands[command.command_id] = None
+    return Done(party.row())
+
+
+def _given(command: ChangeAccount | ChangeKey, *names: str) -> dict[str, Any]:
+    return {name: getattr(command, name) for name in names if getattr(command, name) is not None}

@@ -1,0 +1,233 @@
+"""How the auditor's model follows the life of a call, from authorize to its receipt."""
+
+from fnmatch import fnmatchcase
+
+from msgspec.structs import replace
+
+from proxy.ledger.model import (
+    Authorize,
+    Done,
+    Extend,
+    Granted,
+    Hold,
+    HoldState,
+    Key,
+    Limits,
+    Observe,
+    Outcome,
+    Recover,
+    Refused,
+    Settle,
+    Settled,
+    UsageRow,
+    Void,
+)
+from proxy.pricing.charge import NO_CHARGE, Charge
+from tests.ledger.auditor import ACCOUNT, ZERO, Bound, dollars, nano, window_end_us
+from tests.simulation.gauges import Ask, asked_of, at_most
+from tests.simulation.model import Model, Party, in_force, spending_limits
+
+ASK_AGAIN_US = 1_000_000
+CONFLICT = Refused("conflict", "")
+NOT_FOUND = Refused("not_found", "")
+ACCOUNT_CODES = {
+    "day": "daily_limit_exceeded",
+    "week": "weekly_limit_exceeded",
+    "month": "monthly_limit_exceeded",
+    "total": "total_limit_exceeded",
+}
+
+
+def authorize(model: Model, command: Authorize) -> Granted | Refused:
+    """A call of an active key and account holds what it needs, of funds and limits that have it, once."""
+    call, at_us = command.call, command.at_us
+    party, key = model.parties.get(call.account_id), model.keys.get(call.key_id)
+    if party is None or key is None or key.account_id != call.account_id:
+        return Refused("invalid_api_key", "")
+    limits = in_force(party.account.limits, command.defaults)
+    asked = asked_of(key, limits, command.tokens)
+    made = model.holds.get(call.id)
+    if made is not None:
+        if made.state != "open" or made.account_id != call.account_id:
+            return CONFLICT
+        held_nano = nano(party.history.flight[call.id]["held"])
+        return Granted(held_nano, nano(party.history.available()), model.gauges.paces(asked, at_us))
+    barred = _barred(party, key, command)
+    if barred:
+        return Refused(barred, "")
+    party.history.expire(at_us)
+    amount_nano, refused = _held_for(party, key, limits, command)
+    refused = refused or _too_fast(model, asked, at_us) or _too_many(party, key, limits)
+    if refused:
+        return replace(refused, paces=model.gauges.paces(asked, at_us))
+    party.history.begin(call.id, amount_nano, at_us, key.id)
+    model.gauges.fill(asked, at_us)
+    tokens = max((ask.amount for ask in asked if ask.kind == "tokens"), default=0)
+    model.put_hold(
+        Hold(call.id, call.account_id, key.id, amount_nano, tokens, "open", at_us, command.owner, call)
+    )
+    return Granted(amount_nano, nano(party.history.available()), model.gauges.paces(asked, at_us))
+
+
+def observe(model: Model, command: Observe) -> Done | Refused:
+    """What a call in flight has used replaces what was noted of it before."""
+    hold = model.holds.get(command.hold_id)
+    if hold is None or hold.account_id != command.account_id:
+        return NOT_FOUND
+    if hold.state != "open":
+        return CONFLICT
+    model.put_hold(replace(hold, observed=command.observed))
+    return Done()
+
+
+def extend(model: Model, command: Extend) -> Granted | Refused:
+    """A call in flight holds more, all of it, if funds and the limits of now allow it in its own windows."""
+    hold = _hold_of(model, command)
+    if isinstance(hold, Refused):
+        return hold
+    if hold.state != "open":
+        return CONFLICT
+    if command.amount_nano <= 0:
+        return Refused("invalid_value", "")
+    party, key = model.parties[hold.account_id], model.keys[hold.key_id]
+    party.history.expire(command.at_us)
+    limits = in_force(party.account.limits, command.defaults)
+    short = _shortage(party, key, limits, hold.created_at_us, command.amount_nano)
+    if short:
+        return short
+    party.history.extend(hold.id, command.amount_nano)
+    held_nano = nano(party.history.flight[hold.id]["held"])
+    model.put_hold(replace(hold, amount_nano=held_nano))
+    return Granted(held_nano, nano(party.history.available()))
+
+
+def settle(model: Model, command: Settle) -> Settled | Refused:
+    """A call is charged once, up to what it holds and what is available beside it."""
+    return _close(model, command, "settled", command.outcome, command.charge)
+
+
+def void(model: Model, command: Void) -> Settled | Refused:
+    """A call is closed once, without a charge."""
+    return _close(model, command, "voided", command.outcome, NO_CHARGE)
+
+
+def recover(model: Model, command: Recover) -> Settled | Refused:
+    """A call whose process is gone is charged once what was observed of it."""
+    hold = model.holds.get(command.call.id)
+    seen = hold.observed if hold else None
+    outcome = Outcome("crashed", 0, "recovered", seen.usage if seen else {}, command.at_us)
+    return _close(model, command, "expired", outcome, seen.charge if seen else NO_CHARGE)
+
+
+def _barred(party: Party, key: Key, command: Authorize) -> str | None:
+    """The code that refuses a call whatever it costs."""
+    model = command.call.model
+    reasons = {
+        "api_key_disabled": key.status != "active",
+        "api_key_expired": key.expires_at_us <= command.at_us,
+        "model_not_allowed": bool(key.models) and not any(fnmatchcase(model, glob) for glob in key.models),
+        "account_suspended": party.account.status != "active",
+    }
+    return next((code for code, applies in reasons.items() if applies), None)
+
+
+def _held_for(party: Party, key: Key, limits: Limits, command: Authorize) -> tuple[int, Refused | None]:
+    if command.ceiling_nano <= 0:
+        return 0, None
+    least_nano = max(1, min(command.floor_nano, command.ceiling_nano))
+    short = _shortage(party, key, limits, command.at_us, least_nano)
+    if short:
+        return 0, short
+    return nano(min(dollars(command.ceiling_nano), party.history.room(command.at_us, key.id))), None
+
+
+def _shortage(party: Party, key: Key, limits: Limits, at_us: int, least_nano: int) -> Refused | None:
+    """The refusal of a call that needs more than there is room for, which names what is to blame."""
+    history, least = party.history, dollars(least_nano)
+    history.limits = spending_limits(ACCOUNT, limits) | spending_limits(key.id, key.limits)
+    short = [bound for bound in history.bounds(at_us, key.id) if bound.room < least]
+    if not short:
+        return None
+    for_good = [bound for bound in short if bound.room + bound.held < least]
+    blamed = min(for_good or short, key=lambda bound: bound.room)
+    return Refused(
+        _code(blamed) if for_good else "in_flight_budget_exhausted",
+        "",
+        limit_source=blamed.source,
+        limit_nano=None if blamed.limit is None else nano(blamed.limit),
+        spent_nano=None if blamed.spent is None else nano(blamed.spent),
+        held_nano=nano(blamed.held),
+        required_nano=least_nano,
+        available_nano=max(0, nano(min(bound.room for bound in short))),
+        resets_at_us=_resets_at_us(blamed, at_us),
+        retry_after_us=None if for_good else ASK_AGAIN_US,
+    )
+
+
+def _code(blamed: Bound) -> str:
+    scope, _, window = blamed.source.partition("_")
+    if not window:
+        return "request_exceeds_balance" if blamed.room > ZERO else "credit_balance_exhausted"
+    return ACCOUNT_CODES[window] if scope == ACCOUNT else "key_limit_exceeded"
+
+
+def _resets_at_us(blamed: Bound, at_us: int) -> int | None:
+    window = blamed.source.partition("_")[2]
+    return window_end_us(window, at_us) if window else None
+
+
+def _too_fast(model: Model, asked: list[Ask], at_us: int) -> Refused | None:
+    for ask in asked:
+        over, wait_us = model.gauges.over(ask, at_us)
+        if over > 0:
+            return Refused("rate_limit_exceeded", "", limit_source=ask.source, retry_after_us=wait_us)
+    return None
+
+
+def _too_many(party: Party, key: Key, limits: Limits) -> Refused | None:
+    flight = party.history.open_calls()
+    of_key = [call for call in flight if call["key"] == key.id]
+    for scope, calls, most in (
+        ("key", of_key, key.limits.concurrency),
+        ("account", flight, limits.concurrency),
+    ):
+        if most is not None and len(calls) >= most:
+            return Refused(
+                "concurrency_limit_exceeded",
+                "",
+                limit_source=f"{scope}_concurrency",
+                retry_after_us=ASK_AGAIN_US,
+            )
+    return None
+
+
+def _hold_of(model: Model, command: Extend | Settle | Void | Recover) -> Hold | Refused:
+    call = command.call
+    hold = model.holds.get(call.id)
+    if hold is None:
+        return NOT_FOUND
+    same = (hold.account_id, hold.key_id, hold.created_at_us)
+    return hold if same == (call.account_id, call.key_id, command.authorized_at_us) else CONFLICT
+
+
+def _close(
+    model: Model, command: Settle | Void | Recover, state: HoldState, outcome: Outcome, charge: Charge
+) -> Settled | Refused:
+    hold = _hold_of(model, command)
+    if isinstance(hold, Refused):
+        return hold
+    party = model.parties[hold.account_id]
+    history = party.history
+    if hold.state != "open":
+        return Settled(0, 0, nano(history.balance()), nano(history.available()), replayed=True)
+    paid, short = history.end(hold.id, charge.total_nano, command.at_us)
+    if hold.tokens:
+        used = outcome.usage.get("input_tokens", 0) + outcome.usage.get("output_tokens", 0)
+        used = 0 if isinstance(command, Void) else used
+        model.gauges.correct(hold.account_id, hold.tokens, used)
+        key = model.keys[hold.key_id]
+        model.gauges.correct(key.id, at_most(hold.tokens, key.limits.tpm), used)
+    model.put_hold(replace(hold, state=state, observed=None))
+    row = UsageRow(command.call, outcome, charge, nano(paid), nano(short), hold.amount_nano)
+    model.put_receipt(row, hold.created_at_us)
+    return Settled(nano(paid), nano(short), nano(history.balance()), nano(history.available()))

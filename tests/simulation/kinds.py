@@ -1,0 +1,58 @@
+"""Every kind of command: how often it is given, how one is made up, and how the auditor's model follows it.
+
+A new command needs a line here, a function that makes one up from a `World`, and one that says in the
+auditor's own terms what becomes of it in a `Model`. If it leaves rows of a new kind behind,
+`tests.simulation.rows` has to look at these and `tests.simulation.checks` needs the rule that holds of them.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from proxy.ledger.model import (
+    Adjust,
+    Authorize,
+    ChangeAccount,
+    ChangeKey,
+    Command,
+    CreateKey,
+    Extend,
+    Grant,
+    Observe,
+    OpenAccount,
+    Recover,
+    Result,
+    Settle,
+    Sweep,
+    Void,
+)
+from tests.simulation import follow_accounts, follow_calls, make_accounts, make_calls
+from tests.simulation.model import Model
+from tests.simulation.world import World
+
+
+class Kind(NamedTuple):
+    """`weight` is out of the sum of all. `make` returns None when there is nothing to do it to.
+
+    `follow` changes the model and returns the result that the caller must have got, without its message.
+    """
+
+    weight: int
+    make: Callable[[World], Command | None]
+    follow: Callable[[Model, Any], Result]
+
+
+KINDS: Final[dict[type[Command], Kind]] = {
+    OpenAccount: Kind(10, make_accounts.open_account, follow_accounts.open_account),
+    ChangeAccount: Kind(40, make_accounts.change_account, follow_accounts.change_account),
+    CreateKey: Kind(20, make_accounts.create_key, follow_accounts.create_key),
+    ChangeKey: Kind(30, make_accounts.change_key, follow_accounts.change_key),
+    Grant: Kind(90, make_accounts.grant, follow_accounts.grant),
+    Adjust: Kind(30, make_accounts.adjust, follow_accounts.adjust),
+    Authorize: Kind(370, make_calls.authorize, follow_calls.authorize),
+    Observe: Kind(60, make_calls.observe, follow_calls.observe),
+    Extend: Kind(50, make_calls.extend, follow_calls.extend),
+    Settle: Kind(240, make_calls.settle, follow_calls.settle),
+    Void: Kind(40, make_calls.void, follow_calls.void),
+    Recover: Kind(5, make_calls.recover, follow_calls.recover),
+    Sweep: Kind(10, make_accounts.sweep, follow_accounts.sweep),
+}

@@ -1,0 +1,112 @@
+"""How commands of a call's life are made up."""
+
+from proxy.ledger.model import (
+    UNLIMITED,
+    Authorize,
+    Call,
+    Extend,
+    Hold,
+    Observe,
+    Observed,
+    Outcome,
+    Recover,
+    Settle,
+    Void,
+)
+from proxy.metering.usage import Basis
+from proxy.pricing.charge import NO_CHARGE, worst_nano
+from tests.simulation.world import CARDS, World
+
+ENDINGS = ("complete", "complete", "complete", "client_left", "upstream_failed")
+
+
+def authorize(world: World) -> Authorize:
+    """A call by a key: all or nothing, or a part of its ceiling at least; now and then one that is free."""
+    account_id = world.account()
+    key_id, at_us = world.key_of(account_id), world.at_us()
+    model = world.one_of(("small", "small", "small", "half", "drawing", "free"))
+    ceiling = {"input_tokens": world.up_to(9_000), "output_tokens": world.up_to(9_000), "requests": 1}
+    ceiling_nano = worst_nano(CARDS[model], ceiling)
+    floor_nano = ceiling_nano if world.happens(50) else world.chance.randint(0, ceiling_nano)
+    stream = world.happens(60)
+    call = Call(world.new_id("call"), account_id, key_id, "chat", model, "main", f"{model}-1", stream, at_us)
+    tokens = ceiling["input_tokens"] + ceiling["output_tokens"]
+    defaults = world.defaults if world.happens(95) else UNLIMITED
+    return Authorize(call, ceiling_nano, floor_nano, tokens, at_us, "", defaults)
+
+
+def observe(world: World) -> Observe | None:
+    """What a call has used so far; now and then of one that is nobody's."""
+    hold = world.some_hold()
+    if hold is None:
+        return None
+    usage = _usage(world, hold)
+    hold_id = "call_nobody" if world.happens(2) else hold.id
+    return Observe(hold_id, hold.account_id, Observed(usage, world.price(CARDS[hold.call.model], usage)))
+
+
+def extend(world: World) -> Extend | None:
+    """More for a call that outgrows its hold."""
+    hold = world.some_hold()
+    if hold is None:
+        return None
+    amount_nano = world.one_of((0, -7)) if world.happens(3) else world.up_to(1_000_000)
+    return Extend(hold.call, hold.created_at_us, world.at_us(), amount_nano, world.defaults)
+
+
+def settle(world: World) -> Settle | None:
+    """The end of a call, for less than its hold as a rule, for more now and then, or for nothing."""
+    hold = world.some_hold()
+    if hold is None:
+        return None
+    at_us = world.at_us()
+    usage = _usage(world, hold)
+    charge = NO_CHARGE if world.happens(4) else world.price(CARDS[hold.call.model], usage)
+    ending = world.one_of(ENDINGS)
+    basis: Basis = "reported" if ending == "complete" and world.happens(80) else "counted"
+    basis = "per_call" if hold.call.model == "drawing" else basis
+    first_byte_at_us = at_us - world.up_to(1_000_000) if world.happens(90) else None
+    anomalies = world.chance.randrange(3) if world.happens(5) else 0
+    status = 499 if ending == "client_left" else 200
+    outcome = Outcome(
+        ending,
+        status,
+        basis,
+        usage if charge.lines or not world.happens(50) else {},
+        at_us,
+        first_byte_at_us,
+        anomalies,
+    )
+    return Settle(hold.call, _began_us(world, hold), at_us, outcome, charge)
+
+
+def void(world: World) -> Void | None:
+    """The end of a call that never was forwarded, or that its upstream refused."""
+    hold = world.some_hold()
+    if hold is None:
+        return None
+    at_us = world.at_us()
+    outcome = Outcome(world.one_of(("unreachable", "client_left")), 502, "void", {}, at_us)
+    return Void(hold.call, _began_us(world, hold), at_us, outcome)
+
+
+def recover(world: World) -> Recover | None:
+    """A call that is taken for one whose process is gone."""
+    hold = world.some_hold()
+    return None if hold is None else Recover(hold.call, _began_us(world, hold), world.at_us())
+
+
+def _usage(world: World, hold: Hold) -> dict[str, int]:
+    """Usage that costs about as much as is held: up to twice as much, mostly less."""
+    if hold.call.model == "drawing":
+        return {"requests": 1}
+    input_tokens = world.up_to(9_000)
+    usage = {"requests": 1, "input_tokens": input_tokens, "output_tokens": world.up_to(9_000)}
+    if world.happens(40):
+        usage["cached_input_tokens"] = world.chance.randint(0, input_tokens)
+    return usage
+
+
+def _began_us(world: World, hold: Hold) -> int:
+    """When a hold was made; now and then wrong."""
+    return hold.created_at_us + (1 if world.happens(1) else 0)

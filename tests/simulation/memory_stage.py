@@ -1,0 +1,179 @@
+"""A database in memory: the real rules on the books of `MemoryStore`, committed as rows of tables."""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import count
+from typing import Any, Final, Literal
+
+from msgspec.structs import astuple
+
+from proxy.ledger import rules
+from proxy.ledger.books import Books, Needs, needs_of
+from proxy.ledger.model import Command, Hold, Result
+from proxy.ledger.store import LedgerUnavailable, Store
+from proxy.ledger.windows import DAY_US
+from proxy.storage import columns
+from tests.ledger.memory import MemoryStore
+from tests.simulation.steps import Fault
+from tests.storage.engines import Dump
+
+Rule = Callable[[Books, Command], Result]
+Row = tuple[Any, ...]
+Defect = Literal["keeps what broke off", "forgets who is gone", "loses what was committed"]
+"""What a store may do wrong on purpose, to see whether it is found."""
+
+PLACES: Final[dict[str, dict[str, int]]] = {
+    "accounts": {"id": 0},
+    "keys": {"account_id": 1},
+    "lots": {"account_id": 1},
+    "buckets": {"scope_id": 0},
+    "throttles": {"scope_id": 0},
+    "holds": {"id": 0},
+    "entries": {"account_id": 0, "seq": 1},
+    "commands": {"account_id": 0, "command_id": 1},
+    "usage": {"id": 0, "account_id": 1},
+    "usage_days": {"account_id": 0, "day": 1},
+}
+"""The columns that rows are looked up by, and where they stand. Rows are kept together by the first."""
+
+_KEYS: Final[dict[str, int]] = {"buckets": 3, "throttles": 2, "entries": 2, "commands": 2, "usage_days": 4}
+"""How many columns lead a row as its key, where that is more than one."""
+
+
+class Tables:
+    """Rows by table, by the column they are kept together by, and by key."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, dict[object, dict[Row, Row]]] = {table: {} for table in PLACES}
+
+    def put(self, table: str, rows: Iterable[Row]) -> None:
+        home, length = next(iter(PLACES[table].values())), _KEYS.get(table, 1)
+        for row in rows:
+            self._rows[table].setdefault(row[home], {})[row[:length]] = row
+
+    def at(self, table: str, home: object) -> Mapping[Row, Row]:
+        return self._rows[table].get(home, {})
+
+    def select(self, table: str, where: Mapping[str, Collection[object]]) -> list[Row]:
+        (home, _), *others = PLACES[table].items()
+        rows = [row for value in where[home] for row in self.at(table, value).values()]
+        for column, place in others:
+            if column in where:
+                rows = [row for row in rows if row[place] in where[column]]
+        return rows
+
+    def dump(self) -> Dump:
+        return {
+            table: sorted((row for rows in homes.values() for row in rows.values()), key=repr)
+            for table, homes in self._rows.items()
+        }
+
+
+class MemoryStage:
+    """The books and tables that processes share. `carry_out` is the rules, `defect` a fault of the store."""
+
+    def __init__(self, carry_out: Rule = rules.apply, defect: Defect | None = None) -> None:
+        self.carry_out = carry_out
+        self.defect = defect
+        self.books = Books()
+        self.closed: dict[str, Hold] = {}
+        self.tables = Tables()
+        self.alive: set[str] = set()
+        self.fault: Fault | None = None
+
+    def store(self) -> Store:
+        return MemoryProcess(self)
+
+    async def rows(self, table: str, where: Mapping[str, Collection[object]]) -> list[Row]:
+        return self.tables.select(table, where)
+
+    def dump(self) -> Dump:
+        return self.tables.dump()
+
+    def can_break(self, fault: Fault) -> bool:
+        return fault != "in_rules"
+
+    @contextmanager
+    def broken(self, store: Store, fault: Fault) -> Iterator[None]:
+        self.fault = fault
+        try:
+            yield
+        finally:
+            self.fault = None
+
+    async def close(self) -> None:
+        """Nothing has to be let go of."""
+
+    def file(self, part: Books) -> None:
+        """Keep what a batch has changed as rows."""
+        put = self.tables.put
+        put("accounts", (columns.account_row(part.accounts[id_]) for id_ in part.changed_accounts))
+        put("keys", (columns.key_row(part.keys[id_]) for id_ in part.changed_keys))
+        put("lots", (astuple(part.lots[account_id][id_]) for account_id, id_ in part.changed_lots))
+        put("buckets", (astuple(part.buckets[key]) for key in part.changed_buckets))
+        put("throttles", (astuple(part.throttles[key]) for key in part.changed_throttles))
+        put("holds", (columns.hold_row(part.holds[id_]) for id_ in part.changed_holds))
+        put("entries", map(columns.entry_row, part.new_entries))
+        put("commands", map(astuple, part.new_commands))
+        receipts = [(row, part.holds[row.call.id].created_at_us // DAY_US) for row in part.new_usage]
+        put("usage", (columns.usage_row(row, day) for row, day in receipts))
+        put("usage_days", map(self._added, columns.usage_day_rows(receipts)))
+
+    def _added(self, row: Row) -> Row:
+        before = self.tables.at("usage_days", row[0]).get(row[:4], (0,) * 9)
+        return (*row[:4], *(old + new for old, new in zip(before[4:], row[4:], strict=True)))
+
+
+class MemoryProcess(MemoryStore):
+    """One process's store on the shared books. Its owner name is the first that no living process has."""
+
+    def __init__(self, stage: MemoryStage) -> None:
+        super().__init__("")
+        self._stage = stage
+        self.books = stage.books
+        self._inherited: frozenset[str] = frozenset()
+
+    async def open(self) -> None:
+        names = (f"owner-{number}" for number in count())
+        self._owner = next(name for name in names if name not in self._stage.alive)
+        self._stage.alive.add(self._owner)
+        mine = (hold.id for hold in await super().orphans() if hold.owner == self._owner)
+        self._inherited = frozenset(mine)
+
+    async def close(self) -> None:
+        self._stage.alive.discard(self._owner)
+
+    async def orphans(self) -> list[Hold]:
+        alive = self._stage.alive
+        inherited = () if self._stage.defect == "forgets who is gone" else self._inherited
+        holds = await super().orphans()
+        return [hold for hold in holds if hold.owner not in alive or hold.id in inherited]
+
+    def commit(self, commands: Sequence[Command]) -> list[Result]:
+        stage = self._stage
+        part = self._loaded(needs_of(commands))
+        try:
+            results = [stage.carry_out(part, command) for command in commands]
+            if stage.fault == "at_commit":
+                raise LedgerUnavailable("the commit fails")
+        except BaseException:
+            if stage.defect == "keeps what broke off":
+                self._written(part)
+            raise
+        if stage.fault != "after_commit" or stage.defect != "loses what was committed":
+            self._written(part)
+        if stage.fault == "after_commit":
+            raise LedgerUnavailable("the answer is lost")
+        return results
+
+    def _loaded(self, needs: Needs) -> Books:
+        # Closed holds are set apart, so that a batch does not go through every call there ever was.
+        closed = self._stage.closed
+        self.books.holds |= {id_: closed[id_] for id_ in needs.holds if id_ in closed}
+        return super()._loaded(needs)
+
+    def _written(self, part: Books) -> None:
+        super()._written(part)
+        self._stage.file(part)
+        over = [id_ for id_ in part.holds if self.books.holds[id_].state != "open"]
+        self._stage.closed |= {id_: self.books.holds.pop(id_) for id_ in over}

@@ -1,0 +1,101 @@
+"""The rows that are looked at after a batch, by account."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from tests.simulation.model import Model, Touched
+from tests.simulation.stages import Stage
+from tests.storage.engines import Dump
+
+Row = tuple[Any, ...]
+
+SCOPED = ("buckets", "throttles")
+"""Tables whose rows are an account's or one of its keys'."""
+ACCOUNT_PLACE: dict[str, int] = {
+    "accounts": 0,
+    "keys": 1,
+    "lots": 1,
+    "holds": 1,
+    "entries": 0,
+    "commands": 0,
+    "usage": 1,
+    "usage_days": 0,
+}
+"""Where an account's id stands in a row."""
+TABLES = (*ACCOUNT_PLACE, *SCOPED)
+
+
+class Look(msgspec.Struct):
+    """Rows of one account. `since` entries are not among them, nor are calls that the batch had no part in.
+
+    `whole` says that they are all there are.
+    """
+
+    account_id: str
+    since: int
+    rows: dict[str, list[Row]]
+    whole: bool = False
+
+
+async def look_at(stage: Stage, model: Model, touched: Mapping[str, Touched]) -> list[Look]:
+    """What the database shows of the accounts that a batch was about."""
+    ids = [account_id for account_id in touched if account_id in model.parties]
+    keys = [key_id for account_id in ids for key_id in model.parties[account_id].keys]
+    calls = [call_id for each in touched.values() for call_id in each.holds]
+    flight = [call_id for account_id in ids for call_id in model.parties[account_id].history.flight]
+    days = {day: None for each in touched.values() for day in each.days}
+    commands = {id_: None for each in touched.values() for id_ in each.commands}
+    looks = {id_: Look(id_, touched[id_].since, {table: [] for table in TABLES}) for id_ in ids}
+    _share(looks, model, "accounts", await stage.rows("accounts", {"id": ids}))
+    _share(looks, model, "keys", await stage.rows("keys", {"account_id": ids}))
+    _share(looks, model, "lots", await stage.rows("lots", {"account_id": ids}))
+    _share(looks, model, "holds", await stage.rows("holds", {"id": list(dict.fromkeys(calls + flight))}))
+    _share(looks, model, "usage", await stage.rows("usage", {"id": calls, "account_id": ids}))
+    _share(looks, model, "buckets", await stage.rows("buckets", {"scope_id": ids + keys}))
+    _share(looks, model, "throttles", await stage.rows("throttles", {"scope_id": ids + keys}))
+    if days:
+        found = await stage.rows("usage_days", {"account_id": ids, "day": list(days)})
+        _share(looks, model, "usage_days", found)
+    if commands:
+        found = await stage.rows("commands", {"account_id": ids, "command_id": list(commands)})
+        _share(looks, model, "commands", found)
+    for id_, look in looks.items():
+        # One more than there should be would be an entry that nobody knows of.
+        numbers = range(look.since + 1, len(model.parties[id_].history.lines) + 2)
+        look.rows["entries"] = sorted(await stage.rows("entries", {"account_id": [id_], "seq": numbers}))
+    return list(looks.values())
+
+
+def look_at_all(dump: Dump, model: Model) -> list[Look]:
+    """The same for every account and every row."""
+    looks = {id_: Look(id_, 0, {table: [] for table in TABLES}, whole=True) for id_ in model.parties}
+    for table in TABLES:
+        _share(looks, model, table, dump[table])
+    for look in looks.values():
+        look.rows["entries"].sort()
+    return list(looks.values())
+
+
+def strangers(dump: Dump, model: Model) -> Iterator[str]:
+    """Rows of accounts or keys that nobody opened."""
+    for table, place in ACCOUNT_PLACE.items():
+        yield from (f"{table}: {row}" for row in dump[table] if row[place] not in model.parties)
+    for table in SCOPED:
+        yield from (
+            f"{table}: {row}"
+            for row in dump[table]
+            if row[0] not in model.parties and row[0] not in model.keys
+        )
+
+
+def _share(looks: Mapping[str, Look], model: Model, table: str, rows: Iterable[Row]) -> None:
+    for row in rows:
+        if table in SCOPED:
+            key = model.keys.get(row[0])
+            account_id = key.account_id if key else row[0]
+        else:
+            account_id = row[ACCOUNT_PLACE[table]]
+        if account_id in looks:
+            looks[account_id].rows[table].append(row)

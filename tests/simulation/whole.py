@@ -1,0 +1,94 @@
+"""What must hold of all rows together, worked out from the rows alone."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from proxy.ledger.rows import Draw
+from tests.simulation.checks import Violation, differences
+from tests.storage.engines import Dump
+
+_usage_of = msgspec.json.Decoder(dict[str, int]).decode
+_draws_of = msgspec.json.Decoder(tuple[Draw, ...]).decode
+
+METERS = ("input_tokens", "cached_input_tokens", "output_tokens")
+
+
+def calls_are_charged_once(dump: Dump) -> Iterator[str]:
+    """A call has one charge at most, of what its receipt says it paid, and a receipt once it has ended."""
+    charges = [(row[6], -row[3]) for row in dump["entries"] if row[2] == "charge"]
+    yield from differences(charges, ((row[0], row[19]) for row in dump["usage"] if row[19]))
+    closed = (row[0] for row in dump["holds"] if row[5] != "open")
+    yield from differences((row[0] for row in dump["usage"]), closed)
+
+
+def entries_sum_to_the_balance(dump: Dump) -> Iterator[str]:
+    """An account's entries sum to its balance less its debt."""
+    sums: Counter[str] = Counter()
+    for row in dump["entries"]:
+        sums[row[0]] += row[3]
+    for row in dump["accounts"]:
+        if sums[row[0]] != row[4] - row[6]:
+            yield f"{row[0]} has {row[4]} and owes {row[6]}, its entries sum to {sums[row[0]]}"
+
+
+def draws_sum_to_what_is_left(dump: Dump) -> Iterator[str]:
+    """What entries gave to a lot and took from it sums to what it has left."""
+    sums: Counter[str] = Counter()
+    for row in dump["entries"]:
+        for draw in _draws_of(row[8]):
+            sums[draw.lot_id] += draw.amount_nano
+    left = {row[0]: row[4] for row in dump["lots"]}
+    yield from differences(left.items(), ((id_, sums[id_]) for id_ in left))
+    yield from (f"there is no lot {id_}" for id_ in sums if id_ not in left)
+
+
+def days_sum_up_receipts(dump: Dump) -> Iterator[str]:
+    """A row of a day's usage is the sum of that day's receipts."""
+    sums: dict[tuple[object, ...], list[int]] = {}
+    for row in dump["usage"]:
+        day = sums.setdefault((row[1], row[22], row[2], row[4]), [0] * 5)
+        usage = _usage_of(row[12])
+        figures = (row[11] != "void", *(usage.get(meter, 0) for meter in METERS), row[19])
+        for place, figure in enumerate(figures):
+            day[place] += figure
+    yield from differences(dump["usage_days"], ((*key, *day) for key, day in sums.items()))
+
+
+def buckets_sum_up_calls(dump: Dump) -> Iterator[str]:
+    """A bucket has spent what receipts of its window paid, and holds what the open holds of its window do."""
+    spent: Counter[tuple[str, str, int]] = Counter()
+    held: Counter[tuple[str, str, int]] = Counter()
+    for row in dump["usage"]:
+        for key in _buckets_of(row[1], row[2], row[22]):
+            spent[key] += row[19]
+    for row in dump["holds"]:
+        for key in _buckets_of(row[1], row[2], row[6] // 86_400_000_000) if row[5] == "open" else ():
+            held[key] += row[3]
+    right = ((*key, spent[key], held[key]) for key in spent.keys() | held.keys() if spent[key] or held[key])
+    yield from differences((row for row in dump["buckets"] if row[3] or row[4]), right)
+
+
+def _buckets_of(account_id: str, key_id: str, day: int) -> Iterator[tuple[str, str, int]]:
+    date = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)
+    first_days = {"day": day, "week": day - date.isoweekday() + 1, "month": day - date.day + 1, "total": 0}
+    for scope_id in (account_id, key_id):
+        yield from ((scope_id, window, first_day) for window, first_day in first_days.items())
+
+
+WHOLE_CHECKS: tuple[Callable[[Dump], Iterator[str]], ...] = (
+    calls_are_charged_once,
+    entries_sum_to_the_balance,
+    draws_sum_to_what_is_left,
+    days_sum_up_receipts,
+    buckets_sum_up_calls,
+)
+
+
+def check_whole(dump: Dump) -> None:
+    """Raises Violation for the first rule that the rows break."""
+    for check in WHOLE_CHECKS:
+        for detail in check(dump):
+            raise Violation(str(check.__doc__), detail)
