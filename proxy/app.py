@@ -2,30 +2,23 @@
 
 import asyncio
 import contextlib
-import gc
-import os
-import signal
-import sys
 from functools import partial
-from pathlib import Path
 from typing import Final
 
 import aiohttp.http_parser
 import structlog
-import uvloop
 from aiohttp import web
 
 from proxy.admission import Admission, Catalog, Policy
 from proxy.clock import Clock, SystemClock
 from proxy.closing import Closing
-from proxy.config.load import Settings, load
-from proxy.config.source import ConfigError
+from proxy.config.load import Settings
 from proxy.endpoints import ENDPOINTS
+from proxy.errors import Refusal
 from proxy.ledger.ledger import Ledger
-from proxy.metering.model_names import encoding_name
-from proxy.metering.vocabulary import SHARED
+from proxy.ledger.store import LedgerUnavailable
 from proxy.relay import Relay
-from proxy.storage.sqlite import SqliteStore
+from proxy.storage.locations import store_for
 from proxy.tasks import Tasks
 from proxy.telemetry import Telemetry, configure_logging
 from proxy.upstream.client import HttpUpstreams
@@ -37,27 +30,39 @@ from proxy.web.listener import Listener
 from proxy.web.middleware import Edge
 from proxy.web.models import Models
 from proxy.web.openapi import openapi_routes
-from proxy.web.quickstart import demo_upstream, welcome
+from proxy.web.operations import refuse_other_methods
 
 CLOSING_SECONDS: Final = 10.0
 """How long closes that nobody waits for may take at the end."""
-SWITCH_SECONDS: Final = 0.0005
-"""How long a busy event loop may keep the interpreter from the thread that writes the ledger."""
-GC_THRESHOLDS: Final = (10_000, 20, 10)
+RECOVER_SECONDS: Final = 30.0
+FIGURES_SECONDS: Final = 1.0
+"""How old the figures of one worker may be when another is asked for them."""
 CUT_SECONDS: Final = 0.2
 """How long handlers that were not done within the drain may take to notice that they are cut."""
 
 
 class Farebox:
-    """One process: `start`, then `stop`. `settings` may be swapped by `reload` in between."""
+    """One process: `start`, then `stop`. `settings` may be swapped by `reload` in between.
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+    It listens on `port` where that is given; one that `shares_port` lets others listen there, too. Where its
+    figures are those of several processes they are in the files of `figures_folder`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        port: int | None = None,
+        shares_port: bool = False,
+        figures_folder: str | None = None,
+    ) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
-        self.telemetry = Telemetry(log_calls=settings.log.calls)
+        self.telemetry = Telemetry(log_calls=settings.log.calls, figures_folder=figures_folder)
         self.tasks = Tasks(self.telemetry.fault)
         self._background = Tasks(self.telemetry.fault)
-        self.store = SqliteStore(settings.storage)
+        self.store = store_for(settings.storage, tasks=self._background)
         self.ledger = Ledger(
             self.store,
             tasks=self._background,
@@ -82,22 +87,22 @@ class Farebox:
         ).middleware()
         self._log = structlog.get_logger("farebox")
         self._listener: Listener | None = None
-        self.port = settings.server.port
+        self._shares_port = shares_port
+        self._shares_figures = figures_folder is not None
+        self.port = settings.server.port if port is None else port
 
     async def start(self) -> None:
         """Open the ledger, close what a crash left open, and listen. Raises OSError for a taken address."""
         await self.store.open()
         self.ledger.start()
-        recovered = await self.ledger.recover(self.clock.now_us())
-        if recovered:
-            self.telemetry.recovered.inc(recovered)
-            self._log.warning("recovered", holds=recovered)
+        await self._recover()
+        self._background.spawn(self._recover_others(), name="recover")
         self._background.spawn(
             self.closing.watch(lambda: self.settings.streams.observe_seconds), name="watch"
         )
+        if self._shares_figures:
+            self._background.spawn(self._share_figures(), name="figures")
         await self.upstreams.open()
-        # A vocabulary takes up to half a second to load, so it is not left to the first call that needs it.
-        await asyncio.to_thread(SHARED.preload, {encoding_name(glob) for glob in self.settings.routes.globs})
         self._listener = Listener(
             self.application(),
             direct=ENDPOINTS,
@@ -105,7 +110,7 @@ class Farebox:
             clock=self.clock,
             shutdown_seconds=CUT_SECONDS,
         )
-        self.port = await self._listener.open(self.settings.server.host, self.settings.server.port)
+        self.port = await self._listener.open(self.settings.server.host, self.port, shared=self._shares_port)
 
     async def stop(self) -> None:
         """Drain: refuse new calls, let those in flight end up to the bound, close every hold, let go."""
@@ -121,12 +126,33 @@ class Farebox:
         await self._background.drain(0)
         await self.store.close()
 
+    async def _recover(self) -> None:
+        """Close the holds of processes that are gone. Raises LedgerUnavailable or Refusal."""
+        recovered = await self.ledger.recover(self.clock.now_us())
+        if recovered:
+            self.telemetry.recovered.inc(recovered)
+            self._log.warning("recovered", holds=recovered)
+
+    async def _recover_others(self) -> None:
+        """Look now and then whether other processes have gone: none may ever come in the place of one."""
+        while True:
+            await asyncio.sleep(RECOVER_SECONDS)
+            with contextlib.suppress(LedgerUnavailable, Refusal):
+                await self._recover()
+
+    async def _share_figures(self) -> None:
+        """Put what other workers are asked for where they find it."""
+        while True:
+            self.telemetry.put(self.gateway.in_flight)
+            await asyncio.sleep(FIGURES_SECONDS)
+
     def reload(self, settings: Settings) -> None:
         """Put new settings in force for calls that begin from now on. Address and storage stay."""
         server, before = settings.server, self.settings.server
         fixed = {
             "server.host": server.host != before.host,
             "server.port": server.port != before.port,
+            "server.workers": server.workers != before.workers,
             "server.max_reply_bytes": server.max_reply_bytes != before.max_reply_bytes,
             "storage": settings.storage != self.settings.storage,
             "quickstart": settings.quickstart != self.settings.quickstart,
@@ -154,6 +180,7 @@ class Farebox:
                 )
             )
         app.add_routes(openapi_routes())
+        refuse_other_methods(app)
         app.router.add_route("*", "/{tool:.*}", self.gateway.handle, expect_handler=expect_later)
         return app
 
@@ -183,46 +210,3 @@ def refuse_pure_python_parser() -> None:
         raise RuntimeError(
             "aiohttp's C extension is missing, or off by AIOHTTP_NO_EXTENSIONS; its Python parser is not safe"
         )
-
-
-def serve(path: Path) -> None:
-    """Run until SIGTERM or SIGINT. Raises ConfigError for a bad file, OSError for a taken address."""
-    refuse_pure_python_parser()
-    settings = load(path, os.environ)
-    configure_logging(settings.log.level, settings.log.format)
-    sys.setswitchinterval(SWITCH_SECONDS)
-    # What is loaded by now stays: it need not be looked through again and again. Calls leave few cycles, so
-    # that looking for them less often is as good, and takes less.
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
-    uvloop.run(_main(settings, path))
-
-
-async def _main(settings: Settings, path: Path) -> None:
-    farebox = Farebox(settings)
-    log = structlog.get_logger("farebox")
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, _reload, farebox, path)
-    async with contextlib.AsyncExitStack() as stack:
-        if settings.quickstart is not None:
-            await stack.enter_async_context(demo_upstream(settings.quickstart.port))
-        stack.push_async_callback(farebox.stop)
-        await farebox.start()
-        if settings.quickstart is not None:
-            await welcome(farebox.ledger, farebox.store, farebox.clock, settings, farebox.port)
-        log.info("listening", host=settings.server.host, port=farebox.port)
-        await stopping.wait()
-        log.info("draining", calls=farebox.gateway.in_flight)
-
-
-def _reload(farebox: Farebox, path: Path) -> None:
-    log = structlog.get_logger("farebox")
-    try:
-        farebox.reload(load(path, os.environ))
-    except (ConfigError, OSError) as error:
-        log.error("reload refused, the old configuration stays", reason=str(error))  # noqa: TRY400 - no trace helps.
-    else:
-        log.info("reloaded", file=str(path))

@@ -38,6 +38,12 @@ class Readme:
         return [row for row in found if row[0] != heading and not row[0].startswith("---")]
 
 
+# What else is in config/ is for the tools that run Farebox: see tests/config/test_deployment.py.
+CONFIGS = sorted({*(ROOT / "config").rglob("farebox.yaml"), ROOT / "config/quickstart.yaml"})
+ADMIN_KEY = "d41f8c20b7e94a6395c8"
+SAMPLES = {"FAREBOX_DATABASE_URL": "postgresql://farebox:secret@db/farebox"}
+"""What variables hold that are not mere secrets."""
+
 Check = Callable[[Readme], Iterator[str]]
 README = Readme((ROOT / "README.md").read_text("utf-8"))
 
@@ -72,9 +78,25 @@ def assert_all_breached(checks: Sequence[Check], breaches: Iterable[tuple[Check,
     assert {check for check, _, _ in breaches} == set(checks)
 
 
+def environments(text: str) -> list[dict[str, str]]:
+    """For a configuration: only the variables it needs, and also those it can do without."""
+    needed = {name: SAMPLES.get(name, ADMIN_KEY) for name in re.findall(r"\$\{(\w+)\}", text)}
+    return [needed, needed | dict.fromkeys(re.findall(r"\$\{(\w+):-\}", text), ADMIN_KEY)]
+
+
 def served() -> list[tuple[str, str]]:
-    """The method and path of every route of the application; a method may be `*`."""
-    farebox = Farebox(load(ROOT / "config/quickstart.yaml", {}))
-    routes = farebox.application().router.routes()
-    found = [(route.method, route.resource.canonical) for route in routes if route.resource is not None]
-    return [(method, path) for method, path in found if method != "HEAD"]
+    """The method and path of every route of the application; a method may be `*`.
+
+    Routes that only refuse are left out: those of other methods than a path takes, and of all else below one.
+    """
+    application = Farebox(load(ROOT / "config/quickstart.yaml", {})).application()
+    methods: dict[str, set[str]] = {}
+    for route in application.router.routes():
+        assert route.resource is not None
+        methods.setdefault(route.resource.canonical, set()).add(route.method)
+    return [
+        (method, path)
+        for path, taken in methods.items()
+        for method in (taken - {"*", "HEAD"} or taken)
+        if not path.endswith("{rest}")
+    ]

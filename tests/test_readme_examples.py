@@ -24,11 +24,18 @@ from proxy.ledger.windows import DAY_US, EPOCH
 from proxy.money import USD, to_nano, usd_string
 from proxy.pricing.charge import price
 from proxy.web.views.receipts import line_view
-from tests.readme import Check, Readme, assert_all_breached, assert_found, assert_true, served
+from tests.readme import (
+    CONFIGS,
+    Check,
+    Readme,
+    assert_all_breached,
+    assert_found,
+    assert_true,
+    environments,
+    served,
+)
 from tests.sources import ROOT
 
-ADMIN_KEY = "d41f8c20b7e94a6395c8"
-CONFIGS = sorted((ROOT / "config").rglob("*.y*ml"))
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 
 
@@ -41,12 +48,6 @@ def link_faults(readme: Readme) -> Iterator[str]:
             yield f"there is no heading for {where}"
         elif not where.startswith("#") and not (ROOT / where).is_file():
             yield f"there is no file {where}"
-
-
-def environments(text: str) -> list[dict[str, str]]:
-    """For a configuration: only the variables it needs, and also those it can do without."""
-    needed = dict.fromkeys(re.findall(r"\$\{(\w+)\}", text), ADMIN_KEY)
-    return [needed, needed | dict.fromkeys(re.findall(r"\$\{(\w+):-\}", text), ADMIN_KEY)]
 
 
 def load_text(text: str, environ: dict[str, str]) -> Settings:
@@ -165,7 +166,7 @@ def container_faults(readme: Readme) -> Iterator[str]:
         f"the health check asks {asked}": asked[0] == port and ("GET", asked[1]) in served(),
         f"the container listens on {port}": (settings.server.host, str(settings.server.port))
         == ("0.0.0.0", port),  # noqa: S104 - in a container that is the way in.
-        f"the database is in {volume}": settings.storage.is_relative_to(volume),
+        f"the database is in {volume}": Path(settings.storage).is_relative_to(volume),
         f"the configuration is {file}": f":{file}:ro" in run and f"`farebox serve {file}`" in readme.text,
         f"the volume is {volume}": f":{volume} " in run and f"`{volume}`" in readme.text,
         f"port {port} is published": f"--publish {port}:{port}" in run,

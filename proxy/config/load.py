@@ -33,12 +33,15 @@ from proxy.upstream.routes import Routes, Upstream
 
 ADMIN_KEY_HINT: Final = "take a random one from the environment: `openssl rand -hex 24` makes one"
 _SQLITE: Final = "sqlite:///"
+# Whom to be, where, which database and how. The driver knows better what hosts and options there are.
+_POSTGRES_REST: Final = re.compile(r"[^\s/?#]*/[^\s/?#]+(?:\?[^\s#]*)?")
 
 
 class Settings(msgspec.Struct, frozen=True):
     """All a process is told. Money is nano-USD but in `quickstart`, which is as written and has been checked.
 
-    `storage` is the database file; a relative one is meant from the working directory.
+    `storage` is the database file, a relative one being meant from the working directory, or the URL of a
+    PostgreSQL database, which may hold a password.
     """
 
     source: FilePath
@@ -46,7 +49,7 @@ class Settings(msgspec.Struct, frozen=True):
     admin: Admin
     log: Log
     streams: Streams
-    storage: FilePath
+    storage: FilePath | str
     unit: Unit
     limits: Limits
     when_short: Literal["clamp", "refuse"]
@@ -110,13 +113,20 @@ def _unit(shape: UnitShape, findings: Findings) -> Unit:
         return USD
 
 
-def _storage(url: str, findings: Findings) -> FilePath:
-    """The file a storage URL names. The URL is never shown: those of other engines hold passwords."""
-    scheme = url.partition(":")[0].lower()
-    if scheme.partition("+")[0] in ("postgres", "postgresql"):
-        message = "asks for PostgreSQL, an engine that is not in this build; use sqlite:///farebox.db"
+def _storage(url: str, findings: Findings) -> FilePath | str:
+    """The file or the database a storage URL names. The URL is never shown: it may hold a password."""
+    scheme, separator, rest = url.partition("://")
+    if separator and scheme in ("postgresql", "postgres"):
+        if _POSTGRES_REST.fullmatch(rest):
+            return url
+        message = "must be postgresql://user:password@host:5432/database, with options after a ?"
+    elif scheme.partition("+")[0] in ("postgresql", "postgres"):
+        message = "must begin with postgresql://, without the name of a driver"
     elif not url.startswith(_SQLITE):
-        message = "must be sqlite:///file for a relative path, or sqlite:////file for an absolute one"
+        message = (
+            "must be sqlite:///file for a relative path, sqlite:////file for an absolute one, "
+            "or postgresql://user:password@host:5432/database"
+        )
     elif "?" in url or "#" in url or not url.isprintable():
         message = "must end with the name of a file; the engine takes no options"
     elif url == _SQLITE or url.endswith(("/", "/.", "/..", ":memory:")):
@@ -164,6 +174,9 @@ def _check_quickstart(shape: ConfigShape, unit: Unit, findings: Findings) -> Non
         return
     for name in ("balance", "day"):
         _amount_nano(getattr(demo, name), unit, ("quickstart", name), findings, least_nano=1)
+    if shape.server.workers != 1:
+        message = "must be 1 in the quickstart, whose demo runs in the same process"
+        findings.fault(("server", "workers"), message, shape.server.workers)
     if demo.port == shape.server.port != 0:
         findings.fault(
             ("quickstart", "port"), "is the port of the server, too; they need one each", demo.port

@@ -46,6 +46,10 @@ class Server(Shape, frozen=True, kw_only=True):
 
     host: Annotated[Text, _said("Address to listen on; 0.0.0.0 for every interface.")] = "127.0.0.1"
     port: Annotated[Port, _said("Port to listen on; 0 takes any free one.")] = 8080
+    workers: Annotated[
+        Annotated[int, Meta(ge=1, le=256)] | Literal["auto"],
+        _said("How many processes serve; auto is one for each CPU this one may use."),
+    ] = 1
     max_body_bytes: Annotated[Count, _said("The largest request body; a larger one is answered 413.")] = 2**26
     max_reply_bytes: Annotated[Count, _said("The largest answer of an upstream that is not a stream.")] = (
         2**26
@@ -222,7 +226,10 @@ class ConfigShape(Shape, frozen=True, kw_only=True):
     server: Server = field(default_factory=Server)
     storage: Annotated[
         str,
-        _said("The database: sqlite:///file from the working directory, sqlite:////file from the root."),
+        _said(
+            "The database: sqlite:///file from the working directory, sqlite:////file from the root, "
+            "or postgresql://user:password@host:5432/database."
+        ),
     ] = "sqlite:///farebox.db"
     admin: Admin = field(default_factory=Admin)
     log: Log = field(default_factory=Log)

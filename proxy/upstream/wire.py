@@ -112,13 +112,13 @@ class Wire(BaseProtocol):
         """
         coming = self.coming()
         self.watch(first_byte_seconds)
+        self._parser = parser = self._parser_of_answer(outgoing)
         self._ask(outgoing, tasks)
         try:
             reply = await coming
         except BaseException:
             # The answer may have come whole just then, and the wire be somebody else's by now.
-            came = coming.result() if coming.done() and not coming.cancelled() else None
-            if came is None or not came[1].is_eof():
+            if self._parser is parser:
                 self.stop()
             raise
         if reply is None:
@@ -196,8 +196,9 @@ class Wire(BaseProtocol):
             self._lease.protocol.connection_lost(exc)
             self._lease.close()
 
-    def _ask(self, outgoing: Outgoing, tasks: Tasks) -> None:
-        self._parser = HttpResponseParser(
+    def _parser_of_answer(self, outgoing: Outgoing) -> HttpParser[RawResponseMessage]:
+        """What reads one answer; as long as it is the wire's, the request and its wire belong together."""
+        return HttpResponseParser(
             self,
             self._loop,
             _READ_BUFFER_BYTES,
@@ -209,6 +210,8 @@ class Wire(BaseProtocol):
             max_field_size=HEADER_MAX_BYTES,
             max_headers=HEADERS_MAX,
         )
+
+    def _ask(self, outgoing: Outgoing, tasks: Tasks) -> None:
         self.heard = False
         self._is_head = outgoing.is_head
         self._answered = False

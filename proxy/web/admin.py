@@ -9,7 +9,7 @@ from proxy.clock import Clock
 from proxy.ledger.store import Store
 from proxy.web import admin_accounts, admin_calls, admin_keys, admin_money
 from proxy.web.auth import require_admin
-from proxy.web.operations import ApiSettings, Binder, Commands
+from proxy.web.operations import ADMIN, ApiSettings, Binder, Commands
 from proxy.web.reader import Reader
 
 OPERATIONS: Final = (
@@ -35,4 +35,5 @@ def admin_routes(
         *admin_keys.Keys(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_money.Money(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_calls.Calls(reader=reader, clock=clock).routes(bind),
+        bind.nowhere(ADMIN),
     ]

@@ -134,7 +134,8 @@ def billing_routes(
         return await account_key(request, store=store, clock=clock)
 
     reader = Reader(ledger=ledger, store=store, clock=clock)
-    return Billing(reader=reader, clock=clock).routes(Binder(gate, settings))
+    bind = Binder(gate, settings)
+    return [*Billing(reader=reader, clock=clock).routes(bind), bind.nowhere(BILLING)]
 
 
 class Billing:

@@ -143,6 +143,38 @@ class Binder(Generic[Caller]):
 
         return web.route(operation.method, operation.path, handle)
 
+    def nowhere(self, prefix: str) -> web.RouteDef:
+        """The route of all else below `prefix`: who asks is settled first, and then there is nothing."""
+
+        async def handle(request: web.Request) -> web.Response:
+            await self._gate(request)
+            raise web.HTTPNotFound
+
+        return web.route("*", f"{prefix}/{{rest:.*}}", handle)
+
+
+def refuse_other_methods(app: web.Application) -> None:
+    """Have every path that takes some methods refuse the others, though a later route would take them.
+
+    A path whose routes do not follow each other directly has several resources in aiohttp, and the last one
+    answers for all of them. To be called once all of these routes are there.
+    """
+    last: dict[str, web.AbstractResource] = {}
+    methods: dict[str, set[str]] = {}
+    for resource in app.router.resources():
+        last[resource.canonical] = resource
+        methods.setdefault(resource.canonical, set()).update(route.method for route in resource)
+    for path, resource in last.items():
+        if "*" not in methods[path] and isinstance(resource, web.Resource):
+            resource.add_route("*", _refusal_of_others(frozenset(methods[path])))
+
+
+def _refusal_of_others(methods: frozenset[str]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.Response:
+        raise web.HTTPMethodNotAllowed(request.method, methods)
+
+    return handle
+
 
 def idempotency_key(request: web.Request) -> str:
     """The request's idempotency key. Raises Refusal `invalid_value` when it is missing or of no use."""

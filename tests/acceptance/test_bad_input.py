@@ -79,6 +79,13 @@ def test_a_bad_body(
         ("POST", "/v1/realtime/client_secrets", 404, "not_found"),
         ("GET", "/v1/chat/completions", 405, "method_not_allowed"),
         ("DELETE", "/v1/search", 405, "method_not_allowed"),
+        ("POST", "/v1/models", 405, "method_not_allowed"),
+        ("POST", "/v1/billing/balance", 405, "method_not_allowed"),
+        ("GET", "/v1/billing/nothing", 404, "not_found"),
+        ("PUT", "/admin/v1/accounts", 405, "method_not_allowed"),
+        ("GET", "/admin/v1/nothing", 401, "invalid_api_key"),
+        ("POST", "/healthz", 405, "method_not_allowed"),
+        ("DELETE", "/openapi.json", 405, "method_not_allowed"),
     ],
 )
 def test_a_bad_path(
@@ -100,6 +107,29 @@ def test_a_bad_path(
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == code
     assert len(upstream.received) == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/admin/v1/accounts", "GET, HEAD, POST"),
+        ("POST", "/admin/v1/accounts/acct_1", "GET, HEAD, PATCH"),
+        ("POST", "/readyz", "GET, HEAD"),
+    ],
+)
+def test_another_method_is_told_what_the_path_takes(
+    server: Server, method: str, path: str, allowed: str
+) -> None:
+    """405 names every method of the path, in the message and in `Allow`."""
+    status, headers, body = server.admin.ask(method, path, {})
+    assert (status, headers["Allow"]) == (405, allowed)
+    assert allowed in body["error"]["message"]
+
+
+def test_an_unknown_path_of_the_admin_api_is_404_for_the_admin(server: Server) -> None:
+    """Whoever may ask is told that there is nothing; nobody else learns that much."""
+    status, _, body = server.admin.ask("GET", "/admin/v1/nothing")
+    assert (status, body["error"]["code"]) == (404, "not_found")
 
 
 @pytest.mark.parametrize(

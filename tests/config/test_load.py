@@ -34,6 +34,12 @@ TOO_FINE = "is finer than 0.000000001 USD, the smallest amount there is"
 HINT = "take a random one from the environment: `openssl rand -hex 24` makes one"
 
 
+WHICH_STORAGE = (
+    "must be sqlite:///file for a relative path, sqlite:////file for an absolute one, "
+    "or postgresql://user:password@host:5432/database"
+)
+
+
 @pytest.mark.parametrize(
     ("text", "faults"),
     [
@@ -76,14 +82,32 @@ def test_storage_is_a_relative_or_an_absolute_file(load_text: LoadText, url: str
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:secret@db.internal:5432/farebox",
+        "postgres:///farebox?host=/run/postgresql",
+        "postgresql://user@[::1]/farebox?sslmode=verify-full",
+    ],
+)
+def test_storage_is_a_postgresql_database(load_text: LoadText, url: str) -> None:
+    assert load_text(text_of(storage=f"storage: {url}")).storage == url
+
+
+@pytest.mark.parametrize(
     ("url", "fault"),
     [
         *(
-            (url, "asks for PostgreSQL, an engine that is not in this build; use sqlite:///farebox.db")
-            for url in ("postgresql://user:secret@db/farebox", "postgres://db", "postgresql+asyncpg://db/x")
+            (url, "must be postgresql://user:password@host:5432/database, with options after a ?")
+            for url in (
+                "postgresql://user:secret@db",
+                "postgres://db/",
+                "postgresql://db/a/b",
+                "postgresql:///",
+            )
         ),
+        ("postgresql+asyncpg://db/x", "must begin with postgresql://, without the name of a driver"),
         *(
-            (url, "must be sqlite:///file for a relative path, or sqlite:////file for an absolute one")
+            (url, WHICH_STORAGE)
             for url in ("farebox.db", "sqlite://", "sqlite://farebox.db", "mysql://user:secret@db", "''")
         ),
         *(

@@ -11,9 +11,10 @@ import yaml
 from proxy.config.schema import KeyDoc, describe_keys, json_schema
 from proxy.config.shape import ConfigShape
 from tests.config.samples import NAME
+from tests.readme import CONFIGS
+from tests.sources import ROOT
 
 SCHEMA = json_schema()
-EXAMPLES = sorted((Path(__file__).parents[2] / "config").rglob("*.yaml"))
 KINDS: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "array": (list,),
@@ -60,7 +61,7 @@ RULES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_example_is_valid_as_it_is_written(path: Path) -> None:
     assert accepts(SCHEMA, yaml.safe_load(path.read_text("utf-8")))
 

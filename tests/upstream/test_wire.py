@@ -123,16 +123,18 @@ async def test_what_came_before_a_fault_is_handed_on_first(client: HttpUpstreams
     assert caught.value.code == "upstream_failed"
 
 
-async def test_a_cancel_at_any_moment_is_nobody_elses_trouble(client: HttpUpstreams) -> None:
-    """An answer that came just before its caller left leaves a connection that others already use."""
+@pytest.mark.parametrize("pauses", [0, 1])
+async def test_a_cancel_at_any_moment_is_nobody_elses_trouble(client: HttpUpstreams, pauses: int) -> None:
+    """An answer that came just before its caller left, or while it did, leaves a connection to others."""
     async with scripted(answering(OK)) as upstream:
-        for turns in range(25):
+        for turns in range(40):
             async with asyncio.TaskGroup() as group:
                 leaving = group.create_task(client.send(to(upstream), shipment(b"leaving")))
                 for _ in range(turns):
                     await asyncio.sleep(0)
                 staying = [group.create_task(fetched(client, to(upstream))) for _ in range(2)]
-                await asyncio.sleep(0)
+                for _ in range(pauses):
+                    await asyncio.sleep(0)
                 leaving.cancel()
             assert [task.result() for task in staying] == [(200, b"{}")] * 2
 

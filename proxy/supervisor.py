@@ -1,0 +1,202 @@
+"""One process that keeps several workers running: it starts them, passes signals on, and replaces the dead.
+
+The supervisor itself serves nothing and has no event loop and no thread, so that a fork of it is a clean
+beginning for a worker, with all that was loaded before already in memory.
+"""
+
+import os
+import select
+import signal
+import struct
+import sys
+import time
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+import msgspec
+import structlog
+
+FIRST_DELAY_SECONDS: Final = 0.1
+LAST_DELAY_SECONDS: Final = 5.0
+STEADY_SECONDS: Final = 10.0
+"""A worker that has run for so long is replaced at once when it dies; others after a growing delay."""
+KILL_MARGIN_SECONDS: Final = 15.0
+"""How much longer than its own bound on a drain a worker may take before it is killed."""
+_PID: Final = struct.Struct("=i")
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+class Lifeline(msgspec.Struct, frozen=True):
+    """A worker's end of what connects it with its supervisor.
+
+    `gone` is readable from when the supervisor has ended, however it did; `ready` tells it that the worker
+    serves.
+    """
+
+    gone: int
+    ready: Callable[[], None]
+
+
+Work = Callable[[Lifeline], int]
+"""What a worker does from its start to its end, in a process of its own; the result is its exit code."""
+
+
+class Supervisor:
+    """Keeps `workers` processes running that do `work`, until SIGTERM or SIGINT.
+
+    On SIGHUP `reload` is asked; when it says yes the workers get the signal, too. A worker gets
+    `drain_seconds()` and `margin_seconds` to end before it is killed. `ended` is told the process id of each
+    that ended. A worker that ends before any has been ready ends all: the next one would fare no better.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int,
+        work: Work,
+        reload: Callable[[], bool],
+        drain_seconds: Callable[[], float],
+        ended: Callable[[int], None],
+        margin_seconds: float = KILL_MARGIN_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._workers = workers
+        self._work = work
+        self._reload = reload
+        self._drain_seconds = drain_seconds
+        self._ended = ended
+        self._margin_seconds = margin_seconds
+        self._monotonic = monotonic
+        self._running: dict[int, float] = {}
+        self._ready: set[int] = set()
+        self._was_ready = False
+        self._exit_code: int | None = None
+        self._kill_at: float | None = None
+        self._starts_at: list[float] = []
+        self._delay_seconds = FIRST_DELAY_SECONDS
+        self._log = structlog.get_logger("farebox.supervisor")
+
+    def run(self) -> int:
+        """Start the workers and look after them; returns when all have ended, with the exit code."""
+        self._readiness, self._tell_ready = os.pipe()
+        self._lifeline, self._life = os.pipe()
+        self._signals, wakeup = os.pipe()
+        for descriptor in (self._readiness, self._signals, wakeup):
+            os.set_blocking(descriptor, False)
+        for signum in _SIGNALS:
+            # The wake-up descriptor is told; a handler is needed so that the signal is not the end of us.
+            signal.signal(signum, lambda *_: None)
+        signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        self._starts_at = [self._monotonic()] * self._workers
+        while self._running or self._exit_code is None:
+            self._start_due()
+            self._wait()
+        return self._exit_code
+
+    def _start_due(self) -> None:
+        now = self._monotonic()
+        due = [at for at in self._starts_at if at <= now]
+        self._starts_at = [at for at in self._starts_at if at > now]
+        for _ in due:
+            self._start()
+
+    def _start(self) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Until it has handlers of its own, a worker must not take a signal for its supervisor's.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker(before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._running[pid] = self._monotonic()
+
+    def _become_worker(self, mask: set[int | signal.Signals]) -> NoReturn:
+        """Leave the supervisor's stack for good: none of what it has open is the worker's to tidy up."""
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for signum in _SIGNALS:
+                # There is nothing to reload yet, and that must not be the end of it.
+                signal.signal(signum, signal.SIG_IGN if signum == signal.SIGHUP else signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            for descriptor in (self._readiness, self._life, self._signals):
+                os.close(descriptor)
+            code = self._work(Lifeline(self._lifeline, self._tell))
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except BaseException:  # noqa: BLE001 - this is the bottom of the worker's stack.
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(code)
+
+    def _tell(self) -> None:
+        os.write(self._tell_ready, _PID.pack(os.getpid()))
+
+    def _wait(self) -> None:
+        """Wait for a signal, a worker that is ready, or the next thing that is due."""
+        dues = [*self._starts_at, *([self._kill_at] if self._kill_at is not None else [])]
+        timeout = max(0.0, min(dues) - self._monotonic()) if dues else None
+        select.select([self._signals, self._readiness], [], [], timeout)
+        for told in _PID.iter_unpack(_drained(self._readiness)):
+            self._note_ready(told[0])
+        received = set(_drained(self._signals))
+        if received & {signal.SIGTERM, signal.SIGINT}:
+            self._stop(0)
+        elif signal.SIGHUP in received and self._exit_code is None and self._reload():
+            self._signal_all(signal.SIGHUP)
+        self._reap()
+        if self._kill_at is not None and self._monotonic() >= self._kill_at:
+            self._kill_at = None
+            self._log.error("workers did not end in time and are killed", workers=len(self._running))
+            self._signal_all(signal.SIGKILL)
+
+    def _note_ready(self, pid: int) -> None:
+        self._ready.add(pid)
+        self._was_ready = True
+        if len(self._ready) == self._workers:
+            self._log.info("all workers serve", workers=self._workers)
+
+    def _stop(self, code: int) -> None:
+        """Have every worker drain and end; nothing is started any more."""
+        if self._exit_code is None:
+            self._exit_code = code
+            self._starts_at = []
+            self._kill_at = self._monotonic() + self._drain_seconds() + self._margin_seconds
+        self._signal_all(signal.SIGTERM)
+
+    def _signal_all(self, signum: signal.Signals) -> None:
+        # None of them can have ended unseen: a process id is free for others only once it was waited for.
+        for pid in self._running:
+            os.kill(pid, signum)
+
+    def _reap(self) -> None:
+        for pid in list(self._running):
+            waited, status = os.waitpid(pid, os.WNOHANG)
+            if waited:
+                self._note_end(pid, os.waitstatus_to_exitcode(status))
+
+    def _note_end(self, pid: int, code: int) -> None:
+        started = self._running.pop(pid)
+        self._ready.discard(pid)
+        self._ended(pid)
+        if self._exit_code is not None:
+            return
+        if not self._was_ready:
+            self._stop(code if code > 0 else 1)
+            return
+        now = self._monotonic()
+        if now - started >= STEADY_SECONDS:
+            delay, self._delay_seconds = 0.0, FIRST_DELAY_SECONDS
+        else:
+            delay, self._delay_seconds = self._delay_seconds, min(2 * self._delay_seconds, LAST_DELAY_SECONDS)
+        self._log.error("a worker ended and is replaced", pid=pid, exit_code=code, after_seconds=delay)
+        self._starts_at.append(now + delay)
+
+
+def _drained(descriptor: int) -> bytes:
+    """All that can be read now."""
+    try:
+        return os.read(descriptor, 65_536)
+    except BlockingIOError:
+        return b""
