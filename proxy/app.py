@@ -62,7 +62,7 @@ class Farebox:
         self.telemetry = Telemetry(log_calls=settings.log.calls, figures_folder=figures_folder)
         self.tasks = Tasks(self.telemetry.fault)
         self._background = Tasks(self.telemetry.fault)
-        self.store = store_for(settings.storage, tasks=self._background)
+        self.store = store_for(settings.storage, tasks=self._background, keep_months=settings.keep_months)
         self.ledger = Ledger(
             self.store,
             tasks=self._background,
@@ -155,6 +155,7 @@ class Farebox:
             "server.workers": server.workers != before.workers,
             "server.max_reply_bytes": server.max_reply_bytes != before.max_reply_bytes,
             "storage": settings.storage != self.settings.storage,
+            "keep_months": settings.keep_months != self.settings.keep_months,
             "quickstart": settings.quickstart != self.settings.quickstart,
         }
         for name in (name for name, changed in fixed.items() if changed):

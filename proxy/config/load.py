@@ -50,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True):
     log: Log
     streams: Streams
     storage: FilePath | str
+    keep_months: int | None
     unit: Unit
     limits: Limits
     when_short: Literal["clamp", "refuse"]
@@ -85,6 +86,11 @@ def _build(source: FilePath, shape: ConfigShape, findings: Findings) -> Settings
     unit = _unit(shape.unit, findings)
     book = build_book(shape.rate_cards, unit, findings)
     upstreams = build_upstreams(shape.upstreams, findings)
+    storage = _storage(shape.storage, findings)
+    if shape.keep_months is not None and isinstance(storage, FilePath):
+        findings.fault(
+            ("keep_months",), "is for PostgreSQL only: SQLite keeps every receipt", shape.keep_months
+        )
     _check_admin_key(shape, findings)
     _check_quickstart(shape, unit, findings)
     return Settings(
@@ -93,7 +99,8 @@ def _build(source: FilePath, shape: ConfigShape, findings: Findings) -> Settings
         admin=shape.admin,
         log=shape.log,
         streams=shape.streams,
-        storage=_storage(shape.storage, findings),
+        storage=storage,
+        keep_months=shape.keep_months,
         unit=unit,
         limits=_limits(shape.accounts.limits, unit, findings),
         when_short=shape.accounts.when_short,

@@ -231,6 +231,10 @@ class ConfigShape(Shape, frozen=True, kw_only=True):
             "or postgresql://user:password@host:5432/database."
         ),
     ] = "sqlite:///farebox.db"
+    keep_months: Annotated[
+        Annotated[int, Meta(ge=1, le=1200)] | None,
+        _said("How many whole months of receipts PostgreSQL keeps beside the current one; all without it."),
+    ] = None
     admin: Admin = field(default_factory=Admin)
     log: Log = field(default_factory=Log)
     unit: UnitShape = field(default_factory=UnitShape)

@@ -13,8 +13,10 @@ from proxy.tasks import Tasks
 _POSTGRES: Final = frozenset({"postgresql", "postgres"})
 
 
-def store_for(location: str | Path, *, tasks: Tasks) -> Store:
+def store_for(location: str | Path, *, tasks: Tasks, keep_months: int | None = None) -> Store:
     """A store at a location, not open yet; `tasks` runs what an engine does beside batches.
+
+    PostgreSQL lets receipts go of which only `keep_months` are kept; SQLite keeps all.
 
     Raises StorageFault as `database_at`.
     """
@@ -25,7 +27,7 @@ def store_for(location: str | Path, *, tasks: Tasks) -> Store:
         from proxy.storage.postgres import PostgresStore  # noqa: PLC0415 - see above.
     except ModuleNotFoundError as error:
         raise _without(error) from error
-    return PostgresStore(str(location), tasks=tasks)
+    return PostgresStore(str(location), tasks=tasks, keep_months=keep_months)
 
 
 def database_at(location: str | Path) -> Database:

@@ -7,6 +7,7 @@ is said where it is used.
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -29,6 +30,7 @@ ENGINE: Final = "postgres"
 BEATS_IN_A_LEASE: Final = 6
 """How many times a lease is extended before it would end."""
 PREPARE_SECONDS: Final = 24 * 3600.0
+RETAIN_SECONDS: Final = 24 * 3600.0
 
 
 class PostgresStore:
@@ -36,7 +38,7 @@ class PostgresStore:
 
     One connection is for batches, up to `readers` are for everything else. A batch is tried again for up to
     `patience_seconds`. A process that was neither closed nor heard of for `lease_seconds` is taken for gone.
-    `tasks` runs what extends the lease.
+    `tasks` runs what extends the lease, and what lets receipts go of which only `keep_months` are kept.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class PostgresStore:
         readers: int = 4,
         patience_seconds: float = 10.0,
         lease_seconds: float = 180.0,
+        keep_months: int | None = None,
         timeouts: Timeouts | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -56,6 +59,7 @@ class PostgresStore:
         self._timeouts = timeouts or Timeouts()
         self._patience_seconds = patience_seconds
         self._lease_seconds = lease_seconds
+        self._keep_months = keep_months
         self._monotonic = monotonic
         self._sleep = sleep
         self._reader = Reader(location, self._timeouts, connections=readers)
@@ -133,8 +137,8 @@ class PostgresStore:
         """Drop the receipts of calls authorized before this month and the last `months` whole ones.
 
         Their holds go with them, so that a call's id leads to both or to neither; entries and the sums of
-        days stay. Returns how many receipts went. Raises LedgerUnavailable; what is left goes the next
-        time.
+        days stay. Returns how many receipts went: none when another process is at it. Raises
+        LedgerUnavailable; what is left goes the next time.
         """
         self._opened()
         with as_faults(self.location):
@@ -171,8 +175,8 @@ class PostgresStore:
             await let_go(connection, self._timeouts)
 
     async def _beat(self) -> None:
-        """Extend the lease, end a transaction nobody uses, and once a day prepare the months to come."""
-        prepared = self._monotonic()
+        """Extend the lease and end a transaction nobody uses; once a day see to the months, new and old."""
+        prepared, let_go = self._monotonic(), -math.inf
         while True:
             await self._sleep(self._lease_seconds / BEATS_IN_A_LEASE)
             try:
@@ -183,6 +187,9 @@ class PostgresStore:
                     with as_faults(self.location):
                         await self._prepare(schema=False)
                     prepared = self._monotonic()
+                if self._keep_months is not None and self._monotonic() - let_go >= RETAIN_SECONDS:
+                    await self.retain(self._keep_months)
+                    let_go = self._monotonic()
             except (LedgerUnavailable, ConstraintFault, StorageFault):
                 # The next batch tells of it, and the next beat tries again.
                 continue

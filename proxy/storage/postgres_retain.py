@@ -8,6 +8,8 @@ import asyncpg
 from proxy.storage.postgres_migrate import HURRIED, STATEMENTS, months_after
 
 HOLDS_AT_ONCE: Final = 5_000
+# Until the connection is closed, as it is after this.
+ALONE: Final = "SELECT pg_try_advisory_lock(hashtextextended('farebox retention ' || current_schema(), 0))"
 _EPOCH: Final = date(1970, 1, 1)
 
 
@@ -18,6 +20,8 @@ async def retain(connection: asyncpg.Connection, months: int) -> int:
     would find a hold without a call. Each hold that is deleted here has a receipt, so that none that is
     open goes. Raises what the server raises.
     """
+    if not await connection.fetchval(ALONE):
+        return 0
     first_kept = months_after(await connection.fetchval(STATEMENTS["this_month"]), -months)
     first_day, count = (first_kept - _EPOCH).days, 0
     # An audit has to know before the first one goes that a charge may have no receipt any more.

@@ -16,6 +16,7 @@ from proxy.storage.faults import StorageFault
 from proxy.storage.migrate import Migration, bundled
 from proxy.storage.postgres import ENGINE
 from proxy.storage.postgres_migrate import make_months, migrate, months_after
+from proxy.storage.postgres_retain import ALONE
 from tests.storage.engines import Postgres, opened, tell
 from tests.storage.teller import ACCOUNT, account, call, expect, granted, opening, settle, settled, void
 
@@ -261,6 +262,42 @@ async def test_old_months_go_with_their_holds_and_nothing_else_does(
         (sums,) = await store.query("account_sums", {"account_id": ACCOUNT})
         assert sums["charges_nano"] == sums["usage_nano"] == 45
         assert (await account(store))["balance_nano"] == 1_025 - 45
+
+
+async def test_a_store_lets_old_receipts_go_by_itself_and_alone(
+    database: Postgres, connection: asyncpg.Connection
+) -> None:
+    """Soon after it was opened and every day; while another process is at it, it leaves it to that one."""
+    beats: asyncio.Queue[float] = asyncio.Queue()
+    go_on = asyncio.Semaphore(0)
+    now = 0.0
+
+    async def sleep(seconds: float) -> None:
+        beats.put_nowait(seconds)
+        await go_on.acquire()
+
+    async def beat() -> int:
+        go_on.release()
+        await beats.get()
+        return len(await connection.fetch(RECEIPTS))
+
+    today = await connection.fetchval(TODAY)
+    async with opened(database.location, sleep=sleep, monotonic=lambda: now, keep_months=1) as store:
+        await beats.get()
+        await store.apply(opening(1_000))
+        for number, age in enumerate((-3, -2, -1, 0)):
+            at_us = (months_after(today, age) - date(1970, 1, 1)).days * DAY_US
+            await connection.execute("SELECT ledger_make_month($1)", months_after(today, age))
+            made = call(f"call_{number}", at_us=at_us)
+            await granted(store, made, 100)
+            await settled(store, made, 10)
+        await connection.execute(ALONE)
+        assert await beat() == 4
+        await connection.execute("SELECT pg_advisory_unlock_all()")
+        now = 3_600.0
+        assert await beat() == 4
+        now = 90_000.0
+        assert await beat() == 2
 
 
 async def test_retention_goes_on_where_it_was_broken_off(
