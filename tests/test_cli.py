@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from tests.web.apis import ADMIN_KEY, Apis, serving
 
@@ -250,3 +252,21 @@ async def test_schema_prints_a_json_schema(tmp_path: Path) -> None:
     schema = (await farebox("schema")).json
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert "rate_cards" in schema["properties"]
+
+
+@pytest.mark.parametrize("answer", ["hello", '{"data": 5}', "[]", '{"name": "x"}'])
+async def test_an_answer_that_is_not_fareboxs_is_told_in_one_line(answer: str) -> None:
+    """Whatever listens there says 200: the command says what it is not, and shows no trace."""
+
+    async def handle(request: web.Request) -> web.Response:
+        return web.Response(text=answer)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handle)
+    async with TestServer(app) as server:
+        ran = await farebox(
+            "accounts", "list", FAREBOX_URL=str(server.make_url("")), FAREBOX_ADMIN_KEY=ADMIN_KEY
+        )
+    assert (ran.code, ran.out) == (1, "")
+    assert "not as Farebox answers" in ran.err
+    assert "Traceback" not in ran.err

@@ -102,11 +102,16 @@ class Out:
         self._as_json = as_json
 
     def answer(self, body: bytes, show: Callable[[Any], None]) -> None:
-        """Print one answer of the API."""
+        """Print one answer of the API. Raises click.ClickException when it is not one of Farebox's."""
         if self._as_json:
             click.echo(body)
-        else:
+            return
+        try:
             show(json.loads(body))
+        except (ValueError, LookupError, TypeError, AttributeError) as fault:
+            raise click.ClickException(
+                "The server's answer is not as Farebox answers; is this the address of a Farebox, of this version?"
+            ) from fault
 
     def listing(self, body: bytes, columns: Sequence[Column]) -> None:
         """Print a page of a list; what comes after it is told on standard error."""
