@@ -110,7 +110,7 @@ class Out:
             show(json.loads(body))
         except (ValueError, LookupError, TypeError, AttributeError) as fault:
             raise click.ClickException(
-                "The server's answer is not as Farebox answers; is this the address of a Farebox, of this version?"
+                "The server's answer is not as Farebox answers; is this the address of one, of this version?"
             ) from fault
 
     def listing(self, body: bytes, columns: Sequence[Column]) -> None:
