@@ -1,6 +1,7 @@
 """`farebox serve`: one process that serves, or a supervisor with several workers on one port."""
 
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -23,6 +24,8 @@ def serve(path: Path) -> int:
     Raises ConfigError for a bad file, OSError for a taken address, StorageFault for a database that cannot be
     used. With several workers the first one that meets a fault tells it, and the exit code is 1.
     """
+    # There is nothing to reload before the start is over, and that must not be the end of it.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = load(path, os.environ)
     workers = worker_count(settings.server.workers)
     if workers > 1:

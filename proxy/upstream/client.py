@@ -98,7 +98,7 @@ class HttpUpstreams:
         except FAILURES as error:
             # A wire keeps its error, and its traceback would keep the wire.
             raise failure_of(error.with_traceback(None), plan.upstream.name) from None
-        return self._answer(plan, wire, reply, is_head=request.is_head)
+        return self._answer(plan, wire, reply)
 
     async def _exchange(self, plan: Plan, request: Outgoing, *, may_repeat: bool) -> tuple[Wire, Reply]:
         upstream = plan.upstream
@@ -114,19 +114,21 @@ class HttpUpstreams:
         wire = await plan.door.new(upstream.connect_seconds)
         return wire, await wire.exchange(request, first_byte_seconds=seconds, tasks=tasks)
 
-    def _answer(self, plan: Plan, wire: Wire, reply: Reply, *, is_head: bool) -> HttpAnswer:
+    def _answer(self, plan: Plan, wire: Wire, reply: Reply) -> HttpAnswer:
         """The answer, its headers stripped and its body undone. One that cannot be handed on is stopped."""
         message, content = reply
         name, fields = plan.upstream.name, message.headers
         # A stream is not held in memory: what bounds it is the money that was set aside for it.
+        # An error is handed on whole, so that it is not one of these, whatever it says.
         streamed = fields.get(hdrs.CONTENT_TYPE, "").lower().startswith("text/event-stream")
-        max_bytes = NO_BOUND if streamed else self._max_reply_bytes
+        max_bytes = NO_BOUND if streamed and message.code < 300 else self._max_reply_bytes
         idle_seconds = plan.upstream.idle_seconds
         body = Body(wire, content, upstream_name=name, idle_seconds=idle_seconds, max_bytes=max_bytes)
         try:
             if message.code < 200:
                 raise UpstreamFailure("upstream_invalid", f"The upstream {name!r} changed the protocol.")
-            if not is_head and int(fields.get(hdrs.CONTENT_LENGTH, 0)) > max_bytes:
+            # What answers HEAD, or says that nothing changed, tells the length of a body that does not come.
+            if not content.is_eof() and int(fields.get(hdrs.CONTENT_LENGTH, 0)) > max_bytes:
                 raise too_large(name)
             coding = coding_of(",".join(fields.getall(hdrs.CONTENT_ENCODING, ())))
         except BrokenEncoding as error:

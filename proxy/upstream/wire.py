@@ -178,11 +178,8 @@ class Wire(BaseProtocol):
         """The connection has ended, and with it a body without length, or else what was expected."""
         if self.error is None:
             self.error = ClientOSError(*exc.args) if isinstance(exc, OSError) else ServerDisconnectedError()
-        if self._parser is not None and self._content is not None:
-            try:
-                self._parser.feed_eof()
-            except Exception:  # noqa: BLE001 - whatever the parser misses, the body is not whole.
-                self.error = ClientPayloadError()
+        if self._parser is not None and self._content is not None and not _ends_well(self._parser, exc):
+            self.error = ClientPayloadError()
         self._parser = None
         self._content = None
         self._reading_paused = False
@@ -284,6 +281,17 @@ class Wire(BaseProtocol):
             self._break_off(TimeoutError())
         elif self._parser is None and self.transport is not None:
             self.transport.close()
+
+
+def _ends_well(parser: HttpParser[RawResponseMessage], exc: BaseException | None) -> bool:
+    """Whether a body is whole now that its connection has ended: one without length, by a farewell."""
+    if exc is not None:
+        return False
+    try:
+        parser.feed_eof()
+    except Exception:  # noqa: BLE001 - whatever the parser misses, the body is not whole.
+        return False
+    return True
 
 
 def _has_begun(parser: HttpParser[RawResponseMessage]) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 from aiohttp import hdrs, web
+from aiohttp.http_writer import HttpVersion11
 from multidict import istr
 
 from proxy.errors import Refusal
@@ -54,7 +55,8 @@ class HttpInbound:
             return body
         if (request.content_length or 0) > limit:
             raise _too_large(limit)
-        if headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+        # Older clients know no interim answers and would take this one for the answer itself.
+        if request.version >= HttpVersion11 and headers.get(hdrs.EXPECT, "").lower() == "100-continue":
             await request.writer.write(CONTINUE)
             request.writer.output_size = 0
         try:

@@ -4,6 +4,8 @@ aiohttp's own responses take several times as long to make a head and to frame a
 """
 
 import asyncio
+import socket
+import struct
 import time
 from email.utils import formatdate
 from functools import lru_cache
@@ -25,6 +27,8 @@ INLINE_BYTES: Final = 32_768
 """What a connection may buffer, beside a head, without being asked whether its client keeps up."""
 BODILESS_STATUSES: Final = frozenset({204, 304})
 LAST_CHUNK: Final = b"0\r\n\r\n"
+RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)
+"""The value of `SO_LINGER` by which a connection ends without a farewell."""
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
@@ -73,6 +77,7 @@ class HttpReply:
         self._keeps = request.keep_alive
         self._bodiless = False
         self._chunked = False
+        self._unframed = False
         self._head = b""
 
     @property
@@ -147,6 +152,7 @@ class HttpReply:
             headers[hdrs.TRANSFER_ENCODING] = "chunked"
         else:
             # The end of such a body is the end of its connection.
+            self._unframed = True
             self._keeps = False
         if length != 0:
             headers.setdefault(hdrs.CONTENT_TYPE, "application/octet-stream")
@@ -204,8 +210,14 @@ class HttpReply:
     def _cut(self) -> None:
         """End the connection. What is buffered goes with it; closing would wait for that to be read."""
         self._keeps = False
-        if self._protocol.transport is not None:
-            self._protocol.transport.abort()
+        transport = self._protocol.transport
+        if transport is None:
+            return
+        if self._unframed:
+            # A farewell would be the end of a whole answer here, so that it must be a reset.
+            client = transport.get_extra_info("socket")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
+        transport.abort()
 
 
 @lru_cache(maxsize=256)

@@ -89,6 +89,39 @@ def test_sigterm_lets_streams_finish_and_refuses_new_calls(
         assert again.admin.get("/admin/v1/holds?state=open")["data"] == []
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sighup_during_the_start_is_not_the_end_of_it(tmp_path: Path, workers: int) -> None:
+    """Whoever says that the file has changed cannot know how far the start is: a pipe holds it up here."""
+    config = config_for(1, tmp_path, server={"port": free_port(), "workers": workers})
+    path = tmp_path / "farebox.yaml"
+    os.mkfifo(path)
+    environ = {**os.environ, "FAREBOX_ADMIN_KEY": ADMIN_KEY, "UPSTREAM_KEY": "upstream-secret-credential"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "proxy.cli", "serve", str(path)],
+        env=environ,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        with path.open("w") as pipe:
+            process.send_signal(signal.SIGHUP)
+            yaml.safe_dump(config, pipe)
+        eventually(lambda: is_alive(config["server"]["port"]), 30)
+    finally:
+        process.terminate()
+        assert process.wait(15) == 0
+
+
+def is_alive(port: int) -> bool:
+    """Whether a Farebox answers there."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1) as reply:
+            return bool(reply.status == 200)
+    except OSError:
+        return False
+
+
 def test_sigterm_cuts_what_does_not_finish_in_time(upstream: ScriptedUpstream, tmp_path: Path) -> None:
     """After `drain_seconds` what still runs is cut and charged; no hold stays open."""
 

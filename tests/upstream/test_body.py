@@ -134,10 +134,20 @@ async def test_a_stream_may_be_of_any_size() -> None:
         await small.close()
 
 
+async def test_an_error_is_no_stream() -> None:
+    """It is handed on whole, so that it is bounded whatever it says it is."""
+    small = HttpUpstreams(max_reply_bytes=1_999)
+    await small.open()
+    error = STREAM_HEAD.replace(b"200 OK", b"400 Bad Request") + http_chunk(b"x" * 2_000)
+    async with scripted(answering(error)) as upstream:
+        assert (await refused_by(small, to(upstream))).code == "upstream_invalid"
+        await small.close()
+
+
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
 async def test_an_answer_without_a_body_ends_at_once(client: HttpUpstreams, status: str) -> None:
     """204 and 304 have no body, whatever their fields say."""
-    head = f"HTTP/1.1 {status}\r\nContent-Encoding: gzip\r\n\r\n".encode()
+    head = f"HTTP/1.1 {status}\r\nContent-Encoding: gzip\r\nContent-Length: 99999999999\r\n\r\n".encode()
     async with scripted(answering(head)) as upstream:
         assert await fetched(client, to(upstream)) == (int(status[:3]), b"")
 
@@ -153,3 +163,23 @@ async def test_a_body_without_length_ends_with_the_connection(client: HttpUpstre
     """HTTP/1.0 answers end when the upstream closes."""
     async with scripted(saying(b"HTTP/1.0 200 OK\r\n\r\nto the end")) as upstream:
         assert await fetched(client, to(upstream)) == (200, b"to the end")
+
+
+async def test_a_reset_is_not_the_end_of_a_body_without_length(client: HttpUpstreams) -> None:
+    """A farewell is its only end: what a broken connection leaves is a part of an answer."""
+    arrived = asyncio.Event()
+
+    async def script(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(b"HTTP/1.1 200 OK\r\n\r\npart")
+        await arrived.wait()
+        connection.reset()
+
+    async with scripted(script) as upstream:
+        answer = await client.send(to(upstream), shipment())
+        chunks = answer.chunks()
+        assert await anext(chunks) == b"part"
+        arrived.set()
+        with pytest.raises(UpstreamFailure) as caught:
+            await anext(chunks)
+    assert caught.value.code == "upstream_failed"

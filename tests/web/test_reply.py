@@ -220,3 +220,15 @@ async def test_a_stream_that_breaks_off_ends_with_an_error_event(ask: Ask) -> No
     except ConnectionResetError:
         cut = b""
     assert not cut.endswith(b"0\r\n\r\n")
+
+
+async def test_a_cut_answer_that_only_its_connection_ends_is_reset(ask: Ask) -> None:
+    """HTTP/1.0 has no chunks to leave out the last of, and its proxies take a farewell for the whole."""
+
+    async def broken(reply: HttpReply) -> None:
+        reply.head(200, JSON)
+        await reply.write(b"{")
+        await reply.break_off(Refusal("upstream_failed", "It stopped."))
+
+    with pytest.raises(ConnectionResetError):
+        await ask(broken, b"GET / HTTP/1.0\r\n\r\n")
