@@ -15,12 +15,18 @@ from proxy.storage.sqlite_write import write
 RETRY_SECONDS: Final = 0.0005
 """How soon to look again whether another process has done its batch, which takes little longer than this."""
 
+# Writes a page whatever the version was, and nobody reads it.
+_PROVE_WRITABLE: Final = "PRAGMA user_version = 0"
+
 
 class Batches:
     """Batches on one connection, one after the other, with up to `keep_rows` rows kept between them.
 
     A batch that finds another process's under way waits up to `busy_timeout_seconds`. SQLite's own waiting
     is turned off: it sleeps longer and longer, so that a process with little to do would hardly get a turn.
+
+    After a batch that failed the next ones write something even when they change nothing, until one succeeds:
+    on a full disk the success of an empty batch would say that the ledger can be written.
     """
 
     def __init__(
@@ -38,6 +44,7 @@ class Batches:
         self._busy_timeout_seconds = busy_timeout_seconds
         self._monotonic = monotonic
         self._sleep = sleep
+        self._has_failed = False
 
     def apply(self, commands: Sequence[Command]) -> list[Result]:
         """Carry out a batch that has begun, and commit it: one result for each command.
@@ -52,13 +59,17 @@ class Batches:
             stored_holds = {id_: books.holds[id_].amount_nano for id_ in needs.holds if id_ in books.holds}
             results = [rules.apply(books, command) for command in commands]
             write(connection, books, stored_holds=stored_holds, stored_lots=kept.stored_lots)
+            if self._has_failed:
+                connection.execute(_PROVE_WRITABLE)
             connection.execute("COMMIT")
         except BaseException:
+            self._has_failed = True
             kept.forget()
             # Some errors, such as a full disk, have rolled everything back by themselves.
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        self._has_failed = False
         kept.committed()
         return results
 

@@ -126,15 +126,7 @@ def chunk(text: str | None = None, finish: str | None = None, **more: object) ->
 
 def usage_chunk(prompt: int, output: int) -> bytes:
     """The usage-only event before the end."""
-    event = {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": 1_700_000_000,
-        "model": "upstream-model",
-        "choices": [],
-        "usage": usage_of(prompt, output),
-    }
-    return b"data: " + json.dumps(event).encode() + b"\n\n"
+    return chunk(choices=[], usage=usage_of(prompt, output))
 
 
 DONE = b"data: [DONE]\n\n"
@@ -302,6 +294,7 @@ class Server:
     environ: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
     port: int = 0
+    command: tuple[str, ...] = ("proxy.cli", "serve")
 
     def start(self) -> "Server":
         """Start it on a free port and wait until it is ready."""
@@ -317,7 +310,7 @@ class Server:
         }
         self.log = (self.folder / "farebox.log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "proxy.cli", "serve", str(path)],
+            [sys.executable, "-m", *self.command, str(path)],
             env=environ,
             stdout=self.log,
             stderr=self.log,

@@ -31,6 +31,10 @@ class RawUpstream:
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
+    def act_of(self, name: str) -> Act:
+        """What is done about a request with this model or path."""
+        return self.acts.get(name) or self.acts["*"]
+
     def bodies(self, name: str) -> list[bytes]:
         """The bodies of the requests for this model or path, in order."""
         return [body for asked, body in self.received if asked == name]
@@ -62,7 +66,7 @@ class RawUpstream:
                 number += 1
                 name = _name_of(request_line, body)
                 self.received.append((name, body))
-                (self.acts.get(name) or self.acts["*"])(connection, number)
+                self.act_of(name)(connection, number)
         self._connections.discard(connection)
 
 

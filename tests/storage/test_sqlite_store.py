@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.ledger.model import Limits
+from proxy.ledger.model import Limits, Sweep
 from proxy.ledger.store import LedgerUnavailable
 from proxy.storage.faults import StorageFault
 from proxy.storage.owners import alone, gone
@@ -203,6 +203,21 @@ async def test_a_full_disk_makes_the_ledger_unavailable_and_loses_nothing(store:
         assert engine.dump() == before
     await done(store, grant(5, command_id="grant_2"))
     assert (await account(store))["balance_nano"] == 1_005
+
+
+async def test_while_the_disk_is_full_no_batch_succeeds_that_has_nothing_to_write(store: SqliteStore) -> None:
+    """Whoever asks by such a batch whether the ledger can be written is told that it cannot."""
+    await store.apply(opening(1_000))
+    nothing = Sweep("", 0)
+    with disk_full(store.path):
+        for commands in ([grant(5, command_id="grant_2")], [nothing], [nothing]):
+            with pytest.raises(LedgerUnavailable):
+                await store.apply(commands)
+    assert len(await store.apply([nothing])) == 1
+    log = store.path.with_name(store.path.name + "-wal")
+    size = log.stat().st_size
+    await store.apply([nothing])
+    assert log.stat().st_size == size, "all is well again, and nothing has to be proved"
 
 
 async def test_a_batch_waits_for_another_process_and_gives_up_in_the_end(store: SqliteStore) -> None:
