@@ -13,13 +13,13 @@ from proxy.ledger.model import Command, Hold, Key, Result
 from proxy.ledger.store import LedgerUnavailable, Row
 from proxy.storage import columns
 from proxy.storage.faults import ConstraintFault, StorageFault
+from proxy.storage.job_thread import JobThread
 from proxy.storage.owners import claim, gone
 from proxy.storage.queries import Query, load
 from proxy.storage.sqlite_batch import Batches
 from proxy.storage.sqlite_file import open_for_reading, path_of, prepare
 from proxy.storage.sqlite_load import LOADS
 from proxy.storage.sqlite_log import SYNC_DATA, WriteAheadLog
-from proxy.storage.worker import Worker
 
 READS: Final[dict[str, Query]] = load("read_accounts.sql", "read_usage.sql", "read_admin.sql")
 """The named queries, with what each is for and the parameters it takes."""
@@ -50,7 +50,7 @@ class SqliteStore:
         self._busy_timeout_seconds = busy_timeout_seconds
         self._keep_rows = keep_rows
         self._sync = sync
-        self._writing = Worker("farebox-sync")
+        self._writing = JobThread("farebox-sync")
         self._reading = ThreadPoolExecutor(readers, "farebox-read")
         self._readers = readers
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 _Answer = TypeVar("_Answer")
 
 
-class Worker:
+class JobThread:
     """A thread that does one job after the other, in the order in which they are asked for.
 
     An executor would do, but for a job as short as a batch's its locks take as long as the job. The thread
