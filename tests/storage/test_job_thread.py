@@ -20,8 +20,8 @@ async def test_jobs_are_done_in_order_on_one_thread_that_is_not_the_loops() -> N
     assert await asyncio.gather(*futures) == [0, 1, 2, 3, 4]
     thread.stop()
     assert [number for number, _ in done] == [0, 1, 2, 3, 4]
-    (thread,) = {thread for _, thread in done}
-    assert thread != threading.get_ident()
+    (ident,) = {told for _, told in done}
+    assert ident != threading.get_ident()
 
 
 async def test_a_fault_goes_to_the_one_who_waits_and_the_next_job_is_done() -> None:
@@ -56,7 +56,7 @@ async def test_what_was_asked_for_is_done_before_the_thread_ends() -> None:
     await future
 
 
-def test_a_worker_without_a_job_has_nothing_to_stop() -> None:
+def test_a_thread_without_a_job_has_nothing_to_stop() -> None:
     before = threading.active_count()
     JobThread("test-thread").stop()
     assert threading.active_count() == before
