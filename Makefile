@@ -32,8 +32,10 @@ lint: .venv/.dev ## check style, formatting and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: .venv/.dev ## measure speed against a bare pass-through; takes minutes
-	@$(BIN)/python -m tests.bench
+PARTS ?= http
+ROWS ?= 10_000_000
+bench: .venv/.dev ## measure speed: PARTS=http, or some of "pairs metered reads growth" with ROWS=10_000_000
+	@$(BIN)/python -m tests.bench $(PARTS) --rows $(ROWS)
 
 clean: ## remove .venv, caches and built packages; databases stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage dist

@@ -53,7 +53,8 @@ def place_of(query: PageQuery, kind: type[PlaceKind]) -> PlaceKind | None:
         place = msgspec.json.decode(base64.b64decode(padded, altchars=b"-_", validate=True), type=kind)
     except (binascii.Error, ValueError):
         place = None
-    if place is None or (isinstance(place, int) and not 0 <= place <= LAST_NUMBER):
+    is_place = "\0" not in place if isinstance(place, str) else 0 <= (place or 0) <= LAST_NUMBER
+    if place is None or not is_place:
         raise invalid("cursor", query.cursor, "send the `next_cursor` of the page before, as it is")
     return place
 
@@ -65,6 +66,11 @@ def page_of(
     shown = rows[:limit]
     more = len(rows) > limit
     return Page([view(row) for row in shown], more, _cursor(place(shown[-1])) if more else None)
+
+
+def continued(page: Page[View], place: str | int) -> Page[View]:
+    """A page that looked no further than `place`, where the next one begins after; it may have no rows."""
+    return Page(page.data, has_more=True, next_cursor=_cursor(place))
 
 
 def _cursor(place: str | int) -> str:

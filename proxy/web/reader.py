@@ -155,15 +155,23 @@ class Reader:
         return _receipt(await self._one("call_by_id", f"There is no call {call_id}.", call_id=call_id))
 
     async def calls(
-        self, *, account_id: str, key_id: str, model: str, before: str | None, limit: int
+        self, *, account_id: str, key_id: str, model: str, before: str | None, limit: int, down_to: str = ""
     ) -> list[UsageRow]:
-        """Receipts, newest first; an empty filter lets all pass."""
+        """Receipts, newest first; an empty filter lets all pass.
+
+        None of a call older than `down_to`, where they are of all accounts.
+        """
         params = {"key_id": key_id, "model": model, "cursor": before or "", "limit": limit}
         if account_id:
             rows = await self._rows("calls_page", account_id=account_id, **params)
         else:
-            rows = await self._rows("calls_of_all", **params)
+            rows = await self._rows("calls_of_all", down_to=down_to, **params)
         return [_receipt(row) for row in rows]
+
+    async def call_place(self, before: str | None, calls: int) -> str:
+        """The id of the call that so many others lie between and `before`; empty when there are fewer."""
+        rows = await self._rows("call_place", cursor=before or "", calls=calls)
+        return str(rows[0]["id"]) if rows else ""
 
     async def usage(
         self, group_by: UsageGroup, *, account_id: str, first_day: int, last_day: int

@@ -1,144 +1,85 @@
-"""`python -m tests.bench`: Farebox against its upstream itself and a bare pass-through, in one run."""
+"""`python -m tests.bench`: what Farebox costs, each part in one run of its own.
+
+`http` is Farebox beside its upstream itself and a bare pass-through. The other parts are of the ledger, on
+SQLite and on PostgreSQL with every commit synced: `pairs` of authorize and settle, `metered` calls over HTTP,
+`reads` of a ledger with many calls, and `growth`, which is pairs without calls and with many.
+"""
 
 import argparse
-import contextlib
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 
-from tests.bench import processes, wire
-from tests.bench.farebox import Books, farebox, price_nano
-from tests.bench.ledger import Pace
-from tests.bench.loads import Load, Yield
-from tests.bench.processes import Server
-from tests.bench.report import (
-    FAREBOX,
-    PASSTHROUGH,
-    UPSTREAM,
-    Report,
-    Sample,
-    Scenario,
-    machine_of,
-    rows_of,
-    show,
-    write_json,
-)
+from tests.bench.engines import engines
+from tests.bench.forwarding import Extent as HttpExtent
+from tests.bench.forwarding import http
+from tests.bench.report import Report, machine_of, show, write_json
+from tests.bench.storage import PARTS as LEDGER_PARTS
+from tests.bench.storage import Extent as LedgerExtent
+from tests.bench.storage import Storage
 
-EVENT_MS = 10
-LEDGER_CALLERS = (1, 16, 128)
-WARM_UP_SECONDS = 1.0
+PARTS = ("http", *LEDGER_PARTS)
+FULL, QUICK = HttpExtent(rounds=5, seconds=4.0), HttpExtent(rounds=1, seconds=1.0)
+ROWS, QUICK_ROWS = 10_000_000, 200_000
 FILE_WIDTH = 120
 """Columns of the table where no terminal tells its own."""
 
 
-class Extent(msgspec.Struct, frozen=True):
-    """How much is measured."""
-
-    rounds: int
-    seconds: float
-    ledger_seconds: float
-
-    @property
-    def scenarios(self) -> list[Scenario]:
-        """Whole answers, long streams, and short streams for the time to their first event."""
-        whole = [Scenario(connections, self.seconds) for connections in (64, 16, 1)]
-        short = [Scenario(connections, self.seconds, 4) for connections in (64, 16, 1)]
-        return [*whole, Scenario(64, self.seconds, 200), *short]
-
-
-FULL = Extent(rounds=5, seconds=4.0, ledger_seconds=4.0)
-QUICK = Extent(rounds=1, seconds=1.0, ledger_seconds=1.0)
-
-
-class Bench:
-    """The subjects side by side, and what their callers should have been charged."""
-
-    def __init__(self, subjects: dict[str, Server], console: Console) -> None:
-        self._subjects = subjects
-        self._console = console
-        self.owed_nano = 0
-
-    def measure(self, extent: Extent) -> list[Sample]:
-        """Every scenario on every subject, round by round, so that all see the same weather."""
-        for name, server in self._subjects.items():
-            for events in (None, 4):
-                self._send(name, Scenario(64, WARM_UP_SECONDS, events))
-            self._console.print(f"{name} is warm: {server.memory_bytes() / 2**20:.0f} MiB")
-        samples = []
-        for number in range(extent.rounds):
-            for scenario in extent.scenarios:
-                samples += [self._sample(name, scenario, number) for name in self._subjects]
-            self._console.print(f"round {number + 1} of {extent.rounds} is done")
-        return samples
-
-    def _sample(self, name: str, scenario: Scenario, number: int) -> Sample:
-        server = self._subjects[name]
-        before_seconds = server.cpu_seconds()
-        outcome = self._send(name, scenario)
-        return Sample(name, scenario, number, server.cpu_seconds() - before_seconds, outcome)
-
-    def _send(self, name: str, scenario: Scenario) -> Yield:
-        server = self._subjects[name]
-        outcome = processes.load_from_outside(
-            Load(server.port, server.key, scenario.connections, scenario.seconds, scenario.events)
-        )
-        if name == FAREBOX:
-            self.owed_nano += outcome.calls * price_nano(scenario.events or wire.WHOLE_OUTPUT_TOKENS)
-        return outcome
-
-
-def ledger_paces(folder: Path, seconds: float) -> list[Pace]:
-    """The ledger alone, in a process of its own. Raises RuntimeError with its output when that fails."""
-    callers = [str(each) for each in LEDGER_CALLERS]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.ledger", str(folder), str(seconds), *callers],
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(done.stderr.decode())
-    return msgspec.json.decode(done.stdout, type=list[Pace])
-
-
-def run(extent: Extent, folder: Path, console: Console) -> Report:
-    """Measure everything; databases and logs are made in `folder`."""
+def run(options: argparse.Namespace, folder: Path, console: Console) -> Report:
+    """Measure the parts that are asked for; databases and logs are made in `folder`."""
     machine = machine_of(folder)
-    paces = ledger_paces(folder, extent.ledger_seconds)
-    with contextlib.ExitStack() as stack:
-        upstream = stack.enter_context(processes.canned_upstream(folder, EVENT_MS))
-        passthrough = stack.enter_context(processes.bare_passthrough(folder, upstream.port))
-        till = stack.enter_context(farebox(folder, upstream.port))
-        subjects = {UPSTREAM: upstream, PASSTHROUGH: passthrough, FAREBOX: till.server}
-        bench = Bench(subjects, console)
-        samples = bench.measure(extent)
-        books = till.books()
-    return Report(machine, extent.rounds, rows_of(samples), paces, books, Books(bench.owed_nano, 0), samples)
+    found = http(QUICK if options.quick else FULL, folder, console) if "http" in options.parts else None
+    if not set(LEDGER_PARTS) & set(options.parts):
+        return Report(machine, found)
+    rows = options.rows or (QUICK_ROWS if options.quick else ROWS)
+    extent = LedgerExtent(rows, rounds=1, seconds=0.5) if options.quick else LedgerExtent(rows, 3, 2.0)
+    with engines(folder) as both:
+        return Report(machine, found, Storage(extent, both, folder, console).figures(options.parts))
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Parse the command line, run, print and write; the result is 1 when the books do not add up."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help="one short round: shows that it works, not how well"
+def options_of(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line, read. Ends the process when it is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; http by default")
+    parser.add_argument("--quick", action="store_true", help="one short round: shows that it works")
     parser.add_argument(
-        "--output", type=Path, default=Path("bench.json"), help="where the figures go (%(default)s)"
+        "--rows", type=int, help=f"calls in the ledger for reads and growth ({ROWS:_}, quick {QUICK_ROWS:_})"
+    )
+    parser.add_argument("--plans", action="store_true", help="tell by which plan each read is carried out")
+    parser.add_argument(
+        "--output", type=Path, help="where the figures go (bench.json, or bench-ledger.json without http)"
     )
     parser.add_argument(
         "--folder", type=Path, default=Path(), help="a folder on the disk to measure (%(default)s)"
     )
     options = parser.parse_args(arguments)
+    options.parts = options.parts or ["http"]
+    options.output = options.output or Path("bench.json" if "http" in options.parts else "bench-ledger.json")
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; write some of {', '.join(PARTS)}")
+    if options.rows is not None and options.rows < 1:
+        parser.error("--rows has to be 1 or more")
+    return options
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Parse the command line, run, print and write; the result is 1 when the books do not add up."""
+    options = options_of(arguments)
     console = Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)
     with tempfile.TemporaryDirectory(prefix="farebox-bench-", dir=options.folder) as folder:
-        report = run(QUICK if options.quick else FULL, Path(folder), console)
-    show(report, console)
+        # A server that is not run by root has to find its own folder in this one.
+        Path(folder).chmod(0o755)
+        report = run(options, Path(folder), console)
+    show(report, console, plans=options.plans)
     write_json(report, options.output)
-    return 0 if report.books == report.expected else 1
+    return 0 if report.adds_up else 1
 
 
 if __name__ == "__main__":

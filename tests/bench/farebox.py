@@ -49,12 +49,16 @@ def price_nano(output_tokens: int) -> int:
 
 
 @contextlib.contextmanager
-def farebox(folder: Path, upstream_port: int) -> Iterator[Till]:
-    """Farebox with everything on: its database in `folder`, a daily limit, and a key with money on it."""
+def farebox(folder: Path, upstream_port: int, storage: str | None = None) -> Iterator[Till]:
+    """Farebox with everything on: a daily limit, and a key with money on it.
+
+    `storage` is the location of its database, by default a file in `folder`.
+    """
     port = free_port()
-    config = folder / "farebox.yaml"
+    storage = storage or f"sqlite:///{(folder / 'bench.db').resolve()}"
+    config = folder / f"farebox-{port}.yaml"
     # JSON is YAML, so what is written here needs no quoting of its own.
-    config.write_text(json.dumps(_config(folder, port, upstream_port)))
+    config.write_text(json.dumps(_config(storage, port, upstream_port)))
     command = Path(sys.executable).with_name("farebox")
     with server([str(command), "serve", str(config)], port, folder) as running:
         account = _call(port, "/admin/v1/accounts", {"name": "bench"})["id"]
@@ -64,7 +68,7 @@ def farebox(folder: Path, upstream_port: int) -> Iterator[Till]:
         yield Till(running, account)
 
 
-def _config(folder: Path, port: int, upstream_port: int) -> dict[str, Any]:
+def _config(storage: str, port: int, upstream_port: int) -> dict[str, Any]:
     upstream = {
         "base_url": f"http://127.0.0.1:{upstream_port}/v1",
         "credential": {"value": "sk-upstream"},
@@ -79,7 +83,7 @@ def _config(folder: Path, port: int, upstream_port: int) -> dict[str, Any]:
     }
     return {
         "server": {"host": "127.0.0.1", "port": port},
-        "storage": f"sqlite:///{(folder / 'bench.db').resolve()}",
+        "storage": storage,
         "admin": {"key": ADMIN_KEY},
         "accounts": {"limits": {"day": "1000000"}},
         "upstreams": {"canned": upstream},

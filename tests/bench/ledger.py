@@ -1,12 +1,13 @@
-"""The ledger alone: pairs of authorize and settle on a SQLite file, each step durable before the next.
+"""One writer: a process with a ledger of its own, and callers who do pairs of authorize and settle.
 
-Run as `python -m tests.bench.ledger FOLDER SECONDS CALLERS...`; the `Pace`s come as JSON on its output.
+Run as `python -m tests.bench.ledger LOCATION`, on a database that has a history. Once it says `ready`, each
+`Bout` that comes as a line of JSON on its input is answered with a `Pace` as a line on its output.
 """
 
 import asyncio
+import random
 import sys
-from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 import msgspec
 import uvloop
@@ -14,101 +15,78 @@ import uvloop
 from proxy.clock import SystemClock
 from proxy.ids import new_id
 from proxy.ledger.ledger import Ledger
-from proxy.ledger.model import (
-    Authorize,
-    Call,
-    CreateKey,
-    Grant,
-    Granted,
-    Limits,
-    OpenAccount,
-    Outcome,
-    Settle,
-    Settled,
-)
-from proxy.money import NANO_PER_USD, parse_amount
+from proxy.ledger.model import Authorize, Call, Granted, Outcome, Settle, Settled
 from proxy.pricing.charge import price, worst_nano
-from proxy.pricing.rates import Rate, RateCard
-from proxy.storage.sqlite import SqliteStore
+from proxy.storage.locations import store_for
 from proxy.tasks import Tasks
+from tests.bench.history import CARD, ENDPOINT, MODELS, account_id, keys_of
 
-ACCOUNT, KEY = "acct_bench", "key_bench"
 USAGE = {"input_tokens": 38, "output_tokens": 24}
 CEILING = {"input_tokens": 250, "output_tokens": 64}
-LIMITS = Limits(day_nano=10**15)
-CARD = RateCard(
-    "bench",
-    ("bench",),
-    (
-        Rate("input_tokens", parse_amount("0.15"), 1_000_000),
-        Rate("output_tokens", parse_amount("0.60"), 1_000_000),
-    ),
-)
+READY = b"ready\n"
+DRAWN = 10_007
+
+
+class Bout(msgspec.Struct, frozen=True):
+    """What to do: `callers` at once, one pair after the other each, for `seconds`, on some `accounts`."""
+
+    callers: int
+    accounts: int
+    seconds: float
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """How many pairs a second `callers` at once got through, and how many commands a batch had on average."""
+    """What came of it; `cpu_seconds` is of the writer's process, all threads together."""
 
-    callers: int
-    pairs_per_second: float
-    commands_per_batch: float
+    pairs: int
+    seconds: float
+    cpu_seconds: float
+    batches: int
 
 
-class Desk:
-    """A ledger on a file of its own, and callers at it."""
+class Writer:
+    """A ledger on the database at a location, and callers at it."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, location: str) -> None:
         self._clock = SystemClock()
-        self._tasks = Tasks(self._fault)
-        self._store = SqliteStore(file)
-        self._batches: list[int] = []
-        self._ledger = Ledger(self._store, self._tasks, on_batch=lambda size, _: self._batches.append(size))
+        self._tasks = Tasks(_fault)
+        self._store = store_for(location, tasks=self._tasks)
+        self._batches = 0
+        self._ledger = Ledger(self._store, self._tasks, on_batch=self._count)
 
     async def open(self) -> None:
-        """Open the file, and an account with money and a key."""
+        """Open the database."""
         await self._store.open()
         self._ledger.start()
-        now_us = self._clock.now_us()
-        for command in (
-            OpenAccount(ACCOUNT, "bench", now_us, limits=LIMITS),
-            CreateKey(ACCOUNT, KEY, "bench", "digest", "hint", now_us),
-            Grant(ACCOUNT, "grant", "lot_bench", 10**6 * NANO_PER_USD, now_us),
-        ):
-            await self._ledger.command(command)
 
     async def close(self) -> None:
         """Let go of everything."""
         await self._ledger.close()
         await self._store.close()
 
-    async def pace(self, callers: int, seconds: float) -> Pace:
-        """Have `callers` do one pair after the other, each for itself, for so long."""
-        self._batches.clear()
-        began = perf_counter()
-        pairs = await asyncio.gather(*(self._pairs(began + seconds) for _ in range(callers)))
-        took_seconds = perf_counter() - began
-        return Pace(callers, sum(pairs) / took_seconds, sum(self._batches) / len(self._batches))
+    async def pace(self, bout: Bout) -> Pace:
+        """Do what a bout says."""
+        self._batches = 0
+        # Turns are drawn beforehand: callers go round the same keys, and each begins at his own place.
+        drawn = [random.randrange(bout.accounts) for _ in range(DRAWN)]
+        keys = [(account_id(number), key) for number in drawn for key in keys_of(number)]
+        began, cpu_began = perf_counter(), process_time()
+        until = began + bout.seconds
+        places = range(0, len(keys), len(keys) // bout.callers)
+        pairs = await asyncio.gather(*(self._pairs(keys, n, until) for n in places[: bout.callers]))
+        return Pace(sum(pairs), perf_counter() - began, process_time() - cpu_began, self._batches)
 
-    async def _pairs(self, until: float) -> int:
+    async def _pairs(self, keys: list[tuple[str, str]], place: int, until: float) -> int:
         pairs = 0
         while perf_counter() < until:
-            await self._pair()
+            await self._pair(*keys[(place + pairs) % len(keys)])
             pairs += 1
         return pairs
 
-    async def _pair(self) -> None:
+    async def _pair(self, account: str, key: str) -> None:
         at_us = self._clock.now_us()
-        call = Call(
-            new_id("req", at_us),
-            ACCOUNT,
-            KEY,
-            "chat.completions",
-            "bench",
-            "up",
-            "bench",
-            False,
-            at_us,
-        )
+        id_, model = new_id("req", at_us), MODELS[0]
+        call = Call(id_, account, key, ENDPOINT, model, "upstream", model, False, at_us)
         ceiling_nano = worst_nano(CARD, CEILING)
         granted = await self._ledger.authorize(
             Authorize(call, ceiling_nano, ceiling_nano, 314, at_us, self._store.owner)
@@ -119,21 +97,33 @@ class Desk:
         settled = await self._ledger.settle(Settle(call, at_us, done_us, outcome, price(CARD, USAGE)))
         assert isinstance(settled, Settled), settled
 
-    @staticmethod
-    def _fault(name: str, error: BaseException) -> None:
-        print(f"{name}: {error!r}", file=sys.stderr)  # noqa: T201 - the process that started this one reads it.
+    def _count(self, size: int, seconds: float) -> None:
+        del size, seconds
+        self._batches += 1
 
 
-async def paces(folder: Path, seconds: float, callers: list[int]) -> list[Pace]:
-    """The pace for each number of callers, on one file."""
-    desk = Desk(folder / "ledger.db")
-    await desk.open()
+def _fault(name: str, error: BaseException) -> None:
+    print(f"{name}: {error!r}", file=sys.stderr)  # noqa: T201 - the process that started this one reads it.
+
+
+async def serve(location: str) -> None:
+    """Answer every line of the input; its end is the end."""
+    writer = Writer(location)
+    await writer.open()
+    loop = asyncio.get_running_loop()
     try:
-        return [await desk.pace(each, seconds) for each in callers]
+        _say(READY)
+        while line := await loop.run_in_executor(None, sys.stdin.buffer.readline):
+            pace = await writer.pace(msgspec.json.decode(line, type=Bout))
+            _say(msgspec.json.encode(pace) + b"\n")
     finally:
-        await desk.close()
+        await writer.close()
+
+
+def _say(line: bytes) -> None:
+    sys.stdout.buffer.write(line)
+    sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":
-    found = uvloop.run(paces(Path(sys.argv[1]), float(sys.argv[2]), [int(each) for each in sys.argv[3:]]))
-    sys.stdout.buffer.write(msgspec.json.encode(found))
+    uvloop.run(serve(sys.argv[1]))

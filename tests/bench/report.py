@@ -15,8 +15,8 @@ from rich.table import Table
 
 from proxy.money import usd_string
 from tests.bench.farebox import Books
-from tests.bench.ledger import Pace
 from tests.bench.loads import Yield
+from tests.bench.tables import LedgerFigures, lines_of
 
 UPSTREAM, PASSTHROUGH, FAREBOX = "upstream", "passthrough", "farebox"
 MAX_RATIO_CALL = 1.6
@@ -89,16 +89,32 @@ class Machine(msgspec.Struct, frozen=True):
     load_average: float
 
 
-class Report(msgspec.Struct, frozen=True):
-    """Everything: what `bench.json` holds."""
+class Http(msgspec.Struct, frozen=True):
+    """Farebox beside its upstream and the pass-through."""
 
-    machine: Machine
     rounds: int
     rows: list[Row]
-    ledger: list[Pace]
     books: Books
     expected: Books
     samples: list[Sample]
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether the callers were charged what they should have been, and nothing is left open."""
+        return self.books == self.expected
+
+
+class Report(msgspec.Struct, frozen=True):
+    """Everything that was measured in one run, and written to the file; what was not asked for is None."""
+
+    machine: Machine
+    http: Http | None = None
+    ledger: LedgerFigures | None = None
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether all books do."""
+        return (self.http is None or self.http.adds_up) and (self.ledger is None or self.ledger.adds_up)
 
 
 def machine_of(folder: Path) -> Machine:
@@ -195,13 +211,27 @@ def write_json(report: Report, file: Path) -> None:
     file.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
 
 
-def show(report: Report, console: Console) -> None:
-    """Print the table, the ledger's pace and the machine."""
-    table = Table(title=f"Medians of {report.rounds} rounds")
+def show(report: Report, console: Console, *, plans: bool = False) -> None:
+    """Print what there is, and the machine; `plans` adds how each read was carried out."""
+    if report.http is not None:
+        _show_http(report.http, console)
+    if report.ledger is not None:
+        for line in lines_of(report.ledger, plans=plans):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+    machine = report.machine
+    libraries = ", ".join(f"{name} {number}" for name, number in machine.libraries.items())
+    console.print(
+        f"{machine.cpu}, {machine.cores} cores, {machine.kernel}, {machine.python}, {libraries},"
+        f" {machine.filesystem}, load average {machine.load_average:.2f}"
+    )
+
+
+def _show_http(http: Http, console: Console) -> None:
+    table = Table(title=f"Medians of {http.rounds} rounds")
     table.add_column("", no_wrap=True)
     for column in ("upstream", "pass-through", "Farebox", "compared", "at most"):
         table.add_column(column, justify="right")
-    for row in report.rows:
+    for row in http.rows:
         compared = (
             f"{row.compared:.2f} x" if row.comparison == "times" else f"{row.compared:+,.0f} {row.unit}"
         )
@@ -212,20 +242,9 @@ def show(report: Report, console: Console) -> None:
             "" if row.at_most is None else f"{row.at_most} x",
         )
     console.print(table)
-    for pace in report.ledger:
-        console.print(
-            f"ledger alone, {pace.callers} at once: {pace.pairs_per_second:,.0f} pairs of authorize and"
-            f" settle a second, {pace.commands_per_batch:.1f} commands a batch"
-        )
-    charged, expected = (usd_string(books.charged_nano) for books in (report.books, report.expected))
+    charged, expected = (usd_string(books.charged_nano) for books in (http.books, http.expected))
     console.print(
-        f"the account was charged {charged} USD of {expected}, {report.books.open_holds} holds are open"
-    )
-    machine = report.machine
-    libraries = ", ".join(f"{name} {number}" for name, number in machine.libraries.items())
-    console.print(
-        f"{machine.cpu}, {machine.cores} cores, {machine.kernel}, {machine.python}, {libraries},"
-        f" {machine.filesystem}, load average {machine.load_average:.2f}"
+        f"the account was charged {charged} USD of {expected}, {http.books.open_holds} holds are open"
     )
 
 

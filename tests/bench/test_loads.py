@@ -12,7 +12,6 @@ from aiohttp.test_utils import TestServer
 
 from tests.bench import wire
 from tests.bench.farebox import price_nano
-from tests.bench.ledger import paces
 from tests.bench.loads import Load, LoadError, run_load
 from tests.bench.passthrough import build
 from tests.bench.processes import canned_upstream, load_from_outside
@@ -88,15 +87,6 @@ def test_a_child_is_loaded_from_outside_and_its_time_is_read(tmp_path: Path) -> 
         assert outcome.calls > 0
         assert 0 < upstream.cpu_seconds() < 5
         assert upstream.memory_bytes() > 2**20
-
-
-async def test_the_ledgers_pace_is_counted_in_pairs(tmp_path: Path) -> None:
-    """Callers at once share batches."""
-    one, four = await paces(tmp_path, 0.05, [1, 4])
-    assert (one.callers, one.commands_per_batch) == (1, 1.0)
-    assert four.callers == 4
-    assert 1 < four.commands_per_batch <= 4
-    assert one.pairs_per_second > 0
 
 
 def test_prices_are_of_the_canned_usage() -> None:

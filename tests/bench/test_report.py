@@ -6,15 +6,17 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
+from tests.bench.engines import SQLITE
 from tests.bench.farebox import Books
-from tests.bench.ledger import Pace
 from tests.bench.loads import Spread, Yield, spread
+from tests.bench.metered import Metered
 from tests.bench.report import (
     FAREBOX,
     MAX_RATIO_CALL,
     MAX_RATIO_EVENT,
     PASSTHROUGH,
     UPSTREAM,
+    Http,
     Report,
     Sample,
     Scenario,
@@ -23,6 +25,8 @@ from tests.bench.report import (
     show,
     write_json,
 )
+from tests.bench.tables import LedgerFigures, lines_of
+from tests.bench.test_tables import FIGURES
 
 WHOLE = Scenario(64, 1.0)
 LONG = Scenario(64, 1.0, 197)
@@ -74,10 +78,21 @@ def test_percentiles_are_of_the_samples() -> None:
 def test_a_report_is_shown_and_written_whole(tmp_path: Path) -> None:
     """The file reads back as what was written, and the table has every row."""
     books = Books(1_000_000_000, 0)
-    report = Report(machine_of(tmp_path), 3, rows_of(SAMPLES), [Pace(16, 1e4, 16.0)], books, books, SAMPLES)
+    http = Http(3, rows_of(SAMPLES), books, books, SAMPLES)
+    report = Report(machine_of(tmp_path), http, FIGURES)
     write_json(report, tmp_path / "bench.json")
     assert msgspec.json.decode((tmp_path / "bench.json").read_bytes(), type=Report) == report
     shown = io.StringIO()
-    show(report, Console(file=shown, width=120))
-    for text in (*(row.name for row in report.rows), "1.50 x", "1.6 x", "10,000 pairs", report.machine.cpu):
+    show(report, Console(file=shown, width=120), plans=True)
+    for text in (*(row.name for row in http.rows), "1.50 x", "1.6 x", report.machine.cpu, *lines_of(FIGURES)):
         assert text in shown.getvalue()
+    assert "SEARCH usage" in shown.getvalue()
+
+
+def test_books_that_do_not_add_up_are_told() -> None:
+    """Of each part that has books."""
+    machine, right, wrong = machine_of(Path()), Books(1, 0), Books(1, 1)
+    assert Report(machine, Http(1, [], right, right, []), FIGURES).adds_up
+    assert not Report(machine, Http(1, [], wrong, right, []), FIGURES).adds_up
+    metered = Metered([], {SQLITE: wrong}, {SQLITE: right})
+    assert not Report(machine, None, LedgerFigures(0, metered=metered)).adds_up

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from proxy.ledger.windows import DAY_US
+from proxy.web.admin_calls import CallQuery, Calls
+from proxy.web.operations import Incoming, Nothing
+from proxy.web.reader import Reader
 from tests.web.apis import Apis, serving
 
 
@@ -49,6 +52,30 @@ async def test_calls_are_filtered_by_account_key_and_model(apis: Apis) -> None:
     assert [call["id"] for call in (await apis.admin("GET", "/calls")).data] == [made[1][0], call_id]
     for query in (f"account_id={account_id}", f"key_id={key_id}", f"model={model}"):
         assert [call["id"] for call in (await apis.admin("GET", f"/calls?{query}")).data] == [call_id]
+
+
+async def test_a_page_of_one_model_looks_at_so_many_calls_and_the_next_one_goes_on(apis: Apis) -> None:
+    """Across accounts no index leads to a model: a page may be empty and still have a next one."""
+    account_id = await apis.account()
+    key_id, _ = await apis.key(account_id)
+    await apis.grant(account_id, "5")
+    models = ("rare", "demo", "demo", "rare", "rare", "rare", "demo", "demo", "demo", "demo")
+    made = [(await apis.call(account_id, key_id, 1, model=model), model) for model in models]
+    reader = Reader(ledger=apis.ledger, store=apis.store, clock=apis.clock)
+    calls = Calls(reader=reader, clock=apis.clock, looked_at_calls=3)
+    pages: list[list[str]] = []
+    query = CallQuery(model="rare", limit=2)
+    while True:
+        incoming = Incoming(caller=None, path={}, query=query, body=Nothing(), settings=apis.settings)
+        page = await calls.list_calls(incoming)
+        pages.append([call.id for call in page.data])
+        if not page.has_more:
+            break
+        query = CallQuery(model="rare", limit=2, cursor=page.next_cursor)
+    rare = [call_id for call_id, model in reversed(made) if model == "rare"]
+    assert [call_id for shown in pages for call_id in shown] == rare
+    assert pages[0] == []
+    assert max(map(len, pages)) <= 2
 
 
 async def test_holds_are_filtered_by_state_and_account(apis: Apis) -> None:

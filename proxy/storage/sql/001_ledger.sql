@@ -119,7 +119,9 @@ CREATE TABLE commands (
 ) STRICT, WITHOUT ROWID;
 
 -- Receipts are wide: with row ids the pages between root and leaves hold numbers only, and stay few. One index
--- serves all that looks for them: what knows a call's id only finds its account in its hold.
+-- serves all that looks for them: what knows a call's id only finds its account in its hold, and who wants those
+-- of one key or model is told by the index alone which they are. A hold's id is its call's, so that there is one
+-- receipt at most for each.
 CREATE TABLE usage (
     id TEXT NOT NULL,
     account_id TEXT NOT NULL,
@@ -144,7 +146,7 @@ CREATE TABLE usage (
     shortfall_nano INTEGER NOT NULL CHECK (shortfall_nano >= 0),
     hold_nano INTEGER NOT NULL CHECK (hold_nano >= 0),
     day INTEGER NOT NULL,
-    PRIMARY KEY (account_id, id),
+    PRIMARY KEY (account_id, id, key_id, model),
     CHECK (charged_nano + shortfall_nano = max(charge_nano, 0))
 ) STRICT;
 

@@ -125,7 +125,8 @@ CREATE TABLE commands (
 );
 
 -- Receipts, in a partition for each month of authorization, so that those of an old month can go in an instant.
--- A partition's key must have the day in it; it comes last, so that pages of an account still go by the key.
+-- A partition's key must have the day in it; it comes last, so that pages of an account still go by the key. Who
+-- wants the receipts of one of its keys or of one model is told by the index alone which they are.
 -- CockroachDB has no partitions of this kind: there the table is a plain one, and old months are deleted by row.
 CREATE TABLE usage (
     id TEXT COLLATE "C" NOT NULL,
@@ -151,7 +152,7 @@ CREATE TABLE usage (
     shortfall_nano BIGINT NOT NULL CHECK (shortfall_nano >= 0),
     hold_nano BIGINT NOT NULL CHECK (hold_nano >= 0),
     day BIGINT NOT NULL,
-    PRIMARY KEY (account_id, id, day),
+    PRIMARY KEY (account_id, id, day) INCLUDE (key_id, model),
     CHECK (charged_nano + shortfall_nano = greatest(charge_nano, 0))
 ) PARTITION BY RANGE (day);
 

@@ -10,17 +10,98 @@ FROM holds AS h
 JOIN usage AS u ON u.account_id = h.account_id AND u.id = h.id AND u.day = h.created_at_us / 86400000000
 WHERE h.id = :call_id;
 
--- name: calls_of_all
--- The receipts of every account, newest first, optionally of one key or one model.
+-- name: calls_page
+-- The receipts of an account, newest first, optionally of one key or one model. They are chosen by the index alone,
+-- and only those of the page are looked at.
+WITH page AS MATERIALIZED (
+    SELECT id, day
+    FROM usage
+    WHERE account_id = :account_id
+        AND id < COALESCE(NULLIF(:cursor, ''), '~')
+        AND (:key_id = '' OR key_id = :key_id)
+        AND (:model = '' OR model = :model)
+    ORDER BY id DESC
+    LIMIT :limit
+)
 SELECT u.id, u.account_id, u.key_id, u.endpoint, u.model, u.upstream, u.upstream_model, u.stream, u.started_at_us,
     u.outcome, u.status, u.basis, u.usage, u.ended_at_us, u.first_byte_at_us, u.anomalies, u.charge_nano, u.lines,
     u.price_id, u.charged_nano, u.shortfall_nano, u.hold_nano, u.day
-FROM holds AS h
-JOIN usage AS u ON u.account_id = h.account_id AND u.id = h.id AND u.day = h.created_at_us / 86400000000
-WHERE h.id < COALESCE(NULLIF(:cursor, ''), '~')
-    AND h.key_id = COALESCE(NULLIF(:key_id, ''), h.key_id)
-    AND u.model = COALESCE(NULLIF(:model, ''), u.model)
-ORDER BY h.id DESC
+FROM page AS p
+JOIN usage AS u ON u.account_id = :account_id AND u.id = p.id AND u.day = p.day
+ORDER BY u.id DESC;
+
+-- name: calls_of_all
+-- The receipts of every account, newest first, optionally of one key or one model. A key's are its account's. OFFSET
+-- keeps what is before it from being joined in any other order than that of the holds.
+SELECT u.id, u.account_id, u.key_id, u.endpoint, u.model, u.upstream, u.upstream_model, u.stream, u.started_at_us,
+    u.outcome, u.status, u.basis, u.usage, u.ended_at_us, u.first_byte_at_us, u.anomalies, u.charge_nano, u.lines,
+    u.price_id, u.charged_nano, u.shortfall_nano, u.hold_nano, u.day
+FROM (
+    (
+        SELECT h.id, h.account_id, r.day
+        FROM holds AS h
+        CROSS JOIN LATERAL (
+            SELECT s.day
+            FROM usage AS s
+            WHERE s.account_id = h.account_id AND s.id = h.id AND s.day = h.created_at_us / 86400000000
+                AND (:model = '' OR s.model = :model)
+            OFFSET 0
+        ) AS r
+        WHERE :key_id = '' AND h.id < COALESCE(NULLIF(:cursor, ''), '~') AND h.id >= :down_to
+        ORDER BY h.id DESC
+        LIMIT :limit
+    )
+    UNION ALL
+    (
+        SELECT s.id, s.account_id, s.day
+        FROM usage AS s
+        WHERE s.account_id = (SELECT k.account_id FROM keys AS k WHERE k.id = :key_id) AND s.key_id = :key_id
+            AND s.id < COALESCE(NULLIF(:cursor, ''), '~')
+            AND (:model = '' OR s.model = :model)
+        ORDER BY s.id DESC
+        LIMIT :limit
+    )
+) AS p
+JOIN usage AS u ON u.account_id = p.account_id AND u.id = p.id AND u.day = p.day
+ORDER BY u.id DESC;
+
+-- name: holds_page
+-- Holds, newest first, optionally of one account or in one state. Only open ones carry `call` and `observed`. Each of
+-- the three ways ends with a page, and OFFSET keeps an account's holds in the order of its receipts.
+(
+    SELECT id, account_id, key_id, amount_nano, tokens, state, created_at_us, owner, call, observed
+    FROM holds
+    WHERE state = 'open' AND :state IN ('', 'open')
+        AND account_id BETWEEN :account_id AND COALESCE(NULLIF(:account_id, ''), '~')
+        AND id < COALESCE(NULLIF(:cursor, ''), '~')
+    ORDER BY id DESC
+    LIMIT :limit
+)
+UNION ALL
+(
+    SELECT id, account_id, key_id, amount_nano, tokens, state, created_at_us, owner, call, observed
+    FROM holds
+    WHERE :account_id = '' AND :state <> 'open' AND state <> 'open' AND (:state = '' OR state = :state)
+        AND id < COALESCE(NULLIF(:cursor, ''), '~')
+    ORDER BY id DESC
+    LIMIT :limit
+)
+UNION ALL
+(
+    SELECT h.id, h.account_id, h.key_id, h.amount_nano, h.tokens, h.state, h.created_at_us, h.owner, h.call, h.observed
+    FROM usage AS u
+    CROSS JOIN LATERAL (
+        SELECT o.*
+        FROM holds AS o
+        WHERE o.id = u.id AND o.state <> 'open' AND (:state = '' OR o.state = :state)
+        OFFSET 0
+    ) AS h
+    WHERE :account_id <> '' AND :state <> 'open'
+        AND u.account_id = :account_id AND u.id < COALESCE(NULLIF(:cursor, ''), '~')
+    ORDER BY u.id DESC
+    LIMIT :limit
+)
+ORDER BY id DESC
 LIMIT :limit;
 
 -- name: entries_page

@@ -1,15 +1,15 @@
 -- What the APIs read about calls. Portable, and paged in the same way as what is read about accounts.
 
 -- name: calls_page
--- The receipts of an account, newest first, optionally of one key or one model.
+-- The receipts of an account, newest first, optionally of one key or one model. The index has all that decides.
 SELECT id, account_id, key_id, endpoint, model, upstream, upstream_model, stream, started_at_us, outcome, status,
     basis, usage, ended_at_us, first_byte_at_us, anomalies, charge_nano, lines, price_id, charged_nano,
     shortfall_nano, hold_nano, day
 FROM usage
 WHERE account_id = :account_id
     AND id < COALESCE(NULLIF(:cursor, ''), '~')
-    AND key_id = COALESCE(NULLIF(:key_id, ''), key_id)
-    AND model = COALESCE(NULLIF(:model, ''), model)
+    AND (:key_id = '' OR key_id = :key_id)
+    AND (:model = '' OR model = :model)
 ORDER BY id DESC
 LIMIT :limit;
 
