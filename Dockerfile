@@ -1,5 +1,5 @@
-# The image runs one Farebox process on a configuration mounted at /etc/farebox/farebox.yaml, which has to listen on
-# 0.0.0.0:8080 and keep its database in /var/lib/farebox:
+# The image runs Farebox on a configuration mounted at /etc/farebox/farebox.yaml, which has to listen on 0.0.0.0:8080
+# and keep an SQLite database in /var/lib/farebox:
 #
 #   docker build -t farebox .
 #   docker run -p 8080:8080 -v ./farebox.yaml:/etc/farebox/farebox.yaml:ro -v farebox:/var/lib/farebox farebox

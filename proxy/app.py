@@ -114,12 +114,13 @@ class Farebox:
 
     async def stop(self) -> None:
         """Drain: refuse new calls, let those in flight end up to the bound, close every hold, let go."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.settings.server.drain_seconds
         self.gateway.draining = True
-        finished = await self.gateway.drained(self.settings.server.drain_seconds)
-        if not finished:
+        if not await self.gateway.drained(self.settings.server.drain_seconds):
             self._log.warning("drain timed out", calls=self.gateway.in_flight)
         if self._listener is not None:
-            await self._listener.close(self.settings.server.drain_seconds if finished else 0)
+            await self._listener.close(max(0.0, until - loop.time()))
         await self.tasks.drain(CLOSING_SECONDS)
         await self.upstreams.close()
         await self.ledger.close()

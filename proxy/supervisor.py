@@ -69,6 +69,7 @@ class Supervisor:
         self._monotonic = monotonic
         self._running: dict[int, float] = {}
         self._ready: set[int] = set()
+        self._behind: set[int] = set()
         self._was_ready = False
         self._exit_code: int | None = None
         self._kill_at: float | None = None
@@ -144,6 +145,7 @@ class Supervisor:
         if received & {signal.SIGTERM, signal.SIGINT}:
             self._stop(0)
         elif signal.SIGHUP in received and self._exit_code is None and self._reload():
+            self._behind = self._running.keys() - self._ready
             self._signal_all(signal.SIGHUP)
         self._reap()
         if self._kill_at is not None and self._monotonic() >= self._kill_at:
@@ -152,8 +154,14 @@ class Supervisor:
             self._signal_all(signal.SIGKILL)
 
     def _note_ready(self, pid: int) -> None:
+        if pid not in self._running:
+            return  # It has ended since.
         self._ready.add(pid)
         self._was_ready = True
+        if pid in self._behind:
+            # It may have had no handler yet when it was told to reload what it had begun with.
+            self._behind.discard(pid)
+            os.kill(pid, signal.SIGHUP)
         if len(self._ready) == self._workers:
             self._log.info("all workers serve", workers=self._workers)
 
@@ -179,6 +187,7 @@ class Supervisor:
     def _note_end(self, pid: int, code: int) -> None:
         started = self._running.pop(pid)
         self._ready.discard(pid)
+        self._behind.discard(pid)
         self._ended(pid)
         if self._exit_code is not None:
             return

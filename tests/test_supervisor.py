@@ -105,6 +105,22 @@ def test_sighup_goes_to_every_worker_and_ends_none() -> None:
         assert not [line for line in lines_until(process, "told", 2) if "is replaced" in line]
 
 
+def test_a_worker_that_begins_while_all_are_told_to_reload_is_told_again() -> None:
+    """What it has begun with is what was in force before, and it had no handler yet to be told otherwise."""
+    work = """
+    os.write(1, b"begun\\n")
+    time.sleep(0.5)
+    signal.signal(signal.SIGHUP, lambda *_: os.write(1, b"told\\n"))
+    lifeline.ready()
+    while True:
+        time.sleep(0.01)
+    """
+    with supervised(work) as process:
+        lines_until(process, "begun", 1)
+        process.send_signal(signal.SIGHUP)
+        lines_until(process, "told", 1)
+
+
 def test_a_fault_in_a_worker_is_told() -> None:
     """Its trace is on standard error, and the exit code says that it failed."""
     with supervised("raise ValueError('a fault of ours')") as process:

@@ -35,6 +35,8 @@ def copy(source: Scan, target: Target, on_rows: Callable[[int], object]) -> dict
     then than the source.
     """
     counts = {}
+    if since_day := source.receipts_since_day:
+        target.note_receipts_since(since_day)
     for table in TABLES:
         for chunk in source.chunks(COPIES[f"copy_{table}"].sql):
             target.add(table, chunk)

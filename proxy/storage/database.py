@@ -41,6 +41,10 @@ class Target(Scan, Protocol):
         """Add rows with all columns of one of `TABLES`, in the order of the schema."""
         ...
 
+    def note_receipts_since(self, day: int) -> None:
+        """Have `receipts_since_day` be this one: earlier receipts were let go of where the rows come from."""
+        ...
+
     def commit(self) -> None:
         """Keep what was added, durably; without it nothing stays."""
         ...

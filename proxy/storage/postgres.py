@@ -29,6 +29,8 @@ from proxy.tasks import Tasks
 ENGINE: Final = "postgres"
 BEATS_IN_A_LEASE: Final = 6
 """How many times a lease is extended before it would end."""
+MONTHS_SECONDS: Final = 60.0
+"""How often is looked whether a day has passed since the months were seen to."""
 PREPARE_SECONDS: Final = 24 * 3600.0
 RETAIN_SECONDS: Final = 24 * 3600.0
 
@@ -66,7 +68,7 @@ class PostgresStore:
         self._lease = Lease(self._reader.fetch, lease_seconds=lease_seconds)
         self._batches: Batches | None = None
         self._one_batch = asyncio.Lock()
-        self._heart: asyncio.Task[None] | None = None
+        self._upkeep: list[asyncio.Task[None]] = []
         self._closed = False
 
     @property
@@ -99,7 +101,10 @@ class PostgresStore:
             monotonic=self._monotonic,
             sleep=self._sleep,
         )
-        self._heart = self._tasks.spawn(self._beat(), name="ledger lease")
+        self._upkeep = [
+            self._tasks.spawn(self._beat(), name="ledger lease"),
+            self._tasks.spawn(self._see_to_months(), name="ledger months"),
+        ]
 
     async def apply(self, commands: Sequence[Command]) -> list[Result]:
         """Carry out a batch; one result for each command. Nothing of it is stored when this raises.
@@ -153,8 +158,8 @@ class PostgresStore:
         if self._closed:
             return
         self._closed = True
-        if self._heart is not None:
-            self._heart.cancel()
+        for task in self._upkeep:
+            task.cancel()
         async with self._one_batch:
             if self._batches is not None:
                 await self._batches.close()
@@ -175,14 +180,23 @@ class PostgresStore:
             await let_go(connection, self._timeouts)
 
     async def _beat(self) -> None:
-        """Extend the lease and end a transaction nobody uses; once a day see to the months, new and old."""
-        prepared, let_go = self._monotonic(), -math.inf
+        """Extend the lease and end a transaction nobody uses, again and again."""
         while True:
             await self._sleep(self._lease_seconds / BEATS_IN_A_LEASE)
             try:
                 await self._lease.renew()
                 async with self._one_batch:
                     await self._opened().rest()
+            except (LedgerUnavailable, ConstraintFault, StorageFault):
+                # The next batch tells of it, and the next beat tries again.
+                continue
+
+    async def _see_to_months(self) -> None:
+        """Once a day make the months to come, and let old ones go: too long for the lease to wait for it."""
+        prepared, let_go = self._monotonic(), -math.inf
+        while True:
+            await self._sleep(MONTHS_SECONDS)
+            try:
                 if self._monotonic() - prepared >= PREPARE_SECONDS:
                     with as_faults(self.location):
                         await self._prepare(schema=False)
@@ -191,8 +205,7 @@ class PostgresStore:
                     await self.retain(self._keep_months)
                     let_go = self._monotonic()
             except (LedgerUnavailable, ConstraintFault, StorageFault):
-                # The next batch tells of it, and the next beat tries again.
-                continue
+                continue  # It is tried again soon: months are made and let go of long before it matters.
 
     def _opened(self) -> Batches:
         if self._closed or self._batches is None:

@@ -33,6 +33,7 @@ _MIGRATED: Final = "SELECT to_regclass('migrations') IS NOT NULL"
 _RECORDS: Final = "SELECT number, name, sha256 FROM migrations ORDER BY number"
 _SERVING: Final = "SELECT name FROM owners WHERE NOT gone AND lease_until > clock_timestamp() ORDER BY name"
 _FIRST_OTHER_DAY: Final = "SELECT MIN(day) FROM usage_other"
+_NOTED: Final = "SELECT receipts_since_day FROM retention"
 
 _Answer = TypeVar("_Answer")
 
@@ -77,13 +78,19 @@ class PostgresScan:
 
     @property
     def receipts_since_day(self) -> int:
-        """The first day of the oldest month that is kept, or an earlier one of a receipt that is in none."""
+        """The first day of the oldest month that is kept, or an earlier one of a receipt that is in none.
+
+        Of months that are being let go of the receipts are there still, and the holds may not be: what was
+        noted before the first one went comes first.
+        """
         days = [
             (date(int(row["name"][-7:-3]), int(row["name"][-2:]), 1) - EPOCH).days
             for row in self._session.fetch(STATEMENTS["month_partitions"])
         ]
         ((other,),) = self._session.fetch(_FIRST_OTHER_DAY)
-        return max(0, min([*days, *([] if other is None else [other])], default=0))
+        noted: list[int] = [row["receipts_since_day"] for row in self._session.fetch(_NOTED)]
+        oldest: int = min([*days, *([] if other is None else [other])], default=0)
+        return max(0, oldest, *noted)
 
     def chunks(self, sql: str) -> Iterator[Chunk]:
         """The rows of a query, `CHUNK_ROWS` at a time, by a cursor of the server's. Raises StorageFault."""
@@ -112,6 +119,10 @@ class PostgresTarget(PostgresScan):
             self._make_months(rows)
         copying = self._session.connection.copy_records_to_table(table, records=rows)
         self._session.run(copying)
+
+    def note_receipts_since(self, day: int) -> None:
+        """Note since which day receipts are complete. Raises StorageFault."""
+        self._session.fetch(STATEMENTS["note_retention"], day)
 
     def commit(self) -> None:
         """Commit. Raises StorageFault."""

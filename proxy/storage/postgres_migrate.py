@@ -21,9 +21,15 @@ STATEMENTS: Final = {name: query.sql for name, query in load("postgres_store.sql
 MONTHS_AHEAD: Final = 2
 """For how many months after this one partitions are made, which is how long nobody need come back to it."""
 
-_ALONE: Final = """
-SELECT set_config('lock_timeout', '60s', TRUE), set_config('statement_timeout', '0', TRUE),
-    pg_advisory_xact_lock(hashtextextended('farebox ' || current_schema(), 0))
+ALONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('farebox ' || current_schema(), 0))"
+ALONE_SECONDS: Final = 60.0
+"""How long to wait for others that change the schema."""
+STEP_SECONDS: Final = 24 * 3600.0
+"""A step may have to go through all rows there are."""
+
+# Before the wait and not with it: a statement is bounded by what holds when it begins.
+_PATIENT: Final = f"""
+SELECT set_config('lock_timeout', '{ALONE_SECONDS:.0f}s', TRUE), set_config('statement_timeout', '0', TRUE)
 """
 # Whoever waits for a table that somebody reads at length lets nobody else have it meanwhile.
 HURRIED: Final = "SET LOCAL lock_timeout = '1s'"
@@ -47,7 +53,7 @@ async def migrate(connection: asyncpg.Connection, migrations: Sequence[Migration
     applied: list[int] = []
     while True:
         async with connection.transaction(isolation="read_committed"):
-            await connection.execute(_ALONE)
+            await _be_alone(connection)
             step = await _next(connection, migrations)
             if step is None:
                 return applied
@@ -62,7 +68,7 @@ async def make_months(connection: asyncpg.Connection) -> None:
     """
     with contextlib.suppress(asyncpg.LockNotAvailableError):
         async with connection.transaction(isolation="read_committed"):
-            await connection.execute(_ALONE)
+            await _be_alone(connection)
             await connection.execute(HURRIED)
             month = await connection.fetchval(STATEMENTS["this_month"])
             for ahead in range(MONTHS_AHEAD + 1):
@@ -73,6 +79,13 @@ def months_after(month: date, count: int) -> date:
     """The first day of the month that is `count` months after a month, or before it."""
     year, index = divmod(month.year * 12 + month.month - 1 + count, 12)
     return date(year, index + 1, 1)
+
+
+async def _be_alone(connection: asyncpg.Connection) -> None:
+    """Wait until nobody else changes the schema, and be the only one until the transaction ends."""
+    await connection.execute(_PATIENT)
+    # The server tells when this took too long; only one that does not answer at all is given up here.
+    await connection.execute(ALONE, timeout=2 * ALONE_SECONDS)
 
 
 async def _next(connection: asyncpg.Connection, migrations: Sequence[Migration]) -> Migration | None:
@@ -87,7 +100,7 @@ async def _next(connection: asyncpg.Connection, migrations: Sequence[Migration])
 
 async def _apply(connection: asyncpg.Connection, step: Migration) -> None:
     try:
-        await connection.execute(step.sql)
+        await connection.execute(step.sql, timeout=STEP_SECONDS)
     except asyncpg.PostgresError as error:
         raise StorageFault(f"the migration {step.name} failed: {error}") from error
     await connection.execute(

@@ -1,9 +1,9 @@
 """Sessions of PostgreSQL: how one is set up, what its errors mean, and how long anything in it may take."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
-from urllib.parse import urlsplit
 
 import asyncpg
 import msgspec
@@ -17,6 +17,10 @@ OLDEST_POSTGRES: Final = 14
 
 PRIMARY: Final = SessionAttribute.primary
 """Of several servers in a location the one that can be written, which may be another one after a failover."""
+
+# What a location may show of itself. One that can be read in another way, too, such as with a slash in its
+# password, shows nothing.
+_SHOWN: Final = re.compile(r"(\w+://)(?:[^/?#@]*@)?([^/?#@]*(?:/[^/?#@]*)?)(?:\?[^@]*)?")
 
 # Text is quoted in one way only, whatever the database's own settings are. A read that leaves parameters
 # out is planned without them. A commit is durable even where the server's default is not.
@@ -71,15 +75,23 @@ async def connect(location: str, timeouts: Timeouts, *, keyed: bool = False) -> 
     """A session set up; `keyed` for one that looks for rows by their keys only.
 
     Raises asyncpg.PostgresError, asyncpg.InterfaceError, OSError or TimeoutError, and StorageFault for a
-    server that is too old.
+    location that cannot be read and for a server that is too old.
     """
-    connection = await asyncpg.connect(
-        location,
-        timeout=timeouts.connect_seconds,
-        command_timeout=timeouts.answer_seconds,
-        target_session_attrs=PRIMARY,
-        server_settings={"application_name": "farebox"},
-    )
+    try:
+        connection = await asyncpg.connect(
+            location,
+            timeout=timeouts.connect_seconds,
+            command_timeout=timeouts.answer_seconds,
+            target_session_attrs=PRIMARY,
+            server_settings={"application_name": "farebox"},
+        )
+    except asyncpg.InterfaceError:
+        raise
+    except ValueError:
+        # What it says may be a piece of the password.
+        raise StorageFault(
+            "the URL cannot be read; in user and password write what is special as %2F and the like"
+        ) from None
     try:
         await set_up(connection, timeouts)
         if keyed:
@@ -182,8 +194,8 @@ def reason(error: BaseException) -> str:
 
 def shown(location: str) -> str:
     """A location for messages: without user, password and options."""
-    parts = urlsplit(location)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    found = _SHOWN.fullmatch(location)
+    return f"{found[1]}{found[2]}" if found else f"{location.partition('://')[0]}://..."
 
 
 def _code(error: BaseException) -> str:

@@ -15,8 +15,8 @@ from proxy.storage.sqlite_write import write
 RETRY_SECONDS: Final = 0.0005
 """How soon to look again whether another process has done its batch, which takes little longer than this."""
 
-# Writes a page whatever the version was, and nobody reads it.
-_PROVE_WRITABLE: Final = "PRAGMA user_version = 0"
+# Writes a page whatever the number was, and nobody reads it.
+_PROVE_WRITABLE: Final = "PRAGMA application_id = 0"
 
 
 class Batches:

@@ -105,6 +105,11 @@ class SqliteTarget(SqliteScan):
         with faults(self._path):
             _ADDS[table].run(self._connection, list(chain.from_iterable(rows)))
 
+    def note_receipts_since(self, day: int) -> None:
+        """Note it as the one number that a file keeps for whom it belongs to. Raises StorageFault."""
+        with faults(self._path):
+            self._connection.execute(f"PRAGMA user_version = {int(day)}")
+
     def commit(self) -> None:
         """Commit, and copy the write-ahead log into the file. Raises StorageFault."""
         with faults(self._path):

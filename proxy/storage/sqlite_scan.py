@@ -20,11 +20,16 @@ _SORT_KIB: Final = 16_384
 class SqliteScan:
     """All rows of a file, by a connection on which a database transaction is open."""
 
-    receipts_since_day: Final = 0
-
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self._path = path
+
+    @property
+    def receipts_since_day(self) -> int:
+        """As noted by who filled the file: no receipt ever goes from one. Raises StorageFault."""
+        with faults(self._path):
+            (day,) = self._connection.execute("PRAGMA user_version").fetchone()
+        return int(day)
 
     def chunks(self, sql: str) -> Iterator[Chunk]:
         """The rows of a query, `CHUNK_ROWS` at a time. Raises StorageFault."""

@@ -39,6 +39,9 @@ def from_query(pairs: Iterable[tuple[str, str]], kind: type[_Kind]) -> _Kind:
     for name, value in pairs:
         if name in raw:
             raise invalid(name, value, "give it once")
+        if "\0" in value:
+            # Nothing that is stored has one, and some engines do not even take it for a text.
+            raise invalid(name, value, "send text")
         raw[name] = value
     return _convert(raw, kind, strict=False)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 
 from proxy.money import usd_string
 from proxy.storage.locations import database_at
+from tests.acceptance.crowd import AFFORDABLE, CALLERS, SEARCH_NANO, exhaust
 from tests.acceptance.harness import (
     DONE,
     Api,
@@ -36,9 +36,6 @@ from tests.storage.whole import differences
 
 MACHINES = 2
 WORKERS = 2
-CALLERS = 300
-AFFORDABLE = 1_000
-SEARCH_NANO = 20_000_000
 HELLO: Any = [{"role": "user", "content": "Say hello"}]
 
 
@@ -72,27 +69,6 @@ def machines(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactor
 def audited(server: Server) -> list[Any]:
     """What an audit of the database finds wrong."""
     return differences(database_at(server.config["storage"]))
-
-
-async def exhaust(urls: list[str], secret: str) -> list[int]:
-    """Every caller calls its machine until it is refused for good; gives all statuses."""
-    found: list[int] = []
-    headers = {"Authorization": f"Bearer {secret}"}
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as session:
-
-        async def caller(url: str) -> None:
-            while True:
-                async with session.post(f"{url}/v1/search", json={}) as answer:
-                    error = (await answer.json()).get("error") or {}
-                if error.get("code") == "in_flight_budget_exhausted":
-                    await asyncio.sleep(0.02)
-                    continue
-                found.append(answer.status)
-                if answer.status != 200:
-                    return
-
-        await asyncio.gather(*(caller(url) for url in itertools.islice(itertools.cycle(urls), CALLERS)))
-    return found
 
 
 async def test_1000_calls_of_300_callers_when_the_balance_pays_for_1000(machines: list[Server]) -> None:

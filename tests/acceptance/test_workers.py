@@ -19,6 +19,8 @@ import pytest
 import yaml
 
 from proxy.money import usd_string
+from proxy.storage.locations import database_at
+from tests.acceptance.crowd import AFFORDABLE, CALLERS, SEARCH_NANO, exhaust
 from tests.acceptance.harness import (
     DONE,
     Account,
@@ -35,13 +37,11 @@ from tests.acceptance.harness import (
     streams,
     usage_chunk,
 )
+from tests.storage.whole import differences
 
 WORKERS = 4
 HELLO: Any = [{"role": "user", "content": "Say hello"}]
 BODY = {"model": "w-whole", "messages": HELLO, "max_tokens": 8}
-SEARCH_NANO = 20_000_000
-CALLERS = 300
-AFFORDABLE = 1_000
 
 
 @pytest.fixture(scope="module")
@@ -115,35 +115,15 @@ def test_rate_limits_are_of_the_account_and_not_of_a_worker(crew: Server) -> Non
     assert set(told) == {200, 429}
 
 
-async def exhaust(url: str, secret: str) -> list[int]:
-    """Every caller calls until it is refused for good; gives all statuses."""
-    found: list[int] = []
-    headers = {"Authorization": f"Bearer {secret}"}
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as session:
-
-        async def caller() -> None:
-            while True:
-                async with session.post(f"{url}/v1/search", json={}) as answer:
-                    error = (await answer.json()).get("error") or {}
-                if error.get("code") == "in_flight_budget_exhausted":
-                    await asyncio.sleep(0.02)
-                    continue
-                found.append(answer.status)
-                if answer.status != 200:
-                    return
-
-        await asyncio.gather(*(caller() for _ in range(CALLERS)))
-    return found
-
-
 async def test_1000_calls_of_300_callers_when_the_balance_pays_for_1000(crew: Server) -> None:
     """One hot account, four workers: exactly 1,000 calls succeed, and nothing is left or held."""
     account = await asyncio.to_thread(crew.account, usd_string(AFFORDABLE * SEARCH_NANO))
-    found = await exhaust(crew.url, account.secret)
+    found = await exhaust([crew.url], account.secret)
     assert (found.count(200), found.count(402)) == (AFFORDABLE, CALLERS)
     assert (account.nano("balance"), account.nano("held")) == (0, 0)
     shown = crew.admin.get(f"/admin/v1/usage?account_id={account.id}")
     assert shown["data"][0]["requests"] == AFFORDABLE
+    assert differences(database_at(crew.config["storage"])) == []
 
 
 async def test_a_killed_worker_is_replaced_and_its_calls_are_closed(
@@ -250,6 +230,7 @@ def test_sighup_reloads_every_worker_and_a_bad_file_none(upstream: ScriptedUpstr
     upstream.behaviours["w-whole"] = answers(completion(prompt=10, output=5))
     config = config_for(upstream.port, tmp_path, server={"workers": 2})
     with running(config, tmp_path) as server:
+        eventually(lambda: "all workers serve" in server.log_text())
         account, file = server.account(""), tmp_path / "farebox.yaml"
         assert set(statuses(account)) == {402}
         text = file.read_text()

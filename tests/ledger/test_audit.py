@@ -258,6 +258,9 @@ def test_receipts_and_holds_that_were_let_go_of_are_not_missed(rows: Rows) -> No
     assert differences(left, receipts_since_day=TODAY + 1) == []
     assert differences(left)
     (day,) = rows["days"]
+    halfway = {**left, "receipts": rows["receipts"]}
+    assert differences(halfway, receipts_since_day=TODAY + 1) == []
+    assert ("holds", "row") in columns_named(differences(halfway))
     wrong = {**left, "days": [replace(day, charged_nano=1)]}
     assert columns_named(differences(wrong, receipts_since_day=TODAY + 1)) == {("buckets", "spent_nano")}
 

@@ -150,6 +150,19 @@ async def test_receipts_that_were_let_go_of_are_not_missed(tmp_path: Path) -> No
     assert {one.table for one in differences(database)} == {"buckets"}
 
 
+async def test_an_audit_beside_the_letting_go_of_receipts_finds_nothing(tmp_path: Path) -> None:
+    """Their holds go first, and a month's receipts all at once when nobody reads them."""
+    engine = Postgres(tmp_path)
+    database = await filled(engine)
+    tamper(engine, "INSERT INTO retention (receipts_since_day) VALUES (20100)")
+    tamper(engine, "DELETE FROM holds WHERE id < 'call_12'")
+    assert differences(database) == []
+    tamper(engine, "DELETE FROM retention")
+    assert {(one.table, one.expected) for one in differences(database)} == {
+        ("holds", "one, as the call has a receipt")
+    }
+
+
 # --- what is no ledger ---
 
 

@@ -79,6 +79,21 @@ async def test_receipts_go_into_the_months_they_belong_to(tmp_path: Path) -> Non
     assert await apart(since_day) == 19_997
 
 
+@pytest.mark.parametrize("other", NAMES, indirect=True)
+async def test_receipts_that_were_let_go_of_are_not_missed_in_a_copy(other: Engine, tmp_path: Path) -> None:
+    """Nor in a copy of the copy: since when they are complete goes with the rows."""
+    engine = Postgres(tmp_path)
+    source, target, store = await filled(engine), database_of(other), engine.store()
+    await store.open()
+    assert await store.retain(0) == 24
+    await store.close()
+    await apart(lambda: carry_over(source, target))
+    assert differences(target) == []
+    again = database_of(Sqlite(tmp_path / "again"))
+    await apart(lambda: carry_over(target, again))
+    assert differences(again) == []
+
+
 # --- what is refused ---
 
 

@@ -6,8 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import asyncpg
+
 from proxy.ledger.model import Settled
+from proxy.storage.postgres import MONTHS_SECONDS
 from tests.sources import ROOT
+from tests.storage.beats import Beats
 from tests.storage.engines import Postgres, opened, tell
 from tests.storage.teller import ACCOUNT, account, authorize, call, expect, granted, opening, recover, settle
 
@@ -134,54 +138,63 @@ async def test_nobody_recovers_what_is_his_own(database: Postgres) -> None:
 async def test_a_lease_is_extended_and_an_idle_transaction_ended_from_time_to_time(
     database: Postgres,
 ) -> None:
-    beats: asyncio.Queue[float] = asyncio.Queue()
-    go_on = asyncio.Semaphore(0)
-
-    async def sleep(seconds: float) -> None:
-        beats.put_nowait(seconds)
-        await go_on.acquire()
-
-    async def beat() -> None:
-        go_on.release()
-        await beats.get()
-
+    beats = Beats(10.0)
     lease = "SELECT lease_until > clock_timestamp() + INTERVAL '30 seconds' FROM owners"
-    async with opened(database.location, lease_seconds=60.0, sleep=sleep) as store:
-        assert await beats.get() == 10.0
+    async with opened(database.location, lease_seconds=60.0, sleep=beats.sleep) as store:
+        await beats.first()
         await store.apply(opening(1_000))
         await tell(database.location, LEASE_OVER)
-        await beat()
+        await beats.beat()
         assert await tell(database.location, lease) == [(True,)]
         assert store._batches is not None
         connection = store._batches._connection
         assert connection is not None
         assert connection.is_in_transaction(), "a batch has just been there"
-        await beat()
+        await beats.beat()
         assert not connection.is_in_transaction()
         await granted(store, call("call_1"), 100)
 
 
 async def test_an_outage_ends_no_lease_for_good(database: Postgres) -> None:
     """A beat that fails is followed by another one."""
-    beats: asyncio.Queue[None] = asyncio.Queue()
-    go_on = asyncio.Semaphore(0)
-
-    async def sleep(seconds: float) -> None:
-        beats.put_nowait(None)
-        await go_on.acquire()
-
-    async with opened(database.location, sleep=sleep) as store:
+    beats = Beats(10.0)
+    async with opened(database.location, lease_seconds=60.0, sleep=beats.sleep) as store:
         await tell(database.location, "ALTER TABLE owners RENAME TO strangers")
-        await beats.get()
-        go_on.release()
-        await beats.get()
+        await beats.first()
+        await beats.beat()
         await tell(database.location, "ALTER TABLE strangers RENAME TO owners")
         await tell(database.location, LEASE_OVER)
-        go_on.release()
-        await beats.get()
+        await beats.beat()
         assert await tell(
             database.location, "SELECT name FROM owners WHERE lease_until > clock_timestamp()"
         ) == [(store.owner,)]
+
+
+async def test_a_lease_is_extended_while_old_months_are_let_go_of(database: Postgres) -> None:
+    """That takes as long as it takes; who is busy with it is alive."""
+    months, leases = Beats(MONTHS_SECONDS), Beats(10.0)
+
+    async def sleep(seconds: float) -> None:
+        await (months if seconds == MONTHS_SECONDS else leases).sleep(seconds)
+
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'retention'::REGCLASS"
+    async with opened(database.location, lease_seconds=60.0, keep_months=1, sleep=sleep) as store:
+        await leases.first()
+        connection = await asyncpg.connect(database.location)
+        try:
+            async with connection.transaction():
+                await connection.execute("LOCK TABLE retention IN ACCESS EXCLUSIVE MODE")
+                months.let()
+                while not await connection.fetchval(waits):
+                    await asyncio.sleep(0.01)
+                await tell(database.location, LEASE_OVER)
+                async with asyncio.timeout(3):
+                    await leases.beat()
+                assert await connection.fetchval(waits), "it is still at it"
+                alive = "SELECT name FROM owners WHERE lease_until > clock_timestamp()"
+                assert await tell(database.location, alive) == [(store.owner,)]
+        finally:
+            await connection.close()
 
 
 async def test_names_are_never_used_again(database: Postgres) -> None:

@@ -12,12 +12,15 @@ import pytest
 from proxy.ledger.books import CommandRecord
 from proxy.ledger.model import Account, Bucket, Entry, Grant, Hold, Key, Lot, Settled, Throttle
 from proxy.ledger.windows import DAY_US
+from proxy.storage import postgres_migrate
 from proxy.storage.faults import StorageFault
 from proxy.storage.migrate import Migration, bundled
-from proxy.storage.postgres import ENGINE
+from proxy.storage.postgres import ENGINE, MONTHS_SECONDS
 from proxy.storage.postgres_migrate import make_months, migrate, months_after
 from proxy.storage.postgres_retain import ALONE
-from tests.storage.engines import Postgres, opened, tell
+from proxy.storage.postgres_session import Timeouts
+from tests.storage.beats import Beats
+from tests.storage.engines import Postgres, opened, postgres_at, tell
 from tests.storage.teller import ACCOUNT, account, call, expect, granted, opening, settle, settled, void
 
 KNOWN = bundled(engine=ENGINE)
@@ -105,6 +108,22 @@ async def test_processes_that_start_at_once_agree_on_the_schema(database: Postgr
             await store.close()
 
 
+async def test_a_process_that_starts_waits_for_another_ones_migration(
+    database: Postgres, connection: asyncpg.Connection
+) -> None:
+    """However much longer that takes than any statement of its own may."""
+    waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'"
+    store = postgres_at(database.location, timeouts=Timeouts(statement_seconds=0.2, spare_seconds=0.1))
+    async with connection.transaction():
+        await connection.execute(postgres_migrate.ALONE)
+        opening_it = asyncio.ensure_future(store.open())
+        while not await connection.fetchval(waits):
+            await asyncio.sleep(0.01)
+        await connection.execute("SELECT pg_sleep(0.5)")
+    await opening_it
+    await store.close()
+
+
 async def test_the_schema_has_a_column_for_each_field_of_the_ledgers_rows(
     connection: asyncpg.Connection,
 ) -> None:
@@ -152,22 +171,14 @@ async def test_a_store_makes_this_month_and_those_to_come(
 async def test_a_store_that_runs_for_long_makes_the_months_that_come(
     database: Postgres, connection: asyncpg.Connection
 ) -> None:
-    beats: asyncio.Queue[float] = asyncio.Queue()
-    go_on = asyncio.Semaphore(0)
-    now = 0.0
-
-    async def sleep(seconds: float) -> None:
-        beats.put_nowait(seconds)
-        await go_on.acquire()
-
-    async with opened(database.location, sleep=sleep, monotonic=lambda: now):
-        await beats.get()
+    beats, now = Beats(MONTHS_SECONDS), 0.0
+    async with opened(database.location, sleep=beats.sleep, monotonic=lambda: now):
+        await beats.first()
         missing = await last_month(connection)
         await connection.execute(f"DROP TABLE {missing}")
         for now in (3_600.0, 90_000.0):  # noqa: B007 - it is the clock.
             before = await last_month(connection)
-            go_on.release()
-            await beats.get()
+            await beats.beat()
         assert before < await last_month(connection) == missing
 
 
@@ -268,22 +279,15 @@ async def test_a_store_lets_old_receipts_go_by_itself_and_alone(
     database: Postgres, connection: asyncpg.Connection
 ) -> None:
     """Soon after it was opened and every day; while another process is at it, it leaves it to that one."""
-    beats: asyncio.Queue[float] = asyncio.Queue()
-    go_on = asyncio.Semaphore(0)
-    now = 0.0
-
-    async def sleep(seconds: float) -> None:
-        beats.put_nowait(seconds)
-        await go_on.acquire()
+    beats, now = Beats(MONTHS_SECONDS), 0.0
 
     async def beat() -> int:
-        go_on.release()
-        await beats.get()
+        await beats.beat()
         return len(await connection.fetch(RECEIPTS))
 
     today = await connection.fetchval(TODAY)
-    async with opened(database.location, sleep=sleep, monotonic=lambda: now, keep_months=1) as store:
-        await beats.get()
+    async with opened(database.location, sleep=beats.sleep, monotonic=lambda: now, keep_months=1) as store:
+        await beats.first()
         await store.apply(opening(1_000))
         for number, age in enumerate((-3, -2, -1, 0)):
             at_us = (months_after(today, age) - date(1970, 1, 1)).days * DAY_US

@@ -14,6 +14,7 @@ from proxy.ledger.store import LedgerUnavailable
 from proxy.storage.faults import StorageFault
 from proxy.storage.locations import store_for
 from proxy.storage.postgres import PostgresStore
+from proxy.storage.postgres_database import PostgresDatabase
 from proxy.storage.postgres_read import READS, Read
 from proxy.storage.postgres_session import Timeouts
 from proxy.storage.postgres_write import write_of
@@ -98,6 +99,33 @@ async def test_a_database_that_cannot_be_reached_is_named_without_the_password()
     with pytest.raises(StorageFault, match=r"^postgresql://127\.0\.0\.1:9/books: ") as caught:
         await PostgresStore(location, tasks=TASKS).open()
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "ada:sec/ret@127.0.0.1:9/books",
+        "ada:1/secret@127.0.0.1:9/books",
+        "ada:sec?ret@127.0.0.1:9/books",
+        "ada:sec#ret@127.0.0.1:9/books",
+        "ada:sec[ret@127.0.0.1:9/books",
+        "ada:sec@ret@127.0.0.1:9/books",
+        "127.0.0.1:9/books?user=a@b&password=secret",
+    ],
+)
+async def test_a_password_that_is_written_wrongly_is_not_told_either(rest: str) -> None:
+    """Where it is not escaped, what looks like a host or a port is a piece of it."""
+    location = f"postgresql://{rest}"
+
+    def look() -> None:
+        with PostgresDatabase(location).snapshot():
+            pass
+
+    for attempt in (PostgresStore(location, tasks=TASKS).open(), asyncio.to_thread(look)):
+        with pytest.raises(StorageFault, match=r"^postgresql://(\.\.\.|127\.0\.0\.1:9/books): ") as caught:
+            await attempt
+        assert "sec" not in str(caught.value)
+        assert "ret@" not in str(caught.value)
 
 
 # --- what the schema does not allow ---

@@ -60,7 +60,9 @@ class Calls:
             else:
                 yield Difference("usage", call_id, "row", f"one, as the hold is {hold.state}", "none")
         elif receipt is not None:
-            yield Difference("holds", call_id, "row", "one, as the call has a receipt", "none")
+            # Where receipts are let go of, their holds go first.
+            if receipt.day >= self._since_day:
+                yield Difference("holds", call_id, "row", "one, as the call has a receipt", "none")
         elif all(entry.at_us // DAY_US <= self._since_day for entry in posted):
             # Hold and receipt have been let go of. A call may end a day after it was authorized.
             return

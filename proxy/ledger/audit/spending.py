@@ -56,6 +56,7 @@ class Spending:
         missing = dict(self._days)
         for row in rows:
             if row.day < self._since_day:
+                missing.pop((row.day, row.key_id, row.model), None)
                 self._days[row.day, row.key_id, row.model] = [getattr(row, name) for name in _FIGURES]
                 continue
             figures = missing.pop((row.day, row.key_id, row.model), [0, 0, 0, 0, 0])
