@@ -1,7 +1,6 @@
 """The composition root: builds every object, owns their life cycle, and listens."""
 
 import asyncio
-import contextlib
 from functools import partial
 from typing import Final
 
@@ -138,8 +137,12 @@ class Farebox:
         """Look now and then whether other processes have gone: none may ever come in the place of one."""
         while True:
             await asyncio.sleep(RECOVER_SECONDS)
-            with contextlib.suppress(LedgerUnavailable, Refusal):
+            try:
                 await self._recover()
+            except (LedgerUnavailable, Refusal):
+                continue  # Whoever calls is told of it, and the next look may find the ledger back.
+            except Exception as fault:  # noqa: BLE001 - whatever it is, the next look may go well.
+                self.telemetry.fault("recover", fault)
 
     async def _share_figures(self) -> None:
         """Put what other workers are asked for where they find it."""

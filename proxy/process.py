@@ -32,6 +32,8 @@ def serve(path: Path) -> int:
         with tempfile.TemporaryDirectory(prefix="farebox-figures-") as folder:
             os.environ[FIGURES_FOLDER] = folder
             return _supervise(settings, path, workers, folder)
+    # Whatever else runs here may share figures; a process that serves alone keeps its own.
+    os.environ.pop(FIGURES_FOLDER, None)
     from proxy import worker  # noqa: PLC0415 - see FIGURES_FOLDER: nothing that counts is imported before.
 
     worker.prepare(settings)

@@ -106,11 +106,18 @@ class Supervisor:
         sys.stderr.flush()
         # Until it has handlers of its own, a worker must not take a signal for its supervisor's.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        pid = os.fork()
-        if pid == 0:
-            self._become_worker(before)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        self._running[pid] = self._monotonic()
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._become_worker(before)
+        except OSError as error:
+            # The system has no room for a process now, and others serve meanwhile.
+            self._log.error("a worker cannot be started", reason=str(error))
+            self._starts_at.append(self._monotonic() + LAST_DELAY_SECONDS)
+        else:
+            self._running[pid] = self._monotonic()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _become_worker(self, mask: set[int | signal.Signals]) -> NoReturn:
         """Leave the supervisor's stack for good: none of what it has open is the worker's to tidy up."""

@@ -148,8 +148,8 @@ def is_taken(error: BaseException) -> bool:
 
 
 def is_constraint(error: BaseException) -> bool:
-    """Whether a value is what the schema does not allow."""
-    return _code(error)[:2] in _CONSTRAINT_CLASSES
+    """Whether a value is what the schema does not allow, or what the driver cannot even send."""
+    return _code(error)[:2] in _CONSTRAINT_CLASSES or isinstance(error, ValueError)
 
 
 def is_undone(error: BaseException) -> bool:
