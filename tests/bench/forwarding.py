@@ -6,14 +6,19 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
+from proxy.clock import SystemClock
 from tests.bench import processes, wire
+from tests.bench.engines import SqliteEngine
 from tests.bench.farebox import Books, farebox, price_nano
+from tests.bench.history import History
 from tests.bench.loads import Load, Yield
+from tests.bench.pairs import PairSample, Writers
 from tests.bench.processes import Server
 from tests.bench.report import FAREBOX, PASSTHROUGH, UPSTREAM, Http, Sample, Scenario, rows_of
 
 EVENT_MS = 10
 WARM_UP_SECONDS = 1.0
+ALONE_IN_FLIGHT = (1, 16, 128)
 
 
 class Extent(msgspec.Struct, frozen=True):
@@ -69,6 +74,7 @@ class Bench:
 
 def http(extent: Extent, folder: Path, console: Console) -> Http:
     """Measure all; databases and logs are made in `folder`."""
+    alone = ledger_alone(folder, extent.seconds)
     with contextlib.ExitStack() as stack:
         upstream = stack.enter_context(processes.canned_upstream(folder, EVENT_MS))
         passthrough = stack.enter_context(processes.bare_passthrough(folder, upstream.port))
@@ -77,4 +83,13 @@ def http(extent: Extent, folder: Path, console: Console) -> Http:
         bench = Bench(subjects, console)
         samples = bench.measure(extent)
         books = till.books()
-    return Http(extent.rounds, rows_of(samples), books, Books(bench.owed_nano, 0), samples)
+    return Http(extent.rounds, rows_of(samples), books, Books(bench.owed_nano, 0), samples, alone)
+
+
+def ledger_alone(folder: Path, seconds: float) -> list[PairSample]:
+    """Pairs of authorize and settle on SQLite, every commit synced, on one account with no other calls."""
+    engine = SqliteEngine(folder)
+    location = engine.new("alone", History(0, SystemClock().now_us()))
+    with Writers(engine, location, 1) as writers:
+        writers.warm_up(WARM_UP_SECONDS)
+        return [writers.sample(in_flight, 1, seconds, 0) for in_flight in ALONE_IN_FLIGHT]

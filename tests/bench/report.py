@@ -16,6 +16,7 @@ from rich.table import Table
 from proxy.money import usd_string
 from tests.bench.farebox import Books
 from tests.bench.loads import Yield
+from tests.bench.pairs import PairSample
 from tests.bench.tables import LedgerFigures, lines_of
 
 UPSTREAM, PASSTHROUGH, FAREBOX = "upstream", "passthrough", "farebox"
@@ -90,13 +91,14 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 class Http(msgspec.Struct, frozen=True):
-    """Farebox beside its upstream and the pass-through."""
+    """Farebox beside its upstream and the pass-through, and its SQLite ledger `alone`, by calls in flight."""
 
     rounds: int
     rows: list[Row]
     books: Books
     expected: Books
     samples: list[Sample]
+    alone: list[PairSample] = []
 
     @property
     def adds_up(self) -> bool:
@@ -242,6 +244,11 @@ def _show_http(http: Http, console: Console) -> None:
             "" if row.at_most is None else f"{row.at_most} x",
         )
     console.print(table)
+    for pairs in http.alone:
+        console.print(
+            f"ledger alone, {pairs.in_flight} at once: {pairs.pairs_per_second:,.0f} pairs of authorize and"
+            f" settle a second, {pairs.commands_per_batch:.1f} commands a batch"
+        )
     charged, expected = (usd_string(books.charged_nano) for books in (http.books, http.expected))
     console.print(
         f"the account was charged {charged} USD of {expected}, {http.books.open_holds} holds are open"

@@ -10,6 +10,7 @@ from tests.bench.engines import SQLITE
 from tests.bench.farebox import Books
 from tests.bench.loads import Spread, Yield, spread
 from tests.bench.metered import Metered
+from tests.bench.pairs import PairSample
 from tests.bench.report import (
     FAREBOX,
     MAX_RATIO_CALL,
@@ -78,7 +79,8 @@ def test_percentiles_are_of_the_samples() -> None:
 def test_a_report_is_shown_and_written_whole(tmp_path: Path) -> None:
     """The file reads back as what was written, and the table has every row."""
     books = Books(1_000_000_000, 0)
-    http = Http(3, rows_of(SAMPLES), books, books, SAMPLES)
+    alone = PairSample(SQLITE, 1, 16, 1, 0, 50_000, 12_296.4, 60.0, 0.0, 15.9)
+    http = Http(3, rows_of(SAMPLES), books, books, SAMPLES, [alone])
     report = Report(machine_of(tmp_path), http, FIGURES)
     write_json(report, tmp_path / "bench.json")
     assert msgspec.json.decode((tmp_path / "bench.json").read_bytes(), type=Report) == report
@@ -87,6 +89,7 @@ def test_a_report_is_shown_and_written_whole(tmp_path: Path) -> None:
     for text in (*(row.name for row in http.rows), "1.50 x", "1.6 x", report.machine.cpu, *lines_of(FIGURES)):
         assert text in shown.getvalue()
     assert "SEARCH usage" in shown.getvalue()
+    assert "ledger alone, 16 at once: 12,296 pairs" in shown.getvalue()
 
 
 def test_books_that_do_not_add_up_are_told() -> None:
