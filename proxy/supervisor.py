@@ -58,6 +58,7 @@ class Supervisor:
         drain_seconds: Callable[[], float],
         ended: Callable[[int], None],
         margin_seconds: float = KILL_MARGIN_SECONDS,
+        fork: Callable[[], int] = os.fork,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._workers = workers
@@ -66,6 +67,7 @@ class Supervisor:
         self._drain_seconds = drain_seconds
         self._ended = ended
         self._margin_seconds = margin_seconds
+        self._fork = fork
         self._monotonic = monotonic
         self._running: dict[int, float] = {}
         self._ready: set[int] = set()
@@ -107,13 +109,14 @@ class Supervisor:
         # Until it has handlers of its own, a worker must not take a signal for its supervisor's.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
-            pid = os.fork()
+            pid = self._fork()
             if pid == 0:
                 self._become_worker(before)
         except OSError as error:
             # The system has no room for a process now, and others serve meanwhile.
-            self._log.error("a worker cannot be started", reason=str(error))
-            self._starts_at.append(self._monotonic() + LAST_DELAY_SECONDS)
+            delay = self._longer_delay()
+            self._log.error("a worker cannot be started", reason=str(error), after_seconds=delay)
+            self._starts_at.append(self._monotonic() + delay)
         else:
             self._running[pid] = self._monotonic()
         finally:
@@ -205,9 +208,14 @@ class Supervisor:
         if now - started >= STEADY_SECONDS:
             delay, self._delay_seconds = 0.0, FIRST_DELAY_SECONDS
         else:
-            delay, self._delay_seconds = self._delay_seconds, min(2 * self._delay_seconds, LAST_DELAY_SECONDS)
+            delay = self._longer_delay()
         self._log.error("a worker ended and is replaced", pid=pid, exit_code=code, after_seconds=delay)
         self._starts_at.append(now + delay)
+
+    def _longer_delay(self) -> float:
+        """How long to wait before the next start after one that came to nothing; it doubles up to a bound."""
+        delay, self._delay_seconds = self._delay_seconds, min(2 * self._delay_seconds, LAST_DELAY_SECONDS)
+        return delay
 
 
 def _drained(descriptor: int) -> bytes:

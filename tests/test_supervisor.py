@@ -20,17 +20,30 @@ from proxy.supervisor import Supervisor
 def work(lifeline):
 {work}
 
+forks = 0
+
+def fork():
+    global forks
+    forks += 1
+    if forks in {failing}:
+        raise BlockingIOError(11, "no room for a process")
+    return os.fork()
+
 sys.exit(Supervisor(
     workers={workers}, work=work, reload=lambda: True, drain_seconds=lambda: 0.1,
-    ended=lambda pid: None, margin_seconds=0.1,
+    ended=lambda pid: None, margin_seconds=0.1, fork=fork,
 ).run())
 """
 
 
 @contextmanager
-def supervised(work: str, workers: int = 1) -> Iterator["subprocess.Popen[bytes]"]:
+def supervised(
+    work: str, workers: int = 1, failing: tuple[int, ...] = ()
+) -> Iterator["subprocess.Popen[bytes]"]:
     """A supervisor of workers that do this; what they print is on its standard output."""
-    program = PROGRAM.format(work=textwrap.indent(textwrap.dedent(work), "    "), workers=workers)
+    program = PROGRAM.format(
+        work=textwrap.indent(textwrap.dedent(work), "    "), workers=workers, failing=set(failing)
+    )
     process = subprocess.Popen(
         [sys.executable, "-c", program],
         cwd=ROOT,
@@ -119,6 +132,15 @@ def test_a_worker_that_begins_while_all_are_told_to_reload_is_told_again() -> No
         lines_until(process, "begun", 1)
         process.send_signal(signal.SIGHUP)
         lines_until(process, "told", 1)
+
+
+def test_a_worker_that_the_system_has_no_room_for_is_started_later() -> None:
+    """The others serve meanwhile, and signals still get through."""
+    with supervised("lifeline.ready(); time.sleep(60)", workers=2, failing=(2, 3)) as process:
+        lines = lines_until(process, "all workers serve", 1)
+        assert len([line for line in lines if "cannot be started" in line]) == 2
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
 
 
 def test_a_fault_in_a_worker_is_told() -> None:
