@@ -112,9 +112,11 @@ class PostgresTarget(PostgresScan):
         super().__init__(session)
         self._transaction = transaction
         self._months: set[date] = set()
+        self._filled: set[str] = set()
 
     def add(self, table: str, rows: Chunk) -> None:
         """Add rows to a table; receipts in partitions of their months. Raises StorageFault."""
+        self._filled.add(table)
         if table == "usage":
             self._make_months(rows)
         copying = self._session.connection.copy_records_to_table(table, records=rows)
@@ -126,8 +128,11 @@ class PostgresTarget(PostgresScan):
 
     def commit(self) -> None:
         """Commit. Raises StorageFault."""
-        # Without figures of its own a database that was just filled is read as if it were empty.
-        self._session.run(self._session.connection.execute(f"ANALYZE {', '.join(TABLES)}"))
+        # Without figures of its own a table that was just filled is read as if it were empty. One that is
+        # empty must have none: its figures would be taken at their word when it is not any more.
+        if self._filled:
+            analyze = f"ANALYZE {', '.join(sorted(self._filled))}"
+            self._session.run(self._session.connection.execute(analyze))
         self._session.run(self._transaction.commit())
 
     def _make_months(self, rows: Chunk) -> None:

@@ -13,11 +13,17 @@ from proxy.storage.copy import copy, expect_closed, expect_empty
 from proxy.storage.database import TABLES, Chunk, Database
 from proxy.storage.faults import StorageFault
 from proxy.storage.sqlite_database import SqliteDatabase, SqliteTarget
-from tests.storage.engines import ENGINES, Engine, Postgres, Sqlite
+from tests.storage.engines import ENGINES, Engine, Postgres, Sqlite, tell
 from tests.storage.teller import call, granted, settle
 from tests.storage.whole import database_of, differences, fill, filled, honest, tamper
 
 NAMES = sorted(ENGINES)
+FIGURED = """
+SELECT relname FROM pg_class
+WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND relname <> 'migrations'
+    AND reltuples >= 0
+"""
+"""The tables that PostgreSQL has figures of."""
 
 
 @pytest.fixture
@@ -77,6 +83,14 @@ async def test_receipts_go_into_the_months_they_belong_to(tmp_path: Path) -> Non
 
     # 2024-10-01; the first call is of the 4th.
     assert await apart(since_day) == 19_997
+
+
+async def test_a_table_without_rows_is_not_planned_for_as_one_that_stays_so(tmp_path: Path) -> None:
+    """PostgreSQL takes figures of an empty table at their word: plans made by them suit no ledger."""
+    unused, target = Sqlite(tmp_path), Postgres(tmp_path)
+    await apart(database_of(unused).migrate)
+    await apart(lambda: carry_over(database_of(unused), database_of(target)))
+    assert await tell(target.location, FIGURED) == []
 
 
 @pytest.mark.parametrize("other", NAMES, indirect=True)
