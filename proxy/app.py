@@ -34,6 +34,7 @@ from proxy.web.operations import refuse_other_methods
 CLOSING_SECONDS: Final = 10.0
 """How long closes that nobody waits for may take at the end."""
 RECOVER_SECONDS: Final = 30.0
+"""How often it is looked for processes that are gone."""
 FIGURES_SECONDS: Final = 1.0
 """How old the figures of one worker may be when another is asked for them."""
 CUT_SECONDS: Final = 0.2

@@ -56,7 +56,10 @@ LIST_CALLS: Final = Operation(
     id="list_calls",
     method="GET",
     path=f"{ADMIN}/calls",
-    summary="List the receipts of calls, the newest first.",
+    summary=(
+        "List the receipts of calls, the newest first. With `model` alone a page looks at "
+        f"{LOOKED_AT_CALLS:,} calls, and may be empty though there are more."
+    ),
     audience="admin",
     reply=Page[RoutedCallView],
     query=CallQuery,
