@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.ledger.model import (
     NEVER_US,
-    WINDOWS,
+    NOTHING_SPENT,
     Account,
     Adjust,
     Authorize,
@@ -23,6 +24,7 @@ from proxy.ledger.model import (
     Observe,
     Recover,
     Settle,
+    Spending,
     Throttle,
     ThrottleKind,
     UsageRow,
@@ -48,13 +50,14 @@ class CommandRecord(msgspec.Struct, frozen=True):
 class Needs(msgspec.Struct):
     """The rows that a batch must have loaded before the rules run.
 
-    `latest_us` is the latest instant at which it looks for lots that are due.
+    `days` are those on which the spending of an account or key moves; see `Books.ended`. `latest_us` is the
+    latest instant at which the batch looks for lots that are due.
     """
 
     accounts: set[str] = msgspec.field(default_factory=set)
     keys: set[str] = msgspec.field(default_factory=set)
     holds: set[str] = msgspec.field(default_factory=set)
-    buckets: set[BucketKey] = msgspec.field(default_factory=set)
+    days: set[tuple[str, int]] = msgspec.field(default_factory=set)
     throttles: set[str] = msgspec.field(default_factory=set)
     commands: set[CommandKey] = msgspec.field(default_factory=set)
     latest_us: int = 0
@@ -108,19 +111,16 @@ def needs_of(commands: Iterable[Command]) -> Needs:
         needs.accounts.add(account_id)
         needs.keys.add(key_id)
         needs.throttles.update((account_id, key_id))
-        first_days = starts_of_day(day)
-        needs.buckets.update(
-            (scope, *first_day) for scope in (account_id, key_id) for first_day in first_days
-        )
+        needs.days.update(((account_id, day), (key_id, day)))
     return needs
 
 
 class Books:
     """Rows by id as loaded, replaced by the rules as they go; `put` also notes that a row changed.
 
-    A store fills the dictionaries, runs the rules, and writes what the `changed_*` members hold. A row the
-    store has not found is absent; a new one is simply put. `buckets` has what moved within the batch once
-    `changed_buckets` was asked for; rules look at a `bucket`, which has it at once.
+    A store fills the dictionaries, runs the rules, adds up what moved, and writes what the `changed_*`
+    members hold. A row the store has not found is absent; a new one is simply put. `buckets` are of windows
+    that have ended.
     """
 
     def __init__(self) -> None:
@@ -134,14 +134,14 @@ class Books:
         self.changed_accounts: set[str] = set()
         self.changed_keys: set[str] = set()
         self.changed_holds: set[str] = set()
+        self.changed_buckets: set[BucketKey] = set()
         self.changed_throttles: set[ThrottleKey] = set()
         self.changed_lots: set[tuple[str, str]] = set()
         self.new_commands: list[CommandRecord] = []
         self.new_entries: list[Entry] = []
         self.new_usage: list[UsageRow] = []
-        # A batch moves the same few buckets over and over, so that it is summed by day and scope first.
+        # A batch moves the same few windows over and over, so that it is summed by day and scope first.
         self._moves: dict[int, dict[str, tuple[int, int]]] = {}
-        self._changed_buckets: set[BucketKey] = set()
 
     def put_account(self, account: Account) -> None:
         """Replace or add an account."""
@@ -163,23 +163,22 @@ class Books:
         self.lots.setdefault(lot.account_id, {})[lot.id] = lot
         self.changed_lots.add((lot.account_id, lot.id))
 
-    @property
-    def changed_buckets(self) -> set[BucketKey]:
-        """The buckets that are not as loaded, once all that moved has been added to them."""
-        for day, moves in self._moves.items():
-            for window, start_day in starts_of_day(day):
-                for scope_id, (spent_nano, held_nano) in moves.items():
-                    key = (scope_id, window, start_day)
-                    old = self.buckets.get(key) or Bucket(*key)
-                    self.buckets[key] = Bucket(*key, old.spent_nano + spent_nano, old.held_nano + held_nano)
-                    self._changed_buckets.add(key)
-        self._moves.clear()
-        return self._changed_buckets
+    def ended(self, needs: Needs) -> list[BucketKey]:
+        """The buckets that a batch needs, once its accounts and keys are loaded: of windows before theirs."""
+        keys: list[BucketKey] = []
+        for scope_id, day in needs.days:
+            spending = self._spending(scope_id)
+            if day < spending.day:
+                keys += ((scope_id, *window) for window in spending.others_of(day))
+        return keys
 
     def bucket(self, scope_id: str, window: Window, start_day: int) -> Bucket:
-        """A bucket with all that moved, empty when there is none yet."""
-        bucket = self.buckets.get((scope_id, window, start_day)) or Bucket(scope_id, window, start_day)
-        spent_nano, held_nano = bucket.spent_nano, bucket.held_nano
+        """What an account or key has spent and holds in a window, with all that moved."""
+        sums = self._spending(scope_id).sums_of(window, start_day)
+        if sums is None:
+            ended = self.buckets.get((scope_id, window, start_day))
+            sums = (ended.spent_nano, ended.held_nano) if ended else (0, 0)
+        spent_nano, held_nano = sums
         for day, moves in self._moves.items():
             if scope_id in moves and (window, start_day) in starts_of_day(day):
                 spent, held = moves[scope_id]
@@ -187,13 +186,24 @@ class Books:
         return Bucket(scope_id, window, start_day, spent_nano, held_nano)
 
     def move(self, scope_ids: Iterable[str], at_us: int, *, spent_nano: int = 0, held_nano: int = 0) -> None:
-        """Add to what is spent and held in each window of `at_us`, in the buckets of each of the scopes."""
+        """Add to what each of the accounts and keys has spent and holds in the windows of `at_us`."""
         if not spent_nano and not held_nano:
             return
         moves = self._moves.setdefault(at_us // DAY_US, {})
         for scope_id in scope_ids:
             spent, held = moves.get(scope_id, (0, 0))
             moves[scope_id] = (spent + spent_nano, held + held_nano)
+
+    def add_up(self) -> None:
+        """Put all that moved where it lies: with its account or key, or in buckets that have ended.
+
+        What comes of some commands is the same whether they are one batch or several: every window in which
+        anything moved stays, also with nothing left in it.
+        """
+        for day, moves in sorted(self._moves.items()):
+            for scope_id, (spent_nano, held_nano) in moves.items():
+                self._add(scope_id, day, spent_nano, held_nano)
+        self._moves.clear()
 
     def throttle(self, scope_id: str, kind: ThrottleKind, at_us: int) -> Throttle:
         """A throttle, empty when there is none yet."""
@@ -216,5 +226,31 @@ class Books:
             hold for hold in self.holds.values() if hold.account_id == account_id and hold.state == "open"
         ]
 
+    def _spending(self, scope_id: str) -> Spending:
+        owner = self.accounts.get(scope_id) or self.keys.get(scope_id)
+        return owner.spending if owner else NOTHING_SPENT
 
-__all__ = ["WINDOWS", "Books", "BucketKey", "CommandRecord", "Needs", "needs_of"]
+    def _add(self, scope_id: str, day: int, spent_nano: int, held_nano: int) -> None:
+        spending = self._spending(scope_id)
+        if day > spending.day:
+            for bucket in spending.ended_by(scope_id, day):
+                self._put_bucket(bucket)
+            spending = spending.moved_to(day)
+        else:
+            for window in spending.others_of(day):
+                old = self.buckets.get((scope_id, *window)) or Bucket(scope_id, *window)
+                spent, held = old.spent_nano + spent_nano, old.held_nano + held_nano
+                self._put_bucket(Bucket(scope_id, *window, spent, held))
+        spending = spending.plus(day, spent_nano, held_nano)
+        if account := self.accounts.get(scope_id):
+            self.put_account(replace(account, spending=spending))
+        else:
+            self.put_key(replace(self.keys[scope_id], spending=spending))
+
+    def _put_bucket(self, bucket: Bucket) -> None:
+        key = (bucket.scope_id, bucket.window, bucket.start_day)
+        self.buckets[key] = bucket
+        self.changed_buckets.add(key)
+
+
+__all__ = ["Books", "BucketKey", "CommandRecord", "Needs", "needs_of"]

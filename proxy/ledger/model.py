@@ -26,9 +26,7 @@ from proxy.ledger.rows import (
     NEVER_US,
     NO_LIMIT,
     UNLIMITED,
-    WINDOWS,
     Account,
-    Bucket,
     Call,
     Draw,
     Entry,
@@ -43,11 +41,13 @@ from proxy.ledger.rows import (
     Throttle,
     ThrottleKind,
     UsageRow,
-    Window,
 )
+from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
+from proxy.ledger.windows import WINDOWS, Window
 
 __all__ = [
     "NEVER_US",
+    "NOTHING_SPENT",
     "NO_LIMIT",
     "UNLIMITED",
     "WINDOWS",
@@ -82,6 +82,7 @@ __all__ = [
     "Result",
     "Settle",
     "Settled",
+    "Spending",
     "Sweep",
     "Throttle",
     "ThrottleKind",

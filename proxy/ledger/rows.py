@@ -4,6 +4,8 @@ from typing import Final, Literal
 
 import msgspec
 
+from proxy.ledger.spending import NOTHING_SPENT, Spending
+from proxy.ledger.windows import Window
 from proxy.metering.usage import Basis
 from proxy.money import MAX_NANO
 from proxy.pricing.charge import Charge
@@ -13,8 +15,6 @@ NEVER_US: Final = 2**62
 NO_LIMIT: Final = MAX_NANO
 """A limit that is explicitly none, as against one that is not set and leaves the default in force."""
 
-Window = Literal["day", "week", "month", "total"]
-WINDOWS: Final[tuple[Window, ...]] = ("day", "week", "month", "total")
 HoldState = Literal["open", "settled", "voided", "expired"]
 ThrottleKind = Literal["requests", "tokens"]
 
@@ -68,6 +68,7 @@ class Account(msgspec.Struct, frozen=True):
     entries: int = 0
     next_expiry_us: int = NEVER_US
     limits: Limits = UNLIMITED
+    spending: Spending = NOTHING_SPENT
 
     @property
     def available_nano(self) -> int:
@@ -92,6 +93,7 @@ class Key(msgspec.Struct, frozen=True):
     models: tuple[str, ...] = ()
     limits: Limits = UNLIMITED
     open_holds: int = 0
+    spending: Spending = NOTHING_SPENT
 
 
 class Lot(msgspec.Struct, frozen=True):
@@ -105,16 +107,6 @@ class Lot(msgspec.Struct, frozen=True):
     priority: int
     granted_at_us: int
     expires_at_us: int = NEVER_US
-
-
-class Bucket(msgspec.Struct, frozen=True):
-    """Spending of an account or key in one window. `start_day` is in days since 1970-01-01, 0 for total."""
-
-    scope_id: str
-    window: Window
-    start_day: int
-    spent_nano: int = 0
-    held_nano: int = 0
 
 
 class Throttle(msgspec.Struct, frozen=True):

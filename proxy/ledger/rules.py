@@ -45,6 +45,9 @@ ADJUSTMENT_PRIORITY: Final = 50
 
 def apply(books: Books, command: Command) -> Result:
     """Carry out one command on the books. Raises KeyError for a command of an unknown type."""
+    if not isinstance(command, _OF_A_CALL):
+        # These are few, and their results show the whole account.
+        books.add_up()
     return _RULES[type(command)](books, command)
 
 
@@ -235,6 +238,7 @@ def _impossible_credit_limit(nano: int) -> Refused:
     return Refused("invalid_value", f"A credit limit cannot be {usd_string(nano)} USD.")
 
 
+_OF_A_CALL: Final = (Authorize, Observe, Extend, Settle, Void, Recover)
 _RULES: Final[dict[type[Command], Callable[[Books, Any], Result]]] = {
     OpenAccount: _open_account,
     ChangeAccount: _change_account,

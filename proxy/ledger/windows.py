@@ -2,10 +2,10 @@
 
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal
 
-from proxy.ledger.model import WINDOWS, Window
-
+Window = Literal["day", "week", "month", "total"]
+WINDOWS: Final[tuple[Window, ...]] = ("day", "week", "month", "total")
 DAY_US: Final = 86_400_000_000
 EPOCH: Final = date(1970, 1, 1)
 

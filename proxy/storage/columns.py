@@ -16,6 +16,7 @@ from proxy.ledger.model import (
     Key,
     Limits,
     Observed,
+    Spending,
     UsageRow,
 )
 from proxy.storage.queries import SqlValue
@@ -24,6 +25,7 @@ _encode = msgspec.json.Encoder().encode
 _decode_limits = msgspec.json.Decoder(Limits).decode
 _decode_rest = msgspec.json.Decoder(tuple[str, str, str, str, bool, int]).decode
 _decode_observed = msgspec.json.Decoder(Observed).decode
+_decode_spending = msgspec.json.Decoder(Spending).decode
 _decode_globs = msgspec.json.Decoder(tuple[str, ...]).decode
 
 _IDS_OF_A_CALL: Final = 3
@@ -46,25 +48,27 @@ def limits_of(json: str) -> Limits:
 
 def account_row(account: Account) -> tuple[SqlValue, ...]:
     """An account's columns."""
-    *columns, limits = astuple(account)
-    return (*columns, _limits_text(limits))
+    *columns, limits, spending = astuple(account)
+    return (*columns, _limits_text(limits), text(spending))
 
 
 def account_of(row: tuple[Any, ...]) -> Account:
     """An account from its columns."""
-    return Account(*(*row[:-1], limits_of(row[-1])))
+    limits, spending = row[-2:]
+    return Account(*(*row[:-2], limits_of(limits), _decode_spending(spending)))
 
 
 def key_row(key: Key) -> tuple[SqlValue, ...]:
     """A key's columns."""
-    *columns, models, limits, open_holds = astuple(key)
-    return (*columns, text(models), _limits_text(limits), open_holds)
+    *columns, models, limits, open_holds, spending = astuple(key)
+    return (*columns, text(models), _limits_text(limits), open_holds, text(spending))
 
 
 def key_of(row: tuple[Any, ...]) -> Key:
     """A key from its columns."""
-    models, limits, open_holds = row[-3:]
-    return Key(*(*row[:-3], _decode_globs(models), limits_of(limits), open_holds))
+    models, limits, open_holds, spending = row[-4:]
+    decoded = (_decode_globs(models), limits_of(limits), open_holds, _decode_spending(spending))
+    return Key(*(*row[:-4], *decoded))
 
 
 def hold_row(hold: Hold) -> tuple[SqlValue, ...]:

@@ -177,6 +177,7 @@ class Batches:
                 if identity not in here:
                     rules.apply(books, void)
         results = [rules.apply(books, self._owned(command)) for command in commands]
+        books.add_up()
         change = change_of(books, stored)
         if not change:
             await connection.execute(f"COMMIT; {BEGIN}")

@@ -8,7 +8,7 @@ from proxy.ledger.books import Books, CommandRecord, Needs
 from proxy.ledger.model import Bucket, Lot, Throttle
 from proxy.storage import columns
 
-LOAD: Final = "SELECT ledger_load($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+LOAD: Final = "SELECT ledger_load($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
 _Row = tuple[Any, ...]
 
@@ -53,16 +53,14 @@ loaded_of: Final = msgspec.json.Decoder(Loaded).decode
 
 def question(owner: str, needs: Needs) -> tuple[object, ...]:
     """The parameters of LOAD."""
-    buckets, commands = list(needs.buckets), list(needs.commands)
+    days, commands = list(needs.days), list(needs.commands)
     return (
         owner,
         list(needs.accounts),
         list(needs.keys),
         list(needs.holds),
-        [scope_id for scope_id, _, _ in buckets],
-        [window for _, window, _ in buckets],
-        [start_day for _, _, start_day in buckets],
-        list(needs.throttles),
+        [scope_id for scope_id, _ in days],
+        [day for _, day in days],
         [account_id for account_id, _ in commands],
         [command_id for _, command_id in commands],
         needs.latest_us,

@@ -58,6 +58,7 @@ class Batches:
             books = kept.load(needs)
             stored_holds = {id_: books.holds[id_].amount_nano for id_ in needs.holds if id_ in books.holds}
             results = [rules.apply(books, command) for command in commands]
+            books.add_up()
             write(connection, books, stored_holds=stored_holds, stored_lots=kept.stored_lots)
             if self._has_failed:
                 connection.execute(_PROVE_WRITABLE)

@@ -82,6 +82,7 @@ class Kept:
             books.holds,
             books.lots,
             self.stored_lots,
+            books.buckets,
             self._known_buckets,
             self._known_throttles,
         )
@@ -97,7 +98,7 @@ class Kept:
 
     def _load_spending(self, needs: Needs) -> None:
         books = self.books
-        buckets = [key for key in needs.buckets if key not in self._known_buckets]
+        buckets = [key for key in books.ended(needs) if key not in self._known_buckets]
         for row in self._rows("load_buckets", buckets):
             bucket = Bucket(*row)
             books.buckets[bucket.scope_id, bucket.window, bucket.start_day] = bucket

@@ -116,10 +116,9 @@ class Accounts:
         """A page of accounts, each with its spending."""
         query, settings, now_us = incoming.query, incoming.settings, self._clock.now_us()
         rows = await self._reader.accounts(before=place_of(query, str), limit=query.limit + 1)
-        buckets = await self._reader.buckets_of_accounts(rows, now_us)
 
         def view(row: Account) -> AccountView:
-            return account_view(row, settings.limits, buckets, settings.unit, now_us)
+            return account_view(row, settings.limits, settings.unit, now_us)
 
         return page_of(rows, query.limit, view, lambda row: row.id)
 
@@ -151,5 +150,4 @@ class Accounts:
 
     async def _account(self, account_id: str, settings: ApiSettings) -> AccountView:
         account, now_us = await self._reader.account(account_id), self._clock.now_us()
-        buckets = await self._reader.buckets(account.id, now_us)
-        return account_view(account, settings.limits, buckets, settings.unit, now_us)
+        return account_view(account, settings.limits, settings.unit, now_us)

@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from proxy.clock import Clock
 from proxy.ids import new_id
-from proxy.ledger.model import UNLIMITED, ChangeKey, CreateKey, Key
+from proxy.ledger.model import UNLIMITED, ChangeKey, CreateKey
 from proxy.web.auth import new_secret
 from proxy.web.bodies import KeyChange, LimitFields, NewKey, future_us, limits_over
 from proxy.web.operations import ADMIN, ApiSettings, Binder, Commands, Incoming, Nothing, Operation
@@ -96,7 +96,7 @@ class Keys:
                 limits=limits_over(UNLIMITED, body.limits, unit),
             )
         )
-        seen = await self._key(await self._reader.key(key_id), incoming.settings)
+        seen = await self._key(key_id, incoming.settings)
         members = {name: getattr(seen, name) for name in KeyView.__struct_fields__}
         return NewKeyView(secret=secret.text, **members)
 
@@ -105,14 +105,11 @@ class Keys:
         query, unit, now_us = incoming.query, incoming.settings.unit, self._clock.now_us()
         account = await self._reader.account(incoming.path["account_id"])
         rows = await self._reader.keys(account.id, before=place_of(query, str), limit=query.limit + 1)
-        buckets = await self._reader.buckets_of_keys(rows, now_us)
-        return page_of(
-            rows, query.limit, lambda row: key_view(row, buckets, unit, now_us), lambda row: row.id
-        )
+        return page_of(rows, query.limit, lambda row: key_view(row, unit, now_us), lambda row: row.id)
 
     async def show_key(self, incoming: Incoming[None, Nothing, Nothing]) -> KeyView:
         """One key. Raises Refusal `not_found`."""
-        return await self._key(await self._reader.key(incoming.path["key_id"]), incoming.settings)
+        return await self._key(incoming.path["key_id"], incoming.settings)
 
     async def change_key(self, incoming: Incoming[None, Nothing, KeyChange]) -> KeyView:
         """Change a key. Raises Refusal `not_found`."""
@@ -136,9 +133,7 @@ class Keys:
                     else limits_over(key.limits, body.limits, unit),
                 )
             )
-        return await self._key(await self._reader.key(key.id), incoming.settings)
+        return await self._key(key.id, incoming.settings)
 
-    async def _key(self, key: Key, settings: ApiSettings) -> KeyView:
-        now_us = self._clock.now_us()
-        buckets = await self._reader.buckets(key.id, now_us)
-        return key_view(key, buckets, settings.unit, now_us)
+    async def _key(self, key_id: str, settings: ApiSettings) -> KeyView:
+        return key_view(await self._reader.key(key_id), settings.unit, self._clock.now_us())

@@ -191,8 +191,7 @@ class Billing:
         account = await self._reader.account(key.account_id)
         views: list[SpendingView] = []
         for owner, limits in ((account, account.limits.over(settings.limits)), (key, key.limits)):
-            buckets = await self._reader.buckets(owner.id, now_us)
-            views += spending_of(owner, limits, buckets, settings.unit, now_us)
+            views += spending_of(owner, limits, settings.unit, now_us)
         return SpendingLimitsView(data=[view for view in views if view.limit is not None])
 
     async def usage(self, incoming: Incoming[Key, UsageQuery, Nothing]) -> UsageView:

@@ -1,6 +1,5 @@
 """What the APIs read of the books: the store's named queries, made into values."""
 
-from collections.abc import Sequence
 from typing import Any, Final, Literal, TypeVar, cast
 
 import msgspec
@@ -9,7 +8,6 @@ from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ledger.model import (
     Account,
-    Bucket,
     Call,
     Entry,
     HoldState,
@@ -21,7 +19,6 @@ from proxy.ledger.model import (
     UsageRow,
 )
 from proxy.ledger.store import LedgerUnavailable, Row, Store
-from proxy.ledger.windows import starts
 from proxy.pricing.charge import Charge, Line
 from proxy.web.operations import Commands
 
@@ -88,13 +85,14 @@ class Reader:
 
     async def account(self, account_id: str) -> Account:
         """One account."""
-        row = await self._one("account_by_id", f"There is no account {account_id}.", account_id=account_id)
-        return await self._swept(_made(row, Account, "limits"))
+        account = await self._account(account_id)
+        return await self._account(account_id) if await self._is_swept(account) else account
 
     async def accounts(self, *, before: str | None, limit: int) -> list[Account]:
         """Accounts, newest first."""
         rows = await self._rows("accounts_page", cursor=before or "", limit=limit)
-        return [await self._swept(_made(row, Account, "limits")) for row in rows]
+        accounts = [_account(row) for row in rows]
+        return [await self._account(one.id) if await self._is_swept(one) else one for one in accounts]
 
     async def key(self, key_id: str) -> Key:
         """One key, with an empty digest: no answer holds it."""
@@ -104,24 +102,6 @@ class Reader:
         """The keys of an account, newest first, with empty digests."""
         rows = await self._rows("keys_of_account", account_id=account_id, cursor=before or "", limit=limit)
         return [_key(row) for row in rows]
-
-    async def buckets(self, scope_id: str, now_us: int) -> list[Bucket]:
-        """The buckets of one account or key in the windows that `now_us` lies in."""
-        return _buckets(await self._rows("buckets_of_scope", scope_id=scope_id, **_first_days(now_us)))
-
-    async def buckets_of_accounts(self, accounts: Sequence[Account], now_us: int) -> list[Bucket]:
-        """As `buckets`, for the accounts of one page."""
-        if not accounts:
-            return []
-        ids = {"first_id": accounts[-1].id, "last_id": accounts[0].id}
-        return _buckets(await self._rows("buckets_of_accounts", **ids, **_first_days(now_us)))
-
-    async def buckets_of_keys(self, keys: Sequence[Key], now_us: int) -> list[Bucket]:
-        """As `buckets`, for the keys of one page, which are one account's."""
-        if not keys:
-            return []
-        ids = {"account_id": keys[0].account_id, "first_id": keys[-1].id, "last_id": keys[0].id}
-        return _buckets(await self._rows("buckets_of_keys", **ids, **_first_days(now_us)))
 
     async def lots(self, account_id: str, *, after: str | None, limit: int) -> list[Lot]:
         """The lots of an account with something left, in the order they are drawn from."""
@@ -182,12 +162,16 @@ class Reader:
         rows = await self._rows(query, account_id=account_id, **days)
         return [_made({**row, "group": row[column]}, UsageSum) for row in rows]
 
-    async def _swept(self, account: Account) -> Account:
+    async def _account(self, account_id: str) -> Account:
+        absent = f"There is no account {account_id}."
+        return _account(await self._one("account_by_id", absent, account_id=account_id))
+
+    async def _is_swept(self, account: Account) -> bool:
         now_us = self._clock.now_us()
         if account.next_expiry_us > now_us:
-            return account
-        done = await self._ledger.command(Sweep(account.id, now_us))
-        return done.account or account
+            return False
+        await self._ledger.command(Sweep(account.id, now_us))
+        return True
 
     async def _one(self, name: str, absent: str, **params: object) -> Row:
         rows = await self._rows(name, **params)
@@ -208,16 +192,12 @@ def _made(row: Row, kind: type[_Kind], *json: str) -> _Kind:
     return msgspec.convert({**row, **decoded}, kind, strict=False)
 
 
+def _account(row: Row) -> Account:
+    return _made(row, Account, "limits", "spending")
+
+
 def _key(row: Row) -> Key:
-    return _made({**row, "digest": ""}, Key, "models", "limits")
-
-
-def _buckets(rows: Sequence[Row]) -> list[Bucket]:
-    return [_made(row, Bucket) for row in rows]
-
-
-def _first_days(now_us: int) -> dict[str, int]:
-    return {window: first_day for window, first_day in starts(now_us) if window != "total"}
+    return _made({**row, "digest": ""}, Key, "models", "limits", "spending")
 
 
 def _receipt(row: Row) -> UsageRow:

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from proxy.ids import new_id
-from proxy.ledger.model import NEVER_US, Draw, Limits
-from proxy.ledger.windows import DAY_US, starts_of_day
+from proxy.ledger.model import NEVER_US, NOTHING_SPENT, Bucket, Draw, Limits, Spending
+from proxy.ledger.windows import DAY_US
 from proxy.money import NANO_PER_USD, parse_amount
 from proxy.pricing.charge import NO_CHARGE, Charge, price
 from proxy.pricing.rates import Rate, RateCard
@@ -93,7 +94,8 @@ class History:
         self._account_ids = [account_id(number) for number in range(ACCOUNTS)]
         self._key_ids = [keys_of(number) for number in range(ACCOUNTS)]
         self._key_ids[0].append(key_id(*RARE_KEY))
-        self._spent: dict[tuple[str, str, int], int] = {}
+        self._spending: dict[str, Spending] = {}
+        self._ended: list[Bucket] = []
 
     def chunks(self) -> Iterator[tuple[str, Chunk]]:
         """Tables and rows for them, in an order in which they can be added."""
@@ -116,7 +118,7 @@ class History:
             "commands",
             [(self._account_ids[n], _numbered("grant", n), "digest", OPENED_US) for n in range(ACCOUNTS)],
         )
-        yield "buckets", [(*key, spent_nano, 0) for key, spent_nano in self._spent.items()]
+        yield "buckets", [astuple(bucket) for bucket in self._ended]
 
     def _call(
         self,
@@ -186,21 +188,27 @@ class History:
         return (*posted, _numbered("grant", account), OPENED_US, draws, "")
 
     def _days(self, days: dict[tuple[str, int, str, str], list[int]]) -> Chunk:
-        """The rows of complete days, whose charges go into the buckets."""
-        for (account, day, key, _), figures in days.items():
-            for window, start_day in starts_of_day(day):
-                for scope in (account, key):
-                    bucket = (scope, window, start_day)
-                    self._spent[bucket] = self._spent.get(bucket, 0) + figures[-1]
+        """The rows of complete days, whose charges are what accounts and keys have spent."""
+        for (account, day, key, _), figures in sorted(days.items(), key=lambda one: one[0][1]):
+            for scope in (account, key) if figures[-1] else ():
+                spending = self._spending.get(scope, NOTHING_SPENT)
+                if day > spending.day:
+                    self._ended += spending.ended_by(scope, day)
+                    spending = spending.moved_to(day)
+                self._spending[scope] = spending.plus(day, figures[-1], 0)
         return [(*key, *figures) for key, figures in days.items()]
 
     def _account(self, number: int) -> tuple[Any, ...]:
+        id_ = self._account_ids[number]
         figures = (self._balance_nano[number], 0, 0, 0, 0, self._entries[number], NEVER_US)
-        return (self._account_ids[number], f"account {number}", OPENED_US, "active", *figures, text(LIMITS))
+        return (id_, f"account {number}", OPENED_US, "active", *figures, text(LIMITS), self._spent_by(id_))
 
     def _key(self, account: int, id_: str) -> tuple[Any, ...]:
         named = (id_, self._account_ids[account], "bench", f"digest of {id_}", id_[-4:], OPENED_US)
-        return (*named, "active", NEVER_US, "[]", "{}", 0)
+        return (*named, "active", NEVER_US, "[]", "{}", 0, self._spent_by(id_))
+
+    def _spent_by(self, scope: str) -> str:
+        return text(self._spending.get(scope, NOTHING_SPENT))
 
     def _lot(self, number: int) -> tuple[Any, ...]:
         amounts = (GRANTED_NANO, self._balance_nano[number])

@@ -36,7 +36,9 @@ def rows_of(books: Books) -> Rows:
     entries = books.new_entries
     return {
         "accounts": [_account(account) for account in books.accounts.values()],
-        "keys": [KeyRow(key.account_id, key.id, key.open_holds) for key in books.keys.values()],
+        "keys": [
+            KeyRow(key.account_id, key.id, key.open_holds, text(key.spending)) for key in books.keys.values()
+        ],
         "lots": [
             LotRow(lot.account_id, lot.id, lot.amount_nano, lot.remaining_nano, lot.expires_at_us)
             for lots in books.lots.values()
@@ -87,6 +89,7 @@ def _account(account: Account) -> AccountRow:
         account.open_holds,
         account.entries,
         account.next_expiry_us,
+        text(account.spending),
     )
 
 

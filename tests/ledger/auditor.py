@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from proxy.ledger.books import Books
+from tests.ledger.memory import buckets_in
 
 Dollars = Fraction
 Label = tuple[str, str, str]
@@ -230,7 +231,7 @@ class Auditor:
 
     def _audit_buckets(self, books: Books, account_id: str) -> None:
         """Each bucket holds and has spent what the calls that began in its window hold and have paid."""
-        for bucket in books.buckets.values():
+        for bucket in buckets_in(books):
             scope = ACCOUNT if bucket.scope_id == account_id else ONLY_KEY
             name = window_name(bucket.window, bucket.start_day * 86_400_000_000)
             spent, held = self.spending((scope, bucket.window, name))

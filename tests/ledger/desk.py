@@ -6,6 +6,7 @@ from proxy.ledger.model import (
     Account,
     Adjust,
     Authorize,
+    Bucket,
     Call,
     ChangeAccount,
     ChangeKey,
@@ -32,7 +33,7 @@ from proxy.ledger.model import (
 )
 from proxy.ledger.windows import DAY_US
 from proxy.pricing.charge import Charge, Line
-from tests.ledger.memory import MemoryStore
+from tests.ledger.memory import MemoryStore, buckets_in
 
 NOON_US = 20_000 * DAY_US + DAY_US // 2
 """Noon of 2024-10-04, a Friday."""
@@ -80,6 +81,10 @@ class Desk:
     @property
     def receipts(self) -> list[UsageRow]:
         return self.store.books.new_usage
+
+    @property
+    def buckets(self) -> list[Bucket]:
+        return buckets_in(self.store.books)
 
     def lot(self, lot_id: str) -> Lot:
         return self.store.books.lots[ACCOUNT][lot_id]

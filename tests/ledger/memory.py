@@ -4,8 +4,15 @@ from collections.abc import Mapping, Sequence
 
 from proxy.ledger import rules
 from proxy.ledger.books import Books, Needs, needs_of
-from proxy.ledger.model import Command, Hold, Key, Result
+from proxy.ledger.model import Account, Bucket, Command, Hold, Key, Result
 from proxy.ledger.store import Row
+
+
+def buckets_in(books: Books) -> list[Bucket]:
+    """Every bucket of some books, whether its window has ended or not."""
+    owners: list[Account | Key] = [*books.accounts.values(), *books.keys.values()]
+    latest = [bucket for owner in owners for bucket in owner.spending.buckets(owner.id)]
+    return [*books.buckets.values(), *latest]
 
 
 class MemoryStore:
@@ -33,6 +40,7 @@ class MemoryStore:
         """Carry out a batch on a loaded part of the books, then write back what has changed."""
         part = self._loaded(needs_of(commands))
         results = [rules.apply(part, command) for command in commands]
+        part.add_up()
         self._written(part)
         return results
 
@@ -58,7 +66,7 @@ class MemoryStore:
             for hold in mine.holds.values()
             if hold.id in needs.holds or (hold.account_id in due and hold.state == "open")
         }
-        part.buckets = {key: mine.buckets[key] for key in needs.buckets if key in mine.buckets}
+        part.buckets = {key: mine.buckets[key] for key in part.ended(needs) if key in mine.buckets}
         part.throttles = {key: row for key, row in mine.throttles.items() if key[0] in needs.throttles}
         part.commands = {key: mine.commands[key] for key in needs.commands if key in mine.commands}
         part.lots = {

@@ -13,10 +13,11 @@ from msgspec.structs import replace
 from proxy.ledger.audit.accounts import audit
 from proxy.ledger.audit.feed import Feed, OutOfOrder, keys_of
 from proxy.ledger.audit.rows import AccountRow, Ledger
-from proxy.ledger.model import CreateKey
+from proxy.ledger.model import NOTHING_SPENT, CreateKey
 from proxy.ledger.windows import DAY_US, starts_of_day
 from proxy.pricing.charge import price
 from proxy.pricing.rates import Rate, RateCard
+from proxy.storage.columns import text
 from tests.ledger.audited import Rows, columns_named, differences, rows_of
 from tests.ledger.desk import ACCOUNT, KEY, NOON_US, Desk
 from tests.ledger.test_properties import HistoriesOfABadClock
@@ -52,7 +53,7 @@ TestAnyHistoryHasNoDifference.settings = settings(settings(), stateful_step_coun
 
 
 def history() -> Desk:
-    """Every kind of row: a lot that expires, debt that is repaid, calls of every end, one in flight."""
+    """Every kind of row: a lot that expires, debt that is repaid, calls of every end, one on the next day."""
     desk = Desk(credit_limit_nano=500)
     desk.do(CreateKey(ACCOUNT, "key_2", "Another key", "digest 2", "hint", desk.now_us))
     desk.grant(200_000, lot_id="lot_a", priority=10)
@@ -74,6 +75,7 @@ def history() -> Desk:
     desk.hold(35, "call_e")
     desk.observe("call_e", 20)
     desk.do(desk.recovery("call_e"))
+    desk.now_us += DAY_US
     desk.hold(45, "call_f")
     return desk
 
@@ -99,6 +101,7 @@ Tampering = tuple[str, str, str, object, tuple[str, str, str]]
 """A stream, the id of one of its rows, a field, what it becomes or what is added to it; and what is found."""
 
 ENTRY = f"{ACCOUNT}/"
+NO_SUMS = f"[{TODAY + 1},[[0,0],[0,0],[0,0],[0,0]]]"
 DAY_ID = f"{ACCOUNT}/{TODAY}/{KEY}/gpt-4o"
 TAMPERINGS: tuple[Tampering, ...] = (
     ("accounts", ACCOUNT, "balance_nano", 1, ("accounts", ACCOUNT, "balance_nano")),
@@ -135,7 +138,7 @@ TAMPERINGS: tuple[Tampering, ...] = (
     ("holds", "call_f", "has_call", -1, ("holds", "call_f", "call")),
     ("holds", "call_f", "key_id", "key_x", ("keys", "key_x", "row")),
     ("holds", "call_f", "created_at_us", -(10**18), ("holds", "call_f", "created_at_us")),
-    ("holds", "call_f", "created_at_us", DAY_US, ("buckets", f"{KEY}/day/{TODAY}", "held_nano")),
+    ("holds", "call_f", "created_at_us", DAY_US, ("keys", f"{KEY}/day/{TODAY + 1}", "held_nano")),
     ("holds", "call_a", "amount_nano", 1, ("usage", "call_a", "hold_nano")),
     ("holds", "call_a", "state", "open", ("usage", "call_a", "row")),
     ("holds", "call_a", "state", "voided", ("usage", "call_a", "basis")),
@@ -164,9 +167,16 @@ TAMPERINGS: tuple[Tampering, ...] = (
     ("days", TODAY_KEY, "output_tokens", 1, ("usage_days", DAY_ID, "output_tokens")),
     ("days", TODAY_KEY, "charged_nano", 1, ("usage_days", DAY_ID, "charged_nano")),
     ("buckets", f"{KEY}/day", "spent_nano", 1, ("buckets", f"{KEY}/day/{TODAY}", "spent_nano")),
-    ("buckets", f"{ACCOUNT}/total", "held_nano", 1, ("buckets", f"{ACCOUNT}/total/0", "held_nano")),
-    ("buckets", f"{ACCOUNT}/week", "start_day", 1, ("buckets", f"{ACCOUNT}/week/{WEEK}", "spent_nano")),
-    ("buckets", f"{KEY}/month", "window", "year", ("buckets", f"{KEY}/year/{TODAY - 3}", "spent_nano")),
+    ("buckets", f"{ACCOUNT}/day", "held_nano", 1, ("buckets", f"{ACCOUNT}/day/{TODAY}", "held_nano")),
+    ("buckets", f"{ACCOUNT}/day", "start_day", 1, ("buckets", f"{ACCOUNT}/day/{TODAY}", "spent_nano")),
+    ("buckets", f"{KEY}/day", "window", "year", ("buckets", f"{KEY}/year/{TODAY}", "spent_nano")),
+    ("accounts", ACCOUNT, "spending", NO_SUMS, ("accounts", f"{ACCOUNT}/total/0", "spent_nano")),
+    ("accounts", ACCOUNT, "spending", NO_SUMS, ("accounts", f"{ACCOUNT}/day/{TODAY + 1}", "held_nano")),
+    ("accounts", ACCOUNT, "spending", "[1,[]]", ("accounts", ACCOUNT, "spending")),
+    ("accounts", ACCOUNT, "spending", "[-1" + NO_SUMS[6:], ("accounts", ACCOUNT, "spending")),
+    ("keys", KEY, "spending", NO_SUMS, ("keys", f"{KEY}/week/{WEEK}", "spent_nano")),
+    ("keys", KEY, "spending", "nothing", ("keys", KEY, "spending")),
+    ("keys", KEY, "spending", "[99999999" + NO_SUMS[6:], ("keys", KEY, "spending")),
 )
 
 
@@ -210,6 +220,7 @@ def test_every_field_of_every_row_was_changed() -> None:
         *(("entries", "seq"), ("charges", "seq"), ("puts", "seq"), ("charges", "at_us")),
         *(("puts", "at_us"), ("puts", "amount_nano")),
         *(("days", "day"), ("days", "key_id"), ("days", "model"), ("buckets", "scope_id")),
+        ("buckets", "table"),
         ("lots", "expires_at_us"),
     }
     assert {(stream, field) for stream, _, field, *_ in TAMPERINGS} == fields - ids - others
@@ -262,7 +273,9 @@ def test_receipts_and_holds_that_were_let_go_of_are_not_missed(rows: Rows) -> No
     assert differences(halfway, receipts_since_day=TODAY + 1) == []
     assert ("holds", "row") in columns_named(differences(halfway))
     wrong = {**left, "days": [replace(day, charged_nano=1)]}
-    assert columns_named(differences(wrong, receipts_since_day=TODAY + 1)) == {("buckets", "spent_nano")}
+    assert columns_named(differences(wrong, receipts_since_day=TODAY + 1)) == {
+        (table, "spent_nano") for table in ("accounts", "keys", "buckets")
+    }
 
 
 def test_rows_are_taken_as_they_are_needed_and_none_is_kept() -> None:
@@ -273,7 +286,7 @@ def test_rows_are_taken_as_they_are_needed_and_none_is_kept() -> None:
         nonlocal read
         for number in range(1000):
             read += 1
-            yield AccountRow(f"account_{number:04}", 0, 5, 0, 9, 0, 0, 2**62)
+            yield AccountRow(f"account_{number:04}", 0, 5, 0, 9, 0, 0, 2**62, text(NOTHING_SPENT))
 
     first = next(audit(replace(NOTHING, accounts=accounts())))
     assert (first.id, first.column) == ("account_0000", "held_nano")

@@ -51,7 +51,7 @@ def test_a_hold_sets_the_ceiling_aside(desk: Desk) -> None:
 def test_what_is_held_is_counted_in_every_window_of_account_and_key(desk: Desk) -> None:
     """It is counted whether there is a limit or not, so that a limit set later finds it."""
     desk.hold(30, "call")
-    assert set(desk.store.books.buckets.values()) == {
+    assert set(desk.buckets) == {
         Bucket(scope, window, start, 0, 30) for scope in (ACCOUNT, KEY) for window, start in STARTS
     }
 
@@ -178,9 +178,9 @@ def test_extending_a_hold_holds_more_of_everything(desk: Desk) -> None:
     assert desk.extend("call", 20) == Granted(50, 50)
     assert desk.store.books.holds["call"].amount_nano == 50
     assert (desk.account.held_nano, desk.account.open_holds) == (50, 1)
-    assert {bucket.held_nano for bucket in desk.store.books.buckets.values()} == {50}
+    assert {bucket.held_nano for bucket in desk.buckets} == {50}
     assert desk.settle("call", 50) == Settled(50, 0, 50, 50)
-    assert {bucket.held_nano for bucket in desk.store.books.buckets.values()} == {0}
+    assert {bucket.held_nano for bucket in desk.buckets} == {0}
 
 
 def test_extending_is_all_or_nothing(desk: Desk) -> None:
@@ -202,9 +202,7 @@ def test_extending_asks_the_limits_of_now_in_the_windows_of_the_hold(desk: Desk)
         "account_total"
     )
     assert desk.extend("call", 10) == Granted(40, 60)
-    assert {bucket.start_day for bucket in desk.store.books.buckets.values() if bucket.window == "day"} == {
-        TODAY
-    }
+    assert {bucket.start_day for bucket in desk.buckets if bucket.window == "day"} == {TODAY}
 
 
 def test_only_an_open_hold_of_that_very_call_is_extended(desk: Desk) -> None:

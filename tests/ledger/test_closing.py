@@ -161,11 +161,7 @@ def test_a_call_that_ends_after_midnight_is_counted_in_the_day_it_began() -> Non
 def test_a_charge_moves_from_held_to_spent_in_each_window(desk: Desk, window: Window) -> None:
     desk.settle("call", 20)
     for scope in (ACCOUNT, KEY):
-        (bucket,) = (
-            bucket
-            for bucket in desk.store.books.buckets.values()
-            if (bucket.scope_id, bucket.window) == (scope, window)
-        )
+        (bucket,) = (bucket for bucket in desk.buckets if (bucket.scope_id, bucket.window) == (scope, window))
         assert (bucket.spent_nano, bucket.held_nano) == (20, 0)
 
 

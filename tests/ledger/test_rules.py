@@ -23,6 +23,7 @@ from proxy.ledger.model import (
     Refused,
     Sweep,
 )
+from proxy.ledger.windows import DAY_US
 from proxy.money import MAX_NANO
 from tests.ledger.desk import ACCOUNT, KEY, NOON_US, Desk
 
@@ -253,6 +254,6 @@ def test_a_batch_needs_the_rows_its_commands_name() -> None:
     assert (needs.accounts, needs.keys, needs.holds) == ({ACCOUNT, "account_2"}, {KEY}, {"call"})
     assert needs.commands == {("account_2", "g")}
     assert needs.latest_us == NOON_US + 9
-    assert len(needs.buckets) == 8
+    assert needs.days == {(ACCOUNT, NOON_US // DAY_US), (KEY, NOON_US // DAY_US)}
     later = replace(desk.extension("call", 5), at_us=NOON_US + 99)
-    assert needs_of([later]).buckets == needs.buckets
+    assert needs_of([later]).days == needs.days

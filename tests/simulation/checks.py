@@ -12,7 +12,7 @@ from proxy.storage import columns
 from tests.ledger.auditor import window_name
 from tests.simulation.gauges import MINUTE_US
 from tests.simulation.model import DAY_US, Model
-from tests.simulation.rows import Look, Row
+from tests.simulation.rows import Look, Row, buckets_in
 from tests.simulation.steps import account_of
 
 _lines_of = msgspec.json.Decoder(tuple[Line, ...]).decode
@@ -118,7 +118,7 @@ def buckets_are_what_calls_cost(look: Look, model: Model) -> Iterator[str]:
     """A bucket has spent and holds what the calls that were authorized in its window have paid and hold."""
     found = {
         (scope_id, window, window_name(window, day * DAY_US)): (spent, held)
-        for scope_id, window, day, spent, held in look.rows["buckets"]
+        for scope_id, window, day, spent, held in buckets_in(look.rows)
         if spent or held
     }
     yield from differences(found.items(), model.parties[look.account_id].bucket_rows().items())

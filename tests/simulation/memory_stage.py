@@ -154,6 +154,7 @@ class MemoryProcess(MemoryStore):
         part = self._loaded(needs_of(commands))
         try:
             results = [stage.carry_out(part, command) for command in commands]
+            part.add_up()
             if stage.fault == "at_commit":
                 raise LedgerUnavailable("the commit fails")
         except BaseException:

@@ -24,6 +24,7 @@ from proxy.ledger.model import (
     Key,
     Limits,
     Lot,
+    Spending,
     UsageRow,
     Window,
 )
@@ -44,6 +45,7 @@ class Party:
         self.lots: dict[str, Lot] = {}
         self.told: dict[str, tuple[Grant | Adjust, int]] = {}
         self.holds: list[str] = []
+        self.last_day: dict[str, int] = {}
 
     def row(self) -> Account:
         """The account's row."""
@@ -57,7 +59,22 @@ class Party:
             open_holds=len(history.flight),
             entries=len(history.lines),
             next_expiry_us=history.next_expiry_us(),
+            spending=self.spending(ACCOUNT),
         )
+
+    def spending(self, scope: str) -> Spending:
+        """What the account or one of its keys spent in the windows of the last day on which that moved."""
+        if scope not in self.last_day:
+            return Spending()
+        day = self.last_day[scope]
+        names = ((window, window_name(window, day * DAY_US)) for window in WINDOWS)
+        sums = (self.history.spending((scope, *name)) for name in names)
+        return Spending(day, tuple((nano(spent), nano(held)) for spent, held in sums))
+
+    def moved(self, key_id: str, at_us: int) -> None:
+        """Note that a call that began then moved what the account and a key spend."""
+        for scope in (ACCOUNT, key_id):
+            self.last_day[scope] = max(self.last_day.get(scope, 0), at_us // DAY_US)
 
     def lot_rows(self) -> dict[str, Lot]:
         """Every lot there ever was, with what is left of it."""
@@ -129,6 +146,8 @@ class Model:
         if hold.id not in self.holds:
             self.parties[hold.account_id].holds.append(hold.id)
         self.holds[hold.id] = hold
+        if hold.amount_nano:
+            self.parties[hold.account_id].moved(hold.key_id, hold.created_at_us)
         if hold.state == "open":
             self.flight[hold.id] = hold
         else:
@@ -139,6 +158,8 @@ class Model:
         """Add a receipt, and count it in its day."""
         call, usage = row.call, row.outcome.usage
         self.receipts[call.id] = row
+        if row.charged_nano:
+            self.parties[call.account_id].moved(call.key_id, authorized_at_us)
         number = authorized_at_us // DAY_US
         day = self.days.setdefault(call.account_id, {}).setdefault((number, call.key_id, call.model), Day())
         day.requests += 0 if row.outcome.basis == "void" else 1
@@ -152,8 +173,9 @@ class Model:
 
     def key_row(self, key: Key) -> Key:
         """A key's row: its calls in flight are those of the account's history."""
-        flight = self.parties[key.account_id].history.flight.values()
-        return replace(key, open_holds=sum(call["key"] == key.id for call in flight))
+        party = self.parties[key.account_id]
+        open_holds = sum(call["key"] == key.id for call in party.history.flight.values())
+        return replace(key, open_holds=open_holds, spending=party.spending(key.id))
 
 
 def in_force(own: Limits, defaults: Limits) -> Limits:

@@ -1,6 +1,7 @@
 """The rows that are looked at after a batch, by account."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -76,6 +77,21 @@ def look_at_all(dump: Dump, model: Model) -> list[Look]:
     for look in looks.values():
         look.rows["entries"].sort()
     return list(looks.values())
+
+
+def buckets_in(rows: Mapping[str, list[Row]]) -> Iterator[Row]:
+    """All buckets: those of windows that have ended, and those that lie with accounts and keys."""
+    yield from rows["buckets"]
+    for row in (*rows["accounts"], *rows["keys"]):
+        day, sums = msgspec.json.decode(row[-1])
+        for window, (spent_nano, held_nano) in zip(first_days(day).items(), sums, strict=True):
+            yield row[0], *window, spent_nano, held_nano
+
+
+def first_days(day: int) -> dict[str, int]:
+    """Where the windows of a day begin, by their names."""
+    date = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)
+    return {"day": day, "week": day - date.isoweekday() + 1, "month": day - date.day + 1, "total": 0}
 
 
 def strangers(dump: Dump, model: Model) -> Iterator[str]:

@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from proxy.ledger.rows import Draw
 from tests.simulation.checks import Violation, differences
+from tests.simulation.rows import buckets_in, first_days
 from tests.storage.engines import Dump
 
 _usage_of = msgspec.json.Decoder(dict[str, int]).decode
@@ -68,14 +68,12 @@ def buckets_sum_up_calls(dump: Dump) -> Iterator[str]:
         for key in _buckets_of(row[1], row[2], row[6] // 86_400_000_000) if row[5] == "open" else ():
             held[key] += row[3]
     right = ((*key, spent[key], held[key]) for key in spent.keys() | held.keys() if spent[key] or held[key])
-    yield from differences((row for row in dump["buckets"] if row[3] or row[4]), right)
+    yield from differences((row for row in buckets_in(dump) if row[3] or row[4]), right)
 
 
 def _buckets_of(account_id: str, key_id: str, day: int) -> Iterator[tuple[str, str, int]]:
-    date = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=day)
-    first_days = {"day": day, "week": day - date.isoweekday() + 1, "month": day - date.day + 1, "total": 0}
     for scope_id in (account_id, key_id):
-        yield from ((scope_id, window, first_day) for window, first_day in first_days.items())
+        yield from ((scope_id, *window) for window in first_days(day).items())
 
 
 WHOLE_CHECKS: tuple[Callable[[Dump], Iterator[str]], ...] = (

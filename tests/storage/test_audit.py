@@ -60,11 +60,19 @@ TAMPERINGS = {
         "lot_of_acct_2_grant_1",
     ),
     "DELETE FROM lots WHERE id = 'lot_of_acct_1_grant_2'": ("lots", "lot_of_acct_1_grant_2"),
-    "UPDATE buckets SET spent_nano = 0 WHERE scope_id = 'key_2' AND \"window\" = 'total'": (
+    "UPDATE buckets SET spent_nano = 0 WHERE scope_id = 'key_2' AND start_day = 20000": (
         "buckets",
+        "key_2/day/20000",
+    ),
+    "DELETE FROM buckets WHERE scope_id = 'acct_1' AND start_day = 20001": ("buckets", "acct_1/day/20001"),
+    "UPDATE keys SET spending = '[20002,[[0,0],[0,0],[0,0],[0,0]]]' WHERE id = 'key_2'": (
+        "keys",
         "key_2/total/0",
     ),
-    "DELETE FROM buckets WHERE scope_id = 'acct_1' AND \"window\" = 'total'": ("buckets", "acct_1/total/0"),
+    "UPDATE accounts SET spending = replace(spending, ',0]]]', ',1]]]') WHERE id = 'acct_2'": (
+        "accounts",
+        "acct_2/total/0",
+    ),
     "UPDATE holds SET amount_nano = amount_nano + 1 WHERE id = 'call_02'": ("usage", "call_02"),
     "DELETE FROM holds WHERE id = 'call_03'": ("holds", "call_03"),
     "UPDATE holds SET call = '[]' WHERE id = 'call_99'": ("holds", "call_99"),
@@ -147,7 +155,7 @@ async def test_receipts_that_were_let_go_of_are_not_missed(tmp_path: Path) -> No
         engine,
         "UPDATE usage_days SET charged_nano = charged_nano + 1 WHERE account_id = 'acct_2' AND day = 20000",
     )
-    assert {one.table for one in differences(database)} == {"buckets"}
+    assert {one.table for one in differences(database)} == {"accounts", "keys", "buckets"}
 
 
 async def test_an_audit_beside_the_letting_go_of_receipts_finds_nothing(tmp_path: Path) -> None:

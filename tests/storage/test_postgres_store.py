@@ -11,6 +11,7 @@ import pytest
 
 from proxy.ledger.model import Call, CreateKey, Limits, OpenAccount
 from proxy.ledger.store import LedgerUnavailable
+from proxy.ledger.windows import DAY_US
 from proxy.storage.faults import StorageFault
 from proxy.storage.locations import store_for
 from proxy.storage.postgres import PostgresStore
@@ -159,13 +160,15 @@ async def test_entries_are_immutable(store: PostgresStore, database: Postgres, s
         "UPDATE lots SET remaining_nano = -1",
         "UPDATE buckets SET held_nano = -1",
         "UPDATE buckets SET spent_nano = -1",
+        "UPDATE accounts SET spending = '[1,[[-1,0]]]'",
+        "UPDATE keys SET spending = '[1,[[0,-1]]]'",
         "UPDATE throttles SET level = -1",
         "UPDATE holds SET state = 'lost'",
         "UPDATE holds SET state = 'open'",
         "UPDATE usage SET charged_nano = charged_nano - 1",
         "UPDATE usage SET shortfall_nano = -1",
-        "INSERT INTO keys SELECT 'key_2', account_id, name, digest, hint, 0, status, 0, '', '', 0 FROM keys",
-        "INSERT INTO keys SELECT 'key_2', 'none', name, 'other', hint, 0, status, 0, '', '', 0 FROM keys",
+        "INSERT INTO keys SELECT 'key', account_id, name, digest, '', 0, status, 0, '', '', 0, '' FROM keys",
+        "INSERT INTO keys SELECT 'key_2', 'none', name, 'other', hint, 0, status, 0, '', '', 0, '' FROM keys",
     ],
 )
 async def test_the_schema_refuses_what_the_rules_never_do(
@@ -174,6 +177,7 @@ async def test_the_schema_refuses_what_the_rules_never_do(
     await store.apply(opening(1_000, limits=Limits(rpm=5)))
     await granted(store, call("call_1"), 100)
     await settled(store, call("call_1"), 100)
+    await granted(store, call("call_2", at_us=NOON_US + DAY_US), 100)
     async with session(database) as other:
         with pytest.raises(asyncpg.IntegrityConstraintViolationError):
             await other.execute(statement)

@@ -14,6 +14,7 @@ import pytest
 
 from proxy.ledger.model import Limits, Sweep
 from proxy.ledger.store import LedgerUnavailable
+from proxy.ledger.windows import DAY_US
 from proxy.storage.faults import StorageFault
 from proxy.storage.owners import alone, gone
 from proxy.storage.sqlite import SqliteStore
@@ -146,18 +147,21 @@ async def test_entries_are_immutable(store: SqliteStore, statement: str) -> None
         "UPDATE lots SET remaining_nano = -1",
         "UPDATE buckets SET held_nano = -1",
         "UPDATE buckets SET spent_nano = -1",
+        "UPDATE accounts SET spending = '[1,[[-1,0]]]'",
+        "UPDATE keys SET spending = '[1,[[0,-1]]]'",
         "UPDATE throttles SET level = -1",
         "UPDATE holds SET state = 'lost'",
         "UPDATE holds SET state = 'open'",
         "UPDATE usage SET charged_nano = charged_nano - 1",
         "UPDATE usage SET shortfall_nano = -1",
-        "INSERT INTO keys SELECT 'key_2', account_id, name, digest, hint, 0, status, 0, '', '', 0 FROM keys",
+        "INSERT INTO keys SELECT 'key', account_id, name, digest, '', 0, status, 0, '', '', 0, '' FROM keys",
     ],
 )
 async def test_the_schema_refuses_what_the_rules_never_do(store: SqliteStore, statement: str) -> None:
     await store.apply(opening(1_000, limits=Limits(rpm=5)))
     await granted(store, call("call_1"), 100)
     await settled(store, call("call_1"), 100)
+    await granted(store, call("call_2", at_us=NOON_US + DAY_US), 100)
     with (
         contextlib.closing(sqlite3.connect(store.path)) as connection,
         pytest.raises(sqlite3.IntegrityError, match=r"constraint|cannot store"),

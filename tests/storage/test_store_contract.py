@@ -3,6 +3,7 @@
 import json
 from typing import cast
 
+import msgspec
 import pytest
 
 from proxy.ledger.model import (
@@ -10,6 +11,7 @@ from proxy.ledger.model import (
     UNLIMITED,
     Adjust,
     Authorize,
+    Bucket,
     ChangeAccount,
     ChangeKey,
     Command,
@@ -23,6 +25,7 @@ from proxy.ledger.model import (
     OpenAccount,
     Refused,
     Settled,
+    Spending,
 )
 from proxy.ledger.store import LedgerUnavailable, Store
 from proxy.ledger.windows import DAY_US
@@ -241,15 +244,36 @@ async def test_usage_and_spending_are_of_the_day_of_the_authorization(store: Sto
     await settled(store, made, 250)
     day = {"account_id": ACCOUNT, "first_day": 0, "last_day": 10**6}
     (row,) = await store.query("usage_by_day", day)
-    (bucket,) = [
-        bucket
-        for bucket in await store.query(
-            "buckets_of_scope", {"scope_id": ACCOUNT, "day": NOON_US // DAY_US, "week": 0, "month": 0}
-        )
-        if bucket["window"] == "day"
-    ]
-    assert (row["day"], row["charged_nano"]) == (bucket["start_day"], bucket["spent_nano"])
+    (account,) = await store.query("account_by_id", {"account_id": ACCOUNT})
+    spent = msgspec.json.decode(str(account["spending"]), type=Spending).buckets(ACCOUNT)
+    assert spent[0] == Bucket(ACCOUNT, "day", NOON_US // DAY_US, 250, 0)
     assert (row["day"], row["charged_nano"]) == (NOON_US // DAY_US, 250)
+
+
+async def test_a_call_of_an_earlier_day_moves_the_buckets_that_have_ended(
+    engine: Engine, open_store: OpenStore
+) -> None:
+    """Whoever closes it finds them as they were left; limits of that day go on to count them."""
+    today = NOON_US // DAY_US
+    stores = [await open_store(), await open_store()]
+    await stores[0].apply(opening(10_000, limits=Limits(day_nano=1_000)))
+    early = [call(f"call_{number}", at_us=NOON_US + number) for number in range(3)]
+    for made in early:
+        await granted(stores[0], made, 200)
+    later = call("call_later", at_us=NOON_US + 4 * DAY_US)
+    await granted(stores[1], later, 900)
+    assert await settled(stores[1], early[0], 150)
+    assert await stores[0].apply([void(early[1])])
+    (refused,) = await stores[1].apply([Extend(early[2], NOON_US + 2, later.started_at_us, 900)])
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.spent_nano, refused.held_nano) == ("daily_limit_exceeded", 150, 200)
+    assert await settled(stores[0], early[2], 20)
+    assert await settled(stores[1], later, 900)
+    ended = [row for row in engine.dump()["buckets"] if row[0] == ACCOUNT]
+    # Noon is a Friday's: the later call is in another week of the same month.
+    assert ended == [(ACCOUNT, "day", today, 170, 0), (ACCOUNT, "week", today - 4, 170, 0)]
+    (account,) = await stores[0].query("account_by_id", {"account_id": ACCOUNT})
+    assert account["spending"] == f"[{today + 4},[[900,0],[900,0],[1070,0],[1070,0]]]"
 
 
 async def test_daily_usage_adds_up_over_batches_and_leaves_voided_calls_out_of_the_requests(

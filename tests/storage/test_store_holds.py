@@ -14,6 +14,7 @@ from proxy.ledger.model import (
     Settled,
 )
 from proxy.ledger.store import Store
+from proxy.ledger.windows import DAY_US
 from tests.storage.conftest import OpenStore
 from tests.storage.engines import Engine
 from tests.storage.teller import (
@@ -113,7 +114,8 @@ async def test_stores_that_take_turns_see_each_others_rows(engine: Engine, open_
     assert sums["charges_nano"] == sums["usage_nano"] == 2_000
     assert (sums["held_nano"], sums["holds_nano"], sums["hold_count"], sums["open_holds"]) == (0, 0, 0, 0)
     assert sums["entries"] == sums["entry_count"] == 23
-    assert [row[3:] for row in engine.dump()["buckets"] if row[0] == ACCOUNT] == [(2_000, 0)] * 4
+    (account,) = await stores[1].query("account_by_id", {"account_id": ACCOUNT})
+    assert account["spending"] == f"[{NOON_US // DAY_US},[{','.join(['[2000,0]'] * 4)}]]"
 
 
 async def test_what_is_due_is_worked_out_with_the_open_holds_of_all_stores(open_store: OpenStore) -> None:

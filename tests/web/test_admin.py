@@ -137,6 +137,19 @@ async def test_the_next_day_has_nothing_spent(apis: Apis) -> None:
     assert (rows[0]["spent"], rows[0]["remaining"], rows[3]["spent"]) == ("0.00", "3.00", "1.00")
 
 
+async def test_where_a_clock_is_behind_the_windows_of_the_latest_call_are_shown(apis: Apis) -> None:
+    """Their sums lie with the account; those of the day before would look as if nothing had been spent."""
+    account_id = await apis.account(limits={"day": "3"})
+    key_id, _ = await apis.key(account_id)
+    await apis.grant(account_id, "5")
+    await apis.call(account_id, key_id, 1_000_000_000)
+    apis.clock.at_us -= DAY_US
+    rows = (await apis.admin("GET", f"/accounts/{account_id}")).body["spending"]
+    assert [(row["spent"], row["resets_at"]) for row in rows[::3]] == [
+        *(("1.00", "2024-10-05T00:00:00Z"), ("1.00", None))
+    ]
+
+
 async def test_a_credit_limit_below_what_is_owed_is_a_conflict(apis: Apis) -> None:
     account_id = await apis.account(credit_limit="5")
     key_id, _ = await apis.key(account_id)

@@ -41,6 +41,7 @@ def _account_faults(
     yield from compare("accounts", account_id, "held_nano", calls.held_nano, account.held_nano)
     open_holds = sum(calls.open_by_key.values())
     yield from compare("accounts", account_id, "open_holds", open_holds, account.open_holds)
+    yield from calls.spending.own_faults("accounts", account_id, account.spending)
     yield from _key_faults(calls, rows["keys"])
     yield from calls.spending.day_faults(rows["days"])
     yield from calls.spending.bucket_faults(rows["buckets"])
@@ -54,6 +55,7 @@ def _key_faults(calls: Calls, keys: Iterator[KeyRow]) -> Iterator[Difference]:
     for key in keys:
         unknown.discard(key.id)
         yield from compare("keys", key.id, "open_holds", calls.open_by_key.get(key.id, 0), key.open_holds)
+        yield from calls.spending.own_faults("keys", key.id, key.spending)
     for key_id in sorted(unknown):
         yield Difference("keys", key_id, "row", "one, as calls were made with it", "none")
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from proxy.ledger.audit.feed import Feed, keys_of
 from proxy.ledger.audit.receipts import receipt_faults, usage_of
 from proxy.ledger.audit.rows import Difference, HoldRow, PostedRow, ReceiptRow, compare
-from proxy.ledger.audit.spending import Spending
+from proxy.ledger.audit.spending import AccountSpending
 from proxy.ledger.windows import DAY_US
 
 _BASES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -28,7 +28,7 @@ class Calls:
         self.held_nano = 0
         self.open_by_key: dict[str, int] = {}
         self.keys: set[str] = set()
-        self.spending = Spending(account_id, receipts_since_day=receipts_since_day)
+        self.spending = AccountSpending(account_id, receipts_since_day=receipts_since_day)
         self._since_day = receipts_since_day
 
     def faults(

@@ -43,14 +43,16 @@ class AccountRow(msgspec.Struct, frozen=True, gc=False):
     open_holds: int
     entries: int
     next_expiry_us: int
+    spending: str
 
 
 class KeyRow(msgspec.Struct, frozen=True, gc=False):
-    """A key and how many calls it has in flight."""
+    """A key, how many calls it has in flight and what it spends."""
 
     account_id: str
     id: str
     open_holds: int
+    spending: str
 
 
 class LotRow(msgspec.Struct, frozen=True, gc=False):
@@ -138,7 +140,10 @@ class DayRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class BucketRow(msgspec.Struct, frozen=True, gc=False):
-    """A bucket of an account or of one of its keys; `account_id` is the scope's own where there is no key."""
+    """A bucket of an account or of one of its keys; `account_id` is the scope's own where there is no key.
+
+    `table` is where it lies: the latest ones are with their account or key.
+    """
 
     account_id: str
     scope_id: str
@@ -146,6 +151,7 @@ class BucketRow(msgspec.Struct, frozen=True, gc=False):
     start_day: int
     spent_nano: int
     held_nano: int
+    table: str = "buckets"
 
 
 class Ledger(msgspec.Struct, frozen=True):

@@ -2,20 +2,25 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import date
+from itertools import chain
 from typing import Final
 
+import msgspec
+
 from proxy.ledger.audit.rows import BucketRow, DayRow, Difference, HoldRow, ReceiptRow, compare
-from proxy.ledger.windows import DAY_US, EPOCH, starts_of_day
+from proxy.ledger.spending import Spending
+from proxy.ledger.windows import DAY_US, EPOCH, WINDOWS, starts_of_day
 
 LAST_DAY: Final = (date.max - EPOCH).days
 """No calendar goes further."""
+_decode: Final = msgspec.json.Decoder(Spending).decode
 _FIGURES: Final = ("requests", "input_tokens", "cached_input_tokens", "output_tokens", "charged_nano")
 
 DayKey = tuple[int, str, str]
 BucketKey = tuple[str, str, int]
 
 
-class Spending:
+class AccountSpending:
     """Sums by day, key and model: as many as the account's usage days, however many its calls are."""
 
     def __init__(self, account_id: str, *, receipts_since_day: int) -> None:
@@ -23,6 +28,7 @@ class Spending:
         self._since_day = receipts_since_day
         self._days: dict[DayKey, list[int]] = {}
         self._held: dict[tuple[int, str], int] = {}
+        self._own: list[BucketRow] = []
 
     def add_receipt(self, receipt: ReceiptRow, usage: dict[str, int]) -> Iterator[Difference]:
         """Count a receipt with its usage. Yields what is wrong with its day, if anything is."""
@@ -69,14 +75,27 @@ class Spending:
             for name, expected in zip(_FIGURES, figures, strict=True):
                 yield from compare("usage_days", self._day_id(*key), name, expected, 0)
 
+    def own_faults(self, table: str, scope_id: str, json: str) -> Iterator[Difference]:
+        """Take the latest buckets from their account or key. Yields what is wrong with their JSON."""
+        try:
+            found = _decode(json)
+        except msgspec.DecodeError:
+            found = None
+        if found is None or not 0 <= found.day <= LAST_DAY or len(found.sums) != len(WINDOWS):
+            yield Difference(table, scope_id, "spending", "a day and the sums of its windows", json)
+            return
+        for one in found.buckets(scope_id):
+            sums = (one.spent_nano, one.held_nano)
+            self._own.append(BucketRow(self._account_id, scope_id, one.window, one.start_day, *sums, table))
+
     def bucket_faults(self, rows: Iterable[BucketRow]) -> Iterator[Difference]:
         """Where buckets are not the sums of the calls authorized in them. A missing one counts as zeros."""
         missing = self._buckets()
-        for row in rows:
+        for row in chain(self._own, rows):
             spent_nano, held_nano = missing.pop((row.scope_id, row.window, row.start_day), (0, 0))
             id_ = f"{row.scope_id}/{row.window}/{row.start_day}"
-            yield from compare("buckets", id_, "spent_nano", spent_nano, row.spent_nano)
-            yield from compare("buckets", id_, "held_nano", held_nano, row.held_nano)
+            yield from compare(row.table, id_, "spent_nano", spent_nano, row.spent_nano)
+            yield from compare(row.table, id_, "held_nano", held_nano, row.held_nano)
         for (scope_id, window, start_day), (spent_nano, held_nano) in sorted(missing.items()):
             id_ = f"{scope_id}/{window}/{start_day}"
             yield from compare("buckets", id_, "spent_nano", spent_nano, 0)

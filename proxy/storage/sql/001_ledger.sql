@@ -1,6 +1,8 @@
 -- The ledger. Money is whole nano-USD, instants are microseconds and days are days since 1970-01-01 UTC.
 -- The CHECKs repeat what the rules promise, so that no fault in them can be committed.
 
+-- What an account or a key has spent and holds in the windows of the latest day on which it moved lies with it, as
+-- JSON: [day, [[spent, held], ...]] in the order day, week, month, total. None of its figures is below zero.
 CREATE TABLE accounts (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
@@ -14,6 +16,7 @@ CREATE TABLE accounts (
     entries INTEGER NOT NULL CHECK (entries >= 0),
     next_expiry_us INTEGER NOT NULL,
     limits TEXT NOT NULL,
+    spending TEXT NOT NULL CHECK (spending NOT LIKE '%-%'),
     CHECK (balance_nano - held_nano - debt_nano + credit_limit_nano >= 0)
 ) STRICT, WITHOUT ROWID;
 
@@ -28,7 +31,8 @@ CREATE TABLE keys (
     expires_at_us INTEGER NOT NULL,
     models TEXT NOT NULL,
     limits TEXT NOT NULL,
-    open_holds INTEGER NOT NULL CHECK (open_holds >= 0)
+    open_holds INTEGER NOT NULL CHECK (open_holds >= 0),
+    spending TEXT NOT NULL CHECK (spending NOT LIKE '%-%')
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX keys_of_account ON keys (account_id, id);
@@ -47,9 +51,10 @@ CREATE TABLE lots (
 -- The draw order of what is left.
 CREATE INDEX lots_left ON lots (account_id, priority, expires_at_us, granted_at_us, id) WHERE remaining_nano > 0;
 
+-- The windows that have ended.
 CREATE TABLE buckets (
     scope_id TEXT NOT NULL,
-    "window" TEXT NOT NULL CHECK ("window" IN ('day', 'week', 'month', 'total')),
+    "window" TEXT NOT NULL CHECK ("window" IN ('day', 'week', 'month')),
     start_day INTEGER NOT NULL CHECK (start_day >= 0),
     spent_nano INTEGER NOT NULL CHECK (spent_nano >= 0),
     held_nano INTEGER NOT NULL CHECK (held_nano >= 0),

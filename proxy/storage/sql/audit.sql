@@ -4,13 +4,14 @@
 
 -- name: audit_accounts
 -- The figures of every account.
-SELECT id, balance_nano, held_nano, debt_nano, credit_limit_nano, open_holds, entries, next_expiry_us
+SELECT id, balance_nano, held_nano, debt_nano, credit_limit_nano, open_holds, entries, next_expiry_us,
+    spending
 FROM accounts
 ORDER BY id;
 
 -- name: audit_keys
 -- Every key, by account.
-SELECT account_id, id, open_holds
+SELECT account_id, id, open_holds, spending
 FROM keys
 ORDER BY account_id, id;
 
@@ -66,7 +67,7 @@ FROM usage_days
 ORDER BY account_id;
 
 -- name: audit_buckets
--- Every bucket, by account; a scope that is no key is an account itself, or none that there is.
+-- Every bucket that has ended, by account; a scope that is no key is an account itself, or none that there is.
 SELECT COALESCE(k.account_id, b.scope_id) AS account_id, b.scope_id, b."window", b.start_day, b.spent_nano, b.held_nano
 FROM buckets AS b
 LEFT JOIN keys AS k ON k.id = b.scope_id

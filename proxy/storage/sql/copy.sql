@@ -4,13 +4,13 @@
 -- name: copy_accounts
 -- Every account.
 SELECT id, name, created_at_us, status, balance_nano, held_nano, debt_nano, credit_limit_nano, open_holds, entries,
-    next_expiry_us, limits
+    next_expiry_us, limits, spending
 FROM accounts
 ORDER BY id;
 
 -- name: copy_keys
 -- Every key.
-SELECT id, account_id, name, digest, hint, created_at_us, status, expires_at_us, models, limits, open_holds
+SELECT id, account_id, name, digest, hint, created_at_us, status, expires_at_us, models, limits, open_holds, spending
 FROM keys
 ORDER BY id;
 
@@ -21,7 +21,7 @@ FROM lots
 ORDER BY id;
 
 -- name: copy_buckets
--- Every bucket.
+-- Every bucket that has ended.
 SELECT scope_id, "window", start_day, spent_nano, held_nano
 FROM buckets
 ORDER BY scope_id, "window", start_day;

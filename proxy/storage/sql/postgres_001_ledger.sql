@@ -5,6 +5,8 @@
 -- `COLLATE "C"` makes text sort by its bytes as in SQLite; pages rely on that. The fill factors leave room on a page
 -- for the next version of a row, so that changing a sum touches no index.
 
+-- What an account or a key has spent and holds in the windows of the latest day on which it moved lies with it, as
+-- JSON: [day, [[spent, held], ...]] in the order day, week, month, total. None of its figures is below zero.
 CREATE TABLE accounts (
     id TEXT COLLATE "C" PRIMARY KEY,
     name TEXT NOT NULL,
@@ -18,6 +20,7 @@ CREATE TABLE accounts (
     entries BIGINT NOT NULL CHECK (entries >= 0),
     next_expiry_us BIGINT NOT NULL,
     limits TEXT NOT NULL,
+    spending TEXT NOT NULL CHECK (spending NOT LIKE '%-%'),
     CHECK (balance_nano - held_nano - debt_nano + credit_limit_nano >= 0)
 ) WITH (fillfactor = 50);
 
@@ -32,7 +35,8 @@ CREATE TABLE keys (
     expires_at_us BIGINT NOT NULL,
     models TEXT NOT NULL,
     limits TEXT NOT NULL,
-    open_holds BIGINT NOT NULL CHECK (open_holds >= 0)
+    open_holds BIGINT NOT NULL CHECK (open_holds >= 0),
+    spending TEXT NOT NULL CHECK (spending NOT LIKE '%-%')
 ) WITH (fillfactor = 50);
 
 CREATE INDEX keys_of_account ON keys (account_id, id);
@@ -51,9 +55,10 @@ CREATE TABLE lots (
 -- The draw order of what is left.
 CREATE INDEX lots_left ON lots (account_id, priority, expires_at_us, granted_at_us, id) WHERE remaining_nano > 0;
 
+-- The windows that have ended.
 CREATE TABLE buckets (
     scope_id TEXT COLLATE "C" NOT NULL,
-    "window" TEXT COLLATE "C" NOT NULL CHECK ("window" IN ('day', 'week', 'month', 'total')),
+    "window" TEXT COLLATE "C" NOT NULL CHECK ("window" IN ('day', 'week', 'month')),
     start_day BIGINT NOT NULL CHECK (start_day >= 0),
     spent_nano BIGINT NOT NULL CHECK (spent_nano >= 0),
     held_nano BIGINT NOT NULL CHECK (held_nano >= 0),

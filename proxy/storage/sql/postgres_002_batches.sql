@@ -8,11 +8,12 @@
 -- order of the columns. Every other row belongs to one of the accounts, and is written under its lock only. Each
 -- statement here has a snapshot of its own, so that those after the locks see all that was committed before.
 CREATE FUNCTION ledger_load(
-    _owner TEXT, _accounts TEXT[], _keys TEXT[], _holds TEXT[], _bucket_scopes TEXT[], _bucket_windows TEXT[],
-    _bucket_days BIGINT[], _throttles TEXT[], _command_accounts TEXT[], _command_ids TEXT[], _latest_us BIGINT
+    _owner TEXT, _accounts TEXT[], _keys TEXT[], _holds TEXT[], _scopes TEXT[], _days BIGINT[],
+    _command_accounts TEXT[], _command_ids TEXT[], _latest_us BIGINT
 ) RETURNS TEXT LANGUAGE plpgsql AS $$
 DECLARE
     owner owners;
+    first_day BIGINT;
     accounts JSON;
     keys JSON;
     lots JSON;
@@ -32,7 +33,7 @@ BEGIN
     END IF;
     SELECT json_agg(json_build_array(
         a.id, a.name, a.created_at_us, a.status, a.balance_nano, a.held_nano, a.debt_nano, a.credit_limit_nano,
-        a.open_holds, a.entries, a.next_expiry_us, a.limits
+        a.open_holds, a.entries, a.next_expiry_us, a.limits, a.spending
     )) INTO accounts
     FROM (SELECT * FROM accounts AS l WHERE l.id = ANY (_accounts) ORDER BY l.id FOR UPDATE) AS a;
     SELECT json_agg(json_build_array(
@@ -43,18 +44,26 @@ BEGIN
     IF cardinality(_keys) > 0 THEN
         SELECT json_agg(json_build_array(
             k.id, k.account_id, k.name, k.digest, k.hint, k.created_at_us, k.status, k.expires_at_us, k.models,
-            k.limits, k.open_holds
+            k.limits, k.open_holds, k.spending
         )) INTO keys
         FROM keys AS k
         WHERE k.id = ANY (_keys);
     END IF;
-    IF cardinality(_bucket_scopes) > 0 THEN
+    -- Only a day before that of an account's or key's own sums can be in windows that have ended; the longest has 31.
+    first_day := (SELECT min(day) FROM unnest(_days) AS n (day));
+    IF EXISTS (
+        SELECT FROM accounts AS a WHERE a.id = ANY (_accounts) AND (a.spending::JSON ->> 0)::BIGINT > first_day
+        UNION ALL
+        SELECT FROM keys AS k WHERE k.id = ANY (_keys) AND (k.spending::JSON ->> 0)::BIGINT > first_day
+    ) THEN
         SELECT json_agg(json_build_array(b.scope_id, b."window", b.start_day, b.spent_nano, b.held_nano)) INTO buckets
-        FROM unnest(_bucket_scopes, _bucket_windows, _bucket_days) AS n (scope_id, "window", start_day)
-        JOIN buckets AS b USING (scope_id, "window", start_day);
+        FROM unnest(_scopes, _days) AS n (scope_id, day)
+        JOIN buckets AS b ON b.scope_id = n.scope_id AND b.start_day > n.day - 31 AND b.start_day <= n.day;
+    END IF;
+    IF cardinality(_scopes) > 0 THEN
         SELECT json_agg(json_build_array(t.scope_id, t.kind, t.level, t.at_us)) INTO throttles
         FROM throttles AS t
-        WHERE t.scope_id = ANY (_throttles);
+        WHERE t.scope_id = ANY (_scopes);
     END IF;
     IF cardinality(_command_ids) > 0 THEN
         SELECT json_agg(json_build_array(c.account_id, c.command_id, c.digest, c.at_us)) INTO commands
@@ -105,10 +114,11 @@ BEGIN
     IF _change ? 'new_accounts' THEN
         INSERT INTO accounts (
             id, name, created_at_us, status, balance_nano, held_nano, debt_nano, credit_limit_nano, open_holds, entries,
-            next_expiry_us, limits
+            next_expiry_us, limits, spending
         )
         SELECT r ->> 0, r ->> 1, (r ->> 2)::BIGINT, r ->> 3, (r ->> 4)::BIGINT, (r ->> 5)::BIGINT, (r ->> 6)::BIGINT,
-            (r ->> 7)::BIGINT, (r ->> 8)::BIGINT, (r ->> 9)::BIGINT, (r ->> 10)::BIGINT, r ->> 11
+            (r ->> 7)::BIGINT, (r ->> 8)::BIGINT, (r ->> 9)::BIGINT, (r ->> 10)::BIGINT, r ->> 11,
+            r ->> 12
         FROM jsonb_array_elements(_change -> 'new_accounts') AS r;
     END IF;
     IF _change ? 'accounts' THEN
@@ -122,16 +132,18 @@ BEGIN
             open_holds = (r ->> 8)::BIGINT,
             entries = (r ->> 9)::BIGINT,
             next_expiry_us = (r ->> 10)::BIGINT,
-            limits = r ->> 11
+            limits = r ->> 11,
+            spending = r ->> 12
         FROM jsonb_array_elements(_change -> 'accounts') AS r
         WHERE id = r ->> 0;
     END IF;
     IF _change ? 'new_keys' THEN
         INSERT INTO keys (
-            id, account_id, name, digest, hint, created_at_us, status, expires_at_us, models, limits, open_holds
+            id, account_id, name, digest, hint, created_at_us, status, expires_at_us, models, limits, open_holds,
+            spending
         )
         SELECT r ->> 0, r ->> 1, r ->> 2, r ->> 3, r ->> 4, (r ->> 5)::BIGINT, r ->> 6, (r ->> 7)::BIGINT, r ->> 8,
-            r ->> 9, (r ->> 10)::BIGINT
+            r ->> 9, (r ->> 10)::BIGINT, r ->> 11
         FROM jsonb_array_elements(_change -> 'new_keys') AS r;
     END IF;
     IF _change ? 'keys' THEN
@@ -141,7 +153,8 @@ BEGIN
             expires_at_us = (r ->> 7)::BIGINT,
             models = r ->> 8,
             limits = r ->> 9,
-            open_holds = (r ->> 10)::BIGINT
+            open_holds = (r ->> 10)::BIGINT,
+            spending = r ->> 11
         FROM jsonb_array_elements(_change -> 'keys') AS r
         WHERE id = r ->> 0;
     END IF;

@@ -56,7 +56,7 @@ DELETE FROM owners WHERE gone AND lease_until < clock_timestamp() - INTERVAL '1 
 
 -- name: key_by_digest
 -- The key with a digest.
-SELECT id, account_id, name, digest, hint, created_at_us, status, expires_at_us, models, limits, open_holds
+SELECT id, account_id, name, digest, hint, created_at_us, status, expires_at_us, models, limits, open_holds, spending
 FROM keys
 WHERE digest = $1;
 

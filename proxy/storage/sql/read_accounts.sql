@@ -6,7 +6,7 @@
 -- Accounts, newest first.
 SELECT id, name, created_at_us, status, balance_nano, held_nano, debt_nano, credit_limit_nano,
     balance_nano - held_nano - debt_nano + credit_limit_nano AS available_nano,
-    open_holds, entries, next_expiry_us, limits
+    open_holds, entries, next_expiry_us, limits, spending
 FROM accounts
 WHERE id < COALESCE(NULLIF(:cursor, ''), '~')
 ORDER BY id DESC
@@ -16,7 +16,7 @@ LIMIT :limit;
 -- One account.
 SELECT id, name, created_at_us, status, balance_nano, held_nano, debt_nano, credit_limit_nano,
     balance_nano - held_nano - debt_nano + credit_limit_nano AS available_nano,
-    open_holds, entries, next_expiry_us, limits
+    open_holds, entries, next_expiry_us, limits, spending
 FROM accounts
 WHERE id = :account_id;
 
@@ -39,7 +39,7 @@ ORDER BY a.id;
 
 -- name: keys_of_account
 -- The keys of an account without their digests, newest first.
-SELECT id, account_id, name, hint, created_at_us, status, expires_at_us, models, limits, open_holds
+SELECT id, account_id, name, hint, created_at_us, status, expires_at_us, models, limits, open_holds, spending
 FROM keys
 WHERE account_id = :account_id AND id < COALESCE(NULLIF(:cursor, ''), '~')
 ORDER BY id DESC
@@ -47,7 +47,7 @@ LIMIT :limit;
 
 -- name: key_by_id
 -- One key without its digest.
-SELECT id, account_id, name, hint, created_at_us, status, expires_at_us, models, limits, open_holds
+SELECT id, account_id, name, hint, created_at_us, status, expires_at_us, models, limits, open_holds, spending
 FROM keys
 WHERE id = :key_id;
 
@@ -65,14 +65,6 @@ FROM entries
 WHERE account_id = :account_id AND seq < COALESCE(NULLIF(:cursor, 0), 9223372036854775807)
 ORDER BY seq DESC
 LIMIT :limit;
-
--- name: buckets_of_scope
--- What an account or key has spent and holds in one window of each kind, given the first days of three.
-WITH now (name, first_day) AS (VALUES ('day', :day), ('week', :week), ('month', :month), ('total', 0))
-SELECT b.scope_id, b."window", b.start_day, b.spent_nano, b.held_nano
-FROM now
-CROSS JOIN buckets AS b
-WHERE b.scope_id = :scope_id AND b."window" = now.name AND b.start_day = now.first_day;
 
 -- name: holds_page
 -- Holds, newest first, optionally of one account or in one state. Only open ones carry `call` and `observed`.

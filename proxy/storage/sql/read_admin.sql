@@ -58,26 +58,6 @@ WHERE account_id = :account_id AND ref = :command_id AND kind IN ('grant', 'adju
 ORDER BY seq DESC
 LIMIT 1;
 
--- name: buckets_of_accounts
--- What the accounts from first_id to last_id have spent and hold in one window of each kind.
-WITH now (name, first_day) AS (VALUES ('day', :day), ('week', :week), ('month', :month), ('total', 0))
-SELECT b.scope_id, b."window", b.start_day, b.spent_nano, b.held_nano
-FROM accounts AS s
-CROSS JOIN now
-CROSS JOIN buckets AS b
-WHERE s.id BETWEEN :first_id AND :last_id
-    AND b.scope_id = s.id AND b."window" = now.name AND b.start_day = now.first_day;
-
--- name: buckets_of_keys
--- What an account's keys from first_id to last_id have spent and hold in one window of each kind.
-WITH now (name, first_day) AS (VALUES ('day', :day), ('week', :week), ('month', :month), ('total', 0))
-SELECT b.scope_id, b."window", b.start_day, b.spent_nano, b.held_nano
-FROM keys AS s
-CROSS JOIN now
-CROSS JOIN buckets AS b
-WHERE s.account_id = :account_id AND s.id BETWEEN :first_id AND :last_id
-    AND b.scope_id = s.id AND b."window" = now.name AND b.start_day = now.first_day;
-
 -- name: usage_by_account
 -- Usage of each account from first_day to last_day, dearest first; of one account unless account_id is ''.
 SELECT account_id, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,

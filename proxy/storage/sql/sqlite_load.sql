@@ -4,19 +4,19 @@
 -- name: load_accounts
 -- Accounts by id.
 SELECT id, name, created_at_us, status, balance_nano, held_nano, debt_nano, credit_limit_nano, open_holds, entries,
-    next_expiry_us, limits
+    next_expiry_us, limits, spending
 FROM accounts
 WHERE id IN (SELECT value FROM json_each(?));
 
 -- name: load_keys
 -- Keys by id.
-SELECT id, account_id, name, digest, hint, created_at_us, status, expires_at_us, models, limits, open_holds
+SELECT id, account_id, name, digest, hint, created_at_us, status, expires_at_us, models, limits, open_holds, spending
 FROM keys
 WHERE id IN (SELECT value FROM json_each(?));
 
 -- name: load_key_by_digest
 -- The key with a digest.
-SELECT id, account_id, name, digest, hint, created_at_us, status, expires_at_us, models, limits, open_holds
+SELECT id, account_id, name, digest, hint, created_at_us, status, expires_at_us, models, limits, open_holds, spending
 FROM keys
 WHERE digest = ?;
 
@@ -27,7 +27,7 @@ FROM lots
 WHERE account_id IN (SELECT value FROM json_each(?)) AND remaining_nano > 0;
 
 -- name: load_buckets
--- Buckets by scope, window and first day.
+-- Buckets that have ended, by scope, window and first day.
 SELECT b.scope_id, b."window", b.start_day, b.spent_nano, b.held_nano
 FROM json_each(?) AS j
 CROSS JOIN buckets AS b ON b.scope_id = j.value ->> 0 AND b."window" = j.value ->> 1 AND b.start_day = j.value ->> 2;

@@ -4,9 +4,9 @@
 -- Add accounts or replace what can change of them.
 INSERT INTO accounts (
     id, name, created_at_us, status, balance_nano, held_nano, debt_nano, credit_limit_nano, open_holds, entries,
-    next_expiry_us, limits
+    next_expiry_us, limits, spending
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     name = excluded.name,
     status = excluded.status,
@@ -17,21 +17,23 @@ ON CONFLICT (id) DO UPDATE SET
     open_holds = excluded.open_holds,
     entries = excluded.entries,
     next_expiry_us = excluded.next_expiry_us,
-    limits = excluded.limits;
+    limits = excluded.limits,
+    spending = excluded.spending;
 
 -- name: put_keys
 -- Add keys or replace what can change of them.
 INSERT INTO keys (
-    id, account_id, name, digest, hint, created_at_us, status, expires_at_us, models, limits, open_holds
+    id, account_id, name, digest, hint, created_at_us, status, expires_at_us, models, limits, open_holds, spending
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET
     name = excluded.name,
     status = excluded.status,
     expires_at_us = excluded.expires_at_us,
     models = excluded.models,
     limits = excluded.limits,
-    open_holds = excluded.open_holds;
+    open_holds = excluded.open_holds,
+    spending = excluded.spending;
 
 -- name: add_lots
 -- Add lots.
@@ -43,7 +45,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 UPDATE lots SET remaining_nano = j.value FROM json_each(?) AS j WHERE lots.id = j.key;
 
 -- name: put_buckets
--- Add buckets or replace their sums.
+-- Add buckets that have ended, or replace their sums.
 INSERT INTO buckets (scope_id, "window", start_day, spent_nano, held_nano)
 VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (scope_id, "window", start_day) DO UPDATE SET

@@ -1,12 +1,11 @@
 """How accounts and keys are shown, with their limits and what was spent of them."""
 
-from collections.abc import Iterable
 from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
 from proxy.ledger.model import NO_LIMIT, Account, Bucket, Key, Limits, Window
-from proxy.ledger.windows import ends_us, starts
+from proxy.ledger.windows import DAY_US, ends_us
 from proxy.money import Unit, usd_string
 from proxy.web.views.money import Display, Usd, When, display, expiry, instant
 
@@ -102,18 +101,16 @@ def limits_view(limits: Limits) -> LimitsView:
     )
 
 
-def spending_of(
-    owner: Account | Key, in_force: Limits, buckets: Iterable[Bucket], unit: Unit, now_us: int
-) -> list[SpendingView]:
-    """What an account or key has spent in each window that `now_us` lies in, beside the limits in force."""
+def spending_of(owner: Account | Key, in_force: Limits, unit: Unit, now_us: int) -> list[SpendingView]:
+    """What an account or key has spent in each window that `now_us` lies in, beside the limits in force.
+
+    Where a machine whose clock is ahead has counted on a later day already, it is the windows of that day.
+    """
     scope: Scope = "account" if isinstance(owner, Account) else "key"
-    by_window = {
-        (bucket.window, bucket.start_day): bucket for bucket in buckets if bucket.scope_id == owner.id
-    }
+    spending, today = owner.spending, now_us // DAY_US
     views = []
-    for window, start_day in starts(now_us):
-        bucket = by_window.get((window, start_day)) or Bucket(owner.id, window, start_day)
-        limit_nano = in_force.window_nano(window)
+    for bucket in (spending.moved_to(today) if spending.day < today else spending).buckets(owner.id):
+        limit_nano = in_force.window_nano(bucket.window)
         if limit_nano == NO_LIMIT:
             limit_nano = None
         views.append(_spending_view(scope, bucket, limit_nano, unit))
@@ -139,9 +136,7 @@ def _spending_view(scope: Scope, bucket: Bucket, limit_nano: int | None, unit: U
     )
 
 
-def account_view(
-    account: Account, defaults: Limits, buckets: Iterable[Bucket], unit: Unit, now_us: int
-) -> AccountView:
+def account_view(account: Account, defaults: Limits, unit: Unit, now_us: int) -> AccountView:
     """An account with its spending in the windows of `now_us`."""
     in_force = account.limits.over(defaults)
     return AccountView(
@@ -157,7 +152,7 @@ def account_view(
         open_holds=account.open_holds,
         limits=limits_view(account.limits),
         effective_limits=limits_view(in_force),
-        spending=spending_of(account, in_force, buckets, unit, now_us),
+        spending=spending_of(account, in_force, unit, now_us),
         display=display(
             unit,
             balance=account.balance_nano,
@@ -169,7 +164,7 @@ def account_view(
     )
 
 
-def key_view(key: Key, buckets: Iterable[Bucket], unit: Unit, now_us: int) -> KeyView:
+def key_view(key: Key, unit: Unit, now_us: int) -> KeyView:
     """A key with its spending in the windows of `now_us`."""
     return KeyView(
         id=key.id,
@@ -181,7 +176,7 @@ def key_view(key: Key, buckets: Iterable[Bucket], unit: Unit, now_us: int) -> Ke
         expires_at=expiry(key.expires_at_us),
         models=list(key.models),
         limits=limits_view(key.limits),
-        spending=spending_of(key, key.limits, buckets, unit, now_us),
+        spending=spending_of(key, key.limits, unit, now_us),
     )
 
 
