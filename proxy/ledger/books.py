@@ -236,7 +236,7 @@ class Books:
             for bucket in spending.ended_by(scope_id, day):
                 self._put_bucket(bucket)
             spending = spending.moved_to(day)
-        else:
+        elif day < spending.day:
             for window in spending.others_of(day):
                 old = self.buckets.get((scope_id, *window)) or Bucket(scope_id, *window)
                 spent, held = old.spent_nano + spent_nano, old.held_nano + held_nano

@@ -66,11 +66,13 @@ class Spending(msgspec.Struct, frozen=True, array_like=True):
 
     def plus(self, day: int, spent_nano: int, held_nano: int) -> "Spending":
         """Add to the windows that `day` lies in, too."""
+        if day == self.day:
+            return Spending(day, tuple([(spent + spent_nano, held + held_nano) for spent, held in self.sums]))
         pairs = zip(starts_of_day(self.day), starts_of_day(day), self.sums, strict=True)
-        added = (
+        added = [
             (spent + spent_nano, held + held_nano) if mine == other else (spent, held)
             for mine, other, (spent, held) in pairs
-        )
+        ]
         return Spending(self.day, tuple(added))
 
 
