@@ -8,7 +8,7 @@ import msgspec
 
 from proxy.ledger.audit import rows
 from proxy.storage import columns
-from proxy.storage.database import Scan
+from proxy.storage.database import TOTALS, Scan
 from proxy.storage.queries import Query, load
 
 AUDIT: Final[dict[str, Query]] = load("audit.sql")
@@ -58,6 +58,10 @@ _READ: Final = (
 )
 
 
+# A usage day is a part of three sums.
+_READ_FOR_TOTALS: Final = (TOTALS, *("usage_days",) * 3)
+
+
 def ledger_of(scan: Scan, on_rows: Callable[[int], object]) -> rows.Ledger:
     """All that an audit reads; `on_rows` is told of each chunk how many rows it has."""
 
@@ -67,9 +71,12 @@ def ledger_of(scan: Scan, on_rows: Callable[[int], object]) -> rows.Ledger:
             yield from starmap(kind, chunk)
 
     streams = {name: stream(*source) for name, source in _STREAMS.items()}
-    return rows.Ledger(**streams, receipts_since_day=scan.receipts_since_day)
+    totals = None
+    if scan.keeps_totals:
+        totals = rows.Totals(stream("audit_totals", rows.TotalRow), stream("audit_parts", rows.TotalRow))
+    return rows.Ledger(**streams, receipts_since_day=scan.receipts_since_day, totals=totals)
 
 
 def count_rows(scan: Scan) -> int:
     """About how many rows an audit is going to read."""
-    return sum(map(scan.count, _READ))
+    return sum(map(scan.count, (*_READ, *_READ_FOR_TOTALS) if scan.keeps_totals else _READ))

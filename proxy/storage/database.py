@@ -9,6 +9,8 @@ TABLES: Final = (
     "usage_days",
 )
 """The tables of the ledger, each after those that it refers to."""
+TOTALS: Final = "usage_totals"
+"""A table that follows from `usage_days`, in engines that keep it."""
 
 Chunk = Sequence[tuple[Any, ...]]
 """Some rows, each with its columns in the order in which they are asked for."""
@@ -25,12 +27,17 @@ class Scan(Protocol):
         """The first day whose receipts have not been let go of; 0 where none ever are."""
         ...
 
+    @property
+    def keeps_totals(self) -> bool:
+        """Whether there is a table `TOTALS`."""
+        ...
+
     def chunks(self, sql: str) -> Iterator[Chunk]:
         """The rows of a query without parameters, in its order, in memory a chunk at a time."""
         ...
 
     def count(self, table: str) -> int:
-        """How many rows one of `TABLES` has."""
+        """How many rows one of `TABLES` has, or `TOTALS` where it is kept."""
         ...
 
 

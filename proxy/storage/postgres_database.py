@@ -73,6 +73,9 @@ class _Session:
 class PostgresScan:
     """All rows of a database, by a session on which a database transaction is open."""
 
+    # Rows of all accounts together would make the batches of all machines wait for each other.
+    keeps_totals: Final = False
+
     def __init__(self, session: _Session) -> None:
         self._session = session
 

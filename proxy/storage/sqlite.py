@@ -21,7 +21,9 @@ from proxy.storage.sqlite_file import open_for_reading, path_of, prepare
 from proxy.storage.sqlite_load import LOADS
 from proxy.storage.sqlite_log import SYNC_DATA, WriteAheadLog
 
-READS: Final[dict[str, Query]] = load("read_accounts.sql", "read_usage.sql", "read_admin.sql")
+READS: Final[dict[str, Query]] = load(
+    "read_accounts.sql", "read_usage.sql", "read_admin.sql", "sqlite_read.sql"
+)
 """The named queries, with what each is for and the parameters it takes."""
 
 _Answer = TypeVar("_Answer")

@@ -13,7 +13,7 @@ from proxy.storage.owners import alone, gone
 from proxy.storage.queries import Rows
 from proxy.storage.sqlite_file import path_of, prepare
 from proxy.storage.sqlite_scan import BUSY_SECONDS, SqliteScan, expect_latest, faults, snapshot, version_of
-from proxy.storage.sqlite_write import WRITES
+from proxy.storage.sqlite_write import WRITES, add_usage_days
 
 _ADDS: Final = {
     table: Rows(WRITES[query])
@@ -27,7 +27,6 @@ _ADDS: Final = {
         "entries": "add_entries",
         "commands": "add_commands",
         "usage": "add_usage",
-        "usage_days": "add_usage_days",
     }.items()
 }
 
@@ -101,9 +100,12 @@ class SqliteTarget(SqliteScan):
     """A file that is being filled; what was added is rolled back when the connection is closed."""
 
     def add(self, table: str, rows: Chunk) -> None:
-        """Add rows to a table. Raises StorageFault."""
+        """Add rows to a table; usage days also to the sums over all accounts. Raises StorageFault."""
         with faults(self._path):
-            _ADDS[table].run(self._connection, list(chain.from_iterable(rows)))
+            if table == "usage_days":
+                add_usage_days(self._connection, rows)
+            else:
+                _ADDS[table].run(self._connection, list(chain.from_iterable(rows)))
 
     def note_receipts_since(self, day: int) -> None:
         """Note it as the one number that a file keeps for whom it belongs to. Raises StorageFault."""

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
-from proxy.storage.database import TABLES, Chunk
+from proxy.storage.database import TABLES, TOTALS, Chunk
 from proxy.storage.faults import StorageFault
 from proxy.storage.migrate import bundled, check
 
@@ -19,6 +19,8 @@ _SORT_KIB: Final = 16_384
 
 class SqliteScan:
     """All rows of a file, by a connection on which a database transaction is open."""
+
+    keeps_totals: Final = True
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
@@ -38,8 +40,8 @@ class SqliteScan:
                 yield rows
 
     def count(self, table: str) -> int:
-        """How many rows one of `TABLES` has. Raises StorageFault."""
-        assert table in TABLES
+        """How many rows one of `TABLES` has, or `TOTALS`. Raises StorageFault."""
+        assert table in (*TABLES, TOTALS)
         with faults(self._path):
             (count,) = self._connection.execute(f'SELECT COUNT(*) FROM "{table}"').fetchone()  # noqa: S608 - it is one of TABLES.
         return int(count)

@@ -1,9 +1,10 @@
 """How SQLite is told what a batch has changed: few statements for each table, however large the batch."""
 
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Final
+from operator import add
+from typing import Any, Final
 
 from msgspec.structs import astuple
 
@@ -24,6 +25,9 @@ _ADD_ENTRIES: Final = Rows(WRITES["add_entries"])
 _ADD_COMMANDS: Final = Rows(WRITES["add_commands"])
 _ADD_USAGE: Final = Rows(WRITES["add_usage"])
 _ADD_USAGE_DAYS: Final = Rows(WRITES["add_usage_days"])
+_ADD_USAGE_TOTALS: Final = Rows(WRITES["add_usage_totals"])
+
+TotalKey = tuple[str, int, str]
 
 
 def write(
@@ -50,7 +54,23 @@ def write(
     _ADD_COMMANDS.run(connection, _flat(map(astuple, books.new_commands)))
     receipts = [(row, books.holds[row.call.id].created_at_us // DAY_US) for row in books.new_usage]
     _ADD_USAGE.run(connection, _flat(columns.usage_row(row, day) for row, day in receipts))
-    _ADD_USAGE_DAYS.run(connection, _flat(columns.usage_day_rows(receipts)))
+    add_usage_days(connection, list(columns.usage_day_rows(receipts)))
+
+
+def add_usage_days(connection: sqlite3.Connection, days: Sequence[tuple[Any, ...]]) -> None:
+    """Add usage days to those that the file has, and to its sums over all accounts."""
+    _ADD_USAGE_DAYS.run(connection, _flat(days))
+    _ADD_USAGE_TOTALS.run(connection, _flat(_total_rows(days)))
+
+
+def _total_rows(days: Iterable[tuple[Any, ...]]) -> Iterator[tuple[SqlValue, ...]]:
+    """What usage days add to the sums over all accounts; of one account's batch these are few."""
+    sums: dict[TotalKey, list[int]] = {}
+    for account_id, day, key_id, model, *figures in days:
+        for key in (("account", day, account_id), ("key", day, key_id), ("model", day, model)):
+            before = sums.get(key)
+            sums[key] = figures if before is None else list(map(add, before, figures))
+    return ((*key, *figures) for key, figures in sums.items())
 
 
 def _write_lots(connection: sqlite3.Connection, books: Books, stored: Collection[str]) -> None:

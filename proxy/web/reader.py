@@ -25,12 +25,13 @@ from proxy.web.operations import Commands
 _Kind = TypeVar("_Kind")
 
 UsageGroup = Literal["day", "model", "key", "account"]
-_USAGE_QUERIES: Final[dict[UsageGroup, tuple[str, str]]] = {
-    "day": ("usage_by_day", "day"),
-    "model": ("usage_by_model", "model"),
-    "key": ("usage_by_key", "key_id"),
-    "account": ("usage_by_account", "account_id"),
+_USAGE_QUERIES: Final[dict[UsageGroup, tuple[str, str, str]]] = {
+    "day": ("usage_by_day", "usage_of_all_by_day", "day"),
+    "model": ("usage_by_model", "usage_of_all_by_model", "model"),
+    "key": ("usage_by_key", "usage_of_all_by_key", "key_id"),
+    "account": ("usage_by_account", "usage_of_all_by_account", "account_id"),
 }
+"""What is asked about one account, what about all of them, and the column that tells the group."""
 
 
 class SeenCall(msgspec.Struct, frozen=True, array_like=True):
@@ -157,9 +158,12 @@ class Reader:
         self, group_by: UsageGroup, *, account_id: str, first_day: int, last_day: int
     ) -> list[UsageSum]:
         """Sums for each group: days in order, else dearest first. An empty `account_id` sums over all."""
-        query, column = _USAGE_QUERIES[group_by]
+        of_one, of_all, column = _USAGE_QUERIES[group_by]
         days = {"first_day": first_day, "last_day": last_day}
-        rows = await self._rows(query, account_id=account_id, **days)
+        if account_id:
+            rows = await self._rows(of_one, account_id=account_id, **days)
+        else:
+            rows = await self._rows(of_all, **days)
         return [_made({**row, "group": row[column]}, UsageSum) for row in rows]
 
     async def _account(self, account_id: str) -> Account:

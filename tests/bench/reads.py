@@ -64,10 +64,12 @@ def asks_of(history: History, down_to: str) -> list[Ask]:
     asks = []
     for days in (DEFAULT_DAYS, DAYS):
         span = {"first_day": last - days + 1, "last_day": last}
-        for who, account in (("busy account", busy), ("all accounts", "")):
-            for group in ("day", "model", "key", *(() if account else ("account",))):
-                title = f"usage by {group}, {who}, {days} days"
-                asks.append(Ask(title, f"usage_by_{group}", {"account_id": account, **span}))
+        for group in ("day", "model", "key"):
+            title = f"usage by {group}, busy account, {days} days"
+            asks.append(Ask(title, f"usage_by_{group}", {"account_id": busy, **span}))
+        for group in ("day", "model", "key", "account"):
+            title = f"usage by {group}, all accounts, {days} days"
+            asks.append(Ask(title, f"usage_of_all_by_{group}", span))
     filters: tuple[tuple[str, dict[str, str]], ...] = (
         ("first page", {}),
         ("page in the middle", {"cursor": middle}),

@@ -90,6 +90,9 @@ class MemoryStage:
     def dump(self) -> Dump:
         return self.tables.dump()
 
+    def totals(self) -> list[Row] | None:
+        return None
+
     def can_break(self, fault: Fault) -> bool:
         return fault != "in_rules"
 

@@ -81,7 +81,7 @@ class Player:
         dump = self._stage.dump()
         for row in strangers(dump, self.model):
             raise Violation(STRANGERS, row)
-        check_whole(dump)
+        check_whole(dump, self._stage.totals())
         check_looks(look_at_all(dump, self.model), self.model)
 
     async def finish(self) -> str:

@@ -34,6 +34,10 @@ class Stage(Protocol):
         """All that has been committed."""
         ...
 
+    def totals(self) -> list[tuple[Any, ...]] | None:
+        """What has been committed of the sums over all accounts; None where none are kept."""
+        ...
+
     def can_break(self, fault: Fault) -> bool:
         """Whether a batch can be made to break off there."""
         ...
@@ -68,6 +72,9 @@ class SqliteStage:
 
     def dump(self) -> Dump:
         return self._engine.dump()
+
+    def totals(self) -> list[tuple[Any, ...]] | None:
+        return self._engine.totals()
 
     def can_break(self, fault: Fault) -> bool:
         return fault != "in_rules"
@@ -125,6 +132,9 @@ class PostgresStage:
 
     def dump(self) -> Dump:
         return self._engine.dump()
+
+    def totals(self) -> list[tuple[Any, ...]] | None:
+        return None
 
     def can_break(self, fault: Fault) -> bool:
         return False

@@ -2,11 +2,14 @@
 
 import pytest
 
-from tests.simulation.memory_stage import MemoryStage
+from tests.simulation.checks import Violation
+from tests.simulation.memory_stage import PLACES, MemoryStage
 from tests.simulation.mutants import MUTANTS, Mutant
 from tests.simulation.player import CARRIED_OUT
 from tests.simulation.simulation import Outcome, simulate
+from tests.simulation.whole import check_whole, totals_sum_up_days
 from tests.simulation.world import Extent
+from tests.storage.engines import Dump
 
 SEEDS = range(1, 4)
 DAYS = Extent(hours=48, accounts=8)
@@ -29,6 +32,21 @@ async def test_a_deliberate_fault_is_found(name: str) -> None:
     assert outcome is not None
     assert outcome.violation is not None
     assert outcome.violation.rule != CARRIED_OUT, "it is a rule that has to be broken, not the simulation"
+
+
+def test_a_total_that_is_not_the_sum_of_its_days_is_found() -> None:
+    """Which only some engines keep, so that no fault of the rules shows it."""
+    nothing: Dump = {table: [] for table in PLACES}
+    days = nothing | {"usage_days": [("acct_1", 20_000, "key_1", "small", 1, 2, 3, 4, 5)]}
+    groups = (("account", 20_000, "acct_1"), ("key", 20_000, "key_1"), ("model", 20_000, "small"))
+    right = [(*group, 1, 2, 3, 4, 5) for group in groups]
+    for place, total in enumerate(right):
+        for wrong in ([], [(*total[:-1], 6)], [total, ("key", 20_001, "key_1", 0, 0, 0, 0, 0)]):
+            totals = [*right[:place], *wrong, *right[place + 1 :]]
+            assert list(totals_sum_up_days(days, totals)), totals
+    assert list(totals_sum_up_days(days, right)) == []
+    with pytest.raises(Violation, match="the sum of their usage days"):
+        check_whole(nothing, right)
 
 
 async def test_no_fault_is_found_where_there_is_none() -> None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -57,6 +58,16 @@ def days_sum_up_receipts(dump: Dump) -> Iterator[str]:
     yield from differences(dump["usage_days"], ((*key, *day) for key, day in sums.items()))
 
 
+def totals_sum_up_days(dump: Dump, totals: list[tuple[Any, ...]]) -> Iterator[str]:
+    """What is kept of all accounts together is the sum of their usage days, by account, key and model."""
+    sums: dict[tuple[object, ...], list[int]] = {}
+    for account_id, day, key_id, model, *figures in dump["usage_days"]:
+        for group, id_ in (("account", account_id), ("key", key_id), ("model", model)):
+            total = sums.setdefault((group, day, id_), [0] * 5)
+            total[:] = [before + figure for before, figure in zip(total, figures, strict=True)]
+    yield from differences(totals, ((*key, *total) for key, total in sums.items()))
+
+
 def buckets_sum_up_calls(dump: Dump) -> Iterator[str]:
     """A bucket has spent what receipts of its window paid, and holds what the open holds of its window do."""
     spent: Counter[tuple[str, str, int]] = Counter()
@@ -85,8 +96,10 @@ WHOLE_CHECKS: tuple[Callable[[Dump], Iterator[str]], ...] = (
 )
 
 
-def check_whole(dump: Dump) -> None:
-    """Raises Violation for the first rule that the rows break."""
+def check_whole(dump: Dump, totals: list[tuple[Any, ...]] | None) -> None:
+    """Raises Violation for the first rule that the rows break. `totals` are there where they are kept."""
     for check in WHOLE_CHECKS:
         for detail in check(dump):
             raise Violation(str(check.__doc__), detail)
+    for detail in () if totals is None else totals_sum_up_days(dump, totals):
+        raise Violation(str(totals_sum_up_days.__doc__), detail)

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from proxy.tasks import Tasks
 from tests.storage.postgres_server import new_schema
 
 Dump = dict[str, list[tuple[Any, ...]]]
-"""Every row of every table, in the order of the primary key."""
+"""Every row of every table that each engine has, in the order of the primary key."""
 
 
 class Engine(Protocol):
@@ -55,10 +55,15 @@ class Sqlite:
             return {
                 name: sorted(connection.execute(f'SELECT * FROM "{name}"').fetchall(), key=repr)  # noqa: S608 - it is a table's own name.
                 for (name,) in tables
-                if name != "migrations"
+                if name not in ("migrations", "usage_totals")
             }
         finally:
             connection.close()
+
+    def totals(self) -> list[tuple[Any, ...]]:
+        """What has been committed of the sums over all accounts, which no other engine keeps."""
+        with closing(sqlite3.connect(self.path)) as connection:
+            return connection.execute("SELECT * FROM usage_totals").fetchall()
 
 
 class Postgres:

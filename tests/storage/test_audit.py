@@ -101,6 +101,42 @@ async def test_rows_that_were_changed_by_hand_are_found_and_named(engine: Engine
     assert set(TAMPERINGS.values()) - found == set()
 
 
+async def test_sums_over_all_accounts_that_were_changed_by_hand_are_found_and_named(tmp_path: Path) -> None:
+    engine = Sqlite(tmp_path)
+    database = await filled(engine)
+    tamper(
+        engine,
+        "UPDATE usage_totals SET output_tokens = output_tokens + 1 WHERE day = 20000 AND id = 'key_1'",
+        "UPDATE usage_totals SET charged_nano = 0 WHERE day = 20001 AND \"group\" = 'model'",
+        "DELETE FROM usage_totals WHERE day = 20002 AND id = 'acct_2'",
+        "INSERT INTO usage_totals VALUES ('key', 20001, 'key_3', 0, 0, 0, 0, 0)",
+    )
+    found = {(one.table, one.id, one.column) for one in differences(database)}
+    assert found == {
+        ("usage_totals", "key/20000/key_1", "output_tokens"),
+        ("usage_totals", "model/20001/small", "charged_nano"),
+        ("usage_totals", "account/20002/acct_2", "row"),
+        ("usage_totals", "key/20001/key_3", "row"),
+    }
+
+
+async def test_a_usage_day_that_was_changed_is_not_what_the_sums_over_all_accounts_have(
+    tmp_path: Path,
+) -> None:
+    """Sums are told apart from what they are sums of: both differ from something else."""
+    engine = Sqlite(tmp_path)
+    database = await filled(engine)
+    tamper(engine, "UPDATE usage_days SET requests = 9 WHERE account_id = 'acct_2' AND day = 20000")
+    found = {(one.table, one.id, one.column) for one in differences(database)}
+    assert found == {
+        ("usage_days", "acct_2/20000/key_2/small", "requests"),
+        *(
+            ("usage_totals", id_, "requests")
+            for id_ in ("account/20000/acct_2", "key/20000/key_2", "model/20000/small")
+        ),
+    }
+
+
 async def test_rows_of_an_account_that_is_gone_are_found(engine: Engine) -> None:
     database = await filled(engine)
     tamper(engine, "DELETE FROM accounts WHERE id = 'acct_2'")
@@ -137,6 +173,9 @@ async def test_progress_is_told_by_rows(engine: Engine) -> None:
             ledger = ledger_of(scan, read.append)
             for stream in (*ledger.entries, *ledger.charges, *ledger.puts, *ledger.holds, *ledger.receipts):
                 assert stream
+            if ledger.totals is not None:
+                assert list(ledger.totals.kept)
+                assert list(ledger.totals.parts)
             return count_rows(scan)
 
     # Those that were not read here are few: accounts, keys, lots, commands, buckets, days.

@@ -57,6 +57,17 @@ async def test_every_row_arrives_as_it_was(engine: Engine, other: Engine) -> Non
     assert differences(target) == []
 
 
+async def test_what_usage_days_sum_to_over_all_accounts_arrives_with_them(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """From whatever engine: it is not copied, but summed up anew."""
+    source, copied = await filled(engine), Sqlite(tmp_path / "copied")
+    await apart(lambda: carry_over(source, database_of(copied)))
+    written = Sqlite(tmp_path / "written")
+    await filled(written)
+    assert copied.totals() == written.totals() != []
+
+
 async def test_a_server_goes_on_where_the_other_stopped(engine: Engine, tmp_path: Path) -> None:
     source, moved = await filled(engine), Sqlite(tmp_path / "moved")
     await apart(lambda: carry_over(source, database_of(moved)))

@@ -304,8 +304,59 @@ async def test_daily_usage_adds_up_over_batches_and_leaves_voided_calls_out_of_t
     assert by_model == {"small": (3, 60, 130), "large": (1, 20, 20)}
     by_key = figures(await store.query("usage_by_key", {**span, "last_day": 20_000}), "key_id")
     assert by_key == {KEY: (2, 40, 30), "key_2": (1, 20, 40)}
-    everyone = await store.query("usage_by_day", {**span, "account_id": ""})
-    assert figures(everyone, "day") == by_day
+    by_account = figures(await store.query("usage_by_account", span), "account_id")
+    assert by_account == {ACCOUNT: (4, 80, 150)}
+    assert await store.query("usage_by_account", {**span, "account_id": "acct_2"}) == []
+
+
+USAGE_GROUPS = {"day": "day", "model": "model", "key": "key_id", "account": "account_id"}
+"""What usage is grouped by, and the column that tells it."""
+
+
+async def summed_usage(
+    store: Store, group: str, column: str, days: dict[str, int]
+) -> dict[object, dict[str, int]]:
+    """The figures of both accounts' usage by group, added up; the column that tells it is 0."""
+    sums: dict[object, dict[str, int]] = {}
+    for account_id in (ACCOUNT, "acct_2"):
+        for row in await store.query(f"usage_by_{group}", {"account_id": account_id, **days}):
+            figures = cast("dict[str, int]", {**row, column: 0})
+            before = sums.get(row[column], dict.fromkeys(figures, 0))
+            sums[row[column]] = {name: before[name] + figure for name, figure in figures.items()}
+    return sums
+
+
+async def test_usage_of_all_accounts_is_the_sum_of_that_of_each(store: Store) -> None:
+    """By whatever it is grouped, for any days; also what is voided, and what ends long after its day."""
+    keys = {"key_1": "acct_1", "key_2": "acct_1", "key_3": "acct_2"}
+    await store.apply([*opening(10_000), *opening(10_000, account_id="acct_2", key_id="key_3")])
+    await done(store, CreateKey(ACCOUNT, "key_2", "x", "digest 2", "x", NOON_US))
+    calls = [
+        call(
+            f"call_{number:02}",
+            account_id=keys[key_id],
+            key_id=key_id,
+            model=("small", "large")[number // 3 % 2],
+            at_us=NOON_US + number % 4 * DAY_US,
+        )
+        for number, key_id in enumerate([*keys] * 8)
+    ]
+    await store.apply([authorize(made, 100, owner=store.owner) for made in calls])
+    ends = [void(made) if number % 7 == 0 else settle(made, number) for number, made in enumerate(calls)]
+    # Of those that come last some belong to the first day.
+    for batch in (ends[:5], ends[5:12], ends[12:13], ends[13:]):
+        await store.apply(batch)
+    for first_day, last_day in ((20_000, 20_003), (20_001, 20_002), (20_000, 20_000), (0, 10**6), (0, 5)):
+        days = {"first_day": first_day, "last_day": last_day}
+        for group, column in USAGE_GROUPS.items():
+            rows = await store.query(f"usage_of_all_by_{group}", days)
+            sums = await summed_usage(store, group, column, days)
+            assert {row[column]: {**row, column: 0} for row in rows} == sums
+            assert len(rows) == len(sums)
+            order = [
+                (0 if group == "day" else -cast("int", row["charged_nano"]), row[column]) for row in rows
+            ]
+            assert order == sorted(order)
 
 
 async def test_a_closed_store_says_so(open_store: OpenStore) -> None:

@@ -108,6 +108,8 @@ async def test_usage_sums_to_the_same_total_however_it_is_grouped(apis: Apis, gr
     assert (report["total"]["requests"], report["total"]["charged"]) == (3, "0.003")
     assert report["total"]["total_tokens"] == 54
     assert sum(row["requests"] for row in report["data"]) == 3
+    only = (await apis.admin("GET", f"/usage?group_by={group_by}&account_id={account_id}")).body
+    assert (only["data"], only["total"]) == (report["data"], report["total"])
 
 
 async def test_usage_has_the_days_asked_for_and_no_others(apis: Apis) -> None:

@@ -8,8 +8,9 @@ from proxy.ledger.audit.calls import Calls
 from proxy.ledger.audit.entries import Chain, command_faults
 from proxy.ledger.audit.feed import Feed, keys_of
 from proxy.ledger.audit.rows import AccountRow, Difference, KeyRow, Ledger, compare
+from proxy.ledger.audit.totals import total_faults
 
-_STREAMS: Final = Ledger.__struct_fields__[:-1]
+_STREAMS: Final = Ledger.__struct_fields__[:-2]
 _TABLES: Final = {"charges": "entries", "puts": "entries", "receipts": "usage", "days": "usage_days"}
 
 
@@ -28,6 +29,8 @@ def audit(ledger: Ledger) -> Iterator[Difference]:
             yield from _stray_faults(account_id, rows)
         else:
             yield from _account_faults(account, rows, ledger.receipts_since_day)
+    if ledger.totals is not None:
+        yield from total_faults(ledger.totals)
 
 
 def _account_faults(

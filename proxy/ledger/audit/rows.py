@@ -154,6 +154,27 @@ class BucketRow(msgspec.Struct, frozen=True, gc=False):
     table: str = "buckets"
 
 
+class TotalRow(msgspec.Struct, frozen=True, gc=False):
+    """What usage days of one day sum to over all accounts, or a part of that: one of these usage days.
+
+    `id` tells what has been summed, and of which day: such as `key/20000/key_1`.
+    """
+
+    id: str
+    requests: int
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    charged_nano: int
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """Sums over all accounts, and what they have to be the sums of; both by id."""
+
+    kept: Iterable[TotalRow]
+    parts: Iterable[TotalRow]
+
+
 class Ledger(msgspec.Struct, frozen=True):
     """All that an audit reads, each once and in order: by account id, then as is said here.
 
@@ -183,6 +204,8 @@ class Ledger(msgspec.Struct, frozen=True):
     """In any order."""
     receipts_since_day: int = 0
     """Receipts and holds from before this day may be gone; their usage days are taken as they are."""
+    totals: Totals | None = None
+    """None of an engine that keeps no sums over all accounts."""
 
 
 def compare(table: str, id_: str, column: str, expected: object, found: object) -> Iterator[Difference]:

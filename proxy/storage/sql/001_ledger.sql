@@ -168,3 +168,18 @@ CREATE TABLE usage_days (
     charged_nano INTEGER NOT NULL CHECK (charged_nano >= 0),
     PRIMARY KEY (account_id, day, key_id, model)
 ) STRICT, WITHOUT ROWID;
+
+-- What the receipts of one day sum to over all accounts, by account, by key and by model: whoever asks about all of them
+-- would have to go through every usage day there is. The rows of a day lie together, so that adding to today's takes
+-- few pages, however many accounts there are and however much history.
+CREATE TABLE usage_totals (
+    "group" TEXT NOT NULL CHECK ("group" IN ('account', 'key', 'model')),
+    day INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    requests INTEGER NOT NULL CHECK (requests >= 0),
+    input_tokens INTEGER NOT NULL CHECK (input_tokens >= 0),
+    cached_input_tokens INTEGER NOT NULL CHECK (cached_input_tokens >= 0),
+    output_tokens INTEGER NOT NULL CHECK (output_tokens >= 0),
+    charged_nano INTEGER NOT NULL CHECK (charged_nano >= 0),
+    PRIMARY KEY ("group", day, id)
+) STRICT, WITHOUT ROWID;

@@ -66,6 +66,27 @@ SELECT account_id, day, key_id, model, requests, input_tokens, cached_input_toke
 FROM usage_days
 ORDER BY account_id;
 
+-- name: audit_totals
+-- What usage days sum to over all accounts, where an engine keeps it, by group, day and id in one text.
+SELECT "group" || '/' || day || '/' || id AS id, requests, input_tokens, cached_input_tokens, output_tokens,
+    charged_nano
+FROM usage_totals
+ORDER BY 1;
+
+-- name: audit_parts
+-- Every usage day three times: as a part of the sum of its account, of its key and of its model. They are sorted, as
+-- lots are.
+SELECT 'account/' || day || '/' || account_id AS id, requests, input_tokens, cached_input_tokens, output_tokens,
+    charged_nano
+FROM usage_days
+UNION ALL
+SELECT 'key/' || day || '/' || key_id, requests, input_tokens, cached_input_tokens, output_tokens, charged_nano
+FROM usage_days
+UNION ALL
+SELECT 'model/' || day || '/' || model, requests, input_tokens, cached_input_tokens, output_tokens, charged_nano
+FROM usage_days
+ORDER BY 1;
+
 -- name: audit_buckets
 -- Every bucket that has ended, by account; a scope that is no key is an account itself, or none that there is.
 SELECT COALESCE(k.account_id, b.scope_id) AS account_id, b.scope_id, b."window", b.start_day, b.spent_nano, b.held_nano

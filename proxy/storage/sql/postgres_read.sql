@@ -1,5 +1,6 @@
 -- The reads that PostgreSQL is asked for in words of its own. A receipt's day is that of its hold, which tells the one
--- partition to look in.
+-- partition to look in. Usage of all accounts is looked for by way of the accounts, so that the index leads to the days
+-- where these are few of all.
 
 -- name: call_by_id
 -- One receipt. The hold tells the account and the day, by which receipts are kept.
@@ -111,3 +112,43 @@ FROM entries
 WHERE account_id = :account_id AND seq < COALESCE(NULLIF(:cursor::BIGINT, 0), 9223372036854775807)
 ORDER BY seq DESC
 LIMIT :limit;
+
+-- name: usage_of_all_by_day
+-- Usage of each day from first_day to last_day, of all accounts.
+SELECT day, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,
+    SUM(cached_input_tokens) AS cached_input_tokens, SUM(output_tokens) AS output_tokens,
+    SUM(charged_nano) AS charged_nano
+FROM usage_days
+WHERE account_id IN (SELECT id FROM accounts) AND day BETWEEN :first_day AND :last_day
+GROUP BY day
+ORDER BY day;
+
+-- name: usage_of_all_by_model
+-- Usage of each model from first_day to last_day, of all accounts, dearest first.
+SELECT model, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,
+    SUM(cached_input_tokens) AS cached_input_tokens, SUM(output_tokens) AS output_tokens,
+    SUM(charged_nano) AS charged_nano
+FROM usage_days
+WHERE account_id IN (SELECT id FROM accounts) AND day BETWEEN :first_day AND :last_day
+GROUP BY model
+ORDER BY SUM(charged_nano) DESC, model;
+
+-- name: usage_of_all_by_key
+-- Usage of each key from first_day to last_day, of all accounts, dearest first.
+SELECT key_id, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,
+    SUM(cached_input_tokens) AS cached_input_tokens, SUM(output_tokens) AS output_tokens,
+    SUM(charged_nano) AS charged_nano
+FROM usage_days
+WHERE account_id IN (SELECT id FROM accounts) AND day BETWEEN :first_day AND :last_day
+GROUP BY key_id
+ORDER BY SUM(charged_nano) DESC, key_id;
+
+-- name: usage_of_all_by_account
+-- Usage of each account from first_day to last_day, of all accounts, dearest first.
+SELECT account_id, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,
+    SUM(cached_input_tokens) AS cached_input_tokens, SUM(output_tokens) AS output_tokens,
+    SUM(charged_nano) AS charged_nano
+FROM usage_days
+WHERE account_id IN (SELECT id FROM accounts) AND day BETWEEN :first_day AND :last_day
+GROUP BY account_id
+ORDER BY SUM(charged_nano) DESC, account_id;

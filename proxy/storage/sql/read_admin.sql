@@ -59,14 +59,10 @@ ORDER BY seq DESC
 LIMIT 1;
 
 -- name: usage_by_account
--- Usage of each account from first_day to last_day, dearest first; of one account unless account_id is ''.
+-- Usage of one account from first_day to last_day, in one row if there is any.
 SELECT account_id, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,
     SUM(cached_input_tokens) AS cached_input_tokens, SUM(output_tokens) AS output_tokens,
     SUM(charged_nano) AS charged_nano
 FROM usage_days
-WHERE account_id IN (
-        SELECT id FROM accounts WHERE id BETWEEN :account_id AND COALESCE(NULLIF(:account_id, ''), '~')
-    )
-    AND day BETWEEN :first_day AND :last_day
-GROUP BY account_id
-ORDER BY SUM(charged_nano) DESC, account_id;
+WHERE account_id = :account_id AND day BETWEEN :first_day AND :last_day
+GROUP BY account_id;

@@ -23,40 +23,31 @@ JOIN usage AS u ON u.account_id = h.account_id AND u.id = h.id
 WHERE h.id = :call_id;
 
 -- name: usage_by_day
--- Usage of each day from first_day to last_day; of every account when account_id is ''.
+-- Usage of each day from first_day to last_day, of one account.
 SELECT day, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,
     SUM(cached_input_tokens) AS cached_input_tokens, SUM(output_tokens) AS output_tokens,
     SUM(charged_nano) AS charged_nano
 FROM usage_days
-WHERE account_id IN (
-        SELECT id FROM accounts WHERE id BETWEEN :account_id AND COALESCE(NULLIF(:account_id, ''), '~')
-    )
-    AND day BETWEEN :first_day AND :last_day
+WHERE account_id = :account_id AND day BETWEEN :first_day AND :last_day
 GROUP BY day
 ORDER BY day;
 
 -- name: usage_by_model
--- Usage of each model from first_day to last_day, dearest first; of every account when account_id is ''.
+-- Usage of each model from first_day to last_day, dearest first, of one account.
 SELECT model, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,
     SUM(cached_input_tokens) AS cached_input_tokens, SUM(output_tokens) AS output_tokens,
     SUM(charged_nano) AS charged_nano
 FROM usage_days
-WHERE account_id IN (
-        SELECT id FROM accounts WHERE id BETWEEN :account_id AND COALESCE(NULLIF(:account_id, ''), '~')
-    )
-    AND day BETWEEN :first_day AND :last_day
+WHERE account_id = :account_id AND day BETWEEN :first_day AND :last_day
 GROUP BY model
 ORDER BY SUM(charged_nano) DESC, model;
 
 -- name: usage_by_key
--- Usage of each key from first_day to last_day, dearest first; of every account when account_id is ''.
+-- Usage of each key from first_day to last_day, dearest first, of one account.
 SELECT key_id, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,
     SUM(cached_input_tokens) AS cached_input_tokens, SUM(output_tokens) AS output_tokens,
     SUM(charged_nano) AS charged_nano
 FROM usage_days
-WHERE account_id IN (
-        SELECT id FROM accounts WHERE id BETWEEN :account_id AND COALESCE(NULLIF(:account_id, ''), '~')
-    )
-    AND day BETWEEN :first_day AND :last_day
+WHERE account_id = :account_id AND day BETWEEN :first_day AND :last_day
 GROUP BY key_id
 ORDER BY SUM(charged_nano) DESC, key_id;

@@ -106,3 +106,16 @@ ON CONFLICT (account_id, day, key_id, model) DO UPDATE SET
     cached_input_tokens = usage_days.cached_input_tokens + excluded.cached_input_tokens,
     output_tokens = usage_days.output_tokens + excluded.output_tokens,
     charged_nano = usage_days.charged_nano + excluded.charged_nano;
+
+-- name: add_usage_totals
+-- Add to what days sum to over all accounts.
+INSERT INTO usage_totals (
+    "group", day, id, requests, input_tokens, cached_input_tokens, output_tokens, charged_nano
+)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT ("group", day, id) DO UPDATE SET
+    requests = usage_totals.requests + excluded.requests,
+    input_tokens = usage_totals.input_tokens + excluded.input_tokens,
+    cached_input_tokens = usage_totals.cached_input_tokens + excluded.cached_input_tokens,
+    output_tokens = usage_totals.output_tokens + excluded.output_tokens,
+    charged_nano = usage_totals.charged_nano + excluded.charged_nano;

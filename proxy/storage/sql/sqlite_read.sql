@@ -1,0 +1,41 @@
+-- The reads that SQLite is asked for in words of its own: usage of all accounts, which it keeps sums of.
+
+-- name: usage_of_all_by_day
+-- Usage of each day from first_day to last_day, of all accounts: what its models sum to.
+SELECT day, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,
+    SUM(cached_input_tokens) AS cached_input_tokens, SUM(output_tokens) AS output_tokens,
+    SUM(charged_nano) AS charged_nano
+FROM usage_totals
+WHERE "group" = 'model' AND day BETWEEN :first_day AND :last_day
+GROUP BY day
+ORDER BY day;
+
+-- name: usage_of_all_by_model
+-- Usage of each model from first_day to last_day, of all accounts, dearest first.
+SELECT id AS model, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,
+    SUM(cached_input_tokens) AS cached_input_tokens, SUM(output_tokens) AS output_tokens,
+    SUM(charged_nano) AS charged_nano
+FROM usage_totals
+WHERE "group" = 'model' AND day BETWEEN :first_day AND :last_day
+GROUP BY id
+ORDER BY SUM(charged_nano) DESC, id;
+
+-- name: usage_of_all_by_key
+-- Usage of each key from first_day to last_day, of all accounts, dearest first.
+SELECT id AS key_id, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,
+    SUM(cached_input_tokens) AS cached_input_tokens, SUM(output_tokens) AS output_tokens,
+    SUM(charged_nano) AS charged_nano
+FROM usage_totals
+WHERE "group" = 'key' AND day BETWEEN :first_day AND :last_day
+GROUP BY id
+ORDER BY SUM(charged_nano) DESC, id;
+
+-- name: usage_of_all_by_account
+-- Usage of each account from first_day to last_day, of all accounts, dearest first.
+SELECT id AS account_id, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,
+    SUM(cached_input_tokens) AS cached_input_tokens, SUM(output_tokens) AS output_tokens,
+    SUM(charged_nano) AS charged_nano
+FROM usage_totals
+WHERE "group" = 'account' AND day BETWEEN :first_day AND :last_day
+GROUP BY id
+ORDER BY SUM(charged_nano) DESC, id;
