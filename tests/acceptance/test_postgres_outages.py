@@ -6,11 +6,16 @@ a call gets its answer or 503 within `BOUND_SECONDS`, and none is forwarded that
 
 import asyncio
 import contextlib
+import os
+import shutil
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
+import psutil
 import pytest
 
 from tests.acceptance.harness import (
@@ -30,6 +35,7 @@ from tests.acceptance.steps import Step
 from tests.acceptance.test_crash import all_calls
 from tests.acceptance.test_fleet import assert_all_there, audited, hammered, progress, unavailable
 from tests.acceptance.test_steps import STREAM, seen_by
+from tests.conftest import end_missing
 from tests.storage.engines import apart
 from tests.storage.postgres_server import Server as Postgres
 from tests.storage.postgres_server import new_schema_at, own_server
@@ -38,6 +44,12 @@ MOST_CONNECTIONS = "24"
 BOUND_SECONDS = 3 * (PATIENCE_SECONDS + TIMEOUTS.answer_seconds)
 """The patience, and an answer that is waited for at its end; for a key, a hold, and a slow machine."""
 GRANT_NANO = 1_000 * 10**9
+JUNK = """
+    INSERT INTO holds (id, account_id, key_id, amount_nano, tokens, state, created_at_us, owner)
+    SELECT 'junk_' || number, repeat('-', 60), repeat('-', 60), 0, 0, 'voided', 0, ''
+    FROM generate_series(1, 100000) AS number
+"""
+"""Longer than a file of the server's log, which is 16 MiB."""
 OURS = "FROM pg_stat_activity WHERE application_name = 'farebox'"
 Outage = Callable[[str], "contextlib.AbstractAsyncContextManager[object]"]
 
@@ -125,6 +137,42 @@ async def tables_locked(location: str) -> AsyncIterator[None]:
 
 
 @contextlib.asynccontextmanager
+async def disk_full(location: str) -> AsyncIterator[None]:
+    """No file of the server can grow beyond what that of the holds has now, which is longer than any other.
+
+    It takes this as it takes a disk that is full. Rows that were rolled back still have their pages.
+    """
+    if shutil.which("prlimit") is None:
+        end_missing("needs the program prlimit")
+    async with connected(location) as session:
+        await session.execute("ALTER TABLE holds SET (autovacuum_enabled = off)")
+        async with contextlib.AsyncExitStack() as stack:
+            junk = session.transaction()
+            await junk.start()
+            stack.push_async_callback(junk.rollback)
+            await session.execute(JUNK)
+        most_bytes = await session.fetchval("SELECT pg_relation_size('holds')")
+        folder = Path(await session.fetchval("SHOW data_directory"))
+        server = psutil.Process(int((folder / "postmaster.pid").read_text().split()[0]))
+        limit_files(server, str(most_bytes))
+        try:
+            yield
+        finally:
+            limit_files(server, "unlimited")
+
+
+def limit_files(server: psutil.Process, most_bytes: str) -> None:
+    """Let no file of a server become longer than that; what it starts later takes after its first process."""
+    # It is a user's own processes that he may limit; root cannot everywhere.
+    its = {"user": server.uids().real, "group": server.gids().real, "extra_groups": []}
+    identity: dict[str, Any] = its if os.geteuid() == 0 else {}
+    for process in (server, *server.children(recursive=True)):
+        program = ["prlimit", f"--pid={process.pid}", f"--fsize={most_bytes}:"]
+        limited = subprocess.run(program, capture_output=True, check=False, **identity)
+        assert limited.returncode == 0 or not process.is_running(), limited.stderr
+
+
+@contextlib.asynccontextmanager
 async def timed(longest: list[float], stage: Stage, secret: str) -> AsyncIterator[None]:
     """Note how long a call takes, one after the other, for the length of a block."""
     ending = asyncio.Event()
@@ -145,7 +193,7 @@ async def timed(longest: list[float], stage: Stage, secret: str) -> AsyncIterato
 
 
 @pytest.mark.parametrize(
-    "outage", [nothing_left_to_connect_with, only_to_be_read, accounts_locked, tables_locked]
+    "outage", [nothing_left_to_connect_with, only_to_be_read, accounts_locked, tables_locked, disk_full]
 )
 async def test_an_outage_is_refused_in_time_and_forgotten_when_it_is_over(
     upstream: ScriptedUpstream, stage: Stage, outage: Outage
@@ -159,8 +207,8 @@ async def test_an_outage_is_refused_in_time_and_forgotten_when_it_is_over(
         await progress(seen)
         async with outage(location):
             await asyncio.to_thread(eventually, lambda: unavailable(stage, other.secret))
-            # Locks on rows are in the way of those whose rows they are.
-            assert await asyncio.to_thread(not_ready, stage) or outage is accounts_locked
+            # Locks on rows are in the way of those whose rows they are, a full disk of what needs a new page.
+            assert await asyncio.to_thread(not_ready, stage) or outage in (accounts_locked, disk_full)
             forwarded = len(upstream.received)
             for _ in range(5):
                 assert await asyncio.to_thread(unavailable, stage, other.secret)
