@@ -50,17 +50,21 @@ class CommandRecord(msgspec.Struct, frozen=True):
 class Needs(msgspec.Struct):
     """The rows that a batch must have loaded before the rules run.
 
-    `days` are those on which the spending of an account or key moves; see `Books.ended`. `latest_us` is the
-    latest instant at which the batch looks for lots that are due.
+    `days` are those on which the spending of an account or key moves, see `Books.ended`; their throttles come
+    with them. `latest_us` is the latest instant at which the batch looks for lots that are due.
     """
 
     accounts: set[str] = msgspec.field(default_factory=set)
     keys: set[str] = msgspec.field(default_factory=set)
     holds: set[str] = msgspec.field(default_factory=set)
     days: set[tuple[str, int]] = msgspec.field(default_factory=set)
-    throttles: set[str] = msgspec.field(default_factory=set)
     commands: set[CommandKey] = msgspec.field(default_factory=set)
     latest_us: int = 0
+
+    @property
+    def scopes(self) -> set[str]:
+        """The accounts and keys that anything moves for."""
+        return {scope_id for scope_id, _ in self.days}
 
 
 def needs_of(commands: Iterable[Command]) -> Needs:
@@ -110,7 +114,6 @@ def needs_of(commands: Iterable[Command]) -> Needs:
     for account_id, key_id, day in spending:
         needs.accounts.add(account_id)
         needs.keys.add(key_id)
-        needs.throttles.update((account_id, key_id))
         needs.days.update(((account_id, day), (key_id, day)))
     return needs
 

@@ -6,7 +6,7 @@ authorized in it still moves.
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 
@@ -15,6 +15,7 @@ from proxy.ledger.windows import WINDOWS, Window, starts_of_day
 Sums = tuple[int, int]
 """What is spent and what is held, in nano-USD."""
 _NOTHING: Final[Sums] = (0, 0)
+_OfWindows = tuple[Sums, Sums, Sums, Sums]
 
 
 class Bucket(msgspec.Struct, frozen=True):
@@ -27,19 +28,23 @@ class Bucket(msgspec.Struct, frozen=True):
     held_nano: int = 0
 
 
-class Spending(msgspec.Struct, frozen=True, array_like=True):
+class Spending(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The sums of the windows of one day, the latest on which anything moved, in the order of `WINDOWS`.
 
     `day` is in days since 1970-01-01.
     """
 
-    day: int = 0
-    sums: tuple[Sums, ...] = (_NOTHING,) * len(WINDOWS)
+    day: int
+    sums: _OfWindows
 
     def sums_of(self, window: Window, start_day: int) -> Sums | None:
         """The sums of one window, or None when it is not one of the day's."""
         place = WINDOWS.index(window)
         return self.sums[place] if starts_of_day(self.day)[place][1] == start_day else None
+
+    def bucket(self, scope_id: str, window: Window, start_day: int) -> Bucket:
+        """One window as a bucket of an account or key; with nothing in it when it is not one of the day's."""
+        return Bucket(scope_id, window, start_day, *(self.sums_of(window, start_day) or _NOTHING))
 
     def buckets(self, scope_id: str) -> list[Bucket]:
         """The windows as buckets of an account or key."""
@@ -62,18 +67,22 @@ class Spending(msgspec.Struct, frozen=True, array_like=True):
 
     def moved_to(self, day: int) -> "Spending":
         """Go on to a later day: windows that go on keep their sums, and the others begin with nothing."""
-        return Spending(day, tuple(self.sums_of(*window) or _NOTHING for window in starts_of_day(day)))
+        return _spending(day, [self.sums_of(*window) or _NOTHING for window in starts_of_day(day)])
 
     def plus(self, day: int, spent_nano: int, held_nano: int) -> "Spending":
-        """Add to the windows that `day` lies in, too."""
+        """Add to those of these windows that `day` lies in as well."""
         if day == self.day:
-            return Spending(day, tuple([(spent + spent_nano, held + held_nano) for spent, held in self.sums]))
+            return _spending(day, [(spent + spent_nano, held + held_nano) for spent, held in self.sums])
         pairs = zip(starts_of_day(self.day), starts_of_day(day), self.sums, strict=True)
         added = [
             (spent + spent_nano, held + held_nano) if mine == other else (spent, held)
             for mine, other, (spent, held) in pairs
         ]
-        return Spending(self.day, tuple(added))
+        return _spending(self.day, added)
 
 
-NOTHING_SPENT: Final = Spending()
+NOTHING_SPENT: Final = Spending(0, (_NOTHING, _NOTHING, _NOTHING, _NOTHING))
+
+
+def _spending(day: int, sums: list[Sums]) -> Spending:
+    return Spending(day, cast("_OfWindows", tuple(sums)))

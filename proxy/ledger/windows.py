@@ -10,14 +10,9 @@ DAY_US: Final = 86_400_000_000
 EPOCH: Final = date(1970, 1, 1)
 
 
-def starts(at_us: int) -> tuple[tuple[Window, int], ...]:
-    """Each window with its first day, in days since 1970-01-01 UTC; `total` starts at 0."""
-    return starts_of_day(at_us // DAY_US)
-
-
 @lru_cache(maxsize=64)
 def starts_of_day(day: int) -> tuple[tuple[Window, int], ...]:
-    """The same for a day, in days since 1970-01-01 UTC."""
+    """Each window of a day with its own first day, both in days since 1970-01-01 UTC; `total` starts at 0."""
     today = EPOCH + timedelta(days=day)
     first_days = {"day": day, "week": day - today.weekday(), "month": day - today.day + 1, "total": 0}
     return tuple((window, first_days[window]) for window in WINDOWS)

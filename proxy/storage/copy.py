@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from proxy.storage.database import TABLES, Scan, Target
+from proxy.storage.database import TABLES, TOTALS, Scan, Target
 from proxy.storage.faults import StorageFault
 from proxy.storage.queries import Query, load
 
@@ -22,7 +22,8 @@ def expect_closed(source: Scan) -> None:
 
 def expect_empty(target: Scan) -> None:
     """Raise StorageFault if a table has any rows."""
-    found = {table: count for table in TABLES if (count := target.count(table))}
+    tables = (*TABLES, TOTALS) if target.keeps_totals else TABLES
+    found = {table: count for table in tables if (count := target.count(table))}
     if found:
         there = ", ".join(f"{table} {count}" for table, count in found.items())
         raise StorageFault(f"it is not empty (rows: {there}); a ledger is copied into an empty database only")

@@ -103,7 +103,7 @@ class Kept:
             bucket = Bucket(*row)
             books.buckets[bucket.scope_id, bucket.window, bucket.start_day] = bucket
         self._known_buckets.update(buckets)
-        scopes = [scope_id for scope_id in needs.throttles if scope_id not in self._known_throttles]
+        scopes = [scope_id for scope_id in needs.scopes if scope_id not in self._known_throttles]
         for row in self._rows("load_throttles", scopes):
             throttle = Throttle(*row)
             books.throttles[throttle.scope_id, throttle.kind] = throttle

@@ -43,7 +43,7 @@ class SqliteScan:
         """How many rows one of `TABLES` has, or `TOTALS`. Raises StorageFault."""
         assert table in (*TABLES, TOTALS)
         with faults(self._path):
-            (count,) = self._connection.execute(f'SELECT COUNT(*) FROM "{table}"').fetchone()  # noqa: S608 - it is one of TABLES.
+            (count,) = self._connection.execute(f'SELECT COUNT(*) FROM "{table}"').fetchone()  # noqa: S608 - it is one of these.
         return int(count)
 
 

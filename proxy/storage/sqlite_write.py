@@ -64,7 +64,7 @@ def add_usage_days(connection: sqlite3.Connection, days: Sequence[tuple[Any, ...
 
 
 def _total_rows(days: Iterable[tuple[Any, ...]]) -> Iterator[tuple[SqlValue, ...]]:
-    """What usage days add to the sums over all accounts; of one account's batch these are few."""
+    """What usage days add to the sums over all accounts."""
     sums: dict[TotalKey, list[int]] = {}
     for account_id, day, key_id, model, *figures in days:
         for key in (("account", day, account_id), ("key", day, key_id), ("model", day, model)):

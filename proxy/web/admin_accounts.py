@@ -116,9 +116,10 @@ class Accounts:
         """A page of accounts, each with its spending."""
         query, settings, now_us = incoming.query, incoming.settings, self._clock.now_us()
         rows = await self._reader.accounts(before=place_of(query, str), limit=query.limit + 1)
+        buckets = {row.id: await self._reader.spending(row, now_us) for row in rows}
 
         def view(row: Account) -> AccountView:
-            return account_view(row, settings.limits, settings.unit, now_us)
+            return account_view(row, settings.limits, buckets[row.id], settings.unit)
 
         return page_of(rows, query.limit, view, lambda row: row.id)
 
@@ -149,5 +150,6 @@ class Accounts:
         return await self._account(account.id, incoming.settings)
 
     async def _account(self, account_id: str, settings: ApiSettings) -> AccountView:
-        account, now_us = await self._reader.account(account_id), self._clock.now_us()
-        return account_view(account, settings.limits, settings.unit, now_us)
+        account = await self._reader.account(account_id)
+        buckets = await self._reader.spending(account, self._clock.now_us())
+        return account_view(account, settings.limits, buckets, settings.unit)

@@ -105,7 +105,10 @@ class Keys:
         query, unit, now_us = incoming.query, incoming.settings.unit, self._clock.now_us()
         account = await self._reader.account(incoming.path["account_id"])
         rows = await self._reader.keys(account.id, before=place_of(query, str), limit=query.limit + 1)
-        return page_of(rows, query.limit, lambda row: key_view(row, unit, now_us), lambda row: row.id)
+        buckets = {row.id: await self._reader.spending(row, now_us) for row in rows}
+        return page_of(
+            rows, query.limit, lambda row: key_view(row, buckets[row.id], unit), lambda row: row.id
+        )
 
     async def show_key(self, incoming: Incoming[None, Nothing, Nothing]) -> KeyView:
         """One key. Raises Refusal `not_found`."""
@@ -136,4 +139,5 @@ class Keys:
         return await self._key(key.id, incoming.settings)
 
     async def _key(self, key_id: str, settings: ApiSettings) -> KeyView:
-        return key_view(await self._reader.key(key_id), settings.unit, self._clock.now_us())
+        key = await self._reader.key(key_id)
+        return key_view(key, await self._reader.spending(key, self._clock.now_us()), settings.unit)

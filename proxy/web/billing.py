@@ -189,9 +189,11 @@ class Billing:
         """The spending limits there are; windows without one are left out."""
         key, settings, now_us = incoming.caller, incoming.settings, self._clock.now_us()
         account = await self._reader.account(key.account_id)
-        views: list[SpendingView] = []
-        for owner, limits in ((account, account.limits.over(settings.limits)), (key, key.limits)):
-            views += spending_of(owner, limits, settings.unit, now_us)
+        unit, of_account = settings.unit, await self._reader.spending(account, now_us)
+        views = [
+            *spending_of("account", account.limits.over(settings.limits), of_account, unit),
+            *spending_of("key", key.limits, await self._reader.spending(key, now_us), unit),
+        ]
         return SpendingLimitsView(data=[view for view in views if view.limit is not None])
 
     async def usage(self, incoming: Incoming[Key, UsageQuery, Nothing]) -> UsageView:

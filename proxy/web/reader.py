@@ -8,6 +8,7 @@ from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ledger.model import (
     Account,
+    Bucket,
     Call,
     Entry,
     HoldState,
@@ -19,6 +20,7 @@ from proxy.ledger.model import (
     UsageRow,
 )
 from proxy.ledger.store import LedgerUnavailable, Row, Store
+from proxy.ledger.windows import DAY_US, starts_of_day
 from proxy.pricing.charge import Charge, Line
 from proxy.web.operations import Commands
 
@@ -86,14 +88,13 @@ class Reader:
 
     async def account(self, account_id: str) -> Account:
         """One account."""
-        account = await self._account(account_id)
-        return await self._account(account_id) if await self._is_swept(account) else account
+        absent = f"There is no account {account_id}."
+        return await self._swept(_account(await self._one("account_by_id", absent, account_id=account_id)))
 
     async def accounts(self, *, before: str | None, limit: int) -> list[Account]:
         """Accounts, newest first."""
         rows = await self._rows("accounts_page", cursor=before or "", limit=limit)
-        accounts = [_account(row) for row in rows]
-        return [await self._account(one.id) if await self._is_swept(one) else one for one in accounts]
+        return [await self._swept(_account(row)) for row in rows]
 
     async def key(self, key_id: str) -> Key:
         """One key, with an empty digest: no answer holds it."""
@@ -103,6 +104,17 @@ class Reader:
         """The keys of an account, newest first, with empty digests."""
         rows = await self._rows("keys_of_account", account_id=account_id, cursor=before or "", limit=limit)
         return [_key(row) for row in rows]
+
+    async def spending(self, owner: Account | Key, now_us: int) -> list[Bucket]:
+        """What an account or key has spent and holds, in the windows that `now_us` lies in."""
+        latest, today = owner.spending, now_us // DAY_US
+        if latest.day <= today:
+            return latest.moved_to(today).buckets(owner.id)
+        # A clock that is ahead has counted on a later day; what ended with this one is a bucket of its own.
+        first_days = {window: day for window, day in starts_of_day(today) if window != "total"}
+        rows = await self._rows("ended_buckets", scope_id=owner.id, **first_days)
+        ended = {(row["window"], row["start_day"]): _made(row, Bucket) for row in rows}
+        return [ended.get(window) or latest.bucket(owner.id, *window) for window in starts_of_day(today)]
 
     async def lots(self, account_id: str, *, after: str | None, limit: int) -> list[Lot]:
         """The lots of an account with something left, in the order they are drawn from."""
@@ -166,16 +178,12 @@ class Reader:
             rows = await self._rows(of_all, **days)
         return [_made({**row, "group": row[column]}, UsageSum) for row in rows]
 
-    async def _account(self, account_id: str) -> Account:
-        absent = f"There is no account {account_id}."
-        return _account(await self._one("account_by_id", absent, account_id=account_id))
-
-    async def _is_swept(self, account: Account) -> bool:
+    async def _swept(self, account: Account) -> Account:
         now_us = self._clock.now_us()
         if account.next_expiry_us > now_us:
-            return False
-        await self._ledger.command(Sweep(account.id, now_us))
-        return True
+            return account
+        done = await self._ledger.command(Sweep(account.id, now_us))
+        return done.account or account
 
     async def _one(self, name: str, absent: str, **params: object) -> Row:
         rows = await self._rows(name, **params)

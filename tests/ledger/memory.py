@@ -67,7 +67,8 @@ class MemoryStore:
             if hold.id in needs.holds or (hold.account_id in due and hold.state == "open")
         }
         part.buckets = {key: mine.buckets[key] for key in part.ended(needs) if key in mine.buckets}
-        part.throttles = {key: row for key, row in mine.throttles.items() if key[0] in needs.throttles}
+        scopes = needs.scopes
+        part.throttles = {key: row for key, row in mine.throttles.items() if key[0] in scopes}
         part.commands = {key: mine.commands[key] for key in needs.commands if key in mine.commands}
         part.lots = {
             id_: {lot.id: lot for lot in mine.lots.get(id_, {}).values() if lot.remaining_nano}

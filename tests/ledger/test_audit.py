@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from proxy.ledger.audit.accounts import audit
 from proxy.ledger.audit.feed import Feed, OutOfOrder, keys_of
-from proxy.ledger.audit.rows import AccountRow, Ledger
+from proxy.ledger.audit.rows import AccountRow, BucketRow, Ledger
 from proxy.ledger.model import NOTHING_SPENT, CreateKey
 from proxy.ledger.windows import DAY_US, starts_of_day
 from proxy.pricing.charge import price
@@ -172,7 +172,10 @@ TAMPERINGS: tuple[Tampering, ...] = (
     ("buckets", f"{KEY}/day", "window", "year", ("buckets", f"{KEY}/year/{TODAY}", "spent_nano")),
     ("accounts", ACCOUNT, "spending", NO_SUMS, ("accounts", f"{ACCOUNT}/total/0", "spent_nano")),
     ("accounts", ACCOUNT, "spending", NO_SUMS, ("accounts", f"{ACCOUNT}/day/{TODAY + 1}", "held_nano")),
-    ("accounts", ACCOUNT, "spending", "[1,[]]", ("accounts", ACCOUNT, "spending")),
+    *(
+        ("accounts", ACCOUNT, "spending", wrong, ("accounts", ACCOUNT, "spending"))
+        for wrong in ("[]", "[1]", "[1,[]]", "[1,[[1,1]]]", NO_SUMS[:-1] + ",1]", "[" * 9_000)
+    ),
     ("accounts", ACCOUNT, "spending", "[-1" + NO_SUMS[6:], ("accounts", ACCOUNT, "spending")),
     ("keys", KEY, "spending", NO_SUMS, ("keys", f"{KEY}/week/{WEEK}", "spent_nano")),
     ("keys", KEY, "spending", "nothing", ("keys", KEY, "spending")),
@@ -239,6 +242,16 @@ def test_rows_of_no_account_are_found_and_passed_over(rows: Rows) -> None:
     (found,) = differences({**rows, "lots": strays})
     assert (found.table, found.id, found.column) == ("accounts", "account_0", "row")
     assert found.expected.endswith(": lots")
+
+
+@pytest.mark.parametrize(("window", "first_day"), [("day", TODAY + 1), ("week", WEEK), ("total", 0)])
+def test_a_bucket_that_has_not_ended_may_not_lie_apart(rows: Rows, window: str, first_day: int) -> None:
+    """Whatever is in it: nobody would find it, and a limit could be passed."""
+    apart = BucketRow(ACCOUNT, ACCOUNT, window, first_day, 0, 0)
+    found = differences({**rows, "buckets": [*rows["buckets"], apart]})
+    assert ("buckets", f"{ACCOUNT}/{window}/{first_day}", "row") in {
+        (one.table, one.id, one.column) for one in found
+    }
 
 
 def test_a_gap_in_the_chain_is_told_once(rows: Rows) -> None:

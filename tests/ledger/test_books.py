@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from proxy.ledger.books import Books, Needs
 from proxy.ledger.model import Account, Bucket, Key, Window
-from proxy.ledger.windows import DAY_US, starts
+from proxy.ledger.windows import DAY_US, starts_of_day
 from tests.ledger.memory import buckets_in
 
 ACCOUNT = "account_1"
@@ -29,7 +29,7 @@ def test_a_bucket_has_all_that_moved_on_the_days_of_its_window(
     books, sums = books_of_an_account(), dict[tuple[str, Window, int], list[int]]()
     for number, (scope_id, day, spent_nano, held_nano) in enumerate(made):
         books.move((scope_id,), day * DAY_US, spent_nano=spent_nano, held_nano=held_nano)
-        for window, start_day in starts(day * DAY_US):
+        for window, start_day in starts_of_day(day):
             total = sums.setdefault((scope_id, window, start_day), [0, 0])
             total[0] += spent_nano
             total[1] += held_nano

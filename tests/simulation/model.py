@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from proxy.ledger.model import (
+    NOTHING_SPENT,
     UNLIMITED,
     WINDOWS,
     Account,
@@ -65,11 +66,12 @@ class Party:
     def spending(self, scope: str) -> Spending:
         """What the account or one of its keys spent in the windows of the last day on which that moved."""
         if scope not in self.last_day:
-            return Spending()
+            return NOTHING_SPENT
         day = self.last_day[scope]
         names = ((window, window_name(window, day * DAY_US)) for window in WINDOWS)
         sums = (self.history.spending((scope, *name)) for name in names)
-        return Spending(day, tuple((nano(spent), nano(held)) for spent, held in sums))
+        today, week, month, total = ((nano(spent), nano(held)) for spent, held in sums)
+        return Spending(day, (today, week, month, total))
 
     def moved(self, key_id: str, at_us: int) -> None:
         """Note that a call that began then moved what the account and a key spend."""

@@ -135,6 +135,20 @@ async def test_a_target_that_is_not_empty_is_refused_with_what_is_there(engine: 
     assert engine.dump() == before
 
 
+async def test_sums_that_were_left_over_are_refused_as_well(tmp_path: Path) -> None:
+    engine = Sqlite(tmp_path)
+    await filled(engine)
+    target = database_of(engine)
+    tamper(engine, *(f"DELETE FROM {table}" for table in reversed(TABLES)))  # noqa: S608 - names of ours.
+
+    def look() -> None:
+        with target.filling() as new:
+            expect_empty(new)
+
+    with pytest.raises(StorageFault, match=r"it is not empty \(rows: usage_totals \d+\)"):
+        await apart(look)
+
+
 async def test_open_holds_are_refused(engine: Engine) -> None:
     source = await filled(engine, in_flight=True)
 

@@ -150,6 +150,8 @@ async def test_entries_are_immutable(store: SqliteStore, statement: str) -> None
         "UPDATE accounts SET spending = '[1,[[-1,0]]]'",
         "UPDATE keys SET spending = '[1,[[0,-1]]]'",
         "UPDATE throttles SET level = -1",
+        "UPDATE usage_totals SET requests = -1",
+        "UPDATE accounts SET spending = ''",
         "UPDATE holds SET state = 'lost'",
         "UPDATE holds SET state = 'open'",
         "UPDATE usage SET charged_nano = charged_nano - 1",

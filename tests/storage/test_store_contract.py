@@ -276,6 +276,17 @@ async def test_a_call_of_an_earlier_day_moves_the_buckets_that_have_ended(
     assert account["spending"] == f"[{today + 4},[[900,0],[900,0],[1070,0],[1070,0]]]"
 
 
+@pytest.mark.parametrize("day", range(5))
+async def test_an_account_whose_first_call_a_clock_dated_1970_goes_on(store: Store, day: int) -> None:
+    """A machine may not know the time when it starts. The first week there is began before the first day."""
+    await store.apply(opening(1_000))
+    early, later = call("call_1", at_us=day * DAY_US), call("call_2")
+    await granted(store, early, 300)
+    assert (await settled(store, early, 200)).charged_nano == 200
+    await granted(store, later, 300)
+    assert (await settled(store, later, 250)).balance_nano == 550
+
+
 async def test_daily_usage_adds_up_over_batches_and_leaves_voided_calls_out_of_the_requests(
     store: Store,
 ) -> None:

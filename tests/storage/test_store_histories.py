@@ -34,7 +34,14 @@ from tests.storage.teller import authorize, call, charge, grant, recover, settle
 
 MIDNIGHT_US = 20_000 * DAY_US
 KEYS = {"key_1": "acct_1", "key_2": "acct_1", "key_3": "acct_2"}
-LIMITS = (Limits(), Limits(day_nano=250), Limits(rpm=3, tpm=200), Limits(concurrency=2, total_nano=900))
+DAYS_LATER = (0, 0, 0, 0, 0, 0, 0, 0, 1, 8, 40, 400)
+"""The day of each call's beginning: those of a later one may come first, and go on in either order."""
+LIMITS = (
+    Limits(week_nano=400),
+    Limits(day_nano=250),
+    Limits(rpm=3, tpm=200),
+    Limits(concurrency=2, total_nano=900),
+)
 
 Step = tuple[str, int, int, int]
 """A verb, a number that picks what it is about, an amount, and how much later it is."""
@@ -70,7 +77,8 @@ def commands_of(steps: Iterable[Step], at_us: int) -> list[Command]:
 
 def command_of(verb: str, number: int, amount: int, key_id: str, at_us: int) -> Command:
     account_id = KEYS[key_id]
-    made = call(f"call_{number:02}", account_id=account_id, key_id=key_id, at_us=MIDNIGHT_US - 5 + number)
+    began_us = MIDNIGHT_US - 5 + number + DAYS_LATER[number] * DAY_US
+    made = call(f"call_{number:02}", account_id=account_id, key_id=key_id, at_us=began_us)
     observed = Observed({"output_tokens": amount}, charge(amount))
     dated_us = at_us + amount // 20 if number % 2 else NEVER_US
     id_ = f"{verb}_{number}"

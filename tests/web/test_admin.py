@@ -137,17 +137,28 @@ async def test_the_next_day_has_nothing_spent(apis: Apis) -> None:
     assert (rows[0]["spent"], rows[0]["remaining"], rows[3]["spent"]) == ("0.00", "3.00", "1.00")
 
 
-async def test_where_a_clock_is_behind_the_windows_of_the_latest_call_are_shown(apis: Apis) -> None:
-    """Their sums lie with the account; those of the day before would look as if nothing had been spent."""
+async def test_what_was_spent_today_is_shown_also_where_a_clock_ahead_has_counted_on_a_later_day(
+    apis: Apis,
+) -> None:
+    """Of the account, of its key, and in lists; windows that go on have both days in them."""
     account_id = await apis.account(limits={"day": "3"})
-    key_id, _ = await apis.key(account_id)
+    key_id, secret = await apis.key(account_id, limits={"day": "2"})
     await apis.grant(account_id, "5")
     await apis.call(account_id, key_id, 1_000_000_000)
-    apis.clock.at_us -= DAY_US
-    rows = (await apis.admin("GET", f"/accounts/{account_id}")).body["spending"]
-    assert [(row["spent"], row["resets_at"]) for row in rows[::3]] == [
-        *(("1.00", "2024-10-05T00:00:00Z"), ("1.00", None))
+    apis.clock.at_us += 4 * DAY_US
+    await apis.call(account_id, key_id, 500_000_000)
+    apis.clock.at_us -= 4 * DAY_US
+    owners = [
+        (await apis.admin("GET", f"/accounts/{account_id}")).body,
+        (await apis.admin("GET", "/accounts")).data[0],
+        (await apis.admin("GET", f"/keys/{key_id}")).body,
+        (await apis.admin("GET", f"/accounts/{account_id}/keys")).data[0],
     ]
+    for owner in owners:
+        assert [row["spent"] for row in owner["spending"]] == ["1.00", "1.00", "1.50", "1.50"]
+        assert owner["spending"][0]["resets_at"] == "2024-10-05T00:00:00Z"
+    limits = (await apis.ask("GET", "/v1/billing/spending_limits", key=secret)).data
+    assert [row["remaining"] for row in limits] == ["2.00", "1.00"]
 
 
 async def test_a_credit_limit_below_what_is_owed_is_a_conflict(apis: Apis) -> None:

@@ -10,7 +10,9 @@ from proxy.ledger.audit.feed import Feed, keys_of
 from proxy.ledger.audit.rows import AccountRow, Difference, KeyRow, Ledger, compare
 from proxy.ledger.audit.totals import total_faults
 
-_STREAMS: Final = Ledger.__struct_fields__[:-2]
+_STREAMS: Final = tuple(
+    name for name in Ledger.__struct_fields__ if name not in ("totals", "receipts_since_day")
+)
 _TABLES: Final = {"charges": "entries", "puts": "entries", "receipts": "usage", "days": "usage_days"}
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from proxy.ledger.audit.rows import BucketRow, DayRow, Difference, HoldRow, ReceiptRow, compare
 from proxy.ledger.spending import Spending
-from proxy.ledger.windows import DAY_US, EPOCH, WINDOWS, starts_of_day
+from proxy.ledger.windows import DAY_US, EPOCH, starts_of_day
 
 LAST_DAY: Final = (date.max - EPOCH).days
 """No calendar goes further."""
@@ -29,6 +29,7 @@ class AccountSpending:
         self._days: dict[DayKey, list[int]] = {}
         self._held: dict[tuple[int, str], int] = {}
         self._own: list[BucketRow] = []
+        self._first_days: dict[tuple[str, str], int] = {}
 
     def add_receipt(self, receipt: ReceiptRow, usage: dict[str, int]) -> Iterator[Difference]:
         """Count a receipt with its usage. Yields what is wrong with its day, if anything is."""
@@ -81,19 +82,27 @@ class AccountSpending:
             found = _decode(json)
         except msgspec.DecodeError:
             found = None
-        if found is None or not 0 <= found.day <= LAST_DAY or len(found.sums) != len(WINDOWS):
+        if found is None or not 0 <= found.day <= LAST_DAY:
             yield Difference(table, scope_id, "spending", "a day and the sums of its windows", json)
             return
         for one in found.buckets(scope_id):
+            self._first_days[scope_id, one.window] = one.start_day
             sums = (one.spent_nano, one.held_nano)
             self._own.append(BucketRow(self._account_id, scope_id, one.window, one.start_day, *sums, table))
 
     def bucket_faults(self, rows: Iterable[BucketRow]) -> Iterator[Difference]:
-        """Where buckets are not the sums of the calls authorized in them. A missing one counts as zeros."""
+        """Where buckets are not the sums of the calls authorized in them. A missing one counts as zeros.
+
+        Nobody would look for one that lies apart from its account or key, and has not ended before theirs.
+        """
         missing = self._buckets()
         for row in chain(self._own, rows):
             spent_nano, held_nano = missing.pop((row.scope_id, row.window, row.start_day), (0, 0))
             id_ = f"{row.scope_id}/{row.window}/{row.start_day}"
+            if row.table == "buckets" and row.start_day >= self._first_days.get(
+                (row.scope_id, row.window), 0
+            ):
+                yield Difference("buckets", id_, "row", "none, as it has not ended", "one")
             yield from compare(row.table, id_, "spent_nano", spent_nano, row.spent_nano)
             yield from compare(row.table, id_, "held_nano", held_nano, row.held_nano)
         for (scope_id, window, start_day), (spent_nano, held_nano) in sorted(missing.items()):

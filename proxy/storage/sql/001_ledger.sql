@@ -16,7 +16,7 @@ CREATE TABLE accounts (
     entries INTEGER NOT NULL CHECK (entries >= 0),
     next_expiry_us INTEGER NOT NULL,
     limits TEXT NOT NULL,
-    spending TEXT NOT NULL CHECK (spending NOT LIKE '%-%'),
+    spending TEXT NOT NULL CHECK (spending LIKE '[%' AND spending NOT LIKE '%-%'),
     CHECK (balance_nano - held_nano - debt_nano + credit_limit_nano >= 0)
 ) STRICT, WITHOUT ROWID;
 
@@ -32,7 +32,7 @@ CREATE TABLE keys (
     models TEXT NOT NULL,
     limits TEXT NOT NULL,
     open_holds INTEGER NOT NULL CHECK (open_holds >= 0),
-    spending TEXT NOT NULL CHECK (spending NOT LIKE '%-%')
+    spending TEXT NOT NULL CHECK (spending LIKE '[%' AND spending NOT LIKE '%-%')
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX keys_of_account ON keys (account_id, id);
@@ -51,11 +51,11 @@ CREATE TABLE lots (
 -- The draw order of what is left.
 CREATE INDEX lots_left ON lots (account_id, priority, expires_at_us, granted_at_us, id) WHERE remaining_nano > 0;
 
--- The windows that have ended.
+-- The windows that have ended. The week of 1970-01-01, where a clock may begin, starts on the Monday before.
 CREATE TABLE buckets (
     scope_id TEXT NOT NULL,
     "window" TEXT NOT NULL CHECK ("window" IN ('day', 'week', 'month')),
-    start_day INTEGER NOT NULL CHECK (start_day >= 0),
+    start_day INTEGER NOT NULL CHECK (start_day >= -3),
     spent_nano INTEGER NOT NULL CHECK (spent_nano >= 0),
     held_nano INTEGER NOT NULL CHECK (held_nano >= 0),
     PRIMARY KEY (scope_id, "window", start_day)

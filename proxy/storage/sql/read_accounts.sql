@@ -66,6 +66,16 @@ WHERE account_id = :account_id AND seq < COALESCE(NULLIF(:cursor, 0), 9223372036
 ORDER BY seq DESC
 LIMIT :limit;
 
+-- name: ended_buckets
+-- What an account or key has spent and holds in a day, a week and a month that have ended, given their first days.
+SELECT scope_id, "window", start_day, spent_nano, held_nano
+FROM buckets
+WHERE scope_id = :scope_id AND (
+    ("window" = 'day' AND start_day = :day)
+    OR ("window" = 'week' AND start_day = :week)
+    OR ("window" = 'month' AND start_day = :month)
+);
+
 -- name: holds_page
 -- Holds, newest first, optionally of one account or in one state. Only open ones carry `call` and `observed`.
 SELECT id, account_id, key_id, amount_nano, tokens, state, created_at_us, owner, call, observed

@@ -1,11 +1,12 @@
 """How accounts and keys are shown, with their limits and what was spent of them."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
 from proxy.ledger.model import NO_LIMIT, Account, Bucket, Key, Limits, Window
-from proxy.ledger.windows import DAY_US, ends_us
+from proxy.ledger.windows import ends_us
 from proxy.money import Unit, usd_string
 from proxy.web.views.money import Display, Usd, When, display, expiry, instant
 
@@ -101,15 +102,10 @@ def limits_view(limits: Limits) -> LimitsView:
     )
 
 
-def spending_of(owner: Account | Key, in_force: Limits, unit: Unit, now_us: int) -> list[SpendingView]:
-    """What an account or key has spent in each window that `now_us` lies in, beside the limits in force.
-
-    Where a machine whose clock is ahead has counted on a later day already, it is the windows of that day.
-    """
-    scope: Scope = "account" if isinstance(owner, Account) else "key"
-    spending, today = owner.spending, now_us // DAY_US
+def spending_of(scope: Scope, in_force: Limits, buckets: Iterable[Bucket], unit: Unit) -> list[SpendingView]:
+    """What an account or key has spent in each of some windows, beside the limits in force."""
     views = []
-    for bucket in (spending.moved_to(today) if spending.day < today else spending).buckets(owner.id):
+    for bucket in buckets:
         limit_nano = in_force.window_nano(bucket.window)
         if limit_nano == NO_LIMIT:
             limit_nano = None
@@ -136,8 +132,8 @@ def _spending_view(scope: Scope, bucket: Bucket, limit_nano: int | None, unit: U
     )
 
 
-def account_view(account: Account, defaults: Limits, unit: Unit, now_us: int) -> AccountView:
-    """An account with its spending in the windows of `now_us`."""
+def account_view(account: Account, defaults: Limits, buckets: Iterable[Bucket], unit: Unit) -> AccountView:
+    """An account with its spending, of which the buckets are."""
     in_force = account.limits.over(defaults)
     return AccountView(
         id=account.id,
@@ -152,7 +148,7 @@ def account_view(account: Account, defaults: Limits, unit: Unit, now_us: int) ->
         open_holds=account.open_holds,
         limits=limits_view(account.limits),
         effective_limits=limits_view(in_force),
-        spending=spending_of(account, in_force, unit, now_us),
+        spending=spending_of("account", in_force, buckets, unit),
         display=display(
             unit,
             balance=account.balance_nano,
@@ -164,8 +160,8 @@ def account_view(account: Account, defaults: Limits, unit: Unit, now_us: int) ->
     )
 
 
-def key_view(key: Key, unit: Unit, now_us: int) -> KeyView:
-    """A key with its spending in the windows of `now_us`."""
+def key_view(key: Key, buckets: Iterable[Bucket], unit: Unit) -> KeyView:
+    """A key with its spending, of which the buckets are."""
     return KeyView(
         id=key.id,
         account_id=key.account_id,
@@ -176,7 +172,7 @@ def key_view(key: Key, unit: Unit, now_us: int) -> KeyView:
         expires_at=expiry(key.expires_at_us),
         models=list(key.models),
         limits=limits_view(key.limits),
-        spending=spending_of(key, key.limits, unit, now_us),
+        spending=spending_of("key", key.limits, buckets, unit),
     )
 
 
