@@ -7,7 +7,8 @@ import contextlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Final, Self
 
 import msgspec
@@ -136,24 +137,29 @@ def pair_samples(engine: Engine, location: str, *, rounds: int, seconds: float) 
 
 
 class GrowthSample(msgspec.Struct, frozen=True):
-    """The same round on a ledger without calls and on one with `rows`, one after the other."""
+    """The same round on several ledgers, one after the other, by how many calls each was filled with."""
 
-    rows: int
-    empty: PairSample
-    grown: PairSample
+    by_rows: dict[int, PairSample]
 
 
 def growth_samples(
-    engine: Engine, empty: str, grown: str, *, rows: int, rounds: int, seconds: float
+    engine: Engine, ledgers: Mapping[int, str], *, rounds: int, seconds: float
 ) -> Iterator[GrowthSample]:
-    """One writer on each of two databases in turn, with 64 calls in flight, on one account and on all."""
-    with Writers(engine, empty, 1) as small, Writers(engine, grown, 1) as large:
-        for writers in (small, large):
+    """One writer on each database in turn, with 64 calls in flight, on one account and on all.
+
+    `ledgers` are the locations of databases by how many calls they have.
+    """
+    with contextlib.ExitStack() as stack:
+        writers = {
+            rows: stack.enter_context(Writers(engine, location, 1)) for rows, location in ledgers.items()
+        }
+        for each in writers.values():
             # The first calls of an account fetch its pages from the disk.
-            writers.warm_up(3 * seconds)
+            each.warm_up(3 * seconds)
         for number in range(rounds):
             for accounts in (1, ACCOUNTS):
-                # Whoever is first finds the other's work still being written out, so that they take turns.
-                order = (small, large) if number % 2 else (large, small)
-                one, other = (each.sample(64, accounts, seconds, number) for each in order)
-                yield GrowthSample(rows, *((one, other) if number % 2 else (other, one)))
+                # Whoever is first finds another's work still being written out, so that they take turns.
+                turns = deque(writers.items())
+                turns.rotate(number)
+                found = {rows: each.sample(64, accounts, seconds, number) for rows, each in turns}
+                yield GrowthSample({rows: found[rows] for rows in writers})

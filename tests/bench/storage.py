@@ -16,6 +16,8 @@ from tests.bench.pairs import GrowthSample, PairSample, growth_samples, pair_sam
 from tests.bench.reads import Timing, timings
 from tests.bench.tables import LedgerFigures
 
+FEW_ROWS: Final = 100_000
+"""So many calls that each account has pages of its own already."""
 PARTS: Final = ("pairs", "metered", "reads", "growth")
 
 
@@ -79,11 +81,11 @@ class Storage:
 
     def _growth(self, engine: Engine, grown: str) -> list[GrowthSample]:
         extent = self._extent
-        with self._filled(engine, "empty", 0) as empty:
-            samples = growth_samples(
-                engine, empty, grown, rows=extent.rows, rounds=extent.rounds + 2, seconds=extent.seconds
-            )
-            found = list(samples)
+        few_rows = min(FEW_ROWS, extent.rows // 2)
+        with self._filled(engine, "empty", 0) as empty, self._filled(engine, "few", few_rows) as few:
+            ledgers = {0: empty, few_rows: few, extent.rows: grown}
+            rounds, seconds = extent.rounds + 2, extent.seconds
+            found = list(growth_samples(engine, ledgers, rounds=rounds, seconds=seconds))
         self._console.print(f"{engine.name}: growth is done")
         return found
 

@@ -1,6 +1,7 @@
 """What was measured of the ledger and its databases, as tables in Markdown."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from operator import truediv
 from statistics import median
 from typing import Final
 
@@ -119,24 +120,27 @@ def _ms(value: float) -> str:
 
 
 def growth_lines(samples: Sequence[GrowthSample]) -> Iterator[str]:
-    """The best rounds without calls and with many, and the ratio of these."""
-    rows = samples[0].rows
-    rounds = max(sample.empty.round for sample in samples) + 1
-    yield from ("", f"Pairs on a ledger without calls and with {rows:,}, 64 in flight, best of {rounds}.", "")
-    yield from _head("", "accounts", "figure", "0", f"{rows:,}", "compared")
-    for engine, accounts in dict.fromkeys((s.empty.engine, s.empty.accounts) for s in samples):
-        here = [s for s in samples if (s.empty.engine, s.empty.accounts) == (engine, accounts)]
-        cpu = [min(s.empty.cpu_us for s in here), min(s.grown.cpu_us for s in here)]
-        server = [min(s.empty.server_cpu_us for s in here), min(s.grown.server_cpu_us for s in here)]
-        pace = [max(s.empty.pairs_per_second for s in here), max(s.grown.pairs_per_second for s in here)]
-        for title, unit, (before, after) in (
-            ("CPU for each pair", " us", cpu),
-            ("of the server", " us", server),
-            ("pairs a second", "", pace),
+    """Medians of all rounds, and the medians of the rounds' own ratios of the last ledger to the others."""
+    *fewer, most = samples[0].by_rows
+    rounds = max(sample.by_rows[most].round for sample in samples) + 1
+    yield from ("", f"Pairs on ledgers with so many calls, 64 in flight, medians of {rounds}.", "")
+    counts = [f"{rows:,}" for rows in (*fewer, most)]
+    compared = [f"{most:,} to {rows:,}" for rows in fewer]
+    yield from _head("", "accounts", "figure", *counts, *compared)
+    for engine, accounts in dict.fromkeys((s.by_rows[0].engine, s.by_rows[0].accounts) for s in samples):
+        here = [
+            s.by_rows for s in samples if (s.by_rows[0].engine, s.by_rows[0].accounts) == (engine, accounts)
+        ]
+        for title, unit, figure in (
+            ("CPU for each pair", " us", "cpu_us"),
+            ("of the server", " us", "server_cpu_us"),
+            ("pairs a second", "", "pairs_per_second"),
         ):
-            if before:
-                figures = (f"{before:,.0f}{unit}", f"{after:,.0f}{unit}", f"{after / before:.2f} x")
-                yield _row(engine, f"{accounts:,}", title, *figures)
+            columns = {rows: [getattr(by_rows[rows], figure) for by_rows in here] for rows in (*fewer, most)}
+            if all(columns[most]):
+                figures = (f"{median(column):,.0f}{unit}" for column in columns.values())
+                ratios = (median(map(truediv, columns[most], columns[rows])) for rows in fewer)
+                yield _row(engine, f"{accounts:,}", title, *figures, *(f"{ratio:.2f} x" for ratio in ratios))
 
 
 def plan_lines(reads: Iterable[Timing]) -> Iterator[str]:

@@ -68,12 +68,12 @@ def test_a_filled_ledger_is_audited_read_and_written(engine: Engine) -> None:
 
 
 def test_growth_is_measured_side_by_side(tmp_path: Path) -> None:
-    """Each round has both ledgers, whichever comes first."""
+    """Each round has all ledgers, whichever comes first."""
     engine = SqliteEngine(tmp_path)
     empty = engine.new("empty", History(0, NOON_US))
     grown = engine.new("grown", History(CALLS, NOON_US))
-    samples = list(growth_samples(engine, empty, grown, rows=CALLS, rounds=2, seconds=0.02))
-    assert [(each.empty.accounts, each.empty.round) for each in samples] == [
+    samples = list(growth_samples(engine, {0: empty, CALLS: grown}, rounds=2, seconds=0.02))
+    assert [(s.by_rows[CALLS].accounts, s.by_rows[CALLS].round) for s in samples] == [
         *((1, 0), (ACCOUNTS, 0), (1, 1), (ACCOUNTS, 1))
     ]
     with database_at(empty).snapshot() as scan:

@@ -37,8 +37,14 @@ FIGURES = LedgerFigures(
     metered=Metered(CALLS, BOOKS, BOOKS),
     reads=[timing(SQLITE, 3.0), timing(POSTGRES, 250.0)],
     growth=[
-        GrowthSample(10_000_000, pairs(SQLITE, 50.0, 900.0), pairs(SQLITE, 60.0, 800.0)),
-        GrowthSample(10_000_000, pairs(SQLITE, 40.0, 800.0, number=1), pairs(SQLITE, 44.0, 810.0, number=1)),
+        GrowthSample(
+            {
+                0: pairs(SQLITE, cpu_us, 800.0, number=number),
+                1_000: pairs(SQLITE, 50.0, 1_000.0, number=number),
+                9_000: pairs(SQLITE, 60.0, 900.0, number=number),
+            }
+        )
+        for number, cpu_us in enumerate((50.0, 40.0, 30.0))
     ],
     disk_bytes={SQLITE: 9_800_000_000},
 )
@@ -48,8 +54,6 @@ def test_the_best_rounds_are_shown() -> None:
     """Most pairs a second of any round, and least processor time, each for itself."""
     lines = list(lines_of(FIGURES))
     assert "| SQLite | 1,000 | 64 | 9,000 | 5,000 | 40 us | - |" in lines
-    assert "| SQLite | 1,000 | CPU for each pair | 40 us | 44 us | 1.10 x |" in lines
-    assert "| SQLite | 1,000 | pairs a second | 900 | 810 | 0.90 x |" in lines
     assert "SQLite takes 9.8 GB of the disk for 10,000,000 calls." in lines
 
 
@@ -58,6 +62,14 @@ def test_a_round_is_compared_with_itself() -> None:
     base, other = CALLS[:3], CALLS[3:]
     assert round(round_ratio(base, other, "cpu_us"), 9) == 1.2
     assert "| CPU of Farebox for each call | 100 us | 150 us | 1.20 x | 1.3 x |" in lines_of(FIGURES)
+
+
+def test_a_ledger_that_grew_is_compared_with_each_that_did_not() -> None:
+    """Round by round: the last one's figure to that of the one with nothing, and of the one with little."""
+    lines = list(lines_of(FIGURES))
+    assert "|  | accounts | figure | 0 | 1,000 | 9,000 | 9,000 to 0 | 9,000 to 1,000 |" in lines
+    assert "| SQLite | 1,000 | CPU for each pair | 40 us | 50 us | 60 us | 1.50 x | 1.20 x |" in lines
+    assert "| SQLite | 1,000 | pairs a second | 800 | 1,000 | 900 | 1.12 x | 0.90 x |" in lines
 
 
 def test_a_read_above_the_limit_stands_out() -> None:

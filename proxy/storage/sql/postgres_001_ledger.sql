@@ -178,6 +178,9 @@ CREATE TABLE usage_days (
     PRIMARY KEY (account_id, day, key_id, model)
 ) WITH (fillfactor = 50);
 
+-- For the usage of all accounts. A row enters it once, with the first call of its day, key and model.
+CREATE INDEX usage_days_of_all ON usage_days (day);
+
 -- The processes, under names that are never used again. `life_file` is a file that each keeps locked, for those on
 -- its own machine to look at; the others go by the lease. Whose row is not here, or gone, has no call in flight.
 -- Since `in_touch_since` a process has always extended its lease in time: it can tell who else has not.

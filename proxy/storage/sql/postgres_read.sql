@@ -119,7 +119,7 @@ SELECT day, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,
     SUM(cached_input_tokens) AS cached_input_tokens, SUM(output_tokens) AS output_tokens,
     SUM(charged_nano) AS charged_nano
 FROM usage_days
-WHERE account_id IN (SELECT id FROM accounts) AND day BETWEEN :first_day AND :last_day
+WHERE day BETWEEN :first_day AND :last_day
 GROUP BY day
 ORDER BY day;
 
@@ -129,7 +129,7 @@ SELECT model, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,
     SUM(cached_input_tokens) AS cached_input_tokens, SUM(output_tokens) AS output_tokens,
     SUM(charged_nano) AS charged_nano
 FROM usage_days
-WHERE account_id IN (SELECT id FROM accounts) AND day BETWEEN :first_day AND :last_day
+WHERE day BETWEEN :first_day AND :last_day
 GROUP BY model
 ORDER BY SUM(charged_nano) DESC, model;
 
@@ -139,7 +139,7 @@ SELECT key_id, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,
     SUM(cached_input_tokens) AS cached_input_tokens, SUM(output_tokens) AS output_tokens,
     SUM(charged_nano) AS charged_nano
 FROM usage_days
-WHERE account_id IN (SELECT id FROM accounts) AND day BETWEEN :first_day AND :last_day
+WHERE day BETWEEN :first_day AND :last_day
 GROUP BY key_id
 ORDER BY SUM(charged_nano) DESC, key_id;
 
@@ -149,6 +149,6 @@ SELECT account_id, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,
     SUM(cached_input_tokens) AS cached_input_tokens, SUM(output_tokens) AS output_tokens,
     SUM(charged_nano) AS charged_nano
 FROM usage_days
-WHERE account_id IN (SELECT id FROM accounts) AND day BETWEEN :first_day AND :last_day
+WHERE day BETWEEN :first_day AND :last_day
 GROUP BY account_id
 ORDER BY SUM(charged_nano) DESC, account_id;
