@@ -4,6 +4,7 @@ The characters are a ULID in lower case: 10 of Crockford's base 32 for 48 bits o
 random bits. Sorted ids keep inserts at the end of an index, and 80 bits make a guess or a collision hopeless.
 """
 
+import hashlib
 import secrets
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -31,3 +32,8 @@ def new_id(prefix: str, now_us: int) -> str:
         f"{prefix}_{pairs[ms >> 40]}{pairs[ms >> 30 & 1023]}{pairs[ms >> 20 & 1023]}"
         f"{pairs[ms >> 10 & 1023]}{pairs[ms & 1023]}{chance}"
     )
+
+
+def digest_of(secret: str) -> str:
+    """The SHA-256 of a secret in hex: a secret is pure chance, so a plain digest cannot be guessed back."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()

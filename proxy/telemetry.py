@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from proxy.ledger.model import Call, Outcome
+from proxy.ledger.rows import Call, Outcome
 from proxy.metering.usage import Usage
 from proxy.pricing.charge import Charge
 

@@ -6,8 +6,8 @@ from functools import cached_property
 
 import pytest
 
-from proxy.app import Farebox
 from proxy.config.load import load
+from proxy.process.app import Farebox
 from tests.sources import ROOT
 
 

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.web.apis import ADMIN_KEY, Apis, serving
+from tests.api.apis import ADMIN_KEY, Apis, serving
 
 FAREBOX = Path(sys.executable).with_name("farebox")
 CONFIG = """

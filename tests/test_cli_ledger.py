@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.storage.sqlite_database import SqliteDatabase
+from proxy.storage.sqlite.database import SqliteDatabase
 from tests.storage.engines import Postgres, Sqlite
-from tests.storage.test_backup import writing
+from tests.storage.sqlite.test_backup import writing
 from tests.storage.whole import differences, filled, location_of, tamper
 from tests.test_cli import CONFIG, FAREBOX, farebox
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 import click
 import pytest
 
+from proxy.api.openapi import OPERATIONS
 from proxy.cli import main
 from proxy.config.schema import describe_keys
 from proxy.errors import CODES
 from proxy.metering.usage import METERS
 from proxy.telemetry import Telemetry
-from proxy.web.openapi import OPERATIONS
 from tests.readme import (
     Check,
     Readme,

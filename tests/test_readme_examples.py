@@ -15,15 +15,15 @@ import msgspec
 import pytest
 import yaml
 
-from proxy.admission import refusal_of
+from proxy.api.views.receipts import line_view
+from proxy.call.admission import refusal_of
 from proxy.config.load import Settings, load
 from proxy.config.schema import describe_keys
 from proxy.config.source import ConfigError
-from proxy.ledger.model import Refused
+from proxy.ledger.commands import Refused
 from proxy.ledger.windows import DAY_US, EPOCH
 from proxy.money import USD, to_nano, usd_string
 from proxy.pricing.charge import price
-from proxy.web.views.receipts import line_view
 from tests.readme import (
     CONFIGS,
     Check,

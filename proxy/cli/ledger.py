@@ -20,13 +20,13 @@ from proxy.ledger.audit.accounts import audit as audit_ledger
 from proxy.ledger.audit.feed import OutOfOrder
 from proxy.ledger.audit.rows import Difference
 from proxy.storage.audit import count_rows, ledger_of
-from proxy.storage.backup import backup as back_up
 from proxy.storage.copy import copy as copy_ledger
 from proxy.storage.copy import expect_closed, expect_empty
 from proxy.storage.database import TABLES, Database, Scan
 from proxy.storage.faults import StorageFault
 from proxy.storage.locations import database_at
-from proxy.storage.sqlite_database import SqliteDatabase
+from proxy.storage.sqlite.backup import backup as back_up
+from proxy.storage.sqlite.database import SqliteDatabase
 
 SHOWN: Final = 50
 """How many differences are printed for people; machines get all of them."""

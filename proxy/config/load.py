@@ -26,7 +26,8 @@ from proxy.config.shape import (
 )
 from proxy.config.source import load_tree
 from proxy.config.upstreams import build_upstreams
-from proxy.ledger.model import NO_LIMIT, WINDOWS, Limits
+from proxy.ledger.rows import NO_LIMIT, Limits
+from proxy.ledger.windows import WINDOWS
 from proxy.money import USD, Unit, to_nano
 from proxy.pricing.book import PriceBook
 from proxy.upstream.routes import Routes, Upstream

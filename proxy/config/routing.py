@@ -6,7 +6,7 @@ from typing import Final
 
 from proxy.config.faults import Findings, Path, did_you_mean, path_text
 from proxy.config.shape import ConfigShape, RouteShape, TargetShape
-from proxy.endpoints import ENDPOINTS
+from proxy.endpoints.registry import ENDPOINTS
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import RateCard
 from proxy.upstream.routes import Route, Routes, Target, Upstream

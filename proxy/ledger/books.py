@@ -5,33 +5,22 @@ from collections.abc import Iterable
 import msgspec
 from msgspec.structs import replace
 
-from proxy.ledger.model import (
-    NEVER_US,
-    NOTHING_SPENT,
-    Account,
+from proxy.ledger.commands import (
     Adjust,
     Authorize,
-    Bucket,
     ChangeKey,
     Command,
     CreateKey,
-    Entry,
     Extend,
     Grant,
-    Hold,
-    Key,
-    Lot,
     Observe,
     Recover,
     Settle,
-    Spending,
-    Throttle,
-    ThrottleKind,
-    UsageRow,
     Void,
-    Window,
 )
-from proxy.ledger.windows import DAY_US, starts_of_day
+from proxy.ledger.rows import NEVER_US, Account, Entry, Hold, Key, Lot, Throttle, ThrottleKind, UsageRow
+from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
+from proxy.ledger.windows import DAY_US, Window, starts_of_day
 
 BucketKey = tuple[str, Window, int]
 ThrottleKey = tuple[str, ThrottleKind]

@@ -9,14 +9,13 @@ from typing import Any, Final, cast
 import msgspec
 
 from proxy.errors import Refusal
-from proxy.ledger.model import (
+from proxy.ledger.commands import (
     Authorize,
     Command,
     Done,
     Extend,
     Granted,
     Observe,
-    Outcome,
     Recover,
     Refused,
     Result,
@@ -27,6 +26,7 @@ from proxy.ledger.model import (
 )
 from proxy.ledger.refusals import refusal
 from proxy.ledger.rhythm import GATHER_SECONDS, Rhythm
+from proxy.ledger.rows import Outcome
 from proxy.ledger.store import LedgerUnavailable, Store
 from proxy.tasks import Tasks
 

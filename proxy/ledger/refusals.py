@@ -3,7 +3,7 @@
 from typing import Final
 
 from proxy.errors import Refusal
-from proxy.ledger.model import Refused
+from proxy.ledger.commands import Refused
 from proxy.ledger.windows import iso
 from proxy.money import usd_string
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from proxy.ledger.model import Command, Hold, Key, Result
+from proxy.ledger.commands import Command, Result
+from proxy.ledger.rows import Hold, Key
 
 Row = dict[str, object]
 

@@ -11,7 +11,7 @@ from proxy.storage import columns
 from proxy.storage.database import TOTALS, Scan
 from proxy.storage.queries import Query, load
 
-AUDIT: Final[dict[str, Query]] = load("audit.sql")
+AUDIT: Final[dict[str, Query]] = load("portable/audit.sql")
 
 
 def _hold(*row: Any) -> rows.HoldRow:

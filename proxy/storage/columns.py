@@ -7,18 +7,8 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import astuple
 
-from proxy.ledger.model import (
-    UNLIMITED,
-    Account,
-    Call,
-    Entry,
-    Hold,
-    Key,
-    Limits,
-    Observed,
-    Spending,
-    UsageRow,
-)
+from proxy.ledger.rows import UNLIMITED, Account, Call, Entry, Hold, Key, Limits, Observed, UsageRow
+from proxy.ledger.spending import Spending
 from proxy.storage.queries import SqlValue
 
 _encode = msgspec.json.Encoder().encode

@@ -7,7 +7,7 @@ from proxy.storage.database import TABLES, TOTALS, Scan, Target
 from proxy.storage.faults import StorageFault
 from proxy.storage.queries import Query, load
 
-COPIES: Final[dict[str, Query]] = load("copy.sql")
+COPIES: Final[dict[str, Query]] = load("portable/copy.sql")
 
 
 def expect_closed(source: Scan) -> None:

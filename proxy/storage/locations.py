@@ -6,8 +6,8 @@ from typing import Final
 from proxy.ledger.store import Store
 from proxy.storage.database import Database
 from proxy.storage.faults import StorageFault
-from proxy.storage.sqlite import SqliteStore
-from proxy.storage.sqlite_database import SqliteDatabase
+from proxy.storage.sqlite.database import SqliteDatabase
+from proxy.storage.sqlite.store import SqliteStore
 from proxy.tasks import Tasks
 
 _POSTGRES: Final = frozenset({"postgresql", "postgres"})
@@ -24,7 +24,7 @@ def store_for(location: str | Path, *, tasks: Tasks, keep_months: int | None = N
         return SqliteStore(location)
     try:
         # The driver comes with an extra, and Farebox serves SQLite without it.
-        from proxy.storage.postgres import PostgresStore  # noqa: PLC0415 - see above.
+        from proxy.storage.postgres.store import PostgresStore  # noqa: PLC0415 - see above.
     except ModuleNotFoundError as error:
         raise _without(error) from error
     return PostgresStore(str(location), tasks=tasks, keep_months=keep_months)
@@ -39,7 +39,7 @@ def database_at(location: str | Path) -> Database:
     if not _is_postgres(location):
         return SqliteDatabase(location)
     try:
-        from proxy.storage.postgres_database import PostgresDatabase  # noqa: PLC0415 - as above.
+        from proxy.storage.postgres.database import PostgresDatabase  # noqa: PLC0415 - as above.
     except ModuleNotFoundError as error:
         raise _without(error) from error
     return PostgresDatabase(str(location))

@@ -12,7 +12,7 @@ import msgspec
 from proxy.storage.faults import StorageFault
 from proxy.storage.queries import FOLDER
 
-_FILE_NAME: Final = re.compile(r"(?:(?P<engine>[a-z]+)_)?(?P<number>\d{3})_\w+\.sql")
+_FILE_NAME: Final = re.compile(r"(?P<number>\d{3})_\w+\.sql")
 _RECORDS: Final = """
 CREATE TABLE IF NOT EXISTS migrations (
     number INTEGER PRIMARY KEY,
@@ -32,13 +32,13 @@ class Migration(msgspec.Struct, frozen=True):
     sha256: str
 
 
-def bundled(folder: Path = FOLDER, *, engine: str = "") -> tuple[Migration, ...]:
-    """The migrations of this version, SQLite's or those whose names begin with an engine's and `_`.
+def bundled(engine: str, folder: Path = FOLDER) -> tuple[Migration, ...]:
+    """The migrations of this version for an engine, which lie in its `sql` folder.
 
     Raises StorageFault when a number is missing or taken twice.
     """
-    found = ((path, _FILE_NAME.fullmatch(path.name)) for path in sorted(folder.iterdir()))
-    files = [(path, match) for path, match in found if match and (match["engine"] or "") == engine]
+    found = ((path, _FILE_NAME.fullmatch(path.name)) for path in sorted((folder / engine / "sql").iterdir()))
+    files = [(path, match) for path, match in found if match]
     migrations = []
     for number, (path, match) in enumerate(files, 1):
         if int(match["number"]) != number:

@@ -1,6 +1,6 @@
 """SQL as named, described text: where it is kept, how it is read, how a statement takes many rows at once.
 
-A query in `sql/*.sql` begins with `-- name: its_name`, then its description in comments, then one statement.
+A query begins with `-- name: its_name`, then its description in comments, then one statement.
 """
 
 import re
@@ -11,7 +11,10 @@ from typing import Final
 
 import msgspec
 
-FOLDER: Final = Path(__file__).parent / "sql"
+FOLDER: Final = Path(__file__).parent
+PORTABLE_READS: Final = ("portable/accounts.sql", "portable/usage.sql", "portable/admin.sql")
+"""The named reads that are the same in every engine."""
+
 SqlValue = str | int | None
 
 _HEADING: Final = re.compile(r"-- name: *(?P<name>\S*) *\n(?P<about>(?:-- .*\n)*)(?P<sql>[^;]*);?\s*\Z")
@@ -30,7 +33,7 @@ class Query(msgspec.Struct, frozen=True):
 
 
 def load(*files: str) -> dict[str, Query]:
-    """The queries of files in the `sql` folder, by name.
+    """The queries of files, each by its path below this folder, by name.
 
     Raises ValueError for one without a valid name, description or statement, or with a name that is taken.
     """

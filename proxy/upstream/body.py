@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Iterator
 from aiohttp import StreamReader
 
 from proxy.upstream.base import UpstreamFailure
+from proxy.upstream.connection import Wire
 from proxy.upstream.failures import failure_of
 from proxy.upstream.inflate import BrokenEncoding, Inflater
-from proxy.upstream.wire import Wire
 
 
 class Body(AsyncIterator[bytes]):

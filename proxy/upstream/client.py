@@ -12,13 +12,13 @@ from proxy.tasks import Tasks
 from proxy.upstream.address import origin
 from proxy.upstream.base import Shipment, UpstreamFailure
 from proxy.upstream.body import Body, InflatedBody, too_large
-from proxy.upstream.door import Door
+from proxy.upstream.connection import Outgoing, Reply, Wire
 from proxy.upstream.failures import FAILURES, failure_of
 from proxy.upstream.headers import Field, downward
 from proxy.upstream.inflate import BrokenEncoding, Inflater, coding_of
+from proxy.upstream.pool import Door
 from proxy.upstream.request import Plan, closing, outgoing, planned
 from proxy.upstream.routes import Target, Upstream
-from proxy.upstream.wire import Outgoing, Reply, Wire
 
 NO_BOUND: Final = 2**62
 IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})

@@ -9,10 +9,10 @@ from yarl import URL
 
 from proxy.upstream.address import origin, request_target
 from proxy.upstream.base import Shipment
-from proxy.upstream.door import Door
+from proxy.upstream.connection import Outgoing
 from proxy.upstream.headers import Field, upward
+from proxy.upstream.pool import Door
 from proxy.upstream.routes import Upstream
-from proxy.upstream.wire import Outgoing
 
 _BODILESS_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _NEVER_IN_A_LINE: Final = re.compile(r"[\x00-\x20\x7f]")

@@ -16,19 +16,19 @@ from typing import Any, Final, NoReturn
 import psutil
 import uvloop
 
-from proxy.admission import Admission
-from proxy.app import Farebox, bounds_of, catalog_of
+from proxy.call.admission import Admission
+from proxy.call.closing import Closing
 from proxy.clock import SystemClock
-from proxy.closing import Closing
 from proxy.config.load import Settings, load
+from proxy.edge.gateway import Gateway
 from proxy.ledger.store import Store
+from proxy.process.app import Farebox, bounds_of, catalog_of
+from proxy.process.supervisor import Lifeline
+from proxy.process.worker import _serve, prepare
 from proxy.storage.locations import store_for
-from proxy.storage.postgres import PostgresStore
-from proxy.storage.postgres_session import Timeouts
-from proxy.supervisor import Lifeline
+from proxy.storage.postgres.session import Timeouts
+from proxy.storage.postgres.store import PostgresStore
 from proxy.tasks import Tasks
-from proxy.web.gateway import Gateway
-from proxy.worker import _serve, prepare
 from tests.acceptance.harness import Server, eventually
 from tests.acceptance.steps import MortalLedger, MortalRelay, MortalStore, MortalUpstreams, Step, Trap
 

@@ -14,24 +14,13 @@ from typing import Any
 
 import psutil
 
-from proxy.admission import Inbound
+from proxy.call.base import Inbound
+from proxy.call.relay import Relay, Reply
 from proxy.errors import Refusal
+from proxy.ledger.commands import Authorize, Command, Granted, Observe, Refused, Result, Settle, Settled, Void
 from proxy.ledger.ledger import Ledger
-from proxy.ledger.model import (
-    Authorize,
-    Command,
-    Granted,
-    Hold,
-    Key,
-    Observe,
-    Refused,
-    Result,
-    Settle,
-    Settled,
-    Void,
-)
+from proxy.ledger.rows import Hold, Key
 from proxy.ledger.store import Row, Store
-from proxy.relay import Relay, Reply
 from proxy.upstream.base import Answer, Shipment
 from proxy.upstream.client import HttpUpstreams
 from proxy.upstream.routes import Target

@@ -31,8 +31,8 @@ from tests.acceptance.harness import (
 from tests.acceptance.test_concurrency import NaiveGate
 from tests.acceptance.test_crash import all_calls
 from tests.storage.engines import apart
-from tests.storage.postgres_server import Server as Postgres
-from tests.storage.postgres_server import new_schema, new_schema_at, own_server
+from tests.storage.postgres.server import Server as Postgres
+from tests.storage.postgres.server import new_schema, new_schema_at, own_server
 from tests.storage.whole import differences
 
 MACHINES = 2

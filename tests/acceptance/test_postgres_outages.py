@@ -37,8 +37,8 @@ from tests.acceptance.test_fleet import assert_all_there, audited, hammered, pro
 from tests.acceptance.test_steps import STREAM, seen_by
 from tests.conftest import end_missing
 from tests.storage.engines import apart
-from tests.storage.postgres_server import Server as Postgres
-from tests.storage.postgres_server import new_schema_at, own_server
+from tests.storage.postgres.server import Server as Postgres
+from tests.storage.postgres.server import new_schema_at, own_server
 
 MOST_CONNECTIONS = "24"
 BOUND_SECONDS = 3 * (PATIENCE_SECONDS + TIMEOUTS.answer_seconds)

@@ -31,7 +31,7 @@ from tests.acceptance.harness import (
 from tests.acceptance.stage import Stage
 from tests.acceptance.steps import Step
 from tests.storage.engines import apart
-from tests.storage.postgres_server import new_schema
+from tests.storage.postgres.server import new_schema
 from tests.storage.whole import differences
 
 ENGINES = ("sqlite", "postgres")

@@ -13,11 +13,11 @@ from typing import Final, Protocol
 import asyncpg
 import psutil
 
-from proxy.storage.postgres_database import PostgresDatabase
-from proxy.storage.sqlite_database import SqliteTarget
-from proxy.storage.sqlite_file import prepare
+from proxy.storage.postgres.database import PostgresDatabase
+from proxy.storage.sqlite.database import SqliteTarget
+from proxy.storage.sqlite.file import prepare
 from tests.bench.history import History
-from tests.storage.postgres_server import Server
+from tests.storage.postgres.server import Server
 
 SQLITE, POSTGRES = "SQLite", "PostgreSQL"
 DURABLE: Final = {

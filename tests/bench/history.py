@@ -13,7 +13,8 @@ import msgspec
 from msgspec.structs import astuple
 
 from proxy.ids import new_id
-from proxy.ledger.model import NEVER_US, NOTHING_SPENT, Bucket, Draw, Limits, Spending
+from proxy.ledger.rows import NEVER_US, Draw, Limits
+from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
 from proxy.ledger.windows import DAY_US
 from proxy.money import NANO_PER_USD, parse_amount
 from proxy.pricing.charge import NO_CHARGE, Charge, price

@@ -14,8 +14,9 @@ import uvloop
 
 from proxy.clock import SystemClock
 from proxy.ids import new_id
+from proxy.ledger.commands import Authorize, Granted, Settle, Settled
 from proxy.ledger.ledger import Ledger
-from proxy.ledger.model import Authorize, Call, Granted, Outcome, Settle, Settled
+from proxy.ledger.rows import Call, Outcome
 from proxy.pricing.charge import price, worst_nano
 from proxy.storage.locations import store_for
 from proxy.tasks import Tasks

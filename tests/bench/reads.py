@@ -9,16 +9,16 @@ from typing import Any, Final
 
 import msgspec
 
+from proxy.api.admin.receipts import LOOKED_AT_CALLS
+from proxy.api.paging import MAX_LIMIT
 from proxy.ids import new_id
 from proxy.ledger.store import LedgerUnavailable, Row, Store
 from proxy.ledger.windows import DAY_US
 from proxy.storage.locations import store_for
-from proxy.storage.postgres_read import READS as POSTGRES_READS
-from proxy.storage.postgres_session import Timeouts, connect
-from proxy.storage.sqlite import READS as SQLITE_READS
+from proxy.storage.postgres.read import READS as POSTGRES_READS
+from proxy.storage.postgres.session import Timeouts, connect
+from proxy.storage.sqlite.store import READS as SQLITE_READS
 from proxy.tasks import Tasks
-from proxy.web.admin_calls import LOOKED_AT_CALLS
-from proxy.web.paging import MAX_LIMIT
 from tests.bench.engines import SQLITE
 from tests.bench.history import ACCOUNTS, DAYS, MODELS, RARE_KEY, RARE_MODEL, History, account_id, key_id
 

@@ -14,7 +14,7 @@ from tests.bench.history import ACCOUNTS, OPENED_US, RARE_CALLS, RARE_KEY, Histo
 from tests.bench.pairs import Writers, growth_samples
 from tests.bench.reads import asks_of, timings
 from tests.conftest import end_missing
-from tests.storage.postgres_server import Missing
+from tests.storage.postgres.server import Missing
 
 NOON_US = 1_800_014_400_000_000
 CALLS = 3_000

@@ -7,7 +7,7 @@ import pytest
 from proxy.config.admin_key import admin_key_fault
 from proxy.config.load import check, load
 from proxy.config.source import ConfigError
-from proxy.ledger.model import Limits
+from proxy.ledger.rows import Limits
 from proxy.money import Unit
 from tests.config.samples import ADMIN_KEY, URL, LoadText, Told, text_of, upstream
 

@@ -7,7 +7,7 @@ import pytest
 
 from proxy.config.load import Settings
 from proxy.config.shape import DemoShape
-from proxy.ledger.model import NO_LIMIT, Limits
+from proxy.ledger.rows import NO_LIMIT, Limits
 from proxy.money import Unit
 from proxy.pricing.rates import Rate
 from tests.config.samples import ADMIN_KEY, LoadText

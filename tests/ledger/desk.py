@@ -1,36 +1,38 @@
 """One account with one key at a desk: the commands of tests in a few words, carried out at once."""
 
-from proxy.ledger.model import (
-    NEVER_US,
-    UNLIMITED,
-    Account,
+from proxy.ledger.commands import (
     Adjust,
     Authorize,
-    Bucket,
-    Call,
     ChangeAccount,
     ChangeKey,
     Command,
     CreateKey,
-    Entry,
     Extend,
     Grant,
     Granted,
-    Key,
-    Limits,
-    Lot,
     Observe,
-    Observed,
     OpenAccount,
-    Outcome,
     Recover,
     Refused,
     Result,
     Settle,
     Sweep,
-    UsageRow,
     Void,
 )
+from proxy.ledger.rows import (
+    NEVER_US,
+    UNLIMITED,
+    Account,
+    Call,
+    Entry,
+    Key,
+    Limits,
+    Lot,
+    Observed,
+    Outcome,
+    UsageRow,
+)
+from proxy.ledger.spending import Bucket
 from proxy.ledger.windows import DAY_US
 from proxy.pricing.charge import Charge, Line
 from tests.ledger.memory import MemoryStore, buckets_in

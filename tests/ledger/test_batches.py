@@ -6,19 +6,8 @@ from itertools import count
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.ledger.model import (
-    NEVER_US,
-    Command,
-    CreateKey,
-    Grant,
-    Granted,
-    Limits,
-    Observe,
-    Observed,
-    OpenAccount,
-    Result,
-    Sweep,
-)
+from proxy.ledger.commands import Command, CreateKey, Grant, Granted, Observe, OpenAccount, Result, Sweep
+from proxy.ledger.rows import NEVER_US, Limits, Observed
 from tests.ledger.desk import ACCOUNT, KEY, NOON_US, Desk, charge_of
 from tests.ledger.memory import MemoryStore
 

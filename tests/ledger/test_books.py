@@ -4,8 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.ledger.books import Books, Needs
-from proxy.ledger.model import Account, Bucket, Key, Window
-from proxy.ledger.windows import DAY_US, starts_of_day
+from proxy.ledger.rows import Account, Key
+from proxy.ledger.spending import Bucket
+from proxy.ledger.windows import DAY_US, Window, starts_of_day
 from tests.ledger.memory import buckets_in
 
 ACCOUNT = "account_1"

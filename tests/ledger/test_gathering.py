@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from proxy.ledger.commands import Command, Done, Result, Sweep
 from proxy.ledger.ledger import Ledger
-from proxy.ledger.model import Command, Done, Result, Sweep
 from proxy.ledger.rhythm import GATHER_ABOVE, GATHER_SECONDS, Rhythm
 from proxy.tasks import Tasks
 from tests.ledger.desk import ACCOUNT, NOON_US, Desk

@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 
 from proxy.errors import Refusal
-from proxy.ledger.ledger import FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS, Ledger
-from proxy.ledger.model import (
+from proxy.ledger.commands import (
     Adjust,
     Command,
     Done,
     Grant,
     Granted,
     Observe,
-    Observed,
     Refused,
     Result,
     Settled,
     Sweep,
 )
+from proxy.ledger.ledger import FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS, Ledger
+from proxy.ledger.rows import Observed
 from proxy.ledger.store import LedgerUnavailable
 from proxy.tasks import Tasks
 from tests.ledger.desk import ACCOUNT, NOON_US, Desk, charge_of

@@ -10,8 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from proxy.ledger.model import (
-    NEVER_US,
+from proxy.ledger.commands import (
     Adjust,
     ChangeAccount,
     ChangeKey,
@@ -20,12 +19,12 @@ from proxy.ledger.model import (
     Extend,
     Grant,
     Granted,
-    Limits,
     Refused,
     Result,
     Settled,
     Sweep,
 )
+from proxy.ledger.rows import NEVER_US, Limits
 from proxy.ledger.windows import DAY_US
 from tests.ledger.auditor import Auditor, dollars
 from tests.ledger.desk import ACCOUNT, KEY, NOON_US, Desk

@@ -5,7 +5,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from proxy.ledger.model import NEVER_US, UNLIMITED, Authorize, Command, Grant, Limits, Observe, Settle, Sweep
+from proxy.ledger.commands import Authorize, Command, Grant, Observe, Settle, Sweep
+from proxy.ledger.rows import NEVER_US, UNLIMITED, Limits
 from tests.simulation.kinds import KINDS
 from tests.simulation.make_accounts import newcomer
 from tests.simulation.model import DAY_US

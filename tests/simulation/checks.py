@@ -6,7 +6,7 @@ from fractions import Fraction
 import msgspec
 from msgspec.structs import astuple, replace
 
-from proxy.ledger.model import Command, Result
+from proxy.ledger.commands import Command, Result
 from proxy.pricing.charge import Line
 from proxy.storage import columns
 from tests.ledger.auditor import window_name

@@ -4,20 +4,18 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from proxy.ledger.model import (
-    Account,
+from proxy.ledger.commands import (
     Adjust,
     ChangeAccount,
     ChangeKey,
     CreateKey,
     Done,
     Grant,
-    Key,
-    Lot,
     OpenAccount,
     Refused,
     Sweep,
 )
+from proxy.ledger.rows import Account, Key, Lot
 from proxy.money import MAX_NANO
 from tests.ledger.auditor import dollars, nano
 from tests.simulation.model import Model, Party

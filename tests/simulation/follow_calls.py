@@ -4,24 +4,19 @@ from fnmatch import fnmatchcase
 
 from msgspec.structs import replace
 
-from proxy.ledger.model import (
+from proxy.ledger.commands import (
     Authorize,
     Done,
     Extend,
     Granted,
-    Hold,
-    HoldState,
-    Key,
-    Limits,
     Observe,
-    Outcome,
     Recover,
     Refused,
     Settle,
     Settled,
-    UsageRow,
     Void,
 )
+from proxy.ledger.rows import Hold, HoldState, Key, Limits, Outcome, UsageRow
 from proxy.pricing.charge import NO_CHARGE, Charge
 from tests.ledger.auditor import ACCOUNT, ZERO, Bound, dollars, nano, window_end_us
 from tests.simulation.gauges import Ask, asked_of, at_most

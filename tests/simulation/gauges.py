@@ -5,7 +5,8 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import NamedTuple
 
-from proxy.ledger.model import NO_LIMIT, Key, Limits, Pace, ThrottleKind
+from proxy.ledger.commands import Pace
+from proxy.ledger.rows import NO_LIMIT, Key, Limits, ThrottleKind
 
 MINUTE_US = 60_000_000
 EMPTY = Fraction(0)

@@ -8,7 +8,7 @@ auditor's own terms what becomes of it in a `Model`. If it leaves rows of a new 
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from proxy.ledger.model import (
+from proxy.ledger.commands import (
     Adjust,
     Authorize,
     ChangeAccount,

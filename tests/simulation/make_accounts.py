@@ -2,17 +2,8 @@
 
 from msgspec.structs import replace
 
-from proxy.ledger.model import (
-    NEVER_US,
-    Adjust,
-    ChangeAccount,
-    ChangeKey,
-    CreateKey,
-    Grant,
-    Limits,
-    OpenAccount,
-    Sweep,
-)
+from proxy.ledger.commands import Adjust, ChangeAccount, ChangeKey, CreateKey, Grant, OpenAccount, Sweep
+from proxy.ledger.rows import NEVER_US, Limits
 from proxy.money import MAX_NANO
 from tests.simulation.world import World
 

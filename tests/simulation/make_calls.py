@@ -1,18 +1,7 @@
 """How commands of a call's life are made up."""
 
-from proxy.ledger.model import (
-    UNLIMITED,
-    Authorize,
-    Call,
-    Extend,
-    Hold,
-    Observe,
-    Observed,
-    Outcome,
-    Recover,
-    Settle,
-    Void,
-)
+from proxy.ledger.commands import Authorize, Extend, Observe, Recover, Settle, Void
+from proxy.ledger.rows import UNLIMITED, Call, Hold, Observed, Outcome
 from proxy.metering.usage import Basis
 from proxy.pricing.charge import NO_CHARGE, worst_nano
 from tests.simulation.world import CARDS, World

@@ -9,7 +9,8 @@ from msgspec.structs import astuple
 
 from proxy.ledger import rules
 from proxy.ledger.books import Books, Needs, needs_of
-from proxy.ledger.model import Command, Hold, Result
+from proxy.ledger.commands import Command, Result
+from proxy.ledger.rows import Hold
 from proxy.ledger.store import LedgerUnavailable, Store
 from proxy.ledger.windows import DAY_US
 from proxy.storage import columns

@@ -12,24 +12,10 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from proxy.ledger.model import (
-    NOTHING_SPENT,
-    UNLIMITED,
-    WINDOWS,
-    Account,
-    Adjust,
-    Bucket,
-    Entry,
-    Grant,
-    Hold,
-    Key,
-    Limits,
-    Lot,
-    Spending,
-    UsageRow,
-    Window,
-)
-from proxy.ledger.rows import Draw
+from proxy.ledger.commands import Adjust, Grant
+from proxy.ledger.rows import UNLIMITED, Account, Draw, Entry, Hold, Key, Limits, Lot, UsageRow
+from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
+from proxy.ledger.windows import WINDOWS, Window
 from tests.ledger.auditor import ACCOUNT, Auditor, Dollars, Line, dollars, nano, window_name
 from tests.simulation.gauges import Gauges
 

@@ -14,22 +14,20 @@ from msgspec.structs import replace
 
 from proxy.ledger import rules
 from proxy.ledger.books import Books
-from proxy.ledger.model import (
-    NEVER_US,
-    UNLIMITED,
+from proxy.ledger.commands import (
     Adjust,
     Authorize,
     Command,
     Done,
     Extend,
     Grant,
-    Hold,
     Recover,
     Result,
     Settle,
     Settled,
     Void,
 )
+from proxy.ledger.rows import NEVER_US, UNLIMITED, Hold
 from proxy.pricing.charge import Charge, price
 from proxy.pricing.rates import RateCard
 from tests.simulation.memory_stage import Defect, Rule

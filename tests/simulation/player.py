@@ -8,7 +8,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec.structs import replace
 
-from proxy.ledger.model import Authorize, Command, Hold, Recover, Refused, Result, Settled
+from proxy.ledger.commands import Authorize, Command, Recover, Refused, Result, Settled
+from proxy.ledger.rows import Hold
 from proxy.ledger.store import LedgerUnavailable, Store
 from tests.simulation.checks import Violation, check_looks, check_results
 from tests.simulation.digest import digest_of

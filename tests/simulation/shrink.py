@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from proxy.ledger.model import Command
+from proxy.ledger.commands import Command
 from tests.simulation.steps import Batch, Step, account_of
 
 Fails = Callable[[Sequence[Step]], Awaitable[bool]]

@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 
 from proxy.ledger.store import Store
-from proxy.storage.sqlite import SqliteStore
+from proxy.storage.sqlite.store import SqliteStore
 from tests.simulation.memory_stage import MemoryStage
 from tests.simulation.steps import Fault
 from tests.storage.engines import Dump, Postgres, Sqlite

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from proxy.ledger.model import Command
+from proxy.ledger.commands import Command
 
 Fault = Literal["in_rules", "at_commit", "after_commit"]
 """Where a batch breaks off: as its rules run, as it is committed, or between the commit and the answer."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.ledger.model import Authorize, Command, Grant, OpenAccount
+from proxy.ledger.commands import Authorize, Command, Grant, OpenAccount
 from proxy.money import MAX_NANO
 from tests.ledger.desk import ACCOUNT, NOON_US, Desk, call_of
 from tests.ledger.memory import MemoryStore

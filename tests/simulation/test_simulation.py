@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from proxy.ledger.model import Command
+from proxy.ledger.commands import Command
 from tests.simulation.kinds import KINDS
 from tests.simulation.memory_stage import MemoryStage
 from tests.simulation.simulation import Outcome, replay, simulate

@@ -11,7 +11,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from proxy.ledger.model import NEVER_US, UNLIMITED, Authorize, Command, Hold, Limits
+from proxy.ledger.commands import Authorize, Command
+from proxy.ledger.rows import NEVER_US, UNLIMITED, Hold, Limits
 from proxy.pricing.charge import Charge, price
 from proxy.pricing.rates import Rate, RateCard
 from tests.simulation.model import DAY_US, Model

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 import asyncpg
 
 from proxy.ledger.store import Store
-from proxy.storage.postgres import PostgresStore
-from proxy.storage.sqlite import SqliteStore
+from proxy.storage.postgres.store import PostgresStore
+from proxy.storage.sqlite.store import SqliteStore
 from proxy.tasks import Tasks
-from tests.storage.postgres_server import new_schema
+from tests.storage.postgres.server import new_schema
 
 Dump = dict[str, list[tuple[Any, ...]]]
 """Every row of every table that each engine has, in the order of the primary key."""

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from proxy.ledger.model import Granted
+from proxy.ledger.commands import Granted
 from proxy.ledger.store import Store
 from proxy.storage.locations import store_for
 from proxy.tasks import Tasks

@@ -2,25 +2,21 @@
 
 from typing import TypeVar
 
-from proxy.ledger.model import (
-    NEVER_US,
-    UNLIMITED,
+from proxy.ledger.commands import (
     Authorize,
-    Call,
     Command,
     CreateKey,
     Done,
     Grant,
     Granted,
-    Limits,
     OpenAccount,
-    Outcome,
     Recover,
     Result,
     Settle,
     Settled,
     Void,
 )
+from proxy.ledger.rows import NEVER_US, UNLIMITED, Call, Limits, Outcome
 from proxy.ledger.store import Store
 from proxy.ledger.windows import DAY_US
 from proxy.pricing.charge import Charge, Line

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from proxy.storage.audit import count_rows, ledger_of
 from proxy.storage.faults import StorageFault
-from proxy.storage.sqlite_database import SqliteDatabase
+from proxy.storage.sqlite.database import SqliteDatabase
 from tests.storage.conftest import OpenStore
 from tests.storage.engines import ENGINES, Engine, Postgres, Sqlite
 from tests.storage.teller import authorize, call

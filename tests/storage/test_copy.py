@@ -12,7 +12,7 @@ import pytest
 from proxy.storage.copy import copy, expect_closed, expect_empty
 from proxy.storage.database import TABLES, Chunk, Database
 from proxy.storage.faults import StorageFault
-from proxy.storage.sqlite_database import SqliteDatabase, SqliteTarget
+from proxy.storage.sqlite.database import SqliteDatabase, SqliteTarget
 from tests.storage.engines import ENGINES, Engine, Postgres, Sqlite, tell
 from tests.storage.teller import call, granted, settle
 from tests.storage.whole import database_of, differences, fill, filled, honest, tamper

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from proxy.ledger.books import CommandRecord
-from proxy.ledger.model import Account, Bucket, Entry, Hold, Key, Lot, Throttle
+from proxy.ledger.rows import Account, Entry, Hold, Key, Lot, Throttle
+from proxy.ledger.spending import Bucket
 from proxy.storage.faults import StorageFault
 from proxy.storage.migrate import Migration, bundled, migrate, statements
 
@@ -48,7 +49,10 @@ def test_each_migration_is_applied_once_and_in_order(connection: sqlite3.Connect
 def test_step_by_step_or_all_at_once_makes_the_same_schema(
     connection: sqlite3.Connection, tmp_path: Path
 ) -> None:
-    known = (*bundled(), migration(len(bundled()) + 1, "CREATE TABLE later (id TEXT) STRICT;\n"))
+    known = (
+        *bundled("sqlite"),
+        migration(len(bundled("sqlite")) + 1, "CREATE TABLE later (id TEXT) STRICT;\n"),
+    )
     for count in range(1, len(known) + 1):
         migrate(connection, known[:count])
     with contextlib.closing(sqlite3.connect(tmp_path / "other.db", isolation_level=None)) as other:
@@ -58,7 +62,7 @@ def test_step_by_step_or_all_at_once_makes_the_same_schema(
 
 def test_the_schema_has_a_column_for_each_field_of_the_ledgers_rows(connection: sqlite3.Connection) -> None:
     """In the order of the fields, as rows are written and read by position."""
-    migrate(connection, bundled())
+    migrate(connection, bundled("sqlite"))
     kinds: dict[str, Any] = {
         "accounts": Account,
         "keys": Key,
@@ -75,7 +79,7 @@ def test_the_schema_has_a_column_for_each_field_of_the_ledgers_rows(connection: 
 
 
 def test_every_table_is_strict(connection: sqlite3.Connection) -> None:
-    migrate(connection, bundled())
+    migrate(connection, bundled("sqlite"))
     strict = {row[1]: row[5] for row in connection.execute("PRAGMA table_list") if row[1][:7] != "sqlite_"}
     assert strict == dict.fromkeys(strict, 1)
 
@@ -119,9 +123,11 @@ def test_another_programs_database_is_refused_and_left_alone(connection: sqlite3
 
 def test_a_gap_in_the_numbers_is_found(tmp_path: Path) -> None:
     for name in ("001_one.sql", "003_three.sql", "named.sql"):
-        (tmp_path / name).write_text("SELECT 1;\n")
+        file = tmp_path / "x" / "sql" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("SELECT 1;\n")
     with pytest.raises(StorageFault, match=r"003_three\.sql comes where migration 002 should"):
-        bundled(tmp_path)
+        bundled("x", tmp_path)
 
 
 def test_a_script_is_split_at_semicolons_that_end_statements() -> None:

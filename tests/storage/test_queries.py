@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from proxy.ledger.model import CreateKey
+from proxy.ledger.commands import CreateKey
 from proxy.ledger.store import Row, Store
 from proxy.storage.queries import FOLDER, Query, Rows, load, parse
-from proxy.storage.sqlite import READS
-from proxy.storage.sqlite_file import prepare
+from proxy.storage.sqlite.file import prepare
+from proxy.storage.sqlite.store import READS
 from tests.storage.teller import ACCOUNT, KEY, NOON_US, call, done, grant, granted, opening, settled, void
 
-ENGINE_QUERIES = load("sqlite_load.sql", "sqlite_write.sql")
+ENGINE_QUERIES = load("sqlite/sql/load.sql", "sqlite/sql/write.sql")
 
 
 def values_for(query: Query) -> dict[str, str] | list[None]:
@@ -58,12 +58,12 @@ def test_a_query_without_one_of_them_is_found(text: str) -> None:
 
 def test_a_name_is_taken_once() -> None:
     with pytest.raises(ValueError, match="two queries named"):
-        load("read_usage.sql", "read_usage.sql")
+        load("portable/usage.sql", "portable/usage.sql")
 
 
 def test_every_file_is_of_queries_or_a_migration() -> None:
-    for file in FOLDER.iterdir():
-        assert re.match(r"([a-z]+_)?\d{3}_", file.name) or load(file.name), file.name
+    for file in FOLDER.rglob("*.sql"):
+        assert re.match(r"\d{3}_", file.name) or load(str(file.relative_to(FOLDER))), file.name
 
 
 def test_every_query_is_sql(connection: sqlite3.Connection) -> None:

@@ -6,12 +6,9 @@ from typing import cast
 import msgspec
 import pytest
 
-from proxy.ledger.model import (
-    NO_LIMIT,
-    UNLIMITED,
+from proxy.ledger.commands import (
     Adjust,
     Authorize,
-    Bucket,
     ChangeAccount,
     ChangeKey,
     Command,
@@ -19,14 +16,13 @@ from proxy.ledger.model import (
     Done,
     Extend,
     Granted,
-    Limits,
     Observe,
-    Observed,
     OpenAccount,
     Refused,
     Settled,
-    Spending,
 )
+from proxy.ledger.rows import NO_LIMIT, UNLIMITED, Limits, Observed
+from proxy.ledger.spending import Bucket, Spending
 from proxy.ledger.store import LedgerUnavailable, Store
 from proxy.ledger.windows import DAY_US
 from proxy.storage.faults import ConstraintFault

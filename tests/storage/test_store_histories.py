@@ -12,20 +12,18 @@ from hypothesis import strategies as st
 from msgspec.structs import astuple, replace
 
 from proxy.ledger.books import Books
-from proxy.ledger.model import (
-    NEVER_US,
+from proxy.ledger.commands import (
     Adjust,
     ChangeAccount,
     ChangeKey,
     Command,
     CreateKey,
     Extend,
-    Limits,
     Observe,
-    Observed,
     OpenAccount,
     Sweep,
 )
+from proxy.ledger.rows import NEVER_US, Limits, Observed
 from proxy.ledger.windows import DAY_US
 from proxy.storage import columns
 from tests.ledger.memory import MemoryStore

@@ -3,16 +3,8 @@
 import asyncio
 from typing import cast
 
-from proxy.ledger.model import (
-    Adjust,
-    Extend,
-    Granted,
-    Limits,
-    Observe,
-    Observed,
-    Refused,
-    Settled,
-)
+from proxy.ledger.commands import Adjust, Extend, Granted, Observe, Refused, Settled
+from proxy.ledger.rows import Limits, Observed
 from proxy.ledger.store import Store
 from proxy.ledger.windows import DAY_US
 from tests.storage.conftest import OpenStore

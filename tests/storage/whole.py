@@ -16,13 +16,14 @@ from msgspec.structs import replace
 
 from proxy.ledger.audit.accounts import audit
 from proxy.ledger.audit.rows import Difference
-from proxy.ledger.model import Adjust, Command, Limits, Observe, Observed, Settle
+from proxy.ledger.commands import Adjust, Command, Observe, Settle
+from proxy.ledger.rows import Limits, Observed
 from proxy.ledger.store import Store
 from proxy.pricing.charge import Charge, Line
 from proxy.storage.audit import ledger_of
 from proxy.storage.database import Database
 from proxy.storage.locations import database_at
-from proxy.storage.sqlite import SqliteStore
+from proxy.storage.sqlite.store import SqliteStore
 from tests.storage.engines import Engine, Postgres, Sqlite, apart
 from tests.storage.teller import ACCOUNT, KEY, NOON_US, authorize, call, grant, opening, settle, void
 

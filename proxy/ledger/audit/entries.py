@@ -8,7 +8,7 @@ import msgspec
 
 from proxy.ledger.audit.feed import Feed, keys_of
 from proxy.ledger.audit.rows import AccountRow, CommandRow, Difference, EntryRow, LotRow, PostedRow, compare
-from proxy.ledger.model import NEVER_US, Draw
+from proxy.ledger.rows import NEVER_US, Draw
 
 _SIGNS: Final[Mapping[str, tuple[int, ...]]] = {
     "grant": (1,),

@@ -1,0 +1,1 @@
+"""The JSON APIs: admin, billing, models and health, made of operations."""

@@ -1,0 +1,185 @@
+"""What the admin API is sent: the fields of each body, and how amounts, instants and limits are read."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from proxy.api.decode import invalid
+from proxy.ledger.rows import NEVER_US, NO_LIMIT, Limits
+from proxy.ledger.windows import WINDOWS
+from proxy.money import Unit, to_nano, usd_string
+
+Name = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\x00-\x1f\x7f]*$",
+        description="1 to 200 characters of one line",
+    ),
+]
+Note = Annotated[
+    str,
+    Meta(
+        max_length=1000,
+        pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$",
+        description="text of at most 1000 characters",
+    ),
+]
+Reason = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=1000,
+        pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$",
+        description="1 to 1000 characters that say why",
+    ),
+]
+Amount = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        description='a string with a decimal number of US dollars such as "10.00", or `<number> <unit name>`',
+    ),
+]
+Instant = Annotated[
+    datetime,
+    Meta(tz=True, description="an RFC 3339 instant with its offset, such as 2030-01-01T00:00:00Z"),
+]
+Count = Annotated[int, Meta(ge=1, le=10**12, description="a whole number from 1 to 1000000000000")]
+Priority = Annotated[int, Meta(ge=0, le=100, description="a whole number from 0, drawn first, to 100")]
+Kind = Annotated[
+    str,
+    Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="1 to 32 of a-z, 0-9, _ and -, a letter first"),
+]
+Glob = Annotated[
+    str,
+    Meta(
+        min_length=1, max_length=200, pattern=r"^[^\x00-\x20\x7f]*$", description="a model's name or a glob"
+    ),
+]
+Globs = Annotated[list[Glob], Meta(max_length=100, description="a list of at most 100 models or globs")]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""Instants are shown in UTC, whatever offset they came with, so the last year is left out."""
+_RATES: Final = ("rpm", "tpm", "concurrency")
+
+
+class Fields(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of all bodies: a field that is not known is refused."""
+
+
+class LimitFields(Fields, frozen=True):
+    """Limits to set: a value, `none` to have no limit, or null to let the default apply. Others stay."""
+
+    day: Amount | Literal["none"] | UnsetType | None = UNSET
+    week: Amount | Literal["none"] | UnsetType | None = UNSET
+    month: Amount | Literal["none"] | UnsetType | None = UNSET
+    total: Amount | Literal["none"] | UnsetType | None = UNSET
+    rpm: Count | Literal["none"] | UnsetType | None = UNSET
+    tpm: Count | Literal["none"] | UnsetType | None = UNSET
+    concurrency: Count | Literal["none"] | UnsetType | None = UNSET
+
+
+class NewAccount(Fields, frozen=True):
+    """An account to open."""
+
+    name: Name
+    credit_limit: Amount = "0"
+    limits: LimitFields = LimitFields()
+
+
+class AccountChange(Fields, frozen=True):
+    """What to change about an account; fields that are absent stay as they are."""
+
+    name: Name | UnsetType = UNSET
+    status: Literal["active", "suspended"] | UnsetType = UNSET
+    credit_limit: Amount | UnsetType = UNSET
+    limits: LimitFields = LimitFields()
+
+
+class NewKey(Fields, frozen=True):
+    """A key to create. `models` are globs of the public models it may use; none allows all."""
+
+    name: Name = "key"
+    expires_at: Instant | None = None
+    models: Globs = []
+    limits: LimitFields = LimitFields()
+
+
+class KeyChange(Fields, frozen=True):
+    """What to change about a key; fields that are absent stay, `expires_at: null` lifts the expiry."""
+
+    name: Name | UnsetType = UNSET
+    status: Literal["active", "disabled"] | UnsetType = UNSET
+    expires_at: Instant | UnsetType | None = UNSET
+    models: Globs | UnsetType = UNSET
+    limits: LimitFields = LimitFields()
+
+
+class NewGrant(Fields, frozen=True):
+    """Credit to put in. Lots are drawn by lowest `priority`, then earliest expiry, then age."""
+
+    amount: Amount
+    kind: Kind = "grant"
+    priority: Priority = 50
+    expires_at: Instant | None = None
+    note: Note = ""
+
+
+class NewAdjustment(Fields, frozen=True):
+    """A correction: a positive amount is put in, a negative one is taken, never more than is available."""
+
+    amount: Amount
+    reason: Reason
+
+
+def amount_nano(param: str, text: str, unit: Unit, *, least_nano: int = 0) -> int:
+    """An amount as nano-USD. Raises Refusal `invalid_value` when it is none, or less than `least_nano`."""
+    try:
+        nano = to_nano(text, unit)
+    except ValueError as fault:
+        raise invalid(param, text, str(fault)) from None
+    if nano < least_nano:
+        raise invalid(param, text, f"it has to be at least {usd_string(least_nano)} USD")
+    return nano
+
+
+def expiry_us(expires_at: datetime | None) -> int:
+    """An expiry in microseconds since the epoch; None never expires. Raises Refusal `invalid_value`."""
+    if expires_at is None:
+        return NEVER_US
+    if not _EPOCH <= expires_at < _LATEST:
+        raise invalid("expires_at", str(expires_at), "it has to lie between the years 1970 and 9999")
+    return (expires_at - _EPOCH) // timedelta(microseconds=1)
+
+
+def future_us(param: str, expires_at: datetime | None, now_us: int) -> int:
+    """As `expiry_us`. Raises Refusal `invalid_value` for an instant that has passed."""
+    at_us = expiry_us(expires_at)
+    if at_us <= now_us:
+        raise invalid(param, expires_at, "it has to lie in the future")
+    return at_us
+
+
+def limits_over(current: Limits, fields: LimitFields, unit: Unit) -> Limits:
+    """`current` with the limits that `fields` sets. Raises Refusal `invalid_value`, naming the limit."""
+    changes: dict[str, int | None] = {name: getattr(current, name) for name in Limits.__struct_fields__}
+    for window in WINDOWS:
+        text: str | UnsetType | None = getattr(fields, window)
+        if text is not UNSET:
+            changes[f"{window}_nano"] = _spending_nano(f"limits.{window}", text, unit)
+    for name in _RATES:
+        rate: int | str | UnsetType | None = getattr(fields, name)
+        if not isinstance(rate, UnsetType):
+            changes[name] = NO_LIMIT if isinstance(rate, str) else rate
+    return Limits(**changes)
+
+
+def _spending_nano(param: str, text: str | UnsetType | None, unit: Unit) -> int | None:
+    if not isinstance(text, str):
+        return None
+    return NO_LIMIT if text == "none" else amount_nano(param, text, unit)

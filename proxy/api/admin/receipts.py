@@ -1,0 +1,144 @@
+"""The admin API's holds, usage and receipts, over all accounts."""
+
+from typing import Final
+
+from aiohttp import web
+
+from proxy.api.operations import ADMIN, Binder, Incoming, Nothing, Operation
+from proxy.api.paging import Page, PageQuery, continued, page_of, place_of
+from proxy.api.reader import Reader
+from proxy.api.usage import AdminUsageQuery, UsageView, usage_report
+from proxy.api.views.receipts import HoldView, RoutedCallView, hold_view, routed_call_view
+from proxy.clock import Clock
+from proxy.ledger.rows import HoldState
+
+
+class HoldQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which holds."""
+
+    state: HoldState | None = None
+    account_id: str | None = None
+
+
+LOOKED_AT_CALLS: Final = 20_000
+"""How far one page looks for a model, to which no index leads across accounts: some tens of milliseconds."""
+
+
+class CallQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which calls; `model` is the public name, exactly."""
+
+    account_id: str | None = None
+    key_id: str | None = None
+    model: str | None = None
+
+
+LIST_HOLDS: Final = Operation(
+    id="list_holds",
+    method="GET",
+    path=f"{ADMIN}/holds",
+    summary="List holds, the newest first.",
+    audience="admin",
+    reply=Page[HoldView],
+    query=HoldQuery,
+    body=Nothing,
+)
+USAGE: Final = Operation(
+    id="usage",
+    method="GET",
+    path=f"{ADMIN}/usage",
+    summary="Sum up usage and charges by UTC day, model, key or account.",
+    audience="admin",
+    reply=UsageView,
+    query=AdminUsageQuery,
+    body=Nothing,
+)
+LIST_CALLS: Final = Operation(
+    id="list_calls",
+    method="GET",
+    path=f"{ADMIN}/calls",
+    summary=(
+        "List the receipts of calls, the newest first. With `model` alone a page looks at "
+        f"{LOOKED_AT_CALLS:,} calls, and may be empty though there are more."
+    ),
+    audience="admin",
+    reply=Page[RoutedCallView],
+    query=CallQuery,
+    body=Nothing,
+)
+SHOW_CALL: Final = Operation(
+    id="show_call",
+    method="GET",
+    path=f"{ADMIN}/calls/{{call_id}}",
+    summary="Show the receipt of one call.",
+    audience="admin",
+    reply=RoutedCallView,
+    query=Nothing,
+    body=Nothing,
+)
+
+OPERATIONS: Final = (LIST_HOLDS, USAGE, LIST_CALLS, SHOW_CALL)
+
+
+class Calls:
+    """Shows holds, usage and receipts.
+
+    A page of one model's calls in all accounts looks at `looked_at_calls` at most, as no index leads there.
+    """
+
+    def __init__(self, *, reader: Reader, clock: Clock, looked_at_calls: int = LOOKED_AT_CALLS) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._looked_at_calls = looked_at_calls
+
+    def routes(self, bind: Binder[None]) -> list[web.RouteDef]:
+        """A route for each operation."""
+        return [
+            bind(LIST_HOLDS, self.list_holds),
+            bind(USAGE, self.usage),
+            bind(LIST_CALLS, self.list_calls),
+            bind(SHOW_CALL, self.show_call),
+        ]
+
+    async def list_holds(self, incoming: Incoming[None, HoldQuery, Nothing]) -> Page[HoldView]:
+        """A page of holds."""
+        query, unit = incoming.query, incoming.settings.unit
+        rows = await self._reader.holds(
+            account_id=query.account_id or "",
+            state=query.state or "",
+            before=place_of(query, str),
+            limit=query.limit + 1,
+        )
+        return page_of(rows, query.limit, lambda row: hold_view(row, unit), lambda row: row.id)
+
+    async def usage(self, incoming: Incoming[None, AdminUsageQuery, Nothing]) -> UsageView:
+        """Usage by group. Raises Refusal `not_found` for an account that there is none of."""
+        account_id = incoming.query.account_id
+        if account_id is not None:
+            await self._reader.account(account_id)
+        return await usage_report(
+            self._reader,
+            incoming.query,
+            account_id=account_id or "",
+            unit=incoming.settings.unit,
+            now_us=self._clock.now_us(),
+        )
+
+    async def list_calls(self, incoming: Incoming[None, CallQuery, Nothing]) -> Page[RoutedCallView]:
+        """A page of receipts."""
+        query, unit, before = incoming.query, incoming.settings.unit, place_of(incoming.query, str)
+        looks = query.model and not (query.account_id or query.key_id)
+        down_to = await self._reader.call_place(before, self._looked_at_calls) if looks else ""
+        rows = await self._reader.calls(
+            account_id=query.account_id or "",
+            key_id=query.key_id or "",
+            model=query.model or "",
+            before=before,
+            limit=query.limit + 1,
+            down_to=down_to,
+        )
+        page = page_of(rows, query.limit, lambda row: routed_call_view(row, unit), lambda row: row.call.id)
+        return continued(page, down_to) if down_to and not page.has_more else page
+
+    async def show_call(self, incoming: Incoming[None, Nothing, Nothing]) -> RoutedCallView:
+        """One receipt. Raises Refusal `not_found`, also while the call is in flight."""
+        return routed_call_view(await self._reader.call(incoming.path["call_id"]), incoming.settings.unit)

@@ -1,0 +1,42 @@
+"""The admin API under /admin/v1: accounts, keys, money, and what was used. For the admin key alone."""
+
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import web
+
+from proxy.api.admin import accounts as admin_accounts
+from proxy.api.admin import credit as admin_money
+from proxy.api.admin import keys as admin_keys
+from proxy.api.admin import receipts as admin_calls
+from proxy.api.operations import ADMIN, ApiSettings, Binder, Commands
+from proxy.api.reader import Reader
+from proxy.clock import Clock
+from proxy.edge.auth import require_admin
+from proxy.ledger.store import Store
+
+OPERATIONS: Final = (
+    *admin_accounts.OPERATIONS,
+    *admin_keys.OPERATIONS,
+    *admin_money.OPERATIONS,
+    *admin_calls.OPERATIONS,
+)
+
+
+def admin_routes(
+    *, ledger: Commands, store: Store, clock: Clock, settings: Callable[[], ApiSettings]
+) -> list[web.RouteDef]:
+    """All routes of the admin API."""
+
+    async def gate(request: web.Request) -> None:
+        require_admin(request, settings().admin.key)
+
+    bind: Binder[None] = Binder(gate, settings)
+    reader = Reader(ledger=ledger, store=store, clock=clock)
+    return [
+        *admin_accounts.Accounts(ledger=ledger, reader=reader, clock=clock).routes(bind),
+        *admin_keys.Keys(ledger=ledger, reader=reader, clock=clock).routes(bind),
+        *admin_money.Money(ledger=ledger, reader=reader, clock=clock).routes(bind),
+        *admin_calls.Calls(reader=reader, clock=clock).routes(bind),
+        bind.nowhere(ADMIN),
+    ]

@@ -1,0 +1,1 @@
+"""An account's own API under /v1/billing."""

@@ -1,0 +1,232 @@
+"""An account's own billing API under /v1/billing, for any of its keys. A suspended account may still read."""
+
+from collections.abc import Callable
+from typing import Final, Literal
+
+from aiohttp import web
+from msgspec import UNSET, Struct, UnsetType
+
+from proxy.api.admin.credit import entries_page, lots_page
+from proxy.api.operations import BILLING, ApiSettings, Binder, Commands, Incoming, Nothing, Operation
+from proxy.api.paging import Page, PageQuery, page_of, place_of
+from proxy.api.reader import Reader
+from proxy.api.usage import UsageQuery, UsageView, usage_report
+from proxy.api.views.accounts import SpendingView, spending_of
+from proxy.api.views.books import EntryView, LotView
+from proxy.api.views.money import Display, Usd, display
+from proxy.api.views.receipts import CallView, call_view
+from proxy.clock import Clock
+from proxy.edge.auth import account_key
+from proxy.errors import Refusal
+from proxy.ledger.rows import Key
+from proxy.ledger.store import Store
+from proxy.money import usd_string
+
+
+class BalanceView(Struct, frozen=True, kw_only=True):
+    """What an account has: `available = balance - held - debt + credit_limit` is what new calls may hold."""
+
+    object: Literal["balance"] = "balance"
+    account_id: str
+    status: Literal["active", "suspended"]
+    balance: Usd
+    held: Usd
+    available: Usd
+    debt: Usd
+    credit_limit: Usd
+    display: Display | UnsetType = UNSET
+
+
+class SpendingLimitsView(Struct, frozen=True, kw_only=True):
+    """The spending limits in force for the account and for the key that asks."""
+
+    object: Literal["list"] = "list"
+    data: list[SpendingView]
+
+
+class RequestQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which calls; `model` is the public name, exactly."""
+
+    key_id: str | None = None
+    model: str | None = None
+
+
+BALANCE: Final = Operation(
+    id="billing_balance",
+    method="GET",
+    path=f"{BILLING}/balance",
+    summary="What the account has, holds, owes, and may still spend.",
+    audience="account",
+    reply=BalanceView,
+    query=Nothing,
+    body=Nothing,
+)
+LOTS: Final = Operation(
+    id="billing_lots",
+    method="GET",
+    path=f"{BILLING}/lots",
+    summary="The account's lots with something left, in the order they are drawn from.",
+    audience="account",
+    reply=Page[LotView],
+    query=PageQuery,
+    body=Nothing,
+)
+SPENDING_LIMITS: Final = Operation(
+    id="billing_spending_limits",
+    method="GET",
+    path=f"{BILLING}/spending_limits",
+    summary="Each spending limit of the account and of the key, what is spent and held, and when it resets.",
+    audience="account",
+    reply=SpendingLimitsView,
+    query=Nothing,
+    body=Nothing,
+)
+USAGE: Final = Operation(
+    id="billing_usage",
+    method="GET",
+    path=f"{BILLING}/usage",
+    summary="Sum up the account's usage and charges by UTC day, model or key.",
+    audience="account",
+    reply=UsageView,
+    query=UsageQuery,
+    body=Nothing,
+)
+REQUESTS: Final = Operation(
+    id="billing_requests",
+    method="GET",
+    path=f"{BILLING}/requests",
+    summary="The account's log of calls with their charge lines and basis, the newest first.",
+    audience="account",
+    reply=Page[CallView],
+    query=RequestQuery,
+    body=Nothing,
+)
+REQUEST: Final = Operation(
+    id="billing_request",
+    method="GET",
+    path=f"{BILLING}/requests/{{call_id}}",
+    summary="The receipt of one of the account's calls.",
+    audience="account",
+    reply=CallView,
+    query=Nothing,
+    body=Nothing,
+)
+ENTRIES: Final = Operation(
+    id="billing_entries",
+    method="GET",
+    path=f"{BILLING}/transactions",
+    summary="The entries of the account's books, the newest first.",
+    audience="account",
+    reply=Page[EntryView],
+    query=PageQuery,
+    body=Nothing,
+)
+
+OPERATIONS: Final = (BALANCE, LOTS, SPENDING_LIMITS, USAGE, REQUESTS, REQUEST, ENTRIES)
+
+
+def billing_routes(
+    *, ledger: Commands, store: Store, clock: Clock, settings: Callable[[], ApiSettings]
+) -> list[web.RouteDef]:
+    """All routes of the billing API."""
+
+    async def gate(request: web.Request) -> Key:
+        return await account_key(request, store=store, clock=clock)
+
+    reader = Reader(ledger=ledger, store=store, clock=clock)
+    bind = Binder(gate, settings)
+    return [*Billing(reader=reader, clock=clock).routes(bind), bind.nowhere(BILLING)]
+
+
+class Billing:
+    """Shows an account its own books, and nobody else's."""
+
+    def __init__(self, *, reader: Reader, clock: Clock) -> None:
+        self._reader = reader
+        self._clock = clock
+
+    def routes(self, bind: Binder[Key]) -> list[web.RouteDef]:
+        """A route for each operation."""
+        return [
+            bind(BALANCE, self.balance),
+            bind(LOTS, self.lots),
+            bind(SPENDING_LIMITS, self.spending_limits),
+            bind(USAGE, self.usage),
+            bind(REQUESTS, self.requests),
+            bind(REQUEST, self.request),
+            bind(ENTRIES, self.entries),
+        ]
+
+    async def balance(self, incoming: Incoming[Key, Nothing, Nothing]) -> BalanceView:
+        """What the account has."""
+        account = await self._reader.account(incoming.caller.account_id)
+        return BalanceView(
+            account_id=account.id,
+            status=account.status,
+            balance=usd_string(account.balance_nano),
+            held=usd_string(account.held_nano),
+            available=usd_string(account.available_nano),
+            debt=usd_string(account.debt_nano),
+            credit_limit=usd_string(account.credit_limit_nano),
+            display=display(
+                incoming.settings.unit,
+                balance=account.balance_nano,
+                held=account.held_nano,
+                available=account.available_nano,
+                debt=account.debt_nano,
+                credit_limit=account.credit_limit_nano,
+            ),
+        )
+
+    async def lots(self, incoming: Incoming[Key, PageQuery, Nothing]) -> Page[LotView]:
+        """A page of the account's lots."""
+        account = await self._reader.account(incoming.caller.account_id)
+        unit = incoming.settings.unit
+        now_us = self._clock.now_us()
+        return await lots_page(self._reader, account.id, incoming.query, unit, now_us=now_us)
+
+    async def spending_limits(self, incoming: Incoming[Key, Nothing, Nothing]) -> SpendingLimitsView:
+        """The spending limits there are; windows without one are left out."""
+        key, settings, now_us = incoming.caller, incoming.settings, self._clock.now_us()
+        account = await self._reader.account(key.account_id)
+        unit, of_account = settings.unit, await self._reader.spending(account, now_us)
+        views = [
+            *spending_of("account", account.limits.over(settings.limits), of_account, unit),
+            *spending_of("key", key.limits, await self._reader.spending(key, now_us), unit),
+        ]
+        return SpendingLimitsView(data=[view for view in views if view.limit is not None])
+
+    async def usage(self, incoming: Incoming[Key, UsageQuery, Nothing]) -> UsageView:
+        """The account's usage by group."""
+        return await usage_report(
+            self._reader,
+            incoming.query,
+            account_id=incoming.caller.account_id,
+            unit=incoming.settings.unit,
+            now_us=self._clock.now_us(),
+        )
+
+    async def requests(self, incoming: Incoming[Key, RequestQuery, Nothing]) -> Page[CallView]:
+        """A page of the account's receipts."""
+        query, unit = incoming.query, incoming.settings.unit
+        rows = await self._reader.calls(
+            account_id=incoming.caller.account_id,
+            key_id=query.key_id or "",
+            model=query.model or "",
+            before=place_of(query, str),
+            limit=query.limit + 1,
+        )
+        return page_of(rows, query.limit, lambda row: call_view(row, unit), lambda row: row.call.id)
+
+    async def request(self, incoming: Incoming[Key, Nothing, Nothing]) -> CallView:
+        """One receipt. Raises Refusal `not_found`, also for another account's: it must not show."""
+        call_id = incoming.path["call_id"]
+        row = await self._reader.call(call_id)
+        if row.call.account_id != incoming.caller.account_id:
+            raise Refusal("not_found", f"There is no call {call_id}.")
+        return call_view(row, incoming.settings.unit)
+
+    async def entries(self, incoming: Incoming[Key, PageQuery, Nothing]) -> Page[EntryView]:
+        """A page of the account's entries."""
+        account = await self._reader.account(incoming.caller.account_id)
+        return await entries_page(self._reader, account.id, incoming.query, incoming.settings.unit)

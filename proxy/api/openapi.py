@@ -1,0 +1,168 @@
+"""The OpenAPI document of all that is served, made from the operations that the routes are made from."""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Final
+
+import msgspec
+from aiohttp import web
+from msgspec import Meta, Struct
+
+import proxy
+from proxy.api import public_operations
+from proxy.api.admin import routes as admin
+from proxy.api.billing import routes as billing
+from proxy.api.operations import IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY_LENGTH, REPLAYED, Nothing, Operation
+from proxy.errors import CODES
+
+Schema = dict[str, Any]
+
+DOCUMENT_PATH: Final = "/openapi.json"
+_REF: Final = "#/components/schemas/{name}"
+_SECURITY: Final[dict[str, list[dict[str, list[str]]]]] = {
+    "admin": [{"adminKey": []}],
+    "account": [{"accountKey": []}],
+    "public": [],
+}
+_TAGS: Final = (("/admin/", "admin"), ("/v1/billing/", "billing"), ("/v1/", "calls"), ("/", "process"))
+
+
+_ABOUT: Final = (
+    "A metering proxy in front of AI APIs: every call is authorized against a prepaid balance, metered, "
+    "charged and explained. Amounts are strings of US dollars. Paths of per-call tool APIs are the "
+    "configuration's, and are served beside the ones listed here."
+)
+_SCHEMES: Final[Schema] = {
+    "accountKey": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "One of the account's keys, `sk-fbx-...`.",
+    },
+    "adminKey": {"type": "http", "scheme": "bearer", "description": "The admin key of the configuration."},
+}
+
+
+class ErrorView(Struct, frozen=True, kw_only=True):
+    """Why a request was refused. Refusals for want of money say more: which limit, and what is left of it."""
+
+    message: str
+    type: Annotated[str, Meta(extra_json_schema={"enum": sorted({kind.type for kind in CODES.values()})})]
+    param: str | None
+    code: Annotated[str, Meta(extra_json_schema={"enum": list(CODES)})]
+    request_id: str
+
+
+class ErrorBody(Struct, frozen=True):
+    """A refusal, in OpenAI's shape."""
+
+    error: ErrorView
+
+
+DOCUMENT: Final = Operation(
+    id="openapi",
+    method="GET",
+    path=DOCUMENT_PATH,
+    summary="This document.",
+    audience="public",
+    reply=dict[str, Any],
+    query=Nothing,
+    body=Nothing,
+)
+
+OPERATIONS: Final[tuple[Operation[Any, Any, Any], ...]] = (
+    *public_operations.OPERATIONS,
+    *billing.OPERATIONS,
+    *admin.OPERATIONS,
+    DOCUMENT,
+)
+
+
+def openapi_routes() -> list[web.RouteDef]:
+    """The route of the document. It is made once: nothing in it depends on the configuration."""
+    content = msgspec.json.encode(document())
+
+    async def show(request: web.Request) -> web.Response:
+        del request
+        return web.Response(body=content, content_type="application/json")
+
+    return [web.route("GET", DOCUMENT_PATH, show)]
+
+
+def document() -> Schema:
+    """The whole document, as OpenAPI 3.1 has it."""
+    kinds = [kind for operation in OPERATIONS for kind in (operation.reply, operation.body, operation.query)]
+    schemas, components = msgspec.json.schema_components([*kinds, ErrorBody], ref_template=_REF)
+    *of_operations, error = schemas
+    paths: dict[str, Schema] = {}
+    for index, operation in enumerate(OPERATIONS):
+        reply, body, query = of_operations[3 * index : 3 * index + 3]
+        fields = _resolved(query, components)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = {
+            "operationId": operation.id,
+            "summary": operation.summary,
+            "tags": [_tag(operation.path)],
+            "security": _SECURITY[operation.audience],
+            "parameters": [
+                *_path_parameters(operation.path),
+                *_headers(operation),
+                *_query_parameters(fields),
+            ],
+            **_request(operation, body, components),
+            "responses": _responses(operation, reply, error),
+        }
+    queries = {operation.query.__name__ for operation in OPERATIONS}
+    used = {name: schema for name, schema in components.items() if name not in queries}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Farebox", "version": proxy.__version__, "description": _ABOUT},
+        "paths": paths,
+        "components": {"schemas": used, "securitySchemes": _SCHEMES},
+    }
+
+
+def _tag(path: str) -> str:
+    return next(tag for beginning, tag in _TAGS if path.startswith(beginning))
+
+
+def _resolved(schema: Schema, components: dict[str, Schema]) -> Schema:
+    return components[schema["$ref"].rpartition("/")[2]]
+
+
+def _path_parameters(path: str) -> Iterable[Schema]:
+    for part in path.split("/"):
+        if part.startswith("{"):
+            yield {"name": part[1:-1], "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _headers(operation: Operation[Any, Any, Any]) -> Iterable[Schema]:
+    if operation.idempotent:
+        yield {
+            "name": IDEMPOTENCY_KEY,
+            "in": "header",
+            "required": True,
+            "description": "New for each new command; the same one again makes a repeat harmless.",
+            "schema": {"type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY_LENGTH},
+        }
+
+
+def _query_parameters(fields: Schema) -> Iterable[Schema]:
+    for name, schema in fields["properties"].items():
+        yield {"name": name, "in": "query", "required": name in fields["required"], "schema": schema}
+
+
+def _request(operation: Operation[Any, Any, Any], body: Schema, components: dict[str, Schema]) -> Schema:
+    if operation.body is Nothing:
+        return {}
+    required = bool(_resolved(body, components)["required"])
+    return {"requestBody": {"required": required, "content": {"application/json": {"schema": body}}}}
+
+
+def _responses(operation: Operation[Any, Any, Any], reply: Schema, error: Schema) -> Schema:
+    content = {operation.media: {"schema": reply}}
+    if operation.streams:
+        content["text/event-stream"] = {"schema": {"type": "string"}}
+    good: Schema = {"description": operation.summary, "content": content}
+    if operation.idempotent:
+        about = "`true` when this repeats what an earlier request did."
+        good["headers"] = {REPLAYED: {"description": about, "schema": {"type": "string"}}}
+    refused = {"description": "A refusal.", "content": {"application/json": {"schema": error}}}
+    return {str(operation.status): good, "default": refused}

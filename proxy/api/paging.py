@@ -1,0 +1,77 @@
+"""Lists a page at a time. A cursor says where the last page ended, so rows added meanwhile shift nothing."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Annotated, Final, Generic, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from proxy.api.decode import invalid
+
+Row = TypeVar("Row")
+View = TypeVar("View")
+
+DEFAULT_LIMIT: Final = 20
+MAX_LIMIT: Final = 100
+MAX_CURSOR_LENGTH: Final = 500
+
+PlaceKind = TypeVar("PlaceKind", str, int)
+"""Where a row stands in its list: its id, as ids sort by time, or its number."""
+
+LAST_NUMBER: Final = 2**62
+
+
+class PageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much of a list, and from where."""
+
+    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="a whole number from 1 to 100")] = (
+        DEFAULT_LIMIT
+    )
+    cursor: (
+        Annotated[str, Meta(max_length=MAX_CURSOR_LENGTH, description="the `next_cursor` of the page before")]
+        | None
+    ) = None
+
+
+class Page(Struct, Generic[View], frozen=True):
+    """One page of a list; `next_cursor` is null on the last."""
+
+    data: list[View]
+    has_more: bool
+    next_cursor: str | None
+    object: Literal["list"] = "list"
+
+
+def place_of(query: PageQuery, kind: type[PlaceKind]) -> PlaceKind | None:
+    """Where the page begins after, None for the first. Raises Refusal `invalid_value` for a bad cursor."""
+    if query.cursor is None:
+        return None
+    try:
+        padded = query.cursor + "=" * (-len(query.cursor) % 4)
+        place = msgspec.json.decode(base64.b64decode(padded, altchars=b"-_", validate=True), type=kind)
+    except (binascii.Error, ValueError):
+        place = None
+    is_place = "\0" not in place if isinstance(place, str) else 0 <= (place or 0) <= LAST_NUMBER
+    if place is None or not is_place:
+        raise invalid("cursor", query.cursor, "send the `next_cursor` of the page before, as it is")
+    return place
+
+
+def page_of(
+    rows: Sequence[Row], limit: int, view: Callable[[Row], View], place: Callable[[Row], str | int]
+) -> Page[View]:
+    """A page of the first `limit` rows. One more row than that tells that there is another page."""
+    shown = rows[:limit]
+    more = len(rows) > limit
+    return Page([view(row) for row in shown], more, _cursor(place(shown[-1])) if more else None)
+
+
+def continued(page: Page[View], place: str | int) -> Page[View]:
+    """A page that looked no further than `place`, where the next one begins after; it may have no rows."""
+    return Page(page.data, has_more=True, next_cursor=_cursor(place))
+
+
+def _cursor(place: str | int) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")

@@ -1,0 +1,187 @@
+"""How accounts and keys are shown, with their limits and what was spent of them."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+from proxy.api.views.money import Display, Usd, When, display, expiry, instant
+from proxy.ledger.rows import NO_LIMIT, Account, Key, Limits
+from proxy.ledger.spending import Bucket
+from proxy.ledger.windows import Window, ends_us
+from proxy.money import Unit, usd_string
+
+Scope = Literal["account", "key"]
+Bar = int | Literal["none"] | None
+"""A limit that is a count, `none` where there explicitly is none, null where the default applies."""
+
+
+class LimitsView(Struct, frozen=True):
+    """Limits: US dollars for each UTC day, ISO week and month and in total; `rpm` and `tpm` for each minute.
+
+    `concurrency` is calls at once. `none` is no limit, null leaves it to the default.
+    """
+
+    day: str | None
+    week: str | None
+    month: str | None
+    total: str | None
+    rpm: Bar
+    tpm: Bar
+    concurrency: Bar
+
+
+class SpendingView(Struct, frozen=True):
+    """What is spent and held in the current window, and what its limit leaves; null where there is none."""
+
+    scope: Scope
+    id: str
+    window: Window
+    limit: Usd | None
+    spent: Usd
+    held: Usd
+    remaining: Usd | None
+    resets_at: When | None
+    display: Display | UnsetType = UNSET
+
+
+class AccountView(Struct, frozen=True, kw_only=True):
+    """An account: `available = balance - held - debt + credit_limit` is what new calls may hold.
+
+    `limits` are its own, `effective_limits` those in force with the defaults.
+    """
+
+    object: Literal["account"] = "account"
+    id: str
+    name: str
+    status: Literal["active", "suspended"]
+    created_at: When
+    balance: Usd
+    held: Usd
+    available: Usd
+    debt: Usd
+    credit_limit: Usd
+    open_holds: int
+    limits: LimitsView
+    effective_limits: LimitsView
+    spending: list[SpendingView]
+    display: Display | UnsetType = UNSET
+
+
+class KeyView(Struct, frozen=True, kw_only=True):
+    """A key. `hint` is the end of its secret; `models` are globs of what it may use, none allows all."""
+
+    object: Literal["key"] = "key"
+    id: str
+    account_id: str
+    name: str
+    hint: str
+    status: Literal["active", "disabled"]
+    created_at: When
+    expires_at: When | None
+    models: list[str]
+    limits: LimitsView
+    spending: list[SpendingView]
+
+
+class NewKeyView(KeyView, frozen=True, kw_only=True):
+    """A key just created, with its secret: this is the only time it is shown."""
+
+    secret: str
+
+
+def limits_view(limits: Limits) -> LimitsView:
+    """Limits as they are set."""
+    return LimitsView(
+        day=_money_bar(limits.day_nano),
+        week=_money_bar(limits.week_nano),
+        month=_money_bar(limits.month_nano),
+        total=_money_bar(limits.total_nano),
+        rpm=_bar(limits.rpm),
+        tpm=_bar(limits.tpm),
+        concurrency=_bar(limits.concurrency),
+    )
+
+
+def spending_of(scope: Scope, in_force: Limits, buckets: Iterable[Bucket], unit: Unit) -> list[SpendingView]:
+    """What an account or key has spent in each of some windows, beside the limits in force."""
+    views = []
+    for bucket in buckets:
+        limit_nano = in_force.window_nano(bucket.window)
+        if limit_nano == NO_LIMIT:
+            limit_nano = None
+        views.append(_spending_view(scope, bucket, limit_nano, unit))
+    return views
+
+
+def _spending_view(scope: Scope, bucket: Bucket, limit_nano: int | None, unit: Unit) -> SpendingView:
+    used_nano = bucket.spent_nano + bucket.held_nano
+    left_nano = None if limit_nano is None else max(0, limit_nano - used_nano)
+    ends = ends_us(bucket.window, bucket.start_day)
+    return SpendingView(
+        scope=scope,
+        id=bucket.scope_id,
+        window=bucket.window,
+        limit=None if limit_nano is None else usd_string(limit_nano),
+        spent=usd_string(bucket.spent_nano),
+        held=usd_string(bucket.held_nano),
+        remaining=None if left_nano is None else usd_string(left_nano),
+        resets_at=None if ends is None else instant(ends),
+        display=display(
+            unit, limit=limit_nano, spent=bucket.spent_nano, held=bucket.held_nano, remaining=left_nano
+        ),
+    )
+
+
+def account_view(account: Account, defaults: Limits, buckets: Iterable[Bucket], unit: Unit) -> AccountView:
+    """An account with its spending, of which the buckets are."""
+    in_force = account.limits.over(defaults)
+    return AccountView(
+        id=account.id,
+        name=account.name,
+        status=account.status,
+        created_at=instant(account.created_at_us),
+        balance=usd_string(account.balance_nano),
+        held=usd_string(account.held_nano),
+        available=usd_string(account.available_nano),
+        debt=usd_string(account.debt_nano),
+        credit_limit=usd_string(account.credit_limit_nano),
+        open_holds=account.open_holds,
+        limits=limits_view(account.limits),
+        effective_limits=limits_view(in_force),
+        spending=spending_of("account", in_force, buckets, unit),
+        display=display(
+            unit,
+            balance=account.balance_nano,
+            held=account.held_nano,
+            available=account.available_nano,
+            debt=account.debt_nano,
+            credit_limit=account.credit_limit_nano,
+        ),
+    )
+
+
+def key_view(key: Key, buckets: Iterable[Bucket], unit: Unit) -> KeyView:
+    """A key with its spending, of which the buckets are."""
+    return KeyView(
+        id=key.id,
+        account_id=key.account_id,
+        name=key.name,
+        hint=key.hint,
+        status=key.status,
+        created_at=instant(key.created_at_us),
+        expires_at=expiry(key.expires_at_us),
+        models=list(key.models),
+        limits=limits_view(key.limits),
+        spending=spending_of("key", key.limits, buckets, unit),
+    )
+
+
+def _money_bar(limit_nano: int | None) -> str | None:
+    if limit_nano is None:
+        return None
+    return "none" if limit_nano == NO_LIMIT else usd_string(limit_nano)
+
+
+def _bar(limit: int | None) -> Bar:
+    return "none" if limit == NO_LIMIT else limit

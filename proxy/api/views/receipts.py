@@ -1,0 +1,166 @@
+"""How calls are shown: the receipt of one that has ended, and the hold of one in flight."""
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Literal
+
+from msgspec import UNSET, Struct, UnsetType
+
+from proxy.api.reader import SeenHold
+from proxy.api.views.money import Display, Usd, When, display, instant
+from proxy.ledger.rows import HoldState, UsageRow
+from proxy.metering.usage import Basis
+from proxy.money import NANO_PER_USD, Unit, decimal_string, usd_string
+from proxy.pricing.charge import Line
+
+
+class LineView(Struct, frozen=True, kw_only=True):
+    """One line of a charge: `quantity` units of a meter at `price` for each `per` units."""
+
+    meter: str
+    quantity: int
+    price: Usd
+    per: int
+    amount: Usd
+    display: Display | UnsetType = UNSET
+
+
+class CallView(Struct, frozen=True, kw_only=True):
+    """The receipt of a call: what it used, what that costs line by line, and on what basis.
+
+    `charged + shortfall` is `total`; a shortfall is what neither the hold nor the funds covered. `hold` is
+    what was held for it.
+    """
+
+    object: Literal["call"] = "call"
+    id: str
+    account_id: str
+    key_id: str
+    endpoint: str
+    model: str
+    stream: bool
+    started_at: When
+    first_byte_at: When | None
+    ended_at: When
+    outcome: str
+    status: int
+    basis: Basis
+    usage: dict[str, int]
+    anomalies: int
+    price_id: str
+    lines: list[LineView]
+    total: Usd
+    charged: Usd
+    shortfall: Usd
+    hold: Usd
+    display: Display | UnsetType = UNSET
+
+
+class RoutedCallView(CallView, frozen=True, kw_only=True):
+    """A receipt as the admin sees it, with where the call went."""
+
+    upstream: str
+    upstream_model: str
+
+
+class HoldView(Struct, frozen=True, kw_only=True):
+    """Funds set aside for one call; `observed` is the usage seen so far, `observed_charge` what it costs.
+
+    What is said of the call itself is null once the hold is closed: then its receipt has it.
+    """
+
+    object: Literal["hold"] = "hold"
+    id: str
+    account_id: str
+    key_id: str
+    state: HoldState
+    amount: Usd
+    tokens: int
+    created_at: When
+    owner: str
+    endpoint: str | None
+    model: str | None
+    upstream: str | None
+    observed: dict[str, int] | None
+    observed_charge: Usd | None
+    display: Display | UnsetType = UNSET
+
+
+def line_view(line: Line, unit: Unit) -> LineView:
+    """A line of a charge. Its price may be finer than a nano-dollar, and is shown in full."""
+    price = Fraction(Decimal(line.price_nano)) / NANO_PER_USD
+    shown = display(unit, amount=line.amount_nano)
+    if not isinstance(shown, UnsetType):
+        shown["price"] = decimal_string(price * unit.per_usd)
+    return LineView(
+        meter=line.meter,
+        quantity=line.quantity,
+        price=decimal_string(price),
+        per=line.per,
+        amount=usd_string(line.amount_nano),
+        display=shown,
+    )
+
+
+def call_view(row: UsageRow, unit: Unit) -> CallView:
+    """A receipt as its account sees it."""
+    call, outcome, charge = row.call, row.outcome, row.charge
+    first_us = outcome.first_byte_at_us
+    return CallView(
+        id=call.id,
+        account_id=call.account_id,
+        key_id=call.key_id,
+        endpoint=call.endpoint,
+        model=call.model,
+        stream=call.stream,
+        started_at=instant(call.started_at_us),
+        first_byte_at=None if first_us is None else instant(first_us),
+        ended_at=instant(outcome.ended_at_us),
+        outcome=outcome.outcome,
+        status=outcome.status,
+        basis=outcome.basis,
+        usage=outcome.usage,
+        anomalies=outcome.anomalies,
+        price_id=charge.price_id,
+        lines=[line_view(line, unit) for line in charge.lines],
+        total=usd_string(charge.total_nano),
+        charged=usd_string(row.charged_nano),
+        shortfall=usd_string(row.shortfall_nano),
+        hold=usd_string(row.hold_nano),
+        display=display(
+            unit,
+            total=charge.total_nano,
+            charged=row.charged_nano,
+            shortfall=row.shortfall_nano,
+            hold=row.hold_nano,
+        ),
+    )
+
+
+def routed_call_view(row: UsageRow, unit: Unit) -> RoutedCallView:
+    """A receipt as the admin sees it."""
+    seen = call_view(row, unit)
+    members = {name: getattr(seen, name) for name in CallView.__struct_fields__}
+    return RoutedCallView(upstream=row.call.upstream, upstream_model=row.call.upstream_model, **members)
+
+
+def hold_view(hold: SeenHold, unit: Unit) -> HoldView:
+    """A hold, with what its call was last seen to have used."""
+    call, observed = hold.call, hold.observed
+    observed_nano = None if observed is None else observed.charge.total_nano
+    return HoldView(
+        id=hold.id,
+        account_id=hold.account_id,
+        key_id=hold.key_id,
+        state=hold.state,
+        amount=usd_string(hold.amount_nano),
+        tokens=hold.tokens,
+        created_at=instant(hold.created_at_us),
+        owner=hold.owner,
+        endpoint=None if call is None else call.endpoint,
+        model=None if call is None else call.model,
+        upstream=None if call is None else call.upstream,
+        observed=None if observed is None else observed.usage,
+        observed_charge=None if observed_nano is None else usd_string(observed_nano),
+        display=display(unit, amount=hold.amount_nano, observed_charge=observed_nano),
+    )

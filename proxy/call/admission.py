@@ -1,0 +1,228 @@
+"""Letting a call in: who asks, where it goes, what it could cost at most, and the hold for that."""
+
+import asyncio
+from collections import OrderedDict
+from typing import Final
+
+from proxy.call.base import Admitted, Errand, Inbound
+from proxy.call.headers import pace_headers
+from proxy.call.policy import Catalog
+from proxy.clock import Clock
+from proxy.endpoints.base import Ask, Endpoint, Outgoing
+from proxy.endpoints.registry import ENDPOINTS
+from proxy.endpoints.tools import ToolEndpoint
+from proxy.errors import Refusal
+from proxy.ids import digest_of
+from proxy.ledger.commands import Authorize, Refused
+from proxy.ledger.ledger import Ledger
+from proxy.ledger.refusals import refusal
+from proxy.ledger.rows import Call, Key
+from proxy.ledger.store import Store
+from proxy.ledger.windows import iso
+from proxy.metering.tokens import COUNTER
+from proxy.metering.usage import Usage
+from proxy.pricing.charge import affordable, worst_nano
+from proxy.pricing.rates import RateCard
+
+LARGE_BODY_BYTES: Final = 262_144
+"""Bodies above this are read in a thread."""
+LONG_TOKEN_BYTES: Final = 32
+COUNTED_BYTES_MAX: Final = 8 * 1024 * 1024
+REMEMBERED_KEYS: Final = 10_000
+REMEMBER_US: Final = 5_000_000
+_UNKNOWN: Final = (None, 0)
+
+# A refusal for one of these may be due to the generous bound on the input, so an exact count is worth it.
+_WORTH_COUNTING: Final = frozenset(
+    {
+        "credit_balance_exhausted",
+        "request_exceeds_balance",
+        "in_flight_budget_exhausted",
+        "daily_limit_exceeded",
+        "weekly_limit_exceeded",
+        "monthly_limit_exceeded",
+        "total_limit_exceeded",
+        "key_limit_exceeded",
+        "rate_limit_exceeded",
+    }
+)
+
+
+class Admission:
+    """identify, route, estimate and authorize: the steps before anything is forwarded."""
+
+    def __init__(self, *, ledger: Ledger, store: Store, clock: Clock) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._clock = clock
+        self._known: OrderedDict[str, tuple[Key, int]] = OrderedDict()
+
+    async def identify(self, request: Inbound) -> Key:
+        """The key behind the request's bearer secret. Raises Refusal 401.
+
+        A remembered key may be out of date by a few seconds; authorize checks it again, and never by memory.
+        """
+        if not request.secret:
+            raise Refusal(
+                "missing_api_key",
+                "Send your key as `Authorization: Bearer sk-fbx-...`.",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        digest = digest_of(request.secret)
+        now_us = self._clock.now_us()
+        key, known_until_us = self._known.get(digest, _UNKNOWN)
+        if key is None or now_us >= known_until_us or now_us >= key.expires_at_us:
+            key = await self._store.key_by_digest(digest)
+            if key is None:
+                raise Refusal("invalid_api_key", "This key is not known here. Keys begin with `sk-fbx-`.")
+            if key.status != "active":
+                raise Refusal("api_key_disabled", f"The key ending in {key.hint} has been disabled.")
+            if key.expires_at_us <= now_us:
+                raise Refusal(
+                    "api_key_expired", f"The key ending in {key.hint} expired at {iso(key.expires_at_us)}."
+                )
+            self._known[digest] = (key, now_us + REMEMBER_US)
+            if len(self._known) > REMEMBERED_KEYS:
+                self._known.popitem(last=False)
+        return key
+
+    async def route(self, request: Inbound, catalog: Catalog) -> Errand:
+        """Read the request and find its route and rate card. Raises Refusal 400, 403, 404, 405 or 413."""
+        endpoint = ENDPOINTS.get(request.path)
+        if endpoint is None:
+            return await self._tool_errand(request, catalog)
+        if request.method != "POST":
+            raise Refusal(
+                "method_not_allowed",
+                f"{request.path} takes POST, not {request.method}.",
+                headers={"Allow": "POST"},
+            )
+        body = await request.body()
+        if len(body) > LARGE_BODY_BYTES:
+            ask = await asyncio.to_thread(endpoint.read, body)
+        else:
+            ask = endpoint.read(body)
+        route = catalog.routes.for_model(endpoint.name, ask.model)
+        if route is None:
+            raise Refusal(
+                "model_not_found",
+                f"The model {ask.model!r} is not served on {request.path}; GET /v1/models lists what is.",
+                param="model",
+            )
+        card = catalog.book.card_of(route.rate_card, ask.model)
+        if card is None or not card.covers(endpoint.meters):
+            raise Refusal(
+                "model_not_priced", f"The model {ask.model!r} has no price, so it is refused.", param="model"
+            )
+        return Errand(endpoint, ask, route, card, body)
+
+    async def _tool_errand(self, request: Inbound, catalog: Catalog) -> Errand:
+        route = catalog.routes.for_path(request.method, request.path)
+        if route is None:
+            methods = catalog.routes.methods_of(request.path)
+            if methods:
+                raise Refusal(
+                    "method_not_allowed",
+                    f"{request.path} takes {', '.join(methods)}, not {request.method}.",
+                    headers={"Allow": ", ".join(methods)},
+                )
+            raise Refusal("not_found", f"Nothing is served at {request.path}.")
+        endpoint = ToolEndpoint(route.name, request.path)
+        card = catalog.book.card_of(route.rate_card, route.name)
+        if card is None or not card.covers(endpoint.meters):
+            raise Refusal("model_not_priced", f"The tool {route.name!r} has no price, so it is refused.")
+        body = await request.body()
+        return Errand(endpoint, endpoint.read(body), route, card, body)
+
+    async def authorize(self, call: Call, errand: Errand, catalog: Catalog) -> Admitted:
+        """Hold the call's ceiling, clamped to what can be paid where the policy allows.
+
+        The cheap bound on the input is tried first; it is counted exactly only if that does not fit.
+        """
+        ask, card, policy = errand.ask, errand.card, catalog.policy
+        output_bound = ask.output_bound or card.max_output_tokens
+        ceiling = _ceiling(ask.input_bound(), output_bound, ask.choices, errand.endpoint)
+        ceiling_nano = worst_nano(card, ceiling)
+        command = self._command(call, ceiling, ceiling_nano, ceiling_nano, catalog)
+        result = await self._ledger.authorize(command)
+        if isinstance(result, Refused) and _is_worth_counting(result, ask, card):
+            exact = await counted_input(ask)
+            ceiling = _ceiling(exact, output_bound, ask.choices, errand.endpoint)
+            useful = (
+                min(output_bound, policy.min_output_tokens) if policy.when_short == "clamp" else output_bound
+            )
+            floor = _ceiling(exact, useful, ask.choices, errand.endpoint)
+            ceiling_nano, floor_nano = worst_nano(card, ceiling), worst_nano(card, floor)
+            command = self._command(call, ceiling, ceiling_nano, floor_nano, catalog)
+            result = await self._ledger.authorize(command)
+        if isinstance(result, Refused):
+            raise refusal_of(result, card, ceiling, ask.choices)
+        return Admitted(call, errand, result, command.at_us, ceiling, ceiling_nano, catalog.defaults)
+
+    def _command(
+        self, call: Call, ceiling: Usage, ceiling_nano: int, floor_nano: int, catalog: Catalog
+    ) -> Authorize:
+        return Authorize(
+            call=call,
+            ceiling_nano=ceiling_nano,
+            floor_nano=floor_nano,
+            tokens=ceiling.get("input_tokens", 0) + ceiling.get("output_tokens", 0),
+            at_us=self._clock.now_us(),
+            owner=self._store.owner,
+            defaults=catalog.defaults,
+        )
+
+
+def _is_worth_counting(refused: Refused, ask: Ask, card: RateCard) -> bool:
+    """Whether counting could change it: not where too little is left for any text of this size.
+
+    A token is 4 bytes on average and `LONG_TOKEN_BYTES` hardly ever; text beyond `COUNTED_BYTES_MAX` is
+    longer than any model reads. So nobody can have much counted without having the money for it.
+    """
+    if refused.code not in _WORTH_COUNTING or (refused.limit_source or "").endswith("_rpm"):
+        return False
+    if refused.available_nano is None:
+        return ask.input_text_length() <= COUNTED_BYTES_MAX
+    least = {meter: bound // LONG_TOKEN_BYTES for meter, bound in ask.input_bound().items()}
+    affords = max(1, worst_nano(card, least)) <= refused.available_nano
+    return affords and ask.input_text_length() <= COUNTED_BYTES_MAX
+
+
+async def counted_input(ask: Ask) -> Usage:
+    """The input counted exactly, in a thread where that would stall the loop."""
+    if COUNTER.is_quick(ask.input_text_length(), ask.model):
+        return ask.input_exact()
+    return await asyncio.to_thread(ask.input_exact)
+
+
+def _ceiling(input_usage: Usage, output_bound: int, choices: int, endpoint: Endpoint) -> dict[str, int]:
+    ceiling = dict(input_usage)
+    if "output_tokens" in endpoint.meters:
+        ceiling["output_tokens"] = output_bound * choices
+    return ceiling
+
+
+async def outgoing(errand: Errand, plan: Outgoing) -> bytes:
+    """The body for one target, made in a thread where that would stall the loop."""
+    if len(errand.body) > LARGE_BODY_BYTES:
+        return await asyncio.to_thread(errand.ask.outgoing, plan)
+    return errand.ask.outgoing(plan)
+
+
+def refusal_of(refused: Refused, card: RateCard, ceiling: Usage, choices: int) -> Refusal:
+    """A ledger's refusal as it is told to the client, with every figure that decided it.
+
+    `affordable_output_tokens` is what each choice could still produce for the funds that are left.
+    """
+    told = refusal(refused)
+    if refused.required_nano is not None:
+        told.details.setdefault("resets_at", None)
+        if "output_tokens" in ceiling:
+            room_nano = max(0, refused.available_nano or 0)
+            told.details["affordable_output_tokens"] = affordable(
+                card, room_nano, ceiling, "output_tokens", choices
+            )
+    if refused.retry_after_us is not None:
+        told.headers["Retry-After-Ms"] = str(-(-refused.retry_after_us // 1_000))
+    told.headers.update(pace_headers(refused))
+    return told

@@ -1,0 +1,53 @@
+"""A call on its way in: the request, what it asks for, and the hold that lets it pass."""
+
+from typing import Protocol
+
+import msgspec
+
+from proxy.endpoints.base import Ask, Endpoint
+from proxy.ledger.commands import Granted
+from proxy.ledger.rows import Call, Limits
+from proxy.metering.usage import Usage
+from proxy.pricing.rates import RateCard
+from proxy.upstream.routes import Route
+
+
+class Inbound(Protocol):
+    """A client's request. `path` is raw and checked, `secret` the bearer key if there was one."""
+
+    id: str
+    method: str
+    path: str
+    query: str
+    headers: tuple[tuple[str, str], ...]
+    secret: str | None
+    wants_cost: bool
+
+    async def body(self) -> bytes:
+        """The whole body. Raises Refusal when it is too large, too slow or compressed."""
+        ...
+
+
+class Errand(msgspec.Struct, frozen=True):
+    """What a request turned out to ask for, where it goes, and what it is priced by."""
+
+    endpoint: Endpoint
+    ask: Ask
+    route: Route
+    card: RateCard
+    body: bytes
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """A call with its hold, made at `at_us` for `ceiling` while `defaults` were the limits by default.
+
+    `ceiling_nano` is what the ceiling comes to; the hold may be less.
+    """
+
+    call: Call
+    errand: Errand
+    granted: Granted
+    at_us: int
+    ceiling: Usage
+    ceiling_nano: int
+    defaults: Limits

@@ -1,0 +1,42 @@
+"""The headers that Farebox adds to the reply of a call: its hold, its cost, and its rate limits."""
+
+from proxy.call.base import Admitted
+from proxy.call.budget import Room
+from proxy.ledger.commands import Granted, Refused, Settled
+from proxy.money import usd_string
+
+
+def admission_headers(admitted: Admitted, room: Room) -> dict[str, str]:
+    """What is known before the first byte: the hold, whether output was clamped, and the rate limits."""
+    granted = admitted.granted
+    headers = {"x-farebox-hold": usd_string(granted.hold_nano)}
+    if granted.paces:
+        headers |= pace_headers(granted)
+    if room.clamped_to is not None:
+        headers["x-farebox-output-clamped-to"] = str(room.clamped_to)
+    return headers
+
+
+def receipt_headers(settled: Settled) -> dict[str, str]:
+    """What is known once the charge is on the ledger."""
+    return {
+        "x-farebox-cost": usd_string(settled.charged_nano),
+        "x-farebox-balance": usd_string(settled.balance_nano),
+    }
+
+
+def pace_headers(result: Granted | Refused) -> dict[str, str]:
+    """Where the caller stands with its rate limits: OpenAI's headers, and the plain ones for requests."""
+    headers: dict[str, str] = {}
+    for pace in result.paces:
+        reset = f"{-(-pace.reset_us // 1000) / 1000:g}s"
+        figures = (("limit", str(pace.limit)), ("remaining", str(pace.remaining)), ("reset", reset))
+        headers |= {f"x-ratelimit-{name}-{pace.kind}": text for name, text in figures}
+        if pace.kind == "requests":
+            seconds = str(-(-pace.reset_us // 1_000_000))
+            headers |= {
+                "x-ratelimit-limit": str(pace.limit),
+                "x-ratelimit-remaining": str(pace.remaining),
+                "x-ratelimit-reset": seconds,
+            }
+    return headers

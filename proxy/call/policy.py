@@ -1,0 +1,28 @@
+"""How calls are treated, and all that a reload of the configuration replaces."""
+
+from typing import Literal
+
+import msgspec
+
+from proxy.ledger.rows import Limits
+from proxy.pricing.book import PriceBook
+from proxy.upstream.routes import Routes
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """How calls are treated; the configuration's `accounts` and `streams` say what each means."""
+
+    when_short: Literal["clamp", "refuse"] = "clamp"
+    min_output_tokens: int = 16
+    on_disconnect: Literal["count", "drain"] = "count"
+    drain_seconds: float = 10.0
+    on_upstream_failure: Literal["charge", "free"] = "charge"
+
+
+class Catalog(msgspec.Struct, frozen=True):
+    """All that a reload of the configuration replaces at once; a call keeps the one it began with."""
+
+    routes: Routes
+    book: PriceBook
+    defaults: Limits
+    policy: Policy

@@ -1,0 +1,171 @@
+"""The life of a call, in one function: see `Relay.relay`."""
+
+from typing import Final, Protocol
+
+from proxy.call.admission import Admission, outgoing
+from proxy.call.base import Errand, Inbound
+from proxy.call.budget import Room, room_of
+from proxy.call.closing import Closing
+from proxy.call.headers import admission_headers, receipt_headers
+from proxy.call.in_flight import OpenCall
+from proxy.call.policy import Catalog
+from proxy.clock import Clock
+from proxy.endpoints.base import Outgoing
+from proxy.errors import Refusal
+from proxy.ledger.rows import Call, Key
+from proxy.money import usd_string
+from proxy.upstream.base import Answer, Shipment, UpstreamClient, UpstreamFailure
+
+FAILOVER_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
+"""Answers that another target may better; the last target's is passed on."""
+OUR_CREDENTIAL_STATUSES: Final = frozenset({401, 402, 403})
+"""Answers about Farebox's own credential: the client can do nothing about them and must not see them."""
+
+
+class Reply(Protocol):
+    """The client's end. Nothing is sent before the first `write`, so that a refusal can take its place."""
+
+    @property
+    def started(self) -> bool:
+        """Whether anything was sent."""
+        ...
+
+    def head(self, status: int, headers: list[tuple[str, str]]) -> None:
+        """Set status and headers; they go out with the first bytes."""
+        ...
+
+    def add_headers(self, headers: dict[str, str]) -> None:
+        """Add headers of our own; without effect once anything was sent."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes. Raises ConnectionResetError when the client is gone."""
+        ...
+
+    async def end(self, data: bytes = b"") -> None:
+        """Send the last bytes and end the reply properly."""
+        ...
+
+    async def break_off(self, refusal: Refusal) -> None:
+        """End a started reply so that the client cannot take it for a whole one."""
+        ...
+
+
+class Relay:
+    """Takes calls through Farebox. `catalog` may be replaced at any time; a call keeps its own."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        admission: Admission,
+        closing: Closing,
+        upstreams: UpstreamClient,
+        clock: Clock,
+    ) -> None:
+        self.catalog = catalog
+        self._admission = admission
+        self._closing = closing
+        self._upstreams = upstreams
+        self._clock = clock
+
+    async def relay(self, request: Inbound, reply: Reply) -> None:
+        """Take one call from its first byte to its last. Raises Refusal while nothing was sent.
+
+        Whatever happens between authorize and settle, a cancel at any await included, `Closing` closes the
+        hold exactly once; the bytes that complete the answer leave only after that is durable.
+        """
+        catalog = self.catalog
+        key = await self._admission.identify(request)
+        errand = await self._admission.route(request, catalog)
+        call = self._call(request, key, errand)
+        admitted = await self._admission.authorize(call, errand, catalog)
+        opened = self._closing.open(admitted, catalog.policy)
+        try:
+            room = room_of(admitted)
+            opened.begin(room, keep_usage=request.wants_cost)
+            answer = await self._forward(request, errand, room, opened)
+            reply.head(answer.status, answer.headers)
+            reply.add_headers(admission_headers(admitted, room))
+            if not 200 <= answer.status < 300:
+                await self._pass_error(answer, opened, reply)
+                return
+            async for chunk in answer.chunks():
+                passing = await opened.read(chunk) if opened.is_large(chunk) else opened.tally.feed(chunk)
+                if passing:
+                    await reply.write(passing)
+                if opened.needs_look:
+                    await self._closing.look(opened)
+                if opened.tally.done:
+                    await opened.read_rest(answer)
+                    break
+            settled = await self._closing.settle(opened)
+            reply.add_headers(receipt_headers(settled))
+            await reply.end(opened.tail(usd_string(settled.charged_nano) if request.wants_cost else None))
+        except ConnectionError:  # The client is gone; the upstream's troubles have a class of their own.
+            self._closing.abandon(opened)
+            raise
+        except Exception as failure:
+            refusal = await self._closing.fail(opened, failure)
+            if not reply.started:
+                raise refusal from failure
+            await reply.break_off(refusal)
+        except BaseException:
+            self._closing.abandon(opened)
+            raise
+        finally:
+            opened.let_go()
+
+    def _call(self, request: Inbound, key: Key, errand: Errand) -> Call:
+        target = errand.route.targets[0]
+        return Call(
+            id=request.id,
+            account_id=key.account_id,
+            key_id=key.id,
+            endpoint=errand.endpoint.name,
+            model=errand.ask.model,
+            upstream=target.upstream.name,
+            upstream_model=target.model or errand.ask.model,
+            stream=errand.ask.stream,
+            started_at_us=self._clock.now_us(),
+        )
+
+    async def _forward(self, request: Inbound, errand: Errand, room: Room, opened: OpenCall) -> Answer:
+        """One target after the other until one answers. Raises the last UpstreamFailure when none does."""
+        endpoint, targets = errand.endpoint, errand.route.targets
+        last = len(targets) - 1
+        for index, target in enumerate(targets):
+            model = target.model or errand.ask.model
+            upstream = target.upstream
+            plan = Outgoing(model, room.clamped_to, upstream.output_bound_field, upstream.include_usage)
+            path = target.path or endpoint.upstream_path
+            body = await outgoing(errand, plan)
+            shipment = Shipment(
+                request.method, path, request.query, request.headers, body, endpoint.repeatable
+            )
+            opened.goes_to(upstream.name, model)
+            try:
+                answer = await self._upstreams.send(target, shipment)
+            except UpstreamFailure as failure:
+                if index == last or not (endpoint.repeatable or failure.untouched):
+                    raise
+                continue
+            if index < last and endpoint.repeatable and answer.status in FAILOVER_STATUSES:
+                answer.close()
+                continue
+            opened.answered(answer)
+            return answer
+        raise AssertionError(
+            "a route has at least one target"
+        )  # pragma: no cover - the configuration sees to it.
+
+    async def _pass_error(self, answer: Answer, opened: OpenCall, reply: Reply) -> None:
+        """Void the hold and hand the upstream's own error on, unless it is about our credential there."""
+        body = b"".join([chunk async for chunk in answer.chunks()])
+        denied = answer.status in OUR_CREDENTIAL_STATUSES
+        if denied or (answer.status == 429 and b"insufficient_quota" in body):
+            raise UpstreamFailure(
+                "upstream_denied", "The upstream does not accept Farebox's own credential for this."
+            )
+        await self._closing.void(opened, "upstream_refused", answer.status)
+        await reply.end(body)

@@ -1,0 +1,80 @@
+"""Who is asking: the admin by the one admin key, an account by any of its keys; and how secrets are made."""
+
+import hmac
+import secrets
+from collections.abc import Mapping
+from typing import Final
+
+from aiohttp import hdrs, web
+from msgspec import Struct
+
+from proxy.clock import Clock
+from proxy.errors import Refusal
+from proxy.ids import digest_of
+from proxy.ledger.rows import Key
+from proxy.ledger.store import Store
+
+SECRET_PREFIX: Final = "sk-fbx-"  # noqa: S105 - what every secret begins with is not one itself.
+_SECRET_BYTES: Final = 32
+_HINT_LENGTH: Final = 4
+
+
+class Secret(Struct, frozen=True):
+    """A key's secret in the only moment it is known: `text` is shown once, `digest` and `hint` are stored."""
+
+    text: str
+    digest: str
+    hint: str
+
+    def __repr__(self) -> str:
+        return f"Secret(hint={self.hint!r})"
+
+
+def new_secret() -> Secret:
+    """Make a secret: the prefix and 43 characters that may stand in a URL, for 256 bits of chance."""
+    text = SECRET_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
+    return Secret(text, digest_of(text), text[-_HINT_LENGTH:])
+
+
+def bearer_of(headers: Mapping[str, str]) -> str | None:
+    """The secret of an `Authorization: Bearer` header, or None."""
+    scheme, _, secret = headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    return secret.strip() or None if scheme.lower() == "bearer" else None
+
+
+def bearer(request: web.Request) -> str:
+    """The key in `Authorization: Bearer ...`. Raises Refusal `missing_api_key`."""
+    key = bearer_of(request.headers)
+    if key is None:
+        raise Refusal(
+            "missing_api_key",
+            "No key was sent: send it as `Authorization: Bearer <key>`.",
+            headers={hdrs.WWW_AUTHENTICATE: "Bearer"},
+        )
+    return key
+
+
+def require_admin(request: web.Request, admin_key: str) -> None:
+    """Let only the admin key pass. Raises Refusal `missing_api_key`, `invalid_api_key`.
+
+    Digests are compared, in constant time, so that neither the length nor a shared beginning shows. Where no
+    admin key is configured nobody passes.
+    """
+    same = hmac.compare_digest(digest_of(bearer(request)), digest_of(admin_key))
+    if not (same and admin_key):
+        raise Refusal("invalid_api_key", "The admin API is for the admin key, and this is not it.")
+
+
+async def account_key(request: web.Request, *, store: Store, clock: Clock) -> Key:
+    """The account's key that asks: active and not expired. A suspended account may still read its own books.
+
+    Raises Refusal `missing_api_key`, `invalid_api_key`, `api_key_disabled`, `api_key_expired`.
+    """
+    key = await store.key_by_digest(digest_of(bearer(request)))
+    if key is None:
+        raise Refusal("invalid_api_key", "The key is unknown.")
+    if key.status != "active":
+        raise Refusal("api_key_disabled", f"The key ending in {key.hint} has been disabled.")
+    if key.expires_at_us <= clock.now_us():
+        raise Refusal("api_key_expired", f"The key ending in {key.hint} has expired.")
+    return key

@@ -1,0 +1,133 @@
+"""The inbound edge of the relay: aiohttp's request and response behind the relay's seams."""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+from aiohttp import hdrs, web
+from aiohttp.http_writer import HttpVersion11
+from multidict import istr
+
+from proxy.call.relay import Relay
+from proxy.edge.auth import bearer_of
+from proxy.edge.middleware import REQUEST_ID
+from proxy.edge.reply import HttpReply
+from proxy.errors import Refusal
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+COST_HEADER = istr("x-farebox-include")
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """How large and how slow a client may be."""
+
+    max_body_bytes: int
+    body_seconds: float
+    write_seconds: float
+
+
+class HttpInbound:
+    """`admission.Inbound` over an aiohttp request."""
+
+    def __init__(self, request: web.Request, bounds: Bounds) -> None:
+        headers, url = request.headers, request.rel_url
+        self.id: str = request[REQUEST_ID]
+        self.method = request.method
+        self.path = url.raw_path
+        self.query = url.raw_query_string
+        self.headers: tuple[tuple[str, str], ...] = tuple(headers.items())
+        self.secret = bearer_of(headers)
+        self.wants_cost = headers.get(COST_HEADER, "").strip().lower() == "cost"
+        self._request = request
+        self._bounds = bounds
+
+    async def body(self) -> bytes:
+        """The whole body, bounded in size and time; the client is told to continue only now."""
+        request, limit = self._request, self._bounds.max_body_bytes
+        headers, content = request.headers, request.content
+        if headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in {"", "identity"}:
+            raise Refusal("unsupported_encoding", "Send the body without Content-Encoding.")
+        if content.is_eof():
+            # There is none, or all of it has come with the head, as most do: there is nothing to wait for.
+            body = content.read_nowait()
+            if len(body) > limit:
+                raise _too_large(limit)
+            return body
+        if (request.content_length or 0) > limit:
+            raise _too_large(limit)
+        # Older clients know no interim answers and would take this one for the answer itself.
+        if request.version >= HttpVersion11 and headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+            await request.writer.write(CONTINUE)
+            request.writer.output_size = 0
+        try:
+            async with asyncio.timeout(self._bounds.body_seconds):
+                return await self._read(limit)
+        except TimeoutError:
+            seconds = self._bounds.body_seconds
+            raise Refusal("body_timeout", f"The body did not arrive within {seconds:g} seconds.") from None
+
+    async def _read(self, limit: int) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        async for piece in self._request.content.iter_any():
+            size += len(piece)
+            if size > limit:
+                raise _too_large(limit)
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+class Gateway:
+    """Hands requests to the relay and counts those in flight, so that a drain can wait for them."""
+
+    def __init__(self, *, relay: Relay, bounds: Callable[[], Bounds]) -> None:
+        self._relay = relay
+        self._bounds = bounds
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self.draining = False
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that have not ended."""
+        return self._in_flight
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Take one call through the relay."""
+        if self.draining:
+            refusal = Refusal(
+                "shutting_down", "This process is draining; try again.", headers={"Retry-After": "1"}
+            )
+            raise refusal
+        self._in_flight += 1
+        try:
+            bounds = self._bounds()
+            reply = HttpReply(request, bounds.write_seconds)
+            await self._relay.relay(HttpInbound(request, bounds), reply)
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+        assert reply.started
+        return reply.sent
+
+    async def drained(self, timeout_seconds: float) -> bool:
+        """Wait until nothing is in flight; False when that took too long."""
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                while self._in_flight:
+                    self._idle.clear()
+                    await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+async def expect_later(request: web.Request) -> web.StreamResponse | None:
+    """Say nothing to `Expect: 100-continue` yet: a refused upload is then never sent."""
+    del request
+    return None
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal("body_too_large", f"The body is larger than {limit} bytes, the most that is accepted.")

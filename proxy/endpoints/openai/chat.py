@@ -1,0 +1,44 @@
+"""POST /v1/chat/completions."""
+
+from proxy.endpoints.openai.generation import GenerationAsk, named_bounds, shows_usage
+from proxy.endpoints.reading import fields
+from proxy.endpoints.reading.body import LARGE_BYTES, Body, odd_refusal, read_body
+from proxy.metering.prompts import chat_bound, chat_tokens
+
+
+class ChatEndpoint:
+    """Chats. A call that is repeated at another target only costs the first one's effort."""
+
+    name = "chat.completions"
+    path = "/v1/chat/completions"
+    upstream_path = "/chat/completions"
+    meters = ("input_tokens", "output_tokens")
+    repeatable = True
+
+    def read(self, body: bytes) -> GenerationAsk:
+        """Read a chat request. Raises Refusal `invalid_json` or `invalid_value`."""
+        request = read_body(body)
+        model = fields.model_of(request)
+        fields.require(request, "messages", (b"[",), "an array of messages")
+        stream = fields.flag(request, "stream")
+        return GenerationAsk(
+            body=request,
+            model=model,
+            stream=stream,
+            choices=fields.whole(request, "n", fields.CHOICES_MAX) or 1,
+            named_bounds=named_bounds(request, ("max_completion_tokens", "max_tokens")),
+            input_tokens_max=_input_bound(request, model),
+            count_input=chat_tokens,
+            shows_usage=stream and shows_usage(request),
+        )
+
+
+def _input_bound(request: Body, model: str) -> int:
+    raw = request.members["messages"]
+    if len(memoryview(raw)) <= LARGE_BYTES and bytes(raw).count(b"[") == 1:
+        # Media are parts in a list, and there is no list but that of the messages.
+        return chat_bound({}, request.size_bytes, model)
+    try:
+        return max(1, chat_bound({"messages": request["messages"]}, request.size_bytes, model))
+    except RecursionError as fault:
+        raise odd_refusal(fault) from fault

@@ -1,0 +1,75 @@
+"""POST /v1/completions."""
+
+from typing import Final
+
+from proxy.endpoints.openai.generation import GenerationAsk, named_bounds, shows_usage
+from proxy.endpoints.reading import fields
+from proxy.endpoints.reading.body import Body, odd_refusal, read_body
+from proxy.endpoints.reading.inputs import input_count, input_tokens
+from proxy.endpoints.tallies.produced import NO_ECHO, Echo
+from proxy.metering.prompts import EMPTY_PROMPT_TOKENS
+from proxy.metering.tokens import count_text
+
+DEFAULT_BOUND_TOKENS: Final = 16
+"""How much this API answers when no bound is named."""
+
+
+class CompletionEndpoint:
+    """Completions. Each of several prompts is answered by as many choices as one would be."""
+
+    name = "completions"
+    path = "/v1/completions"
+    upstream_path = "/completions"
+    meters = ("input_tokens", "output_tokens")
+    repeatable = True
+
+    def read(self, body: bytes) -> GenerationAsk:
+        """Read a completion request. Raises Refusal `invalid_json` or `invalid_value`."""
+        request = read_body(body)
+        model = fields.model_of(request)
+        if "prompt" in request:
+            fields.require(request, "prompt", (b'"', b"[", b"n"), "a string or an array")
+        stream = fields.flag(request, "stream")
+        each = fields.whole(request, "n", fields.CHOICES_MAX) or 1
+        best = fields.whole(request, "best_of", fields.CHOICES_MAX) or 1
+        try:
+            prompts = input_count(request, "prompt")
+            echo = _echo(request, each)
+        except RecursionError as fault:
+            raise odd_refusal(fault) from fault
+        return GenerationAsk(
+            body=request,
+            model=model,
+            stream=stream,
+            choices=max(each, best) * prompts,
+            named_bounds=named_bounds(request, ("max_tokens",)),
+            input_tokens_max=_input_bound(request),
+            count_input=_count_input,
+            shows_usage=stream and shows_usage(request),
+            default_bound=DEFAULT_BOUND_TOKENS,
+            bound_field="max_tokens",
+            echo=echo,
+        )
+
+
+def _input_bound(request: Body) -> int:
+    return EMPTY_PROMPT_TOKENS + request.bytes_of("prompt") + request.bytes_of("suffix")
+
+
+def _count_input(request: Body, model: str) -> int:
+    suffix = request.get("suffix")
+    after = count_text(suffix, model) if isinstance(suffix, str) else 0
+    return input_tokens(request, "prompt", model) + after
+
+
+def _echo(request: Body, choices: int) -> Echo:
+    """What the choices repeat. The text of token ids is not known, so theirs counts as output if need be."""
+    if not fields.flag(request, "echo"):
+        return NO_ECHO
+    prompt = request.get("prompt")
+    prompts = prompt if isinstance(prompt, list) else [prompt]
+    return Echo(tuple(_bytes(item) if isinstance(item, str) else b"" for item in prompts), choices)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

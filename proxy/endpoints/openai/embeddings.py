@@ -1,0 +1,113 @@
+"""POST /v1/embeddings."""
+
+import string
+from typing import Any, Final
+
+import msgspec
+
+from proxy.endpoints.base import Outgoing
+from proxy.endpoints.reading import fields
+from proxy.endpoints.reading.body import LARGE_BYTES, Body, read_body
+from proxy.endpoints.reading.inputs import input_tokens
+from proxy.endpoints.tallies.part import Part
+from proxy.endpoints.tallies.whole import WholeTally
+from proxy.metering.prompts import EMPTY_PROMPT_TOKENS
+from proxy.metering.usage import Usage
+
+_WINDOW_BYTES: Final = 1_024
+_VECTOR: Final = f"{string.ascii_letters}{string.digits}+-_/=., \t\r\n".encode()
+"""All bytes that vectors consist of, be they arrays of numbers or base64."""
+
+
+class _Reply(msgspec.Struct, frozen=True):
+    """An embeddings reply without its vectors, which are skipped and never decoded."""
+
+    usage: Any = None
+    error: Any = None
+    object: str | None = None
+    type: str | None = None
+
+
+_REPLY: Final = msgspec.json.Decoder(_Reply)
+
+
+class EmbeddingAsk(msgspec.Struct, frozen=True):
+    """One request for embeddings; it has no output that is counted."""
+
+    body: Body
+    model: str
+    input_tokens_max: int
+    stream: bool = False
+    choices: int = 1
+    output_bound: None = None
+
+    def input_bound(self) -> Usage:
+        """The most input tokens there can be."""
+        return {"input_tokens": self.input_tokens_max}
+
+    def input_text_length(self) -> int:
+        """The body's length."""
+        return self.body.short_bytes
+
+    def input_exact(self) -> Usage:
+        """The input tokens as counted; their bound where a value is nested too deeply for the stack.
+
+        Raises VocabularyError when the model's vocabulary cannot be loaded.
+        """
+        try:
+            return {"input_tokens": input_tokens(self.body, "input", self.model)}
+        except RecursionError:
+            return self.input_bound()
+
+    def outgoing(self, plan: Outgoing) -> bytes:
+        """The client's body with the target's model name."""
+        renamed = plan.model != self.model
+        return self.body.patched({"model": msgspec.json.encode(plan.model)} if renamed else {})
+
+    def tally(self, *, keep_usage: bool = False) -> WholeTally:
+        """A fresh tally."""
+        return WholeTally(read=read_vectors, has_output=False, keep_usage=keep_usage)
+
+
+class EmbeddingEndpoint:
+    """Embeddings."""
+
+    name = "embeddings"
+    path = "/v1/embeddings"
+    upstream_path = "/embeddings"
+    meters = ("input_tokens",)
+    repeatable = True
+
+    def read(self, body: bytes) -> EmbeddingAsk:
+        """Read an embeddings request. Raises Refusal `invalid_json` or `invalid_value`."""
+        request = read_body(body)
+        model = fields.model_of(request)
+        fields.require(request, "input", (b'"', b"["), "a string or an array")
+        return EmbeddingAsk(request, model, EMPTY_PROMPT_TOKENS + request.bytes_of("input"))
+
+
+def read_vectors(data: bytes) -> Part | None:
+    """Read a reply but for its vectors; None for what is no JSON object."""
+    try:
+        reply = _REPLY.decode(without_vectors(data) if len(data) > LARGE_BYTES else data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return Part(usage=reply.usage, error=reply.error, object=reply.object, type=reply.type)
+
+
+def without_vectors(data: bytes) -> bytes:
+    """`data` with most of its vectors cut out; valid JSON stays valid, and all else stays as it was.
+
+    Nothing in a window that holds only numbers, commas, blanks and base64 opens or closes anything. Outside
+    of strings it is cut from comma to comma, so no two numbers meet.
+    """
+    kept = []
+    done = 0
+    for at in range(0, len(data) - _WINDOW_BYTES + 1, _WINDOW_BYTES):
+        window = data[at : at + _WINDOW_BYTES]
+        if b'"' in window or window.translate(None, _VECTOR):
+            continue
+        first, last = window.find(b","), window.rfind(b",")
+        kept.append(data[done : at + first + 1])
+        done = at + last + 1 if last >= 0 else at + _WINDOW_BYTES
+    return b"".join((*kept, data[done:]))

@@ -1,0 +1,100 @@
+"""A request for text, as chats and completions have it in common: output bounds, streaming, choices."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from proxy.endpoints.base import Outgoing, Tally
+from proxy.endpoints.reading import fields
+from proxy.endpoints.reading.body import Body, beginning, patched
+from proxy.endpoints.tallies.produced import NO_ECHO, Echo
+from proxy.endpoints.tallies.stream import StreamTally
+from proxy.endpoints.tallies.whole import WholeTally
+from proxy.metering.usage import Usage
+
+
+class GenerationAsk(msgspec.Struct, frozen=True):
+    """One request for text. `named_bounds` are the client's own bounds on output tokens, by field.
+
+    `default_bound` is the API's when the client names none. `count_input` counts the input by a tokenizer.
+    `shows_usage` tells that the client asked for the usage of a stream.
+    """
+
+    body: Body
+    model: str
+    stream: bool
+    choices: int
+    named_bounds: Mapping[str, int]
+    input_tokens_max: int
+    count_input: Callable[[Body, str], int]
+    shows_usage: bool
+    default_bound: int | None = None
+    bound_field: str | None = None
+    echo: Echo = NO_ECHO
+
+    @property
+    def output_bound(self) -> int | None:
+        """The client's bound for each choice. The largest of several: an upstream may know only that one."""
+        return max(self.named_bounds.values()) if self.named_bounds else self.default_bound
+
+    def input_bound(self) -> Usage:
+        """The most input tokens there can be."""
+        return {"input_tokens": self.input_tokens_max}
+
+    def input_text_length(self) -> int:
+        """The body's length without long images and sounds."""
+        return self.body.short_bytes
+
+    def input_exact(self) -> Usage:
+        """The input tokens as counted; their bound where a value is nested too deeply for the stack.
+
+        Raises VocabularyError when the model's vocabulary cannot be loaded.
+        """
+        try:
+            return {"input_tokens": self.count_input(self.body, self.model)}
+        except RecursionError:
+            return self.input_bound()
+
+    def outgoing(self, plan: Outgoing) -> bytes:
+        """The client's body with the target's model name, the clamped bound, and the wish for the usage.
+
+        A clamped bound goes into each field the client named, and never above the client's own.
+        """
+        changes: dict[str, bytes | None] = {}
+        if plan.model != self.model:
+            changes["model"] = msgspec.json.encode(plan.model)
+        if self.stream and plan.include_usage and not self.shows_usage:
+            options = fields.stream_options(self.body)
+            changes["stream_options"] = patched(options, {"include_usage": b"true"})
+        if plan.output_bound is not None:
+            field = self.bound_field or plan.output_bound_field
+            bounds = self.named_bounds or {field: self.default_bound or plan.output_bound}
+            for name, bound in bounds.items():
+                changes[name] = b"%d" % min(bound, plan.output_bound)
+        return self.body.patched(changes)
+
+    def tally(self, *, keep_usage: bool = False) -> Tally:
+        """A fresh tally for a stream or a whole body, whichever was asked for."""
+        if self.stream:
+            return StreamTally(swallow_usage=not self.shows_usage, keep_usage=keep_usage, echo=self.echo)
+        return WholeTally(keep_usage=keep_usage, echo=self.echo)
+
+
+def named_bounds(body: Body, names: Sequence[str]) -> dict[str, int]:
+    """The bounds on output tokens that the client named. Raises Refusal `invalid_value`."""
+    bounds = {}
+    for name in names:
+        bound = fields.whole(body, name, fields.TOKENS_MAX)
+        if bound is not None:
+            bounds[name] = bound
+    return bounds
+
+
+def shows_usage(body: Body) -> bool:
+    """Whether a stream's usage was asked for. Raises Refusal `invalid_value`."""
+    asked = fields.stream_options(body).get("include_usage")
+    if asked is None or beginning(asked) in {b"null", b"false"}:
+        return False
+    if beginning(asked) != b"true":
+        raise fields.wrong(body, "stream_options", "an object whose `include_usage` is true or false")
+    return True

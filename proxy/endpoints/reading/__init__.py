@@ -1,0 +1,1 @@
+"""How request bodies are read: without decoding what nobody asks for, and without trusting their size."""

@@ -1,0 +1,238 @@
+"""A JSON body: read without decoding what nobody asks for, and rebuilt from the client's own bytes.
+
+Where a member occurs twice the last one counts, and only that one is ever sent on: so no upstream can read
+another value than the one that was checked and priced.
+"""
+
+import codecs
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+
+from proxy.endpoints.reading.long_text import (
+    FOREIGN,
+    MARK,
+    STEP_BYTES,
+    LongText,
+    decode,
+    mask_lone_surrogates,
+    restore,
+    restored_bytes,
+    shorten,
+)
+from proxy.errors import Refusal
+
+LARGE_BYTES: Final = 262_144
+"""Above this, a JSON text is read in a way that lets other threads run; do that off the event loop."""
+
+RESCUE_BYTES: Final = 4_194_304
+"""Up to this length, long base64 strings not counted, lone surrogates are looked for."""
+
+Members = dict[str, msgspec.Raw]
+"""The members of a JSON object, each value still the bytes it came in."""
+
+_OBJECT: Final = msgspec.json.Decoder(Members)
+_ANY: Final = msgspec.json.Decoder()
+_ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_FAULT: Final = re.compile(r"(?:JSON is malformed: )?(.*?)(?: \(byte (\d+)\))?\Z", re.DOTALL)
+
+# Meters measure and slice what is in these, which is all that a `LongText` is good for. Strings of other
+# members may be joined with more text, and are whole.
+_SLICED: Final = frozenset({"messages", "input", "prompt"})
+
+_BYTE_ORDER_MARK: Final = codecs.BOM_UTF8
+
+# What people write that is no JSON, by the byte at which decoding stops.
+_HINTS: Final[Mapping[bytes, str]] = {
+    b"N": "NaN and None are not JSON, write null",
+    b"I": "infinities are not JSON",
+    b"'": "strings take double quotes",
+    b"T": "write true in lower case",
+    b"F": "write false in lower case",
+    b"/": "comments are not JSON",
+}
+
+
+DECISIVE: Final = frozenset(
+    {
+        "model", "stream", "stream_options", "n", "best_of", "max_tokens", "max_completion_tokens",
+        "messages", "prompt", "suffix", "input", "tools", "functions", "response_format",
+    }
+)  # fmt: skip
+"""Members that decide about route, ceiling or usage: no upstream may read other values of them."""
+
+
+class Body(Mapping[str, object]):
+    """A JSON object as it came: a mapping whose values are decoded each time they are asked for.
+
+    `members` holds the values' bytes; long base64 strings may be marks in them, and `LongText` in messages,
+    inputs and prompts. `size_bytes` is the length of the whole text, `short_bytes` what is not long base64.
+    """
+
+    __slots__ = ("_foreign", "_texts", "members", "short_bytes", "size_bytes")
+
+    def __init__(self, size_bytes: int, short: bytes, members: Members, texts: Sequence[LongText]) -> None:
+        self.members = members
+        self.size_bytes = size_bytes
+        self.short_bytes = len(short)
+        self._texts = texts
+        self._foreign = FOREIGN[0] in short
+
+    def __getitem__(self, name: str) -> object:
+        """The decoded value. Raises KeyError, and RecursionError when the stack does not reach that deep."""
+        return self._value(self.members[name], self._texts if name in _SLICED else ())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.members
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.members)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def bytes_of(self, name: str) -> int:
+        """How many bytes of the client's the value takes; 0 when there is no such member."""
+        raw = self.members.get(name)
+        return restored_bytes(memoryview(raw), self._texts) if raw is not None else 0
+
+    def patched(self, changes: Mapping[str, bytes | None]) -> bytes:
+        """The body with other values for some members; see `patched`. Takes 0.5 ms per megabyte."""
+        return restore(patched(self.members, changes), self._texts)
+
+    def _value(self, raw: msgspec.Raw, texts: Sequence[LongText]) -> object:
+        size = len(memoryview(raw))
+        if size > LARGE_BYTES and beginning(raw).startswith(b"["):
+            return [self._value(item, texts) for item in _ITEMS.decode(raw)]
+        if self._foreign and FOREIGN in (short := bytes(raw)):
+            return self._odd_value(short, texts)
+        try:
+            return _ANY.decode(raw)
+        except msgspec.DecodeError:
+            return decode(bytes(raw), ())
+
+    def _odd_value(self, short: bytes, texts: Sequence[LongText]) -> object:
+        if texts:
+            # Only a long string that is a member's name cannot be left where it is.
+            with suppress(ValueError):
+                return decode(short, texts)
+        return decode(restore(short, self._texts), ())
+
+
+def beginning(raw: msgspec.Raw) -> bytes:
+    """The first eight bytes of a value: all of null, true and false, and what tells the other kinds apart."""
+    return bytes(memoryview(raw)[:8])
+
+
+def patched(members: Mapping[str, msgspec.Raw], changes: Mapping[str, bytes | None]) -> bytes:
+    """A JSON object of `members` with the values of `changes` in place of theirs; None leaves a member out.
+
+    Every value is the bytes it was; members keep their order, new ones come last.
+    """
+    values = dict(members)
+    for name, value in changes.items():
+        if value is None:
+            values.pop(name, None)
+        else:
+            values[name] = msgspec.Raw(value)
+    return msgspec.json.encode(values)
+
+
+def read_body(data: bytes) -> Body:
+    """Read a JSON object. Raises Refusal `invalid_json`, saying what is wrong and where.
+
+    Values are checked for their syntax but not decoded. Takes 0.3 ms per megabyte of base64 and 0.7 ms of
+    anything else.
+    """
+    if not data:
+        raise _refusal("it is empty")
+    if data.startswith(_BYTE_ORDER_MARK):
+        raise _refusal("it begins with a byte order mark")
+    odd_at = utf8_fault(data)
+    if odd_at is not None:
+        raise _refusal(f"it is not UTF-8 at byte {odd_at}")
+    short, texts = shorten(data) if len(data) > LARGE_BYTES else (data, ())
+    try:
+        members = _OBJECT.decode(short)
+    except msgspec.ValidationError as fault:
+        raise _refusal(f"it is {_kind(short)}") from fault
+    except msgspec.DecodeError as fault:
+        short = _rescued(short, texts, fault)
+        members = _OBJECT.decode(short)
+    except (UnicodeDecodeError, RecursionError) as fault:
+        raise odd_refusal(fault) from fault
+    for name in members:
+        if name not in DECISIVE and (meant := name.casefold()) in DECISIVE:
+            raise Refusal(
+                "invalid_value",
+                f"The member {name!r} differs from `{meant}` only in case; some upstreams take it for that.",
+                param=name,
+            )
+    return Body(len(data), short, members, texts)
+
+
+def _rescued(short: bytes, texts: Sequence[LongText], fault: msgspec.DecodeError) -> bytes:
+    """The same text, made readable, if lone surrogates were its only fault. Raises Refusal if not."""
+    masked = mask_lone_surrogates(short) if len(short) <= RESCUE_BYTES else None
+    if masked is None:
+        raise _syntax_refusal(short, texts, fault) from fault
+    try:
+        _OBJECT.decode(masked)
+    except msgspec.DecodeError as other:
+        raise _syntax_refusal(masked, texts, other) from other
+    except (UnicodeDecodeError, RecursionError) as other:
+        raise odd_refusal(other) from other
+    return masked
+
+
+def utf8_fault(data: bytes) -> int | None:
+    """Where `data` stops to be UTF-8; None if all of it is."""
+    if data.isascii():
+        return None
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for at in range(0, len(data), STEP_BYTES):
+        step = data[at : at + STEP_BYTES]
+        try:
+            decoder.decode(step, final=at + STEP_BYTES >= len(data))
+        except UnicodeDecodeError as fault:
+            # The decoder looks once more at the bytes of a character that the step before cut.
+            return at + fault.start - (len(fault.object) - len(step))
+    return None
+
+
+def _syntax_refusal(short: bytes, texts: Sequence[LongText], fault: msgspec.DecodeError) -> Refusal:
+    found = _FAULT.match(str(fault))
+    what, where = (found[1], found[2]) if found else (str(fault), None)
+    if where is None:
+        # The decoder says so as well of a text that ends within an escape.
+        return _refusal("it ends too early")
+    at = int(where)
+    hint = _HINTS.get(short[at : at + 1])
+    return _refusal(f"{what} at byte {_offset(short, texts, at)}{f' ({hint})' if hint else ''}")
+
+
+def _offset(short: bytes, texts: Sequence[LongText], at: int) -> int:
+    """Where the byte at `at` of the shortened text is in the whole one."""
+    before = MARK.finditer(short, 0, at) if texts else ()
+    return at + sum(len(texts[int(mark[1])]) + 2 - (mark.end() - mark.start()) for mark in before)
+
+
+def odd_refusal(fault: UnicodeDecodeError | RecursionError) -> Refusal:
+    """The refusal of JSON that is well-formed but cannot be read for this fault."""
+    if isinstance(fault, RecursionError):
+        return _refusal("it is nested too deeply")
+    return _refusal("a member's name is no proper text")
+
+
+def _kind(short: bytes) -> str:
+    first = short.lstrip()[:1]
+    return {b"[": "an array", b'"': "a string", b"n": "null", b"t": "true", b"f": "false"}.get(
+        first, "a number"
+    )
+
+
+def _refusal(what: str) -> Refusal:
+    return Refusal("invalid_json", f"The body is not a JSON object: {what}.")

@@ -1,0 +1,88 @@
+"""Typed readers of a request's members: each gives a checked value or a refusal that names the member."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from proxy.endpoints.reading.body import Body, Members, beginning
+from proxy.errors import Refusal
+
+MODEL_CHARS_MAX: Final = 256
+_MODEL_WANTED: Final = f"a string of 1 to {MODEL_CHARS_MAX} printable characters"
+CHOICES_MAX: Final = 128
+TOKENS_MAX: Final = 1_000_000_000
+"""No model takes a bound as large as this; a larger one would only overflow somewhere."""
+
+SHOWN_CHARS: Final = 60
+
+_TEXT: Final = msgspec.json.Decoder(str)
+_WHOLE: Final = msgspec.json.Decoder(int)
+_MEMBERS: Final = msgspec.json.Decoder(Members)
+_FLAGS: Final = {b"true": True, b"false": False, b"null": False}
+
+
+def model_of(body: Body) -> str:
+    """The model asked for: 1 to 256 printable characters. Raises Refusal `invalid_value`."""
+    raw = body.members.get("model")
+    try:
+        model = _TEXT.decode(raw) if raw is not None else ""
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        model = ""
+    if not 0 < len(model) <= MODEL_CHARS_MAX or not model.isprintable() or model.isspace():
+        raise wrong(body, "model", _MODEL_WANTED)
+    return model
+
+
+def flag(body: Body, name: str) -> bool:
+    """A boolean member; null and absence are False. Raises Refusal `invalid_value`."""
+    raw = body.members.get(name)
+    value = _FLAGS.get(beginning(raw)) if raw is not None else False
+    if value is None:
+        raise wrong(body, name, "true or false")
+    return value
+
+
+def whole(body: Body, name: str, largest: int) -> int | None:
+    """An integer from 1 to `largest`; None for null and absence. Raises Refusal `invalid_value`."""
+    raw = body.members.get(name)
+    if raw is None or beginning(raw) == b"null":
+        return None
+    try:
+        value = _WHOLE.decode(raw)
+    except msgspec.DecodeError:
+        value = 0
+    if not 1 <= value <= largest:
+        raise wrong(body, name, f"a whole number from 1 to {largest}")
+    return value
+
+
+def require(body: Body, name: str, kinds: Sequence[bytes], wanted: str) -> None:
+    """See that a member is there and begins like JSON of the right kind. Raises Refusal `invalid_value`."""
+    raw = body.members.get(name)
+    if raw is None or beginning(raw)[:1] not in kinds:
+        raise wrong(body, name, wanted)
+
+
+def stream_options(body: Body) -> Members:
+    """The members of `stream_options`, none if it is null or absent. Raises Refusal `invalid_value`."""
+    raw = body.members.get("stream_options")
+    if raw is None or beginning(raw) == b"null":
+        return {}
+    try:
+        return _MEMBERS.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise wrong(body, "stream_options", "an object") from fault
+
+
+def wrong(body: Body, name: str, wanted: str) -> Refusal:
+    """The refusal of a member's value, or of its absence, that tells what would be right."""
+    raw = body.members.get(name)
+    fault = "is missing" if raw is None else f"is {shown(raw)}"
+    return Refusal("invalid_value", f"`{name}` {fault}; it must be {wanted}.", param=name)
+
+
+def shown(raw: msgspec.Raw) -> str:
+    """A value's JSON, shortened for a message."""
+    text = bytes(memoryview(raw)[: 4 * SHOWN_CHARS]).decode("utf-8", "replace")
+    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}…"

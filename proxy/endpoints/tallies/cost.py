@@ -1,0 +1,57 @@
+"""The cost of a call, put into the usage object of its reply; every other byte stays as it was."""
+
+from typing import Final
+
+import msgspec
+
+from proxy.endpoints.reading.body import Members, beginning, patched
+from proxy.endpoints.reading.long_text import mask_lone_surrogates
+
+_OBJECT: Final = msgspec.json.Decoder(Members)
+_PLACES_MAX: Final = 8
+"""How many copies of the usage object are tried before the reply is left alone."""
+
+
+def event_with_cost(event: bytes, data: bytes, cost: str) -> bytes:
+    """As `with_cost`, of the JSON `data` in an event; one that has it on several lines is left as it is."""
+    before, found, after = event.partition(data)
+    return before + with_cost(found, cost) + after if found else event
+
+
+def with_cost(reply: bytes, cost: str) -> bytes:
+    """`reply` with a member `cost`, a decimal string, in the usage object at its top level.
+
+    It takes the place of an upstream's own figure. What is no JSON object, or has no usage object, is left as
+    it is.
+    """
+    usage = _top_level_usage(reply)
+    if usage is None:
+        return reply
+    wanted = _usage_with_cost(usage, cost)
+    # The same bytes may stand deeper in the reply as well, but only one of the places is the right one.
+    at = reply.rfind(usage)
+    for _ in range(_PLACES_MAX):
+        if at < 0:
+            break
+        changed = b"".join((reply[:at], wanted, reply[at + len(usage) :]))
+        if _top_level_usage(changed) == wanted:
+            return changed
+        at = reply.rfind(usage, 0, at)
+    return reply
+
+
+def _top_level_usage(reply: bytes) -> bytes | None:
+    """The bytes of the usage object, None if there is none."""
+    try:
+        usage = _OBJECT.decode(mask_lone_surrogates(reply) or reply).get("usage")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return bytes(usage) if usage is not None and beginning(usage).startswith(b"{") else None
+
+
+def _usage_with_cost(usage: bytes, cost: str) -> bytes:
+    members, written = _OBJECT.decode(usage), msgspec.json.encode(cost)
+    if "cost" in members:
+        return patched(members, {"cost": written})
+    end = len(usage[:-1].rstrip())
+    return b"".join((usage[:end], b"," if members else b"", b'"cost":', written, usage[end:]))

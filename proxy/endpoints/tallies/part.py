@@ -1,0 +1,208 @@
+"""What matters in a JSON object of a reply, be it one event of a stream or a whole body, read quickly.
+
+Objects of odd shapes are read leniently: what can be understood counts, the rest is passed over.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from proxy.endpoints.reading.body import LARGE_BYTES, Members, utf8_fault
+from proxy.endpoints.reading.long_text import LongText, decode, mask_lone_surrogates, shorten
+from proxy.endpoints.tallies.produced import spoken
+
+
+class Function(msgspec.Struct, frozen=True, gc=False):
+    """A function that the model calls: its name, and its arguments as JSON text, in parts when streamed."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCall(msgspec.Struct, frozen=True, gc=False):
+    """A tool that the model calls."""
+
+    function: Function | None = None
+    custom: "Custom | None" = None
+
+
+class Custom(msgspec.Struct, frozen=True, gc=False):
+    """A tool without a schema that the model calls, and the text it gets."""
+
+    name: str | None = None
+    input: str | None = None
+
+
+class Audio(msgspec.Struct, frozen=True, gc=False):
+    """Speech; its text is all that can be counted of it."""
+
+    transcript: str | None = None
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """A message, or what an event adds to one."""
+
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[ToolCall] | None = None
+    function_call: Function | None = None
+    audio: Audio | None = None
+
+    def texts(self) -> list[str]:
+        """All text in it that the model has produced; reasoning under both its names counts once."""
+        content, reasoning = self.content, self.reasoning_content or self.reasoning
+        if not (reasoning or self.refusal or self.tool_calls or self.function_call or self.audio):
+            return [content] if content else []
+        texts = [content, reasoning, self.refusal]
+        for call in self.tool_calls or ():
+            if call.function:
+                texts += (call.function.name, call.function.arguments)
+            if call.custom:
+                texts += (call.custom.name, call.custom.input)
+        if self.function_call:
+            texts += (self.function_call.name, self.function_call.arguments)
+        if self.audio:
+            texts.append(self.audio.transcript)
+        return [text for text in texts if text]
+
+
+class Choice(msgspec.Struct, frozen=True, gc=False):
+    """One answer, or what an event adds to it: a message in chats, text in completions."""
+
+    index: int = 0
+    delta: Message | None = None
+    message: Message | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class Part(msgspec.Struct, frozen=True, gc=False):
+    """An event's data or a whole body. Only members at its top level count: deeper ones may be a client's."""
+
+    choices: list[Choice] | None = None
+    usage: Any = None
+    error: Any = None
+    object: str | None = None
+    type: str | None = None
+    x_groq: Any = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it tells of an error, in one of the ways upstreams have."""
+        if self.tells_error:
+            return True
+        return "error" in [choice.finish_reason for choice in self.choices or ()]
+
+    @property
+    def tells_error(self) -> bool:
+        """Whether it tells of an error by itself, whatever its choices say."""
+        if self.error or self.object == "error" or self.type == "error":
+            return True
+        return isinstance(self.x_groq, dict) and bool(self.x_groq.get("error"))
+
+    @property
+    def is_usage_only(self) -> bool:
+        """Whether it is the extra event that tells a stream's usage. Azure begins with one that has none."""
+        return self.choices == [] and isinstance(self.usage, dict)
+
+
+_PART: Final = msgspec.json.Decoder(Part)
+_OBJECT: Final = msgspec.json.Decoder(Members)
+
+
+def read_part(data: bytes) -> Part | None:
+    """Read a JSON object; None for anything else. Long images and sounds in it are not walked."""
+    short, texts = shorten(data) if len(data) > LARGE_BYTES else (data, ())
+    try:
+        return _PART.decode(short)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass  # A lone surrogate, NaN, or content that is no string: none of these makes it unreadable.
+    try:
+        return _lenient(_value(data, short, texts))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _value(data: bytes, short: bytes, texts: Sequence[LongText]) -> object:
+    """The decoded JSON. Raises ValueError and RecursionError."""
+    if texts and utf8_fault(data) is None and _is_strict(short):
+        return decode(short, texts)
+    return json.loads(data.decode("utf-8", "replace"))
+
+
+def _is_strict(short: bytes) -> bool:
+    """Whether it is JSON by the letter: long strings can be put back into nothing else."""
+    try:
+        _OBJECT.decode(mask_lone_surrogates(short) or short)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _lenient(value: object) -> Part | None:
+    if not isinstance(value, dict):
+        return None
+    choices = value.get("choices")
+    return Part(
+        choices=[_choice(item) for item in choices if isinstance(item, dict)]
+        if isinstance(choices, list)
+        else None,
+        usage=value.get("usage"),
+        error=value.get("error"),
+        object=_text(value, "object"),
+        type=_text(value, "type"),
+        x_groq=value.get("x_groq"),
+    )
+
+
+def _choice(value: Mapping[str, object]) -> Choice:
+    index = value.get("index")
+    return Choice(
+        index=index if type(index) is int else 0,
+        delta=_message(value.get("delta")),
+        message=_message(value.get("message")),
+        text=_text(value, "text"),
+        finish_reason=_text(value, "finish_reason"),
+    )
+
+
+def _message(value: object) -> Message | None:
+    if not isinstance(value, dict):
+        return None
+    calls = value.get("tool_calls")
+    return Message(
+        content=_text(value, "content"),
+        reasoning_content=_text(value, "reasoning_content"),
+        reasoning=_text(value, "reasoning"),
+        refusal=_text(value, "refusal"),
+        tool_calls=[_call(item) for item in calls if isinstance(item, dict)]
+        if isinstance(calls, list)
+        else None,
+        function_call=_function(value.get("function_call")),
+        audio=Audio(_text(value["audio"], "transcript")) if isinstance(value.get("audio"), dict) else None,
+    )
+
+
+def _call(value: Mapping[str, object]) -> ToolCall:
+    custom = value.get("custom")
+    return ToolCall(
+        _function(value.get("function")),
+        Custom(_text(custom, "name"), _text(custom, "input")) if isinstance(custom, dict) else None,
+    )
+
+
+def _function(value: object) -> Function | None:
+    if not isinstance(value, dict):
+        return None
+    arguments = value.get("arguments")
+    # Some servers give the arguments as an object instead of its JSON.
+    written = arguments if arguments is None or isinstance(arguments, str) else json.dumps(arguments)
+    return Function(_text(value, "name"), written)
+
+
+def _text(holder: Mapping[str, object], name: str) -> str | None:
+    return spoken(holder.get(name)) or None

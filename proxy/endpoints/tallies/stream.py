@@ -1,0 +1,254 @@
+"""The tally of a streamed reply: events pass untouched and at once, all but those that would complete it."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from proxy.endpoints.base import Reading
+from proxy.endpoints.tallies.cost import event_with_cost, with_cost
+from proxy.endpoints.tallies.part import Choice, Part, read_part
+from proxy.endpoints.tallies.produced import NO_ECHO, Echo, Produced
+from proxy.endpoints.tallies.sse import EVENT_BYTES_MAX, Splitter, name_and_data, only_data
+from proxy.endpoints.tallies.usage import UsageReport
+from proxy.errors import Refusal
+
+_DONE: Final = b"[DONE]"
+
+
+class StreamTally:
+    """Watches the events of a chat or a completion.
+
+    `[DONE]` and all that follows is kept back; of that only usage counts. The event that holds nothing but
+    the usage is swallowed if `swallow_usage`; with `keep_usage` it is kept back instead, so that `tail` can
+    put the cost in. A reply that begins as a JSON object although a stream was asked for is kept back and
+    read as a whole body.
+    """
+
+    def __init__(
+        self, *, swallow_usage: bool = False, keep_usage: bool = False, echo: Echo = NO_ECHO
+    ) -> None:
+        self._swallow_usage = swallow_usage and not keep_usage
+        self._keep_usage = keep_usage
+        self._splitter = Splitter()
+        self._usage = UsageReport()
+        self._produced = Produced(echo)
+        self.done = False
+        self._running: set[int] = set()
+        self._ended: set[int] = set()
+        self._begun = False
+        self._in_body = False
+        self._is_body = False
+        self._failed = False
+        self._finished = False
+        self._unreadable = 0
+        self._late = b""
+        self._kept_usage = b""
+        self._kept: list[bytes] = []
+        self._kept_bytes = 0
+
+    @property
+    def spoken(self) -> bool:
+        """Every choice that was begun has ended with a reason."""
+        return bool(self._ended) and not self._running
+
+    @property
+    def complete(self) -> bool:
+        """`[DONE]` came, every choice ended with a reason, or it was a whole body after all; and no error."""
+        self.finish()
+        return (self.done or self._is_body or self.spoken) and not self._failed
+
+    @property
+    def failed(self) -> bool:
+        """An event told of an error."""
+        self.finish()
+        return self._failed
+
+    @property
+    def anomalies(self) -> int:
+        """Events that were no JSON objects, and reported figures that were no sane quantities."""
+        return self._unreadable + self._usage.anomalies
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes of the event that is not complete yet, or of the whole body."""
+        if self._in_body and not self._finished:
+            return self._kept_bytes
+        return self._splitter.pending_bytes
+
+    @property
+    def output_bytes(self) -> int:
+        """UTF-8 bytes of the text so far."""
+        return self._produced.size_bytes
+
+    def output_text(self) -> str:
+        """All text so far, one choice after the other."""
+        return self._produced.text()
+
+    def reported(self) -> Reading | None:
+        """The usage from the top level of events, field by field the largest."""
+        self.finish()
+        reading = self._usage.reading()
+        if reading is None:
+            return None
+        return Reading(reading.usage, reading.anomalies + self._unreadable)
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The whole events that `chunk` completes and that may go on now."""
+        if self.done or self._in_body or self._finished:
+            self._keep(chunk)
+            if self.done:
+                self._note_late(self._splitter.feed(chunk))
+            return b""
+        if (data := only_data(chunk)) is not None and self._read_usual(data):
+            return chunk
+        if not self._begun and (text := chunk.lstrip()):
+            self._begun = True
+            if text.startswith(b"{"):
+                self._in_body = True
+                self._keep(self._splitter.finish(), chunk)
+                return b""
+        passing: list[bytes] = []
+        events = self._splitter.feed(chunk)
+        for at, event in enumerate(events, 1):
+            if self._take(event, passing):
+                self.done = True
+                rest = self._splitter.finish()
+                self._keep(*events[at:], rest)
+                self._note_late([*events[at:], *self._splitter.feed(rest)])
+                break
+        return b"".join(passing)
+
+    def finish(self) -> None:
+        """Read what came after the last whole event: the upstream may leave out its empty line."""
+        if self._finished:
+            return
+        self._finished = True
+        unreadable = self._unreadable
+        rest = self._splitter.finish()
+        if self._in_body:
+            self._read_body(b"".join(self._kept))
+        elif rest and self.done:
+            self._note_late([rest])
+        elif rest:
+            late: list[bytes] = []
+            self.done = self._take(rest, late)
+            self._late = b"".join(late)
+        # That an event broke off says nothing about the ones before.
+        self._unreadable = unreadable
+
+    def tail(self, cost: str | None = None) -> bytes:
+        """What was kept back, with `cost` in the usage event or the whole body, if there is one."""
+        self.finish()
+        if self._in_body and self._keep_usage and cost is not None:
+            return with_cost(b"".join(self._kept), cost)
+        usage = self._kept_usage
+        if usage and cost is not None:
+            usage = event_with_cost(usage, name_and_data(usage)[1] or b"", cost)
+        return b"".join((self._late, usage, *self._kept))
+
+    def _read_usual(self, data: bytes) -> bool:
+        """Read the data of a chunk that is one event, if that can simply pass; else nothing has happened."""
+        if self._splitter.pending_bytes or self._kept_usage or not data.startswith(b"{"):
+            return False
+        part = read_part(data)
+        if part is None or part.usage is not None:
+            return False
+        self._begun = True
+        self._note(part)
+        return True
+
+    def _take(self, event: bytes, passing: list[bytes]) -> bool:
+        """Put one event where it belongs: with those that pass, those kept, or nowhere. True for the last."""
+        name, data = name_and_data(event)
+        if data is None and event.lstrip().startswith(b"{"):
+            self._read_body(event)
+            self._keep(event)
+        elif data is None and self._kept_usage:
+            self._keep(event)
+        elif data is None:
+            passing.append(event)
+        elif data.startswith(_DONE):
+            self._keep(event)
+            return True
+        elif (part := self._read(data, name)) is not None and isinstance(part.usage, dict):
+            self._take_usage(event, part, passing)
+        else:
+            self._release(passing)
+            passing.append(event)
+        return False
+
+    def _take_usage(self, event: bytes, part: Part, passing: list[bytes]) -> None:
+        if part.is_usage_only and self._swallow_usage:
+            return
+        self._release(passing)
+        # Some servers report with every event; only what comes with or after the end can be the last.
+        if self._keep_usage and (part.is_usage_only or (self._ended and not self._running)):
+            self._kept_usage = event
+        else:
+            passing.append(event)
+
+    def _release(self, passing: list[bytes]) -> None:
+        """Let a kept usage event go: it was not the last one."""
+        if self._kept_usage:
+            passing += (self._kept_usage, *self._kept)
+            self._kept_usage = b""
+            self._kept = []
+            self._kept_bytes = 0
+
+    def _keep(self, *pieces: bytes) -> None:
+        self._kept += pieces
+        self._kept_bytes += sum(map(len, pieces))
+        if self._kept_bytes > EVENT_BYTES_MAX:
+            raise Refusal(
+                "upstream_invalid",
+                f"The upstream sent more than {EVENT_BYTES_MAX} bytes after its last event.",
+            )
+
+    def _read_body(self, data: bytes) -> None:
+        part = self._read(data, b"")
+        self._is_body = part is not None and bool(part.choices)
+
+    def _read(self, data: bytes, name: bytes) -> Part | None:
+        part = read_part(data)
+        if part is None:
+            self._unreadable += 1
+            return None
+        if name == b"error":
+            self._failed = True
+        self._note(part)
+        return part
+
+    def _note(self, part: Part) -> None:
+        for choice in part.choices or ():
+            self._read_choice(choice)
+        if part.usage is not None or part.x_groq is not None:
+            self._note_usage(part)
+        if part.tells_error:
+            self._failed = True
+
+    def _note_usage(self, part: Part) -> None:
+        if part.usage is not None:
+            self._usage.add(part.usage)
+        if isinstance(part.x_groq, dict):
+            self._usage.add(part.x_groq.get("usage"))
+
+    def _note_late(self, events: Sequence[bytes]) -> None:
+        """Look for usage in events that came after the end; some upstreams report it only then."""
+        for event in events:
+            part = read_part(name_and_data(event)[1] or b"")
+            if part is not None:
+                self._note_usage(part)
+
+    def _read_choice(self, choice: Choice) -> None:
+        index = choice.index
+        if choice.finish_reason:
+            self._ended.add(index)
+            self._running.discard(index)
+            self._failed = self._failed or choice.finish_reason == "error"
+        elif index not in self._ended:
+            self._running.add(index)
+        message = choice.delta or choice.message
+        if message is not None:
+            for text in message.texts():
+                self._produced.add(index, text)
+        elif choice.text:
+            self._produced.add(index, choice.text)

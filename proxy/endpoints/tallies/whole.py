@@ -1,0 +1,124 @@
+"""The tally of a reply that comes as one JSON object: kept back until its charge is on the ledger."""
+
+from collections.abc import Callable
+from typing import Final
+
+from proxy.endpoints.base import Reading
+from proxy.endpoints.reading.body import LARGE_BYTES
+from proxy.endpoints.tallies.cost import with_cost
+from proxy.endpoints.tallies.part import Part, read_part
+from proxy.endpoints.tallies.produced import NO_ECHO, Echo, Produced
+from proxy.endpoints.tallies.usage import UsageReport
+from proxy.errors import Refusal
+
+REPLY_BYTES_MAX: Final = 134_217_728
+"""How large a reply may be that is kept back whole: all embeddings one call can ask for take half of it."""
+
+
+class WholeTally:
+    """Buffers a reply and reads it at its end. Blank lines may come first: upstreams send them as they work.
+
+    `read` makes what matters of the bytes, None of what is no JSON object. `has_output` is False for replies
+    that are no text, such as embeddings: their usage is input only.
+    """
+
+    def __init__(
+        self,
+        *,
+        read: Callable[[bytes], Part | None] = read_part,
+        has_output: bool = True,
+        keep_usage: bool = False,
+        echo: Echo = NO_ECHO,
+        limit_bytes: int = REPLY_BYTES_MAX,
+    ) -> None:
+        self._read = read
+        self._has_output = has_output
+        self._keep_usage = keep_usage
+        self._limit_bytes = limit_bytes
+        self._chunks: list[bytes] = []
+        self._size_bytes = 0
+        self._part: Part | None = None
+        self._failed = False
+        self._usage = UsageReport()
+        self._echo = echo
+        self._produced: Produced | None = None
+        self.pending_bytes = 0
+        self.done = self.spoken = False
+
+    @property
+    def complete(self) -> bool:
+        """The reply is a JSON object, and no error."""
+        self.finish()
+        return self._part is not None and not self._failed
+
+    @property
+    def failed(self) -> bool:
+        """The reply is an error, although its status is not."""
+        self.finish()
+        return self._failed
+
+    @property
+    def anomalies(self) -> int:
+        """Reported figures that were no sane quantities."""
+        return self._usage.anomalies
+
+    @property
+    def output_bytes(self) -> int:
+        """UTF-8 bytes of all answers' text; 0 while the reply is not read."""
+        return self._output().size_bytes if self._part is not None else 0
+
+    def output_text(self) -> str:
+        """All answers' text; empty while the reply is not read."""
+        return self._output().text()
+
+    def reported(self) -> Reading | None:
+        """The usage at the top level of the reply."""
+        self.finish()
+        return self._usage.reading() if self._has_output else self._usage.input_reading()
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Keep `chunk` back. Raises Refusal `upstream_invalid` when the reply grows too large."""
+        self._size_bytes += len(chunk)
+        self.pending_bytes += len(chunk)
+        if self._size_bytes > self._limit_bytes:
+            raise Refusal(
+                "upstream_invalid", f"The upstream's answer is larger than {self._limit_bytes} bytes."
+            )
+        self._chunks.append(chunk)
+        return b""
+
+    def finish(self) -> None:
+        """Read the reply, once all of it is there."""
+        if not self.pending_bytes:
+            return
+        self.pending_bytes = 0
+        whole = b"".join(self._chunks)
+        self._chunks = [whole]
+        self._part = self._read(whole)
+        if self._part is not None:
+            self._failed = self._part.failed
+            self._usage.add(self._part.usage)
+            if isinstance(self._part.x_groq, dict):
+                self._usage.add(self._part.x_groq.get("usage"))
+            if len(whole) > LARGE_BYTES:
+                self._output()  # This may be a thread, and whoever asks for the text will be none.
+
+    def tail(self, cost: str | None = None) -> bytes:
+        """The whole reply, with `cost` in its usage object if that was to be kept for it."""
+        whole = b"".join(self._chunks)
+        return with_cost(whole, cost) if self._keep_usage and cost is not None else whole
+
+    def _output(self) -> Produced:
+        """All answers' text, collected when first asked for: where the usage was reported, nobody does."""
+        if self._produced is not None:
+            return self._produced
+        produced = Produced(self._echo)
+        if self._part is None:
+            return produced
+        for choice in self._part.choices or ():
+            message = choice.message or choice.delta
+            texts = message.texts() if message is not None else [choice.text or ""]
+            for text in texts:
+                produced.add(choice.index, text)
+        self._produced = produced
+        return produced

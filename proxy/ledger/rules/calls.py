@@ -1,0 +1,119 @@
+"""The rules of a call while it runs: authorize opens a hold, observe and extend follow it."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from msgspec.structs import replace
+
+from proxy.ledger.books import Books
+from proxy.ledger.commands import Authorize, Done, Extend, Granted, Observe, Refused
+from proxy.ledger.rows import Account, Hold, Key, Limits
+from proxy.ledger.rules import limits as funds
+from proxy.ledger.rules import lots, throttles
+from proxy.ledger.rules.closing import hold_of
+from proxy.ledger.rules.throttles import Demand
+from proxy.ledger.windows import iso
+
+
+def authorize(books: Books, command: Authorize) -> Granted | Refused:
+    """Hold funds for a call, or refuse it; a repeat finds its hold and changes nothing."""
+    call, at_us = command.call, command.at_us
+    account, key = books.accounts.get(call.account_id), books.keys.get(call.key_id)
+    if account is None or key is None or key.account_id != account.id:
+        return Refused("invalid_api_key", "The key is unknown.")
+    limits = funds.in_force(account.limits, command.defaults)
+    asked = throttles.demands(key, limits, command.tokens)
+    hold = books.holds.get(call.id)
+    if hold is not None:
+        if hold.state != "open" or hold.account_id != account.id:
+            return Refused("conflict", f"The call {call.id} has been made already.")
+        return Granted(hold.amount_nano, account.available_nano, throttles.paces(books, asked, at_us))
+    refused = _barred(account, key, command)
+    if refused:
+        return refused
+    account = lots.swept(books, account, at_us)
+    # Spending limits and the balance are not asked about a call that cannot cost anything.
+    amount_nano = 0
+    if command.ceiling_nano > 0:
+        amount_nano, refused = _affordable(books, command, account, key, limits)
+    if not refused:
+        refused = throttles.refusal(books, asked, at_us) or throttles.crowded(account, key, limits)
+    if refused:
+        return replace(refused, paces=throttles.paces(books, asked, at_us))
+    account = _open(books, command, account, key, asked, amount_nano=amount_nano)
+    return Granted(amount_nano, account.available_nano, throttles.paces(books, asked, at_us))
+
+
+def observe(books: Books, command: Observe) -> Done | Refused:
+    """Note on an open hold what its call has used so far, in place of what was noted before."""
+    hold = books.holds.get(command.hold_id)
+    if hold is None or hold.account_id != command.account_id:
+        return Refused("not_found", f"There is no hold {command.hold_id} of this account.")
+    if hold.state != "open":
+        return Refused("conflict", f"The hold {hold.id} is {hold.state}.")
+    books.put_hold(replace(hold, observed=command.observed))
+    return Done()
+
+
+def extend(books: Books, command: Extend) -> Granted | Refused:
+    """Hold more for a call in flight, all of it or nothing; what comes back is the whole hold.
+
+    Spending limits are those of now, in the windows the hold was made in. Rates are not asked again.
+    """
+    hold = hold_of(books, command)
+    if isinstance(hold, Refused):
+        return hold
+    if hold.state != "open":
+        return Refused("conflict", f"The hold {hold.id} is {hold.state}.")
+    if command.amount_nano <= 0:
+        return Refused("invalid_value", "A hold can only be extended by more than nothing.")
+    account, key = lots.swept(books, books.accounts[hold.account_id], command.at_us), books.keys[hold.key_id]
+    limits, amount_nano = funds.in_force(account.limits, command.defaults), command.amount_nano
+    if funds.room_nano(books, account, key, limits, hold.created_at_us) < amount_nano:
+        return funds.shortage(books, account, key, limits, hold.created_at_us, required_nano=amount_nano)
+    account = replace(account, held_nano=account.held_nano + amount_nano)
+    books.put_account(account)
+    books.move((account.id, key.id), hold.created_at_us, held_nano=amount_nano)
+    hold = replace(hold, amount_nano=hold.amount_nano + amount_nano)
+    books.put_hold(hold)
+    return Granted(hold.amount_nano, account.available_nano)
+
+
+def _barred(account: Account, key: Key, command: Authorize) -> Refused | None:
+    """Why this key may not make this call whatever it costs, or None."""
+    model = command.call.model
+    if key.status != "active":
+        return Refused("api_key_disabled", "The key has been disabled.")
+    if key.expires_at_us <= command.at_us:
+        return Refused("api_key_expired", f"The key expired at {iso(key.expires_at_us)}.")
+    if key.models and not any(fnmatchcase(model, glob) for glob in key.models):
+        return Refused("model_not_allowed", f"The key is not allowed to use {model}.")
+    if account.status != "active":
+        return Refused("account_suspended", "The account is suspended.")
+    return None
+
+
+def _affordable(
+    books: Books, command: Authorize, account: Account, key: Key, limits: Limits
+) -> tuple[int, Refused | None]:
+    """What a call that may cost something can hold, of its ceiling; or why that is less than its floor."""
+    # Such a call never passes on nothing, however low its floor.
+    required_nano = max(1, min(command.floor_nano, command.ceiling_nano))
+    room_nano = funds.room_nano(books, account, key, limits, command.at_us)
+    if room_nano >= required_nano:
+        return min(room_nano, command.ceiling_nano), None
+    return 0, funds.shortage(books, account, key, limits, command.at_us, required_nano=required_nano)
+
+
+def _open(
+    books: Books, command: Authorize, account: Account, key: Key, asked: Sequence[Demand], *, amount_nano: int
+) -> Account:
+    call, at_us = command.call, command.at_us
+    account = replace(account, held_nano=account.held_nano + amount_nano, open_holds=account.open_holds + 1)
+    books.put_account(account)
+    books.put_key(replace(key, open_holds=key.open_holds + 1))
+    books.move((account.id, key.id), at_us, held_nano=amount_nano)
+    throttles.charge(books, asked, at_us)
+    tokens = throttles.charged_tokens(asked)
+    books.put_hold(Hold(call.id, account.id, key.id, amount_nano, tokens, "open", at_us, command.owner, call))
+    return account

@@ -1,0 +1,102 @@
+"""The rules of a call's end: settle, void and recover close its hold, and leave a receipt."""
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from proxy.ledger.books import Books
+from proxy.ledger.commands import Extend, Recover, Refused, Settle, Settled, Void
+from proxy.ledger.rows import Account, Hold, HoldState, Outcome, UsageRow
+from proxy.ledger.rules import lots, throttles
+from proxy.metering.usage import Usage
+from proxy.pricing.charge import NO_CHARGE, Charge
+
+Closing = Settle | Void | Recover
+
+NEXT_STATE: Final[dict[tuple[HoldState, type[Closing]], HoldState]] = {
+    ("open", Settle): "settled",
+    ("open", Void): "voided",
+    ("open", Recover): "expired",
+}
+"""How a hold may change. A closed one has no way on: to close it again is to repeat what was done."""
+
+
+def settle(books: Books, command: Settle) -> Settled | Refused:
+    """Close a hold with a charge, up to the hold and what is available beside it."""
+    return _close(books, command, command.outcome, command.charge, _tokens(command.outcome.usage))
+
+
+def void(books: Books, command: Void) -> Settled | Refused:
+    """Close a hold without a charge."""
+    return _close(books, command, command.outcome, NO_CHARGE, 0)
+
+
+def recover(books: Books, command: Recover) -> Settled | Refused:
+    """Close a hold whose process is gone, with the charge of what was observed of its call.
+
+    Nobody knows what the client was sent, so the status is 0.
+    """
+    hold = books.holds.get(command.call.id)
+    observed = hold.observed if hold else None
+    usage = observed.usage if observed else {}
+    outcome = Outcome("crashed", 0, "recovered", usage, command.at_us)
+    return _close(books, command, outcome, observed.charge if observed else NO_CHARGE, _tokens(usage))
+
+
+def hold_of(books: Books, command: Extend | Closing) -> Hold | Refused:
+    """The hold a command is about, in whatever state; refused unless all that names it is right.
+
+    Its account, its key and its time say which rows have been loaded, so none of them may differ.
+    """
+    call = command.call
+    hold = books.holds.get(call.id)
+    if hold is None:
+        return Refused("not_found", f"There is no hold for the call {call.id}.")
+    made_for = (hold.account_id, hold.key_id, hold.created_at_us)
+    if made_for != (call.account_id, call.key_id, command.authorized_at_us):
+        return Refused("conflict", f"The hold {hold.id} was made for another account, key or time.")
+    return hold
+
+
+def _close(
+    books: Books, command: Closing, outcome: Outcome, charge: Charge, used_tokens: int
+) -> Settled | Refused:
+    hold = hold_of(books, command)
+    if isinstance(hold, Refused):
+        return hold
+    account, key = books.accounts[hold.account_id], books.keys[hold.key_id]
+    state = NEXT_STATE.get((hold.state, type(command)))
+    if state is None:
+        return Settled(0, 0, account.balance_nano, account.available_nano, replayed=True)
+    account = lots.sweep(books, account, command.at_us)
+    total_nano = max(0, charge.total_nano)
+    charged_nano = min(total_nano, hold.amount_nano + max(0, account.available_nano))
+    shortfall_nano = total_nano - charged_nano
+    books.put_hold(replace(hold, state=state))
+    account = _paid(books, account, hold, charged_nano, command.at_us)
+    books.put_account(account)
+    books.put_key(replace(key, open_holds=key.open_holds - 1))
+    books.move((account.id, key.id), hold.created_at_us, spent_nano=charged_nano, held_nano=-hold.amount_nano)
+    throttles.correct(books, hold, key, used_tokens)
+    books.new_usage.append(
+        UsageRow(command.call, outcome, charge, charged_nano, shortfall_nano, hold.amount_nano)
+    )
+    return Settled(charged_nano, shortfall_nano, account.balance_nano, account.available_nano)
+
+
+def _paid(books: Books, account: Account, hold: Hold, charged_nano: int, at_us: int) -> Account:
+    """The account without the hold, and without the charge. The hold must be closed in the books."""
+    account = replace(
+        account, held_nano=account.held_nano - hold.amount_nano, open_holds=account.open_holds - 1
+    )
+    if charged_nano:
+        account, draws = lots.take(books, account, charged_nano, since_us=hold.created_at_us, now_us=at_us)
+        account = lots.post(
+            books, account, kind="charge", amount_nano=-charged_nano, ref=hold.id, at_us=at_us, draws=draws
+        )
+    # What expired lots still kept for this hold alone goes now.
+    return lots.sweep(books, account, at_us)
+
+
+def _tokens(usage: Usage) -> int:
+    return usage.get("input_tokens", 0) + usage.get("output_tokens", 0)

@@ -1,0 +1,147 @@
+"""Funds: how much a call may hold, and which limit to name when that is too little."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+
+from proxy.ledger.books import Books
+from proxy.ledger.commands import Refused
+from proxy.ledger.rows import UNLIMITED, Account, Key, Limits
+from proxy.ledger.rules.throttles import RETRY_US
+from proxy.ledger.spending import Bucket
+from proxy.ledger.windows import DAY_US, Window, ends_us, iso, starts_of_day
+from proxy.money import usd_string
+
+_CODES: Final[dict[Window, str]] = {
+    "day": "daily_limit_exceeded",
+    "week": "weekly_limit_exceeded",
+    "month": "monthly_limit_exceeded",
+    "total": "total_limit_exceeded",
+}
+_NAMES: Final[dict[Window, str]] = {
+    "day": "daily spending limit",
+    "week": "weekly spending limit",
+    "month": "monthly spending limit",
+    "total": "total spending limit",
+}
+
+
+class Constraint(msgspec.Struct, frozen=True):
+    """One thing that bounds what a call may hold: `room_nano` is left of it beside `held_nano` for others.
+
+    `limit_nano` and `spent_nano` are None for the balance, `resets_at_us` for what does not reset by itself.
+    """
+
+    source: str
+    code: str
+    what: str
+    room_nano: int
+    held_nano: int
+    limit_nano: int | None = None
+    spent_nano: int | None = None
+    resets_at_us: int | None = None
+
+
+@lru_cache(maxsize=1024)
+def in_force(own: Limits, defaults: Limits) -> Limits:
+    """An account's limits in force: its own, with the defaults where it sets none."""
+    return defaults if own == UNLIMITED else own.over(defaults)
+
+
+def room_nano(books: Books, account: Account, key: Key, limits: Limits, at_us: int) -> int:
+    """The most a call may hold now: what is available, or the least rest of a spending limit.
+
+    `limits` are the account's in force. Negative where a limit was lowered or overshot.
+    """
+    room = account.available_nano
+    for _, _, limit_nano, bucket in _limited(books, account, key, limits, at_us):
+        room = min(room, limit_nano - bucket.spent_nano - bucket.held_nano)
+    return room
+
+
+def shortage(
+    books: Books, account: Account, key: Key, limits: Limits, at_us: int, *, required_nano: int
+) -> Refused:
+    """The refusal of a call that needs more than its room, told by the constraint that is to blame.
+
+    That is the tightest of those that would refuse it even if no call were in flight. Where there is none, it
+    is the tightest of all, and only then is it worth asking again soon. The refusal's `available_nano` is
+    what a call could hold now.
+    """
+    short = [
+        constraint
+        for constraint in _constraints(books, account, key, limits, at_us)
+        if constraint.room_nano < required_nano
+    ]
+    lasting = [
+        constraint for constraint in short if constraint.room_nano + constraint.held_nano < required_nano
+    ]
+    blamed = min(lasting or short, key=lambda constraint: constraint.room_nano)
+    room = max(0, min(constraint.room_nano for constraint in short))
+    return Refused(
+        blamed.code if lasting else "in_flight_budget_exhausted",
+        _message(blamed, required_nano, lasting=bool(lasting)),
+        limit_source=blamed.source,
+        limit_nano=blamed.limit_nano,
+        spent_nano=blamed.spent_nano,
+        held_nano=blamed.held_nano,
+        required_nano=required_nano,
+        available_nano=room,
+        resets_at_us=blamed.resets_at_us,
+        retry_after_us=None if lasting else RETRY_US,
+    )
+
+
+def _limited(
+    books: Books, account: Account, key: Key, limits: Limits, at_us: int
+) -> Iterator[tuple[str, Window, int, Bucket]]:
+    """Each spending limit that is set: whose it is, its window, the limit and the bucket it bounds."""
+    for scope, scope_id, own in (("account", account.id, limits), ("key", key.id, key.limits)):
+        if own is not UNLIMITED:
+            for window, start_day, limit_nano in _set_on(own, at_us // DAY_US):
+                yield scope, window, limit_nano, books.bucket(scope_id, window, start_day)
+
+
+@lru_cache(maxsize=1024)
+def _set_on(limits: Limits, day: int) -> tuple[tuple[Window, int, int], ...]:
+    """The windows of a day that have a spending limit, each with its first day and the limit."""
+    found = ((window, start_day, limits.window_nano(window)) for window, start_day in starts_of_day(day))
+    return tuple((window, start_day, nano) for window, start_day, nano in found if nano is not None)
+
+
+def _constraints(
+    books: Books, account: Account, key: Key, limits: Limits, at_us: int
+) -> Iterator[Constraint]:
+    available = account.available_nano
+    code = "request_exceeds_balance" if available > 0 else "credit_balance_exhausted"
+    yield Constraint("balance", code, "balance", available, account.held_nano)
+    for scope, window, limit_nano, bucket in _limited(books, account, key, limits, at_us):
+        yield Constraint(
+            f"{scope}_{window}",
+            _CODES[window] if scope == "account" else "key_limit_exceeded",
+            f"{scope}'s {_NAMES[window]}",
+            limit_nano - bucket.spent_nano - bucket.held_nano,
+            bucket.held_nano,
+            limit_nano,
+            bucket.spent_nano,
+            ends_us(window, bucket.start_day),
+        )
+
+
+def _message(blamed: Constraint, required_nano: int, *, lasting: bool) -> str:
+    needs = f"this call needs at least {usd_string(required_nano)} USD"
+    held = f"{usd_string(blamed.held_nano)} USD are held for calls in flight"
+    left = f"{usd_string(max(0, blamed.room_nano))} USD are left"
+    if not lasting:
+        return f"Of the {blamed.what}, {held} and {left}; {needs} and may fit when one of them ends."
+    if blamed.limit_nano is None or blamed.spent_nano is None:
+        if blamed.room_nano <= 0:
+            return f"The balance is used up, {held}; {needs}. Add credit to go on."
+        return f"The balance is too low: {left}, {held}; {needs}."
+    resets = f" It resets at {iso(blamed.resets_at_us)}." if blamed.resets_at_us is not None else ""
+    return (
+        f"The {blamed.what} of {usd_string(blamed.limit_nano)} USD is reached: "
+        f"{usd_string(blamed.spent_nano)} USD are spent, {held}; {needs}.{resets}"
+    )

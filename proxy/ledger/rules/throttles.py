@@ -1,0 +1,144 @@
+"""Rate limits: leaky buckets for requests and tokens a minute, and the count of calls at once.
+
+A level is in units times 60,000,000, so that a limit of N a minute drains exactly N for each microsecond.
+"""
+
+from collections.abc import Sequence
+from typing import Final, TypeGuard
+
+import msgspec
+
+from proxy.ledger.books import Books
+from proxy.ledger.commands import Pace, Refused
+from proxy.ledger.rows import NO_LIMIT, Account, Hold, Key, Limits, Throttle, ThrottleKind
+
+MINUTE_US: Final = 60_000_000
+RETRY_US: Final = 1_000_000
+"""When to ask again for what another call's end will free: nobody knows when, a second is soon enough."""
+
+
+class Demand(msgspec.Struct, frozen=True, gc=False):
+    """What a call asks of one rate limit: `amount` of `limit` a minute. `source` names it, as `key_rpm`."""
+
+    source: str
+    scope_id: str
+    kind: ThrottleKind
+    limit: int
+    amount: int
+
+
+def demands(key: Key, limits: Limits, tokens: int) -> Sequence[Demand]:
+    """What a call of `tokens` asks of its rate limits, the key's before the account's.
+
+    `limits` are the account's in force. A call that is larger than a whole minute's tokens asks for all of
+    them, or it could never pass.
+    """
+    own = key.limits
+    if own.rpm is None and own.tpm is None and limits.rpm is None and limits.tpm is None:
+        return ()
+    asked: list[Demand] = []
+    if _is_set(own.rpm):
+        asked.append(Demand("key_rpm", key.id, "requests", own.rpm, 1))
+    if _is_set(limits.rpm):
+        asked.append(Demand("account_rpm", key.account_id, "requests", limits.rpm, 1))
+    tokens = _capped(tokens, limits.tpm)
+    if _is_set(own.tpm):
+        asked.append(Demand("key_tpm", key.id, "tokens", own.tpm, _capped(tokens, own.tpm)))
+    if _is_set(limits.tpm):
+        asked.append(Demand("account_tpm", key.account_id, "tokens", limits.tpm, tokens))
+    return asked
+
+
+def charged_tokens(asked: Sequence[Demand]) -> int:
+    """What a hold notes as its tokens: what the account's token limit is charged, else what the key's is."""
+    return max((demand.amount for demand in asked if demand.kind == "tokens"), default=0) if asked else 0
+
+
+def refusal(books: Books, asked: Sequence[Demand], at_us: int) -> Refused | None:
+    """The refusal by the first rate limit that a call does not fit in, or None."""
+    for demand in asked:
+        over = _level(books, demand, at_us) + (demand.amount - demand.limit) * MINUTE_US
+        if over <= 0:
+            continue
+        scope = demand.source.partition("_")[0]
+        wait_us = None
+        hint = "No call can pass."
+        if demand.limit:
+            standstill_us = max(0, books.throttle(demand.scope_id, demand.kind, at_us).at_us - at_us)
+            wait_us = -(-over // demand.limit) + standstill_us
+            hint = f"This call fits in {-(-wait_us // 1_000_000)} s."
+        return Refused(
+            "rate_limit_exceeded",
+            f"The {scope}'s limit of {demand.limit} {demand.kind} a minute is reached. {hint}",
+            limit_source=demand.source,
+            retry_after_us=wait_us,
+        )
+    return None
+
+
+def crowded(account: Account, key: Key, limits: Limits) -> Refused | None:
+    """The refusal of a call that is one too many at once, or None. `limits` are the account's in force."""
+    for scope, open_holds, limit in (
+        ("key", key.open_holds, key.limits.concurrency),
+        ("account", account.open_holds, limits.concurrency),
+    ):
+        if limit is not None and open_holds >= limit:
+            return Refused(
+                "concurrency_limit_exceeded",
+                f"The {scope}'s limit of {limit} calls at once is reached.",
+                limit_source=f"{scope}_concurrency",
+                retry_after_us=RETRY_US,
+            )
+    return None
+
+
+def charge(books: Books, asked: Sequence[Demand], at_us: int) -> None:
+    """Charge every rate limit what a call asks of it."""
+    for demand in asked:
+        level = _level(books, demand, at_us) + demand.amount * MINUTE_US
+        latest_us = max(at_us, books.throttle(demand.scope_id, demand.kind, at_us).at_us)
+        books.put_throttle(Throttle(demand.scope_id, demand.kind, level, latest_us))
+
+
+def correct(books: Books, hold: Hold, key: Key, used_tokens: int) -> None:
+    """Make the token limits stand as if a call had been charged at its start what it turned out to use.
+
+    A limit that was changed while the call was in flight may be corrected by as much as the change.
+    """
+    if not hold.tokens:
+        return
+    charged = {hold.account_id: hold.tokens, key.id: _capped(hold.tokens, key.limits.tpm)}
+    for scope_id, tokens in charged.items():
+        throttle = books.throttles.get((scope_id, "tokens"))
+        if throttle is not None and tokens != used_tokens:
+            level = max(0, throttle.level + (used_tokens - tokens) * MINUTE_US)
+            books.put_throttle(Throttle(scope_id, "tokens", level, throttle.at_us))
+
+
+def paces(books: Books, asked: Sequence[Demand], at_us: int) -> tuple[Pace, ...]:
+    """Where the caller stands: for requests and for tokens, the limit with the least remaining."""
+    tightest: dict[ThrottleKind, Pace] = {}
+    for demand in asked:
+        level = _level(books, demand, at_us)
+        remaining = max(0, (demand.limit * MINUTE_US - level) // MINUTE_US)
+        reset_us = -(-level // demand.limit) if demand.limit else MINUTE_US
+        if demand.kind not in tightest or remaining < tightest[demand.kind].remaining:
+            tightest[demand.kind] = Pace(demand.kind, demand.limit, remaining, reset_us)
+    return tuple(tightest.values())
+
+
+def _level(books: Books, demand: Demand, at_us: int) -> int:
+    """The level now, under the limit now. A clock that ran back drains nothing until it has caught up."""
+    throttle = books.throttles.get((demand.scope_id, demand.kind))
+    if throttle is None:
+        return 0
+    return max(0, throttle.level - demand.limit * max(0, at_us - throttle.at_us))
+
+
+def _is_set(limit: int | None) -> TypeGuard[int]:
+    return limit is not None and limit != NO_LIMIT
+
+
+def _capped(tokens: int, limit: int | None) -> int:
+    # A limit of none at all caps nothing, so that it refuses the call rather than letting it pass as empty.
+    return min(tokens, limit) if limit else tokens

@@ -1,0 +1,1 @@
+"""The processes: the composition root, a worker around it, and the supervisor of several workers."""

@@ -1,0 +1,219 @@
+"""The composition root: builds every object, owns their life cycle, and listens."""
+
+import asyncio
+from functools import partial
+from typing import Final
+
+import aiohttp.http_parser
+import structlog
+from aiohttp import web
+
+from proxy.api.admin.routes import admin_routes
+from proxy.api.billing.routes import billing_routes
+from proxy.api.health import Health
+from proxy.api.models import Models
+from proxy.api.openapi import openapi_routes
+from proxy.api.operations import refuse_other_methods
+from proxy.call.admission import Admission
+from proxy.call.closing import Closing
+from proxy.call.policy import Catalog, Policy
+from proxy.call.relay import Relay
+from proxy.clock import Clock, SystemClock
+from proxy.config.load import Settings
+from proxy.edge.gateway import Bounds, Gateway, expect_later
+from proxy.edge.listener import Listener
+from proxy.edge.middleware import Edge
+from proxy.endpoints.registry import ENDPOINTS
+from proxy.errors import Refusal
+from proxy.ledger.ledger import Ledger
+from proxy.ledger.store import LedgerUnavailable
+from proxy.storage.locations import store_for
+from proxy.tasks import Tasks
+from proxy.telemetry import Telemetry, configure_logging
+from proxy.upstream.client import HttpUpstreams
+
+CLOSING_SECONDS: Final = 10.0
+"""How long closes that nobody waits for may take at the end."""
+RECOVER_SECONDS: Final = 30.0
+"""How often it is looked for processes that are gone."""
+FIGURES_SECONDS: Final = 1.0
+"""How old the figures of one worker may be when another is asked for them."""
+CUT_SECONDS: Final = 0.2
+"""How long handlers that were not done within the drain may take to notice that they are cut."""
+
+
+class Farebox:
+    """One process: `start`, then `stop`. `settings` may be swapped by `reload` in between.
+
+    It listens on `port` where that is given; one that `shares_port` lets others listen there, too. Where its
+    figures are those of several processes they are in the files of `figures_folder`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        port: int | None = None,
+        shares_port: bool = False,
+        figures_folder: str | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.telemetry = Telemetry(log_calls=settings.log.calls, figures_folder=figures_folder)
+        self.tasks = Tasks(self.telemetry.fault)
+        self._background = Tasks(self.telemetry.fault)
+        self.store = store_for(settings.storage, tasks=self._background, keep_months=settings.keep_months)
+        self.ledger = Ledger(
+            self.store,
+            tasks=self._background,
+            on_batch=self.telemetry.committed,
+            on_outage=self.telemetry.outage,
+        )
+        self.upstreams = HttpUpstreams(max_reply_bytes=settings.server.max_reply_bytes)
+        self.closing = Closing(ledger=self.ledger, clock=self.clock, tasks=self.tasks, witness=self.telemetry)
+        self.admission = Admission(ledger=self.ledger, store=self.store, clock=self.clock)
+        self.relay = Relay(
+            catalog=catalog_of(settings),
+            admission=self.admission,
+            closing=self.closing,
+            upstreams=self.upstreams,
+            clock=self.clock,
+        )
+        self.gateway = Gateway(relay=self.relay, bounds=lambda: bounds_of(self.settings))
+        self._edge = Edge(
+            clock=self.clock,
+            payment_status=lambda: self.settings.server.payment_status,
+            on_refusal=self.telemetry.refused,
+        ).middleware()
+        self._log = structlog.get_logger("farebox")
+        self._listener: Listener | None = None
+        self._shares_port = shares_port
+        self._shares_figures = figures_folder is not None
+        self.port = settings.server.port if port is None else port
+
+    async def start(self) -> None:
+        """Open the ledger, close what a crash left open, and listen. Raises OSError for a taken address."""
+        await self.store.open()
+        self.ledger.start()
+        await self._recover()
+        self._background.spawn(self._recover_others(), name="recover")
+        self._background.spawn(
+            self.closing.watch(lambda: self.settings.streams.observe_seconds), name="watch"
+        )
+        if self._shares_figures:
+            self._background.spawn(self._share_figures(), name="figures")
+        await self.upstreams.open()
+        self._listener = Listener(
+            self.application(),
+            direct=ENDPOINTS,
+            handler=partial(self._edge, handler=self.gateway.handle),
+            clock=self.clock,
+            shutdown_seconds=CUT_SECONDS,
+        )
+        self.port = await self._listener.open(self.settings.server.host, self.port, shared=self._shares_port)
+
+    async def stop(self) -> None:
+        """Drain: refuse new calls, let those in flight end up to the bound, close every hold, let go."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.settings.server.drain_seconds
+        self.gateway.draining = True
+        if not await self.gateway.drained(self.settings.server.drain_seconds):
+            self._log.warning("drain timed out", calls=self.gateway.in_flight)
+        if self._listener is not None:
+            await self._listener.close(max(0.0, until - loop.time()))
+        await self.tasks.drain(CLOSING_SECONDS)
+        await self.upstreams.close()
+        await self.ledger.close()
+        await self._background.drain(0)
+        await self.store.close()
+
+    async def _recover(self) -> None:
+        """Close the holds of processes that are gone. Raises LedgerUnavailable or Refusal."""
+        recovered = await self.ledger.recover(self.clock.now_us())
+        if recovered:
+            self.telemetry.recovered.inc(recovered)
+            self._log.warning("recovered", holds=recovered)
+
+    async def _recover_others(self) -> None:
+        """Look now and then whether other processes have gone: none may ever come in the place of one."""
+        while True:
+            await asyncio.sleep(RECOVER_SECONDS)
+            try:
+                await self._recover()
+            except (LedgerUnavailable, Refusal):
+                continue  # Whoever calls is told of it, and the next look may find the ledger back.
+            except Exception as fault:  # noqa: BLE001 - whatever it is, the next look may go well.
+                self.telemetry.fault("recover", fault)
+
+    async def _share_figures(self) -> None:
+        """Put what other workers are asked for where they find it."""
+        while True:
+            self.telemetry.put(self.gateway.in_flight)
+            await asyncio.sleep(FIGURES_SECONDS)
+
+    def reload(self, settings: Settings) -> None:
+        """Put new settings in force for calls that begin from now on. Address and storage stay."""
+        server, before = settings.server, self.settings.server
+        fixed = {
+            "server.host": server.host != before.host,
+            "server.port": server.port != before.port,
+            "server.workers": server.workers != before.workers,
+            "server.max_reply_bytes": server.max_reply_bytes != before.max_reply_bytes,
+            "storage": settings.storage != self.settings.storage,
+            "keep_months": settings.keep_months != self.settings.keep_months,
+            "quickstart": settings.quickstart != self.settings.quickstart,
+        }
+        for name in (name for name, changed in fixed.items() if changed):
+            self._log.warning("this change takes effect at the next start", key=name)
+        configure_logging(settings.log.level, settings.log.format)
+        self.settings = settings
+        self.relay.catalog = catalog_of(settings)
+        self.telemetry.log_calls = settings.log.calls
+
+    def application(self) -> web.Application:
+        """Every route. The relay's own paths come first, the tools' paths are caught last."""
+        app = web.Application(middlewares=[self._edge])
+        for path in ENDPOINTS:
+            app.router.add_route("*", path, self.gateway.handle, expect_handler=expect_later)
+        models = Models(store=self.store, catalog=lambda: self.relay.catalog, clock=self.clock)
+        health = Health(gateway=self.gateway, telemetry=self.telemetry, ledger=self.ledger)
+        app.add_routes(models.routes())
+        app.add_routes(health.routes())
+        for api_routes in (admin_routes, billing_routes):
+            app.add_routes(
+                api_routes(
+                    ledger=self.ledger, store=self.store, clock=self.clock, settings=lambda: self.settings
+                )
+            )
+        app.add_routes(openapi_routes())
+        refuse_other_methods(app)
+        app.router.add_route("*", "/{tool:.*}", self.gateway.handle, expect_handler=expect_later)
+        return app
+
+
+def catalog_of(settings: Settings) -> Catalog:
+    """The part of the settings that the relay works by."""
+    streams = settings.streams
+    policy = Policy(
+        when_short=settings.when_short,
+        min_output_tokens=settings.min_output_tokens,
+        on_disconnect=streams.on_disconnect,
+        drain_seconds=streams.drain_seconds,
+        on_upstream_failure=streams.on_upstream_failure,
+    )
+    return Catalog(settings.routes, settings.book, settings.limits, policy)
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    """The part of the settings that bounds clients."""
+    server = settings.server
+    return Bounds(server.max_body_bytes, server.body_seconds, settings.streams.write_seconds)
+
+
+def refuse_pure_python_parser() -> None:
+    """Raise RuntimeError without aiohttp's C parser: the Python one lets requests be smuggled."""
+    if aiohttp.http_parser.HttpRequestParser is aiohttp.http_parser.HttpRequestParserPy:
+        raise RuntimeError(
+            "aiohttp's C extension is missing, or off by AIOHTTP_NO_EXTENSIONS; its Python parser is not safe"
+        )

@@ -1,0 +1,104 @@
+"""A process that serves, from its start to its drain: event loop, signals and garbage collector."""
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+import uvloop
+
+from proxy.config.load import Settings, load
+from proxy.config.source import ConfigError
+from proxy.demo import demo_upstream
+from proxy.metering.model_names import encoding_name
+from proxy.metering.vocabulary import SHARED
+from proxy.process.app import Farebox, refuse_pure_python_parser
+from proxy.process.quickstart import welcome
+from proxy.process.supervisor import Lifeline
+from proxy.telemetry import configure_logging
+
+SWITCH_SECONDS: Final = 0.0005
+"""How long a busy event loop may keep the interpreter from the thread that writes the ledger."""
+GC_THRESHOLDS: Final = (10_000, 20, 10)
+
+
+def prepare(settings: Settings) -> None:
+    """What is done once, before any worker begins: how to log, and what all of them have in memory.
+
+    Raises RuntimeError without aiohttp's C parser.
+    """
+    refuse_pure_python_parser()
+    configure_logging(settings.log.level, settings.log.format)
+    # A vocabulary takes up to half a second to load, so it is not left to the first call that needs it.
+    SHARED.preload({encoding_name(glob) for glob in settings.routes.globs})
+
+
+class Seat(msgspec.Struct, frozen=True):
+    """A worker's place among several: the port and the folder for figures they share, and its lifeline."""
+
+    port: int
+    figures_folder: str
+    lifeline: Lifeline
+
+
+def run(settings: Settings, path: Path, seat: Seat | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP reads the file at `path` again.
+
+    With a `seat` it is one of several workers, and also ends when its supervisor does. `prepare` comes first.
+    Raises OSError for a taken address, StorageFault for a database that cannot be used.
+    """
+    sys.setswitchinterval(SWITCH_SECONDS)
+    # What is loaded by now stays: it need not be looked through again and again. Calls leave few cycles, so
+    # that looking for them less often is as good, and takes less.
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    if seat is None:
+        uvloop.run(_serve(Farebox(settings), path, None))
+    else:
+        farebox = Farebox(settings, port=seat.port, shares_port=True, figures_folder=seat.figures_folder)
+        uvloop.run(_serve(farebox, path, seat.lifeline))
+
+
+async def _serve(farebox: Farebox, path: Path, lifeline: Lifeline | None) -> None:
+    log = structlog.get_logger("farebox")
+    settings = farebox.settings
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, reload, farebox, path)
+    async with contextlib.AsyncExitStack() as stack:
+        if settings.quickstart is not None:
+            await stack.enter_async_context(demo_upstream(settings.quickstart.port))
+        stack.push_async_callback(farebox.stop)
+        await farebox.start()
+        if settings.quickstart is not None:
+            await welcome(farebox.ledger, farebox.store, farebox.clock, settings, farebox.port)
+        log.info("listening", host=settings.server.host, port=farebox.port, pid=os.getpid())
+        if lifeline is not None:
+            loop.add_reader(lifeline.gone, stopping.set)
+            stack.callback(loop.remove_reader, lifeline.gone)
+            lifeline.ready()
+        await stopping.wait()
+        log.info("draining", calls=farebox.gateway.in_flight, pid=os.getpid())
+
+
+def reload(farebox: Farebox, path: Path) -> None:
+    """Put the file's settings in force; a bad file leaves the old ones, and the log says why."""
+    try:
+        farebox.reload(load(path, os.environ))
+    except (ConfigError, OSError) as error:
+        tell_bad_reload(error)
+    else:
+        structlog.get_logger("farebox").info("reloaded", file=str(path))
+
+
+def tell_bad_reload(error: Exception) -> None:
+    """Log why a changed file is not in force."""
+    structlog.get_logger("farebox").error("reload refused, the old configuration stays", reason=str(error))

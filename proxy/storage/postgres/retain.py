@@ -1,0 +1,50 @@
+"""How receipts of old months go: first the holds that lead to them, bit by bit, then the month at once."""
+
+from datetime import date
+from typing import Final
+
+import asyncpg
+
+from proxy.storage.postgres.migrate import HURRIED, STATEMENTS, months_after
+
+HOLDS_AT_ONCE: Final = 5_000
+# Until the connection is closed, as it is after this.
+ALONE: Final = "SELECT pg_try_advisory_lock(hashtextextended('farebox retention ' || current_schema(), 0))"
+_EPOCH: Final = date(1970, 1, 1)
+
+
+async def retain(connection: asyncpg.Connection, months: int) -> int:
+    """Drop what `PostgresStore.retain` says; how many receipts went. `months` is not negative.
+
+    A call's id finds its receipt by its hold: were the receipt to go first, a repeat of the call's close
+    would find a hold without a call. Each hold that is deleted here has a receipt, so that none that is
+    open goes. Raises what the server raises.
+    """
+    if not await connection.fetchval(ALONE):
+        return 0
+    first_kept = months_after(await connection.fetchval(STATEMENTS["this_month"]), -months)
+    first_day, count = (first_kept - _EPOCH).days, 0
+    # An audit has to know before the first one goes that a charge may have no receipt any more.
+    await connection.execute(STATEMENTS["note_retention"], first_day)
+    for row in await connection.fetch(STATEMENTS["month_partitions"]):
+        name: str = row["name"]
+        if name < f"usage_{first_kept:%Y_%m}":
+            count += await _drop_month(connection, name)
+    while went := await connection.fetchval(STATEMENTS["delete_other_receipts"], first_day, HOLDS_AT_ONCE):
+        count += went
+    return count
+
+
+async def _drop_month(connection: asyncpg.Connection, name: str) -> int:
+    """Drop one month's partition, whose name is one of our own making."""
+    count, last = 0, ("", "")
+    holds_of = STATEMENTS["delete_holds_of_month"].replace("usage_month", name)
+    while True:
+        row = await connection.fetchrow(holds_of, *last, HOLDS_AT_ONCE)
+        if row is None or not row["receipts"]:
+            break
+        count, last = count + row["receipts"], (row["account_id"], row["id"])
+    async with connection.transaction(isolation="read_committed"):
+        await connection.execute(HURRIED)
+        await connection.execute(f"DROP TABLE {name}")
+    return count

@@ -1,0 +1,213 @@
+"""The storage engine on PostgreSQL, which any number of processes and machines may share.
+
+It needs PostgreSQL 14 or newer, and connections that are its own for as long as they are open: a pooler
+between must keep one for each session, not for each transaction. What others that speak its language lack
+is said where it is used.
+"""
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Final
+
+from proxy.ledger.commands import Command, Result
+from proxy.ledger.rows import Hold, Key
+from proxy.ledger.store import LedgerUnavailable, Row
+from proxy.storage import columns
+from proxy.storage.faults import ConstraintFault, StorageFault
+from proxy.storage.migrate import bundled
+from proxy.storage.postgres.batch import Batches
+from proxy.storage.postgres.lease import Lease
+from proxy.storage.postgres.migrate import ENGINE, STATEMENTS, make_months, migrate
+from proxy.storage.postgres.read import Reader
+from proxy.storage.postgres.retain import retain
+from proxy.storage.postgres.session import FAILURES, Timeouts, as_faults, connect, let_go, reason, shown
+from proxy.tasks import Tasks
+
+BEATS_IN_A_LEASE: Final = 6
+"""How many times a lease is extended before it would end."""
+MONTHS_SECONDS: Final = 60.0
+"""How often is looked whether a day has passed since the months were seen to."""
+PREPARE_SECONDS: Final = 24 * 3600.0
+RETAIN_SECONDS: Final = 24 * 3600.0
+
+
+class PostgresStore:
+    """A `Store` on the database at `location`, a `postgresql://` URL as libpq knows it.
+
+    One connection is for batches, up to `readers` are for everything else. A batch is tried again for up to
+    `patience_seconds`. A process that was neither closed nor heard of for `lease_seconds` is taken for gone.
+    `tasks` runs what extends the lease, and what lets receipts go of which only `keep_months` are kept.
+    """
+
+    def __init__(
+        self,
+        location: str,
+        *,
+        tasks: Tasks,
+        readers: int = 4,
+        patience_seconds: float = 10.0,
+        lease_seconds: float = 180.0,
+        keep_months: int | None = None,
+        timeouts: Timeouts | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.location = location
+        self._tasks = tasks
+        self._timeouts = timeouts or Timeouts()
+        self._patience_seconds = patience_seconds
+        self._lease_seconds = lease_seconds
+        self._keep_months = keep_months
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._reader = Reader(location, self._timeouts, connections=readers)
+        self._lease = Lease(self._reader.fetch, lease_seconds=lease_seconds)
+        self._batches: Batches | None = None
+        self._one_batch = asyncio.Lock()
+        self._upkeep: list[asyncio.Task[None]] = []
+        self._closed = False
+
+    @property
+    def owner(self) -> str:
+        """This process's name on the holds it makes from now on, such as `owner-7`; empty until open.
+
+        It changes when the process was cut off from the database for so long that it was taken for gone.
+        """
+        return self._lease.name
+
+    async def open(self) -> None:
+        """Connect, bring the schema up to date, and claim an owner name.
+
+        Raises StorageFault, with everything let go of, when the database cannot be used. A store opens once.
+        """
+        try:
+            async with AsyncExitStack() as stack:
+                await self._prepare(schema=True)
+                stack.push_async_callback(self._reader.close)
+                await self._reader.open()
+                await self._lease.open()
+                stack.pop_all()
+        except (StorageFault, ConstraintFault, LedgerUnavailable, *FAILURES) as error:
+            raise StorageFault(f"{shown(self.location)}: {reason(error)}") from error
+        self._batches = Batches(
+            self.location,
+            self._timeouts,
+            lease=self._lease,
+            patience_seconds=self._patience_seconds,
+            monotonic=self._monotonic,
+            sleep=self._sleep,
+        )
+        self._upkeep = [
+            self._tasks.spawn(self._beat(), name="ledger lease"),
+            self._tasks.spawn(self._see_to_months(), name="ledger months"),
+        ]
+
+    async def apply(self, commands: Sequence[Command]) -> list[Result]:
+        """Carry out a batch; one result for each command. Nothing of it is stored when this raises.
+
+        Raises ConstraintFault if one of the commands would break the schema's constraints, and
+        LedgerUnavailable if the batch could not be committed. Where a connection was lost at the commit this
+        holds from when the next batch was carried out, which first finds out, and undoes the holds.
+        """
+        async with self._one_batch:
+            batches = self._opened()
+            if not commands:
+                return []
+            return await batches.apply(commands)
+
+    async def orphans(self) -> list[Hold]:
+        """Open holds whose process is gone, which from here on cannot make or keep any under its name."""
+        self._opened()
+        return await self._lease.orphans()
+
+    async def key_by_digest(self, digest: str) -> Key | None:
+        """The key with this digest, or None."""
+        self._opened()
+        rows = await self._reader.fetch(STATEMENTS["key_by_digest"], digest)
+        return columns.key_of(tuple(rows[0])) if rows else None
+
+    async def query(self, name: str, params: Mapping[str, object]) -> list[Row]:
+        """The rows of one of `postgres_read.READS`; columns of JSON come as text.
+
+        Raises KeyError for an unknown name, and ValueError unless the parameters are those it takes.
+        """
+        self._opened()
+        return await self._reader.query(name, params)
+
+    async def retain(self, months: int) -> int:
+        """Drop the receipts of calls authorized before this month and the last `months` whole ones.
+
+        Their holds go with them, so that a call's id leads to both or to neither; entries and the sums of
+        days stay. Returns how many receipts went: none when another process is at it. Raises
+        LedgerUnavailable; what is left goes the next time.
+        """
+        self._opened()
+        with as_faults(self.location):
+            connection = await connect(self.location, self._timeouts)
+            try:
+                return await retain(connection, months)
+            finally:
+                await let_go(connection, self._timeouts)
+
+    async def close(self) -> None:
+        """Finish what has been asked for, and let go of the database and the owner name; idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        for task in self._upkeep:
+            task.cancel()
+        async with self._one_batch:
+            if self._batches is not None:
+                await self._batches.close()
+            # Others are let know at once; when the database does not answer, they know at the end of the
+            # lease.
+            with contextlib.suppress(LedgerUnavailable):
+                await self._lease.close()
+            await self._reader.close()
+
+    async def _prepare(self, *, schema: bool) -> None:
+        """Make the partitions of the months to come, after bringing the schema up to date if it is to be."""
+        connection = await connect(self.location, self._timeouts)
+        try:
+            if schema:
+                await migrate(connection, bundled(ENGINE))
+            await make_months(connection)
+        finally:
+            await let_go(connection, self._timeouts)
+
+    async def _beat(self) -> None:
+        """Extend the lease and end a transaction nobody uses, again and again."""
+        while True:
+            await self._sleep(self._lease_seconds / BEATS_IN_A_LEASE)
+            try:
+                await self._lease.renew()
+                async with self._one_batch:
+                    await self._opened().rest()
+            except (LedgerUnavailable, ConstraintFault, StorageFault):
+                # The next batch tells of it, and the next beat tries again.
+                continue
+
+    async def _see_to_months(self) -> None:
+        """Once a day make the months to come, and let old ones go: too long for the lease to wait for it."""
+        prepared, let_go = self._monotonic(), -math.inf
+        while True:
+            await self._sleep(MONTHS_SECONDS)
+            try:
+                if self._monotonic() - prepared >= PREPARE_SECONDS:
+                    with as_faults(self.location):
+                        await self._prepare(schema=False)
+                    prepared = self._monotonic()
+                if self._keep_months is not None and self._monotonic() - let_go >= RETAIN_SECONDS:
+                    await self.retain(self._keep_months)
+                    let_go = self._monotonic()
+            except (LedgerUnavailable, ConstraintFault, StorageFault):
+                continue  # It is tried again soon: months are made and let go of long before it matters.
+
+    def _opened(self) -> Batches:
+        if self._closed or self._batches is None:
+            raise LedgerUnavailable("the store is not open")
+        return self._batches

@@ -1,0 +1,89 @@
+"""One batch on SQLite: begin, load, run the rules, write what changed, commit."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+from proxy.ledger import rules
+from proxy.ledger.books import needs_of
+from proxy.ledger.commands import Command, Result
+from proxy.storage.sqlite.load import Kept
+from proxy.storage.sqlite.write import write
+
+RETRY_SECONDS: Final = 0.0005
+"""How soon to look again whether another process has done its batch, which takes little longer than this."""
+
+# Writes a page whatever the number was, and nobody reads it.
+_PROVE_WRITABLE: Final = "PRAGMA application_id = 0"
+
+
+class Batches:
+    """Batches on one connection, one after the other, with up to `keep_rows` rows kept between them.
+
+    A batch that finds another process's under way waits up to `busy_timeout_seconds`. SQLite's own waiting
+    is turned off: it sleeps longer and longer, so that a process with little to do would hardly get a turn.
+
+    After a batch that failed the next ones write something even when they change nothing, until one succeeds:
+    on a full disk the success of an empty batch would say that the ledger can be written.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        keep_rows: int,
+        busy_timeout_seconds: float,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        connection.execute("PRAGMA busy_timeout = 0")
+        self._connection = connection
+        self._kept = Kept(connection, most_rows=keep_rows)
+        self._busy_timeout_seconds = busy_timeout_seconds
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._has_failed = False
+
+    def apply(self, commands: Sequence[Command]) -> list[Result]:
+        """Carry out a batch that has begun, and commit it: one result for each command.
+
+        Raises sqlite3.Error when it could not be committed, and whatever a rule raises; nothing has changed
+        then.
+        """
+        connection, kept = self._connection, self._kept
+        needs = needs_of(commands)
+        try:
+            books = kept.load(needs)
+            stored_holds = {id_: books.holds[id_].amount_nano for id_ in needs.holds if id_ in books.holds}
+            results = [rules.apply(books, command) for command in commands]
+            books.add_up()
+            write(connection, books, stored_holds=stored_holds, stored_lots=kept.stored_lots)
+            if self._has_failed:
+                connection.execute(_PROVE_WRITABLE)
+            connection.execute("COMMIT")
+        except BaseException:
+            self._has_failed = True
+            kept.forget()
+            # Some errors, such as a full disk, have rolled everything back by themselves.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        self._has_failed = False
+        kept.committed()
+        return results
+
+    async def begin(self) -> None:
+        """Take the file's one write lock. Raises sqlite3.OperationalError when another process keeps it."""
+        deadline = self._monotonic() + self._busy_timeout_seconds
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                # The low byte tells the kind of error, whatever else it is about.
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or self._monotonic() >= deadline:
+                    raise
+                await self._sleep(RETRY_SECONDS)
+            else:
+                return

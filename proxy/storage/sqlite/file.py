@@ -1,0 +1,94 @@
+"""The SQLite file: where it is, how it is made, and how connections to it are set up."""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from proxy.storage.faults import StorageFault
+from proxy.storage.migrate import bundled, migrate
+from proxy.storage.owners import alone
+
+ENGINE: Final = "sqlite"
+OLDEST_SQLITE: Final = (3, 38, 0)
+"""The first version with everything the SQL uses: strict tables, UPDATE ... FROM and `->>`."""
+
+_URL: Final = "sqlite:///"
+_STATEMENTS: Final = 512
+"""How many prepared statements a connection keeps: more than there are, so that none is prepared twice."""
+
+# A page is 4 KiB. The cache holds the hot ends of all tables. Committing leaves it to `WriteAheadLog` to make
+# the log durable and to copy it into the database: both take too long for the event loop.
+_WRITER_PRAGMAS: Final = (
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA secure_delete = OFF",
+    "PRAGMA cache_size = -65536",
+    "PRAGMA wal_autocheckpoint = 0",
+    "PRAGMA synchronous = NORMAL",
+)
+
+
+def path_of(location: str | Path) -> Path:
+    """The file at a path or a `sqlite:///` URL. Raises StorageFault for no file, such as `:memory:`."""
+    name = str(location).removeprefix(_URL)
+    if name in ("", ":memory:") or name.startswith(("sqlite:", "file:")):
+        raise StorageFault(
+            f"{location}: the ledger needs a file, as a database in memory would lose all money with its "
+            "process; write a path, or sqlite:///path"
+        )
+    return Path(name).absolute()
+
+
+def prepare(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection:
+    """Make the database if there is none, bring its schema up to date, and return a connection for writing.
+
+    The folder is made, and a new file is readable for its owner only. Raises StorageFault, OSError or
+    sqlite3.Error.
+    """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StorageFault(f"SQLite {sqlite3.sqlite_version} is too old: 3.38 or newer is needed")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with alone(path):
+        _create(path)
+        return _open_for_writing(path, busy_timeout_seconds)
+
+
+def open_for_reading(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection:
+    """A connection that cannot write, and that may be handed from thread to thread."""
+    connection = sqlite3.connect(
+        path, timeout=busy_timeout_seconds, isolation_level=None, check_same_thread=False
+    )
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _create(path: Path) -> None:
+    # SQLite gives its log files the mode of the database. A file that exists is not even opened: closing it
+    # would drop every lock that connections of this process have on it.
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if not path.is_file():
+            raise StorageFault("it is not a file") from None
+
+
+def _open_for_writing(path: Path, busy_timeout_seconds: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path,
+        timeout=busy_timeout_seconds,
+        isolation_level=None,
+        cached_statements=_STATEMENTS,
+        check_same_thread=False,
+    )
+    try:
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise StorageFault("its file system cannot keep SQLite's write-ahead log; use a local disk")
+        connection.execute("PRAGMA synchronous = FULL")
+        migrate(connection, bundled(ENGINE))
+        for pragma in _WRITER_PRAGMAS:
+            connection.execute(pragma)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,125 @@
+"""What a batch needs from SQLite, kept in memory for as long as nobody else writes."""
+
+import sqlite3
+from collections.abc import Collection, Iterable
+from typing import Any, Final
+
+from proxy.ledger.books import Books, BucketKey, CommandRecord, Needs
+from proxy.ledger.rows import Lot, Throttle
+from proxy.ledger.spending import Bucket
+from proxy.storage import columns
+from proxy.storage.queries import load
+
+LOADS: Final = {name: query.sql for name, query in load("sqlite/sql/load.sql").items()}
+
+
+class Kept:
+    """The books of one connection, which nothing else in this process writes with.
+
+    Rows stay from one batch to the next for as long as no other connection has committed anything, which
+    SQLite tells for the price of one pragma. When they have become more than `most_rows` all are dropped.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, *, most_rows: int) -> None:
+        self._connection = connection
+        self._most_rows = most_rows
+        self._version = -1
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop every row, as must be done when a batch failed: the books are ahead of the file then."""
+        self.books = Books()
+        self.stored_lots: set[str] = set()
+        self._known_buckets: set[BucketKey] = set()
+        self._known_throttles: set[str] = set()
+
+    def load(self, needs: Needs) -> Books:
+        """Books with every row that a batch needs, from within the batch's database transaction."""
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        if version != self._version:
+            self.forget()
+            self._version = version
+        books = self.books
+        for row in self._rows("load_accounts", [i for i in needs.accounts if i not in books.accounts]):
+            account = columns.account_of(row)
+            books.accounts[account.id] = account
+        for row in self._rows("load_keys", [i for i in needs.keys if i not in books.keys]):
+            key = columns.key_of(row)
+            books.keys[key.id] = key
+        for row in self._rows("load_commands", needs.commands):
+            record = CommandRecord(*row)
+            books.commands[record.account_id, record.command_id] = record
+        self._load_lots([i for i in needs.accounts if i not in books.lots])
+        self._load_spending(needs)
+        self._load_holds(needs)
+        return books
+
+    def committed(self) -> None:
+        """Note that the file has what the books say, and drop the rows that no later batch can need."""
+        books = self.books
+        for id_ in books.changed_holds:
+            if books.holds[id_].state != "open":
+                del books.holds[id_]
+        for account_id, lot_id in books.changed_lots:
+            self.stored_lots.add(lot_id)
+            if not books.lots[account_id][lot_id].remaining_nano:
+                del books.lots[account_id][lot_id]
+                self.stored_lots.discard(lot_id)
+        books.commands.clear()
+        books.changed_accounts.clear()
+        books.changed_keys.clear()
+        books.changed_holds.clear()
+        books.changed_buckets.clear()
+        books.changed_throttles.clear()
+        books.changed_lots.clear()
+        books.new_commands, books.new_entries, books.new_usage = [], [], []
+        if self._size() > self._most_rows:
+            self.forget()
+
+    def _size(self) -> int:
+        books = self.books
+        tables: tuple[Collection[object], ...] = (
+            books.keys,
+            books.holds,
+            books.lots,
+            self.stored_lots,
+            books.buckets,
+            self._known_buckets,
+            self._known_throttles,
+        )
+        return sum(map(len, tables))
+
+    def _load_lots(self, account_ids: Collection[str]) -> None:
+        lots = self.books.lots
+        lots.update((account_id, {}) for account_id in account_ids)
+        for row in self._rows("load_lots", account_ids):
+            lot = Lot(*row)
+            lots[lot.account_id][lot.id] = lot
+            self.stored_lots.add(lot.id)
+
+    def _load_spending(self, needs: Needs) -> None:
+        books = self.books
+        buckets = [key for key in books.ended(needs) if key not in self._known_buckets]
+        for row in self._rows("load_buckets", buckets):
+            bucket = Bucket(*row)
+            books.buckets[bucket.scope_id, bucket.window, bucket.start_day] = bucket
+        self._known_buckets.update(buckets)
+        scopes = [scope_id for scope_id in needs.scopes if scope_id not in self._known_throttles]
+        for row in self._rows("load_throttles", scopes):
+            throttle = Throttle(*row)
+            books.throttles[throttle.scope_id, throttle.kind] = throttle
+        self._known_throttles.update(scopes)
+
+    def _load_holds(self, needs: Needs) -> None:
+        books = self.books
+        found = [books.accounts[account_id] for account_id in needs.accounts if account_id in books.accounts]
+        due = [account.id for account in found if account.next_expiry_us <= needs.latest_us]
+        missing = [hold_id for hold_id in needs.holds if hold_id not in books.holds]
+        for row in (*self._rows("load_open_holds", due), *self._rows("load_holds", missing)):
+            hold = columns.hold_of(row)
+            books.holds[hold.id] = hold
+
+    def _rows(self, name: str, ids: Collection[object]) -> Iterable[tuple[Any, ...]]:
+        if not ids:
+            return ()
+        return self._connection.execute(LOADS[name], (columns.text(ids),)).fetchall()

@@ -1,0 +1,104 @@
+"""How SQLite is told what a batch has changed: few statements for each table, however large the batch."""
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from operator import add
+from typing import Any, Final
+
+from msgspec.structs import astuple
+
+from proxy.ledger.books import Books
+from proxy.ledger.windows import DAY_US
+from proxy.storage import columns
+from proxy.storage.queries import Rows, SqlValue, load
+
+WRITES: Final = {name: query.sql for name, query in load("sqlite/sql/write.sql").items()}
+
+_PUT_ACCOUNTS: Final = Rows(WRITES["put_accounts"])
+_PUT_KEYS: Final = Rows(WRITES["put_keys"])
+_ADD_LOTS: Final = Rows(WRITES["add_lots"])
+_PUT_BUCKETS: Final = Rows(WRITES["put_buckets"])
+_PUT_THROTTLES: Final = Rows(WRITES["put_throttles"])
+_ADD_HOLDS: Final = Rows(WRITES["add_holds"])
+_ADD_ENTRIES: Final = Rows(WRITES["add_entries"])
+_ADD_COMMANDS: Final = Rows(WRITES["add_commands"])
+_ADD_USAGE: Final = Rows(WRITES["add_usage"])
+_ADD_USAGE_DAYS: Final = Rows(WRITES["add_usage_days"])
+_ADD_USAGE_TOTALS: Final = Rows(WRITES["add_usage_totals"])
+
+TotalKey = tuple[str, int, str]
+
+
+def write(
+    connection: sqlite3.Connection,
+    books: Books,
+    *,
+    stored_holds: Mapping[str, int],
+    stored_lots: Collection[str],
+) -> None:
+    """Write what the books say has changed.
+
+    `stored_holds` and `stored_lots` tell which of the changed ones the file has already, and the amounts that
+    it has for those holds.
+    """
+    _PUT_ACCOUNTS.run(
+        connection, _flat(columns.account_row(books.accounts[id_]) for id_ in books.changed_accounts)
+    )
+    _PUT_KEYS.run(connection, _flat(columns.key_row(books.keys[id_]) for id_ in books.changed_keys))
+    _write_lots(connection, books, stored_lots)
+    _PUT_BUCKETS.run(connection, _flat(astuple(books.buckets[key]) for key in books.changed_buckets))
+    _PUT_THROTTLES.run(connection, _flat(astuple(books.throttles[key]) for key in books.changed_throttles))
+    _write_holds(connection, books, stored_holds)
+    _ADD_ENTRIES.run(connection, _flat(map(columns.entry_row, books.new_entries)))
+    _ADD_COMMANDS.run(connection, _flat(map(astuple, books.new_commands)))
+    receipts = [(row, books.holds[row.call.id].created_at_us // DAY_US) for row in books.new_usage]
+    _ADD_USAGE.run(connection, _flat(columns.usage_row(row, day) for row, day in receipts))
+    add_usage_days(connection, list(columns.usage_day_rows(receipts)))
+
+
+def add_usage_days(connection: sqlite3.Connection, days: Sequence[tuple[Any, ...]]) -> None:
+    """Add usage days to those that the file has, and to its sums over all accounts."""
+    _ADD_USAGE_DAYS.run(connection, _flat(days))
+    _ADD_USAGE_TOTALS.run(connection, _flat(_total_rows(days)))
+
+
+def _total_rows(days: Iterable[tuple[Any, ...]]) -> Iterator[tuple[SqlValue, ...]]:
+    """What usage days add to the sums over all accounts."""
+    sums: dict[TotalKey, list[int]] = {}
+    for account_id, day, key_id, model, *figures in days:
+        for key in (("account", day, account_id), ("key", day, key_id), ("model", day, model)):
+            before = sums.get(key)
+            sums[key] = figures if before is None else list(map(add, before, figures))
+    return ((*key, *figures) for key, figures in sums.items())
+
+
+def _write_lots(connection: sqlite3.Connection, books: Books, stored: Collection[str]) -> None:
+    changed = [books.lots[account_id][lot_id] for account_id, lot_id in books.changed_lots]
+    _ADD_LOTS.run(connection, _flat(astuple(lot) for lot in changed if lot.id not in stored))
+    drawn = {lot.id: lot.remaining_nano for lot in changed if lot.id in stored}
+    if drawn:
+        connection.execute(WRITES["draw_lots"], (columns.text(drawn),))
+
+
+def _write_holds(connection: sqlite3.Connection, books: Books, stored: Mapping[str, int]) -> None:
+    # In the order of their ids new ones are put side by side, in pages that are filled one after the other.
+    changed = [books.holds[id_] for id_ in sorted(books.changed_holds)]
+    _ADD_HOLDS.run(connection, _flat(columns.hold_row(hold) for hold in changed if hold.id not in stored))
+    closed: dict[str, list[str]] = {}
+    altered: dict[str, tuple[SqlValue, ...]] = {}
+    for hold in changed:
+        if hold.id not in stored:
+            continue
+        if hold.state != "open":
+            closed.setdefault(hold.state, []).append(hold.id)
+        if hold.state == "open" or hold.amount_nano != stored[hold.id]:
+            altered[hold.id] = (hold.amount_nano, hold.tokens, columns.observed_text(hold))
+    if altered:
+        connection.execute(WRITES["change_holds"], (columns.text(altered),))
+    for state, ids in closed.items():
+        connection.execute(WRITES["close_holds"], (state, columns.text(ids)))
+
+
+def _flat(rows: Iterable[Iterable[SqlValue]]) -> list[SqlValue]:
+    return list(chain.from_iterable(rows))

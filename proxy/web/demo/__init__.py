@@ -1,5 +1,0 @@
-"""The demo upstream: a local server shaped like OpenAI's API, to try Farebox without a key or a network."""
-
-from proxy.web.demo.server import CHAT_MODEL, EMBEDDING_MODEL, build_demo
-
-__all__ = ["CHAT_MODEL", "EMBEDDING_MODEL", "build_demo"]

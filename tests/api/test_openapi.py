@@ -1,0 +1,106 @@
+"""The OpenAPI document is about what is served: all of it, and nothing else."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from proxy.api.models import Models
+from proxy.api.openapi import OPERATIONS, document
+from proxy.api.public_operations import ModelsView
+from proxy.config.load import load
+from proxy.errors import CODES
+from proxy.process.app import catalog_of
+from tests.api.apis import Apis, serving
+from tests.readme import served
+
+QUICKSTART = Path(__file__).parents[2] / "config" / "quickstart.yaml"
+
+
+@pytest.fixture
+async def apis(tmp_path: Path) -> AsyncIterator[Apis]:
+    async with serving(tmp_path) as running:
+        yield running
+
+
+def documented() -> set[tuple[str, str]]:
+    paths: dict[str, dict[str, Any]] = document()["paths"]
+    return {(method.upper(), path) for path, methods in paths.items() for method in methods}
+
+
+def references(node: object) -> Iterator[str]:
+    """Every `$ref` anywhere in a document."""
+    if isinstance(node, dict):
+        if isinstance(node.get("$ref"), str):
+            yield node["$ref"]
+        for inner in node.values():
+            yield from references(inner)
+    elif isinstance(node, list):
+        for inner in node:
+            yield from references(inner)
+
+
+def test_every_route_is_documented_and_every_documented_one_is_a_route() -> None:
+    """The composed application is what counts; tools' paths are the configuration's, and caught last."""
+    registered = {("POST" if method == "*" else method, path) for method, path in served()}
+    assert registered - {("POST", "/{tool}")} == documented()
+
+
+async def test_a_listed_model_has_the_fields_the_document_says(apis: Apis) -> None:
+    catalog = catalog_of(load(QUICKSTART, {}))
+    app = web.Application()
+    app.add_routes(Models(store=apis.store, catalog=lambda: catalog, clock=apis.clock).routes())
+    _, secret = await apis.key(await apis.account())
+    async with TestClient(TestServer(app)) as client:
+        headers = {"Authorization": f"Bearer {secret}"}
+        async with client.get("/v1/models", headers=headers) as response:
+            listed = msgspec.json.decode(await response.read(), type=ModelsView)
+            assert msgspec.to_builtins(listed) == await response.json()
+    assert "demo-chat" in {model.id for model in listed.data}
+
+
+async def test_the_document_is_served_to_everybody(apis: Apis) -> None:
+    answer = await apis.ask("GET", "/openapi.json", key=None)
+    assert answer.status == 200
+    assert answer.body["openapi"] == "3.1.0"
+    assert answer.body == document()
+
+
+def test_every_reference_leads_somewhere_and_every_schema_is_referred_to() -> None:
+    made = document()
+    names = {f"#/components/schemas/{name}" for name in made["components"]["schemas"]}
+    assert set(references(made)) == names
+
+
+def test_operation_ids_are_unique() -> None:
+    assert len({operation.id for operation in OPERATIONS}) == len(OPERATIONS)
+
+
+def test_each_variable_of_a_path_is_a_parameter() -> None:
+    for path, methods in document()["paths"].items():
+        for method, operation in methods.items():
+            named = {item["name"] for item in operation["parameters"] if item["in"] == "path"}
+            assert named == set(re.findall(r"{(\w+)}", path)), (method, path)
+
+
+def test_each_operation_says_whose_key_it_wants() -> None:
+    wanted = {"/admin/": "adminKey", "/v1/": "accountKey"}
+    for path, methods in document()["paths"].items():
+        key = next((key for beginning, key in wanted.items() if path.startswith(beginning)), None)
+        for operation in methods.values():
+            assert operation["security"] == ([{key: []}] if key else []), path
+
+
+def test_every_error_code_is_in_the_document() -> None:
+    error = document()["components"]["schemas"]["ErrorView"]
+    assert error["properties"]["code"]["enum"] == list(CODES)
+
+
+async def test_an_error_has_the_fields_the_document_says(apis: Apis) -> None:
+    answer = await apis.ask("GET", "/admin/v1/accounts", key=None)
+    assert set(answer.error) == set(document()["components"]["schemas"]["ErrorView"]["required"])

@@ -1,0 +1,230 @@
+"""What tests of the relay stand on: the real relay and ledger, between a scripted upstream and client."""
+
+import asyncio
+import json
+from functools import partial
+
+from proxy.call.admission import Admission
+from proxy.call.closing import Closing, Witness
+from proxy.call.policy import Catalog, Policy
+from proxy.call.relay import Relay
+from proxy.errors import Refusal
+from proxy.ids import digest_of
+from proxy.ledger.commands import CreateKey, Grant, OpenAccount
+from proxy.ledger.ledger import Ledger
+from proxy.ledger.rows import UNLIMITED, Call, Outcome, UsageRow
+from proxy.money import parse_amount
+from proxy.pricing.book import PriceBook
+from proxy.pricing.charge import Charge
+from proxy.pricing.rates import Rate, RateCard
+from proxy.tasks import Tasks
+from proxy.upstream.base import Shipment, UpstreamFailure
+from proxy.upstream.routes import Route, Routes, Target, Upstream
+from tests.ledger.memory import MemoryStore
+
+NOW_US = 1_790_000_000_000_000
+SECRET = "sk-fbx-test"
+GRANT_NANO = 1_000_000_000
+CHUNKS = [
+    b'data: {"choices": [{"index": 0, "delta": {"content": "Hello"}}]}\n\n',
+    b'data: {"choices": [{"index": 0, "delta": {"content": " there"}, "finish_reason": "stop"}]}\n\n',
+    b'data: {"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}}\n\n',
+    b"data: [DONE]\n\n",
+]
+WHOLE = [
+    b'{"choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}], ',
+    b'"usage": {"prompt_tokens": 10, "completion_tokens": 5}}',
+]
+FULL_NANO = 10 * 1_000 + 5 * 2_000
+
+
+class Hands:
+    """A clock whose hands stand still."""
+
+    def now_us(self) -> int:
+        return NOW_US
+
+    def monotonic_us(self) -> int:
+        return 0
+
+
+class Answered:
+    """An answer that comes in pieces, each after the loop has turned; it ends when `end` is set."""
+
+    def __init__(self, pieces: list[bytes], status: int, *, breaks: bool, end: asyncio.Event | None) -> None:
+        self.status = status
+        self.headers = [("Content-Type", "text/event-stream")]
+        self.closed = 0
+        self._pieces = pieces.copy()
+        self._breaks = breaks
+        self._end = end
+
+    def chunks(self) -> "Answered":
+        return self
+
+    def __aiter__(self) -> "Answered":
+        return self
+
+    async def __anext__(self) -> bytes:
+        await asyncio.sleep(0)
+        if not self._pieces:
+            if self._end is not None:
+                await self._end.wait()
+            if self._breaks:
+                raise UpstreamFailure("upstream_failed", "It broke off.")
+            raise StopAsyncIteration
+        return self._pieces.pop(0)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Upstreams:
+    """One scripted upstream that remembers its answers."""
+
+    def __init__(
+        self,
+        pieces: list[bytes],
+        status: int = 200,
+        *,
+        breaks: bool = False,
+        end: asyncio.Event | None = None,
+    ) -> None:
+        self.answers: list[Answered] = []
+        self._make = partial(Answered, pieces, status, breaks=breaks, end=end)
+
+    async def send(self, target: Target, shipment: Shipment) -> Answered:
+        await asyncio.sleep(0)
+        answer = self._make()
+        self.answers.append(answer)
+        return answer
+
+
+class Asked:
+    """A request whose body takes a turn of the loop to arrive."""
+
+    def __init__(self, stream: bool, id_: str = "req_1", **more: object) -> None:
+        self.id = id_
+        self.method = "POST"
+        self.path = "/v1/chat/completions"
+        self.query = ""
+        self.headers: tuple[tuple[str, str], ...] = ()
+        self.secret: str | None = SECRET
+        self.wants_cost = False
+        self._fields = {"model": "m", "stream": stream, **more}
+
+    async def body(self) -> bytes:
+        await asyncio.sleep(0)
+        return json.dumps({**self._fields, "messages": [{"role": "user", "content": "Hi"}]}).encode()
+
+
+class Sent:
+    """A client that takes everything, each piece after a turn of the loop."""
+
+    def __init__(self) -> None:
+        self.data = b""
+        self.ended = False
+
+    @property
+    def started(self) -> bool:
+        return bool(self.data)
+
+    def head(self, status: int, headers: list[tuple[str, str]]) -> None:
+        self.status = status
+
+    def add_headers(self, headers: dict[str, str]) -> None:
+        """Nothing here reads headers."""
+
+    async def write(self, data: bytes) -> None:
+        await asyncio.sleep(0)
+        self.data += data
+
+    async def end(self, data: bytes = b"") -> None:
+        await asyncio.sleep(0)
+        self.data += data
+        self.ended = True
+
+    async def break_off(self, refusal: Refusal) -> None:
+        self.data += refusal.body("req_1")
+
+
+class Heard:
+    """Remembers how calls ended, and what went wrong."""
+
+    def __init__(self) -> None:
+        self.outcomes: list[Outcome] = []
+        self.faults: list[tuple[str, BaseException]] = []
+
+    def ended(self, call: Call, outcome: Outcome, charge: Charge) -> None:
+        self.outcomes.append(outcome)
+
+    def fault(self, task: str, error: BaseException) -> None:
+        self.faults.append((task, error))
+
+
+def catalog(policy: Policy) -> Catalog:
+    """One upstream for every model, at 1,000 nano-USD a token in and 2,000 out."""
+    rates = (
+        Rate("input_tokens", parse_amount("1.00"), 1_000_000),
+        Rate("output_tokens", parse_amount("2.00"), 1_000_000),
+    )
+    book = PriceBook([RateCard("card", ("*",), rates, 100)])
+    target = Target(Upstream("up", "http://up"))
+    route = Route("chat", (target,), models=("*",), endpoints=("chat.completions",))
+    return Catalog(Routes([route]), book, UNLIMITED, policy)
+
+
+class Stage:
+    """A relay with all that is behind it. `admission` decides how calls are let in, as the real one."""
+
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        policy: Policy | None = None,
+        *,
+        witness: Witness | None = None,
+        store: MemoryStore | None = None,
+        admission: type[Admission] = Admission,
+    ) -> None:
+        self.faults: list[BaseException] = []
+        self.tasks = Tasks(lambda _, error: self.faults.append(error))
+        self._committers = Tasks(lambda _, error: self.faults.append(error))
+        self.store, self.clock, self.heard = store or MemoryStore(), Hands(), Heard()
+        self.catalog = catalog(policy or Policy())
+        self.store.commit(
+            [
+                OpenAccount("acct_1", "test", NOW_US),
+                Grant("acct_1", "g", "lot_1", GRANT_NANO, NOW_US),
+                CreateKey("acct_1", "key_1", "k", digest_of(SECRET), "test", NOW_US),
+            ]
+        )
+        self.ledger = Ledger(self.store, self._committers)
+        self.admission = admission(ledger=self.ledger, store=self.store, clock=self.clock)
+        self.closing = Closing(
+            ledger=self.ledger, clock=self.clock, tasks=self.tasks, witness=witness or self.heard
+        )
+        self.relay = Relay(
+            catalog=self.catalog,
+            admission=self.admission,
+            closing=self.closing,
+            upstreams=upstreams,
+            clock=self.clock,
+        )
+        self.ledger.start()
+
+    async def rest(self) -> None:
+        """Wait until all has come to rest; afterwards nothing can be called. Fails on any task's fault."""
+        await self.tasks.drain(5)
+        await self.ledger.close()
+        assert self.faults == []
+
+    def rows(self) -> list[UsageRow]:
+        """The receipts, once it is sure that no hold is open and the money agrees with them."""
+        books = self.store.books
+        account, rows = books.accounts["acct_1"], books.new_usage
+        assert (account.held_nano, account.open_holds) == (0, 0)
+        assert books.keys["key_1"].open_holds == 0
+        assert all(hold.state != "open" for hold in books.holds.values())
+        assert len(rows) == len(books.holds)
+        assert account.balance_nano == GRANT_NANO - sum(row.charged_nano for row in rows)
+        return rows

@@ -1,0 +1,71 @@
+"""The client's end: what a client that never reads costs, and who is told to go on."""
+
+import asyncio
+import socket
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from proxy.edge.gateway import Bounds, HttpInbound, expect_later
+from proxy.edge.middleware import REQUEST_ID
+from proxy.edge.reply import HttpReply
+
+
+async def test_a_client_that_never_reads_is_cut_and_leaves_nothing_behind() -> None:
+    """Its connection ends after the bound, and the error does not keep the frames that hold its answer."""
+    errors: list[ConnectionResetError] = []
+    ended = asyncio.Event()
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        request[REQUEST_ID] = "req_1"
+        try:
+            await HttpReply(request, 0.1).end(b"x" * 12_000_000)
+        except ConnectionResetError as error:
+            errors.append(error)
+        ended.set()
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/", handle)
+    loop = asyncio.get_running_loop()
+    async with TestServer(app) as server:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            client.setblocking(False)
+            await loop.sock_connect(client, ("127.0.0.1", server.port))
+            await loop.sock_sendall(client, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(10):
+                await ended.wait()
+                while server.handler is not None and server.handler.connections:
+                    await asyncio.sleep(0)
+    assert [str(error) for error in errors] == ["the client reads too slowly"]
+    assert errors[0].__context__ is None
+
+
+@pytest.mark.parametrize(("version", "interim"), [("1.0", b""), ("1.1", b"HTTP/1.1 100 Continue\r\n\r\n")])
+async def test_who_knows_interim_answers_is_told_to_continue(version: str, interim: bytes) -> None:
+    """A client of HTTP/1.0 would take it for the answer, so that its wish is passed over."""
+    asked = asyncio.Event()
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        request[REQUEST_ID] = "req_1"
+        reply = HttpReply(request, 5.0)
+        asked.set()
+        await reply.end(await HttpInbound(request, Bounds(10, 5.0, 5.0)).body())
+        return reply.sent
+
+    app = web.Application()
+    app.router.add_route("*", "/", handle, expect_handler=expect_later)
+    async with TestServer(app) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        head = f"POST / HTTP/{version}\r\nHost: x\r\nConnection: close\r\nContent-Length: 2\r\n"
+        writer.write(head.encode() + b"Expect: 100-continue\r\n\r\n")
+        async with asyncio.timeout(10):
+            await asked.wait()
+            writer.write(b"hi")
+            answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    assert answer.startswith(interim + f"HTTP/{version} 200 OK\r\n".encode())
+    assert answer.endswith(b"\r\n\r\nhi")

@@ -1,0 +1,126 @@
+"""A completion request: prompts in four shapes, its own default bound, choices for each prompt."""
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy.endpoints.base import Outgoing
+from proxy.endpoints.openai.generation import GenerationAsk
+from proxy.endpoints.registry import ENDPOINTS
+from proxy.errors import Refusal
+from proxy.metering.prompts import completion_prompt_tokens
+from proxy.metering.tokens import count_text
+from tests.endpoints.events import event, fed
+
+MODEL = "gpt-3.5-turbo-instruct"
+
+
+def read(**members: Any) -> GenerationAsk:
+    ask = ENDPOINTS["/v1/completions"].read(json.dumps({"model": MODEL, **members}).encode())
+    assert isinstance(ask, GenerationAsk)
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("members", "choices"),
+    [
+        ({}, 1),
+        ({"prompt": None}, 1),
+        ({"prompt": "a"}, 1),
+        ({"prompt": "a", "n": 3}, 3),
+        ({"prompt": "a", "n": 3, "best_of": 5}, 5),
+        ({"prompt": "a", "best_of": 5}, 5),
+        ({"prompt": []}, 1),
+        ({"prompt": ["a", "b"]}, 2),
+        ({"prompt": ["a", "b"], "n": 3}, 6),
+        ({"prompt": [1, 2, 3]}, 1),
+        ({"prompt": [[1, 2], [3]], "n": 2}, 4),
+        ({"prompt": [[1, 2]] * 40_000}, 40_000),
+        ({"prompt": [7] * 100_000}, 1),
+        ({"prompt": ['ab"c'] * 40_000}, 40_000),
+    ],
+)
+def test_each_prompt_is_answered_by_as_many_choices(members: dict[str, Any], choices: int) -> None:
+    assert read(**members).choices == choices
+
+
+@pytest.mark.parametrize(
+    "members", [{"best_of": 0}, {"best_of": 129}, {"prompt": 7}, {"prompt": {}}, {"echo": "x"}]
+)
+def test_an_impossible_value_is_refused_by_name(members: dict[str, Any]) -> None:
+    with pytest.raises(Refusal) as refused:
+        read(**members)
+    assert (refused.value.code, refused.value.param) == ("invalid_value", next(iter(members)))
+
+
+PROMPTS: list[object] = [
+    None,
+    "",
+    "Once upon a time",
+    "é" * 9,
+    [],
+    ["a", ""],
+    [1, 2, 3],
+    [[1, 2], [3], []],
+    ["a", [1, 2]],
+    [[1, 2], [3]] * 25_000,
+    [5] * 100_000,
+    ["Once upon a time"] * 20_000,
+]
+
+
+@pytest.mark.parametrize("prompt", PROMPTS, ids=lambda prompt: str(prompt)[:20])
+def test_the_prompt_is_bounded_and_counted_in_all_shapes(prompt: object) -> None:
+    ask = read(prompt=prompt)
+    exact = ask.input_exact()["input_tokens"]
+    assert exact == completion_prompt_tokens(prompt, MODEL)
+    assert exact <= ask.input_bound()["input_tokens"] <= 1 + len(json.dumps(prompt))
+
+
+def test_a_suffix_is_input_too() -> None:
+    ask = read(prompt="Once", suffix="happily ever after")
+    assert ask.input_exact()["input_tokens"] == count_text("Once", MODEL) + count_text(
+        "happily ever after", MODEL
+    )
+    assert ask.input_bound()["input_tokens"] >= len("Once" + "happily ever after")
+
+
+def test_without_a_bound_the_api_answers_sixteen_tokens() -> None:
+    assert read().output_bound == 16
+    assert read(max_tokens=None).output_bound == 16
+    assert read(max_tokens=5).output_bound == 5
+
+
+@pytest.mark.parametrize(("members", "bound"), [({}, 10), ({"max_tokens": 90}, 10), ({"max_tokens": 5}, 5)])
+def test_a_clamped_bound_has_the_only_name_this_api_knows(members: dict[str, Any], bound: int) -> None:
+    found = json.loads(read(**members).outgoing(Outgoing(MODEL, output_bound=10)))
+    assert found == {"model": MODEL, "max_tokens": bound}
+
+
+def test_a_clamp_above_the_default_leaves_it() -> None:
+    assert json.loads(read().outgoing(Outgoing(MODEL, output_bound=99)))["max_tokens"] == 16
+
+
+def test_a_streams_usage_is_asked_for() -> None:
+    found = json.loads(read(stream=True).outgoing(Outgoing(MODEL)))
+    assert found["stream_options"] == {"include_usage": True}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_echoed_prompt_is_no_output(stream: bool) -> None:
+    ask = read(prompt=["Once", "Twice", [1, 2]], n=2, echo=True, stream=stream)
+    texts = ["Once upon", "Once more", "Twice as", "Twice", "ids", "ids"]
+    choices = [{"index": index, "text": text, "finish_reason": "stop"} for index, text in enumerate(texts)]
+    reply = {"choices": choices}
+    tally = ask.tally()
+    fed(tally, [event(reply) if stream else json.dumps(reply).encode()])
+    tally.finish()
+    assert tally.output_text() == " upon more asidsids"
+    assert tally.output_bytes == 19
+
+
+def test_without_echo_a_repeated_prompt_is_output() -> None:
+    tally = read(prompt="Once", stream=True).tally()
+    fed(tally, [event({"choices": [{"index": 0, "text": "Once"}]})])
+    assert tally.output_text() == "Once"

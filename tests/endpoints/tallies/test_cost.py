@@ -1,0 +1,85 @@
+"""The cost goes into the usage object at the top level, and nothing else changes."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.endpoints.tallies.cost import event_with_cost, with_cost
+from tests.endpoints.events import usage_event
+
+
+@pytest.mark.parametrize(
+    ("reply", "changed"),
+    [
+        (b'{"usage":{"a":1}}', b'{"usage":{"a":1,"cost":"0.01"}}'),
+        (b'{"usage": { "a": 1 } , "b": 2}\n', b'{"usage": { "a": 1,"cost":"0.01" } , "b": 2}\n'),
+        (b'{"usage":{}}', b'{"usage":{"cost":"0.01"}}'),
+        # An upstream's own cost is what it bills us.
+        (b'{"usage":{"a":1,"cost":3.5,"b":2}}', b'{"usage":{"a":1,"cost":"0.01","b":2}}'),
+        (
+            b'{"x_groq":{"usage":{"a":1}},"usage":{"a":1}}',
+            b'{"x_groq":{"usage":{"a":1}},"usage":{"a":1,"cost":"0.01"}}',
+        ),
+        (
+            b'{"usage":{"a":1},"x_groq":{"usage":{"a":1}}}',
+            b'{"usage":{"a":1,"cost":"0.01"},"x_groq":{"usage":{"a":1}}}',
+        ),
+        # A lone surrogate beside it is no hindrance.
+        (b'{"t":"\\ud83d","usage":{"a":1}}', b'{"t":"\\ud83d","usage":{"a":1,"cost":"0.01"}}'),
+        # The same text inside a string is no usage object.
+        (
+            b'{"usage":{"a":1},"t":"\\"usage\\":{\\"a\\":1}"}',
+            b'{"usage":{"a":1,"cost":"0.01"},"t":"\\"usage\\":{\\"a\\":1}"}',
+        ),
+    ],
+)
+def test_the_cost_is_added_where_it_belongs(reply: bytes, changed: bytes) -> None:
+    assert with_cost(reply, "0.01") == changed
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [b"", b"[]", b"not JSON", b'{"a":1}', b'{"usage":null}', b'{"usage":[1]}', b'{"x":{"usage":{"a":1}}}'],
+)
+def test_a_reply_without_a_usage_object_is_left_alone(reply: bytes) -> None:
+    assert with_cost(reply, "0.01") == reply
+
+
+def test_the_cost_of_an_event_is_in_its_data() -> None:
+    event = b": note\r\n" + usage_event(7, 3).replace(b"\n", b"\r\n")
+    data = event.split(b"data: ")[1].removesuffix(b"\r\n\r\n")
+    changed = event_with_cost(event, data, "0.000055")
+    assert changed == event.replace(b'"total_tokens": 10', b'"total_tokens": 10,"cost":"0.000055"')
+
+
+def test_an_event_with_its_data_on_several_lines_is_left_alone() -> None:
+    event = b'data: {"usage":\ndata: {"a":1}}\n\n'
+    assert event_with_cost(event, b'{"usage":\n{"a":1}}', "0.01") == event
+
+
+MEMBERS = st.dictionaries(st.sampled_from(["usage", "a", "cost", "é"]), st.integers() | st.text(max_size=9))
+
+
+@given(MEMBERS, MEMBERS, st.booleans(), st.sampled_from([None, 1]))
+def test_a_reply_decodes_to_what_it_was_and_the_cost(
+    reply: dict[str, object], usage: dict[str, object], ascii_only: bool, indent: int | None
+) -> None:
+    def written() -> bytes:
+        return json.dumps({**reply, "usage": usage}, ensure_ascii=ascii_only, indent=indent).encode()
+
+    before = written()
+    usage["cost"] = "1.50"
+    assert json.loads(with_cost(before, "1.50")) == json.loads(written())
+
+
+def test_a_usage_object_that_is_hard_to_tell_from_its_copies_is_left_alone() -> None:
+    copies = ",".join(['{"usage":{"a":1}}'] * 20)
+    reply = f'{{"usage":{{"a":1}},"copies":[{copies}]}}'.encode()
+    assert with_cost(reply, "0.01") == reply
+
+
+def test_a_usage_object_that_cannot_be_found_again_is_left_alone() -> None:
+    reply = b'{"usage":{"a":"\\ud800"}}'
+    assert with_cost(reply, "0.01") == reply

@@ -1,0 +1,143 @@
+"""Books in memory as an audit reads them: the rows of each table, in order."""
+
+import json
+from collections.abc import Iterable
+from itertools import starmap
+from typing import Any
+
+from proxy.ledger.audit.accounts import audit
+from proxy.ledger.audit.rows import (
+    AccountRow,
+    BucketRow,
+    CommandRow,
+    DayRow,
+    Difference,
+    EntryRow,
+    HoldRow,
+    KeyRow,
+    Ledger,
+    LotRow,
+    PostedRow,
+    ReceiptRow,
+)
+from proxy.ledger.books import Books
+from proxy.ledger.rows import Account, Entry, Hold, UsageRow
+from proxy.ledger.windows import DAY_US
+from proxy.storage.columns import text, usage_day_rows
+
+Rows = dict[str, list[Any]]
+"""The rows of each stream of a `Ledger`, by the stream's name."""
+
+
+def rows_of(books: Books) -> Rows:
+    """What the books hold."""
+    scopes = {key.id: key.account_id for key in books.keys.values()}
+    receipts = [(row, books.holds[row.call.id].created_at_us // DAY_US) for row in books.new_usage]
+    entries = books.new_entries
+    return {
+        "accounts": [_account(account) for account in books.accounts.values()],
+        "keys": [
+            KeyRow(key.account_id, key.id, key.open_holds, text(key.spending)) for key in books.keys.values()
+        ],
+        "lots": [
+            LotRow(lot.account_id, lot.id, lot.amount_nano, lot.remaining_nano, lot.expires_at_us)
+            for lots in books.lots.values()
+            for lot in lots.values()
+        ],
+        "entries": [_entry(entry) for entry in entries],
+        "charges": [_posted(entry) for entry in entries if entry.kind == "charge"],
+        "puts": [_posted(entry) for entry in entries if entry.kind in ("grant", "adjust")],
+        "commands": [
+            CommandRow(record.account_id, record.command_id, record.at_us)
+            for record in books.commands.values()
+        ],
+        "holds": [_hold(hold) for hold in books.holds.values()],
+        "receipts": [_receipt(row, day) for row, day in receipts],
+        "days": list(starmap(_day, usage_day_rows(receipts))),
+        "buckets": [
+            BucketRow(
+                scopes.get(bucket.scope_id, bucket.scope_id),
+                bucket.scope_id,
+                bucket.window,
+                bucket.start_day,
+                bucket.spent_nano,
+                bucket.held_nano,
+            )
+            for bucket in books.buckets.values()
+        ],
+    }
+
+
+def differences(rows: Rows, *, receipts_since_day: int = 0) -> list[Difference]:
+    """What an audit of the rows finds, which may be in any order."""
+    streams = {name: sorted(table, key=_order) for name, table in rows.items()}
+    return list(audit(Ledger(**streams, receipts_since_day=receipts_since_day, totals=None)))
+
+
+def _order(row: Any) -> tuple[Any, ...]:
+    names = ("account_id", "seq") if isinstance(row, EntryRow) else ("account_id", "ref", "id")
+    return tuple(getattr(row, name) for name in names if hasattr(row, name))
+
+
+def _account(account: Account) -> AccountRow:
+    return AccountRow(
+        account.id,
+        account.balance_nano,
+        account.held_nano,
+        account.debt_nano,
+        account.credit_limit_nano,
+        account.open_holds,
+        account.entries,
+        account.next_expiry_us,
+        text(account.spending),
+    )
+
+
+def _day(*row: Any) -> DayRow:
+    return DayRow(*row)
+
+
+def _entry(entry: Entry) -> EntryRow:
+    return EntryRow(
+        entry.account_id,
+        entry.seq,
+        entry.kind,
+        entry.amount_nano,
+        entry.balance_after_nano,
+        entry.debt_after_nano,
+        entry.ref,
+        text(entry.draws),
+    )
+
+
+def _posted(entry: Entry) -> PostedRow:
+    return PostedRow(entry.account_id, entry.ref, entry.seq, entry.amount_nano, entry.at_us)
+
+
+def _hold(hold: Hold) -> HoldRow:
+    is_open = hold.state == "open"
+    return HoldRow(
+        hold.account_id, hold.id, hold.key_id, hold.amount_nano, hold.state, hold.created_at_us, is_open
+    )
+
+
+def _receipt(row: UsageRow, day: int) -> ReceiptRow:
+    return ReceiptRow(
+        row.call.account_id,
+        row.call.id,
+        row.call.key_id,
+        row.call.model,
+        row.outcome.basis,
+        json.dumps(row.outcome.usage),
+        row.charge.total_nano,
+        text(row.charge.lines),
+        row.charged_nano,
+        row.shortfall_nano,
+        row.hold_nano,
+        day,
+    )
+
+
+def columns_named(found: Iterable[Difference]) -> set[tuple[str, str]]:
+    """The table and column of each difference."""
+    return {(difference.table, difference.column) for difference in found}
