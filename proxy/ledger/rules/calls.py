@@ -8,9 +8,9 @@ from msgspec.structs import replace
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Authorize, Done, Extend, Granted, Observe, Refused
 from proxy.ledger.rows import Account, Hold, Key, Limits
-from proxy.ledger.rules import limits as funds
 from proxy.ledger.rules import lots, throttles
 from proxy.ledger.rules.closing import hold_of
+from proxy.ledger.rules.limits import in_force, room_nano, shortage
 from proxy.ledger.rules.throttles import Demand
 from proxy.ledger.windows import iso
 
@@ -21,7 +21,7 @@ def authorize(books: Books, command: Authorize) -> Granted | Refused:
     account, key = books.accounts.get(call.account_id), books.keys.get(call.key_id)
     if account is None or key is None or key.account_id != account.id:
         return Refused("invalid_api_key", "The key is unknown.")
-    limits = funds.in_force(account.limits, command.defaults)
+    limits = in_force(account.limits, command.defaults)
     asked = throttles.demands(key, limits, command.tokens)
     hold = books.holds.get(call.id)
     if hold is not None:
@@ -68,9 +68,9 @@ def extend(books: Books, command: Extend) -> Granted | Refused:
     if command.amount_nano <= 0:
         return Refused("invalid_value", "A hold can only be extended by more than nothing.")
     account, key = lots.swept(books, books.accounts[hold.account_id], command.at_us), books.keys[hold.key_id]
-    limits, amount_nano = funds.in_force(account.limits, command.defaults), command.amount_nano
-    if funds.room_nano(books, account, key, limits, hold.created_at_us) < amount_nano:
-        return funds.shortage(books, account, key, limits, hold.created_at_us, required_nano=amount_nano)
+    limits, amount_nano = in_force(account.limits, command.defaults), command.amount_nano
+    if room_nano(books, account, key, limits, hold.created_at_us) < amount_nano:
+        return shortage(books, account, key, limits, hold.created_at_us, required_nano=amount_nano)
     account = replace(account, held_nano=account.held_nano + amount_nano)
     books.put_account(account)
     books.move((account.id, key.id), hold.created_at_us, held_nano=amount_nano)
@@ -99,10 +99,10 @@ def _affordable(
     """What a call that may cost something can hold, of its ceiling; or why that is less than its floor."""
     # Such a call never passes on nothing, however low its floor.
     required_nano = max(1, min(command.floor_nano, command.ceiling_nano))
-    room_nano = funds.room_nano(books, account, key, limits, command.at_us)
-    if room_nano >= required_nano:
-        return min(room_nano, command.ceiling_nano), None
-    return 0, funds.shortage(books, account, key, limits, command.at_us, required_nano=required_nano)
+    left_nano = room_nano(books, account, key, limits, command.at_us)
+    if left_nano >= required_nano:
+        return min(left_nano, command.ceiling_nano), None
+    return 0, shortage(books, account, key, limits, command.at_us, required_nano=required_nano)
 
 
 def _open(

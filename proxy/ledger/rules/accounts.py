@@ -1,0 +1,98 @@
+"""The rules of accounts and their keys: opened, created and changed by the administration."""
+
+from typing import Any
+
+from msgspec.structs import replace
+
+from proxy.ledger.books import Books
+from proxy.ledger.commands import ChangeAccount, ChangeKey, CreateKey, Done, OpenAccount, Refused
+from proxy.ledger.rows import Account, Key
+from proxy.ledger.rules import lots
+from proxy.money import MAX_NANO, usd_string
+
+
+def open_account(books: Books, command: OpenAccount) -> Done | Refused:
+    """Open an account; one whose id is taken is a conflict."""
+    if command.account_id in books.accounts:
+        return Refused("conflict", f"The account {command.account_id} exists already.")
+    if not 0 <= command.credit_limit_nano <= MAX_NANO:
+        return _impossible_credit_limit(command.credit_limit_nano)
+    account = Account(
+        command.account_id,
+        command.name,
+        command.at_us,
+        credit_limit_nano=command.credit_limit_nano,
+        limits=command.limits,
+    )
+    books.put_account(account)
+    return Done(account)
+
+
+def change_account(books: Books, command: ChangeAccount) -> Done | Refused:
+    """Change what is named of an account; a credit limit below what is owed or held is a conflict."""
+    account = books.accounts.get(command.account_id)
+    if account is None:
+        return no_account(command.account_id)
+    changes = _changes(command, ("name", "status", "credit_limit_nano", "limits"))
+    if command.credit_limit_nano is not None:
+        if not 0 <= command.credit_limit_nano <= MAX_NANO:
+            return _impossible_credit_limit(command.credit_limit_nano)
+        account = lots.swept(books, account, command.at_us)
+        short_nano = account.credit_limit_nano - command.credit_limit_nano - account.available_nano
+        if short_nano > 0:
+            return Refused(
+                "conflict",
+                f"A credit limit of {usd_string(command.credit_limit_nano)} USD is "
+                f"{usd_string(short_nano)} USD less than what is owed or held for calls in flight.",
+            )
+    account = replace(account, **changes)
+    books.put_account(account)
+    return Done(account)
+
+
+def create_key(books: Books, command: CreateKey) -> Done | Refused:
+    """Create a key of an account; one whose id is taken is a conflict."""
+    account = books.accounts.get(command.account_id)
+    if account is None:
+        return no_account(command.account_id)
+    if command.key_id in books.keys:
+        return Refused("conflict", f"The key {command.key_id} exists already.")
+    key = Key(
+        command.key_id,
+        command.account_id,
+        command.name,
+        command.digest,
+        command.hint,
+        command.at_us,
+        expires_at_us=command.expires_at_us,
+        models=command.models,
+        limits=command.limits,
+    )
+    books.put_key(key)
+    return Done(account, key)
+
+
+def change_key(books: Books, command: ChangeKey) -> Done | Refused:
+    """Change what is named of a key."""
+    account, key = books.accounts.get(command.account_id), books.keys.get(command.key_id)
+    if account is None:
+        return no_account(command.account_id)
+    if key is None or key.account_id != account.id:
+        return Refused("not_found", f"There is no key {command.key_id} of this account.")
+    changes = _changes(command, ("name", "status", "expires_at_us", "models", "limits"))
+    key = replace(key, **changes)
+    books.put_key(key)
+    return Done(account, key)
+
+
+def no_account(account_id: str) -> Refused:
+    """The refusal of a command that names an account that there is none of."""
+    return Refused("not_found", f"There is no account {account_id}.")
+
+
+def _changes(command: ChangeAccount | ChangeKey, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(command, name)) is not None}
+
+
+def _impossible_credit_limit(nano: int) -> Refused:
+    return Refused("invalid_value", f"A credit limit cannot be {usd_string(nano)} USD.")

@@ -1,0 +1,125 @@
+"""The rules of credit: grants and adjustments, each carried out once, and lots that are due."""
+
+import hashlib
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from proxy.ledger.books import Books, CommandRecord
+from proxy.ledger.commands import Adjust, Done, Grant, Refused, Sweep
+from proxy.ledger.rows import Account, Draw, Lot
+from proxy.ledger.rules import lots
+from proxy.ledger.rules.accounts import no_account
+from proxy.ledger.windows import iso
+from proxy.money import MAX_NANO, usd_string
+
+ADJUSTMENT_PRIORITY: Final = 50
+
+
+def grant(books: Books, command: Grant) -> Done | Refused:
+    """Put credit in: debt is repaid first, a lot holds the rest."""
+    account = books.accounts.get(command.account_id)
+    if account is None:
+        return no_account(command.account_id)
+    told = _told_before(books, account, command)
+    if told:
+        return told
+    if command.amount_nano <= 0:
+        return Refused("invalid_value", "A grant must be of more than nothing.")
+    if command.expires_at_us <= command.at_us:
+        return Refused(
+            "invalid_value", f"A grant cannot have expired, as this one at {iso(command.expires_at_us)}."
+        )
+    lot = Lot(
+        command.lot_id,
+        account.id,
+        command.kind,
+        command.amount_nano,
+        command.amount_nano,
+        command.priority,
+        command.at_us,
+        command.expires_at_us,
+    )
+    return _put_in(books, account, command, lot)
+
+
+def adjust(books: Books, command: Adjust) -> Done | Refused:
+    """Correct a balance: up by a lot, down by draws, and never below what is available."""
+    account = books.accounts.get(command.account_id)
+    if account is None:
+        return no_account(command.account_id)
+    told = _told_before(books, account, command)
+    if told:
+        return told
+    amount_nano, at_us = command.amount_nano, command.at_us
+    if not amount_nano:
+        return Refused("invalid_value", "An adjustment must be of more or less than nothing.")
+    if amount_nano > 0:
+        lot = Lot(command.lot_id, account.id, "adjust", amount_nano, amount_nano, ADJUSTMENT_PRIORITY, at_us)
+        return _put_in(books, account, command, lot)
+    account = lots.swept(books, account, at_us)
+    if account.available_nano + amount_nano < 0:
+        return Refused(
+            "conflict",
+            f"{usd_string(-amount_nano)} USD cannot be taken: "
+            f"{usd_string(account.available_nano)} USD are available.",
+            limit_source="balance",
+            held_nano=account.held_nano,
+            required_nano=-amount_nano,
+            available_nano=account.available_nano,
+        )
+    account, draws = lots.take(books, account, -amount_nano, since_us=at_us, now_us=at_us)
+    return _carried_out(books, account, command, draws)
+
+
+def sweep(books: Books, command: Sweep) -> Done | Refused:
+    """Expire the lots of an account that are due."""
+    account = books.accounts.get(command.account_id)
+    if account is None:
+        return no_account(command.account_id)
+    return Done(lots.swept(books, account, command.at_us))
+
+
+def _put_in(books: Books, account: Account, command: Grant | Adjust, lot: Lot) -> Done | Refused:
+    if command.amount_nano > MAX_NANO - account.balance_nano:
+        return Refused("invalid_value", f"No balance may exceed {usd_string(MAX_NANO)} USD.")
+    if lot.id in books.lots.get(account.id, {}):
+        return Refused("conflict", f"The lot {lot.id} exists already.")
+    account, draws = lots.add(books, account, lot)
+    return _carried_out(books, account, command, draws)
+
+
+def _carried_out(books: Books, account: Account, command: Grant | Adjust, draws: tuple[Draw, ...]) -> Done:
+    account = lots.post(
+        books,
+        account,
+        kind="grant" if isinstance(command, Grant) else "adjust",
+        amount_nano=command.amount_nano,
+        ref=command.command_id,
+        at_us=command.at_us,
+        draws=draws,
+        note=command.note if isinstance(command, Grant) else command.reason,
+    )
+    books.put_account(account)
+    books.put_command(CommandRecord(account.id, command.command_id, _digest(command), command.at_us))
+    return Done(account)
+
+
+def _told_before(books: Books, account: Account, command: Grant | Adjust) -> Done | Refused | None:
+    """The result of a command whose id was used before, or None for a new one."""
+    record = books.commands.get((account.id, command.command_id))
+    if record is None:
+        return None
+    if record.digest == _digest(command):
+        return Done(account, replayed=True)
+    return Refused(
+        "idempotency_conflict",
+        f"The id {command.command_id} was used for another command at {iso(record.at_us)}.",
+    )
+
+
+def _digest(command: Grant | Adjust) -> str:
+    """What a command says, without what differs each time it is tried."""
+    content = msgspec.json.encode(replace(command, lot_id="", at_us=0))
+    return hashlib.sha256(content).hexdigest()
