@@ -83,7 +83,7 @@ class _Figures:
 
 
 class Telemetry:
-    """`closing.Witness` and more: counters for calls, money and refusals, a line for each failed call.
+    """`closing.CallObserver` and more: counters for calls, money and refusals, a line for each failed call.
 
     `log_calls` also writes a line for each call that ended well. Where several workers have figures in the
     files of one folder, that is `figures_folder`: then each of them tells the figures of all.

@@ -110,8 +110,8 @@ async def test_tables_show_whole_ids_and_amounts_in_a_pipe(apis: Apis) -> None:
         ("accounts", "show", account_id): (account_id, "2024-10-05T00:00:00Z", "2.997986"),
         ("keys", "list", account_id): (key_id, "active", "all"),
         ("holds", "--state", "open"): (hold_id, "0.002"),
-        ("calls", "--account", account_id): (call_id, "completed", "reported", "0.000014"),
-        ("calls", call_id): ("output_tokens", "0.000014 / 7", "the-upstream"),
+        ("receipts", "--account", account_id): (call_id, "completed", "reported", "0.000014"),
+        ("receipts", call_id): ("output_tokens", "0.000014 / 7", "the-upstream"),
         ("usage",): ("2024-10-04", "total", "0.000014"),
     }
     for command, texts in commands.items():
@@ -204,7 +204,7 @@ async def test_a_wrong_admin_key_is_told_and_never_repeated(apis: Apis) -> None:
         (("accounts", "create", "a", "--rpm", "x"), {"FAREBOX_ADMIN_KEY": "k"}, 2, "is not a number"),
         (("accounts", "list", "--limit", "0"), {"FAREBOX_ADMIN_KEY": "k"}, 2, "--limit"),
         (("adjust", "a", "-5"), {"FAREBOX_ADMIN_KEY": "k"}, 2, "--reason"),
-        (("calls", "c", "--model", "m"), {"FAREBOX_ADMIN_KEY": "k"}, 2, "do not go together"),
+        (("receipts", "c", "--model", "m"), {"FAREBOX_ADMIN_KEY": "k"}, 2, "do not go together"),
         (("serve",), {}, 2, "FILE"),
     ],
 )

@@ -56,7 +56,8 @@ async def test_differences_are_a_table_and_the_exit_code_is_1(engine: Sqlite) ->
 async def test_people_are_told_some_and_machines_all(engine: Sqlite) -> None:
     """However many there are: each of the calls is wrong in more than one place here."""
     tamper(
-        engine, "UPDATE usage SET charge_nano = charge_nano + 1, shortfall_nano = shortfall_nano + 2, day = 3"
+        engine,
+        "UPDATE receipts SET charge_nano = charge_nano + 1, shortfall_nano = shortfall_nano + 2, day = 3",
     )
     for_people = await farebox("audit", "--storage", f"sqlite:///{engine.path}")
     told = re.search(r"There are (\d+) more: --json prints all\.", for_people.err)
@@ -66,7 +67,7 @@ async def test_people_are_told_some_and_machines_all(engine: Sqlite) -> None:
     found = json.loads(for_machines.out)
     assert found["count"] == len(found["differences"]) == 50 + int(told[1])
     assert found["differences"][0].keys() == {"table", "id", "column", "expected", "found"}
-    assert found["rows"]["usage"] == 24
+    assert found["rows"]["receipts"] == 24
 
 
 async def test_a_ledger_is_audited_and_backed_up_while_a_process_writes(
@@ -81,7 +82,7 @@ async def test_a_ledger_is_audited_and_backed_up_while_a_process_writes(
             for one in (url, f"sqlite:///{tmp_path}/{number}.backup"):
                 ran = (await farebox("audit", "--storage", one, "--json")).json
                 assert ran["differences"] == []
-                counts.append(ran["rows"]["usage"])
+                counts.append(ran["rows"]["receipts"])
         assert process.poll() is None
     assert counts[::2] == sorted(counts[::2])
     assert counts[0] < counts[-2]
@@ -126,7 +127,7 @@ async def test_a_backup_is_made_and_told(engine: Sqlite, tmp_path: Path) -> None
     assert (again.code, again.out) == (2, "")
     assert f"{destination}: it exists already; --force replaces it" in again.err
     forced = (await farebox("backup", str(file), str(destination), "--force", "--json")).json
-    assert (forced["bytes"], forced["rows"]["usage"]) == (destination.stat().st_size, 24)
+    assert (forced["bytes"], forced["rows"]["receipts"]) == (destination.stat().st_size, 24)
 
 
 # --- migrate ---
@@ -168,7 +169,7 @@ async def test_a_ledger_is_copied_there_and_back(tmp_path: Path) -> None:
     for source, target in ((first, middle), (middle, last)):
         ran = await farebox("copy", "--from", location_of(source), "--to", location_of(target))
         assert ran.code == 0, ran.err
-        assert re.search(r"usage +24", ran.out)
+        assert re.search(r"receipts +24", ran.out)
         assert "the audit there finds no difference" in ran.out
     assert first.dump() == middle.dump() == last.dump()
     audited = await farebox("audit", "--storage", location_of(middle))

@@ -13,7 +13,7 @@ import pytest
 
 from proxy.api.openapi import OPERATIONS
 from proxy.cli import main
-from proxy.config.schema import describe_keys
+from proxy.config.reference import describe_keys
 from proxy.errors import CODES
 from proxy.metering.usage import METERS
 from proxy.telemetry import Telemetry

@@ -18,7 +18,7 @@ import yaml
 from proxy.api.views.receipts import line_view
 from proxy.call.admission import refusal_of
 from proxy.config.load import Settings, load
-from proxy.config.schema import describe_keys
+from proxy.config.reference import describe_keys
 from proxy.config.source import ConfigError
 from proxy.ledger.commands import Refused
 from proxy.ledger.windows import DAY_US, EPOCH

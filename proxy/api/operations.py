@@ -13,16 +13,16 @@ import msgspec
 from aiohttp import hdrs, web
 
 from proxy.api import decode
-from proxy.config.shape import Admin
+from proxy.config.schema import Admin
 from proxy.errors import Refusal
 from proxy.ledger.commands import Command, Done
 from proxy.ledger.rows import Limits
 from proxy.money import Unit
 
-Caller = TypeVar("Caller")
-Query = TypeVar("Query")
-Body = TypeVar("Body")
-Reply = TypeVar("Reply")
+CallerKind = TypeVar("CallerKind")
+QueryKind = TypeVar("QueryKind")
+BodyKind = TypeVar("BodyKind")
+ReplyKind = TypeVar("ReplyKind")
 
 Audience = Literal["admin", "account", "public"]
 
@@ -67,7 +67,7 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True)
-class Operation(Generic[Query, Body, Reply]):
+class Operation(Generic[QueryKind, BodyKind, ReplyKind]):
     """One operation: where it is, whom it is for, and what goes in and out.
 
     With `idempotent` its caller has to send an `Idempotency-Key`, so that repeating it is harmless. `media`
@@ -79,9 +79,9 @@ class Operation(Generic[Query, Body, Reply]):
     path: str
     summary: str
     audience: Audience
-    reply: type[Reply]
-    query: type[Query]
-    body: type[Body]
+    reply: type[ReplyKind]
+    query: type[QueryKind]
+    body: type[BodyKind]
     status: int = 200
     idempotent: bool = False
     media: str = "application/json"
@@ -89,41 +89,43 @@ class Operation(Generic[Query, Body, Reply]):
 
 
 @dataclass(frozen=True)
-class Incoming(Generic[Caller, Query, Body]):
+class Incoming(Generic[CallerKind, QueryKind, BodyKind]):
     """A request, read: who asks, the path's variables, its query and body, and the settings in force.
 
     `command_id` is the idempotency key; empty where the operation takes none.
     """
 
-    caller: Caller
+    caller: CallerKind
     path: Mapping[str, str]
-    query: Query
-    body: Body
+    query: QueryKind
+    body: BodyKind
     settings: ApiSettings
     command_id: str = ""
 
 
 @dataclass(frozen=True)
-class WithHeaders(Generic[Reply]):
+class WithHeaders(Generic[ReplyKind]):
     """A reply that goes out with headers of its own."""
 
-    reply: Reply
+    reply: ReplyKind
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Handler = Callable[[Incoming[Caller, Query, Body]], Awaitable[Reply | WithHeaders[Reply]]]
-Gate = Callable[[web.Request], Awaitable[Caller]]
+Handler = Callable[[Incoming[CallerKind, QueryKind, BodyKind]], Awaitable[ReplyKind | WithHeaders[ReplyKind]]]
+Gate = Callable[[web.Request], Awaitable[CallerKind]]
 
 
-class Binder(Generic[Caller]):
+class Binder(Generic[CallerKind]):
     """Makes routes of operations and their handlers; `gate` tells who is asking, or refuses."""
 
-    def __init__(self, gate: Gate[Caller], settings: Callable[[], ApiSettings]) -> None:
+    def __init__(self, gate: Gate[CallerKind], settings: Callable[[], ApiSettings]) -> None:
         self._gate = gate
         self._settings = settings
 
     def __call__(
-        self, operation: Operation[Query, Body, Reply], handler: Handler[Caller, Query, Body, Reply]
+        self,
+        operation: Operation[QueryKind, BodyKind, ReplyKind],
+        handler: Handler[CallerKind, QueryKind, BodyKind, ReplyKind],
     ) -> web.RouteDef:
         """The route of one operation. Who asks is settled before anything of the request is looked at."""
 
@@ -190,7 +192,7 @@ def idempotency_key(request: web.Request) -> str:
     return key
 
 
-async def _body(request: web.Request, kind: type[Body]) -> Body:
+async def _body(request: web.Request, kind: type[BodyKind]) -> BodyKind:
     """A request's body as a struct; one that takes no body is not read."""
     if kind is Nothing:
         return kind()

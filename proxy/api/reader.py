@@ -8,7 +8,7 @@ from proxy.api.operations import Commands
 from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ledger.commands import Sweep
-from proxy.ledger.rows import Account, Call, Entry, HoldState, Key, Lot, Observed, Outcome, UsageRow
+from proxy.ledger.rows import Account, Call, Entry, HoldState, Key, Lot, Observed, Outcome, Receipt
 from proxy.ledger.spending import Bucket
 from proxy.ledger.store import LedgerUnavailable, Row, Store
 from proxy.ledger.windows import DAY_US, starts_of_day
@@ -133,27 +133,27 @@ class Reader:
         rows = await self._rows("holds_page", **params)
         return [_made(row, SeenHold, "call", "observed") for row in rows]
 
-    async def call(self, call_id: str) -> UsageRow:
+    async def receipt(self, call_id: str) -> Receipt:
         """One receipt."""
-        return _receipt(await self._one("call_by_id", f"There is no call {call_id}.", call_id=call_id))
+        return _receipt(await self._one("receipt_by_id", f"There is no call {call_id}.", call_id=call_id))
 
-    async def calls(
+    async def receipts(
         self, *, account_id: str, key_id: str, model: str, before: str | None, limit: int, down_to: str = ""
-    ) -> list[UsageRow]:
+    ) -> list[Receipt]:
         """Receipts, newest first; an empty filter lets all pass.
 
         None of a call older than `down_to`, where they are of all accounts.
         """
         params = {"key_id": key_id, "model": model, "cursor": before or "", "limit": limit}
         if account_id:
-            rows = await self._rows("calls_page", account_id=account_id, **params)
+            rows = await self._rows("receipts_page", account_id=account_id, **params)
         else:
-            rows = await self._rows("calls_of_all", down_to=down_to, **params)
+            rows = await self._rows("receipts_of_all", down_to=down_to, **params)
         return [_receipt(row) for row in rows]
 
-    async def call_place(self, before: str | None, calls: int) -> str:
+    async def receipt_place(self, before: str | None, calls: int) -> str:
         """The id of the call that so many others lie between and `before`; empty when there are fewer."""
-        rows = await self._rows("call_place", cursor=before or "", calls=calls)
+        rows = await self._rows("receipt_place", cursor=before or "", calls=calls)
         return str(rows[0]["id"]) if rows else ""
 
     async def usage(
@@ -202,10 +202,10 @@ def _key(row: Row) -> Key:
     return _made({**row, "digest": ""}, Key, "models", "limits", "spending")
 
 
-def _receipt(row: Row) -> UsageRow:
+def _receipt(row: Row) -> Receipt:
     lines = msgspec.json.decode(cast("str", row["lines"]), type=tuple[Line, ...])
     figures: dict[str, Any] = {name: row[name] for name in ("charged_nano", "shortfall_nano", "hold_nano")}
-    return UsageRow(
+    return Receipt(
         call=_made(row, Call),
         outcome=_made(row, Outcome, "usage"),
         charge=Charge(cast("int", row["charge_nano"]), lines, cast("str", row["price_id"])),

@@ -4,11 +4,11 @@ import asyncio
 from collections import OrderedDict
 from typing import Final
 
-from proxy.call.base import Admitted, Errand, Inbound
-from proxy.call.headers import pace_headers
+from proxy.call.base import AdmittedCall, InboundRequest, RoutedCall
+from proxy.call.headers import rate_headers
 from proxy.call.policy import Catalog
 from proxy.clock import Clock
-from proxy.endpoints.base import Ask, Endpoint, Outgoing
+from proxy.endpoints.base import Ask, Endpoint, ForwardPlan
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.endpoints.tools import ToolEndpoint
 from proxy.errors import Refusal
@@ -57,7 +57,7 @@ class Admission:
         self._clock = clock
         self._known: OrderedDict[str, tuple[Key, int]] = OrderedDict()
 
-    async def identify(self, request: Inbound) -> Key:
+    async def identify(self, request: InboundRequest) -> Key:
         """The key behind the request's bearer secret. Raises Refusal 401.
 
         A remembered key may be out of date by a few seconds; authorize checks it again, and never by memory.
@@ -86,11 +86,11 @@ class Admission:
                 self._known.popitem(last=False)
         return key
 
-    async def route(self, request: Inbound, catalog: Catalog) -> Errand:
+    async def route(self, request: InboundRequest, catalog: Catalog) -> RoutedCall:
         """Read the request and find its route and rate card. Raises Refusal 400, 403, 404, 405 or 413."""
         endpoint = ENDPOINTS.get(request.path)
         if endpoint is None:
-            return await self._tool_errand(request, catalog)
+            return await self._tool_call(request, catalog)
         if request.method != "POST":
             raise Refusal(
                 "method_not_allowed",
@@ -114,9 +114,9 @@ class Admission:
             raise Refusal(
                 "model_not_priced", f"The model {ask.model!r} has no price, so it is refused.", param="model"
             )
-        return Errand(endpoint, ask, route, card, body)
+        return RoutedCall(endpoint, ask, route, card, body)
 
-    async def _tool_errand(self, request: Inbound, catalog: Catalog) -> Errand:
+    async def _tool_call(self, request: InboundRequest, catalog: Catalog) -> RoutedCall:
         route = catalog.routes.for_path(request.method, request.path)
         if route is None:
             methods = catalog.routes.methods_of(request.path)
@@ -132,32 +132,32 @@ class Admission:
         if card is None or not card.covers(endpoint.meters):
             raise Refusal("model_not_priced", f"The tool {route.name!r} has no price, so it is refused.")
         body = await request.body()
-        return Errand(endpoint, endpoint.read(body), route, card, body)
+        return RoutedCall(endpoint, endpoint.read(body), route, card, body)
 
-    async def authorize(self, call: Call, errand: Errand, catalog: Catalog) -> Admitted:
+    async def authorize(self, call: Call, routed: RoutedCall, catalog: Catalog) -> AdmittedCall:
         """Hold the call's ceiling, clamped to what can be paid where the policy allows.
 
         The cheap bound on the input is tried first; it is counted exactly only if that does not fit.
         """
-        ask, card, policy = errand.ask, errand.card, catalog.policy
+        ask, card, policy = routed.ask, routed.card, catalog.policy
         output_bound = ask.output_bound or card.max_output_tokens
-        ceiling = _ceiling(ask.input_bound(), output_bound, ask.choices, errand.endpoint)
+        ceiling = _ceiling(ask.input_bound(), output_bound, ask.choices, routed.endpoint)
         ceiling_nano = worst_nano(card, ceiling)
         command = self._command(call, ceiling, ceiling_nano, ceiling_nano, catalog)
         result = await self._ledger.authorize(command)
         if isinstance(result, Refused) and _is_worth_counting(result, ask, card):
             exact = await counted_input(ask)
-            ceiling = _ceiling(exact, output_bound, ask.choices, errand.endpoint)
+            ceiling = _ceiling(exact, output_bound, ask.choices, routed.endpoint)
             useful = (
                 min(output_bound, policy.min_output_tokens) if policy.when_short == "clamp" else output_bound
             )
-            floor = _ceiling(exact, useful, ask.choices, errand.endpoint)
+            floor = _ceiling(exact, useful, ask.choices, routed.endpoint)
             ceiling_nano, floor_nano = worst_nano(card, ceiling), worst_nano(card, floor)
             command = self._command(call, ceiling, ceiling_nano, floor_nano, catalog)
             result = await self._ledger.authorize(command)
         if isinstance(result, Refused):
             raise refusal_of(result, card, ceiling, ask.choices)
-        return Admitted(call, errand, result, command.at_us, ceiling, ceiling_nano, catalog.defaults)
+        return AdmittedCall(call, routed, result, command.at_us, ceiling, ceiling_nano, catalog.defaults)
 
     def _command(
         self, call: Call, ceiling: Usage, ceiling_nano: int, floor_nano: int, catalog: Catalog
@@ -202,11 +202,11 @@ def _ceiling(input_usage: Usage, output_bound: int, choices: int, endpoint: Endp
     return ceiling
 
 
-async def outgoing(errand: Errand, plan: Outgoing) -> bytes:
+async def forward_body(routed: RoutedCall, plan: ForwardPlan) -> bytes:
     """The body for one target, made in a thread where that would stall the loop."""
-    if len(errand.body) > LARGE_BODY_BYTES:
-        return await asyncio.to_thread(errand.ask.outgoing, plan)
-    return errand.ask.outgoing(plan)
+    if len(routed.body) > LARGE_BODY_BYTES:
+        return await asyncio.to_thread(routed.ask.forward_body, plan)
+    return routed.ask.forward_body(plan)
 
 
 def refusal_of(refused: Refused, card: RateCard, ceiling: Usage, choices: int) -> Refusal:
@@ -224,5 +224,5 @@ def refusal_of(refused: Refused, card: RateCard, ceiling: Usage, choices: int) -
             )
     if refused.retry_after_us is not None:
         told.headers["Retry-After-Ms"] = str(-(-refused.retry_after_us // 1_000))
-    told.headers.update(pace_headers(refused))
+    told.headers.update(rate_headers(refused))
     return told

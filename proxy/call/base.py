@@ -12,7 +12,7 @@ from proxy.pricing.rates import RateCard
 from proxy.upstream.routes import Route
 
 
-class Inbound(Protocol):
+class InboundRequest(Protocol):
     """A client's request. `path` is raw and checked, `secret` the bearer key if there was one."""
 
     id: str
@@ -28,7 +28,7 @@ class Inbound(Protocol):
         ...
 
 
-class Errand(msgspec.Struct, frozen=True):
+class RoutedCall(msgspec.Struct, frozen=True):
     """What a request turned out to ask for, where it goes, and what it is priced by."""
 
     endpoint: Endpoint
@@ -38,14 +38,14 @@ class Errand(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class Admitted(msgspec.Struct, frozen=True):
+class AdmittedCall(msgspec.Struct, frozen=True):
     """A call with its hold, made at `at_us` for `ceiling` while `defaults` were the limits by default.
 
     `ceiling_nano` is what the ceiling comes to; the hold may be less.
     """
 
     call: Call
-    errand: Errand
+    routed: RoutedCall
     granted: Granted
     at_us: int
     ceiling: Usage

@@ -2,11 +2,11 @@
 
 import msgspec
 
-from proxy.call.base import Admitted
+from proxy.call.base import AdmittedCall
 from proxy.pricing.charge import affordable
 
 
-class Room(msgspec.Struct, frozen=True, gc=False):
+class OutputBudget(msgspec.Struct, frozen=True, gc=False):
     """What a hold leaves for output. `tokens` is what it pays for, over all choices; None: as many as come.
 
     `clamped_to` is the bound for each choice where the hold does not pay for all that was asked.
@@ -16,14 +16,14 @@ class Room(msgspec.Struct, frozen=True, gc=False):
     clamped_to: int | None = None
 
 
-def room_of(admitted: Admitted) -> Room:
+def budget_of(admitted: AdmittedCall) -> OutputBudget:
     """What the hold leaves for output: all that was asked, or less where it had to be clamped."""
-    card, ceiling = admitted.errand.card, admitted.ceiling
+    card, ceiling = admitted.routed.card, admitted.ceiling
     asked = ceiling.get("output_tokens")
     if asked is None or "output_tokens" not in card.worst_weights:
-        return Room()
+        return OutputBudget()
     if admitted.granted.hold_nano >= admitted.ceiling_nano:
-        return Room(asked)
-    choices = admitted.errand.ask.choices
+        return OutputBudget(asked)
+    choices = admitted.routed.ask.choices
     each = affordable(card, admitted.granted.hold_nano, ceiling, "output_tokens", choices)
-    return Room(each * choices, each)
+    return OutputBudget(each * choices, each)

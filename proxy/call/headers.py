@@ -1,19 +1,19 @@
 """The headers that Farebox adds to the reply of a call: its hold, its cost, and its rate limits."""
 
-from proxy.call.base import Admitted
-from proxy.call.budget import Room
+from proxy.call.base import AdmittedCall
+from proxy.call.budget import OutputBudget
 from proxy.ledger.commands import Granted, Refused, Settled
 from proxy.money import usd_string
 
 
-def admission_headers(admitted: Admitted, room: Room) -> dict[str, str]:
+def admission_headers(admitted: AdmittedCall, budget: OutputBudget) -> dict[str, str]:
     """What is known before the first byte: the hold, whether output was clamped, and the rate limits."""
     granted = admitted.granted
     headers = {"x-farebox-hold": usd_string(granted.hold_nano)}
-    if granted.paces:
-        headers |= pace_headers(granted)
-    if room.clamped_to is not None:
-        headers["x-farebox-output-clamped-to"] = str(room.clamped_to)
+    if granted.rate_statuses:
+        headers |= rate_headers(granted)
+    if budget.clamped_to is not None:
+        headers["x-farebox-output-clamped-to"] = str(budget.clamped_to)
     return headers
 
 
@@ -25,10 +25,10 @@ def receipt_headers(settled: Settled) -> dict[str, str]:
     }
 
 
-def pace_headers(result: Granted | Refused) -> dict[str, str]:
+def rate_headers(result: Granted | Refused) -> dict[str, str]:
     """Where the caller stands with its rate limits: OpenAI's headers, and the plain ones for requests."""
     headers: dict[str, str] = {}
-    for pace in result.paces:
+    for pace in result.rate_statuses:
         reset = f"{-(-pace.reset_us // 1000) / 1000:g}s"
         figures = (("limit", str(pace.limit)), ("remaining", str(pace.remaining)), ("reset", reset))
         headers |= {f"x-ratelimit-{name}-{pace.kind}": text for name, text in figures}

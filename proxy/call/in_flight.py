@@ -8,8 +8,8 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from proxy.call.admission import counted_input
-from proxy.call.base import Admitted
-from proxy.call.budget import Room
+from proxy.call.base import AdmittedCall
+from proxy.call.budget import OutputBudget
 from proxy.call.policy import Policy
 from proxy.clock import Clock
 from proxy.endpoints.base import Tally
@@ -34,33 +34,33 @@ class Spent(msgspec.Struct, frozen=True, gc=False):
     charge: Charge
 
 
-class OpenCall:
+class InFlightCall:
     """A call between authorize and close: where it went, what its tally saw, and whether it is closed."""
 
     tally: Tally
 
-    def __init__(self, admitted: Admitted, policy: Policy, clock: Clock) -> None:
+    def __init__(self, admitted: AdmittedCall, policy: Policy, clock: Clock) -> None:
         self.admitted = admitted
         self.policy = policy
         self.call = admitted.call
         self.closed = False
         self.answer: Answer | None = None
         self.first_byte_at_us: int | None = None
-        self.room_tokens: int | None = None
+        self.budget_tokens: int | None = None
         self.counted_tokens = 0
         self._counted_chars = 0
         self._counted_input: dict[str, int] | None = None
         self._clock = clock
-        self._look_at_bytes = 2**62
-        self._noted_bytes = 0
+        self._enforce_at_bytes = 2**62
+        self._checkpoint_bytes = 0
         self._counting = asyncio.Lock()
         self._reading: asyncio.Future[Any] | None = None
 
-    def begin(self, room: Room, *, keep_usage: bool) -> None:
+    def begin(self, budget: OutputBudget, *, keep_usage: bool) -> None:
         """Make ready to follow the reply."""
-        self.tally = self.admitted.errand.ask.tally(keep_usage=keep_usage)
-        self.room_tokens = room.tokens
-        self.looked()
+        self.tally = self.admitted.routed.ask.tally(keep_usage=keep_usage)
+        self.budget_tokens = budget.tokens
+        self.budget_enforced()
 
     def goes_to(self, upstream: str, model: str) -> None:
         """Note the target that is being tried."""
@@ -103,20 +103,22 @@ class OpenCall:
             await asyncio.wait({self._reading})
 
     @property
-    def needs_look(self) -> bool:
+    def budget_is_due(self) -> bool:
         """Whether the output may have outgrown what is held: by its bytes, which bound its tokens."""
-        return self.tally.output_bytes > self._look_at_bytes
+        return self.tally.output_bytes > self._enforce_at_bytes
 
     @property
-    def unnoted(self) -> bool:
+    def needs_checkpoint(self) -> bool:
         """Whether there is output that was not observed yet."""
-        return not self.closed and self.answer is not None and self.tally.output_bytes > self._noted_bytes
+        return (
+            not self.closed and self.answer is not None and self.tally.output_bytes > self._checkpoint_bytes
+        )
 
-    def looked(self) -> None:
+    def budget_enforced(self) -> None:
         """Set when to look next: when the bytes from here on could fill the room that is left."""
-        if self.room_tokens is not None:
-            left = max(0, self.room_tokens - self.counted_tokens)
-            self._look_at_bytes = self._noted_bytes + left
+        if self.budget_tokens is not None:
+            left = max(0, self.budget_tokens - self.counted_tokens)
+            self._enforce_at_bytes = self._checkpoint_bytes + left
 
     def tail(self, cost: str | None) -> bytes:
         """What was kept back, with the cost in it where the client asked for that."""
@@ -146,12 +148,12 @@ class OpenCall:
         async with self._counting:
             await self._at_rest()
             text, size = self.tally.output_text(), self.tally.output_bytes
-            if self.admitted.errand.ask.choices > 1:
+            if self.admitted.routed.ask.choices > 1:
                 # The text is one choice after the other, so that what is new is not at its end.
                 self.counted_tokens, self._counted_chars = 0, 0
             new = text[self._counted_chars :]
             self.counted_tokens += await COUNTER.count_off_loop(new, self.call.model)
-            self._counted_chars, self._noted_bytes = len(text), size
+            self._counted_chars, self._checkpoint_bytes = len(text), size
             if self.outgrown:
                 # Text counted in pieces comes to a little more than it does as one; this decides about a cut.
                 self.counted_tokens = await COUNTER.count_off_loop(text, self.call.model)
@@ -159,13 +161,13 @@ class OpenCall:
     @property
     def outgrown(self) -> bool:
         """Whether more output was counted than the hold pays for."""
-        return self.room_tokens is not None and self.counted_tokens > self.room_tokens
+        return self.budget_tokens is not None and self.counted_tokens > self.budget_tokens
 
     async def spent(self) -> Spent:
         """What the call has used, as reported, else as counted within its bounds, and what that costs."""
         if self._reading is not None:
             await self._at_rest()
-        card, tally = self.admitted.errand.card, self.tally
+        card, tally = self.admitted.routed.card, self.tally
         reading = tally.reported()
         if card.billing_type == "per_call":
             usage = {"requests": 1, **(reading.usage if reading else {})}
@@ -178,10 +180,10 @@ class OpenCall:
                 usage = usage | await self._input()
             return Spent(usage, "reported", anomalies, price(card, usage))
         counted = dict(await self._input())
-        if "output_tokens" in self.admitted.errand.endpoint.meters:
+        if "output_tokens" in self.admitted.routed.endpoint.meters:
             produced = await COUNTER.count_off_loop(tally.output_text(), self.call.model)
-            room = self.room_tokens
-            counted["output_tokens"] = produced if room is None else min(produced, room)
+            budget = self.budget_tokens
+            counted["output_tokens"] = produced if budget is None else min(produced, budget)
         if reading:
             # What a reply that did not come to its end has reported is the least it had used by then.
             counted |= {meter: max(n, counted.get(meter, 0)) for meter, n in reading.usage.items()}
@@ -189,5 +191,5 @@ class OpenCall:
 
     async def _input(self) -> dict[str, int]:
         if self._counted_input is None:
-            self._counted_input = dict(await counted_input(self.admitted.errand.ask))
+            self._counted_input = dict(await counted_input(self.admitted.routed.ask))
         return self._counted_input

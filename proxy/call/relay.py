@@ -2,19 +2,19 @@
 
 from typing import Final, Protocol
 
-from proxy.call.admission import Admission, outgoing
-from proxy.call.base import Errand, Inbound
-from proxy.call.budget import Room, room_of
+from proxy.call.admission import Admission, forward_body
+from proxy.call.base import InboundRequest, RoutedCall
+from proxy.call.budget import OutputBudget, budget_of
 from proxy.call.closing import Closing
 from proxy.call.headers import admission_headers, receipt_headers
-from proxy.call.in_flight import OpenCall
+from proxy.call.in_flight import InFlightCall
 from proxy.call.policy import Catalog
 from proxy.clock import Clock
-from proxy.endpoints.base import Outgoing
+from proxy.endpoints.base import ForwardPlan
 from proxy.errors import Refusal
 from proxy.ledger.rows import Call, Key
 from proxy.money import usd_string
-from proxy.upstream.base import Answer, Shipment, UpstreamClient, UpstreamFailure
+from proxy.upstream.base import Answer, UpstreamClient, UpstreamFailure, UpstreamRequest
 
 FAILOVER_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
 """Answers that another target may better; the last target's is passed on."""
@@ -22,7 +22,7 @@ OUR_CREDENTIAL_STATUSES: Final = frozenset({401, 402, 403})
 """Answers about Farebox's own credential: the client can do nothing about them and must not see them."""
 
 
-class Reply(Protocol):
+class ClientReply(Protocol):
     """The client's end. Nothing is sent before the first `write`, so that a refusal can take its place."""
 
     @property
@@ -69,7 +69,7 @@ class Relay:
         self._upstreams = upstreams
         self._clock = clock
 
-    async def relay(self, request: Inbound, reply: Reply) -> None:
+    async def relay(self, request: InboundRequest, reply: ClientReply) -> None:
         """Take one call from its first byte to its last. Raises Refusal while nothing was sent.
 
         Whatever happens between authorize and settle, a cancel at any await included, `Closing` closes the
@@ -77,75 +77,79 @@ class Relay:
         """
         catalog = self.catalog
         key = await self._admission.identify(request)
-        errand = await self._admission.route(request, catalog)
-        call = self._call(request, key, errand)
-        admitted = await self._admission.authorize(call, errand, catalog)
-        opened = self._closing.open(admitted, catalog.policy)
+        routed = await self._admission.route(request, catalog)
+        call = self._call(request, key, routed)
+        admitted = await self._admission.authorize(call, routed, catalog)
+        in_flight = self._closing.open(admitted, catalog.policy)
         try:
-            room = room_of(admitted)
-            opened.begin(room, keep_usage=request.wants_cost)
-            answer = await self._forward(request, errand, room, opened)
+            budget = budget_of(admitted)
+            in_flight.begin(budget, keep_usage=request.wants_cost)
+            answer = await self._forward(request, routed, budget, in_flight)
             reply.head(answer.status, answer.headers)
-            reply.add_headers(admission_headers(admitted, room))
+            reply.add_headers(admission_headers(admitted, budget))
             if not 200 <= answer.status < 300:
-                await self._pass_error(answer, opened, reply)
+                await self._pass_error(answer, in_flight, reply)
                 return
             async for chunk in answer.chunks():
-                passing = await opened.read(chunk) if opened.is_large(chunk) else opened.tally.feed(chunk)
+                passing = (
+                    await in_flight.read(chunk) if in_flight.is_large(chunk) else in_flight.tally.feed(chunk)
+                )
                 if passing:
                     await reply.write(passing)
-                if opened.needs_look:
-                    await self._closing.look(opened)
-                if opened.tally.done:
-                    await opened.read_rest(answer)
+                if in_flight.budget_is_due:
+                    await self._closing.enforce_budget(in_flight)
+                if in_flight.tally.done:
+                    await in_flight.read_rest(answer)
                     break
-            settled = await self._closing.settle(opened)
+            settled = await self._closing.settle(in_flight)
             reply.add_headers(receipt_headers(settled))
-            await reply.end(opened.tail(usd_string(settled.charged_nano) if request.wants_cost else None))
+            await reply.end(in_flight.tail(usd_string(settled.charged_nano) if request.wants_cost else None))
         except ConnectionError:  # The client is gone; the upstream's troubles have a class of their own.
-            self._closing.abandon(opened)
+            self._closing.abandon(in_flight)
             raise
         except Exception as failure:
-            refusal = await self._closing.fail(opened, failure)
+            refusal = await self._closing.fail(in_flight, failure)
             if not reply.started:
                 raise refusal from failure
             await reply.break_off(refusal)
         except BaseException:
-            self._closing.abandon(opened)
+            self._closing.abandon(in_flight)
             raise
         finally:
-            opened.let_go()
+            in_flight.let_go()
 
-    def _call(self, request: Inbound, key: Key, errand: Errand) -> Call:
-        target = errand.route.targets[0]
+    def _call(self, request: InboundRequest, key: Key, routed: RoutedCall) -> Call:
+        target = routed.route.targets[0]
         return Call(
             id=request.id,
             account_id=key.account_id,
             key_id=key.id,
-            endpoint=errand.endpoint.name,
-            model=errand.ask.model,
+            endpoint=routed.endpoint.name,
+            model=routed.ask.model,
             upstream=target.upstream.name,
-            upstream_model=target.model or errand.ask.model,
-            stream=errand.ask.stream,
+            upstream_model=target.model or routed.ask.model,
+            stream=routed.ask.stream,
             started_at_us=self._clock.now_us(),
         )
 
-    async def _forward(self, request: Inbound, errand: Errand, room: Room, opened: OpenCall) -> Answer:
+    async def _forward(
+        self, request: InboundRequest, routed: RoutedCall, budget: OutputBudget, in_flight: InFlightCall
+    ) -> Answer:
         """One target after the other until one answers. Raises the last UpstreamFailure when none does."""
-        endpoint, targets = errand.endpoint, errand.route.targets
+        endpoint, targets = routed.endpoint, routed.route.targets
         last = len(targets) - 1
         for index, target in enumerate(targets):
-            model = target.model or errand.ask.model
+            model = target.model or routed.ask.model
             upstream = target.upstream
-            plan = Outgoing(model, room.clamped_to, upstream.output_bound_field, upstream.include_usage)
+            plan = ForwardPlan(model, budget.clamped_to, upstream.output_bound_field, upstream.include_usage)
             path = target.path or endpoint.upstream_path
-            body = await outgoing(errand, plan)
-            shipment = Shipment(
+            body = await forward_body(routed, plan)
+            upstream_request = UpstreamRequest(
                 request.method, path, request.query, request.headers, body, endpoint.repeatable
             )
-            opened.goes_to(upstream.name, model)
+            in_flight.goes_to(upstream.name, model)
             try:
-                answer = await self._upstreams.send(target, shipment)
+                answer = await self._upstreams.send(target, upstream_request)
             except UpstreamFailure as failure:
                 if index == last or not (endpoint.repeatable or failure.untouched):
                     raise
@@ -153,13 +157,13 @@ class Relay:
             if index < last and endpoint.repeatable and answer.status in FAILOVER_STATUSES:
                 answer.close()
                 continue
-            opened.answered(answer)
+            in_flight.answered(answer)
             return answer
         raise AssertionError(
             "a route has at least one target"
         )  # pragma: no cover - the configuration sees to it.
 
-    async def _pass_error(self, answer: Answer, opened: OpenCall, reply: Reply) -> None:
+    async def _pass_error(self, answer: Answer, in_flight: InFlightCall, reply: ClientReply) -> None:
         """Void the hold and hand the upstream's own error on, unless it is about our credential there."""
         body = b"".join([chunk async for chunk in answer.chunks()])
         denied = answer.status in OUR_CREDENTIAL_STATUSES
@@ -167,5 +171,5 @@ class Relay:
             raise UpstreamFailure(
                 "upstream_denied", "The upstream does not accept Farebox's own credential for this."
             )
-        await self._closing.void(opened, "upstream_refused", answer.status)
+        await self._closing.void(in_flight, "upstream_refused", answer.status)
         await reply.end(body)

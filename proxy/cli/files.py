@@ -13,8 +13,8 @@ from proxy.cli.output import Column, field, plain, print_table
 from proxy.config.faults import ConfigError
 from proxy.config.load import Settings
 from proxy.config.load import check as check_config
-from proxy.config.schema import json_schema
-from proxy.config.shape import EndpointName
+from proxy.config.reference import json_schema
+from proxy.config.schema import EndpointName
 from proxy.money import NANO_PER_USD, decimal_string
 from proxy.pricing.rates import RateCard
 from proxy.storage.faults import StorageFault

@@ -74,11 +74,11 @@ def audit(file: Path | None, storage: str | None, *, as_json: bool) -> None:
     """
     database = _database(file, storage)
     with database.snapshot() as scan:
-        rows = {table: scan.count(table) for table in ("accounts", "entries", "usage")}
+        rows = {table: scan.count(table) for table in ("accounts", "entries", "receipts")}
         found = _audited(scan, "Auditing", shown=not as_json)
         count = _print_json("audit", database, rows, found) if as_json else _print_differences(found)
     if not as_json:
-        read = f"{rows['accounts']} accounts, {rows['entries']} entries, {rows['usage']} receipts"
+        read = f"{rows['accounts']} accounts, {rows['entries']} entries, {rows['receipts']} receipts"
         click.echo(f"{database.label}: {read}: {_told(count)}.")
     if count:
         raise SystemExit(DIFFERENT)

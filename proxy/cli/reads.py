@@ -1,4 +1,4 @@
-"""farebox usage, holds, calls: what was used, what is held, and every call's receipt."""
+"""farebox usage, holds, receipts: what was used, what is held, and the receipt of every call."""
 
 import click
 
@@ -12,7 +12,7 @@ _HOLD_COLUMNS = (
     money("amount"),
     *plain("created_at", "owner"),
 )
-_CALL_COLUMNS = (
+_RECEIPT_COLUMNS = (
     *plain("id", "started_at", "account_id", "model", "endpoint", "outcome", "status", "basis"),
     money("charged"),
 )
@@ -67,7 +67,7 @@ def holds(
 @click.option("--model", help="of this model only")
 @paged
 @asks
-def calls(
+def receipts(
     api: Api,
     out: Out,
     *,
@@ -78,14 +78,14 @@ def calls(
     limit: int | None,
     cursor: str | None,
 ) -> None:
-    """List calls, the newest first; with a CALL's id, print its receipt."""
+    """List receipts, the newest first; with a CALL's id, print its own."""
     query = {"account_id": account, "key_id": key, "model": model, "limit": limit, "cursor": cursor}
     if call is None:
-        out.listing(api.get("/admin/v1/calls", query), _CALL_COLUMNS)
+        out.listing(api.get("/admin/v1/receipts", query), _RECEIPT_COLUMNS)
         return
     if any(value is not None for value in query.values()):
         raise click.UsageError("A call's id and the options of a list do not go together.")
-    out.answer(api.get(f"/admin/v1/calls/{segment(call)}"), _show_call)
+    out.answer(api.get(f"/admin/v1/receipts/{segment(call)}"), _show_receipt)
 
 
 def _show_usage(usage: Json) -> None:
@@ -98,7 +98,7 @@ def _show_usage(usage: Json) -> None:
     print_table([*usage["data"], total], columns, title=f"{usage['start_date']} to {usage['end_date']}, UTC")
 
 
-def _show_call(call: Json) -> None:
+def _show_receipt(call: Json) -> None:
     names = (
         *("id", "account_id", "key_id", "endpoint", "model", "upstream", "upstream_model", "stream"),
         *("started_at", "first_byte_at", "ended_at", "outcome", "status", "basis", "usage", "price_id"),

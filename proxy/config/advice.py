@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from proxy.config.faults import Findings, Path
 from proxy.config.routing import REQUESTS, is_concrete
-from proxy.config.shape import ConfigShape, RouteShape
+from proxy.config.schema import ConfigSchema, RouteSchema
 from proxy.config.upstreams import is_left_out
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -16,14 +16,14 @@ LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _BRACKETS: Final = re.compile(r"\[!?\]?[^\]]*\]")
 
 
-def advise(shape: ConfigShape, findings: Findings) -> None:
+def advise(schema: ConfigSchema, findings: Findings) -> None:
     """Note every warning about a configuration that has no fault."""
-    _about_upstreams(shape, findings)
-    _about_routes(shape, findings)
-    _about_cards(shape, findings)
-    if shape.quickstart is not None and shape.server.host not in LOOPBACK:
+    _about_upstreams(schema, findings)
+    _about_routes(schema, findings)
+    _about_cards(schema, findings)
+    if schema.quickstart is not None and schema.server.host not in LOOPBACK:
         message = "opens the quickstart to other machines, with an admin key that may be guessed"
-        findings.warn(("server", "host"), message, shape.server.host)
+        findings.warn(("server", "host"), message, schema.server.host)
 
 
 def may_overlap(one: str, other: str) -> bool:
@@ -58,9 +58,9 @@ def _any_meets(models: Iterable[str], globs: Sequence[str]) -> bool:
     return False
 
 
-def _about_upstreams(shape: ConfigShape, findings: Findings) -> None:
-    used = {target.upstream for route in shape.routes for target in route.targets}
-    for name, upstream in shape.upstreams.items():
+def _about_upstreams(schema: ConfigSchema, findings: Findings) -> None:
+    used = {target.upstream for route in schema.routes for target in route.targets}
+    for name, upstream in schema.upstreams.items():
         path: Path = ("upstreams", name)
         url = urlsplit(upstream.base_url)
         if is_left_out(upstream):
@@ -73,26 +73,26 @@ def _about_upstreams(shape: ConfigShape, findings: Findings) -> None:
             findings.warn((*path, "base_url"), message, upstream.base_url)
 
 
-def _about_routes(shape: ConfigShape, findings: Findings) -> None:
-    if not shape.routes:
+def _about_routes(schema: ConfigSchema, findings: Findings) -> None:
+    if not schema.routes:
         findings.warn(("routes",), "has no route, so every call is answered 404")
-    priced = [glob for card in shape.rate_cards.values() for glob in card.match]
-    for index, route in enumerate(shape.routes):
+    priced = [glob for card in schema.rate_cards.values() for glob in card.match]
+    for index, route in enumerate(schema.routes):
         path: Path = ("routes", index)
         for position, model in enumerate(route.models or ()):
             place = (*path, "models", position)
             if is_concrete(model):
-                _about_shadow(shape.routes[:index], route, model, place, findings)
+                _about_shadow(schema.routes[:index], route, model, place, findings)
             elif route.rate_card is None and not _any_meets([model], priced):
                 findings.warn(place, "can match no model that has a rate card; its calls are refused", model)
-        card = shape.rate_cards.get(route.rate_card or "")
+        card = schema.rate_cards.get(route.rate_card or "")
         if route.path is not None and card is not None and card.rates.keys() != {REQUESTS}:
             others = ", ".join(meter for meter in card.rates if meter != REQUESTS)
             findings.warn((*path, "rate_card"), f"prices {others} too, which a path's calls do not count")
 
 
 def _about_shadow(
-    earlier: Sequence[RouteShape], route: RouteShape, model: str, place: Path, findings: Findings
+    earlier: Sequence[RouteSchema], route: RouteSchema, model: str, place: Path, findings: Findings
 ) -> None:
     """Warn of a model that earlier routes take on each of its endpoints."""
     first_by_endpoint = [_first_that_serves(earlier, endpoint, model) for endpoint in route.endpoints]
@@ -101,16 +101,16 @@ def _about_shadow(
         findings.warn(place, f"is never reached: {firsts} come first", model)
 
 
-def _first_that_serves(routes: Sequence[RouteShape], endpoint: str, model: str) -> int | None:
+def _first_that_serves(routes: Sequence[RouteSchema], endpoint: str, model: str) -> int | None:
     for index, route in enumerate(routes):
         if endpoint in route.endpoints and any(fnmatchcase(model, glob) for glob in route.models or ()):
             return index
     return None
 
 
-def _about_cards(shape: ConfigShape, findings: Findings) -> None:
-    named = {route.rate_card for route in shape.routes}
-    looked_up = [model for route in shape.routes if route.rate_card is None for model in route.models or ()]
-    for name, card in shape.rate_cards.items():
+def _about_cards(schema: ConfigSchema, findings: Findings) -> None:
+    named = {route.rate_card for route in schema.routes}
+    looked_up = [model for route in schema.routes if route.rate_card is None for model in route.models or ()]
+    for name, card in schema.rate_cards.items():
         if name not in named and not _any_meets(looked_up, card.match):
             findings.warn(("rate_cards", name), "prices nothing that a route serves")

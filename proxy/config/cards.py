@@ -4,7 +4,7 @@ from fractions import Fraction
 from typing import Final
 
 from proxy.config.faults import Findings, Path, did_you_mean
-from proxy.config.shape import RateCardShape, RateShape
+from proxy.config.schema import RateCardSchema, RateSchema
 from proxy.metering.usage import METERS
 from proxy.money import MAX_NANO, Unit, decimal_string, parse_amount, usd_string
 from proxy.pricing.book import PriceBook
@@ -15,40 +15,40 @@ NO_PRICE: Final = Fraction(0)
 """Stands where a price could not be read, until the fault is told."""
 
 
-def build_book(shapes: dict[str, RateCardShape], unit: Unit, findings: Findings) -> PriceBook:
+def build_book(schemas: dict[str, RateCardSchema], unit: Unit, findings: Findings) -> PriceBook:
     """The price book, in the order of the file. Whatever is wrong with a card is noted in `findings`."""
     globs: dict[str, str] = {}
-    for name, shape in shapes.items():
-        for index, glob in enumerate(shape.match):
+    for name, schema in schemas.items():
+        for index, glob in enumerate(schema.match):
             first = globs.setdefault(glob, name)
-            if first != name or glob in shape.match[:index]:
+            if first != name or glob in schema.match[:index]:
                 findings.fault(("rate_cards", name, "match", index), f"is matched by {first!r} already", glob)
-    return PriceBook([_card(name, shape, unit, findings) for name, shape in shapes.items()])
+    return PriceBook([_card(name, schema, unit, findings) for name, schema in schemas.items()])
 
 
-def _card(name: str, shape: RateCardShape, unit: Unit, findings: Findings) -> RateCard:
+def _card(name: str, schema: RateCardSchema, unit: Unit, findings: Findings) -> RateCard:
     path: Path = ("rate_cards", name)
     rates = []
-    for meter, rate_shape in shape.rates.items():
+    for meter, rate_shape in schema.rates.items():
         place = (*path, "rates", meter)
         if meter in METERS:
             rates.append(_rate(meter, rate_shape, unit, place, findings))
         else:
             findings.fault(place, f"is not a meter; {did_you_mean(meter, METERS)}")
-    if shape.max_output_tokens is None and any(_is_output(rate.meter) for rate in rates):
+    if schema.max_output_tokens is None and any(_is_output(rate.meter) for rate in rates):
         findings.fault(
             (*path, "max_output_tokens"),
             "is missing; a card that prices output has to say how much a call can produce",
         )
-    return RateCard(name, tuple(shape.match), tuple(rates), shape.max_output_tokens or 0)
+    return RateCard(name, tuple(schema.match), tuple(rates), schema.max_output_tokens or 0)
 
 
 def _is_output(meter: str) -> bool:
     return OUTPUT in (meter, METERS[meter].part_of)
 
 
-def _rate(meter: str, shape: RateShape, unit: Unit, path: Path, findings: Findings) -> Rate:
-    written = [(way, text) for way in PERS if (text := getattr(shape, way)) is not None]
+def _rate(meter: str, schema: RateSchema, unit: Unit, path: Path, findings: Findings) -> Rate:
+    written = [(way, text) for way in PERS if (text := getattr(schema, way)) is not None]
     if len(written) != 1:
         findings.fault(path, f"needs exactly one of {', '.join(PERS)}")
         return Rate(meter, NO_PRICE, 1)

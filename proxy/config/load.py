@@ -11,21 +11,21 @@ from proxy.config.admin_key import admin_key_fault
 from proxy.config.advice import advise
 from proxy.config.cards import build_book
 from proxy.config.faults import ConfigFault, Findings, Path
-from proxy.config.fit import fit
 from proxy.config.routing import build_routes
-from proxy.config.shape import (
+from proxy.config.schema import (
     NO_LIMIT_WORD,
     Admin,
-    ConfigShape,
-    DemoShape,
-    LimitsShape,
+    ConfigSchema,
+    DemoSchema,
+    LimitsSchema,
     Log,
     Server,
     Streams,
-    UnitShape,
+    UnitSchema,
 )
 from proxy.config.source import load_tree
 from proxy.config.upstreams import build_upstreams
+from proxy.config.validate import validate
 from proxy.ledger.rows import NO_LIMIT, Limits
 from proxy.ledger.windows import WINDOWS
 from proxy.money import USD, Unit, to_nano
@@ -59,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True):
     upstreams: dict[str, Upstream]
     routes: Routes
     book: PriceBook
-    quickstart: DemoShape | None
+    quickstart: DemoSchema | None
 
 
 def load(path: FilePath | str, environ: Mapping[str, str]) -> Settings:
@@ -69,53 +69,53 @@ def load(path: FilePath | str, environ: Mapping[str, str]) -> Settings:
 
 def check(path: FilePath | str, environ: Mapping[str, str]) -> tuple[Settings, tuple[ConfigFault, ...]]:
     """The settings in a file, and warnings of what is allowed but hardly meant. Raises ConfigError."""
-    settings, shape, findings = _load(path, environ)
-    advise(shape, findings)
+    settings, schema, findings = _load(path, environ)
+    advise(schema, findings)
     return settings, tuple(sorted(findings.warnings, key=lambda warning: warning.line))
 
 
-def _load(path: FilePath | str, environ: Mapping[str, str]) -> tuple[Settings, ConfigShape, Findings]:
+def _load(path: FilePath | str, environ: Mapping[str, str]) -> tuple[Settings, ConfigSchema, Findings]:
     tree, lines = load_tree(path, environ)
     findings = Findings(lines)
-    shape = fit(tree, findings)
-    settings = _build(FilePath(path), shape, findings)
+    schema = validate(tree, findings)
+    settings = _build(FilePath(path), schema, findings)
     findings.conclude()
-    return settings, shape, findings
+    return settings, schema, findings
 
 
-def _build(source: FilePath, shape: ConfigShape, findings: Findings) -> Settings:
-    unit = _unit(shape.unit, findings)
-    book = build_book(shape.rate_cards, unit, findings)
-    upstreams = build_upstreams(shape.upstreams, findings)
-    storage = _storage(shape.storage, findings)
-    if shape.keep_months is not None and isinstance(storage, FilePath):
+def _build(source: FilePath, schema: ConfigSchema, findings: Findings) -> Settings:
+    unit = _unit(schema.unit, findings)
+    book = build_book(schema.rate_cards, unit, findings)
+    upstreams = build_upstreams(schema.upstreams, findings)
+    storage = _storage(schema.storage, findings)
+    if schema.keep_months is not None and isinstance(storage, FilePath):
         findings.fault(
-            ("keep_months",), "is for PostgreSQL only: SQLite keeps every receipt", shape.keep_months
+            ("keep_months",), "is for PostgreSQL only: SQLite keeps every receipt", schema.keep_months
         )
-    _check_admin_key(shape, findings)
-    _check_quickstart(shape, unit, findings)
+    _check_admin_key(schema, findings)
+    _check_quickstart(schema, unit, findings)
     return Settings(
         source=source,
-        server=shape.server,
-        admin=shape.admin,
-        log=shape.log,
-        streams=shape.streams,
+        server=schema.server,
+        admin=schema.admin,
+        log=schema.log,
+        streams=schema.streams,
         storage=storage,
-        keep_months=shape.keep_months,
+        keep_months=schema.keep_months,
         unit=unit,
-        limits=_limits(shape.accounts.limits, unit, findings),
-        when_short=shape.accounts.when_short,
-        min_output_tokens=shape.accounts.min_output_tokens,
+        limits=_limits(schema.accounts.limits, unit, findings),
+        when_short=schema.accounts.when_short,
+        min_output_tokens=schema.accounts.min_output_tokens,
         upstreams=upstreams,
-        routes=build_routes(shape, upstreams, book, findings),
+        routes=build_routes(schema, upstreams, book, findings),
         book=book,
-        quickstart=shape.quickstart,
+        quickstart=schema.quickstart,
     )
 
 
-def _unit(shape: UnitShape, findings: Findings) -> Unit:
+def _unit(schema: UnitSchema, findings: Findings) -> Unit:
     try:
-        return Unit(shape.name, shape.per_usd)
+        return Unit(schema.name, schema.per_usd)
     except ValueError as error:
         findings.fault(("unit",), str(error))
         return USD
@@ -145,14 +145,14 @@ def _storage(url: str, findings: Findings) -> FilePath | str:
     return FilePath()
 
 
-def _limits(shape: LimitsShape, unit: Unit, findings: Findings) -> Limits:
+def _limits(schema: LimitsSchema, unit: Unit, findings: Findings) -> Limits:
     path: Path = ("accounts", "limits")
     money = {
-        f"{window}_nano": _limit_nano(getattr(shape, window), unit, (*path, window), findings)
+        f"{window}_nano": _limit_nano(getattr(schema, window), unit, (*path, window), findings)
         for window in WINDOWS
     }
     counts = {
-        name: NO_LIMIT if (count := getattr(shape, name)) == NO_LIMIT_WORD else count
+        name: NO_LIMIT if (count := getattr(schema, name)) == NO_LIMIT_WORD else count
         for name in ("rpm", "tpm", "concurrency")
     }
     return Limits(**money, **counts)
@@ -176,25 +176,25 @@ def _amount_nano(text: str, unit: Unit, path: Path, findings: Findings, *, least
     return amount_nano
 
 
-def _check_quickstart(shape: ConfigShape, unit: Unit, findings: Findings) -> None:
-    demo = shape.quickstart
+def _check_quickstart(schema: ConfigSchema, unit: Unit, findings: Findings) -> None:
+    demo = schema.quickstart
     if demo is None:
         return
     for name in ("balance", "day"):
         _amount_nano(getattr(demo, name), unit, ("quickstart", name), findings, least_nano=1)
-    if shape.server.workers != 1:
+    if schema.server.workers != 1:
         message = "must be 1 in the quickstart, whose demo runs in the same process"
-        findings.fault(("server", "workers"), message, shape.server.workers)
-    if demo.port == shape.server.port != 0:
+        findings.fault(("server", "workers"), message, schema.server.workers)
+    if demo.port == schema.server.port != 0:
         findings.fault(
             ("quickstart", "port"), "is the port of the server, too; they need one each", demo.port
         )
 
 
-def _check_admin_key(shape: ConfigShape, findings: Findings) -> None:
+def _check_admin_key(schema: ConfigSchema, findings: Findings) -> None:
     """Outside the quickstart, whoever guesses the admin key can grant money to anybody."""
-    key, path = shape.admin.key, ("admin", "key")
+    key, path = schema.admin.key, ("admin", "key")
     if key and not re.fullmatch(r"[!-~]+", key):
         findings.fault(path, "must be visible ASCII without blanks, for it is sent in a header")
-    elif shape.quickstart is None and (fault := admin_key_fault(key)) is not None:
+    elif schema.quickstart is None and (fault := admin_key_fault(key)) is not None:
         findings.fault(path, f"{fault}; {ADMIN_KEY_HINT}")

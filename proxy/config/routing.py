@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from proxy.config.faults import Findings, Path, did_you_mean, path_text
-from proxy.config.shape import ConfigShape, RouteShape, TargetShape
+from proxy.config.schema import ConfigSchema, RouteSchema, TargetSchema
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import RateCard
@@ -44,11 +44,11 @@ _PATH_RULES: Final = (
 
 
 def build_routes(
-    shape: ConfigShape, upstreams: Mapping[str, Upstream], book: PriceBook, findings: Findings
+    schema: ConfigSchema, upstreams: Mapping[str, Upstream], book: PriceBook, findings: Findings
 ) -> Routes:
     """The routes in order, but for those whose upstreams are all left out. Faults are noted in `findings`."""
-    builder = _Builder(shape, upstreams, book, findings)
-    routes = [builder.route(index, route) for index, route in enumerate(shape.routes)]
+    builder = _Builder(schema, upstreams, book, findings)
+    routes = [builder.route(index, route) for index, route in enumerate(schema.routes)]
     return Routes([route for route in routes if route.targets])
 
 
@@ -66,47 +66,49 @@ class _Builder:
     """Builds one route after the other, and remembers what is served already."""
 
     def __init__(
-        self, shape: ConfigShape, upstreams: Mapping[str, Upstream], book: PriceBook, findings: Findings
+        self, schema: ConfigSchema, upstreams: Mapping[str, Upstream], book: PriceBook, findings: Findings
     ) -> None:
-        self._shape = shape
+        self._shape = schema
         self._upstreams = upstreams
         self._book = book
         self._findings = findings
         self._served: dict[tuple[str, str], Path] = {}
         self._names: dict[str, Path] = {}
 
-    def route(self, index: int, shape: RouteShape) -> Route:
+    def route(self, index: int, schema: RouteSchema) -> Route:
         """The route of one item of `routes`."""
         path: Path = ("routes", index)
-        card = self._card(shape, path)
-        if (shape.models is None) == (shape.path is None):
+        card = self._card(schema, path)
+        if (schema.models is None) == (schema.path is None):
             self._findings.fault(
-                path, "needs either `models` or `path`" + (", not both" if shape.path else "")
+                path, "needs either `models` or `path`" + (", not both" if schema.path else "")
             )
-        elif shape.path is not None:
-            self._check_path_route(shape, shape.path, card, path)
+        elif schema.path is not None:
+            self._check_path_route(schema, schema.path, card, path)
         else:
-            self._check_model_route(shape, card, path)
+            self._check_model_route(schema, card, path)
         return Route(
-            name=self._name(shape, path),
-            targets=tuple(self._targets(shape, path)),
-            models=tuple(shape.models or ()),
-            endpoints=tuple(shape.endpoints) if shape.models else (),
-            path=shape.path,
-            methods=tuple(shape.methods) if shape.path else (),
-            rate_card=shape.rate_card,
+            name=self._name(schema, path),
+            targets=tuple(self._targets(schema, path)),
+            models=tuple(schema.models or ()),
+            endpoints=tuple(schema.endpoints) if schema.models else (),
+            path=schema.path,
+            methods=tuple(schema.methods) if schema.path else (),
+            rate_card=schema.rate_card,
         )
 
-    def _check_path_route(self, shape: RouteShape, url_path: str, card: RateCard | None, path: Path) -> None:
+    def _check_path_route(
+        self, schema: RouteSchema, url_path: str, card: RateCard | None, path: Path
+    ) -> None:
         self._check_unused(path, "endpoints", "belongs to a route of models; this one has a path")
         fault = path_fault(url_path)
         if fault is None and any(f"{url_path}/".startswith(f"{prefix}/") for prefix in RESERVED):
             fault = "is answered by Farebox itself"
         if fault is not None:
             self._findings.fault((*path, "path"), fault, url_path)
-        for index, method in enumerate(shape.methods):
+        for index, method in enumerate(schema.methods):
             self._serve((method, url_path), (*path, "methods", index))
-        if shape.rate_card is None:
+        if schema.rate_card is None:
             self._findings.fault(
                 (*path, "rate_card"), "is missing; calls of a path are refused unless a card prices them"
             )
@@ -114,34 +116,36 @@ class _Builder:
             self._findings.fault(
                 (*path, "rate_card"),
                 f"has no rate for {REQUESTS}, so calls of a path have no price",
-                shape.rate_card,
+                schema.rate_card,
             )
 
-    def _check_model_route(self, shape: RouteShape, card: RateCard | None, path: Path) -> None:
+    def _check_model_route(self, schema: RouteSchema, card: RateCard | None, path: Path) -> None:
         self._check_unused(path, "methods", "belongs to a route with a path; this one has models")
-        for index, model in enumerate(shape.models or ()):
+        for index, model in enumerate(schema.models or ()):
             place = (*path, "models", index)
             if not model.isprintable() or model != model.strip():
                 self._findings.fault(
                     place, "must not have blanks around it, nor characters that cannot be seen", model
                 )
-            for endpoint in shape.endpoints:
+            for endpoint in schema.endpoints:
                 self._serve((endpoint, model), place)
-            if shape.rate_card is None and is_concrete(model):
-                self._check_price(shape, model, self._book.card_for(model), place)
+            if schema.rate_card is None and is_concrete(model):
+                self._check_price(schema, model, self._book.card_for(model), place)
         if card is not None:
-            self._check_price(shape, card.id, card, (*path, "rate_card"))
+            self._check_price(schema, card.id, card, (*path, "rate_card"))
 
-    def _check_price(self, shape: RouteShape, what: str, card: RateCard | None, place: Path) -> None:
+    def _check_price(self, schema: RouteSchema, what: str, card: RateCard | None, place: Path) -> None:
         """Calls without a price are refused, so a card has to price one of the route's endpoints at least."""
         if card is None:
             message = "is priced by no rate card, so every call of it would be refused; add one that matches"
             self._findings.fault(place, message, what)
-        elif not any(card.covers(_METERS[endpoint]) for endpoint in shape.endpoints):
+        elif not any(card.covers(_METERS[endpoint]) for endpoint in schema.endpoints):
             missing = " and ".join(
-                meter for meter in _METERS[shape.endpoints[0]] if meter not in card.weights
+                meter for meter in _METERS[schema.endpoints[0]] if meter not in card.weights
             )
-            message = f"has no price on {shape.endpoints[0]}: rate card {card.id!r} has no rate for {missing}"
+            message = (
+                f"has no price on {schema.endpoints[0]}: rate card {card.id!r} has no rate for {missing}"
+            )
             self._findings.fault(place, message, what)
 
     def _check_unused(self, path: Path, key: str, message: str) -> None:
@@ -153,46 +157,46 @@ class _Builder:
         if first != place:
             self._findings.fault(place, f"repeats {path_text(first)}: {' '.join(what)} is served by that")
 
-    def _card(self, shape: RouteShape, path: Path) -> RateCard | None:
-        if shape.rate_card is None:
+    def _card(self, schema: RouteSchema, path: Path) -> RateCard | None:
+        if schema.rate_card is None:
             return None
-        card = self._book.by_id(shape.rate_card)
+        card = self._book.by_id(schema.rate_card)
         if card is None:
-            near = did_you_mean(shape.rate_card, self._shape.rate_cards)
-            self._findings.fault((*path, "rate_card"), f"is not a rate card; {near}", shape.rate_card)
+            near = did_you_mean(schema.rate_card, self._shape.rate_cards)
+            self._findings.fault((*path, "rate_card"), f"is not a rate card; {near}", schema.rate_card)
         return card
 
-    def _name(self, shape: RouteShape, path: Path) -> str:
+    def _name(self, schema: RouteSchema, path: Path) -> str:
         """The route's own name, or one made of what only it serves, so that no two routes share one."""
-        if shape.name is None:
+        if schema.name is None:
             ways, names = (
-                (shape.methods, [shape.path]) if shape.path else (shape.endpoints, shape.models or [""])
+                (schema.methods, [schema.path]) if schema.path else (schema.endpoints, schema.models or [""])
             )
             return f"{'+'.join(ways)} {names[0]}"
-        first = self._names.setdefault(shape.name, path)
+        first = self._names.setdefault(schema.name, path)
         if first != path:
-            self._findings.fault((*path, "name"), f"is the name of {path_text(first)} already", shape.name)
-        return shape.name
+            self._findings.fault((*path, "name"), f"is the name of {path_text(first)} already", schema.name)
+        return schema.name
 
-    def _targets(self, shape: RouteShape, path: Path) -> list[Target]:
+    def _targets(self, schema: RouteSchema, path: Path) -> list[Target]:
         targets = []
-        for index, target in enumerate(shape.targets):
+        for index, target in enumerate(schema.targets):
             place = (*path, "targets", index)
-            self._check_target(shape, target, place)
-            if target in shape.targets[:index]:
+            self._check_target(schema, target, place)
+            if target in schema.targets[:index]:
                 self._findings.fault(place, "is the same as a target before it")
             upstream = self._upstreams.get(target.upstream)
             if upstream is not None:
-                targets.append(Target(upstream, target.model, target.path or shape.path))
+                targets.append(Target(upstream, target.model, target.path or schema.path))
         return targets
 
-    def _check_target(self, shape: RouteShape, target: TargetShape, path: Path) -> None:
+    def _check_target(self, schema: RouteSchema, target: TargetSchema, path: Path) -> None:
         if target.upstream not in self._shape.upstreams:
             near = did_you_mean(target.upstream, self._shape.upstreams)
             self._findings.fault((*path, "upstream"), f"is not an upstream; {near}", target.upstream)
-        if shape.path is not None and target.model is not None:
+        if schema.path is not None and target.model is not None:
             self._findings.fault((*path, "model"), "belongs to a route of models; this one has a path")
-        if shape.path is None and target.path is not None:
+        if schema.path is None and target.path is not None:
             self._findings.fault((*path, "path"), "belongs to a route with a path; this one has models")
         elif target.path is not None and (fault := path_fault(target.path)) is not None:
             self._findings.fault((*path, "path"), fault, target.path)

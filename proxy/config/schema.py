@@ -1,120 +1,252 @@
-"""The configuration's shape for others: a JSON Schema for editors, and every key with its meaning."""
+"""The configuration as it is written: one struct for each mapping in the YAML, every key with its meaning.
 
-import inspect
-from typing import Annotated, Any, Final, get_args, get_origin
+Unknown keys are refused. The descriptions are what the JSON Schema shows in editors.
+"""
 
-import msgspec
+from typing import Annotated, Final, Literal
 
-from proxy.config.fit import core_of, is_shape, wanted
-from proxy.config.shape import ConfigShape, Shape
+from msgspec import Meta, Struct, field
 
-Schema = dict[str, Any]
+NO_LIMIT_WORD: Final = "none"
 
-REQUIRED: Final = "required"
-UNSET: Final = "not set"
-
-_VARIABLE: Final = "FromEnvironment"
-# A value may come from the environment wherever it stands, and what it will be is not known to an editor.
-_FROM_ENVIRONMENT: Final[Schema] = {
-    "title": "From the environment",
-    "description": "Text with `${NAME}` or `${NAME:-default}` in it, filled in when the file is loaded.",
-    "type": "string",
-    "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}",
-}
-_ANNOTATIONS: Final = ("title", "description", "default", "examples")
-
-
-class KeyDoc(msgspec.Struct, frozen=True):
-    """One key. `path` has `*` for a name and `[]` for an item: `upstreams.*.base_url`, `routes[].models`.
-
-    `type` and `text` are words. `default` is as in YAML, `required` for keys that have none, `not set` for
-    those that may be left out and then are not there.
-    """
-
-    path: str
-    type: str
-    default: str
-    text: str
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        extra={"wanted": "a name: letters, digits, '.', '_' and '-', at most 100, a letter or digit first"},
+    ),
+]
+Money = Annotated[
+    str,
+    Meta(
+        examples=["0.15", "500 credits"],
+        extra={"wanted": 'an amount in quotes: US dollars such as "0.15", or "<number> <unit name>"'},
+    ),
+]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Count = Annotated[int, Meta(ge=1, le=10**12)]
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Text = Annotated[str, Meta(min_length=1)]
+Texts = Annotated[list[Text], Meta(min_length=1)]
+EndpointName = Literal["chat.completions", "completions", "embeddings"]
+Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
-def json_schema() -> Schema:
-    """A JSON Schema (2020-12) of the whole file. `${...}` passes for any value but a mapping or a list.
-
-    It tells nothing of what spans several keys, such as whether an upstream exists: `farebox check` does.
-    """
-    _, components = msgspec.json.schema_components([ConfigShape], ref_template="#/$defs/{name}")
-    definitions = {name: _finished(definition) for name, definition in components.items()}
-    root = definitions.pop(ConfigShape.__name__)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **root,
-        "title": "Farebox configuration",
-        "$defs": {**definitions, _VARIABLE: dict(_FROM_ENVIRONMENT)},
-    }
+def _said(text: str, *, min_length: int | None = None) -> Meta:
+    """What a key means, and how few items it may hold."""
+    return Meta(description=text, min_length=min_length)
 
 
-def describe_keys() -> list[KeyDoc]:
-    """Every key there is, in the order of the shapes; a mapping or list comes before what is in it."""
-    return list(_described(ConfigShape, ""))
+class Schema(Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of all: frozen, and a key that is not known is a fault."""
 
 
-def _finished(definition: Schema) -> Schema:
-    """A struct's schema: words made fit to be shown, and the environment allowed for."""
-    properties = {name: _or_variable(schema) for name, schema in definition["properties"].items()}
-    return {
-        **definition,
-        "title": definition["title"].removesuffix("Shape"),
-        "description": inspect.cleandoc(definition["description"]),
-        "properties": properties,
-    }
+class Server(Schema, frozen=True, kw_only=True):
+    """Where Farebox listens, and its bounds."""
+
+    host: Annotated[Text, _said("Address to listen on; 0.0.0.0 for every interface.")] = "127.0.0.1"
+    port: Annotated[Port, _said("Port to listen on; 0 takes any free one.")] = 8080
+    workers: Annotated[
+        Annotated[int, Meta(ge=1, le=256)] | Literal["auto"],
+        _said("How many processes serve; auto is one for each CPU this one may use."),
+    ] = 1
+    max_body_bytes: Annotated[Count, _said("The largest request body; a larger one is answered 413.")] = 2**26
+    max_reply_bytes: Annotated[Count, _said("The largest answer of an upstream that is not a stream.")] = (
+        2**26
+    )
+    body_seconds: Annotated[Seconds, _said("How long a request body may take to arrive.")] = 60.0
+    drain_seconds: Annotated[Seconds, _said("How long calls in flight may take to end after SIGTERM.")] = 30.0
+    payment_status: Annotated[
+        Literal[402, 429],
+        _said("The status of refusals for want of funds; 429 for clients that only know that."),
+    ] = 402
 
 
-def _or_variable(schema: Schema) -> Schema:
-    """`schema`, or text with a variable in it, wherever `schema` would refuse such text."""
-    if "$ref" in schema:
-        return schema
-    if schema.get("type") == "array":
-        return {**schema, "items": _or_variable(schema["items"])}
-    if schema.get("type") == "object":
-        return {**schema, "additionalProperties": _or_variable(schema["additionalProperties"])}
-    said: Schema = {key: schema[key] for key in _ANNOTATIONS if key in schema}
-    asked: Schema = {key: value for key, value in schema.items() if key not in _ANNOTATIONS}
-    arms: list[Schema] = asked.get("anyOf", [asked])
-    container = next((arm for arm in arms if "$ref" in arm or arm.get("type") == "array"), None)
-    if container is not None:
-        # What may be left out may still not be written as null: that would read as an empty one.
-        return {**{key: text for key, text in said.items() if text is not None}, **_or_variable(container)}
-    if any(_takes_any_text(arm) for arm in arms):
-        return schema
-    return {**said, "anyOf": [*arms, {"$ref": f"#/$defs/{_VARIABLE}"}]}
+class Admin(Schema, frozen=True, kw_only=True):
+    """The admin API."""
+
+    key: Annotated[str, _said("Its bearer key, at least 16 characters; take it from the environment.")] = ""
+
+    def __repr__(self) -> str:
+        return "Admin(key=...)"
 
 
-def _takes_any_text(arm: Schema) -> bool:
-    return arm.get("type") == "string" and "pattern" not in arm
+class Log(Schema, frozen=True, kw_only=True):
+    """What is logged, and how."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], _said("The least severe lines written.")
+    ] = "info"
+    format: Annotated[Literal["json", "console"], _said("JSON for machines, or lines for people.")] = "json"
+    calls: Annotated[bool, _said("Whether a line is written for each call that ends well, too.")] = False
 
 
-def _described(shape: type[Shape], prefix: str) -> list[KeyDoc]:
-    docs = []
-    for field in msgspec.structs.fields(shape):
-        path = f"{prefix}{field.name}"
-        core = core_of(field.type)
-        below = [core] if is_shape(core) else [core_of(arm) for arm in get_args(core)]
-        text = _description(field.type) or inspect.cleandoc(core.__doc__ or "").partition("\n\n")[0]
-        docs.append(KeyDoc(path, wanted(field.type), _default_text(field), " ".join(text.split())))
-        step = {dict: ".*.", list: "[]."}.get(get_origin(core), ".")
-        docs += [doc for inner in below if is_shape(inner) for doc in _described(inner, f"{path}{step}")]
-    return docs
+class UnitSchema(Schema, frozen=True, kw_only=True):
+    """The unit money is shown in beside US dollars, and that prices may be written in."""
+
+    name: Annotated[Name, _said("What the unit is called, such as credits.")] = "usd"
+    per_usd: Annotated[Count, _said("How many of it make one US dollar.")] = 1
 
 
-def _description(annotation: Any) -> str:
-    metas = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
-    return next((meta.description for meta in reversed(metas) if meta.description), "")
+class LimitsSchema(Schema, frozen=True, kw_only=True):
+    """Limits of every account that sets none of its own; without one there is no limit."""
+
+    day: Annotated[Money | None, _said("Spending in one UTC day, or none.")] = None
+    week: Annotated[Money | None, _said("Spending in one ISO week (UTC), or none.")] = None
+    month: Annotated[Money | None, _said("Spending in one calendar month (UTC), or none.")] = None
+    total: Annotated[Money | None, _said("Spending ever, or none.")] = None
+    rpm: Annotated[Count | Literal["none"] | None, _said("Calls a minute, or none.")] = None
+    tpm: Annotated[Count | Literal["none"] | None, _said("Input and output tokens a minute, or none.")] = None
+    concurrency: Annotated[Count | Literal["none"] | None, _said("Calls at once, or none.")] = None
 
 
-def _default_text(field: msgspec.structs.FieldInfo) -> str:
-    if field.required:
-        return REQUIRED
-    default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
-    if default is None:
-        return UNSET
-    return msgspec.json.encode(default).decode() if not isinstance(default, Shape) else "{}"
+class AccountsSchema(Schema, frozen=True, kw_only=True):
+    """What holds for every account that does not say otherwise."""
+
+    limits: LimitsSchema = field(default_factory=LimitsSchema)
+    when_short: Annotated[
+        Literal["clamp", "refuse"],
+        _said("A call that could cost more than is left: clamp lowers its output bound, refuse answers 402."),
+    ] = "clamp"
+    min_output_tokens: Annotated[
+        Count, _said("A call clamped below this many output tokens is of no use and is refused.")
+    ] = 16
+
+
+class Streams(Schema, frozen=True, kw_only=True):
+    """What streams cost when they do not end well, and how often they are observed for crash recovery."""
+
+    on_disconnect: Annotated[
+        Literal["count", "drain"],
+        _said("When the client leaves: count stops the upstream at once, drain reads on to learn the usage."),
+    ] = "count"
+    drain_seconds: Annotated[Seconds, _said("How long a drain reads on at most.")] = 10.0
+    on_upstream_failure: Annotated[
+        Literal["charge", "free"],
+        _said("When the upstream breaks off: charge what was delivered, or give it away free."),
+    ] = "charge"
+    observe_seconds: Annotated[Seconds, _said("How often a stream's usage so far is written down.")] = 1.0
+    write_seconds: Annotated[Seconds, _said("How long a client may take to accept bytes.")] = 60.0
+
+
+class CredentialSchema(Schema, frozen=True, kw_only=True):
+    """What authenticates Farebox to an upstream."""
+
+    value: Annotated[str, _said("The secret itself; take it from the environment.")]
+    header: Annotated[Text, _said("The header it is sent in.")] = "Authorization"
+    scheme: Annotated[str, _said('What precedes it in the header; "" sends it alone.')] = "Bearer"
+    query: Annotated[Text | None, _said("The query field it is sent in instead of a header.")] = None
+
+
+class UpstreamSchema(Schema, frozen=True, kw_only=True):
+    """An upstream API and how to treat it."""
+
+    base_url: Annotated[str, _said("What paths are appended to, such as https://api.openai.com/v1.")]
+    credential: CredentialSchema | None = None
+    when: Annotated[
+        str | None, _said("Left out, with the targets on it, while this is empty: when: ${OPENAI_API_KEY:-}")
+    ] = None
+    headers: Annotated[dict[str, str], _said("Headers added to every call to it.")] = field(
+        default_factory=dict
+    )
+    include_usage: Annotated[
+        bool, _said("Whether streams ask it for their usage; false for one that refuses stream_options.")
+    ] = True
+    output_bound_field: Annotated[
+        Literal["max_completion_tokens", "max_tokens"],
+        _said("What a clamped output bound is called there when the call names none itself."),
+    ] = "max_completion_tokens"
+    connect_seconds: Annotated[Seconds, _said("How long connecting may take.")] = 10.0
+    first_byte_seconds: Annotated[Seconds, _said("How long its answer may take to begin.")] = 600.0
+    idle_seconds: Annotated[Seconds, _said("How long it may be silent within an answer.")] = 300.0
+    keepalive_seconds: Annotated[Seconds, _said("How long an idle connection to it is kept.")] = 4.0
+
+
+class TargetSchema(Schema, frozen=True, kw_only=True):
+    """One place a route goes."""
+
+    upstream: Annotated[Name, _said("The upstream's name.")]
+    model: Annotated[
+        Text | None, _said("What the model is called there; without it, as the caller says.")
+    ] = None
+    path: Annotated[Text | None, _said("What the route's path is called there; without it, the same.")] = None
+
+
+class RouteSchema(Schema, frozen=True, kw_only=True):
+    """Models on endpoints, or one exact path with methods. A route has either `models` or `path`."""
+
+    name: Annotated[Name | None, _said("What usage rows call it; without it, made of what it serves.")] = None
+    models: Annotated[Texts | None, _said("Public model names, or globs of them, that it serves.")] = None
+    endpoints: Annotated[
+        list[EndpointName], _said("The endpoints its models are served on.", min_length=1)
+    ] = field(default_factory=lambda: ["chat.completions", "completions", "embeddings"])
+    path: Annotated[Text | None, _said("The one path of a tool API that it serves, charged per call.")] = None
+    methods: Annotated[list[Method], _said("The methods its path is served with.", min_length=1)] = field(
+        default_factory=lambda: ["POST"]
+    )
+    rate_card: Annotated[
+        Name | None,
+        _said("The rate card of its calls; without it, models are looked up in the cards' match."),
+    ] = None
+    targets: Annotated[list[TargetSchema], _said("Where its calls go, tried in order.", min_length=1)]
+
+
+class RateSchema(Schema, frozen=True, kw_only=True):
+    """The price of one meter, in exactly one of three ways of writing it."""
+
+    per_1m: Annotated[Money | None, _said("Price of a million units.")] = None
+    per_1k: Annotated[Money | None, _said("Price of a thousand units.")] = None
+    per_unit: Annotated[Money | None, _said("Price of one unit.")] = None
+
+
+class RateCardSchema(Schema, frozen=True, kw_only=True):
+    """The rates of some models, or of an API."""
+
+    match: Annotated[
+        list[Text], _said("Globs of the public models it prices; the first card that fits does.")
+    ] = field(default_factory=list)
+    rates: Annotated[dict[str, RateSchema], _said("Its rates by meter.", min_length=1)]
+    max_output_tokens: Annotated[
+        Count | None,
+        _said("The most output of a call that names no bound; needed by cards that price output."),
+    ] = None
+
+
+class DemoSchema(Schema, frozen=True, kw_only=True):
+    """The quickstart: a local demo upstream, and an account with money and a daily limit; `{}` is enough."""
+
+    port: Annotated[Port, _said("Port of the demo upstream on 127.0.0.1; 0 takes any free one.")] = 8081
+    balance: Annotated[Money, _said("What the demo account is granted.")] = "5.00"
+    day: Annotated[Money, _said("What the demo account may spend in one UTC day.")] = "1.00"
+
+
+class ConfigSchema(Schema, frozen=True, kw_only=True):
+    """A whole configuration file."""
+
+    server: Server = field(default_factory=Server)
+    storage: Annotated[
+        str,
+        _said(
+            "The database: sqlite:///file from the working directory, sqlite:////file from the root, "
+            "or postgresql://user:password@host:5432/database."
+        ),
+    ] = "sqlite:///farebox.db"
+    keep_months: Annotated[
+        Annotated[int, Meta(ge=1, le=1200)] | None,
+        _said("How many whole months of receipts PostgreSQL keeps beside the current one; all without it."),
+    ] = None
+    admin: Admin = field(default_factory=Admin)
+    log: Log = field(default_factory=Log)
+    unit: UnitSchema = field(default_factory=UnitSchema)
+    accounts: AccountsSchema = field(default_factory=AccountsSchema)
+    streams: Streams = field(default_factory=Streams)
+    upstreams: Annotated[dict[Name, UpstreamSchema], _said("The upstream APIs by name.")] = field(
+        default_factory=dict
+    )
+    routes: Annotated[list[RouteSchema], _said("What callers may call; the first that fits serves.")] = field(
+        default_factory=list
+    )
+    rate_cards: Annotated[dict[Name, RateCardSchema], _said("What calls are charged, by card name.")] = field(
+        default_factory=dict
+    )
+    quickstart: DemoSchema | None = None

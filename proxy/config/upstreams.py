@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from proxy.config.faults import Findings, Path
-from proxy.config.shape import UpstreamShape
+from proxy.config.schema import UpstreamSchema
 from proxy.upstream.routes import Credential, Upstream
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
@@ -31,36 +31,36 @@ _FRAMING: Final = frozenset(
 _SENDABLE: Final = "must be visible ASCII without line breaks, and no blanks around it"
 
 
-def build_upstreams(shapes: Mapping[str, UpstreamShape], findings: Findings) -> dict[str, Upstream]:
+def build_upstreams(schemas: Mapping[str, UpstreamSchema], findings: Findings) -> dict[str, Upstream]:
     """The upstreams by name, but for those whose `when` is empty. Faults are noted in `findings`."""
     built = {}
-    for name, shape in shapes.items():
+    for name, schema in schemas.items():
         path: Path = ("upstreams", name)
-        fault = url_fault(shape.base_url)
+        fault = url_fault(schema.base_url)
         if fault is not None:
-            findings.fault((*path, "base_url"), fault, shape.base_url)
-        headers = _headers(shape, (*path, "headers"), findings)
-        credential = _credential(shape, (*path, "credential"), findings)
-        if is_left_out(shape):
+            findings.fault((*path, "base_url"), fault, schema.base_url)
+        headers = _headers(schema, (*path, "headers"), findings)
+        credential = _credential(schema, (*path, "credential"), findings)
+        if is_left_out(schema):
             continue
         built[name] = Upstream(
             name=name,
-            base_url=shape.base_url.removesuffix("/"),
+            base_url=schema.base_url.removesuffix("/"),
             credential=credential,
             headers=headers,
-            include_usage=shape.include_usage,
-            output_bound_field=shape.output_bound_field,
-            connect_seconds=shape.connect_seconds,
-            first_byte_seconds=shape.first_byte_seconds,
-            idle_seconds=shape.idle_seconds,
-            keepalive_seconds=shape.keepalive_seconds,
+            include_usage=schema.include_usage,
+            output_bound_field=schema.output_bound_field,
+            connect_seconds=schema.connect_seconds,
+            first_byte_seconds=schema.first_byte_seconds,
+            idle_seconds=schema.idle_seconds,
+            keepalive_seconds=schema.keepalive_seconds,
         )
     return built
 
 
-def is_left_out(shape: UpstreamShape) -> bool:
+def is_left_out(schema: UpstreamSchema) -> bool:
     """Whether an upstream is not to be used, because what it waits for is empty."""
-    return shape.when is not None and not shape.when.strip()
+    return schema.when is not None and not schema.when.strip()
 
 
 def url_fault(text: str) -> str | None:
@@ -87,10 +87,10 @@ def _has_odd_segments(path: str) -> bool:
     return "\\" in path or any(segment in ("", ".", "..") for segment in segments)
 
 
-def _headers(shape: UpstreamShape, path: Path, findings: Findings) -> tuple[tuple[str, str], ...]:
-    credential = shape.credential
+def _headers(schema: UpstreamSchema, path: Path, findings: Findings) -> tuple[tuple[str, str], ...]:
+    credential = schema.credential
     taken = {credential.header.lower(): "credential"} if credential and credential.query is None else {}
-    for name, value in shape.headers.items():
+    for name, value in schema.headers.items():
         place = (*path, name)
         if not _HEADER_NAME.match(name):
             findings.fault(place, "is not a header name")
@@ -101,26 +101,26 @@ def _headers(shape: UpstreamShape, path: Path, findings: Findings) -> tuple[tupl
         if not _HEADER_VALUE.match(value):
             findings.fault(place, _SENDABLE if value else "is empty")
         taken.setdefault(name.lower(), f"headers.{name}")
-    return tuple(shape.headers.items())
+    return tuple(schema.headers.items())
 
 
-def _credential(upstream: UpstreamShape, path: Path, findings: Findings) -> Credential | None:
-    shape = upstream.credential
-    if shape is None:
+def _credential(upstream: UpstreamSchema, path: Path, findings: Findings) -> Credential | None:
+    schema = upstream.credential
+    if schema is None:
         return None
-    if not shape.value.strip():
+    if not schema.value.strip():
         if not is_left_out(upstream):
             findings.fault((*path, "value"), "is empty; without a credential, leave `credential` out")
-    elif not _HEADER_VALUE.match(shape.value):
+    elif not _HEADER_VALUE.match(schema.value):
         findings.fault((*path, "value"), _SENDABLE)
-    if shape.query is not None:
-        _query_faults(shape.query, path, findings)
-        return Credential(shape.value, query=shape.query)
-    if not _HEADER_NAME.match(shape.header) or shape.header.lower() in _FRAMING:
+    if schema.query is not None:
+        _query_faults(schema.query, path, findings)
+        return Credential(schema.value, query=schema.query)
+    if not _HEADER_NAME.match(schema.header) or schema.header.lower() in _FRAMING:
         findings.fault((*path, "header"), "is not the name of a header that can be set")
-    if shape.scheme and not _HEADER_VALUE.match(shape.scheme):
+    if schema.scheme and not _HEADER_VALUE.match(schema.scheme):
         findings.fault((*path, "scheme"), _SENDABLE)
-    return Credential(f"{shape.scheme} {shape.value}".lstrip(), shape.header)
+    return Credential(f"{schema.scheme} {schema.value}".lstrip(), schema.header)
 
 
 def _query_faults(query: str, path: Path, findings: Findings) -> None:

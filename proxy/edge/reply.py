@@ -32,7 +32,7 @@ RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
-class Sent(web.StreamResponse):
+class EndedResponse(web.StreamResponse):
     """An answer that has left: what aiohttp is told so that it keeps the connection, or closes it."""
 
     def __init__(self, *, keep_alive: bool) -> None:
@@ -59,8 +59,8 @@ class Sent(web.StreamResponse):
         del data
 
 
-SENT_AND_KEPT: Final = Sent(keep_alive=True)
-SENT_AND_CLOSED: Final = Sent(keep_alive=False)
+SENT_AND_KEPT: Final = EndedResponse(keep_alive=True)
+SENT_AND_CLOSED: Final = EndedResponse(keep_alive=False)
 
 
 class HttpReply:

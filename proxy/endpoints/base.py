@@ -7,7 +7,7 @@ import msgspec
 from proxy.metering.usage import Usage
 
 
-class Outgoing(msgspec.Struct, frozen=True, gc=False):
+class ForwardPlan(msgspec.Struct, frozen=True, gc=False):
     """What decides the body that goes to one target.
 
     `model` is its name there. `output_bound` is set when the output was clamped, in tokens for each choice;
@@ -42,7 +42,7 @@ class Tally(Protocol):
         ...
 
     @property
-    def spoken(self) -> bool:
+    def choices_finished(self) -> bool:
         """All choices of a stream have ended: only its usage may still come. Asked at any time."""
         ...
 
@@ -133,7 +133,7 @@ class Ask(Protocol):
         """The input as counted by a tokenizer; may take long for long text, so call it off the loop then."""
         ...
 
-    def outgoing(self, plan: Outgoing) -> bytes:
+    def forward_body(self, plan: ForwardPlan) -> bytes:
         """The body for one target: the client's own bytes but for the members the plan changes."""
         ...
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from proxy.endpoints.base import Outgoing, Reading
+from proxy.endpoints.base import ForwardPlan, Reading
 from proxy.metering.usage import Usage
 
 ENDPOINT: Final = "tools"
@@ -18,7 +18,7 @@ class ToolTally:
     """
 
     done = False
-    spoken = False
+    choices_finished = False
     complete = True
     failed = False
     anomalies = 0
@@ -74,7 +74,7 @@ class ToolAsk:
         """One call."""
         return _ONE_CALL
 
-    def outgoing(self, plan: Outgoing) -> bytes:  # noqa: ARG002 - a tool knows neither models nor bounds.
+    def forward_body(self, plan: ForwardPlan) -> bytes:  # noqa: ARG002 - a tool knows neither models nor bounds.
         """The client's body as it is."""
         return self._body
 

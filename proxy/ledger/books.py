@@ -18,7 +18,7 @@ from proxy.ledger.commands import (
     Settle,
     Void,
 )
-from proxy.ledger.rows import NEVER_US, Account, Entry, Hold, Key, Lot, Throttle, ThrottleKind, UsageRow
+from proxy.ledger.rows import NEVER_US, Account, Entry, Hold, Key, Lot, Receipt, Throttle, ThrottleKind
 from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
 from proxy.ledger.windows import DAY_US, Window, starts_of_day
 
@@ -131,7 +131,7 @@ class Books:
         self.changed_lots: set[tuple[str, str]] = set()
         self.new_commands: list[CommandRecord] = []
         self.new_entries: list[Entry] = []
-        self.new_usage: list[UsageRow] = []
+        self.new_receipts: list[Receipt] = []
         # A batch moves the same few windows over and over, so that it is summed by day and scope first.
         self._moves: dict[int, dict[str, tuple[int, int]]] = {}
 

@@ -187,7 +187,7 @@ class Done(msgspec.Struct, frozen=True):
     replayed: bool = False
 
 
-class Pace(msgspec.Struct, frozen=True):
+class RateStatus(msgspec.Struct, frozen=True):
     """Where a caller stands with one rate limit, after this call. `reset_us` is until it is whole again."""
 
     kind: ThrottleKind
@@ -197,11 +197,11 @@ class Pace(msgspec.Struct, frozen=True):
 
 
 class Granted(msgspec.Struct, frozen=True):
-    """A hold was made. `available_nano` is left beside it, `paces` are the tightest limits of each kind."""
+    """A hold was made; `available_nano` is left beside it. `rate_statuses` are the tightest of each kind."""
 
     hold_nano: int
     available_nano: int
-    paces: tuple[Pace, ...] = ()
+    rate_statuses: tuple[RateStatus, ...] = ()
 
 
 class Settled(msgspec.Struct, frozen=True):
@@ -230,7 +230,7 @@ class Refused(msgspec.Struct, frozen=True):
     available_nano: int | None = None
     resets_at_us: int | None = None
     retry_after_us: int | None = None
-    paces: tuple[Pace, ...] = ()
+    rate_statuses: tuple[RateStatus, ...] = ()
 
 
 Result = Done | Granted | Settled | Refused

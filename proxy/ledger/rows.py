@@ -204,7 +204,7 @@ class Outcome(msgspec.Struct, frozen=True):
     anomalies: int = 0
 
 
-class UsageRow(msgspec.Struct, frozen=True):
+class Receipt(msgspec.Struct, frozen=True):
     """The receipt of one call: what it used, what that was charged, and why."""
 
     call: Call

@@ -71,7 +71,9 @@ class Farebox:
             on_outage=self.telemetry.outage,
         )
         self.upstreams = HttpUpstreams(max_reply_bytes=settings.server.max_reply_bytes)
-        self.closing = Closing(ledger=self.ledger, clock=self.clock, tasks=self.tasks, witness=self.telemetry)
+        self.closing = Closing(
+            ledger=self.ledger, clock=self.clock, tasks=self.tasks, observer=self.telemetry
+        )
         self.admission = Admission(ledger=self.ledger, store=self.store, clock=self.clock)
         self.relay = Relay(
             catalog=catalog_of(settings),

@@ -59,7 +59,7 @@ def _supervise(settings: Settings, path: Path, workers: int, figures_folder: str
 
     def work(lifeline: Lifeline) -> int:
         try:
-            worker.run(in_force, path, worker.Seat(port, figures_folder, lifeline))
+            worker.run(in_force, path, worker.WorkerSlot(port, figures_folder, lifeline))
         except (OSError, RuntimeError, StorageFault) as fault:
             sys.stderr.write(f"Error: Farebox cannot run: {fault}\n")
             return 1

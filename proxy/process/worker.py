@@ -39,7 +39,7 @@ def prepare(settings: Settings) -> None:
     SHARED.preload({encoding_name(glob) for glob in settings.routes.globs})
 
 
-class Seat(msgspec.Struct, frozen=True):
+class WorkerSlot(msgspec.Struct, frozen=True):
     """A worker's place among several: the port and the folder for figures they share, and its lifeline."""
 
     port: int
@@ -47,7 +47,7 @@ class Seat(msgspec.Struct, frozen=True):
     lifeline: Lifeline
 
 
-def run(settings: Settings, path: Path, seat: Seat | None = None) -> None:
+def run(settings: Settings, path: Path, slot: WorkerSlot | None = None) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP reads the file at `path` again.
 
     With a `seat` it is one of several workers, and also ends when its supervisor does. `prepare` comes first.
@@ -58,11 +58,11 @@ def run(settings: Settings, path: Path, seat: Seat | None = None) -> None:
     # that looking for them less often is as good, and takes less.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
-    if seat is None:
+    if slot is None:
         uvloop.run(_serve(Farebox(settings), path, None))
     else:
-        farebox = Farebox(settings, port=seat.port, shares_port=True, figures_folder=seat.figures_folder)
-        uvloop.run(_serve(farebox, path, seat.lifeline))
+        farebox = Farebox(settings, port=slot.port, shares_port=True, figures_folder=slot.figures_folder)
+        uvloop.run(_serve(farebox, path, slot.lifeline))
 
 
 async def _serve(farebox: Farebox, path: Path, lifeline: Lifeline | None) -> None:

@@ -51,7 +51,7 @@ _READ: Final = (
     "entries",
     "commands",
     "holds",
-    "usage",
+    "receipts",
     "usage_days",
     "buckets",
     "entries",
@@ -62,7 +62,7 @@ _READ: Final = (
 _READ_FOR_TOTALS: Final = (TOTALS, *("usage_days",) * 3)
 
 
-def ledger_of(scan: Scan, on_rows: Callable[[int], object]) -> rows.Ledger:
+def ledger_of(scan: Scan, on_rows: Callable[[int], object]) -> rows.LedgerRows:
     """All that an audit reads; `on_rows` is told of each chunk how many rows it has."""
 
     def stream(query: str, kind: Callable[..., Any]) -> Iterator[Any]:
@@ -74,7 +74,7 @@ def ledger_of(scan: Scan, on_rows: Callable[[int], object]) -> rows.Ledger:
     totals = None
     if scan.keeps_totals:
         totals = rows.Totals(stream("audit_totals", rows.TotalRow), stream("audit_parts", rows.TotalRow))
-    return rows.Ledger(**streams, receipts_since_day=scan.receipts_since_day, totals=totals)
+    return rows.LedgerRows(**streams, receipts_since_day=scan.receipts_since_day, totals=totals)
 
 
 def count_rows(scan: Scan) -> int:

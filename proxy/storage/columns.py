@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import astuple
 
-from proxy.ledger.rows import UNLIMITED, Account, Call, Entry, Hold, Key, Limits, Observed, UsageRow
+from proxy.ledger.rows import UNLIMITED, Account, Call, Entry, Hold, Key, Limits, Observed, Receipt
 from proxy.ledger.spending import Spending
 from proxy.storage.queries import SqlValue
 
@@ -90,7 +90,7 @@ def entry_row(entry: Entry) -> tuple[SqlValue, ...]:
     return (*columns, text(draws), note)
 
 
-def usage_row(row: UsageRow, day: int) -> tuple[SqlValue, ...]:
+def receipt_row(row: Receipt, day: int) -> tuple[SqlValue, ...]:
     """A receipt's columns; `day` is that of its authorization."""
     outcome, charge = row.outcome, row.charge
     return (
@@ -112,7 +112,7 @@ def usage_row(row: UsageRow, day: int) -> tuple[SqlValue, ...]:
     )
 
 
-def usage_day_rows(receipts: Iterable[tuple[UsageRow, int]]) -> Iterator[tuple[SqlValue, ...]]:
+def usage_day_rows(receipts: Iterable[tuple[Receipt, int]]) -> Iterator[tuple[SqlValue, ...]]:
     """What receipts, each with its day, add to the sums of their days. A voided call counts no request."""
     sums: dict[DayKey, list[int]] = {}
     for row, day in receipts:

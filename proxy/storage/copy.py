@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from proxy.storage.database import TABLES, TOTALS, Scan, Target
+from proxy.storage.database import TABLES, TOTALS, CopyTarget, Scan
 from proxy.storage.faults import StorageFault
 from proxy.storage.queries import Query, load
 
@@ -29,7 +29,7 @@ def expect_empty(target: Scan) -> None:
         raise StorageFault(f"it is not empty (rows: {there}); a ledger is copied into an empty database only")
 
 
-def copy(source: Scan, target: Target, on_rows: Callable[[int], object]) -> dict[str, int]:
+def copy(source: Scan, target: CopyTarget, on_rows: Callable[[int], object]) -> dict[str, int]:
     """Add every row of `source` to `target`, without committing; the rows of each table, counted in both.
 
     `on_rows` is told of each chunk how many rows it has. Raises StorageFault when the target has other rows

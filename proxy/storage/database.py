@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
 TABLES: Final = (
-    *("accounts", "keys", "lots", "buckets", "throttles", "holds", "entries", "commands", "usage"),
+    *("accounts", "keys", "lots", "buckets", "throttles", "holds", "entries", "commands", "receipts"),
     "usage_days",
 )
 """The tables of the ledger, each after those that it refers to."""
@@ -41,7 +41,7 @@ class Scan(Protocol):
         ...
 
 
-class Target(Scan, Protocol):
+class CopyTarget(Scan, Protocol):
     """A database that is being filled, as it will be once that is committed."""
 
     def add(self, table: str, rows: Chunk) -> None:
@@ -73,7 +73,7 @@ class Database(Protocol):
         """Read it while no process serves it: refused when one does, and none can start meanwhile."""
         ...
 
-    def filling(self) -> AbstractContextManager[Target]:
+    def filling(self) -> AbstractContextManager[CopyTarget]:
         """Bring it up to date, making it if there is none, and fill it in one database transaction."""
         ...
 

@@ -24,7 +24,7 @@ class UpstreamFailure(Exception):  # noqa: N818 - a failure of somebody else's, 
         self.untouched = untouched
 
 
-class Shipment(msgspec.Struct, frozen=True):
+class UpstreamRequest(msgspec.Struct, frozen=True):
     """A request on its way up. `path` begins with `/` and follows the base URL; `query` has no `?`.
 
     `headers` are the client's own, as received; the client strips and replaces what must not pass.
@@ -63,6 +63,6 @@ class Answer(Protocol):
 class UpstreamClient(Protocol):
     """Sends one request to one target."""
 
-    async def send(self, target: Target, shipment: Shipment) -> Answer:
+    async def send(self, target: Target, request: UpstreamRequest) -> Answer:
         """The target's answer, of whatever status. Raises UpstreamFailure when there is none."""
         ...

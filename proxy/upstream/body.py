@@ -5,24 +5,30 @@ from collections.abc import AsyncIterator, Iterator
 from aiohttp import StreamReader
 
 from proxy.upstream.base import UpstreamFailure
-from proxy.upstream.connection import Wire
+from proxy.upstream.connection import Connection
 from proxy.upstream.failures import failure_of
 from proxy.upstream.inflate import BrokenEncoding, Inflater
 
 
-class Body(AsyncIterator[bytes]):
+class AnswerBody(AsyncIterator[bytes]):
     """The chunks of one answer. Raises UpstreamFailure when it breaks off, stalls or exceeds `max_bytes`.
 
     A silence longer than `idle_seconds` is a stall only while somebody waits for the next chunk: a slow
     reader is not the upstream's fault. What came before a fault is handed on before it is told.
     """
 
-    __slots__ = ("_content", "_idle_seconds", "_max_bytes", "_read_bytes", "_upstream_name", "_wire")
+    __slots__ = ("_connection", "_content", "_idle_seconds", "_max_bytes", "_read_bytes", "_upstream_name")
 
     def __init__(
-        self, wire: Wire, content: StreamReader, *, upstream_name: str, idle_seconds: float, max_bytes: int
+        self,
+        connection: Connection,
+        content: StreamReader,
+        *,
+        upstream_name: str,
+        idle_seconds: float,
+        max_bytes: int,
     ) -> None:
-        self._wire = wire
+        self._connection = connection
         self._content = content
         self._upstream_name = upstream_name
         self._idle_seconds = idle_seconds
@@ -36,13 +42,13 @@ class Body(AsyncIterator[bytes]):
             # The wire of an answer that has come whole is somebody else's: it is asked only after this.
             if content.is_eof():
                 raise StopAsyncIteration
-            wire = self._wire
-            if wire.error is not None:
-                raise failure_of(wire.error, self._upstream_name) from None
+            connection = self._connection
+            if connection.error is not None:
+                raise failure_of(connection.error, self._upstream_name) from None
             if not watched:
-                wire.watch(self._idle_seconds)
+                connection.watch(self._idle_seconds)
                 watched = True
-            await wire.coming()
+            await connection.coming()
         chunk = content.read_nowait()
         self._read_bytes += len(chunk)
         if self._read_bytes > self._max_bytes:
@@ -52,13 +58,13 @@ class Body(AsyncIterator[bytes]):
     def stop(self) -> None:
         """Stop the upstream at once, unless the body has come whole; idempotent, never blocks."""
         if not self._content.is_eof():
-            self._wire.stop()
+            self._connection.stop()
 
 
 class InflatedBody(AsyncIterator[bytes]):
     """The chunks of a compressed body, undone; their sum is bounded by `max_bytes` as well."""
 
-    def __init__(self, body: Body, inflater: Inflater, *, upstream_name: str, max_bytes: int) -> None:
+    def __init__(self, body: AnswerBody, inflater: Inflater, *, upstream_name: str, max_bytes: int) -> None:
         self._body = body
         self._inflater = inflater
         self._upstream_name = upstream_name

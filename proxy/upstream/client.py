@@ -10,14 +10,14 @@ from yarl import URL
 
 from proxy.tasks import Tasks
 from proxy.upstream.address import origin
-from proxy.upstream.base import Shipment, UpstreamFailure
-from proxy.upstream.body import Body, InflatedBody, too_large
-from proxy.upstream.connection import Outgoing, Reply, Wire
+from proxy.upstream.base import UpstreamFailure, UpstreamRequest
+from proxy.upstream.body import AnswerBody, InflatedBody, too_large
+from proxy.upstream.connection import AnswerParts, Connection, RequestBytes
 from proxy.upstream.failures import FAILURES, failure_of
 from proxy.upstream.headers import Field, downward
 from proxy.upstream.inflate import BrokenEncoding, Inflater, coding_of
-from proxy.upstream.pool import Door
-from proxy.upstream.request import Plan, closing, outgoing, planned
+from proxy.upstream.pool import ConnectionPool
+from proxy.upstream.request import Destination, closing, destination_of, request_bytes
 from proxy.upstream.routes import Target, Upstream
 
 NO_BOUND: Final = 2**62
@@ -38,7 +38,9 @@ class HttpAnswer:
 
     __slots__ = ("_body", "_chunks", "headers", "status")
 
-    def __init__(self, status: int, headers: list[Field], body: Body, chunks: AsyncIterator[bytes]) -> None:
+    def __init__(
+        self, status: int, headers: list[Field], body: AnswerBody, chunks: AsyncIterator[bytes]
+    ) -> None:
         self.status = status
         self.headers = headers
         self._body = body
@@ -64,8 +66,8 @@ class HttpUpstreams:
     def __init__(self, *, max_reply_bytes: int = MAX_REPLY_BYTES) -> None:
         self._uploads = Tasks(_tell_the_loop)
         self._max_reply_bytes = max_reply_bytes
-        self._plan_of = lru_cache(maxsize=_REMEMBERED_UPSTREAMS)(self._planned)
-        self._doors: dict[tuple[str, float], Door] = {}
+        self._destination_of = lru_cache(maxsize=_REMEMBERED_UPSTREAMS)(self._new_destination)
+        self._pools: dict[tuple[str, float], ConnectionPool] = {}
         self._connector: TCPConnector | None = None
         self._is_open = False
 
@@ -76,54 +78,58 @@ class HttpUpstreams:
     async def close(self) -> None:
         """Close every connection; idempotent."""
         self._is_open = False
-        self._plan_of.cache_clear()
-        self._doors.clear()
+        self._destination_of.cache_clear()
+        self._pools.clear()
         connector, self._connector = self._connector, None
         if connector is not None:
             await connector.close()
         await self._uploads.drain(_UPLOADS_END_SECONDS)
 
-    async def send(self, target: Target, shipment: Shipment) -> HttpAnswer:
+    async def send(self, target: Target, request: UpstreamRequest) -> HttpAnswer:
         """The target's answer, of whatever status. Raises UpstreamFailure when there is none.
 
         A request with a small body that meets a dead kept connection, which the upstream closed just then, is
         sent once more over a new one, if it may be repeated. Raises ValueError for a path, method or header
         that would break the request.
         """
-        plan = self._plan_of(target.upstream)
-        request = outgoing(plan, shipment)
-        may_repeat = shipment.repeatable or shipment.method in IDEMPOTENT_METHODS
+        destination = self._destination_of(target.upstream)
+        outgoing = request_bytes(destination, request)
+        may_repeat = request.repeatable or request.method in IDEMPOTENT_METHODS
         try:
-            wire, reply = await self._exchange(plan, request, may_repeat=may_repeat)
+            connection, reply = await self._exchange(destination, outgoing, may_repeat=may_repeat)
         except FAILURES as error:
             # A wire keeps its error, and its traceback would keep the wire.
-            raise failure_of(error.with_traceback(None), plan.upstream.name) from None
-        return self._answer(plan, wire, reply)
+            raise failure_of(error.with_traceback(None), destination.upstream.name) from None
+        return self._answer(destination, connection, reply)
 
-    async def _exchange(self, plan: Plan, request: Outgoing, *, may_repeat: bool) -> tuple[Wire, Reply]:
-        upstream = plan.upstream
+    async def _exchange(
+        self, destination: Destination, request: RequestBytes, *, may_repeat: bool
+    ) -> tuple[Connection, AnswerParts]:
+        upstream = destination.upstream
         seconds, tasks = upstream.first_byte_seconds, self._uploads
-        wire = plan.door.kept()
-        if wire is not None:
+        connection = destination.pool.kept()
+        if connection is not None:
             try:
-                return wire, await wire.exchange(request, first_byte_seconds=seconds, tasks=tasks)
+                return connection, await connection.exchange(request, first_byte_seconds=seconds, tasks=tasks)
             except (ServerDisconnectedError, ClientOSError):
-                if wire.heard or not may_repeat or len(request.body) > RESENDABLE_BYTES:
+                if connection.heard or not may_repeat or len(request.body) > RESENDABLE_BYTES:
                     raise
             request = closing(request)
-        wire = await plan.door.new(upstream.connect_seconds)
-        return wire, await wire.exchange(request, first_byte_seconds=seconds, tasks=tasks)
+        connection = await destination.pool.new(upstream.connect_seconds)
+        return connection, await connection.exchange(request, first_byte_seconds=seconds, tasks=tasks)
 
-    def _answer(self, plan: Plan, wire: Wire, reply: Reply) -> HttpAnswer:
+    def _answer(self, destination: Destination, connection: Connection, reply: AnswerParts) -> HttpAnswer:
         """The answer, its headers stripped and its body undone. One that cannot be handed on is stopped."""
         message, content = reply
-        name, fields = plan.upstream.name, message.headers
+        name, fields = destination.upstream.name, message.headers
         # A stream is not held in memory: what bounds it is the money that was set aside for it.
         # An error is handed on whole, so that it is not one of these, whatever it says.
         streamed = fields.get(hdrs.CONTENT_TYPE, "").lower().startswith("text/event-stream")
         max_bytes = NO_BOUND if streamed and message.code < 300 else self._max_reply_bytes
-        idle_seconds = plan.upstream.idle_seconds
-        body = Body(wire, content, upstream_name=name, idle_seconds=idle_seconds, max_bytes=max_bytes)
+        idle_seconds = destination.upstream.idle_seconds
+        body = AnswerBody(
+            connection, content, upstream_name=name, idle_seconds=idle_seconds, max_bytes=max_bytes
+        )
         try:
             if message.code < 200:
                 raise UpstreamFailure("upstream_invalid", f"The upstream {name!r} changed the protocol.")
@@ -137,23 +143,25 @@ class HttpUpstreams:
         except UpstreamFailure:
             body.stop()
             raise
-        headers = downward(message.code, fields.items(), origin=plan.origin, undone=coding is not None)
+        headers = downward(message.code, fields.items(), origin=destination.origin, undone=coding is not None)
         if coding is None:
             return HttpAnswer(message.code, headers, body, body)
         chunks = InflatedBody(body, Inflater(coding), upstream_name=name, max_bytes=max_bytes)
         return HttpAnswer(message.code, headers, body, chunks)
 
-    def _planned(self, upstream: Upstream) -> Plan:
+    def _new_destination(self, upstream: Upstream) -> Destination:
         """The plan of an upstream. Upstreams of one origin share what is kept, if they keep it as long."""
         if not self._is_open:
             raise RuntimeError("the upstream client is not open")
         if self._connector is None:
             self._connector = TCPConnector(limit=0, ttl_dns_cache=_DNS_SECONDS, force_close=True)
         at = origin(upstream.base_url), upstream.keepalive_seconds
-        door = self._doors.get(at)
-        if door is None:
-            door = self._doors[at] = Door(self._connector, URL(upstream.base_url), upstream.keepalive_seconds)
-        return planned(upstream, door)
+        pool = self._pools.get(at)
+        if pool is None:
+            pool = self._pools[at] = ConnectionPool(
+                self._connector, URL(upstream.base_url), upstream.keepalive_seconds
+            )
+        return destination_of(upstream, pool)
 
 
 def _tell_the_loop(name: str, error: BaseException) -> None:

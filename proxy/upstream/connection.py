@@ -20,7 +20,7 @@ from aiohttp import (
     StreamReader,
 )
 from aiohttp.base_protocol import BaseProtocol
-from aiohttp.connector import Connection
+from aiohttp.connector import Connection as ConnectorLease
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpParser, HttpResponseParser, RawResponseMessage
 from aiohttp.http_writer import StreamWriter
@@ -40,7 +40,7 @@ _SWITCHING_PROTOCOLS: Final = 101
 _BODILESS: Final = frozenset({204, 304})
 
 
-class Outgoing(msgspec.Struct, frozen=True):
+class RequestBytes(msgspec.Struct, frozen=True):
     """A request as it is written; `head` tells the body's length and ends with an empty line."""
 
     head: bytes
@@ -48,23 +48,23 @@ class Outgoing(msgspec.Struct, frozen=True):
     is_head: bool
 
 
-Reply = tuple[RawResponseMessage, StreamReader]
+AnswerParts = tuple[RawResponseMessage, StreamReader]
 """The head of an answer, and the body to be."""
 
 
 class Keeper(Protocol):
     """Where a wire waits between requests."""
 
-    def keep(self, wire: "Wire") -> None:
+    def keep(self, connection: "Connection") -> None:
         """A whole answer has come over it, and another may follow."""
         ...
 
-    def forget(self, wire: "Wire") -> None:
+    def forget(self, connection: "Connection") -> None:
         """It has ended, kept or not."""
         ...
 
 
-class Wire(BaseProtocol):
+class Connection(BaseProtocol):
     """A connection that was made for one request and may be kept for others, one at a time.
 
     `error` is why it broke, None before that; `heard` tells whether anything came since the last request. One
@@ -88,7 +88,7 @@ class Wire(BaseProtocol):
         "heard",
     )
 
-    def __init__(self, lease: Connection, early: bytes, keeper: Keeper) -> None:
+    def __init__(self, lease: ConnectorLease, early: bytes, keeper: Keeper) -> None:
         super().__init__(asyncio.get_running_loop())
         self.error: Exception | None = None
         self.heard = False
@@ -100,11 +100,13 @@ class Wire(BaseProtocol):
         self._answered = False
         self._content: StreamReader | None = None
         self._upload: asyncio.Task[None] | None = None
-        self._waiter: asyncio.Future[Reply | None] | None = None
+        self._waiter: asyncio.Future[AnswerParts | None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = self._looks_at = math.inf
 
-    async def exchange(self, outgoing: Outgoing, *, first_byte_seconds: float, tasks: Tasks) -> Reply:
+    async def exchange(
+        self, request_bytes: RequestBytes, *, first_byte_seconds: float, tasks: Tasks
+    ) -> AnswerParts:
         """Send a request and wait for the head of its answer. A wire that fails is broken off.
 
         Raises TimeoutError after `first_byte_seconds`, HttpProcessingError for an answer that is not HTTP,
@@ -112,8 +114,8 @@ class Wire(BaseProtocol):
         """
         coming = self.coming()
         self.watch(first_byte_seconds)
-        self._parser = parser = self._parser_of_answer(outgoing)
-        self._ask(outgoing, tasks)
+        self._parser = parser = self._parser_of_answer(request_bytes)
+        self._ask(request_bytes, tasks)
         try:
             reply = await coming
         except BaseException:
@@ -135,7 +137,7 @@ class Wire(BaseProtocol):
         if due < self._looks_at:
             self._look_at(due)
 
-    def coming(self) -> asyncio.Future[Reply | None]:
+    def coming(self) -> asyncio.Future[AnswerParts | None]:
         """What is done as soon as a head or some of a body has come, or the wire has broken."""
         self._waiter = waiter = self._loop.create_future()
         return waiter
@@ -193,14 +195,14 @@ class Wire(BaseProtocol):
             self._lease.protocol.connection_lost(exc)
             self._lease.close()
 
-    def _parser_of_answer(self, outgoing: Outgoing) -> HttpParser[RawResponseMessage]:
+    def _parser_of_answer(self, request_bytes: RequestBytes) -> HttpParser[RawResponseMessage]:
         """What reads one answer; as long as it is the wire's, the request and its wire belong together."""
         return HttpResponseParser(
             self,
             self._loop,
             _READ_BUFFER_BYTES,
             payload_exception=ClientPayloadError,
-            response_with_body=not outgoing.is_head,
+            response_with_body=not request_bytes.is_head,
             read_until_eof=True,
             auto_decompress=False,
             max_line_size=STATUS_LINE_MAX_BYTES,
@@ -208,18 +210,20 @@ class Wire(BaseProtocol):
             max_headers=HEADERS_MAX,
         )
 
-    def _ask(self, outgoing: Outgoing, tasks: Tasks) -> None:
+    def _ask(self, request_bytes: RequestBytes, tasks: Tasks) -> None:
         self.heard = False
-        self._is_head = outgoing.is_head
+        self._is_head = request_bytes.is_head
         self._answered = False
         self._upload = None
         transport = self.transport
         assert transport is not None, "only a usable wire is asked"
-        if len(outgoing.body) <= _INLINE_BYTES:
-            transport.write(outgoing.head + outgoing.body)
+        if len(request_bytes.body) <= _INLINE_BYTES:
+            transport.write(request_bytes.head + request_bytes.body)
         else:
-            transport.write(outgoing.head)
-            self._upload = tasks.spawn(_write(StreamWriter(self, self._loop), outgoing.body), name="upload")
+            transport.write(request_bytes.head)
+            self._upload = tasks.spawn(
+                _write(StreamWriter(self, self._loop), request_bytes.body), name="upload"
+            )
         if self._early:
             early, self._early = self._early, b""
             self.data_received(early)
@@ -258,7 +262,7 @@ class Wire(BaseProtocol):
             self.transport.abort()
         self._wake()
 
-    def _wake(self, reply: Reply | None = None) -> None:
+    def _wake(self, reply: AnswerParts | None = None) -> None:
         waiter = self._waiter
         if waiter is not None:
             self._waiter = None

@@ -9,13 +9,13 @@ from aiohttp import (
     ServerDisconnectedError,
     TCPConnector,
 )
-from aiohttp.connector import Connection
+from aiohttp.connector import Connection as ConnectorLease
 from yarl import URL
 
-from proxy.upstream.connection import Wire
+from proxy.upstream.connection import Connection
 
 
-class Door:
+class ConnectionPool:
     """Connections to the host and port of `url`, kept for `keepalive_seconds` between requests.
 
     Satisfies `proxy.upstream.connection.Keeper`.
@@ -25,18 +25,18 @@ class Door:
         self._connector = connector
         self._wanted = ClientRequest("GET", url, loop=asyncio.get_running_loop())
         self._keepalive_seconds = keepalive_seconds
-        self._kept: dict[Wire, None] = {}
+        self._kept: dict[Connection, None] = {}
 
-    def kept(self) -> Wire | None:
+    def kept(self) -> Connection | None:
         """The connection that was used last, if one is kept; it is nobody else's from here on."""
         while self._kept:
-            wire, _ = self._kept.popitem()
-            if wire.is_usable():
-                return wire
-            wire.stop()
+            connection, _ = self._kept.popitem()
+            if connection.is_usable():
+                return connection
+            connection.stop()
         return None
 
-    async def new(self, connect_seconds: float) -> Wire:
+    async def new(self, connect_seconds: float) -> Connection:
         """A new connection. Raises ClientConnectorError and its kin, ConnectionTimeoutError among them."""
         connecting = ClientTimeout(total=None, connect=connect_seconds)
         try:
@@ -45,16 +45,16 @@ class Door:
             raise ConnectionTimeoutError from None
         return self._taken_over(lease)
 
-    def keep(self, wire: Wire) -> None:
+    def keep(self, connection: Connection) -> None:
         """Let the next request have it, or close it when none comes in time."""
-        wire.watch(self._keepalive_seconds)
-        self._kept[wire] = None
+        connection.watch(self._keepalive_seconds)
+        self._kept[connection] = None
 
-    def forget(self, wire: Wire) -> None:
+    def forget(self, connection: Connection) -> None:
         """Let go of a wire that has ended; one that is not kept is no fault."""
-        self._kept.pop(wire, None)
+        self._kept.pop(connection, None)
 
-    def _taken_over(self, lease: Connection) -> Wire:
+    def _taken_over(self, lease: ConnectorLease) -> Connection:
         """A wire in the place of the connector's own protocol, with what that one has already read."""
         protocol, transport = lease.protocol, lease.transport
         if protocol is None or transport is None:
@@ -62,10 +62,10 @@ class Door:
             raise ServerDisconnectedError
         early = _Early()
         protocol.set_parser(early, None)
-        wire = Wire(lease, early.data, self)
-        transport.set_protocol(wire)
-        wire.connection_made(transport)
-        return wire
+        connection = Connection(lease, early.data, self)
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        return connection
 
 
 class _Early:

@@ -8,10 +8,10 @@ import msgspec
 from yarl import URL
 
 from proxy.upstream.address import origin, request_target
-from proxy.upstream.base import Shipment
-from proxy.upstream.connection import Outgoing
+from proxy.upstream.base import UpstreamRequest
+from proxy.upstream.connection import RequestBytes
 from proxy.upstream.headers import Field, upward
-from proxy.upstream.pool import Door
+from proxy.upstream.pool import ConnectionPool
 from proxy.upstream.routes import Upstream
 
 _BODILESS_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -19,44 +19,44 @@ _NEVER_IN_A_LINE: Final = re.compile(r"[\x00-\x20\x7f]")
 _NEVER_IN_A_FIELD: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Destination(msgspec.Struct, frozen=True):
     """What every request to one upstream has in common."""
 
     upstream: Upstream
     origin: str
     host: str
     own_headers: tuple[Field, ...]
-    door: Door
+    pool: ConnectionPool
 
 
-def planned(upstream: Upstream, door: Door) -> Plan:
+def destination_of(upstream: Upstream, pool: ConnectionPool) -> Destination:
     """The plan of an upstream that is reached through `door`."""
     own: list[Field] = [("Accept-Encoding", "identity"), *upstream.headers]
     credential = upstream.credential
     if credential is not None and credential.query is None:
         own.append((credential.header, credential.value))
     host = URL(upstream.base_url).host_port_subcomponent or ""
-    return Plan(upstream, origin(upstream.base_url), host, tuple(own), door)
+    return Destination(upstream, origin(upstream.base_url), host, tuple(own), pool)
 
 
-def outgoing(plan: Plan, shipment: Shipment) -> Outgoing:
+def request_bytes(destination: Destination, request: UpstreamRequest) -> RequestBytes:
     """The bytes of a request. Raises ValueError for what would break its line, or one of its fields."""
-    method = shipment.method
+    method = request.method
     lines = [
-        _line(method, request_target(plan.upstream, shipment.path, shipment.query)),
-        f"Host: {plan.host}",
+        _line(method, request_target(destination.upstream, request.path, request.query)),
+        f"Host: {destination.host}",
     ]
-    lines += [f"{name}: {value}" for name, value in upward(shipment.headers, plan.own_headers)]
-    if shipment.body or method not in _BODILESS_METHODS:
-        lines.append(f"Content-Length: {len(shipment.body)}")
+    lines += [f"{name}: {value}" for name, value in upward(request.headers, destination.own_headers)]
+    if request.body or method not in _BODILESS_METHODS:
+        lines.append(f"Content-Length: {len(request.body)}")
     # What can be printed holds no control character, and is told much faster than what does not.
     if not "".join(lines).isprintable() and any(map(_NEVER_IN_A_FIELD.search, lines)):
         raise ValueError("a header field that would break the request")
     head = "\r\n".join(lines) + "\r\n\r\n"
-    return Outgoing(head.encode("utf-8", "ignore"), shipment.body, method == "HEAD")
+    return RequestBytes(head.encode("utf-8", "ignore"), request.body, method == "HEAD")
 
 
-def closing(request: Outgoing) -> Outgoing:
+def closing(request: RequestBytes) -> RequestBytes:
     """The same request, as the last one over its connection."""
     return msgspec.structs.replace(request, head=request.head[:-2] + b"Connection: close\r\n\r\n")
 

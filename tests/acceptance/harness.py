@@ -261,7 +261,7 @@ class Account:
 
     def requests(self) -> list[dict[str, Any]]:
         """The per-call log, oldest first."""
-        rows: list[dict[str, Any]] = self.api.get("/v1/billing/requests?limit=100")["data"]
+        rows: list[dict[str, Any]] = self.api.get("/v1/billing/receipts?limit=100")["data"]
         return rows[::-1]
 
     def last(self) -> dict[str, Any]:

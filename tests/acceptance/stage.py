@@ -71,7 +71,7 @@ class Staged(Farebox):
             on_outage=telemetry.outage,
         )
         self.upstreams = MortalUpstreams(trap, max_reply_bytes=settings.server.max_reply_bytes)
-        self.closing = Closing(ledger=self.ledger, clock=self.clock, tasks=self.tasks, witness=telemetry)
+        self.closing = Closing(ledger=self.ledger, clock=self.clock, tasks=self.tasks, observer=telemetry)
         self.admission = Admission(ledger=self.ledger, store=self.store, clock=self.clock)
         self.relay = MortalRelay(
             trap,

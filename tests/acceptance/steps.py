@@ -14,14 +14,14 @@ from typing import Any
 
 import psutil
 
-from proxy.call.base import Inbound
-from proxy.call.relay import Relay, Reply
+from proxy.call.base import InboundRequest
+from proxy.call.relay import ClientReply, Relay
 from proxy.errors import Refusal
 from proxy.ledger.commands import Authorize, Command, Granted, Observe, Refused, Result, Settle, Settled, Void
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.rows import Hold, Key
 from proxy.ledger.store import Row, Store
-from proxy.upstream.base import Answer, Shipment
+from proxy.upstream.base import Answer, UpstreamRequest
 from proxy.upstream.client import HttpUpstreams
 from proxy.upstream.routes import Target
 
@@ -182,9 +182,9 @@ class MortalUpstreams(HttpUpstreams):
         super().__init__(**options)
         self._trap = trap
 
-    async def send(self, target: Target, shipment: Shipment) -> Any:
+    async def send(self, target: Target, upstream_request: UpstreamRequest) -> Any:
         await self._trap.reach(Step.SEND)
-        answer = await super().send(target, shipment)
+        answer = await super().send(target, upstream_request)
         await self._trap.reach(Step.ANSWERED)
         return MortalAnswer(self._trap, answer)
 
@@ -220,14 +220,14 @@ class MortalRelay(Relay):
         super().__init__(**parts)
         self._trap = trap
 
-    async def relay(self, request: Inbound, reply: Reply) -> None:
+    async def relay(self, request: InboundRequest, reply: ClientReply) -> None:
         await super().relay(request, MortalReply(self._trap, reply))
 
 
 class MortalReply:
-    """A `Reply`, with a step before its end and one after it."""
+    """A `ClientReply`, with a step before its end and one after it."""
 
-    def __init__(self, trap: Trap, reply: Reply) -> None:
+    def __init__(self, trap: Trap, reply: ClientReply) -> None:
         self._trap = trap
         self._reply = reply
         self.head = reply.head

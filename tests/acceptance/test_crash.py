@@ -83,7 +83,7 @@ def all_calls(server: Server, account_id: str) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     cursor = ""
     while True:
-        page = server.admin.get(f"/admin/v1/calls?account_id={account_id}&limit=100{cursor}")
+        page = server.admin.get(f"/admin/v1/receipts?account_id={account_id}&limit=100{cursor}")
         rows += page["data"]
         if not page["has_more"]:
             return rows

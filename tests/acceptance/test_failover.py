@@ -109,7 +109,7 @@ def chat(account: Account, model: str) -> tuple[int, dict[str, str], Any]:
 def closed(account: Account, charge_nano: int, outcome: str) -> dict[str, Any]:
     """The admin's view of the one receipt, which says this; the money moved accordingly."""
     call_id = account.last()["id"]
-    receipt: dict[str, Any] = account.admin.get(f"/admin/v1/calls/{call_id}")
+    receipt: dict[str, Any] = account.admin.get(f"/admin/v1/receipts/{call_id}")
     assert (nano(receipt["charged"]), receipt["outcome"]) == (charge_nano, outcome)
     assert len(account.requests()) == 1
     assert account.nano("balance") == 1_000_000_000 - charge_nano

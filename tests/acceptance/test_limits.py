@@ -127,7 +127,7 @@ def test_calls_at_once(server: Server, upstream: ScriptedUpstream) -> None:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         await response.write(chunk("Hi"))
-        await opened(gate)
+        await in_flight(gate)
         await response.write(chunk(finish="stop") + usage_chunk(2, 1) + DONE)
         return response
 
@@ -147,7 +147,7 @@ def test_calls_at_once(server: Server, upstream: ScriptedUpstream) -> None:
     assert chat(account)[0] == 200
 
 
-async def opened(gate: threading.Event) -> None:
+async def in_flight(gate: threading.Event) -> None:
     """Wait for another thread's event without stopping the upstream's loop."""
     await asyncio.to_thread(gate.wait, 10)
 

@@ -84,7 +84,7 @@ def test_sigterm_lets_streams_finish_and_refuses_new_calls(
         kept.close()
         assert server.process.wait(15) == 0
     with running(config_for(upstream.port, tmp_path), tmp_path) as again:
-        rows = again.admin.get(f"/admin/v1/calls?account_id={account.id}")["data"]
+        rows = again.admin.get(f"/admin/v1/receipts?account_id={account.id}")["data"]
         assert [(row["outcome"], row["charged"]) for row in rows] == [("complete", "0.000004")]
         assert again.admin.get("/admin/v1/holds?state=open")["data"] == []
 

@@ -155,7 +155,7 @@ async def test_a_killed_worker_is_replaced_and_its_calls_are_closed(
             assert set(statuses(account, 4)) == {200}
         eventually(lambda: len(workers_of(server)) == 2 and victim not in workers_of(server))
         eventually(lambda: account.nano("held") == 0)
-        rows = server.admin.get(f"/admin/v1/calls?account_id={account.id}&limit=100")["data"]
+        rows = server.admin.get(f"/admin/v1/receipts?account_id={account.id}&limit=100")["data"]
         [crashed] = [row for row in rows if row["model"] == "w-slow"]
         assert (crashed["basis"], crashed["outcome"]) == ("recovered", "crashed")
         assert account.nano("balance") == 10**9 - sum(nano(row["charged"]) for row in rows)
@@ -189,16 +189,16 @@ def test_sigterm_lets_the_streams_of_all_workers_finish(upstream: ScriptedUpstre
     body = {"model": "w-drain", "messages": HELLO, "stream": True}
     headers = {"Authorization": f"Bearer {account.secret}"}
     with contextlib.ExitStack() as stack:
-        opened = []
+        in_flight = []
         for _ in range(8):
             stream = stack.enter_context(
                 httpx.stream("POST", f"{server.url}/v1/chat/completions", json=body, headers=headers)
             )
-            opened.append(stream.iter_raw())
-        read = [next(pieces) for pieces in opened]
+            in_flight.append(stream.iter_raw())
+        read = [next(pieces) for pieces in in_flight]
         assert server.process is not None
         server.process.send_signal(signal.SIGTERM)
-        whole = [first + b"".join(pieces) for first, pieces in zip(read, opened, strict=True)]
+        whole = [first + b"".join(pieces) for first, pieces in zip(read, in_flight, strict=True)]
     assert all(text.endswith(DONE) for text in whole)
     assert server.stop() == 0
     server.start()

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from proxy.api.admin.routes import admin_routes
 from proxy.api.billing.routes import billing_routes
 from proxy.api.openapi import openapi_routes
-from proxy.config.shape import Admin
+from proxy.config.schema import Admin
 from proxy.edge.middleware import Edge
 from proxy.ledger.commands import Authorize, Granted, Settle
 from proxy.ledger.ledger import Ledger

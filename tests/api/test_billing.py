@@ -10,7 +10,7 @@ from proxy.ledger.windows import DAY_US
 from proxy.money import Unit
 from tests.api.apis import ADMIN_KEY, Answer, ApiConfig, Apis, serving
 
-PATHS = ("balance", "lots", "spending_limits", "usage", "requests", "transactions")
+PATHS = ("balance", "lots", "spending_limits", "usage", "receipts", "entries")
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ async def billing(apis: Apis, secret: str | None, path: str) -> Answer:
 # --- who may ask ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", [*PATHS, "requests/call_1"])
+@pytest.mark.parametrize("path", [*PATHS, "receipts/call_1"])
 @pytest.mark.parametrize(
     ("secret", "code"),
     [(None, "missing_api_key"), ("sk-fbx-unknown", "invalid_api_key"), (ADMIN_KEY, "invalid_api_key")],
@@ -71,12 +71,12 @@ async def test_an_account_sees_nothing_of_another(apis: Apis) -> None:
     await apis.grant(rich, "777")
     call_id = await apis.call(rich, rich_key, 77_000)
     _, secret = await apis.key(await apis.account("poor"))
-    for path in (*PATHS, f"requests?key_id={rich_key}", "usage?group_by=key"):
+    for path in (*PATHS, f"receipts?key_id={rich_key}", "usage?group_by=key"):
         answer = await billing(apis, secret, path)
         assert answer.status == 200
         assert not any(trace in str(answer.body) for trace in (rich, rich_key, call_id, "777"))
-    theirs = await billing(apis, secret, f"requests/{call_id}")
-    nobodys = await billing(apis, secret, "requests/call_none")
+    theirs = await billing(apis, secret, f"receipts/{call_id}")
+    nobodys = await billing(apis, secret, "receipts/call_none")
     assert (
         (theirs.status, theirs.error["code"]) == (nobodys.status, nobodys.error["code"]) == (404, "not_found")
     )
@@ -112,7 +112,7 @@ async def test_amounts_are_shown_in_the_configured_unit_too(apis: Apis) -> None:
     call_id = await apis.call(account_id, key_id, 55_000)
     apis.settings = ApiConfig(unit=Unit("credits", 10_000))
     assert (await billing(apis, secret, "balance")).body["display"]["available"] == "49999.45"
-    receipt = (await billing(apis, secret, f"requests/{call_id}")).body
+    receipt = (await billing(apis, secret, f"receipts/{call_id}")).body
     assert receipt["display"] == {
         "unit": "credits",
         "total": "0.55",
@@ -131,7 +131,7 @@ async def test_expired_credit_is_no_balance_and_no_lot(apis: Apis) -> None:
     apis.clock.at_us += DAY_US
     assert [lot["remaining"] for lot in (await billing(apis, secret, "lots")).data] == ["1.00"]
     assert (await billing(apis, secret, "balance")).body["balance"] == "1.00"
-    kinds = [entry["kind"] for entry in (await billing(apis, secret, "transactions")).data]
+    kinds = [entry["kind"] for entry in (await billing(apis, secret, "entries")).data]
     assert kinds == ["expire", "grant", "grant"]
 
 
@@ -166,14 +166,14 @@ async def test_a_receipt_explains_the_charge_and_keeps_the_upstream_to_itself(ap
     key_id, secret = await apis.key(account_id)
     await apis.grant(account_id, "5")
     call_id = await apis.call(account_id, key_id, 14_000)
-    receipt = (await billing(apis, secret, f"requests/{call_id}")).body
+    receipt = (await billing(apis, secret, f"receipts/{call_id}")).body
     assert (receipt["basis"], receipt["charged"], receipt["price_id"]) == ("reported", "0.000014", "demo@1")
     assert receipt["usage"] == {"input_tokens": 11, "output_tokens": 7}
     assert "upstream" not in str(receipt)
-    assert (await billing(apis, secret, "requests")).data == [receipt]
+    assert (await billing(apis, secret, "receipts")).data == [receipt]
 
 
-async def test_requests_are_filtered_by_model_and_key_and_paged(apis: Apis) -> None:
+async def test_receipts_are_filtered_by_model_and_key_and_paged(apis: Apis) -> None:
     account_id = await apis.account()
     keys = [await apis.key(account_id) for _ in range(2)]
     await apis.grant(account_id, "5")
@@ -183,12 +183,12 @@ async def test_requests_are_filtered_by_model_and_key_and_paged(apis: Apis) -> N
         for model in ("demo", "other")
     ]
     secret = keys[0][1]
-    by_key = (await billing(apis, secret, f"requests?key_id={keys[1][0]}")).data
-    by_model = (await billing(apis, secret, "requests?model=demo")).data
+    by_key = (await billing(apis, secret, f"receipts?key_id={keys[1][0]}")).data
+    by_model = (await billing(apis, secret, "receipts?model=demo")).data
     assert [call["id"] for call in by_key] == [made[3], made[2]]
     assert [call["id"] for call in by_model] == [made[2], made[0]]
-    first = (await billing(apis, secret, "requests?limit=3")).body
-    rest = (await billing(apis, secret, f"requests?limit=3&cursor={first['next_cursor']}")).body
+    first = (await billing(apis, secret, "receipts?limit=3")).body
+    rest = (await billing(apis, secret, f"receipts?limit=3&cursor={first['next_cursor']}")).body
     assert [call["id"] for call in (*first["data"], *rest["data"])] == made[::-1]
     assert (first["has_more"], rest["has_more"]) == (True, False)
 
@@ -219,8 +219,8 @@ async def test_usage_is_summed_by_day_model_or_key(apis: Apis, group_by: str, gr
         ("usage?group_by=account", "group_by"),
         ("usage?account_id=acct_1", "account_id"),
         ("usage?start_date=2000-01-01", "start_date"),
-        ("requests?account_id=acct_1", "account_id"),
-        ("requests?limit=1000", "limit"),
+        ("receipts?account_id=acct_1", "account_id"),
+        ("receipts?limit=1000", "limit"),
         ("lots?cursor=@", "cursor"),
         ("balance?x=1", "x"),
     ],
@@ -237,7 +237,7 @@ async def test_the_entries_sum_to_the_balance(apis: Apis) -> None:
     await apis.grant(account_id, "5")
     for _ in range(3):
         await apis.call(account_id, key_id, 1_234_567)
-    entries = (await billing(apis, secret, "transactions")).data
+    entries = (await billing(apis, secret, "entries")).data
     assert [entry["seq"] for entry in entries] == [4, 3, 2, 1]
     assert [entry["amount"] for entry in entries] == ["-0.001234567"] * 3 + ["5.00"]
     assert (

@@ -103,7 +103,7 @@ class History:
         yield "entries", [self._grant_entry(number) for number in range(ACCOUNTS)]
         days: dict[tuple[str, int, str, str], list[int]] = {}
         for first in range(0, self.calls, _CHUNK_CALLS):
-            rows: dict[str, list[tuple[Any, ...]]] = {"holds": [], "usage": [], "entries": []}
+            rows: dict[str, list[tuple[Any, ...]]] = {"holds": [], "receipts": [], "entries": []}
             for number in range(first, min(first + _CHUNK_CALLS, self.calls)):
                 self._call(number, rows, days)
             yield from rows.items()
@@ -140,7 +140,7 @@ class History:
         outcome = ("upstream_error", 502) if void else ("complete", 200)
         ended = (*outcome, kind.basis, kind.usage, ended_us, None if void else at_us + 90_000, 0)
         charge = (charged_nano, kind.lines, kind.charge.price_id, charged_nano, 0, hold_nano, day)
-        rows["usage"].append((*call, *ended, *charge))
+        rows["receipts"].append((*call, *ended, *charge))
         figures = days.setdefault((account_, day, key_, model), [0, 0, 0, 0, 0])
         for place, figure in enumerate((int(not void), *kind.tokens, charged_nano)):
             figures[place] += figure

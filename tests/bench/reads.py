@@ -84,12 +84,12 @@ def asks_of(history: History, down_to: str) -> list[Ask]:
     )
     for title, chosen in filters:
         params = {"key_id": "", "model": "", "cursor": "", "limit": LIMIT, **chosen}
-        asks.append(Ask(f"log of the busy account: {title}", "calls_page", {"account_id": busy, **params}))
+        asks.append(Ask(f"log of the busy account: {title}", "receipts_page", {"account_id": busy, **params}))
         if title not in ONLY_OF_AN_ACCOUNT:
             place = down_to if params["model"] and not params["key_id"] else ""
-            asks.append(Ask(f"log of all accounts: {title}", "calls_of_all", {**params, "down_to": place}))
+            asks.append(Ask(f"log of all accounts: {title}", "receipts_of_all", {**params, "down_to": place}))
     params = {"key_id": "", "model": "", "cursor": "", "limit": LIMIT}
-    asks.append(Ask("log of another account", "calls_page", {"account_id": usual, **params}))
+    asks.append(Ask("log of another account", "receipts_page", {"account_id": usual, **params}))
     for who, account in (("busy account", busy), ("all accounts", "")):
         for state in ("", "open", "voided"):
             params = {"account_id": account, "state": state, "cursor": "", "limit": LIMIT}
@@ -109,16 +109,16 @@ async def _timings(engine: str, location: str, history: History) -> list[Timing]
     await store.open()
     try:
         newest = {"account_id": account_id(0), "key_id": "", "model": "", "cursor": "", "limit": 1}
-        (call,) = await store.query("calls_page", newest)
+        (call,) = await store.query("receipts_page", newest)
         looks = Ask(
-            "how far a page looks for a model", "call_place", {"cursor": "", "calls": LOOKED_AT_CALLS}
+            "how far a page looks for a model", "receipt_place", {"cursor": "", "calls": LOOKED_AT_CALLS}
         )
         places = await store.query(looks.read, looks.params)
         down_to = str(places[0]["id"]) if places else ""
         asks = [
             *asks_of(history, down_to),
             looks,
-            Ask("one call by its id", "call_by_id", {"call_id": call["id"]}),
+            Ask("one call by its id", "receipt_by_id", {"call_id": call["id"]}),
         ]
         found = [await timing(store, engine, location, ask) for ask in asks]
     finally:

@@ -45,7 +45,11 @@ def test_a_filled_ledger_is_audited_read_and_written(engine: Engine) -> None:
     )
     with database_at(location).snapshot() as scan:
         assert list(audit(ledger_of(scan, lambda _: None))) == []
-        assert (scan.count("usage"), scan.count("holds"), scan.count("accounts")) == (CALLS, CALLS, ACCOUNTS)
+        assert (scan.count("receipts"), scan.count("holds"), scan.count("accounts")) == (
+            CALLS,
+            CALLS,
+            ACCOUNTS,
+        )
     found = {each.title: each for each in timings(engine.name, location, History(CALLS, NOON_US))}
     assert all(each.plan and not each.failed for each in found.values())
     for who in ("the busy account", "all accounts"):
@@ -61,7 +65,7 @@ def test_a_filled_ledger_is_audited_read_and_written(engine: Engine) -> None:
     assert sample.cpu_us > 0
     assert (sample.server_cpu_us == 0) or engine.name != SQLITE
     with database_at(location).snapshot() as scan:
-        assert scan.count("usage") > CALLS
+        assert scan.count("receipts") > CALLS
         assert list(audit(ledger_of(scan, lambda _: None))) == []
     assert engine.disk_bytes(location) > 10**6
     engine.drop(location)
@@ -77,7 +81,7 @@ def test_growth_is_measured_side_by_side(tmp_path: Path) -> None:
         *((1, 0), (ACCOUNTS, 0), (1, 1), (ACCOUNTS, 1))
     ]
     with database_at(empty).snapshot() as scan:
-        assert scan.count("usage") > 0
+        assert scan.count("receipts") > 0
 
 
 def test_ids_are_as_farebox_makes_them() -> None:

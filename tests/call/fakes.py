@@ -5,20 +5,20 @@ import json
 from functools import partial
 
 from proxy.call.admission import Admission
-from proxy.call.closing import Closing, Witness
+from proxy.call.closing import CallObserver, Closing
 from proxy.call.policy import Catalog, Policy
 from proxy.call.relay import Relay
 from proxy.errors import Refusal
 from proxy.ids import digest_of
 from proxy.ledger.commands import CreateKey, Grant, OpenAccount
 from proxy.ledger.ledger import Ledger
-from proxy.ledger.rows import UNLIMITED, Call, Outcome, UsageRow
+from proxy.ledger.rows import UNLIMITED, Call, Outcome, Receipt
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
 from proxy.pricing.charge import Charge
 from proxy.pricing.rates import Rate, RateCard
 from proxy.tasks import Tasks
-from proxy.upstream.base import Shipment, UpstreamFailure
+from proxy.upstream.base import UpstreamFailure, UpstreamRequest
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.ledger.memory import MemoryStore
 
@@ -93,7 +93,7 @@ class Upstreams:
         self.answers: list[Answered] = []
         self._make = partial(Answered, pieces, status, breaks=breaks, end=end)
 
-    async def send(self, target: Target, shipment: Shipment) -> Answered:
+    async def send(self, target: Target, upstream_request: UpstreamRequest) -> Answered:
         await asyncio.sleep(0)
         answer = self._make()
         self.answers.append(answer)
@@ -182,7 +182,7 @@ class Stage:
         upstreams: Upstreams,
         policy: Policy | None = None,
         *,
-        witness: Witness | None = None,
+        observer: CallObserver | None = None,
         store: MemoryStore | None = None,
         admission: type[Admission] = Admission,
     ) -> None:
@@ -201,7 +201,7 @@ class Stage:
         self.ledger = Ledger(self.store, self._committers)
         self.admission = admission(ledger=self.ledger, store=self.store, clock=self.clock)
         self.closing = Closing(
-            ledger=self.ledger, clock=self.clock, tasks=self.tasks, witness=witness or self.heard
+            ledger=self.ledger, clock=self.clock, tasks=self.tasks, observer=observer or self.heard
         )
         self.relay = Relay(
             catalog=self.catalog,
@@ -218,10 +218,10 @@ class Stage:
         await self.ledger.close()
         assert self.faults == []
 
-    def rows(self) -> list[UsageRow]:
+    def rows(self) -> list[Receipt]:
         """The receipts, once it is sure that no hold is open and the money agrees with them."""
         books = self.store.books
-        account, rows = books.accounts["acct_1"], books.new_usage
+        account, rows = books.accounts["acct_1"], books.new_receipts
         assert (account.held_nano, account.open_holds) == (0, 0)
         assert books.keys["key_1"].open_holds == 0
         assert all(hold.state != "open" for hold in books.holds.values())

@@ -43,7 +43,7 @@ async def test_a_cancel_at_any_await_closes_the_hold_once(
     assert account.open_holds == 0
     assert store.books.keys["key_1"].open_holds == 0
     assert all(hold.state != "open" for hold in store.books.holds.values())
-    rows = store.books.new_usage
+    rows = store.books.new_receipts
     assert len(rows) == len(store.books.holds) <= 1
     assert len(heard.outcomes) <= 1
     assert account.balance_nano == GRANT_NANO - sum(row.charged_nano for row in rows)
@@ -71,7 +71,7 @@ async def test_a_cancel_while_a_call_fails_closes_the_hold_once(
     account = store.books.accounts["acct_1"]
     assert (account.held_nano, account.open_holds) == (0, 0)
     assert all(hold.state != "open" for hold in store.books.holds.values())
-    rows = store.books.new_usage
+    rows = store.books.new_receipts
     assert len(rows) == len(store.books.holds) <= 1
     assert len(heard.outcomes) <= 1
     assert account.balance_nano == GRANT_NANO - sum(row.charged_nano for row in rows)
@@ -84,6 +84,6 @@ async def test_the_steps_reach_every_part_of_a_call() -> None:
     endings = set()
     for step in range(STEPS):
         store, _, sent, _ = await cancelled_at(step, True, Policy())
-        rows = store.books.new_usage
+        rows = store.books.new_receipts
         endings.add((rows[0].outcome.outcome if rows else "no hold", sent.ended))
     assert endings >= {("no hold", False), ("client_left", False), ("complete", False), ("complete", True)}

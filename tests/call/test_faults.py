@@ -13,9 +13,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from proxy.call.admission import Admission
-from proxy.call.base import Errand, Inbound
-from proxy.call.budget import Room
-from proxy.call.in_flight import OpenCall
+from proxy.call.base import InboundRequest, RoutedCall
+from proxy.call.budget import OutputBudget
+from proxy.call.in_flight import InFlightCall
 from proxy.call.policy import Catalog, Policy
 from proxy.edge.gateway import Bounds, Gateway
 from proxy.edge.middleware import Edge
@@ -63,9 +63,9 @@ def twisting(twist: Callable[[Ask], Twisted]) -> type[Admission]:
     """An admission that reads requests as the real one, and then twists what was read."""
 
     class Twisting(Admission):
-        async def route(self, request: Inbound, catalog: Catalog) -> Errand:
-            errand = await super().route(request, catalog)
-            return msgspec.structs.replace(errand, ask=cast("Ask", twist(errand.ask)))
+        async def route(self, request: InboundRequest, catalog: Catalog) -> RoutedCall:
+            routed = await super().route(request, catalog)
+            return msgspec.structs.replace(routed, ask=cast("Ask", twist(routed.ask)))
 
     return Twisting
 
@@ -98,7 +98,7 @@ class Witless:
 
 async def test_a_witness_that_fails_keeps_no_call_from_ending() -> None:
     """Figures and logs come after the ledger: whatever they do, a call is charged and answered."""
-    stage, sent = Stage(Upstreams(CHUNKS), witness=Witless()), Sent()
+    stage, sent = Stage(Upstreams(CHUNKS), observer=Witless()), Sent()
     await stage.relay.relay(Asked(stream=True), sent)
     await stage.rest()
     assert sent.ended
@@ -108,7 +108,7 @@ async def test_a_witness_that_fails_keeps_no_call_from_ending() -> None:
 async def test_a_fault_that_cannot_be_told_still_closes_the_hold() -> None:
     """Nor does a witness that cannot hear of a fault keep the hold of the faulty call open."""
     faulty = with_tally(lambda tally: Twisted(tally, feed=broken(TypeError("no"))))
-    stage = Stage(Upstreams(CHUNKS), witness=Witless(), admission=faulty)
+    stage = Stage(Upstreams(CHUNKS), observer=Witless(), admission=faulty)
     with pytest.raises(Refusal) as caught:
         await stage.relay.relay(Asked(stream=True), Sent())
     await stage.rest()
@@ -122,7 +122,7 @@ async def test_a_fault_that_cannot_be_told_still_closes_the_hold() -> None:
     [
         (with_tally(lambda tally: Twisted(tally, feed=broken(TypeError("no")))), TypeError),
         (with_tally(lambda tally: Twisted(tally, finish=broken(KeyError("no")))), KeyError),
-        (twisting(lambda ask: Twisted(ask, outgoing=broken(ZeroDivisionError("no")))), ZeroDivisionError),
+        (twisting(lambda ask: Twisted(ask, forward_body=broken(ZeroDivisionError("no")))), ZeroDivisionError),
         (twisting(lambda ask: Twisted(ask, tally=broken(ValueError("no")))), ValueError),
     ],
     ids=["feed", "finish", "outgoing", "tally"],
@@ -274,18 +274,18 @@ async def test_what_is_observed_of_two_choices_is_their_full_count() -> None:
     """Choices that come in turns are counted as whole texts each time they are looked at."""
     stage = Stage(Upstreams(CHUNKS))
     inbound = Asked(True, n=2)
-    errand = await stage.admission.route(inbound, stage.catalog)
+    routed = await stage.admission.route(inbound, stage.catalog)
     call = Call("req_1", "acct_1", "key_1", "chat.completions", "m", "up", "m", True, NOW_US)
-    opened = OpenCall(
-        await stage.admission.authorize(call, errand, stage.catalog), stage.catalog.policy, stage.clock
+    in_flight = InFlightCall(
+        await stage.admission.authorize(call, routed, stage.catalog), stage.catalog.policy, stage.clock
     )
-    opened.begin(Room(), keep_usage=False)
+    in_flight.begin(OutputBudget(), keep_usage=False)
     texts = ["", ""]
     for turn, word in enumerate(WORDS):
         texts[turn % 2] += word
         delta = {"index": turn % 2, "delta": {"content": word}}
-        opened.tally.feed(b"data: " + json.dumps({"choices": [delta]}).encode() + b"\n\n")
-        observed = await opened.observed()
+        in_flight.tally.feed(b"data: " + json.dumps({"choices": [delta]}).encode() + b"\n\n")
+        observed = await in_flight.observed()
         assert observed["output_tokens"] == await COUNTER.count_off_loop("".join(texts), "m")
-    await stage.closing.void(opened, "client_left", 499)
+    await stage.closing.void(in_flight, "client_left", 499)
     await stage.rest()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.load import Settings
-from proxy.config.shape import DemoShape
+from proxy.config.schema import DemoSchema
 from proxy.ledger.rows import NO_LIMIT, Limits
 from proxy.money import Unit
 from proxy.pricing.rates import Rate
@@ -74,7 +74,7 @@ def test_text_from_the_environment_becomes_what_the_key_takes(settings: Settings
 
 
 def test_the_parts_of_the_process_have_theirs(settings: Settings, tmp_path: Path) -> None:
-    assert (settings.source, settings.quickstart) == (tmp_path / "farebox.yaml", DemoShape())
+    assert (settings.source, settings.quickstart) == (tmp_path / "farebox.yaml", DemoSchema())
     assert settings.storage == Path("/var/lib/farebox.db")
     assert settings.unit == Unit("credits", 10_000)
     assert (settings.when_short, settings.min_output_tokens) == ("refuse", 32)

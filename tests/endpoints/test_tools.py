@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.endpoints.base import Outgoing, Reading
+from proxy.endpoints.base import ForwardPlan, Reading
 from proxy.endpoints.tools import ToolEndpoint
 from tests.endpoints.events import fed
 
@@ -14,7 +14,7 @@ ENDPOINT = ToolEndpoint("search", "/v1/search")
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\x00", b'{"model":"x","stream":true}'])
 def test_the_body_goes_on_as_it_came(body: bytes) -> None:
     ask = ENDPOINT.read(body)
-    assert ask.outgoing(Outgoing("other", output_bound=1)) == body
+    assert ask.forward_body(ForwardPlan("other", output_bound=1)) == body
     assert (ask.model, ask.stream, ask.choices, ask.output_bound) == ("search", False, 1, None)
     assert ask.input_bound() == ask.input_exact() == {"requests": 1}
 

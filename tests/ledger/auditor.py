@@ -227,7 +227,7 @@ class Auditor:
         assert worth == account.balance_nano - account.debt_nano
         assert lots == {lot.id: lot.remaining_nano for lot in books.lots.get(account_id, {}).values()}
         paid = [-entry.amount_nano for entry in books.new_entries if entry.kind == "charge"]
-        assert sum(paid) == sum(receipt.charged_nano for receipt in books.new_usage)
+        assert sum(paid) == sum(receipt.charged_nano for receipt in books.new_receipts)
 
     def _audit_buckets(self, books: Books, account_id: str) -> None:
         """Each bucket holds and has spent what the calls that began in its window hold and have paid."""

@@ -30,7 +30,7 @@ from proxy.ledger.rows import (
     Lot,
     Observed,
     Outcome,
-    UsageRow,
+    Receipt,
 )
 from proxy.ledger.spending import Bucket
 from proxy.ledger.windows import DAY_US
@@ -81,8 +81,8 @@ class Desk:
         return self.store.books.new_entries
 
     @property
-    def receipts(self) -> list[UsageRow]:
-        return self.store.books.new_usage
+    def receipts(self) -> list[Receipt]:
+        return self.store.books.new_receipts
 
     @property
     def buckets(self) -> list[Bucket]:

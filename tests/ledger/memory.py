@@ -89,11 +89,11 @@ class MemoryStore:
             mine.lots.setdefault(account_id, {})[lot_id] = part.lots[account_id][lot_id]
         mine.commands |= {(record.account_id, record.command_id): record for record in part.new_commands}
         mine.new_entries += part.new_entries
-        mine.new_usage += part.new_usage
+        mine.new_receipts += part.new_receipts
 
     def snapshot(self) -> tuple[object, ...]:
         """All rows as they are, to be compared with a later snapshot; rows themselves never change."""
         mine = self.books
         tables = (mine.accounts, mine.keys, mine.holds, mine.buckets, mine.throttles, mine.commands)
         lots = {account_id: dict(lots) for account_id, lots in mine.lots.items()}
-        return (*(dict(table) for table in tables), lots, tuple(mine.new_entries), tuple(mine.new_usage))
+        return (*(dict(table) for table in tables), lots, tuple(mine.new_entries), tuple(mine.new_receipts))

@@ -105,12 +105,12 @@ def entries_explain_the_balance(look: Look, model: Model) -> Iterator[str]:
 
 def receipts_are_exact(look: Look, model: Model) -> Iterator[str]:
     """A charge is usage times rates, rounded once, half to even; its lines sum to it; short is only funds."""
-    right = {row[0]: _receipt_row(model, row[0]) for row in look.rows["usage"] if row[0] in model.receipts}
+    right = {row[0]: _receipt_row(model, row[0]) for row in look.rows["receipts"] if row[0] in model.receipts}
     if look.whole:
         closed = (id_ for id_ in model.parties[look.account_id].holds if id_ in model.receipts)
         right |= {id_: _receipt_row(model, id_) for id_ in closed}
-    yield from differences(look.rows["usage"], right.values())
-    for row in look.rows["usage"]:
+    yield from differences(look.rows["receipts"], right.values())
+    for row in look.rows["receipts"]:
         yield from wrong_arithmetic(row)
 
 
@@ -212,4 +212,4 @@ def wrong_arithmetic(row: Row) -> Iterator[str]:
 
 
 def _receipt_row(model: Model, call_id: str) -> Row:
-    return columns.usage_row(model.receipts[call_id], model.holds[call_id].created_at_us // DAY_US)
+    return columns.receipt_row(model.receipts[call_id], model.holds[call_id].created_at_us // DAY_US)

@@ -16,7 +16,7 @@ from proxy.ledger.commands import (
     Settled,
     Void,
 )
-from proxy.ledger.rows import Hold, HoldState, Key, Limits, Outcome, UsageRow
+from proxy.ledger.rows import Hold, HoldState, Key, Limits, Outcome, Receipt
 from proxy.pricing.charge import NO_CHARGE, Charge
 from tests.ledger.auditor import ACCOUNT, ZERO, Bound, dollars, nano, window_end_us
 from tests.simulation.gauges import Ask, asked_of, at_most
@@ -46,7 +46,7 @@ def authorize(model: Model, command: Authorize) -> Granted | Refused:
         if made.state != "open" or made.account_id != call.account_id:
             return CONFLICT
         held_nano = nano(party.history.flight[call.id]["held"])
-        return Granted(held_nano, nano(party.history.available()), model.gauges.paces(asked, at_us))
+        return Granted(held_nano, nano(party.history.available()), model.gauges.rate_statuses(asked, at_us))
     barred = _barred(party, key, command)
     if barred:
         return Refused(barred, "")
@@ -54,14 +54,14 @@ def authorize(model: Model, command: Authorize) -> Granted | Refused:
     amount_nano, refused = _held_for(party, key, limits, command)
     refused = refused or _too_fast(model, asked, at_us) or _too_many(party, key, limits)
     if refused:
-        return replace(refused, paces=model.gauges.paces(asked, at_us))
+        return replace(refused, rate_statuses=model.gauges.rate_statuses(asked, at_us))
     party.history.begin(call.id, amount_nano, at_us, key.id)
     model.gauges.fill(asked, at_us)
     tokens = max((ask.amount for ask in asked if ask.kind == "tokens"), default=0)
     model.put_hold(
         Hold(call.id, call.account_id, key.id, amount_nano, tokens, "open", at_us, command.owner, call)
     )
-    return Granted(amount_nano, nano(party.history.available()), model.gauges.paces(asked, at_us))
+    return Granted(amount_nano, nano(party.history.available()), model.gauges.rate_statuses(asked, at_us))
 
 
 def observe(model: Model, command: Observe) -> Done | Refused:
@@ -223,6 +223,6 @@ def _close(
         key = model.keys[hold.key_id]
         model.gauges.correct(key.id, at_most(hold.tokens, key.limits.tpm), used)
     model.put_hold(replace(hold, state=state, observed=None))
-    row = UsageRow(command.call, outcome, charge, nano(paid), nano(short), hold.amount_nano)
+    row = Receipt(command.call, outcome, charge, nano(paid), nano(short), hold.amount_nano)
     model.put_receipt(row, hold.created_at_us)
     return Settled(nano(paid), nano(short), nano(history.balance()), nano(history.available()))

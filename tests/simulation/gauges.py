@@ -5,7 +5,7 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import NamedTuple
 
-from proxy.ledger.commands import Pace
+from proxy.ledger.commands import RateStatus
 from proxy.ledger.rows import NO_LIMIT, Key, Limits, ThrottleKind
 
 MINUTE_US = 60_000_000
@@ -65,15 +65,15 @@ class Gauges:
         if gauge is not None:
             self.of[scope_id, "tokens"] = Gauge(max(EMPTY, gauge.full + used - asked), gauge.at_us)
 
-    def paces(self, asked: list[Ask], now_us: int) -> tuple[Pace, ...]:
+    def rate_statuses(self, asked: list[Ask], now_us: int) -> tuple[RateStatus, ...]:
         """Where a caller stands: of each kind, the first limit with the least remaining."""
-        found: dict[ThrottleKind, Pace] = {}
+        found: dict[ThrottleKind, RateStatus] = {}
         for ask in asked:
             full = self.full(ask, now_us)
             remaining = max(0, floor(ask.limit - full))
             reset_us = ceil(full * MINUTE_US / ask.limit) if ask.limit else MINUTE_US
             if ask.kind not in found or remaining < found[ask.kind].remaining:
-                found[ask.kind] = Pace(ask.kind, ask.limit, remaining, reset_us)
+                found[ask.kind] = RateStatus(ask.kind, ask.limit, remaining, reset_us)
         return tuple(found.values())
 
 

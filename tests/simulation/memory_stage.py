@@ -32,7 +32,7 @@ PLACES: Final[dict[str, dict[str, int]]] = {
     "holds": {"id": 0},
     "entries": {"account_id": 0, "seq": 1},
     "commands": {"account_id": 0, "command_id": 1},
-    "usage": {"id": 0, "account_id": 1},
+    "receipts": {"id": 0, "account_id": 1},
     "usage_days": {"account_id": 0, "day": 1},
 }
 """The columns that rows are looked up by, and where they stand. Rows are kept together by the first."""
@@ -119,8 +119,8 @@ class MemoryStage:
         put("holds", (columns.hold_row(part.holds[id_]) for id_ in part.changed_holds))
         put("entries", map(columns.entry_row, part.new_entries))
         put("commands", map(astuple, part.new_commands))
-        receipts = [(row, part.holds[row.call.id].created_at_us // DAY_US) for row in part.new_usage]
-        put("usage", (columns.usage_row(row, day) for row, day in receipts))
+        receipts = [(row, part.holds[row.call.id].created_at_us // DAY_US) for row in part.new_receipts]
+        put("receipts", (columns.receipt_row(row, day) for row, day in receipts))
         put("usage_days", map(self._added, columns.usage_day_rows(receipts)))
 
     def _added(self, row: Row) -> Row:

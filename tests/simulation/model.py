@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from proxy.ledger.commands import Adjust, Grant
-from proxy.ledger.rows import UNLIMITED, Account, Draw, Entry, Hold, Key, Limits, Lot, UsageRow
+from proxy.ledger.rows import UNLIMITED, Account, Draw, Entry, Hold, Key, Limits, Lot, Receipt
 from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
 from proxy.ledger.windows import WINDOWS, Window
 from tests.ledger.auditor import ACCOUNT, Auditor, Dollars, Line, dollars, nano, window_name
@@ -117,7 +117,7 @@ class Model:
         self.keys: dict[str, Key] = {}
         self.holds: dict[str, Hold] = {}
         self.flight: dict[str, Hold] = {}
-        self.receipts: dict[str, UsageRow] = {}
+        self.receipts: dict[str, Receipt] = {}
         self.days: dict[str, dict[tuple[int, str, str], Day]] = {}
         self.gauges = Gauges()
         self.touched: dict[str, Touched] = {}
@@ -142,7 +142,7 @@ class Model:
             self.flight.pop(hold.id, None)
         self.touch(hold.account_id).holds[hold.id] = None
 
-    def put_receipt(self, row: UsageRow, authorized_at_us: int) -> None:
+    def put_receipt(self, row: Receipt, authorized_at_us: int) -> None:
         """Add a receipt, and count it in its day."""
         call, usage = row.call, row.outcome.usage
         self.receipts[call.id] = row

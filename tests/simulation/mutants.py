@@ -202,9 +202,9 @@ def recovers_for_nothing(books: Books, command: Command) -> Result:
 def hides_the_shortfall(books: Books, command: Command) -> Result:
     """A receipt says that all of the charge was paid."""
     result = rules.apply(books, command)
-    if books.new_usage and books.new_usage[-1].shortfall_nano:
-        row = books.new_usage[-1]
-        books.new_usage[-1] = replace(row, charged_nano=row.charge.total_nano, shortfall_nano=0)
+    if books.new_receipts and books.new_receipts[-1].shortfall_nano:
+        row = books.new_receipts[-1]
+        books.new_receipts[-1] = replace(row, charged_nano=row.charge.total_nano, shortfall_nano=0)
     return result
 
 

@@ -21,7 +21,7 @@ ACCOUNT_PLACE: dict[str, int] = {
     "holds": 1,
     "entries": 0,
     "commands": 0,
-    "usage": 1,
+    "receipts": 1,
     "usage_days": 0,
 }
 """Where an account's id stands in a row."""
@@ -53,7 +53,7 @@ async def look_at(stage: Stage, model: Model, touched: Mapping[str, Touched]) ->
     _share(looks, model, "keys", await stage.rows("keys", {"account_id": ids}))
     _share(looks, model, "lots", await stage.rows("lots", {"account_id": ids}))
     _share(looks, model, "holds", await stage.rows("holds", {"id": list(dict.fromkeys(calls + flight))}))
-    _share(looks, model, "usage", await stage.rows("usage", {"id": calls, "account_id": ids}))
+    _share(looks, model, "receipts", await stage.rows("receipts", {"id": calls, "account_id": ids}))
     _share(looks, model, "buckets", await stage.rows("buckets", {"scope_id": ids + keys}))
     _share(looks, model, "throttles", await stage.rows("throttles", {"scope_id": ids + keys}))
     if days:

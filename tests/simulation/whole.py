@@ -20,9 +20,9 @@ METERS = ("input_tokens", "cached_input_tokens", "output_tokens")
 def calls_are_charged_once(dump: Dump) -> Iterator[str]:
     """A call has one charge at most, of what its receipt says it paid, and a receipt once it has ended."""
     charges = [(row[6], -row[3]) for row in dump["entries"] if row[2] == "charge"]
-    yield from differences(charges, ((row[0], row[19]) for row in dump["usage"] if row[19]))
+    yield from differences(charges, ((row[0], row[19]) for row in dump["receipts"] if row[19]))
     closed = (row[0] for row in dump["holds"] if row[5] != "open")
-    yield from differences((row[0] for row in dump["usage"]), closed)
+    yield from differences((row[0] for row in dump["receipts"]), closed)
 
 
 def entries_sum_to_the_balance(dump: Dump) -> Iterator[str]:
@@ -49,7 +49,7 @@ def draws_sum_to_what_is_left(dump: Dump) -> Iterator[str]:
 def days_sum_up_receipts(dump: Dump) -> Iterator[str]:
     """A row of a day's usage is the sum of that day's receipts."""
     sums: dict[tuple[object, ...], list[int]] = {}
-    for row in dump["usage"]:
+    for row in dump["receipts"]:
         day = sums.setdefault((row[1], row[22], row[2], row[4]), [0] * 5)
         usage = _usage_of(row[12])
         figures = (row[11] != "void", *(usage.get(meter, 0) for meter in METERS), row[19])
@@ -72,7 +72,7 @@ def buckets_sum_up_calls(dump: Dump) -> Iterator[str]:
     """A bucket has spent what receipts of its window paid, and holds what the open holds of its window do."""
     spent: Counter[tuple[str, str, int]] = Counter()
     held: Counter[tuple[str, str, int]] = Counter()
-    for row in dump["usage"]:
+    for row in dump["receipts"]:
         for key in _buckets_of(row[1], row[2], row[22]):
             spent[key] += row[19]
     for row in dump["holds"]:

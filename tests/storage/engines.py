@@ -71,7 +71,7 @@ class Postgres:
 
     names_return = False
     _TABLES = (
-        *("accounts", "keys", "lots", "buckets", "throttles", "holds", "entries", "commands", "usage"),
+        *("accounts", "keys", "lots", "buckets", "throttles", "holds", "entries", "commands", "receipts"),
         "usage_days",
     )
 

@@ -73,18 +73,18 @@ TAMPERINGS = {
         "accounts",
         "acct_2/total/0",
     ),
-    "UPDATE holds SET amount_nano = amount_nano + 1 WHERE id = 'call_02'": ("usage", "call_02"),
+    "UPDATE holds SET amount_nano = amount_nano + 1 WHERE id = 'call_02'": ("receipts", "call_02"),
     "DELETE FROM holds WHERE id = 'call_03'": ("holds", "call_03"),
     "UPDATE holds SET call = '[]' WHERE id = 'call_99'": ("holds", "call_99"),
     "UPDATE entries SET amount_nano = -7 WHERE account_id = 'acct_1' AND seq = 4": ("entries", "acct_1/4"),
     "DELETE FROM entries WHERE account_id = 'acct_2' AND seq = 3": ("entries", "acct_2/4"),
     "UPDATE commands SET at_us = 1 WHERE command_id = 'adjust_1'": ("commands", "adjust_1"),
-    "UPDATE usage SET charge_nano = charge_nano - 1, charged_nano = charged_nano - 1 WHERE id = 'call_06'": (
-        "usage",
+    "UPDATE receipts SET charge_nano = charge_nano-1, charged_nano = charged_nano-1 WHERE id = 'call_06'": (
+        "receipts",
         "call_06",
     ),
-    "UPDATE usage SET lines = '{' WHERE id = 'call_08'": ("usage", "call_08"),
-    "DELETE FROM usage WHERE id = 'call_04'": ("usage", "call_04"),
+    "UPDATE receipts SET lines = '{' WHERE id = 'call_08'": ("receipts", "call_08"),
+    "DELETE FROM receipts WHERE id = 'call_04'": ("receipts", "call_04"),
     "UPDATE usage_days SET output_tokens = 1 WHERE account_id = 'acct_2' AND day = 20000": (
         "usage_days",
         "acct_2/20000/key_2/small",
@@ -141,7 +141,7 @@ async def test_rows_of_an_account_that_is_gone_are_found(engine: Engine) -> None
     database = await filled(engine)
     tamper(engine, "DELETE FROM accounts WHERE id = 'acct_2'")
     strays = {one.id: one.expected for one in differences(database)}
-    tables = "keys, lots, entries, commands, holds, usage, usage_days, buckets"
+    tables = "keys, lots, entries, commands, holds, receipts, usage_days, buckets"
     assert strays == {"acct_2": f"one, as there are rows of it: {tables}"}
 
 

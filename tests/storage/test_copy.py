@@ -88,7 +88,7 @@ async def test_receipts_go_into_the_months_they_belong_to(tmp_path: Path) -> Non
 
     def since_day() -> int:
         with database_of(other).snapshot() as scan:
-            (others,) = next(scan.chunks("SELECT COUNT(*) FROM usage_other"))
+            (others,) = next(scan.chunks("SELECT COUNT(*) FROM receipts_other"))
             assert tuple(others) == (0,)
             return scan.receipts_since_day
 

@@ -134,13 +134,13 @@ async def test_pages_are_newest_first_and_meet_without_a_gap(store: Store) -> No
         ("accounts_page", {}, ["acct_2", "acct_1"]),
         ("keys_of_account", {"account_id": ACCOUNT}, ["key_3", "key_1"]),
         (
-            "calls_page",
+            "receipts_page",
             {"account_id": ACCOUNT, "key_id": "", "model": ""},
             [f"call_{n}" for n in (4, 3, 2, 1, 0)],
         ),
-        ("calls_page", {"account_id": ACCOUNT, "key_id": "key_3", "model": ""}, ["call_3", "call_1"]),
-        ("calls_page", {"account_id": ACCOUNT, "key_id": "", "model": "large"}, ["call_3", "call_0"]),
-        ("calls_page", {"account_id": "acct_2", "key_id": "", "model": ""}, []),
+        ("receipts_page", {"account_id": ACCOUNT, "key_id": "key_3", "model": ""}, ["call_3", "call_1"]),
+        ("receipts_page", {"account_id": ACCOUNT, "key_id": "", "model": "large"}, ["call_3", "call_0"]),
+        ("receipts_page", {"account_id": "acct_2", "key_id": "", "model": ""}, []),
         ("holds_page", {"account_id": "", "state": ""}, [f"call_{n}" for n in (9, 6, 5, 4, 3, 2, 1, 0)]),
         ("holds_page", {"account_id": "", "state": "open"}, ["call_9", "call_6", "call_5"]),
         ("holds_page", {"account_id": ACCOUNT, "state": ""}, [f"call_{n}" for n in (6, 5, 4, 3, 2, 1, 0)]),
@@ -163,7 +163,7 @@ async def test_an_object_is_found_by_its_id_or_not_at_all(store: Store) -> None:
     for name, param, id_ in (
         ("account_by_id", "account_id", ACCOUNT),
         ("key_by_id", "key_id", KEY),
-        ("call_by_id", "call_id", "call_1"),
+        ("receipt_by_id", "call_id", "call_1"),
     ):
         assert [row["id"] for row in await store.query(name, {param: id_})] == [id_]
         assert await store.query(name, {param: "none"}) == []

@@ -101,7 +101,7 @@ def command_of(verb: str, number: int, amount: int, key_id: str, at_us: int) -> 
 
 def rows_of(books: Books) -> Dump:
     """What a database should hold that the books have been kept in."""
-    receipts = [(row, books.holds[row.call.id].created_at_us // DAY_US) for row in books.new_usage]
+    receipts = [(row, books.holds[row.call.id].created_at_us // DAY_US) for row in books.new_receipts]
     rows: dict[str, Iterable[tuple[Any, ...]]] = {
         "accounts": map(columns.account_row, books.accounts.values()),
         "keys": map(columns.key_row, books.keys.values()),
@@ -111,7 +111,7 @@ def rows_of(books: Books) -> Dump:
         "holds": map(columns.hold_row, books.holds.values()),
         "entries": map(columns.entry_row, books.new_entries),
         "commands": map(astuple, books.commands.values()),
-        "usage": (columns.usage_row(row, day) for row, day in receipts),
+        "receipts": (columns.receipt_row(row, day) for row, day in receipts),
         "usage_days": columns.usage_day_rows(receipts),
     }
     return {table: sorted(values, key=repr) for table, values in rows.items()}

@@ -56,7 +56,7 @@ async def test_what_was_observed_of_a_call_is_what_recovery_charges(open_store: 
     results = await second.apply([recover(hold.call) for hold in orphans])
     assert [cast("Settled", result).charged_nano for result in results] == [90, 0]
     assert await second.orphans() == []
-    (row,) = await second.query("call_by_id", {"call_id": "call_1"})
+    (row,) = await second.query("receipt_by_id", {"call_id": "call_1"})
     assert (row["basis"], row["charged_nano"], row["usage"]) == ("recovered", 90, '{"output_tokens":7}')
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from proxy.upstream.base import Shipment, UpstreamFailure
+from proxy.upstream.base import UpstreamFailure, UpstreamRequest
 from proxy.upstream.client import HttpUpstreams
 from proxy.upstream.routes import Credential, Target, Upstream
 from tests.upstream.scripted import Scripted
@@ -30,21 +30,25 @@ def to(
     )
 
 
-def shipment(
+def upstream_request(
     body: bytes = b"{}", *headers: tuple[str, str], path: str = "/v1/x", query: str = "", method: str = "POST"
-) -> Shipment:
-    return Shipment(method, path, query, headers, body)
+) -> UpstreamRequest:
+    return UpstreamRequest(method, path, query, headers, body)
 
 
-async def fetched(client: HttpUpstreams, target: Target, sent: Shipment | None = None) -> tuple[int, bytes]:
-    answer = await client.send(target, sent or shipment())
+async def fetched(
+    client: HttpUpstreams, target: Target, sent: UpstreamRequest | None = None
+) -> tuple[int, bytes]:
+    answer = await client.send(target, sent or upstream_request())
     try:
         return answer.status, b"".join([chunk async for chunk in answer.chunks()])
     finally:
         answer.close()
 
 
-async def refused_by(client: HttpUpstreams, target: Target, sent: Shipment | None = None) -> UpstreamFailure:
+async def refused_by(
+    client: HttpUpstreams, target: Target, sent: UpstreamRequest | None = None
+) -> UpstreamFailure:
     with pytest.raises(UpstreamFailure) as caught:
         await fetched(client, target, sent)
     return caught.value

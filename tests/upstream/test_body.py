@@ -6,7 +6,7 @@ import pytest
 
 from proxy.upstream.base import UpstreamFailure
 from proxy.upstream.client import HttpUpstreams
-from tests.upstream.calls import fetched, refused_by, shipment, to
+from tests.upstream.calls import fetched, refused_by, to, upstream_request
 from tests.upstream.scripted import (
     STREAM_HEAD,
     Connection,
@@ -32,7 +32,7 @@ async def test_chunks_come_down_as_they_are_sent(client: HttpUpstreams) -> None:
         await connection.send(b"0\r\n\r\n")
 
     async with scripted(script) as upstream:
-        answer = await client.send(to(upstream), shipment())
+        answer = await client.send(to(upstream), upstream_request())
         seen = []
         async for chunk in answer.chunks():
             seen.append(chunk)
@@ -53,7 +53,7 @@ async def test_a_silence_within_an_answer_is_a_timeout(client: HttpUpstreams) ->
         await connection.gone()
 
     async with scripted(script) as upstream:
-        answer = await client.send(to(upstream, idle_seconds=0.15), shipment())
+        answer = await client.send(to(upstream, idle_seconds=0.15), upstream_request())
         chunks = answer.chunks()
         assert b"".join([await anext(chunks) for _ in range(6)]) == b"xxxxxx"
         with pytest.raises(UpstreamFailure) as caught:
@@ -73,7 +73,7 @@ async def test_a_slow_reader_is_not_a_silent_upstream(client: HttpUpstreams) -> 
         await connection.request()
 
     async with scripted(script) as upstream:
-        answer = await client.send(to(upstream, idle_seconds=0.1), shipment())
+        answer = await client.send(to(upstream, idle_seconds=0.1), upstream_request())
         chunks = answer.chunks()
         assert await anext(chunks) == b"one"
         waiting = await anext(chunks)
@@ -98,7 +98,7 @@ async def test_a_fast_upstream_waits_for_a_slow_reader(client: HttpUpstreams) ->
             sent_bytes += 65_536
 
     async with scripted(script) as upstream:
-        answer = await client.send(to(upstream), shipment())
+        answer = await client.send(to(upstream), upstream_request())
         before = -1
         while before != sent_bytes:
             before = sent_bytes
@@ -156,7 +156,7 @@ async def test_the_answer_to_a_head_request_has_no_body(client: HttpUpstreams) -
     """The length such an answer tells is that of another answer's body."""
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n"
     async with scripted(answering(head)) as upstream:
-        assert await fetched(client, to(upstream), shipment(b"", method="HEAD")) == (200, b"")
+        assert await fetched(client, to(upstream), upstream_request(b"", method="HEAD")) == (200, b"")
 
 
 async def test_a_body_without_length_ends_with_the_connection(client: HttpUpstreams) -> None:
@@ -176,7 +176,7 @@ async def test_a_reset_is_not_the_end_of_a_body_without_length(client: HttpUpstr
         connection.reset()
 
     async with scripted(script) as upstream:
-        answer = await client.send(to(upstream), shipment())
+        answer = await client.send(to(upstream), upstream_request())
         chunks = answer.chunks()
         assert await anext(chunks) == b"part"
         arrived.set()

@@ -7,7 +7,7 @@ import pytest
 from proxy.upstream.base import UpstreamFailure
 from proxy.upstream.client import RESENDABLE_BYTES, HttpUpstreams
 from proxy.upstream.routes import Credential
-from tests.upstream.calls import fetched, refused_by, shipment, to
+from tests.upstream.calls import fetched, refused_by, to, upstream_request
 from tests.upstream.scripted import (
     OK,
     STREAM_HEAD,
@@ -25,7 +25,7 @@ async def test_a_request_goes_up_with_our_credential_and_nothing_of_aiohttps(cli
     """The request is the client's: its body, path and query to the byte, and only theirs and our headers."""
     async with scripted(answering(OK)) as upstream:
         target = to(f"{upstream.base_url}/base", Credential("Bearer up"), headers=(("X-Static", "1"),))
-        sent = shipment(
+        sent = upstream_request(
             b'{"a":1}',
             ("Authorization", "Bearer sk-fbx-theirs"),
             ("Accept-Encoding", "gzip, br"),
@@ -60,7 +60,7 @@ async def test_a_credential_in_the_query_replaces_the_clients(
 ) -> None:
     """The field that holds our credential is taken out of the client's query, however it is encoded."""
     async with scripted(answering(OK)) as upstream:
-        await fetched(client, to(upstream, Credential("s/1", query="k y")), shipment(query=query))
+        await fetched(client, to(upstream, Credential("s/1", query="k y")), upstream_request(query=query))
     assert upstream.requests[0].line == f"POST /v1/x?{sent} HTTP/1.1"
     assert not upstream.requests[0].values("Authorization")
 
@@ -73,7 +73,9 @@ async def test_the_length_of_a_body_is_told_anew(
 ) -> None:
     """Content-Length is that of the body that goes up, whatever the client said of its own."""
     async with scripted(answering(OK)) as upstream:
-        sent = shipment(body, ("Content-Length", "99"), ("Transfer-Encoding", "chunked"), method=method)
+        sent = upstream_request(
+            body, ("Content-Length", "99"), ("Transfer-Encoding", "chunked"), method=method
+        )
         await fetched(client, to(upstream), sent)
     assert upstream.requests[0].values("Content-Length") == length
     assert not upstream.requests[0].values("Transfer-Encoding")
@@ -84,7 +86,7 @@ async def test_a_long_body_goes_up_whole(client: HttpUpstreams) -> None:
     """Several megabytes arrive as they were sent."""
     body = bytes(range(256)) * 20_000
     async with scripted(answering(OK)) as upstream:
-        assert await fetched(client, to(upstream), shipment(body)) == (200, b"{}")
+        assert await fetched(client, to(upstream), upstream_request(body)) == (200, b"{}")
     assert upstream.requests[0].body == body
 
 
@@ -101,7 +103,7 @@ async def test_a_redirect_is_passed_on_and_not_followed(client: HttpUpstreams) -
     """Only one request goes up, and the 3xx comes down."""
     elsewhere = http_answer(b"gone", "Location: https://files.example/x", status="307 Temporary Redirect")
     async with scripted(answering(elsewhere, OK)) as upstream:
-        answer = await client.send(to(upstream), shipment())
+        answer = await client.send(to(upstream), upstream_request())
         assert (answer.status, answer.headers) == (307, [("Location", "https://files.example/x")])
         answer.close()
     assert len(upstream.requests) == 1
@@ -166,7 +168,7 @@ async def test_a_small_request_that_meets_a_dead_kept_connection_is_sent_again(
     """A keep-alive race is no failure: the request goes out once more, over a new connection."""
     async with scripted(_dies_on_reuse(reset=reset)) as upstream:
         await fetched(client, to(upstream))
-        assert await fetched(client, to(upstream), shipment(b"again")) == (200, b"{}")
+        assert await fetched(client, to(upstream), upstream_request(b"again")) == (200, b"{}")
         assert upstream.connections == 2
     assert [request.body for request in upstream.requests] == [b"{}", b"again", b"again"]
 
@@ -178,7 +180,7 @@ async def test_a_request_is_not_sent_again_once_an_answer_began(
     """After the first byte of an answer the request has had its effect."""
     async with scripted(_dies_on_reuse(last_words)) as upstream:
         await fetched(client, to(upstream))
-        failure = await refused_by(client, to(upstream), shipment(b"once"))
+        failure = await refused_by(client, to(upstream), upstream_request(b"once"))
     assert failure.code == "upstream_failed"
     assert [request.body for request in upstream.requests] == [b"{}", b"once"]
 
@@ -188,7 +190,7 @@ async def test_a_large_request_is_not_sent_again(client: HttpUpstreams) -> None:
     body = b"x" * (RESENDABLE_BYTES + 1)
     async with scripted(_dies_on_reuse()) as upstream:
         await fetched(client, to(upstream))
-        failure = await refused_by(client, to(upstream), shipment(body))
+        failure = await refused_by(client, to(upstream), upstream_request(body))
         assert upstream.connections == 1
     assert failure.code == "upstream_failed"
 
@@ -227,7 +229,7 @@ async def test_closing_an_unfinished_answer_stops_the_upstream_at_once(client: H
         gone.set()
 
     async with scripted(script) as upstream:
-        answer = await client.send(to(upstream), shipment())
+        answer = await client.send(to(upstream), upstream_request())
         assert await anext(answer.chunks()) == b"x"
         answer.close()
         answer.close()
@@ -247,7 +249,7 @@ async def test_cancelling_a_request_stops_the_upstream_at_once(client: HttpUpstr
         gone.set()
 
     async with scripted(script) as upstream, asyncio.TaskGroup() as group:
-        sending = group.create_task(client.send(to(upstream), shipment()))
+        sending = group.create_task(client.send(to(upstream), upstream_request()))
         await asyncio.wait_for(asked.wait(), 5)
         sending.cancel()
         await asyncio.wait_for(gone.wait(), 5)
@@ -264,7 +266,7 @@ async def test_cancelling_a_read_leaves_the_answer_to_be_closed(client: HttpUpst
         gone.set()
 
     async with scripted(script) as upstream:
-        answer = await client.send(to(upstream), shipment())
+        answer = await client.send(to(upstream), upstream_request())
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(anext(answer.chunks()), 0.05)
         answer.close()
@@ -292,4 +294,4 @@ async def test_only_an_open_client_sends(client: HttpUpstreams) -> None:
     await client.close()
     for closed in (client, HttpUpstreams()):
         with pytest.raises(RuntimeError, match="not open"):
-            await closed.send(to("http://127.0.0.1:1"), shipment())
+            await closed.send(to("http://127.0.0.1:1"), upstream_request())

@@ -8,7 +8,7 @@ import pytest
 from proxy.upstream.base import UpstreamFailure
 from proxy.upstream.client import HttpUpstreams
 from proxy.upstream.routes import Target
-from tests.upstream.calls import fetched, shipment, to
+from tests.upstream.calls import fetched, to, upstream_request
 from tests.upstream.scripted import (
     OK,
     STREAM_HEAD,
@@ -80,7 +80,7 @@ async def test_a_request_that_is_not_read_whole_leaves_no_connection(client: Htt
 
     async with scripted(script) as upstream:
         for _ in range(2):
-            assert await fetched(client, to(upstream), shipment(b"x" * 30_000_000)) == (200, b"{}")
+            assert await fetched(client, to(upstream), upstream_request(b"x" * 30_000_000)) == (200, b"{}")
         assert upstream.connections == 2
 
 
@@ -88,7 +88,7 @@ async def test_the_answer_to_a_head_request_leaves_its_connection(client: HttpUp
     """It has no body, so that the next answer begins where it ends; that one may have a body."""
     told = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
     async with scripted(answering(told, OK)) as upstream:
-        assert await fetched(client, to(upstream), shipment(b"", method="HEAD")) == (200, b"")
+        assert await fetched(client, to(upstream), upstream_request(b"", method="HEAD")) == (200, b"")
         assert await fetched(client, to(upstream)) == (200, b"{}")
         assert upstream.connections == 1
 
@@ -112,7 +112,7 @@ async def test_what_came_before_a_fault_is_handed_on_first(client: HttpUpstreams
         hung_up.set()
 
     async with scripted(script) as upstream:
-        answer = await client.send(to(upstream), shipment())
+        answer = await client.send(to(upstream), upstream_request())
         await hung_up.wait()
         await asyncio.sleep(0.05)
         chunks = answer.chunks()
@@ -129,7 +129,7 @@ async def test_a_cancel_at_any_moment_is_nobody_elses_trouble(client: HttpUpstre
     async with scripted(answering(OK)) as upstream:
         for turns in range(40):
             async with asyncio.TaskGroup() as group:
-                leaving = group.create_task(client.send(to(upstream), shipment(b"leaving")))
+                leaving = group.create_task(client.send(to(upstream), upstream_request(b"leaving")))
                 for _ in range(turns):
                     await asyncio.sleep(0)
                 staying = [group.create_task(fetched(client, to(upstream))) for _ in range(2)]
@@ -146,12 +146,12 @@ async def test_a_header_cannot_break_out_of_its_line(client: HttpUpstreams, fiel
     """A control character in a field is refused before anything is sent."""
     async with scripted(answering(OK)) as upstream:
         with pytest.raises(ValueError, match="header field"):
-            await client.send(to(upstream), shipment(b"{}", field))
+            await client.send(to(upstream), upstream_request(b"{}", field))
         assert not upstream.connections
 
 
 async def test_a_header_may_hold_what_is_no_control_character(client: HttpUpstreams) -> None:
     """Tabs and characters beyond ASCII go up as they are, in UTF-8."""
     async with scripted(answering(OK)) as upstream:
-        await fetched(client, to(upstream), shipment(b"{}", ("X-A", "a\tb\u00a0\u00e9\u2603")))
+        await fetched(client, to(upstream), upstream_request(b"{}", ("X-A", "a\tb\u00a0\u00e9\u2603")))
     assert upstream.requests[0].values("X-A")[0].encode("latin-1").decode() == "a\tb\u00a0\u00e9\u2603"

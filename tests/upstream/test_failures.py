@@ -6,7 +6,7 @@ import pytest
 
 from proxy.upstream.client import HttpUpstreams
 from proxy.upstream.routes import Credential
-from tests.upstream.calls import fetched, refused_by, shipment, to
+from tests.upstream.calls import fetched, refused_by, to, upstream_request
 from tests.upstream.scripted import (
     STREAM_HEAD,
     Connection,
@@ -60,7 +60,7 @@ async def test_each_way_to_fail_has_its_code(client: HttpUpstreams, script: Scri
     """
     async with scripted(script) as upstream:
         target = to(upstream, Credential("sk-up", query="key"), first_byte_seconds=0.2)
-        failure = await refused_by(client, target, shipment(query="q=private"))
+        failure = await refused_by(client, target, upstream_request(query="q=private"))
         port = upstream.base_url.rpartition(":")[2]
     assert failure.code == code
     assert not failure.untouched
@@ -110,7 +110,7 @@ async def test_an_upload_that_is_not_read_times_out(client: HttpUpstreams) -> No
 
     async with scripted(deaf) as upstream:
         target = to(upstream, first_byte_seconds=0.2)
-        failure = await refused_by(client, target, shipment(b"x" * 30_000_000))
+        failure = await refused_by(client, target, upstream_request(b"x" * 30_000_000))
     assert failure.code == "upstream_timeout"
 
 
@@ -122,4 +122,4 @@ async def test_an_answer_before_the_end_of_the_upload_counts(client: HttpUpstrea
         await connection.gone()
 
     async with scripted(hasty) as upstream:
-        assert await fetched(client, to(upstream), shipment(b"x" * 5_000_000)) == (413, b"no")
+        assert await fetched(client, to(upstream), upstream_request(b"x" * 5_000_000)) == (413, b"no")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.upstream.client import HttpUpstreams
 from proxy.upstream.inflate import PIECE_BYTES, BrokenEncoding, Coding, Inflater, coding_of
-from tests.upstream.calls import fetched, refused_by, shipment, to
+from tests.upstream.calls import fetched, refused_by, to, upstream_request
 from tests.upstream.scripted import STREAM_HEAD, Connection, answering, http_answer, http_chunk, scripted
 
 
@@ -100,7 +100,7 @@ async def test_the_client_undoes_an_encoding_it_did_not_ask_for(
     encoded = ENCODERS[form](b"data: hello\n\n")
     whole = http_answer(encoded, f"Content-Encoding: {name}", "Content-MD5: of-the-encoded")
     async with scripted(answering(whole)) as upstream:
-        answer = await client.send(to(upstream), shipment())
+        answer = await client.send(to(upstream), upstream_request())
         assert b"".join([chunk async for chunk in answer.chunks()]) == b"data: hello\n\n"
         assert answer.headers == []
         answer.close()
@@ -121,7 +121,7 @@ async def test_a_compressed_stream_comes_down_event_by_event(client: HttpUpstrea
         await connection.send(http_chunk(last) + b"0\r\n\r\n")
 
     async with scripted(script) as upstream:
-        answer = await client.send(to(upstream), shipment())
+        answer = await client.send(to(upstream), upstream_request())
         chunks = answer.chunks()
         assert await anext(chunks) == b"data: 1\n\n"
         go.set()

@@ -8,7 +8,7 @@ from proxy.api.operations import ADMIN, Binder, Incoming, Nothing, Operation
 from proxy.api.paging import Page, PageQuery, continued, page_of, place_of
 from proxy.api.reader import Reader
 from proxy.api.usage import AdminUsageQuery, UsageView, usage_report
-from proxy.api.views.receipts import HoldView, RoutedCallView, hold_view, routed_call_view
+from proxy.api.views.receipts import AdminReceiptView, HoldView, admin_receipt_view, hold_view
 from proxy.clock import Clock
 from proxy.ledger.rows import HoldState
 
@@ -24,7 +24,7 @@ LOOKED_AT_CALLS: Final = 20_000
 """How far one page looks for a model, to which no index leads across accounts: some tens of milliseconds."""
 
 
-class CallQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ReceiptQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which calls; `model` is the public name, exactly."""
 
     account_id: str | None = None
@@ -52,34 +52,34 @@ USAGE: Final = Operation(
     query=AdminUsageQuery,
     body=Nothing,
 )
-LIST_CALLS: Final = Operation(
-    id="list_calls",
+LIST_RECEIPTS: Final = Operation(
+    id="list_receipts",
     method="GET",
-    path=f"{ADMIN}/calls",
+    path=f"{ADMIN}/receipts",
     summary=(
         "List the receipts of calls, the newest first. With `model` alone a page looks at "
         f"{LOOKED_AT_CALLS:,} calls, and may be empty though there are more."
     ),
     audience="admin",
-    reply=Page[RoutedCallView],
-    query=CallQuery,
+    reply=Page[AdminReceiptView],
+    query=ReceiptQuery,
     body=Nothing,
 )
-SHOW_CALL: Final = Operation(
-    id="show_call",
+SHOW_RECEIPT: Final = Operation(
+    id="show_receipt",
     method="GET",
-    path=f"{ADMIN}/calls/{{call_id}}",
+    path=f"{ADMIN}/receipts/{{call_id}}",
     summary="Show the receipt of one call.",
     audience="admin",
-    reply=RoutedCallView,
+    reply=AdminReceiptView,
     query=Nothing,
     body=Nothing,
 )
 
-OPERATIONS: Final = (LIST_HOLDS, USAGE, LIST_CALLS, SHOW_CALL)
+OPERATIONS: Final = (LIST_HOLDS, USAGE, LIST_RECEIPTS, SHOW_RECEIPT)
 
 
-class Calls:
+class Receipts:
     """Shows holds, usage and receipts.
 
     A page of one model's calls in all accounts looks at `looked_at_calls` at most, as no index leads there.
@@ -95,8 +95,8 @@ class Calls:
         return [
             bind(LIST_HOLDS, self.list_holds),
             bind(USAGE, self.usage),
-            bind(LIST_CALLS, self.list_calls),
-            bind(SHOW_CALL, self.show_call),
+            bind(LIST_RECEIPTS, self.list_receipts),
+            bind(SHOW_RECEIPT, self.show_receipt),
         ]
 
     async def list_holds(self, incoming: Incoming[None, HoldQuery, Nothing]) -> Page[HoldView]:
@@ -123,12 +123,12 @@ class Calls:
             now_us=self._clock.now_us(),
         )
 
-    async def list_calls(self, incoming: Incoming[None, CallQuery, Nothing]) -> Page[RoutedCallView]:
+    async def list_receipts(self, incoming: Incoming[None, ReceiptQuery, Nothing]) -> Page[AdminReceiptView]:
         """A page of receipts."""
         query, unit, before = incoming.query, incoming.settings.unit, place_of(incoming.query, str)
         looks = query.model and not (query.account_id or query.key_id)
-        down_to = await self._reader.call_place(before, self._looked_at_calls) if looks else ""
-        rows = await self._reader.calls(
+        down_to = await self._reader.receipt_place(before, self._looked_at_calls) if looks else ""
+        rows = await self._reader.receipts(
             account_id=query.account_id or "",
             key_id=query.key_id or "",
             model=query.model or "",
@@ -136,9 +136,11 @@ class Calls:
             limit=query.limit + 1,
             down_to=down_to,
         )
-        page = page_of(rows, query.limit, lambda row: routed_call_view(row, unit), lambda row: row.call.id)
+        page = page_of(rows, query.limit, lambda row: admin_receipt_view(row, unit), lambda row: row.call.id)
         return continued(page, down_to) if down_to and not page.has_more else page
 
-    async def show_call(self, incoming: Incoming[None, Nothing, Nothing]) -> RoutedCallView:
+    async def show_receipt(self, incoming: Incoming[None, Nothing, Nothing]) -> AdminReceiptView:
         """One receipt. Raises Refusal `not_found`, also while the call is in flight."""
-        return routed_call_view(await self._reader.call(incoming.path["call_id"]), incoming.settings.unit)
+        return admin_receipt_view(
+            await self._reader.receipt(incoming.path["call_id"]), incoming.settings.unit
+        )

@@ -37,6 +37,6 @@ def admin_routes(
         *admin_accounts.Accounts(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_keys.Keys(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_money.Money(ledger=ledger, reader=reader, clock=clock).routes(bind),
-        *admin_calls.Calls(reader=reader, clock=clock).routes(bind),
+        *admin_calls.Receipts(reader=reader, clock=clock).routes(bind),
         bind.nowhere(ADMIN),
     ]

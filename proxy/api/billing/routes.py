@@ -14,7 +14,7 @@ from proxy.api.usage import UsageQuery, UsageView, usage_report
 from proxy.api.views.accounts import SpendingView, spending_of
 from proxy.api.views.books import EntryView, LotView
 from proxy.api.views.money import Display, Usd, display
-from proxy.api.views.receipts import CallView, call_view
+from proxy.api.views.receipts import ReceiptView, receipt_view
 from proxy.clock import Clock
 from proxy.edge.auth import account_key
 from proxy.errors import Refusal
@@ -44,7 +44,7 @@ class SpendingLimitsView(Struct, frozen=True, kw_only=True):
     data: list[SpendingView]
 
 
-class RequestQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class OwnReceiptQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which calls; `model` is the public name, exactly."""
 
     key_id: str | None = None
@@ -91,30 +91,30 @@ USAGE: Final = Operation(
     query=UsageQuery,
     body=Nothing,
 )
-REQUESTS: Final = Operation(
-    id="billing_requests",
+RECEIPTS: Final = Operation(
+    id="billing_receipts",
     method="GET",
-    path=f"{BILLING}/requests",
-    summary="The account's log of calls with their charge lines and basis, the newest first.",
+    path=f"{BILLING}/receipts",
+    summary="The account's receipts of calls, with charge lines and basis, the newest first.",
     audience="account",
-    reply=Page[CallView],
-    query=RequestQuery,
+    reply=Page[ReceiptView],
+    query=OwnReceiptQuery,
     body=Nothing,
 )
-REQUEST: Final = Operation(
-    id="billing_request",
+RECEIPT: Final = Operation(
+    id="billing_receipt",
     method="GET",
-    path=f"{BILLING}/requests/{{call_id}}",
+    path=f"{BILLING}/receipts/{{call_id}}",
     summary="The receipt of one of the account's calls.",
     audience="account",
-    reply=CallView,
+    reply=ReceiptView,
     query=Nothing,
     body=Nothing,
 )
 ENTRIES: Final = Operation(
     id="billing_entries",
     method="GET",
-    path=f"{BILLING}/transactions",
+    path=f"{BILLING}/entries",
     summary="The entries of the account's books, the newest first.",
     audience="account",
     reply=Page[EntryView],
@@ -122,7 +122,7 @@ ENTRIES: Final = Operation(
     body=Nothing,
 )
 
-OPERATIONS: Final = (BALANCE, LOTS, SPENDING_LIMITS, USAGE, REQUESTS, REQUEST, ENTRIES)
+OPERATIONS: Final = (BALANCE, LOTS, SPENDING_LIMITS, USAGE, RECEIPTS, RECEIPT, ENTRIES)
 
 
 def billing_routes(
@@ -152,8 +152,8 @@ class Billing:
             bind(LOTS, self.lots),
             bind(SPENDING_LIMITS, self.spending_limits),
             bind(USAGE, self.usage),
-            bind(REQUESTS, self.requests),
-            bind(REQUEST, self.request),
+            bind(RECEIPTS, self.receipts),
+            bind(RECEIPT, self.receipt),
             bind(ENTRIES, self.entries),
         ]
 
@@ -206,25 +206,25 @@ class Billing:
             now_us=self._clock.now_us(),
         )
 
-    async def requests(self, incoming: Incoming[Key, RequestQuery, Nothing]) -> Page[CallView]:
+    async def receipts(self, incoming: Incoming[Key, OwnReceiptQuery, Nothing]) -> Page[ReceiptView]:
         """A page of the account's receipts."""
         query, unit = incoming.query, incoming.settings.unit
-        rows = await self._reader.calls(
+        rows = await self._reader.receipts(
             account_id=incoming.caller.account_id,
             key_id=query.key_id or "",
             model=query.model or "",
             before=place_of(query, str),
             limit=query.limit + 1,
         )
-        return page_of(rows, query.limit, lambda row: call_view(row, unit), lambda row: row.call.id)
+        return page_of(rows, query.limit, lambda row: receipt_view(row, unit), lambda row: row.call.id)
 
-    async def request(self, incoming: Incoming[Key, Nothing, Nothing]) -> CallView:
+    async def receipt(self, incoming: Incoming[Key, Nothing, Nothing]) -> ReceiptView:
         """One receipt. Raises Refusal `not_found`, also for another account's: it must not show."""
         call_id = incoming.path["call_id"]
-        row = await self._reader.call(call_id)
+        row = await self._reader.receipt(call_id)
         if row.call.account_id != incoming.caller.account_id:
             raise Refusal("not_found", f"There is no call {call_id}.")
-        return call_view(row, incoming.settings.unit)
+        return receipt_view(row, incoming.settings.unit)
 
     async def entries(self, incoming: Incoming[Key, PageQuery, Nothing]) -> Page[EntryView]:
         """A page of the account's entries."""

@@ -8,7 +8,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.reader import SeenHold
 from proxy.api.views.money import Display, Usd, When, display, instant
-from proxy.ledger.rows import HoldState, UsageRow
+from proxy.ledger.rows import HoldState, Receipt
 from proxy.metering.usage import Basis
 from proxy.money import NANO_PER_USD, Unit, decimal_string, usd_string
 from proxy.pricing.charge import Line
@@ -25,14 +25,14 @@ class LineView(Struct, frozen=True, kw_only=True):
     display: Display | UnsetType = UNSET
 
 
-class CallView(Struct, frozen=True, kw_only=True):
+class ReceiptView(Struct, frozen=True, kw_only=True):
     """The receipt of a call: what it used, what that costs line by line, and on what basis.
 
     `charged + shortfall` is `total`; a shortfall is what neither the hold nor the funds covered. `hold` is
     what was held for it.
     """
 
-    object: Literal["call"] = "call"
+    object: Literal["receipt"] = "receipt"
     id: str
     account_id: str
     key_id: str
@@ -56,7 +56,7 @@ class CallView(Struct, frozen=True, kw_only=True):
     display: Display | UnsetType = UNSET
 
 
-class RoutedCallView(CallView, frozen=True, kw_only=True):
+class AdminReceiptView(ReceiptView, frozen=True, kw_only=True):
     """A receipt as the admin sees it, with where the call went."""
 
     upstream: str
@@ -102,11 +102,11 @@ def line_view(line: Line, unit: Unit) -> LineView:
     )
 
 
-def call_view(row: UsageRow, unit: Unit) -> CallView:
+def receipt_view(row: Receipt, unit: Unit) -> ReceiptView:
     """A receipt as its account sees it."""
     call, outcome, charge = row.call, row.outcome, row.charge
     first_us = outcome.first_byte_at_us
-    return CallView(
+    return ReceiptView(
         id=call.id,
         account_id=call.account_id,
         key_id=call.key_id,
@@ -137,11 +137,11 @@ def call_view(row: UsageRow, unit: Unit) -> CallView:
     )
 
 
-def routed_call_view(row: UsageRow, unit: Unit) -> RoutedCallView:
+def admin_receipt_view(row: Receipt, unit: Unit) -> AdminReceiptView:
     """A receipt as the admin sees it."""
-    seen = call_view(row, unit)
-    members = {name: getattr(seen, name) for name in CallView.__struct_fields__}
-    return RoutedCallView(upstream=row.call.upstream, upstream_model=row.call.upstream_model, **members)
+    seen = receipt_view(row, unit)
+    members = {name: getattr(seen, name) for name in ReceiptView.__struct_fields__}
+    return AdminReceiptView(upstream=row.call.upstream, upstream_model=row.call.upstream_model, **members)
 
 
 def hold_view(hold: SeenHold, unit: Unit) -> HoldView:

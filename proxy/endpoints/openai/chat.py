@@ -2,7 +2,7 @@
 
 from proxy.endpoints.openai.generation import GenerationAsk, named_bounds, shows_usage
 from proxy.endpoints.reading import fields
-from proxy.endpoints.reading.body import LARGE_BYTES, Body, odd_refusal, read_body
+from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, odd_refusal, read_body
 from proxy.metering.prompts import chat_bound, chat_tokens
 
 
@@ -33,7 +33,7 @@ class ChatEndpoint:
         )
 
 
-def _input_bound(request: Body, model: str) -> int:
+def _input_bound(request: JsonBody, model: str) -> int:
     raw = request.members["messages"]
     if len(memoryview(raw)) <= LARGE_BYTES and bytes(raw).count(b"[") == 1:
         # Media are parts in a list, and there is no list but that of the messages.

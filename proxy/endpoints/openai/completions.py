@@ -4,7 +4,7 @@ from typing import Final
 
 from proxy.endpoints.openai.generation import GenerationAsk, named_bounds, shows_usage
 from proxy.endpoints.reading import fields
-from proxy.endpoints.reading.body import Body, odd_refusal, read_body
+from proxy.endpoints.reading.body import JsonBody, odd_refusal, read_body
 from proxy.endpoints.reading.inputs import input_count, input_tokens
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo
 from proxy.metering.prompts import EMPTY_PROMPT_TOKENS
@@ -52,17 +52,17 @@ class CompletionEndpoint:
         )
 
 
-def _input_bound(request: Body) -> int:
+def _input_bound(request: JsonBody) -> int:
     return EMPTY_PROMPT_TOKENS + request.bytes_of("prompt") + request.bytes_of("suffix")
 
 
-def _count_input(request: Body, model: str) -> int:
+def _count_input(request: JsonBody, model: str) -> int:
     suffix = request.get("suffix")
     after = count_text(suffix, model) if isinstance(suffix, str) else 0
     return input_tokens(request, "prompt", model) + after
 
 
-def _echo(request: Body, choices: int) -> Echo:
+def _echo(request: JsonBody, choices: int) -> Echo:
     """What the choices repeat. The text of token ids is not known, so theirs counts as output if need be."""
     if not fields.flag(request, "echo"):
         return NO_ECHO

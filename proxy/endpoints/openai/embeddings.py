@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.endpoints.base import Outgoing
+from proxy.endpoints.base import ForwardPlan
 from proxy.endpoints.reading import fields
-from proxy.endpoints.reading.body import LARGE_BYTES, Body, read_body
+from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, read_body
 from proxy.endpoints.reading.inputs import input_tokens
 from proxy.endpoints.tallies.part import Part
 from proxy.endpoints.tallies.whole import WholeTally
@@ -19,7 +19,7 @@ _VECTOR: Final = f"{string.ascii_letters}{string.digits}+-_/=., \t\r\n".encode()
 """All bytes that vectors consist of, be they arrays of numbers or base64."""
 
 
-class _Reply(msgspec.Struct, frozen=True):
+class _Vectors(msgspec.Struct, frozen=True):
     """An embeddings reply without its vectors, which are skipped and never decoded."""
 
     usage: Any = None
@@ -28,13 +28,13 @@ class _Reply(msgspec.Struct, frozen=True):
     type: str | None = None
 
 
-_REPLY: Final = msgspec.json.Decoder(_Reply)
+_REPLY: Final = msgspec.json.Decoder(_Vectors)
 
 
 class EmbeddingAsk(msgspec.Struct, frozen=True):
     """One request for embeddings; it has no output that is counted."""
 
-    body: Body
+    body: JsonBody
     model: str
     input_tokens_max: int
     stream: bool = False
@@ -59,7 +59,7 @@ class EmbeddingAsk(msgspec.Struct, frozen=True):
         except RecursionError:
             return self.input_bound()
 
-    def outgoing(self, plan: Outgoing) -> bytes:
+    def forward_body(self, plan: ForwardPlan) -> bytes:
         """The client's body with the target's model name."""
         renamed = plan.model != self.model
         return self.body.patched({"model": msgspec.json.encode(plan.model)} if renamed else {})

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from proxy.endpoints.base import Outgoing, Tally
+from proxy.endpoints.base import ForwardPlan, Tally
 from proxy.endpoints.reading import fields
-from proxy.endpoints.reading.body import Body, beginning, patched
+from proxy.endpoints.reading.body import JsonBody, beginning, patched
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo
 from proxy.endpoints.tallies.stream import StreamTally
 from proxy.endpoints.tallies.whole import WholeTally
@@ -20,13 +20,13 @@ class GenerationAsk(msgspec.Struct, frozen=True):
     `shows_usage` tells that the client asked for the usage of a stream.
     """
 
-    body: Body
+    body: JsonBody
     model: str
     stream: bool
     choices: int
     named_bounds: Mapping[str, int]
     input_tokens_max: int
-    count_input: Callable[[Body, str], int]
+    count_input: Callable[[JsonBody, str], int]
     shows_usage: bool
     default_bound: int | None = None
     bound_field: str | None = None
@@ -55,7 +55,7 @@ class GenerationAsk(msgspec.Struct, frozen=True):
         except RecursionError:
             return self.input_bound()
 
-    def outgoing(self, plan: Outgoing) -> bytes:
+    def forward_body(self, plan: ForwardPlan) -> bytes:
         """The client's body with the target's model name, the clamped bound, and the wish for the usage.
 
         A clamped bound goes into each field the client named, and never above the client's own.
@@ -80,7 +80,7 @@ class GenerationAsk(msgspec.Struct, frozen=True):
         return WholeTally(keep_usage=keep_usage, echo=self.echo)
 
 
-def named_bounds(body: Body, names: Sequence[str]) -> dict[str, int]:
+def named_bounds(body: JsonBody, names: Sequence[str]) -> dict[str, int]:
     """The bounds on output tokens that the client named. Raises Refusal `invalid_value`."""
     bounds = {}
     for name in names:
@@ -90,7 +90,7 @@ def named_bounds(body: Body, names: Sequence[str]) -> dict[str, int]:
     return bounds
 
 
-def shows_usage(body: Body) -> bool:
+def shows_usage(body: JsonBody) -> bool:
     """Whether a stream's usage was asked for. Raises Refusal `invalid_value`."""
     asked = fields.stream_options(body).get("include_usage")
     if asked is None or beginning(asked) in {b"null", b"false"}:

@@ -65,7 +65,7 @@ DECISIVE: Final = frozenset(
 """Members that decide about route, ceiling or usage: no upstream may read other values of them."""
 
 
-class Body(Mapping[str, object]):
+class JsonBody(Mapping[str, object]):
     """A JSON object as it came: a mapping whose values are decoded each time they are asked for.
 
     `members` holds the values' bytes; long base64 strings may be marks in them, and `LongText` in messages,
@@ -141,7 +141,7 @@ def patched(members: Mapping[str, msgspec.Raw], changes: Mapping[str, bytes | No
     return msgspec.json.encode(values)
 
 
-def read_body(data: bytes) -> Body:
+def read_body(data: bytes) -> JsonBody:
     """Read a JSON object. Raises Refusal `invalid_json`, saying what is wrong and where.
 
     Values are checked for their syntax but not decoded. Takes 0.3 ms per megabyte of base64 and 0.7 ms of
@@ -171,7 +171,7 @@ def read_body(data: bytes) -> Body:
                 f"The member {name!r} differs from `{meant}` only in case; some upstreams take it for that.",
                 param=name,
             )
-    return Body(len(data), short, members, texts)
+    return JsonBody(len(data), short, members, texts)
 
 
 def _rescued(short: bytes, texts: Sequence[LongText], fault: msgspec.DecodeError) -> bytes:

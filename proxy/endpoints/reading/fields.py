@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from proxy.endpoints.reading.body import Body, Members, beginning
+from proxy.endpoints.reading.body import JsonBody, Members, beginning
 from proxy.errors import Refusal
 
 MODEL_CHARS_MAX: Final = 256
@@ -22,7 +22,7 @@ _MEMBERS: Final = msgspec.json.Decoder(Members)
 _FLAGS: Final = {b"true": True, b"false": False, b"null": False}
 
 
-def model_of(body: Body) -> str:
+def model_of(body: JsonBody) -> str:
     """The model asked for: 1 to 256 printable characters. Raises Refusal `invalid_value`."""
     raw = body.members.get("model")
     try:
@@ -34,7 +34,7 @@ def model_of(body: Body) -> str:
     return model
 
 
-def flag(body: Body, name: str) -> bool:
+def flag(body: JsonBody, name: str) -> bool:
     """A boolean member; null and absence are False. Raises Refusal `invalid_value`."""
     raw = body.members.get(name)
     value = _FLAGS.get(beginning(raw)) if raw is not None else False
@@ -43,7 +43,7 @@ def flag(body: Body, name: str) -> bool:
     return value
 
 
-def whole(body: Body, name: str, largest: int) -> int | None:
+def whole(body: JsonBody, name: str, largest: int) -> int | None:
     """An integer from 1 to `largest`; None for null and absence. Raises Refusal `invalid_value`."""
     raw = body.members.get(name)
     if raw is None or beginning(raw) == b"null":
@@ -57,14 +57,14 @@ def whole(body: Body, name: str, largest: int) -> int | None:
     return value
 
 
-def require(body: Body, name: str, kinds: Sequence[bytes], wanted: str) -> None:
+def require(body: JsonBody, name: str, kinds: Sequence[bytes], wanted: str) -> None:
     """See that a member is there and begins like JSON of the right kind. Raises Refusal `invalid_value`."""
     raw = body.members.get(name)
     if raw is None or beginning(raw)[:1] not in kinds:
         raise wrong(body, name, wanted)
 
 
-def stream_options(body: Body) -> Members:
+def stream_options(body: JsonBody) -> Members:
     """The members of `stream_options`, none if it is null or absent. Raises Refusal `invalid_value`."""
     raw = body.members.get("stream_options")
     if raw is None or beginning(raw) == b"null":
@@ -75,7 +75,7 @@ def stream_options(body: Body) -> Members:
         raise wrong(body, "stream_options", "an object") from fault
 
 
-def wrong(body: Body, name: str, wanted: str) -> Refusal:
+def wrong(body: JsonBody, name: str, wanted: str) -> Refusal:
     """The refusal of a member's value, or of its absence, that tells what would be right."""
     raw = body.members.get(name)
     fault = "is missing" if raw is None else f"is {shown(raw)}"

@@ -6,14 +6,14 @@ from typing import Final
 
 import msgspec
 
-from proxy.endpoints.reading.body import LARGE_BYTES, Body, beginning
+from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, beginning
 from proxy.endpoints.reading.long_text import STEP_BYTES
 from proxy.metering.prompts import embedding_input_tokens
 
 _IDS: Final = re.compile(rb"\s*\[\s*-?\d")
 
 
-def input_count(body: Body, name: str) -> int:
+def input_count(body: JsonBody, name: str) -> int:
     """How many inputs there are: the items of a list; one for a list of token ids, and for any other value.
 
     Raises RecursionError for a value nested too deeply.
@@ -27,7 +27,7 @@ def input_count(body: Body, name: str) -> int:
     return max(1, len(value)) if isinstance(value, list) else 1
 
 
-def input_tokens(body: Body, name: str, model: str) -> int:
+def input_tokens(body: JsonBody, name: str, model: str) -> int:
     """The tokens of all inputs together; those of an absent or empty one are counted as well.
 
     Raises RecursionError for a value nested too deeply.

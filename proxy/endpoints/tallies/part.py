@@ -11,7 +11,7 @@ import msgspec
 
 from proxy.endpoints.reading.body import LARGE_BYTES, Members, utf8_fault
 from proxy.endpoints.reading.long_text import LongText, decode, mask_lone_surrogates, shorten
-from proxy.endpoints.tallies.produced import spoken
+from proxy.endpoints.tallies.produced import text_of
 
 
 class Function(msgspec.Struct, frozen=True, gc=False):
@@ -205,4 +205,4 @@ def _function(value: object) -> Function | None:
 
 
 def _text(holder: Mapping[str, object], name: str) -> str | None:
-    return spoken(holder.get(name)) or None
+    return text_of(holder.get(name)) or None

@@ -71,12 +71,12 @@ def _decoded(text: memoryview) -> str:
         return halves.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def spoken(value: object) -> str:
+def text_of(value: object) -> str:
     """All text in a value that should be a string: of parts and lists of them too. Raises RecursionError."""
     if isinstance(value, str):
         return str(value)
     if isinstance(value, Sequence):
-        return "".join(spoken(item) for item in value)
+        return "".join(text_of(item) for item in value)
     if isinstance(value, dict):
-        return "".join(spoken(value[name]) for name in ("text", "thinking", "refusal") if name in value)
+        return "".join(text_of(value[name]) for name in ("text", "thinking", "refusal") if name in value)
     return ""

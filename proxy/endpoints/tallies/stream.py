@@ -46,7 +46,7 @@ class StreamTally:
         self._kept_bytes = 0
 
     @property
-    def spoken(self) -> bool:
+    def choices_finished(self) -> bool:
         """Every choice that was begun has ended with a reason."""
         return bool(self._ended) and not self._running
 
@@ -54,7 +54,7 @@ class StreamTally:
     def complete(self) -> bool:
         """`[DONE]` came, every choice ended with a reason, or it was a whole body after all; and no error."""
         self.finish()
-        return (self.done or self._is_body or self.spoken) and not self._failed
+        return (self.done or self._is_body or self.choices_finished) and not self._failed
 
     @property
     def failed(self) -> bool:

@@ -43,7 +43,7 @@ class WholeTally:
         self._echo = echo
         self._produced: Produced | None = None
         self.pending_bytes = 0
-        self.done = self.spoken = False
+        self.done = self.choices_finished = False
 
     @property
     def complete(self) -> bool:

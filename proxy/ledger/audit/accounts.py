@@ -7,16 +7,16 @@ from typing import Any, Final
 from proxy.ledger.audit.calls import Calls
 from proxy.ledger.audit.entries import Chain, command_faults
 from proxy.ledger.audit.feed import Feed, keys_of
-from proxy.ledger.audit.rows import AccountRow, Difference, KeyRow, Ledger, compare
+from proxy.ledger.audit.rows import AccountRow, Difference, KeyRow, LedgerRows, compare
 from proxy.ledger.audit.totals import total_faults
 
 _STREAMS: Final = tuple(
-    name for name in Ledger.__struct_fields__ if name not in ("totals", "receipts_since_day")
+    name for name in LedgerRows.__struct_fields__ if name not in ("totals", "receipts_since_day")
 )
-_TABLES: Final = {"charges": "entries", "puts": "entries", "receipts": "usage", "days": "usage_days"}
+_TABLES: Final = {"charges": "entries", "puts": "entries", "receipts": "receipts", "days": "usage_days"}
 
 
-def audit(ledger: Ledger) -> Iterator[Difference]:
+def audit(ledger: LedgerRows) -> Iterator[Difference]:
     """Every difference between what a ledger's rows say and what the others of them make it.
 
     Rows are taken as they are needed. At any time no more is kept than the keys, lots, buckets and usage days

@@ -50,7 +50,7 @@ class Calls:
     ) -> Iterator[Difference]:
         receipt = receipts[0] if receipts else None
         for other in receipts[1:]:
-            yield Difference("usage", call_id, "row", "one", f"another of day {other.day}")
+            yield Difference("receipts", call_id, "row", "one", f"another of day {other.day}")
         if hold is not None:
             self.keys.add(hold.key_id)
             if hold.state == "open":
@@ -58,7 +58,7 @@ class Calls:
             elif receipt is not None:
                 yield from _pair_faults(hold, receipt)
             else:
-                yield Difference("usage", call_id, "row", f"one, as the hold is {hold.state}", "none")
+                yield Difference("receipts", call_id, "row", f"one, as the hold is {hold.state}", "none")
         elif receipt is not None:
             # Where receipts are let go of, their holds go first.
             if receipt.day >= self._since_day:
@@ -81,22 +81,22 @@ class Calls:
         self.open_by_key[hold.key_id] = self.open_by_key.get(hold.key_id, 0) + 1
         yield from self.spending.add_hold(hold)
         if receipt is not None:
-            yield Difference("usage", hold.id, "row", "none, as the hold is open", "one")
+            yield Difference("receipts", hold.id, "row", "none, as the hold is open", "one")
         if not hold.has_call:
             yield Difference("holds", hold.id, "call", "a call that can be closed", "what cannot be read")
 
 
 def _pair_faults(hold: HoldRow, receipt: ReceiptRow) -> Iterator[Difference]:
     """A receipt repeats what its hold says, and is of a kind that its hold's last state allows."""
-    yield from compare("usage", hold.id, "key_id", hold.key_id, receipt.key_id)
-    yield from compare("usage", hold.id, "hold_nano", hold.amount_nano, receipt.hold_nano)
-    yield from compare("usage", hold.id, "day", hold.created_at_us // DAY_US, receipt.day)
+    yield from compare("receipts", hold.id, "key_id", hold.key_id, receipt.key_id)
+    yield from compare("receipts", hold.id, "hold_nano", hold.amount_nano, receipt.hold_nano)
+    yield from compare("receipts", hold.id, "day", hold.created_at_us // DAY_US, receipt.day)
     bases = _BASES.get(hold.state, ())
     if receipt.basis not in bases:
         found = f"{receipt.basis}, and the hold is {hold.state}"
-        yield Difference("usage", hold.id, "basis", " or ".join(bases) or "of a state there is", found)
+        yield Difference("receipts", hold.id, "basis", " or ".join(bases) or "of a state there is", found)
     if hold.state == "voided":
-        yield from compare("usage", hold.id, "charge_nano of a voided call", 0, receipt.charge_nano)
+        yield from compare("receipts", hold.id, "charge_nano of a voided call", 0, receipt.charge_nano)
 
 
 def _posted_faults(call_id: str, charged_nano: int, posted: list[PostedRow]) -> Iterator[Difference]:

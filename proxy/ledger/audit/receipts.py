@@ -28,13 +28,13 @@ def usage_of(receipt: ReceiptRow) -> dict[str, int] | None:
 def receipt_faults(receipt: ReceiptRow, usage: dict[str, int] | None) -> Iterator[Difference]:
     """Where a receipt, whose usage is `usage`, contradicts itself."""
     if usage is None:
-        yield from compare("usage", receipt.id, "usage", "whole quantities by meter", receipt.usage)
+        yield from compare("receipts", receipt.id, "usage", "whole quantities by meter", receipt.usage)
     paid_nano = receipt.charged_nano + receipt.shortfall_nano
-    yield from compare("usage", receipt.id, "charged + shortfall", max(receipt.charge_nano, 0), paid_nano)
+    yield from compare("receipts", receipt.id, "charged + shortfall", max(receipt.charge_nano, 0), paid_nano)
     try:
         lines = _decode_lines(receipt.lines)
     except msgspec.DecodeError:
-        yield from compare("usage", receipt.id, "lines", "lines of a charge", receipt.lines)
+        yield from compare("receipts", receipt.id, "lines", "lines of a charge", receipt.lines)
         return
     yield from _charge_faults(receipt, lines)
     if usage is not None:
@@ -51,19 +51,19 @@ def _charge_faults(receipt: ReceiptRow, lines: tuple[Line, ...]) -> Iterator[Dif
         unit = _unit_nano(line.price_nano, line.per)
         if unit is None or line.quantity < 0:
             found = f"{line.quantity} at {line.price_nano} for {line.per}"
-            yield Difference("usage", receipt.id, f"lines[{number}]", "a quantity at a price", found)
+            yield Difference("receipts", receipt.id, f"lines[{number}]", "a quantity at a price", found)
             return
         numerator, denominator = line.quantity * unit.numerator, unit.denominator
         if abs(numerator - line.amount_nano * denominator) >= denominator:
             amount_nano = round(Fraction(numerator, denominator))
             column = f"lines[{number}].amount_nano"
-            yield Difference("usage", receipt.id, column, str(amount_nano), str(line.amount_nano))
+            yield Difference("receipts", receipt.id, column, str(amount_nano), str(line.amount_nano))
         exact[denominator] = exact.get(denominator, 0) + numerator
         parts_nano += line.amount_nano
     total = sum((Fraction(numerator, denominator) for denominator, numerator in exact.items()), Fraction(0))
     # Fractions round half to even.
-    yield from compare("usage", receipt.id, "charge_nano", round(total), receipt.charge_nano)
-    yield from compare("usage", receipt.id, "sum of lines", receipt.charge_nano, parts_nano)
+    yield from compare("receipts", receipt.id, "charge_nano", round(total), receipt.charge_nano)
+    yield from compare("receipts", receipt.id, "sum of lines", receipt.charge_nano, parts_nano)
 
 
 def _quantity_faults(
@@ -76,7 +76,7 @@ def _quantity_faults(
     for meter, quantity in charged.items():
         used = usage.get(meter, 1 if meter == "requests" else 0)
         if quantity > used:
-            yield Difference("usage", receipt.id, f"lines of {meter}", f"at most {used}", str(quantity))
+            yield Difference("receipts", receipt.id, f"lines of {meter}", f"at most {used}", str(quantity))
 
 
 @lru_cache(maxsize=4096)

@@ -175,7 +175,7 @@ class Totals(msgspec.Struct, frozen=True):
     parts: Iterable[TotalRow]
 
 
-class Ledger(msgspec.Struct, frozen=True):
+class LedgerRows(msgspec.Struct, frozen=True):
     """All that an audit reads, each once and in order: by account id, then as is said here.
 
     Ids are in the order of their code points, which is that of their bytes in UTF-8.

@@ -34,7 +34,7 @@ class AccountSpending:
     def add_receipt(self, receipt: ReceiptRow, usage: dict[str, int]) -> Iterator[Difference]:
         """Count a receipt with its usage. Yields what is wrong with its day, if anything is."""
         if not 0 <= receipt.day <= LAST_DAY:
-            yield Difference("usage", receipt.id, "day", f"0 to {LAST_DAY}", str(receipt.day))
+            yield Difference("receipts", receipt.id, "day", f"0 to {LAST_DAY}", str(receipt.day))
             return
         key = (receipt.day, receipt.key_id, receipt.model)
         figures = self._days.get(key)

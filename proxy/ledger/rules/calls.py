@@ -10,7 +10,7 @@ from proxy.ledger.commands import Authorize, Done, Extend, Granted, Observe, Ref
 from proxy.ledger.rows import Account, Hold, Key, Limits
 from proxy.ledger.rules import lots, throttles
 from proxy.ledger.rules.closing import hold_of
-from proxy.ledger.rules.limits import in_force, room_nano, shortage
+from proxy.ledger.rules.limits import headroom_nano, in_force, shortage
 from proxy.ledger.rules.throttles import Demand
 from proxy.ledger.windows import iso
 
@@ -27,7 +27,7 @@ def authorize(books: Books, command: Authorize) -> Granted | Refused:
     if hold is not None:
         if hold.state != "open" or hold.account_id != account.id:
             return Refused("conflict", f"The call {call.id} has been made already.")
-        return Granted(hold.amount_nano, account.available_nano, throttles.paces(books, asked, at_us))
+        return Granted(hold.amount_nano, account.available_nano, throttles.rate_statuses(books, asked, at_us))
     refused = _barred(account, key, command)
     if refused:
         return refused
@@ -39,9 +39,9 @@ def authorize(books: Books, command: Authorize) -> Granted | Refused:
     if not refused:
         refused = throttles.refusal(books, asked, at_us) or throttles.crowded(account, key, limits)
     if refused:
-        return replace(refused, paces=throttles.paces(books, asked, at_us))
+        return replace(refused, rate_statuses=throttles.rate_statuses(books, asked, at_us))
     account = _open(books, command, account, key, asked, amount_nano=amount_nano)
-    return Granted(amount_nano, account.available_nano, throttles.paces(books, asked, at_us))
+    return Granted(amount_nano, account.available_nano, throttles.rate_statuses(books, asked, at_us))
 
 
 def observe(books: Books, command: Observe) -> Done | Refused:
@@ -69,7 +69,7 @@ def extend(books: Books, command: Extend) -> Granted | Refused:
         return Refused("invalid_value", "A hold can only be extended by more than nothing.")
     account, key = lots.swept(books, books.accounts[hold.account_id], command.at_us), books.keys[hold.key_id]
     limits, amount_nano = in_force(account.limits, command.defaults), command.amount_nano
-    if room_nano(books, account, key, limits, hold.created_at_us) < amount_nano:
+    if headroom_nano(books, account, key, limits, hold.created_at_us) < amount_nano:
         return shortage(books, account, key, limits, hold.created_at_us, required_nano=amount_nano)
     account = replace(account, held_nano=account.held_nano + amount_nano)
     books.put_account(account)
@@ -99,7 +99,7 @@ def _affordable(
     """What a call that may cost something can hold, of its ceiling; or why that is less than its floor."""
     # Such a call never passes on nothing, however low its floor.
     required_nano = max(1, min(command.floor_nano, command.ceiling_nano))
-    left_nano = room_nano(books, account, key, limits, command.at_us)
+    left_nano = headroom_nano(books, account, key, limits, command.at_us)
     if left_nano >= required_nano:
         return min(left_nano, command.ceiling_nano), None
     return 0, shortage(books, account, key, limits, command.at_us, required_nano=required_nano)

@@ -6,14 +6,14 @@ from msgspec.structs import replace
 
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Extend, Recover, Refused, Settle, Settled, Void
-from proxy.ledger.rows import Account, Hold, HoldState, Outcome, UsageRow
+from proxy.ledger.rows import Account, Hold, HoldState, Outcome, Receipt
 from proxy.ledger.rules import lots, throttles
 from proxy.metering.usage import Usage
 from proxy.pricing.charge import NO_CHARGE, Charge
 
-Closing = Settle | Void | Recover
+Close = Settle | Void | Recover
 
-NEXT_STATE: Final[dict[tuple[HoldState, type[Closing]], HoldState]] = {
+NEXT_STATE: Final[dict[tuple[HoldState, type[Close]], HoldState]] = {
     ("open", Settle): "settled",
     ("open", Void): "voided",
     ("open", Recover): "expired",
@@ -43,7 +43,7 @@ def recover(books: Books, command: Recover) -> Settled | Refused:
     return _close(books, command, outcome, observed.charge if observed else NO_CHARGE, _tokens(usage))
 
 
-def hold_of(books: Books, command: Extend | Closing) -> Hold | Refused:
+def hold_of(books: Books, command: Extend | Close) -> Hold | Refused:
     """The hold a command is about, in whatever state; refused unless all that names it is right.
 
     Its account, its key and its time say which rows have been loaded, so none of them may differ.
@@ -59,7 +59,7 @@ def hold_of(books: Books, command: Extend | Closing) -> Hold | Refused:
 
 
 def _close(
-    books: Books, command: Closing, outcome: Outcome, charge: Charge, used_tokens: int
+    books: Books, command: Close, outcome: Outcome, charge: Charge, used_tokens: int
 ) -> Settled | Refused:
     hold = hold_of(books, command)
     if isinstance(hold, Refused):
@@ -78,8 +78,8 @@ def _close(
     books.put_key(replace(key, open_holds=key.open_holds - 1))
     books.move((account.id, key.id), hold.created_at_us, spent_nano=charged_nano, held_nano=-hold.amount_nano)
     throttles.correct(books, hold, key, used_tokens)
-    books.new_usage.append(
-        UsageRow(command.call, outcome, charge, charged_nano, shortfall_nano, hold.amount_nano)
+    books.new_receipts.append(
+        Receipt(command.call, outcome, charge, charged_nano, shortfall_nano, hold.amount_nano)
     )
     return Settled(charged_nano, shortfall_nano, account.balance_nano, account.available_nano)
 

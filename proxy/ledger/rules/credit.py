@@ -22,9 +22,9 @@ def grant(books: Books, command: Grant) -> Done | Refused:
     account = books.accounts.get(command.account_id)
     if account is None:
         return no_account(command.account_id)
-    told = _told_before(books, account, command)
-    if told:
-        return told
+    prior_result = _prior_result(books, account, command)
+    if prior_result:
+        return prior_result
     if command.amount_nano <= 0:
         return Refused("invalid_value", "A grant must be of more than nothing.")
     if command.expires_at_us <= command.at_us:
@@ -49,9 +49,9 @@ def adjust(books: Books, command: Adjust) -> Done | Refused:
     account = books.accounts.get(command.account_id)
     if account is None:
         return no_account(command.account_id)
-    told = _told_before(books, account, command)
-    if told:
-        return told
+    prior_result = _prior_result(books, account, command)
+    if prior_result:
+        return prior_result
     amount_nano, at_us = command.amount_nano, command.at_us
     if not amount_nano:
         return Refused("invalid_value", "An adjustment must be of more or less than nothing.")
@@ -106,7 +106,7 @@ def _carried_out(books: Books, account: Account, command: Grant | Adjust, draws:
     return Done(account)
 
 
-def _told_before(books: Books, account: Account, command: Grant | Adjust) -> Done | Refused | None:
+def _prior_result(books: Books, account: Account, command: Grant | Adjust) -> Done | Refused | None:
     """The result of a command whose id was used before, or None for a new one."""
     record = books.commands.get((account.id, command.command_id))
     if record is None:

@@ -37,7 +37,7 @@ class Constraint(msgspec.Struct, frozen=True):
     source: str
     code: str
     what: str
-    room_nano: int
+    headroom_nano: int
     held_nano: int
     limit_nano: int | None = None
     spent_nano: int | None = None
@@ -50,7 +50,7 @@ def in_force(own: Limits, defaults: Limits) -> Limits:
     return defaults if own == UNLIMITED else own.over(defaults)
 
 
-def room_nano(books: Books, account: Account, key: Key, limits: Limits, at_us: int) -> int:
+def headroom_nano(books: Books, account: Account, key: Key, limits: Limits, at_us: int) -> int:
     """The most a call may hold now: what is available, or the least rest of a spending limit.
 
     `limits` are the account's in force. Negative where a limit was lowered or overshot.
@@ -73,13 +73,13 @@ def shortage(
     short = [
         constraint
         for constraint in _constraints(books, account, key, limits, at_us)
-        if constraint.room_nano < required_nano
+        if constraint.headroom_nano < required_nano
     ]
     lasting = [
-        constraint for constraint in short if constraint.room_nano + constraint.held_nano < required_nano
+        constraint for constraint in short if constraint.headroom_nano + constraint.held_nano < required_nano
     ]
-    blamed = min(lasting or short, key=lambda constraint: constraint.room_nano)
-    room = max(0, min(constraint.room_nano for constraint in short))
+    blamed = min(lasting or short, key=lambda constraint: constraint.headroom_nano)
+    room = max(0, min(constraint.headroom_nano for constraint in short))
     return Refused(
         blamed.code if lasting else "in_flight_budget_exhausted",
         _message(blamed, required_nano, lasting=bool(lasting)),
@@ -133,11 +133,11 @@ def _constraints(
 def _message(blamed: Constraint, required_nano: int, *, lasting: bool) -> str:
     needs = f"this call needs at least {usd_string(required_nano)} USD"
     held = f"{usd_string(blamed.held_nano)} USD are held for calls in flight"
-    left = f"{usd_string(max(0, blamed.room_nano))} USD are left"
+    left = f"{usd_string(max(0, blamed.headroom_nano))} USD are left"
     if not lasting:
         return f"Of the {blamed.what}, {held} and {left}; {needs} and may fit when one of them ends."
     if blamed.limit_nano is None or blamed.spent_nano is None:
-        if blamed.room_nano <= 0:
+        if blamed.headroom_nano <= 0:
             return f"The balance is used up, {held}; {needs}. Add credit to go on."
         return f"The balance is too low: {left}, {held}; {needs}."
     resets = f" It resets at {iso(blamed.resets_at_us)}." if blamed.resets_at_us is not None else ""

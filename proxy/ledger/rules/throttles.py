@@ -9,7 +9,7 @@ from typing import Final, TypeGuard
 import msgspec
 
 from proxy.ledger.books import Books
-from proxy.ledger.commands import Pace, Refused
+from proxy.ledger.commands import RateStatus, Refused
 from proxy.ledger.rows import NO_LIMIT, Account, Hold, Key, Limits, Throttle, ThrottleKind
 
 MINUTE_US: Final = 60_000_000
@@ -115,15 +115,15 @@ def correct(books: Books, hold: Hold, key: Key, used_tokens: int) -> None:
             books.put_throttle(Throttle(scope_id, "tokens", level, throttle.at_us))
 
 
-def paces(books: Books, asked: Sequence[Demand], at_us: int) -> tuple[Pace, ...]:
+def rate_statuses(books: Books, asked: Sequence[Demand], at_us: int) -> tuple[RateStatus, ...]:
     """Where the caller stands: for requests and for tokens, the limit with the least remaining."""
-    tightest: dict[ThrottleKind, Pace] = {}
+    tightest: dict[ThrottleKind, RateStatus] = {}
     for demand in asked:
         level = _level(books, demand, at_us)
         remaining = max(0, (demand.limit * MINUTE_US - level) // MINUTE_US)
         reset_us = -(-level // demand.limit) if demand.limit else MINUTE_US
         if demand.kind not in tightest or remaining < tightest[demand.kind].remaining:
-            tightest[demand.kind] = Pace(demand.kind, demand.limit, remaining, reset_us)
+            tightest[demand.kind] = RateStatus(demand.kind, demand.limit, remaining, reset_us)
     return tuple(tightest.values())
 
 

@@ -90,7 +90,7 @@ WHERE :account_id = '' AND :state <> 'open' AND state <> 'open' AND state = COAL
     AND id < COALESCE(NULLIF(:cursor, ''), '~')
 UNION ALL
 SELECT u.id, h.account_id, h.key_id, h.amount_nano, h.tokens, h.state, h.created_at_us, h.owner, h.call, h.observed
-FROM usage AS u
+FROM receipts AS u
 JOIN holds AS h ON h.id = u.id
 WHERE :account_id <> '' AND :state <> 'open' AND h.state <> 'open'
     AND h.state = COALESCE(NULLIF(:state, ''), h.state)

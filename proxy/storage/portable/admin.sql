@@ -1,6 +1,6 @@
 -- What the APIs read besides: pages across accounts, and what belongs to a whole page. Portable, as the others.
 
--- name: call_place
+-- name: receipt_place
 -- The id of the call that so many others come before, counted back from the cursor. None when there are fewer.
 SELECT h.id
 FROM holds AS h
@@ -8,7 +8,7 @@ WHERE h.id < COALESCE(NULLIF(:cursor, ''), '~')
 ORDER BY h.id DESC
 LIMIT 1 OFFSET :calls;
 
--- name: calls_of_all
+-- name: receipts_of_all
 -- The receipts of every account, newest first, optionally of one key or one model. A key's are its account's; without
 -- one, calls older than `down_to` are not looked at, as no index leads to a model's across accounts. With
 -- IN a receipt is looked for by the id of its hold, where SQLite would take the cursor for its bound after an equals.
@@ -16,7 +16,7 @@ SELECT h.id, u.account_id, u.key_id, u.endpoint, u.model, u.upstream, u.upstream
     u.outcome, u.status, u.basis, u.usage, u.ended_at_us, u.first_byte_at_us, u.anomalies, u.charge_nano, u.lines,
     u.price_id, u.charged_nano, u.shortfall_nano, u.hold_nano, u.day
 FROM holds AS h
-CROSS JOIN usage AS u
+CROSS JOIN receipts AS u
 WHERE :key_id = '' AND h.id < COALESCE(NULLIF(:cursor, ''), '~') AND h.id >= :down_to
     AND u.account_id = h.account_id AND u.id IN (h.id)
     AND (:model = '' OR u.model = :model)
@@ -24,7 +24,7 @@ UNION ALL
 SELECT u.id, u.account_id, u.key_id, u.endpoint, u.model, u.upstream, u.upstream_model, u.stream, u.started_at_us,
     u.outcome, u.status, u.basis, u.usage, u.ended_at_us, u.first_byte_at_us, u.anomalies, u.charge_nano, u.lines,
     u.price_id, u.charged_nano, u.shortfall_nano, u.hold_nano, u.day
-FROM usage AS u
+FROM receipts AS u
 WHERE u.account_id = (SELECT k.account_id FROM keys AS k WHERE k.id = :key_id) AND u.key_id = :key_id
     AND u.id < COALESCE(NULLIF(:cursor, ''), '~')
     AND (:model = '' OR u.model = :model)

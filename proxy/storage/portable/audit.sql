@@ -57,7 +57,7 @@ ORDER BY account_id, id;
 -- name: audit_receipts
 -- Every receipt, by account and call.
 SELECT account_id, id, key_id, model, basis, usage, charge_nano, lines, charged_nano, shortfall_nano, hold_nano, day
-FROM usage
+FROM receipts
 ORDER BY account_id, id;
 
 -- name: audit_days

@@ -50,12 +50,12 @@ SELECT account_id, command_id, digest, at_us
 FROM commands
 ORDER BY account_id, command_id;
 
--- name: copy_usage
+-- name: copy_receipts
 -- Every receipt, in no order: what was written together lies together, and no index has to be followed for it.
 SELECT id, account_id, key_id, endpoint, model, upstream, upstream_model, stream, started_at_us, outcome, status, basis,
     usage, ended_at_us, first_byte_at_us, anomalies, charge_nano, lines, price_id, charged_nano, shortfall_nano,
     hold_nano, day
-FROM usage;
+FROM receipts;
 
 -- name: copy_usage_days
 -- Every usage day.

@@ -56,7 +56,7 @@ FIRST_RETRY_SECONDS: Final = 0.01
 LAST_RETRY_SECONDS: Final = 0.5
 
 
-class Sent(msgspec.Struct, frozen=True, eq=False):
+class UnansweredBatch(msgspec.Struct, frozen=True, eq=False):
     """A batch whose results nobody was told: which of the process's it is, its commands, what they did."""
 
     number: int
@@ -71,7 +71,7 @@ class Sent(msgspec.Struct, frozen=True, eq=False):
                 yield id(command), Void(command.call, command.at_us, command.at_us, outcome)
 
 
-class Batches:
+class PostgresBatches:
     """Batches on a connection of their own, one after the other, under the name that `lease` is of.
 
     When a batch could not be carried out for `patience_seconds`, the next ones are tried once only until one
@@ -96,8 +96,8 @@ class Batches:
         self._monotonic = monotonic
         self._sleep = sleep
         self._connection: asyncpg.Connection | None = None
-        self._unsure: Sent | None = None
-        self._untold: list[Sent] = []
+        self._unsure: UnansweredBatch | None = None
+        self._untold: list[UnansweredBatch] = []
         self._down = False
         self._rested = False
 
@@ -183,7 +183,7 @@ class Batches:
         if not change:
             await connection.execute(f"COMMIT; {BEGIN}")
             return results
-        self._unsure = Sent(number, commands, results)
+        self._unsure = UnansweredBatch(number, commands, results)
         try:
             write = write_of(change, owner=self._owner, batch=number)
             await connection.execute(f"{write}; COMMIT; {BEGIN}")

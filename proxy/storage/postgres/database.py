@@ -31,7 +31,7 @@ _DAY: Final = 22
 _MIGRATED: Final = "SELECT to_regclass('migrations') IS NOT NULL"
 _RECORDS: Final = "SELECT number, name, sha256 FROM migrations ORDER BY number"
 _SERVING: Final = "SELECT name FROM owners WHERE NOT gone AND lease_until > clock_timestamp() ORDER BY name"
-_FIRST_OTHER_DAY: Final = "SELECT MIN(day) FROM usage_other"
+_FIRST_OTHER_DAY: Final = "SELECT MIN(day) FROM receipts_other"
 _NOTED: Final = "SELECT receipts_since_day FROM retention"
 
 _Answer = TypeVar("_Answer")
@@ -119,7 +119,7 @@ class PostgresTarget(PostgresScan):
     def add(self, table: str, rows: Chunk) -> None:
         """Add rows to a table; receipts in partitions of their months. Raises StorageFault."""
         self._filled.add(table)
-        if table == "usage":
+        if table == "receipts":
             self._make_months(rows)
         copying = self._session.connection.copy_records_to_table(table, records=rows)
         self._session.run(copying)

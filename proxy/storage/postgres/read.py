@@ -41,7 +41,7 @@ READS: Final = {
 """The named reads, which are those of every engine."""
 
 
-class Reader:
+class ReadPool:
     """Up to `connections` to the database at `location`, made when they are needed."""
 
     def __init__(self, location: str, timeouts: Timeouts, *, connections: int) -> None:

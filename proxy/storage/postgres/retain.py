@@ -28,7 +28,7 @@ async def retain(connection: asyncpg.Connection, months: int) -> int:
     await connection.execute(STATEMENTS["note_retention"], first_day)
     for row in await connection.fetch(STATEMENTS["month_partitions"]):
         name: str = row["name"]
-        if name < f"usage_{first_kept:%Y_%m}":
+        if name < f"receipts_{first_kept:%Y_%m}":
             count += await _drop_month(connection, name)
     while went := await connection.fetchval(STATEMENTS["delete_other_receipts"], first_day, HOLDS_AT_ONCE):
         count += went
@@ -38,7 +38,7 @@ async def retain(connection: asyncpg.Connection, months: int) -> int:
 async def _drop_month(connection: asyncpg.Connection, name: str) -> int:
     """Drop one month's partition, whose name is one of our own making."""
     count, last = 0, ("", "")
-    holds_of = STATEMENTS["delete_holds_of_month"].replace("usage_month", name)
+    holds_of = STATEMENTS["delete_holds_of_month"].replace("receipts_month", name)
     while True:
         row = await connection.fetchrow(holds_of, *last, HOLDS_AT_ONCE)
         if row is None or not row["receipts"]:

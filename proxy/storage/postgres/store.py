@@ -19,10 +19,10 @@ from proxy.ledger.store import LedgerUnavailable, Row
 from proxy.storage import columns
 from proxy.storage.faults import ConstraintFault, StorageFault
 from proxy.storage.migrate import bundled
-from proxy.storage.postgres.batch import Batches
+from proxy.storage.postgres.batch import PostgresBatches
 from proxy.storage.postgres.lease import Lease
 from proxy.storage.postgres.migrate import ENGINE, STATEMENTS, make_months, migrate
-from proxy.storage.postgres.read import Reader
+from proxy.storage.postgres.read import ReadPool
 from proxy.storage.postgres.retain import retain
 from proxy.storage.postgres.session import FAILURES, Timeouts, as_faults, connect, let_go, reason, shown
 from proxy.tasks import Tasks
@@ -64,9 +64,9 @@ class PostgresStore:
         self._keep_months = keep_months
         self._monotonic = monotonic
         self._sleep = sleep
-        self._reader = Reader(location, self._timeouts, connections=readers)
+        self._reader = ReadPool(location, self._timeouts, connections=readers)
         self._lease = Lease(self._reader.fetch, lease_seconds=lease_seconds)
-        self._batches: Batches | None = None
+        self._batches: PostgresBatches | None = None
         self._one_batch = asyncio.Lock()
         self._upkeep: list[asyncio.Task[None]] = []
         self._closed = False
@@ -93,7 +93,7 @@ class PostgresStore:
                 stack.pop_all()
         except (StorageFault, ConstraintFault, LedgerUnavailable, *FAILURES) as error:
             raise StorageFault(f"{shown(self.location)}: {reason(error)}") from error
-        self._batches = Batches(
+        self._batches = PostgresBatches(
             self.location,
             self._timeouts,
             lease=self._lease,
@@ -207,7 +207,7 @@ class PostgresStore:
             except (LedgerUnavailable, ConstraintFault, StorageFault):
                 continue  # It is tried again soon: months are made and let go of long before it matters.
 
-    def _opened(self) -> Batches:
+    def _opened(self) -> PostgresBatches:
         if self._closed or self._batches is None:
             raise LedgerUnavailable("the store is not open")
         return self._batches

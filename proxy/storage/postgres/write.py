@@ -37,7 +37,7 @@ def change_of(books: Books, stored: Stored) -> Change:
     keys = [books.keys[id_] for id_ in books.changed_keys]
     lots = [books.lots[account_id][lot_id] for account_id, lot_id in books.changed_lots]
     holds = [books.holds[id_] for id_ in books.changed_holds]
-    receipts = [(row, books.holds[row.call.id].created_at_us // DAY_US) for row in books.new_usage]
+    receipts = [(row, books.holds[row.call.id].created_at_us // DAY_US) for row in books.new_receipts]
     changes: Change = {
         "new_accounts": [columns.account_row(row) for row in accounts if row.id not in stored.accounts],
         "accounts": [columns.account_row(row) for row in accounts if row.id in stored.accounts],
@@ -55,7 +55,7 @@ def change_of(books: Books, stored: Stored) -> Change:
         ],
         "entries": list(map(columns.entry_row, books.new_entries)),
         "commands": list(map(astuple, books.new_commands)),
-        "usage": [columns.usage_row(row, day) for row, day in receipts],
+        "receipts": [columns.receipt_row(row, day) for row, day in receipts],
         "usage_days": list(columns.usage_day_rows(receipts)),
     }
     return {name: rows for name, rows in changes.items() if rows}

@@ -9,7 +9,7 @@ from typing import Final
 from proxy.ledger import rules
 from proxy.ledger.books import needs_of
 from proxy.ledger.commands import Command, Result
-from proxy.storage.sqlite.load import Kept
+from proxy.storage.sqlite.load import RowCache
 from proxy.storage.sqlite.write import write
 
 RETRY_SECONDS: Final = 0.0005
@@ -19,7 +19,7 @@ RETRY_SECONDS: Final = 0.0005
 _PROVE_WRITABLE: Final = "PRAGMA application_id = 0"
 
 
-class Batches:
+class SqliteBatches:
     """Batches on one connection, one after the other, with up to `keep_rows` rows kept between them.
 
     A batch that finds another process's under way waits up to `busy_timeout_seconds`. SQLite's own waiting
@@ -40,7 +40,7 @@ class Batches:
     ) -> None:
         connection.execute("PRAGMA busy_timeout = 0")
         self._connection = connection
-        self._kept = Kept(connection, most_rows=keep_rows)
+        self._rows = RowCache(connection, most_rows=keep_rows)
         self._busy_timeout_seconds = busy_timeout_seconds
         self._monotonic = monotonic
         self._sleep = sleep
@@ -52,7 +52,7 @@ class Batches:
         Raises sqlite3.Error when it could not be committed, and whatever a rule raises; nothing has changed
         then.
         """
-        connection, kept = self._connection, self._kept
+        connection, kept = self._connection, self._rows
         needs = needs_of(commands)
         try:
             books = kept.load(needs)

@@ -26,7 +26,7 @@ _ADDS: Final = {
         "holds": "add_holds",
         "entries": "add_entries",
         "commands": "add_commands",
-        "usage": "add_usage",
+        "receipts": "add_receipts",
     }.items()
 }
 

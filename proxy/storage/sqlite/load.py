@@ -13,7 +13,7 @@ from proxy.storage.queries import load
 LOADS: Final = {name: query.sql for name, query in load("sqlite/sql/load.sql").items()}
 
 
-class Kept:
+class RowCache:
     """The books of one connection, which nothing else in this process writes with.
 
     Rows stay from one batch to the next for as long as no other connection has committed anything, which
@@ -72,7 +72,7 @@ class Kept:
         books.changed_buckets.clear()
         books.changed_throttles.clear()
         books.changed_lots.clear()
-        books.new_commands, books.new_entries, books.new_usage = [], [], []
+        books.new_commands, books.new_entries, books.new_receipts = [], [], []
         if self._size() > self._most_rows:
             self.forget()
 

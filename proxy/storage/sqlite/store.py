@@ -16,7 +16,7 @@ from proxy.storage import columns
 from proxy.storage.faults import ConstraintFault, StorageFault
 from proxy.storage.owners import claim, gone
 from proxy.storage.queries import PORTABLE_READS, Query, load
-from proxy.storage.sqlite.batch import Batches
+from proxy.storage.sqlite.batch import SqliteBatches
 from proxy.storage.sqlite.file import open_for_reading, path_of, prepare
 from proxy.storage.sqlite.job_thread import JobThread
 from proxy.storage.sqlite.load import LOADS
@@ -55,7 +55,7 @@ class SqliteStore:
         self._reading = ThreadPoolExecutor(readers, "farebox-read")
         self._readers = readers
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
-        self._batches: Batches | None = None
+        self._batches: SqliteBatches | None = None
         self._log: WriteAheadLog | None = None
         self._one_batch = asyncio.Lock()
         self._lost: str | None = None
@@ -154,7 +154,7 @@ class SqliteStore:
             self._inherited = frozenset(hold.id for hold in open_holds if hold.owner == self._owner)
             self._log = WriteAheadLog(writer, self.path, sync=self._sync)
             stack.callback(self._log.close)
-            self._batches = Batches(
+            self._batches = SqliteBatches(
                 writer, keep_rows=self._keep_rows, busy_timeout_seconds=self._busy_timeout_seconds
             )
             self._resources = stack.pop_all()
@@ -164,7 +164,7 @@ class SqliteStore:
         self._reading.shutdown()
         self._resources.close()
 
-    def _opened(self) -> tuple[Batches, WriteAheadLog]:
+    def _opened(self) -> tuple[SqliteBatches, WriteAheadLog]:
         if self._closed or self._batches is None or self._log is None:
             raise LedgerUnavailable("the store is not open")
         return self._batches, self._log

@@ -23,7 +23,7 @@ _PUT_THROTTLES: Final = Rows(WRITES["put_throttles"])
 _ADD_HOLDS: Final = Rows(WRITES["add_holds"])
 _ADD_ENTRIES: Final = Rows(WRITES["add_entries"])
 _ADD_COMMANDS: Final = Rows(WRITES["add_commands"])
-_ADD_USAGE: Final = Rows(WRITES["add_usage"])
+_ADD_RECEIPTS: Final = Rows(WRITES["add_receipts"])
 _ADD_USAGE_DAYS: Final = Rows(WRITES["add_usage_days"])
 _ADD_USAGE_TOTALS: Final = Rows(WRITES["add_usage_totals"])
 
@@ -52,8 +52,8 @@ def write(
     _write_holds(connection, books, stored_holds)
     _ADD_ENTRIES.run(connection, _flat(map(columns.entry_row, books.new_entries)))
     _ADD_COMMANDS.run(connection, _flat(map(astuple, books.new_commands)))
-    receipts = [(row, books.holds[row.call.id].created_at_us // DAY_US) for row in books.new_usage]
-    _ADD_USAGE.run(connection, _flat(columns.usage_row(row, day) for row, day in receipts))
+    receipts = [(row, books.holds[row.call.id].created_at_us // DAY_US) for row in books.new_receipts]
+    _ADD_RECEIPTS.run(connection, _flat(columns.receipt_row(row, day) for row, day in receipts))
     add_usage_days(connection, list(columns.usage_day_rows(receipts)))
 
 

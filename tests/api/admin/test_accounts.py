@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.config.shape import Admin
+from proxy.config.schema import Admin
 from proxy.ledger.rows import Limits
 from proxy.ledger.windows import DAY_US
 from tests.api.apis import ADMIN_KEY, ApiConfig, Apis, serving
@@ -179,10 +179,10 @@ async def test_a_credit_limit_below_what_is_owed_is_a_conflict(apis: Apis) -> No
         ("POST", "/accounts/acct_none/grants", {"amount": "1"}),
         ("POST", "/accounts/acct_none/adjustments", {"amount": "1", "reason": "x"}),
         ("GET", "/accounts/acct_none/lots", None),
-        ("GET", "/accounts/acct_none/transactions", None),
+        ("GET", "/accounts/acct_none/entries", None),
         ("GET", "/keys/key_none", None),
         ("PATCH", "/keys/key_none", {"name": "x"}),
-        ("GET", "/calls/call_none", None),
+        ("GET", "/receipts/call_none", None),
         ("GET", "/usage?account_id=acct_none", None),
         ("GET", "/accounts/%ff%fe", None),
     ],

@@ -22,7 +22,7 @@ async def apis(tmp_path: Path) -> AsyncIterator[Apis]:
         ("/accounts?limit=ten", "limit"),
         ("/accounts?cursor=nonsense!", "cursor"),
         ("/accounts?cursor=Ilx1MDAwMCI", "cursor"),
-        ("/calls?model=a%00b", "model"),
+        ("/receipts?model=a%00b", "model"),
         ("/accounts?cursor=NTA", "cursor"),
         ("/accounts?cursor=" + "A" * 600, "cursor"),
         ("/accounts?limit=1&limit=2", "limit"),

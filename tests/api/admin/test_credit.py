@@ -45,7 +45,7 @@ async def test_a_repeated_grant_is_answered_the_same_and_given_once(apis: Apis) 
     assert (again.status, again.body) == (first.status, first.body)
     assert "idempotent-replay" not in first.headers
     assert again.headers["idempotent-replay"] == "true"
-    entries = (await apis.admin("GET", f"/accounts/{account_id}/transactions")).data
+    entries = (await apis.admin("GET", f"/accounts/{account_id}/entries")).data
     assert [entry["kind"] for entry in entries] == ["expire", "grant", "grant"]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.api.admin.receipts import CallQuery, Calls
+from proxy.api.admin.receipts import ReceiptQuery, Receipts
 from proxy.api.operations import Incoming, Nothing
 from proxy.api.reader import Reader
 from proxy.ledger.windows import DAY_US
@@ -23,7 +23,7 @@ async def test_a_receipt_has_lines_basis_hold_and_shortfall(apis: Apis) -> None:
     key_id, _ = await apis.key(account_id)
     await apis.grant(account_id, "5")
     call_id = await apis.call(account_id, key_id, 14_000)
-    call = (await apis.admin("GET", f"/calls/{call_id}")).body
+    call = (await apis.admin("GET", f"/receipts/{call_id}")).body
     assert (call["upstream"], call["upstream_model"], call["basis"]) == (
         "the-upstream",
         "upstream-demo",
@@ -49,9 +49,9 @@ async def test_calls_are_filtered_by_account_key_and_model(apis: Apis) -> None:
         await apis.grant(account_id, "5")
         made.append((await apis.call(account_id, key_id, 1, model=model), account_id, key_id, model))
     call_id, account_id, key_id, model = made[0]
-    assert [call["id"] for call in (await apis.admin("GET", "/calls")).data] == [made[1][0], call_id]
+    assert [call["id"] for call in (await apis.admin("GET", "/receipts")).data] == [made[1][0], call_id]
     for query in (f"account_id={account_id}", f"key_id={key_id}", f"model={model}"):
-        assert [call["id"] for call in (await apis.admin("GET", f"/calls?{query}")).data] == [call_id]
+        assert [call["id"] for call in (await apis.admin("GET", f"/receipts?{query}")).data] == [call_id]
 
 
 async def test_a_page_of_one_model_looks_at_so_many_calls_and_the_next_one_goes_on(apis: Apis) -> None:
@@ -62,16 +62,16 @@ async def test_a_page_of_one_model_looks_at_so_many_calls_and_the_next_one_goes_
     models = ("rare", "demo", "demo", "rare", "rare", "rare", "demo", "demo", "demo", "demo")
     made = [(await apis.call(account_id, key_id, 1, model=model), model) for model in models]
     reader = Reader(ledger=apis.ledger, store=apis.store, clock=apis.clock)
-    calls = Calls(reader=reader, clock=apis.clock, looked_at_calls=3)
+    calls = Receipts(reader=reader, clock=apis.clock, looked_at_calls=3)
     pages: list[list[str]] = []
-    query = CallQuery(model="rare", limit=2)
+    query = ReceiptQuery(model="rare", limit=2)
     while True:
         incoming = Incoming(caller=None, path={}, query=query, body=Nothing(), settings=apis.settings)
-        page = await calls.list_calls(incoming)
+        page = await calls.list_receipts(incoming)
         pages.append([call.id for call in page.data])
         if not page.has_more:
             break
-        query = CallQuery(model="rare", limit=2, cursor=page.next_cursor)
+        query = ReceiptQuery(model="rare", limit=2, cursor=page.next_cursor)
     rare = [call_id for call_id, model in reversed(made) if model == "rare"]
     assert [call_id for shown in pages for call_id in shown] == rare
     assert pages[0] == []
@@ -147,7 +147,7 @@ async def test_pages_hold_every_row_once_even_while_rows_are_added(apis: Apis) -
     assert seen == made[::-1]
 
 
-@pytest.mark.parametrize("what", ["lots", "transactions"])
+@pytest.mark.parametrize("what", ["lots", "entries"])
 async def test_lots_and_entries_are_paged_too(apis: Apis, what: str) -> None:
     account_id = await apis.account()
     for priority in (3, 1, 2):

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy.endpoints.base import Outgoing
+from proxy.endpoints.base import ForwardPlan
 from proxy.endpoints.openai.generation import GenerationAsk
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.endpoints.tallies.stream import StreamTally
@@ -16,7 +16,7 @@ from tests.endpoints.events import DONE, fed, usage_event
 
 MESSAGES = [{"role": "user", "content": "Hello, world"}]
 ENDPOINT = ENDPOINTS["/v1/chat/completions"]
-AS_IS = Outgoing("gpt-4o", include_usage=False)
+AS_IS = ForwardPlan("gpt-4o", include_usage=False)
 
 
 def read(data: bytes | None = None, **members: Any) -> GenerationAsk:
@@ -26,8 +26,8 @@ def read(data: bytes | None = None, **members: Any) -> GenerationAsk:
     return ask
 
 
-def sent(ask: GenerationAsk, plan: Outgoing) -> dict[str, Any]:
-    found = json.loads(ask.outgoing(plan))
+def sent(ask: GenerationAsk, plan: ForwardPlan) -> dict[str, Any]:
+    found = json.loads(ask.forward_body(plan))
     assert isinstance(found, dict)
     return found
 
@@ -168,20 +168,20 @@ def test_the_body_goes_on_as_it_came_if_nothing_has_to_change() -> None:
     data = (
         b'{"model":"gpt-4o","messages":[ {"role" : "user","content":"\\u00e9 \\ud800"} ],"temperature":1.0}'
     )
-    assert read(data).outgoing(AS_IS) == data
-    assert read(data).outgoing(Outgoing("gpt-4o")) == data
+    assert read(data).forward_body(AS_IS) == data
+    assert read(data).forward_body(ForwardPlan("gpt-4o")) == data
 
 
 def test_the_model_is_renamed_in_place() -> None:
     data = b'{"n":1,"model":"gpt-4o","messages":[ ]}'
-    assert read(data).outgoing(Outgoing('o"x')) == b'{"n":1,"model":"o\\"x","messages":[ ]}'
+    assert read(data).forward_body(ForwardPlan('o"x')) == b'{"n":1,"model":"o\\"x","messages":[ ]}'
 
 
 def test_only_the_value_that_was_read_is_sent() -> None:
     data = b'{"max_tokens":9000,"model":"dear","messages":[],"model":"gpt-4o","max_tokens":9}'
     ask = read(data)
     assert (ask.model, ask.output_bound) == ("gpt-4o", 9)
-    assert ask.outgoing(AS_IS) == b'{"max_tokens":9,"model":"gpt-4o","messages":[]}'
+    assert ask.forward_body(AS_IS) == b'{"max_tokens":9,"model":"gpt-4o","messages":[]}'
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_only_the_value_that_was_read_is_sent() -> None:
 )
 def test_a_streams_usage_is_asked_for_if_the_client_did_not(options: object, expected: object) -> None:
     ask = read(stream=True, stream_options=options)
-    assert sent(ask, Outgoing("gpt-4o"))["stream_options"] == expected
+    assert sent(ask, ForwardPlan("gpt-4o"))["stream_options"] == expected
     assert sent(ask, AS_IS)["stream_options"] == options
     assert fed(ask.tally(), [usage_event(), DONE]) == b""
 
@@ -206,13 +206,13 @@ def test_a_streams_usage_is_asked_for_if_the_client_did_not(options: object, exp
 def test_the_clients_own_wish_for_usage_is_left_alone() -> None:
     options = {"include_usage": True, "include_obfuscation": False}
     ask = read(stream=True, stream_options=options)
-    assert sent(ask, Outgoing("gpt-4o"))["stream_options"] == options
+    assert sent(ask, ForwardPlan("gpt-4o"))["stream_options"] == options
     assert fed(ask.tally(), [usage_event(), DONE]) == usage_event()
 
 
 @pytest.mark.parametrize("options", [{"include_usage": True}, "nonsense", [1]])
 def test_stream_options_without_a_stream_are_the_upstreams_business(options: object) -> None:
-    assert sent(read(stream_options=options), Outgoing("gpt-4o"))["stream_options"] == options
+    assert sent(read(stream_options=options), ForwardPlan("gpt-4o"))["stream_options"] == options
 
 
 @pytest.mark.parametrize(
@@ -229,12 +229,12 @@ def test_stream_options_without_a_stream_are_the_upstreams_business(options: obj
 def test_a_clamped_bound_replaces_each_that_the_client_named(
     members: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    found = sent(read(**members), Outgoing("gpt-4o", output_bound=50))
+    found = sent(read(**members), ForwardPlan("gpt-4o", output_bound=50))
     assert {name: value for name, value in found.items() if name.startswith("max_")} == expected
 
 
 def test_the_upstream_decides_what_a_new_bound_is_called() -> None:
-    plan = Outgoing("gpt-4o", output_bound=50, output_bound_field="max_tokens")
+    plan = ForwardPlan("gpt-4o", output_bound=50, output_bound_field="max_tokens")
     assert sent(read(), plan)["max_tokens"] == 50
 
 

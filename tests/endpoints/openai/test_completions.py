@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from proxy.endpoints.base import Outgoing
+from proxy.endpoints.base import ForwardPlan
 from proxy.endpoints.openai.generation import GenerationAsk
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
@@ -94,16 +94,16 @@ def test_without_a_bound_the_api_answers_sixteen_tokens() -> None:
 
 @pytest.mark.parametrize(("members", "bound"), [({}, 10), ({"max_tokens": 90}, 10), ({"max_tokens": 5}, 5)])
 def test_a_clamped_bound_has_the_only_name_this_api_knows(members: dict[str, Any], bound: int) -> None:
-    found = json.loads(read(**members).outgoing(Outgoing(MODEL, output_bound=10)))
+    found = json.loads(read(**members).forward_body(ForwardPlan(MODEL, output_bound=10)))
     assert found == {"model": MODEL, "max_tokens": bound}
 
 
 def test_a_clamp_above_the_default_leaves_it() -> None:
-    assert json.loads(read().outgoing(Outgoing(MODEL, output_bound=99)))["max_tokens"] == 16
+    assert json.loads(read().forward_body(ForwardPlan(MODEL, output_bound=99)))["max_tokens"] == 16
 
 
 def test_a_streams_usage_is_asked_for() -> None:
-    found = json.loads(read(stream=True).outgoing(Outgoing(MODEL)))
+    found = json.loads(read(stream=True).forward_body(ForwardPlan(MODEL)))
     assert found["stream_options"] == {"include_usage": True}
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.endpoints.base import Outgoing, Reading
+from proxy.endpoints.base import ForwardPlan, Reading
 from proxy.endpoints.openai.embeddings import EmbeddingAsk, read_vectors, without_vectors
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
@@ -70,8 +70,8 @@ def test_an_input_is_a_string_or_an_array(members: dict[str, Any]) -> None:
 def test_only_the_model_ever_changes() -> None:
     data = b'{"model":"m","input":[ "a" ],"encoding_format":"base64"}'
     ask = ENDPOINTS["/v1/embeddings"].read(data)
-    assert ask.outgoing(Outgoing("m", output_bound=5)) == data
-    assert ask.outgoing(Outgoing("n", output_bound=5)) == data.replace(b'"m"', b'"n"')
+    assert ask.forward_body(ForwardPlan("m", output_bound=5)) == data
+    assert ask.forward_body(ForwardPlan("n", output_bound=5)) == data.replace(b'"m"', b'"n"')
     assert (ask.stream, ask.choices, ask.output_bound) == (False, 1, None)
     assert ask.input_text_length() == len(data)
 

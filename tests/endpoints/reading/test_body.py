@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.endpoints.reading.body import DECISIVE, LARGE_BYTES, Body, patched, read_body, utf8_fault
+from proxy.endpoints.reading.body import DECISIVE, LARGE_BYTES, JsonBody, patched, read_body, utf8_fault
 from proxy.endpoints.reading.long_text import STEP_BYTES
 from proxy.errors import Refusal
 
@@ -256,7 +256,7 @@ def test_a_value_too_deep_for_the_stack_raises_when_it_is_decoded() -> None:
 
 def test_a_body_is_a_mapping_of_decoded_values() -> None:
     body = read_body(b'{"a":[1],"b":null}')
-    assert isinstance(body, Body)
+    assert isinstance(body, JsonBody)
     assert (list(body), len(body), body.get("c"), "b" in body) == (["a", "b"], 2, None, True)
     assert isinstance(body.members["a"], msgspec.Raw)
     assert body.bytes_of("c") == 0

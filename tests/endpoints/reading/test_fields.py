@@ -6,11 +6,11 @@ from collections.abc import Callable
 import pytest
 
 from proxy.endpoints.reading import fields
-from proxy.endpoints.reading.body import Body, read_body
+from proxy.endpoints.reading.body import JsonBody, read_body
 from proxy.errors import Refusal
 
 
-def body(**members: object) -> Body:
+def body(**members: object) -> JsonBody:
     return read_body(json.dumps(members).encode())
 
 

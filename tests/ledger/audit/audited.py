@@ -15,13 +15,13 @@ from proxy.ledger.audit.rows import (
     EntryRow,
     HoldRow,
     KeyRow,
-    Ledger,
+    LedgerRows,
     LotRow,
     PostedRow,
     ReceiptRow,
 )
 from proxy.ledger.books import Books
-from proxy.ledger.rows import Account, Entry, Hold, UsageRow
+from proxy.ledger.rows import Account, Entry, Hold, Receipt
 from proxy.ledger.windows import DAY_US
 from proxy.storage.columns import text, usage_day_rows
 
@@ -32,7 +32,7 @@ Rows = dict[str, list[Any]]
 def rows_of(books: Books) -> Rows:
     """What the books hold."""
     scopes = {key.id: key.account_id for key in books.keys.values()}
-    receipts = [(row, books.holds[row.call.id].created_at_us // DAY_US) for row in books.new_usage]
+    receipts = [(row, books.holds[row.call.id].created_at_us // DAY_US) for row in books.new_receipts]
     entries = books.new_entries
     return {
         "accounts": [_account(account) for account in books.accounts.values()],
@@ -71,7 +71,7 @@ def rows_of(books: Books) -> Rows:
 def differences(rows: Rows, *, receipts_since_day: int = 0) -> list[Difference]:
     """What an audit of the rows finds, which may be in any order."""
     streams = {name: sorted(table, key=_order) for name, table in rows.items()}
-    return list(audit(Ledger(**streams, receipts_since_day=receipts_since_day, totals=None)))
+    return list(audit(LedgerRows(**streams, receipts_since_day=receipts_since_day, totals=None)))
 
 
 def _order(row: Any) -> tuple[Any, ...]:
@@ -121,7 +121,7 @@ def _hold(hold: Hold) -> HoldRow:
     )
 
 
-def _receipt(row: UsageRow, day: int) -> ReceiptRow:
+def _receipt(row: Receipt, day: int) -> ReceiptRow:
     return ReceiptRow(
         row.call.account_id,
         row.call.id,

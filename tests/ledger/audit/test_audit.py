@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from proxy.ledger.audit.accounts import audit
 from proxy.ledger.audit.feed import Feed, OutOfOrder, keys_of
-from proxy.ledger.audit.rows import AccountRow, BucketRow, Ledger
+from proxy.ledger.audit.rows import AccountRow, BucketRow, LedgerRows
 from proxy.ledger.commands import CreateKey
 from proxy.ledger.spending import NOTHING_SPENT
 from proxy.ledger.windows import DAY_US, starts_of_day
@@ -34,7 +34,7 @@ CARD = RateCard(
     ),
 )
 CHARGE = price(CARD, USAGE)
-NOTHING = Ledger((), (), (), (), (), (), (), (), (), (), ())
+NOTHING = LedgerRows((), (), (), (), (), (), (), (), (), (), ())
 TODAY = NOON_US // DAY_US
 WEEK = dict(starts_of_day(TODAY))["week"]
 
@@ -135,33 +135,33 @@ TAMPERINGS: tuple[Tampering, ...] = (
     ("commands", "grant_1", "id", "grant_x", ("entries", "grant_x", "row")),
     ("puts", "grant_1", "ref", "grant_2", ("entries", ENTRY + "2", "row")),
     ("holds", "call_f", "amount_nano", 1, ("accounts", ACCOUNT, "held_nano")),
-    ("holds", "call_f", "state", "settled", ("usage", "call_f", "row")),
+    ("holds", "call_f", "state", "settled", ("receipts", "call_f", "row")),
     ("holds", "call_f", "has_call", -1, ("holds", "call_f", "call")),
     ("holds", "call_f", "key_id", "key_x", ("keys", "key_x", "row")),
     ("holds", "call_f", "created_at_us", -(10**18), ("holds", "call_f", "created_at_us")),
     ("holds", "call_f", "created_at_us", DAY_US, ("keys", f"{KEY}/day/{TODAY + 1}", "held_nano")),
-    ("holds", "call_a", "amount_nano", 1, ("usage", "call_a", "hold_nano")),
-    ("holds", "call_a", "state", "open", ("usage", "call_a", "row")),
-    ("holds", "call_a", "state", "voided", ("usage", "call_a", "basis")),
-    ("holds", "call_a", "state", "voided", ("usage", "call_a", "charge_nano of a voided call")),
-    ("holds", "call_e", "state", "settled", ("usage", "call_e", "basis")),
-    ("holds", "call_a", "state", "lost", ("usage", "call_a", "basis")),
-    ("holds", "call_a", "created_at_us", DAY_US, ("usage", "call_a", "day")),
-    ("holds", "call_a", "key_id", "key_2", ("usage", "call_a", "key_id")),
-    ("receipts", "call_a", "charged_nano", -1, ("usage", "call_a", "charged + shortfall")),
+    ("holds", "call_a", "amount_nano", 1, ("receipts", "call_a", "hold_nano")),
+    ("holds", "call_a", "state", "open", ("receipts", "call_a", "row")),
+    ("holds", "call_a", "state", "voided", ("receipts", "call_a", "basis")),
+    ("holds", "call_a", "state", "voided", ("receipts", "call_a", "charge_nano of a voided call")),
+    ("holds", "call_e", "state", "settled", ("receipts", "call_e", "basis")),
+    ("holds", "call_a", "state", "lost", ("receipts", "call_a", "basis")),
+    ("holds", "call_a", "created_at_us", DAY_US, ("receipts", "call_a", "day")),
+    ("holds", "call_a", "key_id", "key_2", ("receipts", "call_a", "key_id")),
+    ("receipts", "call_a", "charged_nano", -1, ("receipts", "call_a", "charged + shortfall")),
     ("receipts", "call_a", "charged_nano", -1, ("entries", ENTRY + "3", "amount_nano")),
-    ("receipts", "call_a", "charge_nano", 1, ("usage", "call_a", "charge_nano")),
-    ("receipts", "call_d", "shortfall_nano", -1, ("usage", "call_d", "charged + shortfall")),
-    ("receipts", "call_a", "hold_nano", 1, ("usage", "call_a", "hold_nano")),
-    ("receipts", "call_a", "day", 1, ("usage", "call_a", "day")),
-    ("receipts", "call_a", "day", 10**9, ("usage", "call_a", "day")),
-    ("receipts", "call_a", "key_id", "key_2", ("usage", "call_a", "key_id")),
+    ("receipts", "call_a", "charge_nano", 1, ("receipts", "call_a", "charge_nano")),
+    ("receipts", "call_d", "shortfall_nano", -1, ("receipts", "call_d", "charged + shortfall")),
+    ("receipts", "call_a", "hold_nano", 1, ("receipts", "call_a", "hold_nano")),
+    ("receipts", "call_a", "day", 1, ("receipts", "call_a", "day")),
+    ("receipts", "call_a", "day", 10**9, ("receipts", "call_a", "day")),
+    ("receipts", "call_a", "key_id", "key_2", ("receipts", "call_a", "key_id")),
     ("receipts", "call_a", "model", "other", ("usage_days", DAY_ID, "requests")),
-    ("receipts", "call_a", "basis", "void", ("usage", "call_a", "basis")),
-    ("receipts", "call_a", "usage", "{}", ("usage", "call_a", "lines of output_tokens")),
-    ("receipts", "call_a", "usage", "[1]", ("usage", "call_a", "usage")),
-    ("receipts", "call_a", "lines", "[]", ("usage", "call_a", "charge_nano")),
-    ("receipts", "call_a", "lines", "{", ("usage", "call_a", "lines")),
+    ("receipts", "call_a", "basis", "void", ("receipts", "call_a", "basis")),
+    ("receipts", "call_a", "usage", "{}", ("receipts", "call_a", "lines of output_tokens")),
+    ("receipts", "call_a", "usage", "[1]", ("receipts", "call_a", "usage")),
+    ("receipts", "call_a", "lines", "[]", ("receipts", "call_a", "charge_nano")),
+    ("receipts", "call_a", "lines", "{", ("receipts", "call_a", "lines")),
     ("days", TODAY_KEY := str(TODAY), "requests", 1, ("usage_days", DAY_ID, "requests")),
     ("days", TODAY_KEY, "input_tokens", -1, ("usage_days", DAY_ID, "input_tokens")),
     ("days", TODAY_KEY, "cached_input_tokens", 1, ("usage_days", DAY_ID, "cached_input_tokens")),
@@ -274,7 +274,7 @@ def test_a_lot_never_gives_more_than_it_has(rows: Rows) -> None:
 
 def test_a_second_receipt_of_a_call_is_found(rows: Rows) -> None:
     again = [*rows["receipts"], replace(rows["receipts"][0], day=TODAY + 1)]
-    assert ("usage", "row") in columns_named(differences({**rows, "receipts": again}))
+    assert ("receipts", "row") in columns_named(differences({**rows, "receipts": again}))
 
 
 def test_receipts_and_holds_that_were_let_go_of_are_not_missed(rows: Rows) -> None:

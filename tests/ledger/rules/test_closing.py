@@ -6,8 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from proxy.ledger.commands import Recover, Settle, Settled, Void
-from proxy.ledger.rows import HoldState, Limits, Outcome, UsageRow
-from proxy.ledger.rules.closing import NEXT_STATE, Closing
+from proxy.ledger.rows import HoldState, Limits, Outcome, Receipt
+from proxy.ledger.rules.closing import NEXT_STATE, Close
 from proxy.ledger.windows import DAY_US, Window
 from tests.ledger.desk import ACCOUNT, KEY, NOON_US, Desk, call_of, charge_of
 
@@ -24,8 +24,8 @@ def desk() -> Desk:
     return desk
 
 
-def closing(desk: Desk, kind: type[Closing], call_id: str = "call") -> Closing:
-    commands: dict[type[Closing], Closing] = {
+def closing(desk: Desk, kind: type[Close], call_id: str = "call") -> Close:
+    commands: dict[type[Close], Close] = {
         Settle: desk.settlement(call_id, 20),
         Void: desk.voiding(call_id),
         Recover: desk.recovery(call_id),
@@ -34,9 +34,9 @@ def closing(desk: Desk, kind: type[Closing], call_id: str = "call") -> Closing:
 
 
 @pytest.mark.parametrize("state", get_args(HoldState))
-@pytest.mark.parametrize("kind", get_args(Closing))
+@pytest.mark.parametrize("kind", get_args(Close))
 def test_a_hold_goes_from_open_to_one_end_and_no_further(
-    desk: Desk, state: HoldState, kind: type[Closing]
+    desk: Desk, state: HoldState, kind: type[Close]
 ) -> None:
     """Every state meets every command: what is not in the table changes nothing, and says so."""
     by = {after: before for (_, before), after in NEXT_STATE.items()}
@@ -65,7 +65,7 @@ def test_every_closed_call_leaves_a_receipt(desk: Desk) -> None:
     command = desk.settlement("call", 20, {"input_tokens": 3})
     served = replace(command.call, upstream="spare")
     desk.do(replace(command, call=served))
-    assert desk.receipts == [UsageRow(served, command.outcome, charge_of(20), 20, 0, 30)]
+    assert desk.receipts == [Receipt(served, command.outcome, charge_of(20), 20, 0, 30)]
 
 
 def test_a_charge_above_the_hold_takes_what_is_available_and_no_more(desk: Desk) -> None:
@@ -120,8 +120,8 @@ def test_a_crash_before_anything_was_observed_charges_nothing(desk: Desk) -> Non
     assert desk.store.books.holds["call"].state == "expired"
 
 
-@pytest.mark.parametrize("kind", get_args(Closing))
-def test_only_the_call_a_hold_was_made_for_closes_it(desk: Desk, kind: type[Closing]) -> None:
+@pytest.mark.parametrize("kind", get_args(Close))
+def test_only_the_call_a_hold_was_made_for_closes_it(desk: Desk, kind: type[Close]) -> None:
     command = closing(desk, kind)
     unknown = call_of("unknown", NOON_US)
     assert desk.refuse(replace(command, call=unknown)).code == "not_found"

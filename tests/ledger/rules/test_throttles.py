@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.ledger.commands import Granted, Pace, Refused, Result
+from proxy.ledger.commands import Granted, RateStatus, Refused, Result
 from proxy.ledger.rows import NO_LIMIT, Limits
 from proxy.ledger.rules.throttles import MINUTE_US, RETRY_US
 from tests.ledger.desk import ACCOUNT, KEY, NOON_US, Desk
 
 
-def paces(result: Result) -> tuple[Pace, ...]:
+def rate_statuses(result: Result) -> tuple[RateStatus, ...]:
     assert isinstance(result, Granted | Refused)
-    return result.paces
+    return result.rate_statuses
 
 
 def test_a_minute_has_as_many_calls_as_its_limit() -> None:
@@ -62,7 +62,7 @@ def test_settling_gives_back_the_tokens_that_were_not_used() -> None:
     desk = Desk(limits=Limits(tpm=100))
     desk.hold(0, "call", tokens=100)
     desk.settle("call", 0, {"input_tokens": 10, "output_tokens": 20, "cached_input_tokens": 5})
-    assert paces(desk.do(desk.ask(0, tokens=70)))[0].remaining == 0
+    assert rate_statuses(desk.do(desk.ask(0, tokens=70)))[0].remaining == 0
     assert isinstance(desk.refuse(desk.ask(0, tokens=1)), Refused)
 
 
@@ -70,7 +70,7 @@ def test_a_void_gives_all_tokens_back_but_not_the_request() -> None:
     desk = Desk(limits=Limits(tpm=100, rpm=10))
     desk.hold(0, "call", tokens=100)
     desk.void("call")
-    requests, tokens = paces(desk.do(desk.ask(0, tokens=40)))
+    requests, tokens = rate_statuses(desk.do(desk.ask(0, tokens=40)))
     assert (requests.remaining, tokens.remaining) == (8, 60)
 
 
@@ -107,7 +107,7 @@ def test_a_key_without_a_lower_limit_is_charged_what_its_account_is() -> None:
 def test_without_a_rate_limit_nothing_is_counted_and_no_pace_is_told(limits: Limits) -> None:
     desk = Desk(limits=limits)
     desk.limit_key(limits)
-    assert paces(desk.do(desk.ask(0, call_id="call", tokens=50))) == ()
+    assert rate_statuses(desk.do(desk.ask(0, call_id="call", tokens=50))) == ()
     desk.settle("call", 0, {"output_tokens": 50})
     assert (desk.store.books.throttles, desk.store.books.holds["call"].tokens) == ({}, 0)
 
@@ -160,15 +160,15 @@ def test_the_pace_is_that_of_the_tightest_limit_of_each_kind() -> None:
     desk = Desk(limits=Limits(rpm=10, tpm=100))
     desk.limit_key(Limits(rpm=60, tpm=50))
     result = desk.do(desk.ask(0, tokens=30))
-    assert paces(result) == (
-        Pace("requests", 10, 9, MINUTE_US // 10),
-        Pace("tokens", 50, 20, 30 * MINUTE_US // 50),
+    assert rate_statuses(result) == (
+        RateStatus("requests", 10, 9, MINUTE_US // 10),
+        RateStatus("tokens", 50, 20, 30 * MINUTE_US // 50),
     )
 
 
 def test_a_refusal_for_want_of_funds_tells_the_pace_as_well() -> None:
     desk = Desk(limits=Limits(rpm=10))
-    assert desk.refuse(desk.ask(5)).paces == (Pace("requests", 10, 10, 0),)
+    assert desk.refuse(desk.ask(5)).rate_statuses == (RateStatus("requests", 10, 10, 0),)
 
 
 def test_a_refused_call_counts_against_no_rate() -> None:
@@ -217,6 +217,6 @@ def test_every_decision_is_that_of_an_exact_leaky_bucket(limit: int, steps: list
             assert isinstance(result, Refused)
             wait = (level + asked - limit) * MINUTE_US / limit
             assert result.retry_after_us == -(-wait.numerator // wait.denominator)
-        (pace,) = paces(result)
+        (pace,) = rate_statuses(result)
         assert pace.remaining == (limit - level).__floor__()
         assert pace.reset_us == (level * MINUTE_US / limit).__ceil__()

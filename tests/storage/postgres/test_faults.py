@@ -94,7 +94,7 @@ async def test_what_was_given_up_with_nobody_knowing_is_found_out_by_the_next_ba
         row = await account(store)
         assert (row["balance_nano"], row["held_nano"], row["open_holds"]) == (750, 0, 0)
         assert (await store.apply([kept]))[0] != result, "what is told once is forgotten"
-        receipts = await store.query("call_by_id", {"call_id": "call_2"})
+        receipts = await store.query("receipt_by_id", {"call_id": "call_2"})
         assert [(row["outcome"], row["charged_nano"]) for row in receipts] == (
             [("ledger_unavailable", 0)] if fate == "cut after" else []
         )

@@ -27,7 +27,7 @@ from tests.storage.teller import ACCOUNT, account, call, expect, granted, openin
 
 KNOWN = bundled(ENGINE)
 TODAY = "SELECT (clock_timestamp() AT TIME ZONE 'UTC')::DATE"
-RECEIPTS = "SELECT tableoid::REGCLASS::TEXT, id FROM usage ORDER BY id"
+RECEIPTS = "SELECT tableoid::REGCLASS::TEXT, id FROM receipts ORDER BY id"
 
 
 @pytest.fixture
@@ -164,10 +164,10 @@ async def test_a_store_makes_this_month_and_those_to_come(
         pass
     today = await connection.fetchval(TODAY)
     names = await connection.fetch(
-        "SELECT relid::TEXT FROM pg_partition_tree('usage') WHERE isleaf ORDER BY 1"
+        "SELECT relid::TEXT FROM pg_partition_tree('receipts') WHERE isleaf ORDER BY 1"
     )
-    months = [f"usage_{months_after(today, ahead):%Y_%m}" for ahead in range(3)]
-    assert [name for (name,) in names] == [*months, "usage_other"]
+    months = [f"receipts_{months_after(today, ahead):%Y_%m}" for ahead in range(3)]
+    assert [name for (name,) in names] == [*months, "receipts_other"]
 
 
 async def test_a_store_that_runs_for_long_makes_the_months_that_come(
@@ -196,12 +196,12 @@ async def test_a_month_nobody_prepared_fails_no_call_and_its_receipts_move_when_
                 await store.apply(opening(1_000))
             await granted(store, made, 100)
             await settled(store, made, 10)
-        near, far = (f"usage_{months_after(today, ahead):%Y_%m}" for ahead in (0, 3))
-        assert await tell(database.location, RECEIPTS) == [(near, "call_0"), ("usage_other", "call_1")]
+        near, far = (f"receipts_{months_after(today, ahead):%Y_%m}" for ahead in (0, 3))
+        assert await tell(database.location, RECEIPTS) == [(near, "call_0"), ("receipts_other", "call_1")]
         await connection.execute("SELECT ledger_make_month($1)", months_after(today, 3))
         await connection.execute("SELECT ledger_make_month($1)", months_after(today, 3))
         assert await tell(database.location, RECEIPTS) == [(near, "call_0"), (far, "call_1")]
-        (row,) = await store.query("call_by_id", {"call_id": "call_1"})
+        (row,) = await store.query("receipt_by_id", {"call_id": "call_1"})
         assert row["charged_nano"] == 10
 
 
@@ -212,7 +212,7 @@ async def test_whoever_reads_receipts_at_length_does_not_keep_batches_waiting(
     async with opened(database.location) as store:
         await store.apply(opening(1_000))
         await connection.execute("DROP TABLE " + (await last_month(connection)))
-        await connection.execute("BEGIN; SELECT FROM usage")
+        await connection.execute("BEGIN; SELECT FROM receipts")
         other = await asyncpg.connect(database.location)
         making = asyncio.ensure_future(make_months(other))
         await granted(store, call("call_1"), 100)
@@ -227,7 +227,7 @@ async def test_whoever_reads_receipts_at_length_does_not_keep_batches_waiting(
 
 async def last_month(connection: asyncpg.Connection) -> str:
     name: str = await connection.fetchval(
-        "SELECT max(relid::TEXT) FROM pg_partition_tree('usage') WHERE relid::TEXT LIKE 'usage\\_2%'"
+        "SELECT max(relid::TEXT) FROM pg_partition_tree('receipts') WHERE relid::TEXT LIKE 'receipts\\_2%'"
     )
     return name
 
@@ -258,13 +258,13 @@ async def test_old_months_go_with_their_holds_and_nothing_else_does(
         before = database.dump()
         assert await store.retain(1) == 3
         after = database.dump()
-        assert [row[0] for row in after["usage"]] == ["call_3", "call_4"]
+        assert [row[0] for row in after["receipts"]] == ["call_3", "call_4"]
         assert [row[0] for row in after["holds"] if row[5] != "open"] == ["call_3", "call_4"]
         assert [row[0] for row in after["holds"] if row[5] == "open"] == [f"{id_}_open" for id_ in ages]
-        assert {name: rows for name, rows in after.items() if name not in {"usage", "holds"}} == {
-            name: rows for name, rows in before.items() if name not in {"usage", "holds"}
+        assert {name: rows for name, rows in after.items() if name not in {"receipts", "holds"}} == {
+            name: rows for name, rows in before.items() if name not in {"receipts", "holds"}
         }
-        assert await store.query("call_by_id", {"call_id": "call_0"}) == []
+        assert await store.query("receipt_by_id", {"call_id": "call_0"}) == []
         since = await connection.fetchval("SELECT receipts_since_day FROM retention")
         assert since == (months_after(today, -1) - date(1970, 1, 1)).days
         assert await store.retain(1) == 0

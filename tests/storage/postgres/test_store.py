@@ -167,8 +167,8 @@ async def test_entries_are_immutable(store: PostgresStore, database: Postgres, s
         "UPDATE accounts SET spending = ''",
         "UPDATE holds SET state = 'lost'",
         "UPDATE holds SET state = 'open'",
-        "UPDATE usage SET charged_nano = charged_nano - 1",
-        "UPDATE usage SET shortfall_nano = -1",
+        "UPDATE receipts SET charged_nano = charged_nano - 1",
+        "UPDATE receipts SET shortfall_nano = -1",
         "INSERT INTO keys SELECT 'key', account_id, name, digest, '', 0, status, 0, '', '', 0, '' FROM keys",
         "INSERT INTO keys SELECT 'key_2', 'none', name, 'other', hint, 0, status, 0, '', '', 0, '' FROM keys",
     ],
@@ -249,7 +249,7 @@ async def test_whatever_a_name_is_it_stays_one(store: PostgresStore, name: str) 
     made = Call("call_1", ACCOUNT, KEY, name, name, name, name, False, NOON_US)
     await granted(store, made, 100)
     await settled(store, made, 10)
-    (row,) = await store.query("call_by_id", {"call_id": "call_1"})
+    (row,) = await store.query("receipt_by_id", {"call_id": "call_1"})
     assert [row[column] for column in ("endpoint", "model", "upstream", "upstream_model")] == [name] * 4
     assert (await account(store))["name"] == name
     key = await store.key_by_digest(name)
@@ -289,7 +289,7 @@ def test_every_read_there_is_can_be_asked() -> None:
 
 
 def test_named_parameters_become_numbered_ones() -> None:
-    read = Read.of(load("postgres/sql/read.sql")["call_by_id"])
+    read = Read.of(load("postgres/sql/read.sql")["receipt_by_id"])
     assert (read.names, "$1" in read.sql, ":call_id" in read.sql) == (("call_id",), True, False)
 
 

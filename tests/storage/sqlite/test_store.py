@@ -18,7 +18,7 @@ from proxy.ledger.store import LedgerUnavailable
 from proxy.ledger.windows import DAY_US
 from proxy.storage.faults import StorageFault
 from proxy.storage.owners import alone, gone
-from proxy.storage.sqlite.batch import RETRY_SECONDS, Batches
+from proxy.storage.sqlite.batch import RETRY_SECONDS, SqliteBatches
 from proxy.storage.sqlite.file import open_for_reading, prepare
 from proxy.storage.sqlite.store import SqliteStore
 from tests.sources import ROOT
@@ -155,8 +155,8 @@ async def test_entries_are_immutable(store: SqliteStore, statement: str) -> None
         "UPDATE accounts SET spending = ''",
         "UPDATE holds SET state = 'lost'",
         "UPDATE holds SET state = 'open'",
-        "UPDATE usage SET charged_nano = charged_nano - 1",
-        "UPDATE usage SET shortfall_nano = -1",
+        "UPDATE receipts SET charged_nano = charged_nano - 1",
+        "UPDATE receipts SET shortfall_nano = -1",
         "INSERT INTO keys SELECT 'key', account_id, name, digest, '', 0, status, 0, '', '', 0, '' FROM keys",
     ],
 )
@@ -250,7 +250,7 @@ async def test_a_batch_begins_as_soon_as_the_other_one_is_done(path: Path) -> No
             if len(slept) == 3:
                 other.execute("COMMIT")
 
-        batches = Batches(writer, keep_rows=9, busy_timeout_seconds=1, monotonic=lambda: 0, sleep=sleep)
+        batches = SqliteBatches(writer, keep_rows=9, busy_timeout_seconds=1, monotonic=lambda: 0, sleep=sleep)
         other.execute("BEGIN IMMEDIATE")
         await batches.begin()
         assert len(batches.apply(opening(1_000))) == 3
@@ -352,7 +352,7 @@ async def test_no_more_rows_are_kept_than_allowed(path: Path) -> None:
             await store.apply(opening(1_000, account_id=f"acct_{number}", key_id=f"key_{number}"))
             await granted(store, made[number], 100)
             assert store._batches is not None
-            assert store._batches._kept._size() <= 20
+            assert store._batches._rows._size() <= 20
         for number in range(5):
             assert (await settled(store, made[number], 100)).balance_nano == 900
     finally:
@@ -364,7 +364,7 @@ async def test_closed_holds_spent_lots_and_commands_are_not_kept(store: SqliteSt
     await granted(store, call("call_1"), 100)
     await settled(store, call("call_1"), 100)
     assert store._batches is not None
-    kept = store._batches._kept
+    kept = store._batches._rows
     assert (kept.books.holds, kept.books.lots, kept.stored_lots) == ({}, {ACCOUNT: {}}, set())
     assert kept.books.commands == {}
 

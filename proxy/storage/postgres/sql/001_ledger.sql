@@ -73,7 +73,7 @@ CREATE TABLE throttles (
     PRIMARY KEY (scope_id, kind)
 ) WITH (fillfactor = 50);
 
--- An open hold carries its call and what was observed of it. Once it is closed its usage row has both, and the
+-- An open hold carries its call and what was observed of it. Once it is closed its receipt has both, and the
 -- hold stays as proof that the call was made. It is asked for by its id alone, so that it is not partitioned.
 CREATE TABLE holds (
     id TEXT COLLATE "C" PRIMARY KEY,
@@ -133,7 +133,7 @@ CREATE TABLE commands (
 -- A partition's key must have the day in it; it comes last, so that pages of an account still go by the key. Who
 -- wants the receipts of one of its keys or of one model is told by the index alone which they are.
 -- CockroachDB has no partitions of this kind: there the table is a plain one, and old months are deleted by row.
-CREATE TABLE usage (
+CREATE TABLE receipts (
     id TEXT COLLATE "C" NOT NULL,
     account_id TEXT COLLATE "C" NOT NULL,
     key_id TEXT COLLATE "C" NOT NULL,
@@ -162,7 +162,7 @@ CREATE TABLE usage (
 ) PARTITION BY RANGE (day);
 
 -- What no month's partition takes, so that a month that was not prepared, or a clock that is far off, fails no call.
-CREATE TABLE usage_other PARTITION OF usage DEFAULT;
+CREATE TABLE receipts_other PARTITION OF receipts DEFAULT;
 
 -- What the receipts of one day, key and model sum to. The day is that of the authorization, as in the buckets.
 CREATE TABLE usage_days (

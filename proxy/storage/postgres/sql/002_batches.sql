@@ -78,7 +78,7 @@ BEGIN
                 SELECT json_build_array(
                     u.endpoint, u.model, u.upstream, u.upstream_model, u.stream = 1, u.started_at_us
                 )::TEXT
-                FROM usage AS u
+                FROM receipts AS u
                 WHERE u.account_id = h.account_id AND u.id = h.id AND u.day = h.created_at_us / 86400000000
             )),
             h.observed
@@ -208,8 +208,8 @@ BEGIN
         SELECT r ->> 0, r ->> 1, r ->> 2, (r ->> 3)::BIGINT
         FROM jsonb_array_elements(_change -> 'commands') AS r;
     END IF;
-    IF _change ? 'usage' THEN
-        INSERT INTO usage (
+    IF _change ? 'receipts' THEN
+        INSERT INTO receipts (
             id, account_id, key_id, endpoint, model, upstream, upstream_model, stream, started_at_us, outcome, status,
             basis, usage, ended_at_us, first_byte_at_us, anomalies, charge_nano, lines, price_id, charged_nano,
             shortfall_nano, hold_nano, day
@@ -218,7 +218,7 @@ BEGIN
             (r ->> 8)::BIGINT, r ->> 9, (r ->> 10)::BIGINT, r ->> 11, r ->> 12, (r ->> 13)::BIGINT,
             (r ->> 14)::BIGINT, (r ->> 15)::BIGINT, (r ->> 16)::BIGINT, r ->> 17, r ->> 18, (r ->> 19)::BIGINT, (r ->> 20)::BIGINT, (r ->> 21)::BIGINT,
             (r ->> 22)::BIGINT
-        FROM jsonb_array_elements(_change -> 'usage') AS r;
+        FROM jsonb_array_elements(_change -> 'receipts') AS r;
         INSERT INTO usage_days (
             account_id, day, key_id, model, requests, input_tokens, cached_input_tokens, output_tokens, charged_nano
         )
@@ -235,22 +235,22 @@ BEGIN
 END
 $$;
 
--- Makes a month's partition of `usage`, unless there is one, and moves the receipts there that belong to it.
+-- Makes a month's partition of `receipts`, unless there is one, and moves the receipts there that belong to it.
 CREATE FUNCTION ledger_make_month(_month DATE) RETURNS VOID LANGUAGE plpgsql AS $$
 DECLARE
-    name TEXT := to_char(_month, '"usage_"YYYY_MM');
+    name TEXT := to_char(_month, '"receipts_"YYYY_MM');
     first_day BIGINT := _month - DATE '1970-01-01';
     next_day BIGINT := (_month + INTERVAL '1 month')::DATE - DATE '1970-01-01';
 BEGIN
     IF to_regclass(quote_ident(name)) IS NOT NULL THEN
         RETURN;
     END IF;
-    LOCK TABLE usage_other IN ACCESS EXCLUSIVE MODE;
-    EXECUTE format('CREATE TABLE %I (LIKE usage INCLUDING ALL)', name);
+    LOCK TABLE receipts_other IN ACCESS EXCLUSIVE MODE;
+    EXECUTE format('CREATE TABLE %I (LIKE receipts INCLUDING ALL)', name);
     EXECUTE format(
-        'WITH moved AS (DELETE FROM usage_other WHERE day >= %s AND day < %s RETURNING *) '
+        'WITH moved AS (DELETE FROM receipts_other WHERE day >= %s AND day < %s RETURNING *) '
         'INSERT INTO %I SELECT * FROM moved', first_day, next_day, name
     );
-    EXECUTE format('ALTER TABLE usage ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', name, first_day, next_day);
+    EXECUTE format('ALTER TABLE receipts ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', name, first_day, next_day);
 END
 $$;

@@ -2,21 +2,21 @@
 -- partition to look in. Usage of all accounts is looked for by way of the accounts, so that the index leads to the days
 -- where these are few of all.
 
--- name: call_by_id
+-- name: receipt_by_id
 -- One receipt. The hold tells the account and the day, by which receipts are kept.
 SELECT u.id, u.account_id, u.key_id, u.endpoint, u.model, u.upstream, u.upstream_model, u.stream, u.started_at_us,
     u.outcome, u.status, u.basis, u.usage, u.ended_at_us, u.first_byte_at_us, u.anomalies, u.charge_nano, u.lines,
     u.price_id, u.charged_nano, u.shortfall_nano, u.hold_nano, u.day
 FROM holds AS h
-JOIN usage AS u ON u.account_id = h.account_id AND u.id = h.id AND u.day = h.created_at_us / 86400000000
+JOIN receipts AS u ON u.account_id = h.account_id AND u.id = h.id AND u.day = h.created_at_us / 86400000000
 WHERE h.id = :call_id;
 
--- name: calls_page
+-- name: receipts_page
 -- The receipts of an account, newest first, optionally of one key or one model. They are chosen by the index alone,
 -- and only those of the page are looked at.
 WITH page AS MATERIALIZED (
     SELECT id, day
-    FROM usage
+    FROM receipts
     WHERE account_id = :account_id
         AND id < COALESCE(NULLIF(:cursor, ''), '~')
         AND (:key_id = '' OR key_id = :key_id)
@@ -28,10 +28,10 @@ SELECT u.id, u.account_id, u.key_id, u.endpoint, u.model, u.upstream, u.upstream
     u.outcome, u.status, u.basis, u.usage, u.ended_at_us, u.first_byte_at_us, u.anomalies, u.charge_nano, u.lines,
     u.price_id, u.charged_nano, u.shortfall_nano, u.hold_nano, u.day
 FROM page AS p
-JOIN usage AS u ON u.account_id = :account_id AND u.id = p.id AND u.day = p.day
+JOIN receipts AS u ON u.account_id = :account_id AND u.id = p.id AND u.day = p.day
 ORDER BY u.id DESC;
 
--- name: calls_of_all
+-- name: receipts_of_all
 -- The receipts of every account, newest first, optionally of one key or one model. A key's are its account's. OFFSET
 -- keeps what is before it from being joined in any other order than that of the holds.
 SELECT u.id, u.account_id, u.key_id, u.endpoint, u.model, u.upstream, u.upstream_model, u.stream, u.started_at_us,
@@ -43,7 +43,7 @@ FROM (
         FROM holds AS h
         CROSS JOIN LATERAL (
             SELECT s.day
-            FROM usage AS s
+            FROM receipts AS s
             WHERE s.account_id = h.account_id AND s.id = h.id AND s.day = h.created_at_us / 86400000000
                 AND (:model = '' OR s.model = :model)
             OFFSET 0
@@ -55,7 +55,7 @@ FROM (
     UNION ALL
     (
         SELECT s.id, s.account_id, s.day
-        FROM usage AS s
+        FROM receipts AS s
         WHERE s.account_id = (SELECT k.account_id FROM keys AS k WHERE k.id = :key_id) AND s.key_id = :key_id
             AND s.id < COALESCE(NULLIF(:cursor, ''), '~')
             AND (:model = '' OR s.model = :model)
@@ -63,7 +63,7 @@ FROM (
         LIMIT :limit
     )
 ) AS p
-JOIN usage AS u ON u.account_id = p.account_id AND u.id = p.id AND u.day = p.day
+JOIN receipts AS u ON u.account_id = p.account_id AND u.id = p.id AND u.day = p.day
 ORDER BY u.id DESC;
 
 -- name: holds_page
@@ -90,7 +90,7 @@ UNION ALL
 UNION ALL
 (
     SELECT h.id, h.account_id, h.key_id, h.amount_nano, h.tokens, h.state, h.created_at_us, h.owner, h.call, h.observed
-    FROM usage AS u
+    FROM receipts AS u
     CROSS JOIN LATERAL (
         SELECT o.*
         FROM holds AS o

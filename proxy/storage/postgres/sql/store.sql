@@ -65,11 +65,11 @@ WHERE digest = $1;
 SELECT date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC')::DATE AS month;
 
 -- name: month_partitions
--- The partitions of `usage` that are of one month.
+-- The partitions of `receipts` that are of one month.
 SELECT c.relname AS name
 FROM pg_inherits AS i
 JOIN pg_class AS c ON c.oid = i.inhrelid
-WHERE i.inhparent = 'usage'::REGCLASS AND c.relname ~ '^usage_[0-9]{4}_[0-9]{2}$'
+WHERE i.inhparent = 'receipts'::REGCLASS AND c.relname ~ '^receipts_[0-9]{4}_[0-9]{2}$'
 ORDER BY c.relname;
 
 -- name: make_month
@@ -85,7 +85,7 @@ ON CONFLICT (only_row) DO UPDATE SET
 -- name: delete_holds_of_month
 -- Delete the holds of the next receipts of a month after an account's and an id, and tell how many, and the last.
 WITH chunk AS MATERIALIZED (
-    SELECT account_id, id FROM usage_month
+    SELECT account_id, id FROM receipts_month
     WHERE (account_id, id) > ($1, $2)
     ORDER BY account_id, id
     LIMIT $3
@@ -100,11 +100,11 @@ LIMIT 1;
 -- name: delete_other_receipts
 -- Delete some receipts from before a day that are in no month's partition, with their holds, and tell how many.
 WITH old AS MATERIALIZED (
-    SELECT account_id, id, day FROM usage_other WHERE day < $1 LIMIT $2
+    SELECT account_id, id, day FROM receipts_other WHERE day < $1 LIMIT $2
 ), deleted AS (
     DELETE FROM holds AS h USING old AS o WHERE h.id = o.id AND h.state <> 'open'
 ), receipts AS (
-    DELETE FROM usage_other AS u USING old AS o
+    DELETE FROM receipts_other AS u USING old AS o
     WHERE u.account_id = o.account_id AND u.id = o.id AND u.day = o.day
     RETURNING u.id
 )

@@ -70,7 +70,7 @@ CREATE TABLE throttles (
 ) STRICT, WITHOUT ROWID;
 
 -- An open hold carries what no other column says of its call, as a JSON array, and what was observed of it. Once it is
--- closed its usage row has both, and the hold stays as proof that the call was made, in a row that only ever shrinks:
+-- closed its receipt has both, and the hold stays as proof that the call was made, in a row that only ever shrinks:
 -- one that grew would split its page.
 CREATE TABLE holds (
     id TEXT PRIMARY KEY,
@@ -127,7 +127,7 @@ CREATE TABLE commands (
 -- serves all that looks for them: what knows a call's id only finds its account in its hold, and who wants those
 -- of one key or model is told by the index alone which they are. A hold's id is its call's, so that there is one
 -- receipt at most for each.
-CREATE TABLE usage (
+CREATE TABLE receipts (
     id TEXT NOT NULL,
     account_id TEXT NOT NULL,
     key_id TEXT NOT NULL,

@@ -51,7 +51,7 @@ SELECT h.id, h.account_id, h.key_id, h.amount_nano, h.tokens, h.state, h.created
         SELECT json_array(
             u.endpoint, u.model, u.upstream, u.upstream_model, json(iif(u.stream, 'true', 'false')), u.started_at_us
         )
-        FROM usage AS u
+        FROM receipts AS u
         WHERE u.account_id = h.account_id AND u.id = h.id
     )),
     h.observed

@@ -85,9 +85,9 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 INSERT INTO commands (account_id, command_id, digest, at_us)
 VALUES (?, ?, ?, ?);
 
--- name: add_usage
+-- name: add_receipts
 -- Add receipts.
-INSERT INTO usage (
+INSERT INTO receipts (
     id, account_id, key_id, endpoint, model, upstream, upstream_model, stream, started_at_us, outcome, status, basis,
     usage, ended_at_us, first_byte_at_us, anomalies, charge_nano, lines, price_id, charged_nano, shortfall_nano,
     hold_nano, day

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import inspect
 
 from proxy.config.faults import Findings, Path, did_you_mean
-from proxy.config.shape import ConfigShape, Shape
+from proxy.config.schema import ConfigSchema, Schema
 from proxy.config.source import Tree
 
 _KINDS: Final = {
@@ -19,14 +19,14 @@ _KINDS: Final = {
 }
 
 
-def fit(tree: dict[str, Tree], findings: Findings) -> ConfigShape:
+def validate(tree: dict[str, Tree], findings: Findings) -> ConfigSchema:
     """The tree as the struct it has the shape of. Raises ConfigError with every place where it has not.
 
     Text that spells a number, as the environment gives it, is read as one where a number is wanted.
     """
-    _fit(tree, ConfigShape, (), findings)
+    _validate(tree, ConfigSchema, (), findings)
     findings.conclude()
-    return msgspec.convert(tree, ConfigShape, strict=False)
+    return msgspec.convert(tree, ConfigSchema, strict=False)
 
 
 def core_of(annotation: Any) -> Any:
@@ -40,9 +40,9 @@ def core_of(annotation: Any) -> Any:
     return annotation
 
 
-def is_shape(core: Any) -> bool:
+def is_schema(core: Any) -> bool:
     """Whether a core is one of the structs that stand for a mapping with known keys."""
-    return isinstance(core, type) and issubclass(core, Shape)
+    return isinstance(core, type) and issubclass(core, Schema)
 
 
 def wanted(annotation: Any) -> str:
@@ -50,26 +50,26 @@ def wanted(annotation: Any) -> str:
     return _wanted(inspect.type_info(annotation))
 
 
-def _fit(value: Tree, annotation: Any, path: Path, findings: Findings) -> None:
+def _validate(value: Tree, annotation: Any, path: Path, findings: Findings) -> None:
     core = core_of(annotation)
-    if is_shape(core):
-        _fit_shape(value, core, path, findings)
+    if is_schema(core):
+        _validate_schema(value, core, path, findings)
     elif get_origin(core) is dict:
-        _fit_dict(value, annotation, path, findings)
+        _validate_dict(value, annotation, path, findings)
     elif get_origin(core) is list:
-        _fit_list(value, annotation, path, findings)
+        _validate_list(value, annotation, path, findings)
     else:
-        _fit_leaf(value, annotation, path, findings)
+        _validate_leaf(value, annotation, path, findings)
 
 
-def _fit_shape(value: Tree, shape: type[Shape], path: Path, findings: Findings) -> None:
+def _validate_schema(value: Tree, schema: type[Schema], path: Path, findings: Findings) -> None:
     if not isinstance(value, dict):
         _misfit(value, "a mapping; {} takes every default", path, findings)
         return
-    fields = {field.name: field for field in msgspec.structs.fields(shape)}
+    fields = {field.name: field for field in msgspec.structs.fields(schema)}
     for key, item in value.items():
         if key in fields:
-            _fit(item, fields[key].type, (*path, key), findings)
+            _validate(item, fields[key].type, (*path, key), findings)
         else:
             findings.fault((*path, key), f"is not a key of this mapping; {did_you_mean(key, fields)}")
     for name, field in fields.items():
@@ -77,7 +77,7 @@ def _fit_shape(value: Tree, shape: type[Shape], path: Path, findings: Findings) 
             findings.fault((*path, name), "is missing")
 
 
-def _fit_dict(value: Tree, annotation: Any, path: Path, findings: Findings) -> None:
+def _validate_dict(value: Tree, annotation: Any, path: Path, findings: Findings) -> None:
     if not isinstance(value, dict):
         _misfit(value, "a mapping", path, findings)
         return
@@ -85,23 +85,23 @@ def _fit_dict(value: Tree, annotation: Any, path: Path, findings: Findings) -> N
     for key, item in value.items():
         if not _converts(key, key_type):
             findings.fault((*path, key), f"is not {wanted(key_type)}")
-        _fit(item, item_type, (*path, key), findings)
+        _validate(item, item_type, (*path, key), findings)
     if not value and not _converts(value, annotation):
         findings.fault(path, "is empty; it needs one entry at least")
 
 
-def _fit_list(value: Tree, annotation: Any, path: Path, findings: Findings) -> None:
+def _validate_list(value: Tree, annotation: Any, path: Path, findings: Findings) -> None:
     if not isinstance(value, list):
         _misfit(value, "a list", path, findings)
         return
     (item_type,) = get_args(core_of(annotation))
     for index, item in enumerate(value):
-        _fit(item, item_type, (*path, index), findings)
+        _validate(item, item_type, (*path, index), findings)
     if not value and not _converts(value, annotation):
         findings.fault(path, "is empty; it needs one item at least")
 
 
-def _fit_leaf(value: Tree, annotation: Any, path: Path, findings: Findings) -> None:
+def _validate_leaf(value: Tree, annotation: Any, path: Path, findings: Findings) -> None:
     if isinstance(value, dict | list):
         _misfit(value, wanted(annotation), path, findings)
     elif not _converts(value, annotation):

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.config.faults import Findings, Lines
-from proxy.config.fit import fit
-from proxy.config.shape import ConfigShape
+from proxy.config.schema import ConfigSchema
 from proxy.config.source import ConfigError
+from proxy.config.validate import validate
 from tests.config.samples import NAME, Told, text_of
 
 PORT = "a whole number from 0 to 65535"
@@ -139,18 +139,18 @@ TREES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(ConfigShape.__struct_fields__), TREES, max_size=3))
+@given(st.dictionaries(st.sampled_from(ConfigSchema.__struct_fields__), TREES, max_size=3))
 def test_a_tree_fits_when_the_decoder_takes_it(tree: dict[str, Any]) -> None:
     """The faults are found one by one beside the decoder, and must agree with it on what is a fault.
 
     They are stricter in one thing: a mapping or list that is left empty is not taken for one left out.
     """
     try:
-        fit(tree, Findings(Lines("file", {})))
+        validate(tree, Findings(Lines("file", {})))
     except ConfigError as error:
         empty = [fault for fault in error.faults if fault.message.startswith("is empty, not")]
         if len(empty) < len(error.faults):
             with pytest.raises(msgspec.ValidationError):
-                msgspec.convert(tree, ConfigShape, strict=False)
+                msgspec.convert(tree, ConfigSchema, strict=False)
     else:
-        msgspec.convert(tree, ConfigShape, strict=False)
+        msgspec.convert(tree, ConfigSchema, strict=False)

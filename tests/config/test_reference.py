@@ -8,8 +8,8 @@ import msgspec
 import pytest
 import yaml
 
-from proxy.config.schema import KeyDoc, describe_keys, json_schema
-from proxy.config.shape import ConfigShape
+from proxy.config.reference import KeyDoc, describe_keys, json_schema
+from proxy.config.schema import ConfigSchema
 from tests.config.samples import NAME
 from tests.readme import CONFIGS
 from tests.sources import ROOT
@@ -127,7 +127,7 @@ def test_the_schema_is_json_with_words_for_an_editor_to_show() -> None:
     assert SCHEMA["title"] == "Farebox configuration"
     for definition in SCHEMA["$defs"].values():
         assert definition["title"]
-        assert "Shape" not in definition["title"]
+        assert "Schema" not in definition["title"]
         assert definition["description"] == definition["description"].strip()
 
 
@@ -148,7 +148,7 @@ def test_every_key_of_every_shape_is_described() -> None:
     }
     assert {re.split(r"\.|\[\]", doc.path)[-1] for doc in docs} == in_schema
     assert [doc.path for doc in docs if not re.search(r"[.\[]", doc.path)] == list(
-        ConfigShape.__struct_fields__
+        ConfigSchema.__struct_fields__
     )
 
 
