@@ -106,7 +106,7 @@ def examples(readme: Readme) -> dict[str, dict[str, Any]]:
 
 def receipt_faults(readme: Readme) -> Iterator[str]:
     """The example receipt is what the complete example's rate card makes of its usage, to the nano-dollar."""
-    settings, receipt = complete_example(readme), examples(readme)["call"]
+    settings, receipt = complete_example(readme), examples(readme)["receipt"]
     card = settings.book.card_for(receipt["model"])
     if card is None:
         yield "the receipt's model has no price"
