@@ -1,13 +1,12 @@
 """The demo upstream as a web application."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from aiohttp import web
-from aiohttp.typedefs import Handler, Middleware
 
 from proxy.clock import Clock, SystemClock
 from proxy.demo.asks import (
@@ -41,6 +40,7 @@ EVENT_PAUSE_SECONDS: Final = 0.02
 
 _CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _Shape = TypeVar("_Shape", bound=msgspec.Struct)
 
 
@@ -156,7 +156,7 @@ class Demo:
         return self._clock.now_us() // 1_000_000
 
 
-def _guard(key: str | None, new_id: Callable[[str], str]) -> Middleware:
+def _guard(key: str | None, new_id: Callable[[str], str]) -> Any:
     """Ask for the key, and answer every refusal in OpenAI's shape."""
 
     @web.middleware

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import msgspec
 from aiohttp import hdrs, web
-from aiohttp.http_writer import HttpVersion11
 from multidict import istr
 
 from proxy.call.relay import Relay
+from proxy.edge.aiohttp_server import HttpVersion11, send_interim
 from proxy.edge.auth import bearer_of
 from proxy.edge.middleware import REQUEST_ID
 from proxy.edge.reply import HttpReply
@@ -57,8 +57,7 @@ class HttpInbound:
             raise _too_large(limit)
         # Older clients know no interim answers and would take this one for the answer itself.
         if request.version >= HttpVersion11 and headers.get(hdrs.EXPECT, "").lower() == "100-continue":
-            await request.writer.write(CONTINUE)
-            request.writer.output_size = 0
+            await send_interim(request, CONTINUE)
         try:
             async with asyncio.timeout(self._bounds.body_seconds):
                 return await self._read(limit)

@@ -7,15 +7,16 @@ from typing import Final
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 from multidict import CIMultiDict
 
 from proxy.clock import Clock
+from proxy.edge.aiohttp_server import Middleware, has_sent
 from proxy.errors import Refusal
 from proxy.ids import new_id
 from proxy.ledger.store import LedgerUnavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 
@@ -45,7 +46,7 @@ class Edge:
                 check_path(raw_path(request))
                 response = await handler(request)
             except Refusal as refusal:
-                if request.writer.output_size:
+                if has_sent(request):
                     raise
                 response = self.refused(refusal, request_id, request)
             except LedgerUnavailable:
@@ -57,7 +58,7 @@ class Edge:
                 if isinstance(error, ConnectionError):
                     raise
                 self._log.exception("request failed", request_id=request_id, fault=type(error).__name__)
-                if request.writer.output_size:
+                if has_sent(request):
                     raise
                 fault = Refusal("internal_error", "Something went wrong here; the log has the request id.")
                 response = self.refused(fault, request_id, request)

@@ -14,10 +14,17 @@ from typing import Final
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http_writer import HttpVersion, HttpVersion10, HttpVersion11
-from aiohttp.http_writer import _serialize_headers as serialized
 from multidict import CIMultiDict
 
+from proxy.edge.aiohttp_server import (
+    HttpVersion,
+    HttpVersion10,
+    HttpVersion11,
+    count_sent,
+    drain,
+    is_write_paused,
+    serialized_head,
+)
 from proxy.edge.middleware import REQUEST_ID, name_ourselves
 from proxy.errors import Refusal
 
@@ -70,7 +77,6 @@ class HttpReply:
         self.started = False
         """Whether anything was sent."""
         self._request = request
-        self._protocol = request.protocol
         self._write_seconds = write_seconds
         self._status = 200
         self._headers: CIMultiDict[str] = CIMultiDict()
@@ -136,10 +142,10 @@ class HttpReply:
             headers[hdrs.CONNECTION] = "keep-alive"
         elif not self._keeps and version >= HttpVersion11:
             headers[hdrs.CONNECTION] = "close"
-        self._head = serialized(_status_line(version, status), headers)
+        self._head = serialized_head(_status_line(version, status), headers)
         self.started = True
         # By this aiohttp and the edge know that no other answer can take the place of this one.
-        request.writer.output_size += len(self._head)
+        count_sent(request, len(self._head))
 
     def _frame(self, version: HttpVersion, length: int | None) -> None:
         headers = self._headers
@@ -170,7 +176,7 @@ class HttpReply:
             end = start + PIECE_BYTES
             piece = self._framed(data[start:end], is_last=is_last and end >= len(data))
             self._transport().write(piece)
-            if self._protocol.writing_paused:
+            if is_write_paused(self._request):
                 await self._drain()
 
     def _framed(self, data: bytes, *, is_last: bool) -> bytes:
@@ -189,7 +195,7 @@ class HttpReply:
 
     def _transport(self) -> asyncio.Transport:
         """Where to write. Raises ConnectionResetError."""
-        transport = self._protocol.transport
+        transport = self._request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client is gone")
         return transport
@@ -198,7 +204,7 @@ class HttpReply:
         """Wait for a slow client up to the bound. Raises ConnectionResetError."""
         try:
             async with asyncio.timeout(self._write_seconds):
-                await self._request.writer.drain()
+                await drain(self._request)
         except TimeoutError:
             pass
         else:
@@ -210,7 +216,7 @@ class HttpReply:
     def _cut(self) -> None:
         """End the connection. What is buffered goes with it; closing would wait for that to be read."""
         self._keeps = False
-        transport = self._protocol.transport
+        transport = self._request.transport
         if transport is None:
             return
         if self._unframed:

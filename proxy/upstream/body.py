@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from aiohttp import StreamReader
 
+from proxy.upstream.aiohttp_client import count_received
 from proxy.upstream.base import UpstreamFailure
 from proxy.upstream.connection import Connection
 from proxy.upstream.failures import failure_of
@@ -38,7 +39,7 @@ class AnswerBody(AsyncIterator[bytes]):
     async def __anext__(self) -> bytes:
         content = self._content
         watched = False
-        while content.total_bytes == self._read_bytes:
+        while count_received(content) == self._read_bytes:
             # The wire of an answer that has come whole is somebody else's: it is asked only after this.
             if content.is_eof():
                 raise StopAsyncIteration

@@ -107,7 +107,7 @@ class HttpUpstreams:
     ) -> tuple[Connection, AnswerParts]:
         upstream = destination.upstream
         seconds, tasks = upstream.first_byte_seconds, self._uploads
-        connection = destination.pool.kept()
+        connection = destination.pool.idle_connection()
         if connection is not None:
             try:
                 return connection, await connection.exchange(request, first_byte_seconds=seconds, tasks=tasks)
@@ -115,7 +115,7 @@ class HttpUpstreams:
                 if connection.heard or not may_repeat or len(request.body) > RESENDABLE_BYTES:
                     raise
             request = closing(request)
-        connection = await destination.pool.new(upstream.connect_seconds)
+        connection = await destination.pool.new_connection(upstream.connect_seconds)
         return connection, await connection.exchange(request, first_byte_seconds=seconds, tasks=tasks)
 
     def _answer(self, destination: Destination, connection: Connection, reply: AnswerParts) -> HttpAnswer:

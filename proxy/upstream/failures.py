@@ -17,8 +17,8 @@ from aiohttp import (
     ConnectionTimeoutError,
     ServerDisconnectedError,
 )
-from aiohttp.http_exceptions import HttpProcessingError
 
+from proxy.upstream.aiohttp_client import HttpProcessingError
 from proxy.upstream.base import FailureCode, UpstreamFailure
 from proxy.upstream.inflate import BrokenEncoding
 
