@@ -10,12 +10,11 @@ from proxy.clock import Clock
 from proxy.edge.auth import account_key
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
+from proxy.globs import is_glob
 from proxy.ledger.rows import Key
 from proxy.ledger.store import Store
 from proxy.money import NANO_PER_USD, decimal_string
 from proxy.pricing.rates import RateCard
-
-GLOB_CHARS = frozenset("*?[")
 
 
 class Models:
@@ -80,5 +79,4 @@ def priced(card: RateCard) -> dict[str, object]:
 
 
 def _names(catalog: Catalog) -> list[str]:
-    spelled = [glob for glob in (*catalog.routes.globs, *catalog.book.globs) if not GLOB_CHARS & set(glob)]
-    return sorted(set(spelled))
+    return sorted({glob for glob in (*catalog.routes.globs, *catalog.book.globs) if not is_glob(glob)})

@@ -18,6 +18,7 @@ from proxy.errors import Refusal
 from proxy.ledger.commands import Command, Done
 from proxy.ledger.rows import Limits
 from proxy.money import Unit
+from proxy.validation import is_visible_ascii
 
 CallerKind = TypeVar("CallerKind")
 QueryKind = TypeVar("QueryKind")
@@ -187,7 +188,7 @@ def idempotency_key(request: web.Request) -> str:
         raise Refusal(
             "invalid_value", f"The header `{IDEMPOTENCY_KEY}` is missing: {right}.", param=IDEMPOTENCY_KEY
         )
-    if len(key) > MAX_IDEMPOTENCY_KEY_LENGTH or not all("!" <= character <= "~" for character in key):
+    if len(key) > MAX_IDEMPOTENCY_KEY_LENGTH or not is_visible_ascii(key):
         raise decode.invalid(IDEMPOTENCY_KEY, key, right)
     return key
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Final, Generic, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from proxy.api.decode import invalid
+from proxy.validation import wants
 
 Row = TypeVar("Row")
 View = TypeVar("View")
@@ -26,12 +27,9 @@ LAST_NUMBER: Final = 2**62
 class PageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How much of a list, and from where."""
 
-    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="a whole number from 1 to 100")] = (
-        DEFAULT_LIMIT
-    )
+    limit: Annotated[int, wants("a whole number from 1 to 100", ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
     cursor: (
-        Annotated[str, Meta(max_length=MAX_CURSOR_LENGTH, description="the `next_cursor` of the page before")]
-        | None
+        Annotated[str, wants("the `next_cursor` of the page before", max_length=MAX_CURSOR_LENGTH)] | None
     ) = None
 
 

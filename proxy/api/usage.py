@@ -4,19 +4,20 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Final, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.decode import invalid
 from proxy.api.reader import Reader, UsageGroup, UsageSum
 from proxy.api.views.money import Display, Usd, display
 from proxy.ledger.windows import EPOCH
 from proxy.money import Unit, usd_string
+from proxy.validation import wants
 
 MAX_DAYS: Final = 366
 DEFAULT_DAYS: Final = 30
 MAX_GROUPS: Final = 1000
 
-Day = Annotated[date, Meta(description="a UTC day such as 2030-01-31")]
+Day = Annotated[date, wants("a UTC day such as 2030-01-31")]
 
 
 class UsageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -6,10 +6,12 @@ from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import urlsplit
 
-from proxy.config.faults import Findings, Path
-from proxy.config.routing import REQUESTS, is_concrete
+from proxy.config.faults import Findings
+from proxy.config.routing import REQUESTS
 from proxy.config.schema import ConfigSchema, RouteSchema
 from proxy.config.upstreams import is_left_out
+from proxy.globs import is_glob
+from proxy.validation import Path
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -49,10 +51,10 @@ def _any_meets(models: Iterable[str], globs: Sequence[str]) -> bool:
     """Whether some name could match both one of `models` and one of `globs`."""
     for model in models:
         for glob in globs:
-            if is_concrete(model):
+            if not is_glob(model):
                 meets = fnmatchcase(model, glob)
             else:
-                meets = fnmatchcase(glob, model) if is_concrete(glob) else may_overlap(model, glob)
+                meets = may_overlap(model, glob) if is_glob(glob) else fnmatchcase(glob, model)
             if meets:
                 return True
     return False
@@ -81,7 +83,7 @@ def _about_routes(schema: ConfigSchema, findings: Findings) -> None:
         path: Path = ("routes", index)
         for position, model in enumerate(route.models or ()):
             place = (*path, "models", position)
-            if is_concrete(model):
+            if not is_glob(model):
                 _about_shadow(schema.routes[:index], route, model, place, findings)
             elif route.rate_card is None and not _any_meets([model], priced):
                 findings.warn(place, "can match no model that has a rate card; its calls are refused", model)

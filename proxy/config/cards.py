@@ -3,12 +3,13 @@
 from fractions import Fraction
 from typing import Final
 
-from proxy.config.faults import Findings, Path, did_you_mean
+from proxy.config.faults import Findings
 from proxy.config.schema import RateCardSchema, RateSchema
 from proxy.metering.usage import METERS
 from proxy.money import MAX_NANO, Unit, decimal_string, parse_amount, usd_string
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import PERS, Rate, RateCard
+from proxy.validation import Path, did_you_mean
 
 OUTPUT: Final = "output_tokens"
 NO_PRICE: Final = Fraction(0)

@@ -2,16 +2,11 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Final
 
 import msgspec
 
-Path = tuple[str | int, ...]
-"""Where a value is in the tree: keys of mappings and indexes of lists, from the top."""
-
-MAX_SHOWN_CHARS: Final = 60
-MAX_NAMES: Final = 16
+from proxy.validation import Path, path_text, shortened
 
 _SECRET_WORDS: Final = frozenset(
     {"credential", "headers", "key", "password", "secret", "token", "value", "when"}
@@ -89,18 +84,6 @@ class Findings:
         return ConfigFault(self.lines.file, self.lines.of(path), path_text(path), shown(value, path), message)
 
 
-def path_text(path: Path) -> str:
-    """A path as it is written in text: `routes[0].targets[1].model`."""
-    text = ""
-    for step in path:
-        if isinstance(step, int):
-            text += f"[{step}]"
-        else:
-            key = step if step.isprintable() and len(step) <= MAX_SHOWN_CHARS else _short(repr(step))
-            text += f".{key}" if text else key
-    return text
-
-
 def is_secret(path: Path) -> bool:
     """Whether what is at `path`, or anywhere above it, goes by a name that secrets have."""
     names = [step.lower() for step in path if isinstance(step, str)]
@@ -116,18 +99,4 @@ def shown(value: object, path: Path) -> str | None:
         return None
     if not isinstance(value, str):
         return msgspec.json.encode(value).decode()
-    return _short(repr(_QUERY.sub("?...", _USER_INFO.sub("://...@", value))))
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """What could have been meant by `word`: the nearest of `known`, else the first few of them."""
-    names = list(known)
-    near = get_close_matches(word, names, n=1)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    listed = [*map(repr, names[:MAX_NAMES]), *(["..."] if len(names) > MAX_NAMES else [])]
-    return f"there is {', '.join(listed)}" if names else "there is none"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}..."
+    return shortened(repr(_QUERY.sub("?...", _USER_INFO.sub("://...@", value))))

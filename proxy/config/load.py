@@ -10,7 +10,7 @@ import msgspec
 from proxy.config.admin_key import admin_key_fault
 from proxy.config.advice import advise
 from proxy.config.cards import build_book
-from proxy.config.faults import ConfigFault, Findings, Path
+from proxy.config.faults import ConfigFault, Findings
 from proxy.config.routing import build_routes
 from proxy.config.schema import (
     NO_LIMIT_WORD,
@@ -31,6 +31,7 @@ from proxy.ledger.windows import WINDOWS
 from proxy.money import USD, Unit, to_nano
 from proxy.pricing.book import PriceBook
 from proxy.upstream.routes import Routes, Upstream
+from proxy.validation import Path, is_visible_ascii
 
 ADMIN_KEY_HINT: Final = "take a random one from the environment: `openssl rand -hex 24` makes one"
 _SQLITE: Final = "sqlite:///"
@@ -194,7 +195,7 @@ def _check_quickstart(schema: ConfigSchema, unit: Unit, findings: Findings) -> N
 def _check_admin_key(schema: ConfigSchema, findings: Findings) -> None:
     """Outside the quickstart, whoever guesses the admin key can grant money to anybody."""
     key, path = schema.admin.key, ("admin", "key")
-    if key and not re.fullmatch(r"[!-~]+", key):
+    if key and not is_visible_ascii(key):
         findings.fault(path, "must be visible ASCII without blanks, for it is sent in a header")
     elif schema.quickstart is None and (fault := admin_key_fault(key)) is not None:
         findings.fault(path, f"{fault}; {ADMIN_KEY_HINT}")

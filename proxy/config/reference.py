@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, get_args, get_origin
 import msgspec
 
 from proxy.config.schema import ConfigSchema, Schema
-from proxy.config.validate import core_of, is_schema, wanted
+from proxy.validation import core_of, is_struct, wanted
 
 JsonSchema = dict[str, Any]
 
@@ -98,11 +98,11 @@ def _described(schema: type[Schema], prefix: str) -> list[KeyDoc]:
     for field in msgspec.structs.fields(schema):
         path = f"{prefix}{field.name}"
         core = core_of(field.type)
-        below = [core] if is_schema(core) else [core_of(arm) for arm in get_args(core)]
+        below = [core] if is_struct(core) else [core_of(arm) for arm in get_args(core)]
         text = _description(field.type) or inspect.cleandoc(core.__doc__ or "").partition("\n\n")[0]
         docs.append(KeyDoc(path, wanted(field.type), _default_text(field), " ".join(text.split())))
         step = {dict: ".*.", list: "[]."}.get(get_origin(core), ".")
-        docs += [doc for inner in below if is_schema(inner) for doc in _described(inner, f"{path}{step}")]
+        docs += [doc for inner in below if is_struct(inner) for doc in _described(inner, f"{path}{step}")]
     return docs
 
 

@@ -4,14 +4,15 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from proxy.config.faults import Findings, Path, did_you_mean, path_text
+from proxy.config.faults import Findings
 from proxy.config.schema import ConfigSchema, RouteSchema, TargetSchema
 from proxy.endpoints.registry import ENDPOINTS
+from proxy.globs import is_glob
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import RateCard
 from proxy.upstream.routes import Route, Routes, Target, Upstream
+from proxy.validation import Path, did_you_mean, path_text
 
-GLOB_CHARS: Final = frozenset("*?[")
 REQUESTS: Final = "requests"
 
 RESERVED: Final = (
@@ -50,11 +51,6 @@ def build_routes(
     builder = _Builder(schema, upstreams, book, findings)
     routes = [builder.route(index, route) for index, route in enumerate(schema.routes)]
     return Routes([route for route in routes if route.targets])
-
-
-def is_concrete(model: str) -> bool:
-    """Whether a model is one name, and not a glob of many."""
-    return not GLOB_CHARS & set(model)
 
 
 def path_fault(path: str) -> str | None:
@@ -129,7 +125,7 @@ class _Builder:
                 )
             for endpoint in schema.endpoints:
                 self._serve((endpoint, model), place)
-            if schema.rate_card is None and is_concrete(model):
+            if schema.rate_card is None and not is_glob(model):
                 self._check_price(schema, model, self._book.card_for(model), place)
         if card is not None:
             self._check_price(schema, card.id, card, (*path, "rate_card"))

@@ -7,7 +7,8 @@ from typing import Final, NoReturn
 
 import yaml
 
-from proxy.config.faults import ConfigError, ConfigFault, Findings, Lines, Path
+from proxy.config.faults import ConfigError, ConfigFault, Findings, Lines
+from proxy.validation import Path
 
 __all__ = ["ConfigError", "ConfigFault", "Tree", "load_tree"]
 

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from proxy.config.faults import Findings, Path
+from proxy.config.faults import Findings
 from proxy.config.schema import UpstreamSchema
 from proxy.upstream.routes import Credential, Upstream
+from proxy.validation import Path
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _HEADER_VALUE: Final = re.compile(r"[!-~]([\t -~]*[!-~])?\Z")

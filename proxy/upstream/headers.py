@@ -12,7 +12,7 @@ from typing import Final
 
 Field = tuple[str, str]
 
-_UNSENDABLE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+UNSENDABLE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """What no value of a header may hold: a server of ours would have to refuse to send it."""
 
 _HOP_BY_HOP: Final = frozenset(
@@ -109,7 +109,7 @@ def downward(status: int, headers: Iterable[Field], *, origin: str, undone: bool
         if name_down is None or (len(name) == 8 and name.lower() == "location" and _is_on(origin, value)):
             continue
         # What can be printed can be sent, and that is told much faster.
-        if value.isprintable() or not _UNSENDABLE.search(value):
+        if value.isprintable() or not UNSENDABLE.search(value):
             passed.append((name_down, value))
     return passed
 

@@ -10,13 +10,12 @@ from yarl import URL
 from proxy.upstream.address import origin, request_target
 from proxy.upstream.base import UpstreamRequest
 from proxy.upstream.connection import RequestBytes
-from proxy.upstream.headers import Field, upward
+from proxy.upstream.headers import UNSENDABLE, Field, upward
 from proxy.upstream.pool import ConnectionPool
 from proxy.upstream.routes import Upstream
 
 _BODILESS_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _NEVER_IN_A_LINE: Final = re.compile(r"[\x00-\x20\x7f]")
-_NEVER_IN_A_FIELD: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Destination(msgspec.Struct, frozen=True):
@@ -50,7 +49,7 @@ def request_bytes(destination: Destination, request: UpstreamRequest) -> Request
     if request.body or method not in _BODILESS_METHODS:
         lines.append(f"Content-Length: {len(request.body)}")
     # What can be printed holds no control character, and is told much faster than what does not.
-    if not "".join(lines).isprintable() and any(map(_NEVER_IN_A_FIELD.search, lines)):
+    if not "".join(lines).isprintable() and any(map(UNSENDABLE.search, lines)):
         raise ValueError("a header field that would break the request")
     head = "\r\n".join(lines) + "\r\n\r\n"
     return RequestBytes(head.encode("utf-8", "ignore"), request.body, method == "HEAD")

@@ -1,15 +1,14 @@
 """Routes: which targets serve a model or a path, and under which rate card."""
 
-import re
 from collections.abc import Sequence
-from fnmatch import translate
 from itertools import product
 from typing import Final
 
 import msgspec
 
+from proxy.globs import GlobIndex
+
 TOOL_ENDPOINT: Final = "tools"
-_GLOB_CHARS: Final = frozenset("*?[")
 
 
 class Credential(msgspec.Struct, frozen=True):
@@ -69,28 +68,20 @@ class Routes:
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self._by_model = tuple(route for route in routes if route.path is None)
-        # As in a price book, plain names are looked up, and only true globs are tried one after the other.
-        self._names: dict[tuple[str, str], int] = {}
-        self._patterns: list[tuple[int, str, re.Pattern[str]]] = []
-        for index, route in enumerate(self._by_model):
+        globs: dict[str, list[tuple[str, int]]] = {}
+        for rank, route in enumerate(self._by_model):
             for endpoint, glob in product(route.endpoints, route.models):
-                if _GLOB_CHARS & set(glob):
-                    self._patterns.append((index, endpoint, re.compile(translate(glob))))
-                else:
-                    self._names.setdefault((endpoint, glob), index)
+                globs.setdefault(endpoint, []).append((glob, rank))
+        self._by_endpoint = {endpoint: GlobIndex(ranked) for endpoint, ranked in globs.items()}
         self._by_path = {
             (method, route.path): route for route in routes if route.path for method in route.methods
         }
 
     def for_model(self, endpoint: str, model: str) -> Route | None:
         """The first route that serves `model` on `endpoint`, or None."""
-        named = self._names.get((endpoint, model), len(self._by_model))
-        for index, served, pattern in self._patterns:
-            if index >= named:
-                break
-            if served == endpoint and pattern.match(model):
-                return self._by_model[index]
-        return self._by_model[named] if named < len(self._by_model) else None
+        index = self._by_endpoint.get(endpoint)
+        rank = None if index is None else index.rank_of(model)
+        return None if rank is None else self._by_model[rank]
 
     def for_path(self, method: str, path: str) -> Route | None:
         """The route of an exact path and method, or None."""

@@ -3,66 +3,67 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.decode import invalid
+from proxy.api.views.money import UNIX_EPOCH
 from proxy.ledger.rows import NEVER_US, NO_LIMIT, Limits
 from proxy.ledger.windows import WINDOWS
 from proxy.money import Unit, to_nano, usd_string
+from proxy.validation import wants
+
+_TEXT: Final = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
 
 Name = Annotated[
     str,
-    Meta(
+    wants(
+        "1 to 200 characters of one line",
         min_length=1,
         max_length=200,
         pattern=r"^[^\x00-\x1f\x7f]*$",
-        description="1 to 200 characters of one line",
     ),
 ]
 Note = Annotated[
     str,
-    Meta(
+    wants(
+        "text of at most 1000 characters",
         max_length=1000,
-        pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$",
-        description="text of at most 1000 characters",
+        pattern=_TEXT,
     ),
 ]
 Reason = Annotated[
     str,
-    Meta(
+    wants(
+        "1 to 1000 characters that say why",
         min_length=1,
         max_length=1000,
-        pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$",
-        description="1 to 1000 characters that say why",
+        pattern=_TEXT,
     ),
 ]
 Amount = Annotated[
     str,
-    Meta(
+    wants(
+        'a string with a decimal number of US dollars such as "10.00", or `<number> <unit name>`',
         min_length=1,
         max_length=64,
-        description='a string with a decimal number of US dollars such as "10.00", or `<number> <unit name>`',
     ),
 ]
 Instant = Annotated[
     datetime,
-    Meta(tz=True, description="an RFC 3339 instant with its offset, such as 2030-01-01T00:00:00Z"),
+    wants("an RFC 3339 instant with its offset, such as 2030-01-01T00:00:00Z", tz=True),
 ]
-Count = Annotated[int, Meta(ge=1, le=10**12, description="a whole number from 1 to 1000000000000")]
-Priority = Annotated[int, Meta(ge=0, le=100, description="a whole number from 0, drawn first, to 100")]
+Count = Annotated[int, wants("a whole number from 1 to 1000000000000", ge=1, le=10**12)]
+Priority = Annotated[int, wants("a whole number from 0, drawn first, to 100", ge=0, le=100)]
 Kind = Annotated[
     str,
-    Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="1 to 32 of a-z, 0-9, _ and -, a letter first"),
+    wants("1 to 32 of a-z, 0-9, _ and -, a letter first", pattern=r"^[a-z][a-z0-9_-]{0,31}$"),
 ]
 Glob = Annotated[
     str,
-    Meta(
-        min_length=1, max_length=200, pattern=r"^[^\x00-\x20\x7f]*$", description="a model's name or a glob"
-    ),
+    wants("a model's name or a glob", min_length=1, max_length=200, pattern=r"^[^\x00-\x20\x7f]*$"),
 ]
-Globs = Annotated[list[Glob], Meta(max_length=100, description="a list of at most 100 models or globs")]
+Globs = Annotated[list[Glob], wants("a list of at most 100 models or globs", max_length=100)]
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """Instants are shown in UTC, whatever offset they came with, so the last year is left out."""
 _RATES: Final = ("rpm", "tpm", "concurrency")
@@ -152,9 +153,9 @@ def expiry_us(expires_at: datetime | None) -> int:
     """An expiry in microseconds since the epoch; None never expires. Raises Refusal `invalid_value`."""
     if expires_at is None:
         return NEVER_US
-    if not _EPOCH <= expires_at < _LATEST:
+    if not UNIX_EPOCH <= expires_at < _LATEST:
         raise invalid("expires_at", str(expires_at), "it has to lie between the years 1970 and 9999")
-    return (expires_at - _EPOCH) // timedelta(microseconds=1)
+    return (expires_at - UNIX_EPOCH) // timedelta(microseconds=1)
 
 
 def future_us(param: str, expires_at: datetime | None, now_us: int) -> int:

@@ -21,12 +21,12 @@ Display = Annotated[
     ),
 ]
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def instant(at_us: int) -> str:
     """An instant as RFC 3339 in UTC; microseconds are shown where there are any."""
-    return (_EPOCH + timedelta(microseconds=at_us)).isoformat().replace("+00:00", "Z")
+    return (UNIX_EPOCH + timedelta(microseconds=at_us)).isoformat().replace("+00:00", "Z")
 
 
 def expiry(at_us: int) -> str | None:
