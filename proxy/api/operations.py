@@ -18,6 +18,7 @@ from proxy.errors import Refusal
 from proxy.ledger.commands import Command, Done
 from proxy.ledger.rows import Limits
 from proxy.money import Unit
+from proxy.upstream.routes import Routes, Upstream
 from proxy.validation import is_visible_ascii
 
 CallerKind = TypeVar("CallerKind")
@@ -52,6 +53,16 @@ class ApiSettings(Protocol):
     @property
     def admin(self) -> Admin:
         """The admin API's key; an empty one lets nobody in."""
+        ...
+
+    @property
+    def upstreams(self) -> Mapping[str, Upstream]:
+        """The upstreams in force, by name."""
+        ...
+
+    @property
+    def routes(self) -> Routes:
+        """The routes in force."""
         ...
 
 

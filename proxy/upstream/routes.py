@@ -67,6 +67,8 @@ class Routes:
     """All routes, in the order of the configuration; the first that fits serves."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
+        self.all = tuple(routes)
+        """Every route, in order."""
         self._by_model = tuple(route for route in routes if route.path is None)
         globs: dict[str, list[tuple[str, int]]] = {}
         for rank, route in enumerate(self._by_model):

@@ -24,6 +24,7 @@ from proxy.money import USD, Unit
 from proxy.pricing.charge import Charge, Line
 from proxy.storage.sqlite.store import SqliteStore
 from proxy.tasks import Tasks
+from proxy.upstream.routes import Routes, Upstream
 
 ADMIN_KEY = "the-admin-key-of-these-tests"
 NOON_US = 20_000 * DAY_US + DAY_US // 2
@@ -50,6 +51,8 @@ class ApiConfig:
     unit: Unit = USD
     limits: Limits = UNLIMITED
     admin: Admin = field(default_factory=lambda: Admin(key=ADMIN_KEY))
+    upstreams: Mapping[str, Upstream] = field(default_factory=dict)
+    routes: Routes = field(default_factory=lambda: Routes(()))
 
 
 @dataclass(frozen=True)
