@@ -14,7 +14,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.api.apis import ADMIN_KEY, Apis, serving
+from proxy.upstream.routes import Credential, Route, Routes, Target, Upstream
+from tests.api.apis import ADMIN_KEY, ApiConfig, Apis, serving
 
 FAREBOX = Path(sys.executable).with_name("farebox")
 CONFIG = """
@@ -149,6 +150,19 @@ async def test_a_negative_amount_is_an_amount_and_no_option(apis: Apis) -> None:
     await apis.grant(account_id, "5")
     ran = await ask(apis, "adjust", account_id, "-1.25", "--reason", "typo", "--json")
     assert ran.json["balance_after"] == "3.75"
+
+
+async def test_upstreams_are_listed_with_where_their_calls_come_from(apis: Apis) -> None:
+    """The table has the route of each target and the name of the credential's header."""
+    upstream = Upstream("main", "https://api.example.com/v1", Credential("Bearer hidden"))
+    target, plain = Target(upstream, model="mini"), Target(upstream)
+    routes = Routes([Route("chat", (target,), models=("a",)), Route("more", (plain,), models=("b",))])
+    apis.settings = ApiConfig(upstreams={"main": upstream}, routes=routes)
+    ran = await ask(apis, "upstreams")
+    for text in ("main", "https://api.example.com/v1", "header Authorization", "chat (mini), more"):
+        assert text in ran.out
+    assert "hidden" not in ran.out
+    assert (await ask(apis, "upstreams", "--json")).json["data"][0]["name"] == "main"
 
 
 async def test_a_list_tells_how_to_go_on(apis: Apis) -> None:
