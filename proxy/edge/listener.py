@@ -1,4 +1,4 @@
-"""Listening: aiohttp's protocol, but that what is no HTTP is refused in OpenAI's shape, too."""
+"""The listener: accepts connections, and refuses malformed HTTP in OpenAI's shape."""
 
 import asyncio
 import contextlib
@@ -19,17 +19,17 @@ HEAD_SECONDS: Final = 30.0
 """How long a new connection may take to send the head of its first request."""
 KEEPALIVE_SECONDS: Final = 75.0
 """How long a connection may lie idle between requests."""
-FLUSH_LOOK_SECONDS: Final = 0.01
+FLUSH_POLL_SECONDS: Final = 0.01
 LINGER_SECONDS: Final = 2.0
-"""How long an answered client may go on sending before its connection is closed."""
+"""How long a client may go on sending after its answer before its connection is closed."""
 BACKLOG: Final = 2048
 
 
 class Listener:
-    """Serves an application on one address. `shutdown_seconds` bounds what handlers may take at the end.
+    """Serves an application on one address. `shutdown_seconds` bounds the handlers that are left at the end.
 
-    Requests with one of the raw paths in `direct` go to `handler` without passing the application's router
-    and its wrappers, which take as long as a twentieth of a call.
+    Requests with a raw path in `direct` go straight to `handler`, past the application's router and its
+    wrappers, which would take a twentieth of the time of a call.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class Listener:
         self._listening: asyncio.Server | None = None
 
     async def open(self, host: str, port: int, *, shared: bool = False) -> int:
-        """Listen, and return the port: the one the system chose where 0 was asked for. Raises OSError.
+        """Listen, and return the port; with 0 the system chooses one. Raises OSError.
 
-        A `shared` port may be listened on by several processes, each of which gets a part of what comes.
+        Several processes may listen on a `shared` port, and each gets a part of the connections.
         """
         await self._runner.setup()
         server = self._runner.server
@@ -65,16 +65,16 @@ class Listener:
         return chosen
 
     async def close(self, flush_seconds: float) -> None:
-        """Stop listening, let handlers end or cancel them; idempotent.
+        """Stop listening, and end or cancel the handlers; idempotent.
 
-        What handlers have written and clients have not taken yet gets `flush_seconds` to leave.
+        Clients get `flush_seconds` to take the bytes that handlers have written.
         """
         if self._listening is not None:
             self._listening.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(flush_seconds):
-                while (server := self._runner.server) and unsent_bytes(server):  # noqa: ASYNC110 - nobody is told when a buffer runs empty.
-                    await asyncio.sleep(FLUSH_LOOK_SECONDS)
+                while (server := self._runner.server) and unsent_bytes(server):  # noqa: ASYNC110 - no event says that a buffer ran empty.
+                    await asyncio.sleep(FLUSH_POLL_SECONDS)
         await self._runner.cleanup()
 
     def _dispatcher(self, application: RequestCallback) -> RequestCallback:

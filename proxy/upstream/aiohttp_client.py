@@ -113,7 +113,7 @@ def ends_whole(parser: AnswerParser) -> bool:
 
 
 def has_leftover(parser: AnswerParser) -> bool:
-    """Whether bytes that are not part of a whole answer followed it."""
+    """Whether more bytes followed a whole answer."""
     try:
         return parser.feed_eof() is not None
     except Exception:  # noqa: BLE001 - whatever the parser could not read, it was there.

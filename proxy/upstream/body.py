@@ -1,4 +1,4 @@
-"""The body of an answer as it comes: bounded in size and in silence, and with its content encoding undone."""
+"""The body of an answer as it comes: bounded in size and in silence, its content encoding undone."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -14,8 +14,8 @@ from proxy.upstream.inflate import BrokenEncoding, Inflater
 class AnswerBody(AsyncIterator[bytes]):
     """The chunks of one answer. Raises UpstreamFailure when it breaks off, stalls or exceeds `max_bytes`.
 
-    A silence longer than `idle_seconds` is a stall only while somebody waits for the next chunk: a slow
-    reader is not the upstream's fault. What came before a fault is handed on before it is told.
+    A silence longer than `idle_seconds` is a stall only while a reader waits for the next chunk: a slow
+    reader is not the upstream's fault. The bytes before a fault are handed on before the fault is raised.
     """
 
     __slots__ = ("_connection", "_content", "_idle_seconds", "_max_bytes", "_read_bytes", "_upstream_name")
@@ -40,7 +40,7 @@ class AnswerBody(AsyncIterator[bytes]):
         content = self._content
         watched = False
         while count_received(content) == self._read_bytes:
-            # The wire of an answer that has come whole is somebody else's: it is asked only after this.
+            # After a whole answer the connection serves other requests, so its error is read only after this.
             if content.is_eof():
                 raise StopAsyncIteration
             connection = self._connection
@@ -63,7 +63,7 @@ class AnswerBody(AsyncIterator[bytes]):
 
 
 class InflatedBody(AsyncIterator[bytes]):
-    """The chunks of a compressed body, undone; their sum is bounded by `max_bytes` as well."""
+    """The chunks of a compressed body, decompressed; `max_bytes` bounds their sum as well."""
 
     def __init__(self, body: AnswerBody, inflater: Inflater, *, upstream_name: str, max_bytes: int) -> None:
         self._body = body
@@ -89,5 +89,5 @@ class InflatedBody(AsyncIterator[bytes]):
 
 
 def too_large(upstream_name: str) -> UpstreamFailure:
-    """The failure of an answer that is larger than it may be."""
+    """The failure of an answer that is larger than the bound."""
     return UpstreamFailure("upstream_invalid", f"The answer of the upstream {upstream_name!r} is too large.")

@@ -1,4 +1,4 @@
-"""Routes: which targets serve a model or a path, and under which rate card."""
+"""Routes: which targets serve a model or a path, and which rate card prices it."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -12,7 +12,7 @@ TOOL_ENDPOINT: Final = "tools"
 
 
 class Credential(msgspec.Struct, frozen=True):
-    """What authenticates us to an upstream: a header's whole value, or a query field's if `query` is set."""
+    """Authenticates Farebox to an upstream: the whole value of a header, or of a query field if set."""
 
     value: str
     header: str = "Authorization"
@@ -41,7 +41,7 @@ class Upstream(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """One place a call may go. None for `model` keeps the public name, None for `path` the endpoint's own."""
+    """One place a call may go. None for `model` keeps the public name, None for `path` the endpoint's."""
 
     upstream: Upstream
     model: str | None = None
@@ -49,9 +49,9 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """Models on endpoints, or one exact path with methods; targets are tried in order.
+    """Models on endpoints, or one exact path with methods. Targets are tried in order.
 
-    `rate_card` is the id of the card named by the route itself; without one the model's name decides.
+    `rate_card` is the id of the card that the route names; without one the model's name decides.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class Routes:
-    """All routes, in the order of the configuration; the first that fits serves."""
+    """All routes, in the order of the configuration; the first match serves."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.all = tuple(routes)
@@ -90,7 +90,7 @@ class Routes:
         return self._by_path.get((method, path))
 
     def methods_of(self, path: str) -> list[str]:
-        """The methods a configured path knows; empty when no route has the path."""
+        """The methods of a configured path; empty when no route has the path."""
         return sorted(method for method, known in self._by_path if known == path)
 
     @property

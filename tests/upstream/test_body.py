@@ -1,4 +1,4 @@
-"""Bodies as they come from upstreams: at once, at their own pace, and never too much of them."""
+"""Bodies as they come from upstreams: at once, at their own speed, and bounded."""
 
 import asyncio
 
@@ -109,7 +109,7 @@ async def test_a_fast_upstream_waits_for_a_slow_reader(client: HttpUpstreams) ->
 
 @pytest.mark.parametrize("when", ["declared", "counted"])
 async def test_an_answer_has_a_largest_size(when: str) -> None:
-    """More than `max_reply_bytes` is refused at once when its length is told, else when it has come."""
+    """More than `max_reply_bytes` is refused at once if the head has the length, else when it has come."""
     body = b"x" * 2_000
     plain = http_answer(body)
     chunked = STREAM_HEAD.replace(b"event-stream", b"plain") + http_chunk(body) + b"0\r\n\r\n"
