@@ -1,4 +1,4 @@
-"""Whether a tree has the schema of a configuration, and what would be right wherever it has not."""
+"""The check of a tree against the schema of a configuration, with a message for every fault."""
 
 import types
 from typing import Final
@@ -20,19 +20,19 @@ _KINDS: Final = {
 
 
 def validate(tree: dict[str, Tree], findings: Findings) -> ConfigSchema:
-    """The tree as a struct. Raises ConfigError with every place that does not have the schema.
+    """The tree as a struct. Raises ConfigError with every fault.
 
     Text that spells a number, as the environment gives it, is read as one where a number is wanted.
     """
     for fault in faults_of(tree, ConfigSchema, strict=False):
-        message, value = _told(fault)
+        message, value = _message(fault)
         findings.fault(fault.path, message, value)
     findings.conclude()
     return msgspec.convert(tree, ConfigSchema, strict=False)
 
 
-def _told(fault: Fault) -> tuple[str, object]:
-    """The message of a fault, and the value to show with it: None for what may be a secret out of place."""
+def _message(fault: Fault) -> tuple[str, object]:
+    """The message of a fault, and the value to show: None for one that may be a misplaced secret."""
     value, wanted = fault.value, fault.wanted
     match fault.kind:
         case "unknown":
@@ -46,10 +46,10 @@ def _told(fault: Fault) -> tuple[str, object]:
             default = "; {} takes every default" if is_struct(core_of(fault.annotation)) else ""
             return f"is {_KINDS.get(type(value), 'a number')}, not {wanted}{default}", None
         case "value":
-            return _told_of_value(fault)
+            return _value_message(fault)
 
 
-def _told_of_value(fault: Fault) -> tuple[str, object]:
+def _value_message(fault: Fault) -> tuple[str, object]:
     value = fault.value
     if isinstance(value, dict | list):
         part = "entry" if isinstance(value, dict) else "item"

@@ -217,7 +217,7 @@ def bomb(levels: int) -> str:
     ],
 )
 def test_a_file_cannot_cost_more_than_a_configuration_does(faults_of: Faults, text: str, fault: str) -> None:
-    assert [told.endswith(fault) for told in faults_of(text)] == [True]
+    assert [reported.endswith(fault) for reported in faults_of(text)] == [True]
 
 
 def test_a_file_that_cannot_be_opened_is_a_fault(tmp_path: Path) -> None:
