@@ -209,16 +209,16 @@ async def test_a_wrong_admin_key_is_told_and_never_repeated(apis: Apis) -> None:
             ("accounts", "list", "--url", "http://127.0.0.1:1"),
             {"FAREBOX_ADMIN_KEY": "k"},
             1,
-            "could not be asked",
+            "could not be reached",
         ),
         (("accounts", "list", "--url", "here"), {"FAREBOX_ADMIN_KEY": "k"}, 1, "is not an address"),
-        (("accounts", "list"), {"FAREBOX_ADMIN_KEY": "two\nlines"}, 1, "could not be asked"),
+        (("accounts", "list"), {"FAREBOX_ADMIN_KEY": "two\nlines"}, 1, "could not be reached"),
         (("accounts", "list", "--admin-key", "x"), {}, 2, "No such option"),
         (("accounts", "update", "a"), {"FAREBOX_ADMIN_KEY": "k"}, 2, "Nothing to change"),
         (("accounts", "create", "a", "--rpm", "x"), {"FAREBOX_ADMIN_KEY": "k"}, 2, "is not a number"),
         (("accounts", "list", "--limit", "0"), {"FAREBOX_ADMIN_KEY": "k"}, 2, "--limit"),
         (("adjust", "a", "-5"), {"FAREBOX_ADMIN_KEY": "k"}, 2, "--reason"),
-        (("receipts", "c", "--model", "m"), {"FAREBOX_ADMIN_KEY": "k"}, 2, "do not go together"),
+        (("receipts", "c", "--model", "m"), {"FAREBOX_ADMIN_KEY": "k"}, 2, "do not apply to one call"),
         (("serve",), {}, 2, "FILE"),
     ],
 )
@@ -282,5 +282,5 @@ async def test_an_answer_that_is_not_fareboxs_is_told_in_one_line(answer: str) -
             "accounts", "list", FAREBOX_URL=str(server.make_url("")), FAREBOX_ADMIN_KEY=ADMIN_KEY
         )
     assert (ran.code, ran.out) == (1, "")
-    assert "not as Farebox answers" in ran.err
+    assert "not one of Farebox" in ran.err
     assert "Traceback" not in ran.err

@@ -1,4 +1,4 @@
-"""The command line: commands for a configuration file, for a whole database, and for a running server."""
+"""The command line: commands for a configuration file, for a database, and for a running server."""
 
 import click
 

@@ -89,7 +89,7 @@ def receipts(
         out.listing(api.get("/admin/v1/receipts", query), _RECEIPT_COLUMNS)
         return
     if any(value is not None for value in query.values()):
-        raise click.UsageError("A call's id and the options of a list do not go together.")
+        raise click.UsageError("The options of a list do not apply to one call.")
     out.answer(api.get(f"/admin/v1/receipts/{segment(call)}"), _show_receipt)
 
 
