@@ -1,4 +1,4 @@
-"""Bodies and query strings become frozen structs; a fault names the field, its value, and what is right."""
+"""Bodies and query strings as frozen structs. A fault names the field, its value, and what would be right."""
 
 from collections.abc import Iterable
 from typing import Final, TypeVar
@@ -14,9 +14,9 @@ _SHOWN_LENGTH: Final = 80
 
 
 def from_json(body: bytes, kind: type[_Kind]) -> _Kind:
-    """A JSON body as a struct; no body at all is an empty object.
+    """A JSON body as a struct; an empty body is an empty object.
 
-    Raises Refusal `invalid_json` for what is not a JSON object, `invalid_value` for a field that is wrong.
+    Raises Refusal `invalid_json` unless it is a JSON object, `invalid_value` for a field that is wrong.
     """
     try:
         raw = msgspec.json.decode(body or b"{}")
@@ -41,7 +41,7 @@ def from_query(pairs: Iterable[tuple[str, str]], kind: type[_Kind]) -> _Kind:
 
 
 def invalid(param: str, value: object, right: str) -> Refusal:
-    """The refusal of one field: what it is called, what was sent, and what would be right."""
+    """The refusal of one field: its name, its value, and what would be right."""
     return Refusal("invalid_value", f"`{param}` is {_shown(value)}: {right}.", param=param)
 
 
@@ -67,7 +67,7 @@ def _refusal(fault: Fault) -> Refusal:
 def _shown(value: object) -> str:
     """A value as JSON, cut where it gets long."""
     if isinstance(value, str):
-        # Headers and queries may hold bytes that are no text.
+        # Headers and queries may hold bytes that are not text.
         value = value.encode("utf-8", "backslashreplace").decode()
     text = msgspec.json.encode(value).decode()
     return text if len(text) <= _SHOWN_LENGTH else f"{text[:_SHOWN_LENGTH]}..."

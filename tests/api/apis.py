@@ -114,7 +114,7 @@ class Apis:
             return Answer(response.status, await response.json(), response.headers)
 
     async def admin(self, method: str, path: str, body: object = None, **more: Any) -> Answer:
-        """Ask the admin API, with an idempotency key of its own for each POST unless told otherwise."""
+        """Ask the admin API, with an idempotency key of its own for each POST unless the caller gives one."""
         self.made += 1
         headers = {"Idempotency-Key": f"command-{self.made}"} if method == "POST" else {}
         headers |= more.pop("headers", {})
@@ -174,7 +174,7 @@ class Apis:
         model: str = "demo",
         usage: Usage | None = None,
     ) -> str:
-        """Make a whole call that is charged as told, and return its id."""
+        """Make a whole call with this charge, and return its id."""
         call = await self.hold(account_id, key_id, charge_nano, model=model)
         line = Line("output_tokens", 7, str(charge_nano), 7, charge_nano)
         used = dict(usage or {"input_tokens": 11, "output_tokens": 7})

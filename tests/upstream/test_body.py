@@ -63,7 +63,7 @@ async def test_a_silence_within_an_answer_is_a_timeout(client: HttpUpstreams) ->
 
 
 async def test_a_slow_reader_is_not_a_silent_upstream(client: HttpUpstreams) -> None:
-    """Time that passes while nobody waits for the next chunk is not counted."""
+    """Time that passes while no reader waits for the next chunk is not counted."""
 
     async def script(connection: Connection) -> None:
         await connection.request()
@@ -86,7 +86,7 @@ async def test_a_slow_reader_is_not_a_silent_upstream(client: HttpUpstreams) -> 
 
 
 async def test_a_fast_upstream_waits_for_a_slow_reader(client: HttpUpstreams) -> None:
-    """Little of a long body is kept in memory: the upstream is held back until somebody reads."""
+    """Little of a long body is kept in memory: the upstream is held back until a reader takes it."""
     sent_bytes = 0
 
     async def script(connection: Connection) -> None:

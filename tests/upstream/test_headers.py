@@ -47,7 +47,7 @@ def test_these_never_go_up(name: str) -> None:
 
 
 def test_everything_else_goes_up_in_order_with_repeats() -> None:
-    """Fields that nobody named pass as they are."""
+    """Other fields pass unchanged."""
     sent = [("OpenAI-Beta", "a"), ("accept", "application/json"), ("X-Thing", "1"), ("X-Thing", "2")]
     assert upward(sent, ()) == sent
 

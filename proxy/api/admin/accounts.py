@@ -74,8 +74,8 @@ OPERATIONS: Final = (
 class Accounts:
     """Opens, shows and changes accounts.
 
-    Limits that a change does not name stay as they were, so a change is made of what was read just before.
-    `_changing` lets one change at a time do so in this process, or two could undo each other.
+    Limits that a change does not name stay as they were, so a change is made of the account as it was just
+    read. `_changing` lets one change at a time do so in this process: two could undo each other.
     """
 
     def __init__(self, *, ledger: Commands, reader: Reader, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""What the admin API is sent: the fields of each body, and how amounts, instants and limits are read."""
+"""The bodies of the admin API: their fields, and how amounts, instants and limits are read."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
@@ -65,16 +65,16 @@ Glob = Annotated[
 Globs = Annotated[list[Glob], wants("a list of at most 100 models or globs", max_length=100)]
 
 _LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
-"""Instants are shown in UTC, whatever offset they came with, so the last year is left out."""
+"""Instants are shown in UTC, whatever their offset was, so the last year is left out."""
 _RATES: Final = ("rpm", "tpm", "concurrency")
 
 
 class Fields(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of all bodies: a field that is not known is refused."""
+    """Base of all bodies: an unknown field is refused."""
 
 
 class LimitFields(Fields, frozen=True):
-    """Limits to set: a value, `none` to have no limit, or null to let the default apply. Others stay."""
+    """Limits to set: a value, `none` for no limit, or null for the default. Others stay."""
 
     day: Amount | Literal["none"] | UnsetType | None = UNSET
     week: Amount | Literal["none"] | UnsetType | None = UNSET
@@ -94,7 +94,7 @@ class NewAccount(Fields, frozen=True):
 
 
 class AccountChange(Fields, frozen=True):
-    """What to change about an account; fields that are absent stay as they are."""
+    """A change of an account; absent fields stay as they are."""
 
     name: Name | UnsetType = UNSET
     status: Literal["active", "suspended"] | UnsetType = UNSET
@@ -103,7 +103,7 @@ class AccountChange(Fields, frozen=True):
 
 
 class NewKey(Fields, frozen=True):
-    """A key to create. `models` are globs of the public models it may use; none allows all."""
+    """A key to create. `models` are globs of the public models it may use; an empty list allows all."""
 
     name: Name = "key"
     expires_at: Instant | None = None
@@ -112,7 +112,7 @@ class NewKey(Fields, frozen=True):
 
 
 class KeyChange(Fields, frozen=True):
-    """What to change about a key; fields that are absent stay, `expires_at: null` lifts the expiry."""
+    """A change of a key; absent fields stay, and `expires_at: null` lifts the expiry."""
 
     name: Name | UnsetType = UNSET
     status: Literal["active", "disabled"] | UnsetType = UNSET
@@ -122,7 +122,7 @@ class KeyChange(Fields, frozen=True):
 
 
 class NewGrant(Fields, frozen=True):
-    """Credit to put in. Lots are drawn by lowest `priority`, then earliest expiry, then age."""
+    """Credit to put in. Lots are drawn in the order of `priority`, expiry and age."""
 
     amount: Amount
     kind: Kind = "grant"
@@ -132,14 +132,14 @@ class NewGrant(Fields, frozen=True):
 
 
 class NewAdjustment(Fields, frozen=True):
-    """A correction: a positive amount is put in, a negative one is taken, never more than is available."""
+    """A correction: a positive amount is put in, a negative one is taken, at most what is available."""
 
     amount: Amount
     reason: Reason
 
 
 def amount_nano(param: str, text: str, unit: Unit, *, least_nano: int = 0) -> int:
-    """An amount as nano-USD. Raises Refusal `invalid_value` when it is none, or less than `least_nano`."""
+    """An amount as nano-USD. Raises Refusal `invalid_value` if it is not one, or below `least_nano`."""
     try:
         nano = to_nano(text, unit)
     except ValueError as fault:

@@ -63,7 +63,7 @@ OPERATIONS: Final = (CREATE_KEY, LIST_KEYS, SHOW_KEY, CHANGE_KEY)
 
 
 class Keys:
-    """Creates, shows and changes keys. Changes are made one at a time, as those of accounts are."""
+    """Creates, shows and changes keys. Changes are made one at a time, like those of accounts."""
 
     def __init__(self, *, ledger: Commands, reader: Reader, clock: Clock) -> None:
         self._ledger = ledger
@@ -81,7 +81,7 @@ class Keys:
         ]
 
     async def create_key(self, incoming: Incoming[None, Nothing, NewKey]) -> NewKeyView:
-        """Create a key. Raises Refusal `not_found` for an account that there is none of."""
+        """Create a key. Raises Refusal `not_found` for an unknown account."""
         body, unit, now_us = incoming.body, incoming.settings.unit, self._clock.now_us()
         secret, key_id = new_secret(), new_id("key", now_us)
         await self._ledger.command(
@@ -102,7 +102,7 @@ class Keys:
         return NewKeyView(secret=secret.text, **members)
 
     async def list_keys(self, incoming: Incoming[None, PageQuery, Nothing]) -> Page[KeyView]:
-        """A page of an account's keys. Raises Refusal `not_found` for an account that there is none of."""
+        """A page of an account's keys. Raises Refusal `not_found` for an unknown account."""
         query, unit, now_us = incoming.query, incoming.settings.unit, self._clock.now_us()
         account = await self._reader.account(incoming.path["account_id"])
         rows = await self._reader.keys(account.id, before=place_of(query, str), limit=query.limit + 1)

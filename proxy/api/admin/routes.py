@@ -1,4 +1,4 @@
-"""The admin API under /admin/v1: accounts, keys, money, and what was used. For the admin key alone."""
+"""The admin API under /admin/v1: accounts, keys, credit, usage, upstreams. For the admin key only."""
 
 from collections.abc import Callable
 from typing import Final
