@@ -1,7 +1,7 @@
 """The bodies of the admin API: their fields, and how amounts, instants and limits are read."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -11,6 +11,8 @@ from proxy.ledger.rows import NEVER_US, NO_LIMIT, Limits
 from proxy.ledger.windows import WINDOWS
 from proxy.money import Unit, to_nano, usd_string
 from proxy.validation import wants
+
+_Field = TypeVar("_Field")
 
 _TEXT: Final = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
 
@@ -178,6 +180,16 @@ def limits_over(current: Limits, fields: LimitFields, unit: Unit) -> Limits:
         if not isinstance(rate, UnsetType):
             changes[name] = NO_LIMIT if isinstance(rate, str) else rate
     return Limits(**changes)
+
+
+def limits_change(current: Limits, fields: LimitFields, unit: Unit) -> Limits | None:
+    """As `limits_over`, None if `fields` sets no limit. Raises Refusal `invalid_value`, naming the limit."""
+    return None if fields == LimitFields() else limits_over(current, fields, unit)
+
+
+def given(field: _Field | UnsetType) -> _Field | None:
+    """A field of a change as a command takes it: None if it is absent."""
+    return None if isinstance(field, UnsetType) else field
 
 
 def _spending_nano(param: str, text: str | UnsetType | None, unit: Unit) -> int | None:

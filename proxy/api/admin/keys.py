@@ -6,7 +6,7 @@ from typing import Final
 from aiohttp import web
 from msgspec import UNSET
 
-from proxy.api.admin.bodies import KeyChange, LimitFields, NewKey, future_us, limits_over
+from proxy.api.admin.bodies import KeyChange, NewKey, future_us, given, limits_change, limits_over
 from proxy.api.operations import ADMIN, ApiSettings, Binder, Commands, Incoming, Nothing, Operation
 from proxy.api.paging import Page, PageQuery, page_of, place_of
 from proxy.api.reader import Reader
@@ -126,15 +126,13 @@ class Keys:
                     key.account_id,
                     key.id,
                     now_us,
-                    name=None if body.name is UNSET else body.name,
-                    status=None if body.status is UNSET else body.status,
+                    name=given(body.name),
+                    status=given(body.status),
                     expires_at_us=None
                     if expires_at is UNSET
                     else future_us("expires_at", expires_at, now_us),
                     models=None if body.models is UNSET else tuple(body.models),
-                    limits=None
-                    if body.limits == LimitFields()
-                    else limits_over(key.limits, body.limits, unit),
+                    limits=limits_change(key.limits, body.limits, unit),
                 )
             )
         return await self._key(key.id, incoming.settings)
