@@ -56,7 +56,7 @@ class Server(Schema, frozen=True, kw_only=True):
     drain_seconds: Annotated[Seconds, _doc("How long calls in flight may take to end after SIGTERM.")] = 30.0
     payment_status: Annotated[
         Literal[402, 429],
-        _doc("The status of refusals for want of funds; 429 for clients that only know that."),
+        _doc("The status of refusals for lack of funds; 429 for clients that only know that."),
     ] = 402
 
 
@@ -70,19 +70,19 @@ class Admin(Schema, frozen=True, kw_only=True):
 
 
 class Log(Schema, frozen=True, kw_only=True):
-    """What is logged, and how."""
+    """The log."""
 
     level: Annotated[
         Literal["debug", "info", "warning", "error"], _doc("The least severe lines written.")
     ] = "info"
     format: Annotated[Literal["json", "console"], _doc("JSON for machines, or lines for people.")] = "json"
-    calls: Annotated[bool, _doc("Whether a line is written for each call that ends well, too.")] = False
+    calls: Annotated[bool, _doc("Whether calls that end well are logged, too.")] = False
 
 
 class UnitSchema(Schema, frozen=True, kw_only=True):
     """The unit money is shown in beside US dollars, and that prices may be written in."""
 
-    name: Annotated[Name, _doc("What the unit is called, such as credits.")] = "usd"
+    name: Annotated[Name, _doc("The name of the unit, such as credits.")] = "usd"
     per_usd: Annotated[Count, _doc("How many of it make one US dollar.")] = 1
 
 
@@ -99,7 +99,7 @@ class LimitsSchema(Schema, frozen=True, kw_only=True):
 
 
 class AccountsSchema(Schema, frozen=True, kw_only=True):
-    """What holds for every account that does not say otherwise."""
+    """Defaults of every account."""
 
     limits: LimitsSchema = field(default_factory=LimitsSchema)
     when_short: Annotated[
@@ -112,7 +112,7 @@ class AccountsSchema(Schema, frozen=True, kw_only=True):
 
 
 class Streams(Schema, frozen=True, kw_only=True):
-    """What streams cost when they do not end well, and how often they are observed for crash recovery."""
+    """The charge of streams that break off, and how often usage is recorded for crash recovery."""
 
     on_disconnect: Annotated[
         Literal["count", "drain"],
@@ -128,21 +128,21 @@ class Streams(Schema, frozen=True, kw_only=True):
 
 
 class CredentialSchema(Schema, frozen=True, kw_only=True):
-    """What authenticates Farebox to an upstream."""
+    """The secret that authenticates Farebox to an upstream."""
 
     value: Annotated[str, _doc("The secret itself; take it from the environment.")]
     header: Annotated[Text, _doc("The header it is sent in.")] = "Authorization"
-    scheme: Annotated[str, _doc('What precedes it in the header; "" sends it alone.')] = "Bearer"
+    scheme: Annotated[str, _doc('The word before it in the header; "" sends it alone.')] = "Bearer"
     query: Annotated[Text | None, _doc("The query field it is sent in instead of a header.")] = None
 
 
 class UpstreamSchema(Schema, frozen=True, kw_only=True):
     """An upstream API and how to treat it."""
 
-    base_url: Annotated[str, _doc("What paths are appended to, such as https://api.openai.com/v1.")]
+    base_url: Annotated[str, _doc("The URL that paths are appended to, such as https://api.openai.com/v1.")]
     credential: CredentialSchema | None = None
     when: Annotated[
-        str | None, _doc("Left out, with the targets on it, while this is empty: when: ${OPENAI_API_KEY:-}")
+        str | None, _doc("The upstream and its targets are left out while this is empty: ${OPENAI_API_KEY:-}")
     ] = None
     headers: Annotated[dict[str, str], _doc("Headers added to every call to it.")] = field(
         default_factory=dict
@@ -152,7 +152,7 @@ class UpstreamSchema(Schema, frozen=True, kw_only=True):
     ] = True
     output_bound_field: Annotated[
         Literal["max_completion_tokens", "max_tokens"],
-        _doc("What a clamped output bound is called there when the call names none itself."),
+        _doc("The name of a clamped output bound there, if the call has none of its own."),
     ] = "max_completion_tokens"
     connect_seconds: Annotated[Seconds, _doc("How long connecting may take.")] = 10.0
     first_byte_seconds: Annotated[Seconds, _doc("How long its answer may take to begin.")] = 600.0
@@ -164,16 +164,16 @@ class TargetSchema(Schema, frozen=True, kw_only=True):
     """One place a route goes."""
 
     upstream: Annotated[Name, _doc("The upstream's name.")]
-    model: Annotated[Text | None, _doc("What the model is called there; without it, as the caller says.")] = (
+    model: Annotated[Text | None, _doc("The name of the model there; without one, the name in the call.")] = (
         None
     )
-    path: Annotated[Text | None, _doc("What the route's path is called there; without it, the same.")] = None
+    path: Annotated[Text | None, _doc("The path there; without one, the path of the route.")] = None
 
 
 class RouteSchema(Schema, frozen=True, kw_only=True):
     """Models on endpoints, or one exact path with methods. A route has either `models` or `path`."""
 
-    name: Annotated[Name | None, _doc("What usage rows call it; without it, made of what it serves.")] = None
+    name: Annotated[Name | None, _doc("Its name; without one it is made of what the route serves.")] = None
     models: Annotated[Texts | None, _doc("Public model names, or globs of them, that it serves.")] = None
     endpoints: Annotated[
         list[EndpointName], _doc("The endpoints its models are served on.", min_length=1)
@@ -201,7 +201,7 @@ class RateCardSchema(Schema, frozen=True, kw_only=True):
     """The rates of some models, or of an API."""
 
     match: Annotated[
-        list[Text], _doc("Globs of the public models it prices; the first card that fits does.")
+        list[Text], _doc("Globs of the public models it prices; the first card that matches does.")
     ] = field(default_factory=list)
     rates: Annotated[dict[str, RateSchema], _doc("Its rates by meter.", min_length=1)]
     max_output_tokens: Annotated[
@@ -241,10 +241,10 @@ class ConfigSchema(Schema, frozen=True, kw_only=True):
     upstreams: Annotated[dict[Name, UpstreamSchema], _doc("The upstream APIs by name.")] = field(
         default_factory=dict
     )
-    routes: Annotated[list[RouteSchema], _doc("What callers may call; the first that fits serves.")] = field(
-        default_factory=list
-    )
-    rate_cards: Annotated[dict[Name, RateCardSchema], _doc("What calls are charged, by card name.")] = field(
+    routes: Annotated[
+        list[RouteSchema], _doc("The models and paths that are served; the first match serves.")
+    ] = field(default_factory=list)
+    rate_cards: Annotated[dict[Name, RateCardSchema], _doc("The prices of calls, by card name.")] = field(
         default_factory=dict
     )
     quickstart: DemoSchema | None = None
