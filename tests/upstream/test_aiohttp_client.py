@@ -36,6 +36,19 @@ def test_aiohttp_has_each_name_that_is_used(entry: str) -> None:
     assert fault_of(entry) is None
 
 
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("aiohttp.gone:Anything", "aiohttp.gone:Anything is gone"),
+        ("aiohttp:StreamReader.gone", "aiohttp:StreamReader.gone is gone"),
+        ("aiohttp:ClientRequest(method, gone)", "aiohttp:ClientRequest takes no gone"),
+    ],
+)
+def test_what_aiohttp_lacks_is_named(entry: str, said: str) -> None:
+    """A module, a member, or a parameter."""
+    assert (fault_of(entry) or "").startswith(said)
+
+
 class Transport(asyncio.Transport):
     """A connection that keeps what is written, and whether reading is paused."""
 
