@@ -14,7 +14,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.api.apis import ADMIN_KEY, Apis, serving
+from proxy.upstream.routes import Credential, Route, Routes, Target, Upstream
+from tests.api.apis import ADMIN_KEY, ApiConfig, Apis, serving
 
 FAREBOX = Path(sys.executable).with_name("farebox")
 CONFIG = """
@@ -151,6 +152,19 @@ async def test_a_negative_amount_is_an_amount_and_no_option(apis: Apis) -> None:
     assert ran.json["balance_after"] == "3.75"
 
 
+async def test_upstreams_are_listed_with_where_their_calls_come_from(apis: Apis) -> None:
+    """The table has the route of each target and the name of the credential's header."""
+    upstream = Upstream("main", "https://api.example.com/v1", Credential("Bearer hidden"))
+    target, plain = Target(upstream, model="mini"), Target(upstream)
+    routes = Routes([Route("chat", (target,), models=("a",)), Route("more", (plain,), models=("b",))])
+    apis.settings = ApiConfig(upstreams={"main": upstream}, routes=routes)
+    ran = await ask(apis, "upstreams")
+    for text in ("main", "https://api.example.com/v1", "header Authorization", "chat (mini), more"):
+        assert text in ran.out
+    assert "hidden" not in ran.out
+    assert (await ask(apis, "upstreams", "--json")).json["data"][0]["name"] == "main"
+
+
 async def test_a_list_tells_how_to_go_on(apis: Apis) -> None:
     made = []
     for _ in range(3):
@@ -195,16 +209,16 @@ async def test_a_wrong_admin_key_is_told_and_never_repeated(apis: Apis) -> None:
             ("accounts", "list", "--url", "http://127.0.0.1:1"),
             {"FAREBOX_ADMIN_KEY": "k"},
             1,
-            "could not be asked",
+            "could not be reached",
         ),
         (("accounts", "list", "--url", "here"), {"FAREBOX_ADMIN_KEY": "k"}, 1, "is not an address"),
-        (("accounts", "list"), {"FAREBOX_ADMIN_KEY": "two\nlines"}, 1, "could not be asked"),
+        (("accounts", "list"), {"FAREBOX_ADMIN_KEY": "two\nlines"}, 1, "could not be reached"),
         (("accounts", "list", "--admin-key", "x"), {}, 2, "No such option"),
         (("accounts", "update", "a"), {"FAREBOX_ADMIN_KEY": "k"}, 2, "Nothing to change"),
         (("accounts", "create", "a", "--rpm", "x"), {"FAREBOX_ADMIN_KEY": "k"}, 2, "is not a number"),
         (("accounts", "list", "--limit", "0"), {"FAREBOX_ADMIN_KEY": "k"}, 2, "--limit"),
         (("adjust", "a", "-5"), {"FAREBOX_ADMIN_KEY": "k"}, 2, "--reason"),
-        (("receipts", "c", "--model", "m"), {"FAREBOX_ADMIN_KEY": "k"}, 2, "do not go together"),
+        (("receipts", "c", "--model", "m"), {"FAREBOX_ADMIN_KEY": "k"}, 2, "do not apply to one call"),
         (("serve",), {}, 2, "FILE"),
     ],
 )
@@ -268,5 +282,5 @@ async def test_an_answer_that_is_not_fareboxs_is_told_in_one_line(answer: str) -
             "accounts", "list", FAREBOX_URL=str(server.make_url("")), FAREBOX_ADMIN_KEY=ADMIN_KEY
         )
     assert (ran.code, ran.out) == (1, "")
-    assert "not as Farebox answers" in ran.err
+    assert "not one of Farebox" in ran.err
     assert "Traceback" not in ran.err

@@ -107,7 +107,7 @@ def on_a_terminal(command: list[str]) -> str:
             while part := os.read(ours, 4096):
                 shown += part
         except OSError:
-            pass  # So the end of a terminal is told.
+            pass  # A terminal reports its end so.
     os.close(ours)
     assert process.returncode == 0
     return shown.decode()
@@ -228,7 +228,7 @@ NOWHERE = "postgresql://farebox:a-password-of-mine@127.0.0.1:1/ledger"
         (("audit", "--storage", "sqlite://"), "write a path, or sqlite:///path"),
         (("audit", "--storage", NOWHERE), "postgresql://127.0.0.1:1/ledger: "),
         (("audit", "--storage", "mysql://u:a-password-of-mine@h/d"), "mysql:// is none of ours"),
-        (("backup", "--storage", NOWHERE, "x.db"), "back it up with pg_dump"),
+        (("backup", "--storage", NOWHERE, "x.db"), "back up PostgreSQL with pg_dump"),
         (("backup", "farebox.yaml"), "Name a configuration and a destination"),
         (("backup", "a.yaml", "x.db", "--storage", "sqlite:///x.db"), "or --storage and a destination"),
         (("migrate", "--storage", NOWHERE), "postgresql://127.0.0.1:1/ledger: "),

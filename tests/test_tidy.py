@@ -10,12 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.aiohttp_names import CLIENT_MODULE, CLIENT_NAMES, MEMBERS, SERVER_MODULE, SERVER_NAMES
 from tests.sources import PROXY, TESTS, Check, Finding, Module, assert_clean, imports, layer_of
 
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 70
 
-LEAVES = frozenset({"money", "errors", "ids", "tasks", "clock"})
+LEAVES = frozenset({"money", "errors", "ids", "tasks", "clock", "globs", "validation"})
 LEDGER_AND_BELOW = frozenset({"ledger", "pricing", "metering"})
 CALL_AND_BELOW = LEDGER_AND_BELOW | {"call", "endpoints", "upstream"}
 OUTERMOST = frozenset({"cli", "process"})
@@ -89,6 +90,29 @@ def driver_faults(module: Module) -> Iterator[Finding]:
 def test_a_driver_is_imported_only_where_it_belongs() -> None:
     """The web server, the HTTP client, the databases, the tokenizer and YAML each have their own layer."""
     assert_clean(driver_faults, PROXY)
+
+
+# Everything else of aiohttp may move in any release.
+DOCUMENTED = re.compile(r"aiohttp(\.[A-Z]\w*|\.(web|hdrs|abc)(\.\w+)?)?\Z")
+FENCES = {CLIENT_MODULE: CLIENT_NAMES, SERVER_MODULE: SERVER_NAMES}
+
+
+def fence_faults(module: Module) -> Iterator[Finding]:
+    fenced = FENCES.get(module.name, ())
+    for line, dotted in imports(module):
+        home, _, name = dotted.rpartition(".")
+        listed = any(re.match(rf"{re.escape(home)}:{name}\b", entry) for entry in fenced)
+        if re.match(r"aiohttp\b", dotted) and not DOCUMENTED.match(dotted) and not listed:
+            yield line, f"{dotted} is not documented; tests/aiohttp_names.py has the modules for such names"
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Attribute) and node.attr in MEMBERS and not fenced:
+            yield node.lineno, f"{node.attr} is not documented by aiohttp; {' and '.join(FENCES)} may name it"
+
+
+def test_what_aiohttp_does_not_document_is_named_in_two_modules() -> None:
+    """One for each side; a table of their names is checked against the installed aiohttp."""
+    assert FENCES.keys() <= {module.name for module in PROXY}
+    assert_clean(fence_faults, PROXY)
 
 
 PURE = ("proxy.money", "proxy.pricing", "proxy.endpoints", "proxy.ledger.rules")
@@ -172,6 +196,10 @@ BREACHES: tuple[tuple[Check, str, str], ...] = (
     (driver_faults, "proxy/ledger/ledger.py", "import sqlite3"),
     (driver_faults, "proxy/endpoints/openai/chat.py", "from tiktoken import Encoding"),
     (driver_faults, "proxy/process/app.py", "import yaml"),
+    (fence_faults, "proxy/edge/reply.py", "from aiohttp.http_writer import StreamWriter"),
+    (fence_faults, "proxy/edge/reply.py", "from aiohttp import http_parser"),
+    (fence_faults, "proxy/edge/aiohttp_server.py", "from aiohttp.web_log import AccessLogger"),
+    (fence_faults, "proxy/edge/reply.py", "request.writer.output_size += 1"),
     (purity_faults, "proxy/ledger/rules/calls.py", "from proxy.clock import Clock"),
     (purity_faults, "proxy/pricing/rates.py", "async def f(): pass"),
     (size_faults, "proxy/call/relay.py", "\n" * MAX_MODULE_LINES + "pass"),
@@ -193,6 +221,9 @@ ALLOWED: tuple[tuple[Check, str, str], ...] = (
     (layer_faults, "proxy/api/health.py", "from proxy import __version__, money\nfrom . import console"),
     (driver_faults, "proxy/api/health.py", "from aiohttp import hdrs, web"),
     (driver_faults, "proxy/upstream/client.py", "import aiohttp"),
+    (fence_faults, "proxy/upstream/client.py", "from aiohttp import ClientSession, hdrs"),
+    (fence_faults, "proxy/edge/reply.py", "from aiohttp.abc import AbstractStreamWriter"),
+    (fence_faults, "proxy/edge/aiohttp_server.py", "from aiohttp.typedefs import Middleware"),
 )
 
 

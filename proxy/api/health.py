@@ -8,7 +8,7 @@ from proxy.telemetry import Telemetry
 
 
 class Health:
-    """`/healthz` tells that the process answers, `/readyz` that it takes calls, `/metrics` how it fares."""
+    """`/healthz`: the process answers. `/readyz`: it takes calls. `/metrics`: its figures."""
 
     def __init__(self, *, gateway: Gateway, telemetry: Telemetry, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -24,12 +24,12 @@ class Health:
         ]
 
     async def alive(self, request: web.Request) -> web.Response:
-        """200 as long as the event loop turns."""
+        """200 as long as the event loop runs."""
         del request
         return web.json_response({"status": "ok"})
 
     async def ready(self, request: web.Request) -> web.Response:
-        """200 when calls are taken, 503 while draining or while the ledger cannot be written."""
+        """200 if calls are taken, 503 while draining or while the ledger cannot be written."""
         del request
         if self._gateway.draining:
             return web.json_response({"status": "draining"}, status=503)

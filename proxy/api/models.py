@@ -1,4 +1,4 @@
-"""GET /v1/models and /v1/models/{id}: what the key may use, what it costs, and how it is billed."""
+"""GET /v1/models and /v1/models/{id}: the models of a key, their prices, and how they are billed."""
 
 from collections.abc import Callable
 from fnmatch import fnmatchcase
@@ -10,16 +10,15 @@ from proxy.clock import Clock
 from proxy.edge.auth import account_key
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
+from proxy.globs import is_glob
 from proxy.ledger.rows import Key
 from proxy.ledger.store import Store
 from proxy.money import NANO_PER_USD, decimal_string
 from proxy.pricing.rates import RateCard
 
-GLOB_CHARS = frozenset("*?[")
-
 
 class Models:
-    """The listing. Routes and cards know globs, so the names are those that either spells out."""
+    """The list of models. Routes and cards have globs, so the list has the names that either spells out."""
 
     def __init__(self, *, store: Store, catalog: Callable[[], Catalog], clock: Clock) -> None:
         self._store = store
@@ -31,7 +30,7 @@ class Models:
         return [web.get("/v1/models", self.list), web.get("/v1/models/{id:.+}", self.show)]
 
     async def list(self, request: web.Request) -> web.Response:
-        """All models the key may use."""
+        """All models that the key may use."""
         key = await account_key(request, store=self._store, clock=self._clock)
         catalog = self._catalog()
         shown = [self._described(name, key, catalog) for name in _names(catalog)]
@@ -70,7 +69,7 @@ class Models:
 
 
 def priced(card: RateCard) -> dict[str, object]:
-    """A rate card as the listing shows it: exact US dollars as strings, for so many units of each meter."""
+    """A rate card as the list shows it: exact US dollars as strings, for so many units of each meter."""
     rates = {
         rate.meter: {"price": decimal_string(rate.price / NANO_PER_USD), "per": rate.per, "currency": "USD"}
         for rate in card.rates
@@ -80,5 +79,4 @@ def priced(card: RateCard) -> dict[str, object]:
 
 
 def _names(catalog: Catalog) -> list[str]:
-    spelled = [glob for glob in (*catalog.routes.globs, *catalog.book.globs) if not GLOB_CHARS & set(glob)]
-    return sorted(set(spelled))
+    return sorted({glob for glob in (*catalog.routes.globs, *catalog.book.globs) if not is_glob(glob)})

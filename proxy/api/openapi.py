@@ -1,4 +1,4 @@
-"""The OpenAPI document of all that is served, made from the operations that the routes are made from."""
+"""The OpenAPI document, made from the same operations as the routes."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, Final
@@ -28,8 +28,8 @@ _TAGS: Final = (("/admin/", "admin"), ("/v1/billing/", "billing"), ("/v1/", "cal
 
 _ABOUT: Final = (
     "A metering proxy in front of AI APIs: every call is authorized against a prepaid balance, metered, "
-    "charged and explained. Amounts are strings of US dollars. Paths of per-call tool APIs are the "
-    "configuration's, and are served beside the ones listed here."
+    "charged and explained. Amounts are strings of US dollars. The configuration may add paths of tool APIs "
+    "that are charged per call; they are not listed here."
 )
 _SCHEMES: Final[Schema] = {
     "accountKey": {
@@ -42,7 +42,7 @@ _SCHEMES: Final[Schema] = {
 
 
 class ErrorView(Struct, frozen=True, kw_only=True):
-    """Why a request was refused. Refusals for want of money say more: which limit, and what is left of it."""
+    """Why a request was refused. Refusals for lack of money add the limit, and what is left of it."""
 
     message: str
     type: Annotated[str, Meta(extra_json_schema={"enum": sorted({kind.type for kind in CODES.values()})})]
@@ -77,7 +77,7 @@ OPERATIONS: Final[tuple[Operation[Any, Any, Any], ...]] = (
 
 
 def openapi_routes() -> list[web.RouteDef]:
-    """The route of the document. It is made once: nothing in it depends on the configuration."""
+    """The route of the document, which is made once: it does not depend on the configuration."""
     content = msgspec.json.encode(document())
 
     async def show(request: web.Request) -> web.Response:

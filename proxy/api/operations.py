@@ -1,7 +1,7 @@
-"""Operations: one value for each thing an API does. Routes and the OpenAPI document are both made from them.
+"""Operations: one value for each operation of an API. Routes and the OpenAPI document are made from them.
 
-An operation names the structs of its query, body and reply; its handler is given them decoded, and returns
-the reply. So neither the document nor a handler can say anything else than what is served.
+An operation names the structs of its query, body and reply. Its handler gets the first two decoded and
+returns the third, so the document cannot differ from what is served.
 """
 
 import asyncio
@@ -18,6 +18,8 @@ from proxy.errors import Refusal
 from proxy.ledger.commands import Command, Done
 from proxy.ledger.rows import Limits
 from proxy.money import Unit
+from proxy.upstream.routes import Routes, Upstream
+from proxy.validation import is_visible_ascii
 
 CallerKind = TypeVar("CallerKind")
 QueryKind = TypeVar("QueryKind")
@@ -36,21 +38,31 @@ MAX_IDEMPOTENCY_KEY_LENGTH: Final = 255
 
 
 class ApiSettings(Protocol):
-    """What these APIs need to know of the configuration; a reload swaps it, so ask for it at each request."""
+    """The part of the configuration that these APIs use. A reload replaces it, so each request asks again."""
 
     @property
     def unit(self) -> Unit:
-        """The unit money is shown in beside US dollars."""
+        """The unit in which money is shown beside US dollars."""
         ...
 
     @property
     def limits(self) -> Limits:
-        """The limits of accounts that set none of their own."""
+        """The limits of accounts that have none of their own."""
         ...
 
     @property
     def admin(self) -> Admin:
-        """The admin API's key; an empty one lets nobody in."""
+        """The admin key; nobody passes if it is empty."""
+        ...
+
+    @property
+    def upstreams(self) -> Mapping[str, Upstream]:
+        """The upstreams in force, by name."""
+        ...
+
+    @property
+    def routes(self) -> Routes:
+        """The routes in force."""
         ...
 
 
@@ -58,7 +70,7 @@ class Commands(Protocol):
     """The ledger as these APIs use it."""
 
     async def command(self, command: Command) -> Done:
-        """Carry out a command. Raises Refusal when it is refused or the ledger is down."""
+        """Carry out a command. Raises Refusal if it is refused or the ledger is down."""
         ...
 
 
@@ -68,10 +80,10 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Operation(Generic[QueryKind, BodyKind, ReplyKind]):
-    """One operation: where it is, whom it is for, and what goes in and out.
+    """One operation: its method and path, its callers, and the structs it takes and returns.
 
-    With `idempotent` its caller has to send an `Idempotency-Key`, so that repeating it is harmless. `media`
-    is the reply's type; one that `streams` is sent as server-sent events when its caller asks for that.
+    An `idempotent` one requires an `Idempotency-Key`, so that a repeat is harmless. `media` is the media type
+    of the reply; one that `streams` is sent as server-sent events if the caller asks for that.
     """
 
     id: str
@@ -90,9 +102,9 @@ class Operation(Generic[QueryKind, BodyKind, ReplyKind]):
 
 @dataclass(frozen=True)
 class Incoming(Generic[CallerKind, QueryKind, BodyKind]):
-    """A request, read: who asks, the path's variables, its query and body, and the settings in force.
+    """A decoded request: its caller, the path's variables, query and body, and the settings in force.
 
-    `command_id` is the idempotency key; empty where the operation takes none.
+    `command_id` is the idempotency key; empty if the operation takes none.
     """
 
     caller: CallerKind
@@ -105,7 +117,7 @@ class Incoming(Generic[CallerKind, QueryKind, BodyKind]):
 
 @dataclass(frozen=True)
 class WithHeaders(Generic[ReplyKind]):
-    """A reply that goes out with headers of its own."""
+    """A reply with headers of its own."""
 
     reply: ReplyKind
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -116,7 +128,7 @@ Gate = Callable[[web.Request], Awaitable[CallerKind]]
 
 
 class Binder(Generic[CallerKind]):
-    """Makes routes of operations and their handlers; `gate` tells who is asking, or refuses."""
+    """Makes routes of operations and their handlers. `gate` identifies the caller, or refuses it."""
 
     def __init__(self, gate: Gate[CallerKind], settings: Callable[[], ApiSettings]) -> None:
         self._gate = gate
@@ -127,7 +139,7 @@ class Binder(Generic[CallerKind]):
         operation: Operation[QueryKind, BodyKind, ReplyKind],
         handler: Handler[CallerKind, QueryKind, BodyKind, ReplyKind],
     ) -> web.RouteDef:
-        """The route of one operation. Who asks is settled before anything of the request is looked at."""
+        """The route of one operation. The caller is identified before the query and the body are read."""
 
         async def handle(request: web.Request) -> web.Response:
             caller = await self._gate(request)
@@ -147,7 +159,7 @@ class Binder(Generic[CallerKind]):
         return web.route(operation.method, operation.path, handle)
 
     def nowhere(self, prefix: str) -> web.RouteDef:
-        """The route of all else below `prefix`: who asks is settled first, and then there is nothing."""
+        """The route of all other paths below `prefix`: 404, after the caller is identified."""
 
         async def handle(request: web.Request) -> web.Response:
             await self._gate(request)
@@ -157,10 +169,10 @@ class Binder(Generic[CallerKind]):
 
 
 def refuse_other_methods(app: web.Application) -> None:
-    """Have every path that takes some methods refuse the others, though a later route would take them.
+    """Refuse the methods that a path does not take, though a later route would take them.
 
-    A path whose routes do not follow each other directly has several resources in aiohttp, and the last one
-    answers for all of them. To be called once all of these routes are there.
+    aiohttp makes several resources of a path whose routes do not follow each other directly; the last one
+    answers for all of them. Call this after all of these routes are added.
     """
     last: dict[str, web.AbstractResource] = {}
     methods: dict[str, set[str]] = {}
@@ -180,20 +192,20 @@ def _refusal_of_others(methods: frozenset[str]) -> Callable[[web.Request], Await
 
 
 def idempotency_key(request: web.Request) -> str:
-    """The request's idempotency key. Raises Refusal `invalid_value` when it is missing or of no use."""
+    """The request's idempotency key. Raises Refusal `invalid_value` if it is missing or unusable."""
     key = request.headers.get(IDEMPOTENCY_KEY, "")
     right = f"send 1 to {MAX_IDEMPOTENCY_KEY_LENGTH} visible ASCII characters, new for each new command"
     if not key:
         raise Refusal(
             "invalid_value", f"The header `{IDEMPOTENCY_KEY}` is missing: {right}.", param=IDEMPOTENCY_KEY
         )
-    if len(key) > MAX_IDEMPOTENCY_KEY_LENGTH or not all("!" <= character <= "~" for character in key):
+    if len(key) > MAX_IDEMPOTENCY_KEY_LENGTH or not is_visible_ascii(key):
         raise decode.invalid(IDEMPOTENCY_KEY, key, right)
     return key
 
 
 async def _body(request: web.Request, kind: type[BodyKind]) -> BodyKind:
-    """A request's body as a struct; one that takes no body is not read."""
+    """The body of a request as a struct. It is not read if the operation takes none."""
     if kind is Nothing:
         return kind()
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
@@ -207,7 +219,7 @@ async def _body(request: web.Request, kind: type[BodyKind]) -> BodyKind:
 
 
 async def _bounded(request: web.Request) -> bytes:
-    """The body's bytes. Raises Refusal `body_too_large` as soon as there are too many of them."""
+    """The bytes of the body. Raises Refusal `body_too_large` as soon as there are too many."""
     content = bytearray()
     async for chunk in request.content.iter_any():
         content += chunk
@@ -217,7 +229,7 @@ async def _bounded(request: web.Request) -> bytes:
 
 
 def _response(status: int, reply: object, headers: Mapping[str, str]) -> web.Response:
-    # What these APIs say is about money and secrets: no cache on the way is to keep it.
+    # The replies hold amounts and secrets, so no cache may store them.
     return web.Response(
         status=status,
         body=msgspec.json.encode(reply),

@@ -1,4 +1,4 @@
-"""Lists a page at a time. A cursor says where the last page ended, so rows added meanwhile shift nothing."""
+"""Pages of lists. A cursor says where the page before ended, so rows added meanwhile shift nothing."""
 
 import base64
 import binascii
@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Final, Generic, Literal, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from proxy.api.decode import invalid
+from proxy.validation import wants
 
 Row = TypeVar("Row")
 View = TypeVar("View")
@@ -18,20 +19,17 @@ MAX_LIMIT: Final = 100
 MAX_CURSOR_LENGTH: Final = 500
 
 PlaceKind = TypeVar("PlaceKind", str, int)
-"""Where a row stands in its list: its id, as ids sort by time, or its number."""
+"""The place of a row in its list: its id, since ids sort by time, or its number."""
 
 LAST_NUMBER: Final = 2**62
 
 
 class PageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How much of a list, and from where."""
+    """How many rows of a list, and after which place."""
 
-    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT, description="a whole number from 1 to 100")] = (
-        DEFAULT_LIMIT
-    )
+    limit: Annotated[int, wants("a whole number from 1 to 100", ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
     cursor: (
-        Annotated[str, Meta(max_length=MAX_CURSOR_LENGTH, description="the `next_cursor` of the page before")]
-        | None
+        Annotated[str, wants("the `next_cursor` of the page before", max_length=MAX_CURSOR_LENGTH)] | None
     ) = None
 
 
@@ -45,7 +43,7 @@ class Page(Struct, Generic[View], frozen=True):
 
 
 def place_of(query: PageQuery, kind: type[PlaceKind]) -> PlaceKind | None:
-    """Where the page begins after, None for the first. Raises Refusal `invalid_value` for a bad cursor."""
+    """The place before the page, None for the first. Raises Refusal `invalid_value` for a bad cursor."""
     if query.cursor is None:
         return None
     try:
@@ -62,14 +60,14 @@ def place_of(query: PageQuery, kind: type[PlaceKind]) -> PlaceKind | None:
 def page_of(
     rows: Sequence[Row], limit: int, view: Callable[[Row], View], place: Callable[[Row], str | int]
 ) -> Page[View]:
-    """A page of the first `limit` rows. One more row than that tells that there is another page."""
+    """A page of the first `limit` rows. One row more than that means that another page follows."""
     shown = rows[:limit]
     more = len(rows) > limit
     return Page([view(row) for row in shown], more, _cursor(place(shown[-1])) if more else None)
 
 
 def continued(page: Page[View], place: str | int) -> Page[View]:
-    """A page that looked no further than `place`, where the next one begins after; it may have no rows."""
+    """A page whose search ended at `place`, after which the next begins. It may have no rows."""
     return Page(page.data, has_more=True, next_cursor=_cursor(place))
 
 

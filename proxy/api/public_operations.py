@@ -1,7 +1,7 @@
-"""What the gateway and the process itself serve, described for the OpenAPI document.
+"""The operations of the gateway and of the process, described for the OpenAPI document.
 
-Bodies and replies of calls are OpenAI's: only the fields that decide about routing and money are named here,
-all others pass untouched.
+Bodies and replies of calls are OpenAI's. Only the fields that decide about routing and money are named here;
+all others pass unchanged.
 """
 
 from typing import Annotated, Any, Final, Literal
@@ -49,7 +49,7 @@ class CompletionCall(Struct, frozen=True, kw_only=True):
 
 
 class EmbeddingsCall(Struct, frozen=True, kw_only=True):
-    """Embeddings as OpenAI's API takes them, in any of the four shapes of input."""
+    """Embeddings as OpenAI's API takes them, with any of the four kinds of input."""
 
     model: str
     input: Text
@@ -68,7 +68,7 @@ class PriceView(Struct, frozen=True):
 
 
 class ModelView(Struct, frozen=True, kw_only=True):
-    """A model the key may use, what it costs, and how it is billed."""
+    """A model that the key may use, its price, and how it is billed."""
 
     id: str
     object: Literal["model"]
@@ -82,14 +82,14 @@ class ModelView(Struct, frozen=True, kw_only=True):
 
 
 class ModelsView(Struct, frozen=True, kw_only=True):
-    """The models the key may use."""
+    """The models that the key may use."""
 
     object: Literal["list"]
     data: list[ModelView]
 
 
 class StatusView(Struct, frozen=True):
-    """How the process is."""
+    """The state of the process."""
 
     status: str
 
@@ -161,7 +161,7 @@ OPERATIONS: Final = (
         id="readyz",
         method="GET",
         path="/readyz",
-        summary="Whether the process takes calls; 503 when it does not.",
+        summary="Whether the process takes calls; 503 if it does not.",
         audience="public",
         reply=StatusView,
         query=Nothing,
@@ -171,7 +171,7 @@ OPERATIONS: Final = (
         id="metrics",
         method="GET",
         path="/metrics",
-        summary="How the process fares, in Prometheus' text format.",
+        summary="The figures of the process, in Prometheus' text format.",
         audience="public",
         reply=str,
         query=Nothing,

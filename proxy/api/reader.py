@@ -1,4 +1,4 @@
-"""What the APIs read of the books: the store's named queries, made into values."""
+"""The reads of the APIs: the store's named queries, their rows as values."""
 
 from typing import Any, Final, Literal, TypeVar, cast
 
@@ -23,11 +23,11 @@ _USAGE_QUERIES: Final[dict[UsageGroup, tuple[str, str, str]]] = {
     "key": ("usage_by_key", "usage_of_all_by_key", "key_id"),
     "account": ("usage_by_account", "usage_of_all_by_account", "account_id"),
 }
-"""What is asked about one account, what about all of them, and the column that tells the group."""
+"""The query for one account, the query for all accounts, and the column with the group."""
 
 
 class SeenCall(msgspec.Struct, frozen=True, array_like=True):
-    """What an open hold has of its call beside the ids, which are its own: a JSON array."""
+    """The call of an open hold, without the ids, which are the hold's own: a JSON array."""
 
     endpoint: str
     model: str
@@ -38,7 +38,7 @@ class SeenCall(msgspec.Struct, frozen=True, array_like=True):
 
 
 class SeenHold(msgspec.Struct, frozen=True):
-    """A hold as it is kept. `call` and `observed` are there while it is open; then the receipt has them."""
+    """A hold as it is stored. It has `call` and `observed` while it is open; then the receipt has them."""
 
     id: str
     account_id: str
@@ -53,7 +53,7 @@ class SeenHold(msgspec.Struct, frozen=True):
 
 
 class UsageSum(msgspec.Struct, frozen=True):
-    """What the receipts of one group sum to; `group` is a day since 1970-01-01 UTC, a model or an id."""
+    """The sums of the receipts of one group: a day since 1970-01-01 UTC, a model or an id."""
 
     group: int | str
     requests: int
@@ -64,11 +64,11 @@ class UsageSum(msgspec.Struct, frozen=True):
 
 
 class Reader:
-    """Reads values for the APIs. Lists take the last place of the page before, and how many rows at most.
+    """Reads values for the APIs. Lists take the last place of the page before, and a bound on the rows.
 
-    Credit whose time has come is expired before an account is shown, as it would be by its next call. Every
-    method raises Refusal `ledger_unavailable` when the store cannot be used; those that look for one thing
-    raise `not_found` when there is none.
+    Credit that is due to expire is expired before an account is shown, as its next call would do. Methods
+    raise Refusal `ledger_unavailable` if the store cannot be used; those that read one thing raise
+    `not_found` if it does not exist.
     """
 
     def __init__(self, *, ledger: Commands, store: Store, clock: Clock) -> None:
@@ -87,7 +87,7 @@ class Reader:
         return [await self._swept(_account(row)) for row in rows]
 
     async def key(self, key_id: str) -> Key:
-        """One key, with an empty digest: no answer holds it."""
+        """One key, with an empty digest, which no answer shows."""
         return _key(await self._one("key_by_id", f"There is no key {key_id}.", key_id=key_id))
 
     async def keys(self, account_id: str, *, before: str | None, limit: int) -> list[Key]:
@@ -96,18 +96,18 @@ class Reader:
         return [_key(row) for row in rows]
 
     async def spending(self, owner: Account | Key, now_us: int) -> list[Bucket]:
-        """What an account or key has spent and holds, in the windows that `now_us` lies in."""
+        """What an account or key has spent and holds in the windows of `now_us`."""
         latest, today = owner.spending, now_us // DAY_US
         if latest.day <= today:
             return latest.moved_to(today).buckets(owner.id)
-        # A clock that is ahead has counted on a later day; what ended with this one is a bucket of its own.
+        # A process whose clock is ahead has counted on a later day, so today's windows are ended buckets.
         first_days = {window: day for window, day in starts_of_day(today) if window != "total"}
         rows = await self._rows("ended_buckets", scope_id=owner.id, **first_days)
         ended = {(row["window"], row["start_day"]): _made(row, Bucket) for row in rows}
         return [ended.get(window) or latest.bucket(owner.id, *window) for window in starts_of_day(today)]
 
     async def lots(self, account_id: str, *, after: str | None, limit: int) -> list[Lot]:
-        """The lots of an account with something left, in the order they are drawn from."""
+        """The lots of an account with something left, in draw order."""
         rows = await self._rows("lots_page", account_id=account_id, cursor=after or "", limit=limit)
         return [_made(row, Lot) for row in rows]
 
@@ -128,7 +128,7 @@ class Reader:
         return _made(found, Entry, "draws")
 
     async def holds(self, *, account_id: str, state: str, before: str | None, limit: int) -> list[SeenHold]:
-        """Holds, newest first; of every account when `account_id` is empty, in any state when `state` is."""
+        """Holds, newest first. An empty `account_id` or `state` is no filter."""
         params = {"account_id": account_id, "state": state, "cursor": before or "", "limit": limit}
         rows = await self._rows("holds_page", **params)
         return [_made(row, SeenHold, "call", "observed") for row in rows]
@@ -140,9 +140,9 @@ class Reader:
     async def receipts(
         self, *, account_id: str, key_id: str, model: str, before: str | None, limit: int, down_to: str = ""
     ) -> list[Receipt]:
-        """Receipts, newest first; an empty filter lets all pass.
+        """Receipts, newest first. An empty text is no filter.
 
-        None of a call older than `down_to`, where they are of all accounts.
+        Across all accounts, receipts of calls older than `down_to` are left out.
         """
         params = {"key_id": key_id, "model": model, "cursor": before or "", "limit": limit}
         if account_id:
@@ -152,14 +152,14 @@ class Reader:
         return [_receipt(row) for row in rows]
 
     async def receipt_place(self, before: str | None, calls: int) -> str:
-        """The id of the call that so many others lie between and `before`; empty when there are fewer."""
+        """The id of the receipt that is so many places after `before`; empty if there are fewer."""
         rows = await self._rows("receipt_place", cursor=before or "", calls=calls)
         return str(rows[0]["id"]) if rows else ""
 
     async def usage(
         self, group_by: UsageGroup, *, account_id: str, first_day: int, last_day: int
     ) -> list[UsageSum]:
-        """Sums for each group: days in order, else dearest first. An empty `account_id` sums over all."""
+        """Sums by group: days in order, others dearest first. An empty `account_id` sums over all."""
         of_one, of_all, column = _USAGE_QUERIES[group_by]
         days = {"first_day": first_day, "last_day": last_day}
         if account_id:
@@ -185,11 +185,11 @@ class Reader:
         try:
             return await self._store.query(name, params)
         except LedgerUnavailable:
-            raise Refusal("ledger_unavailable", "The ledger cannot be read at the moment.") from None
+            raise Refusal("ledger_unavailable", "The ledger cannot be read now.") from None
 
 
 def _made(row: Row, kind: type[_Kind], *json: str) -> _Kind:
-    """A row as a value; the columns named in `json` are texts to be decoded, or null."""
+    """A row as a value. The columns named in `json` are JSON texts or null, and are decoded."""
     decoded = {name: msgspec.json.decode(text) for name in json if (text := cast("str | None", row[name]))}
     return msgspec.convert({**row, **decoded}, kind, strict=False)
 

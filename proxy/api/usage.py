@@ -1,26 +1,27 @@
-"""Usage summed by day, model, key or account: which days, and how the sums are shown."""
+"""Usage by day, model, key or account: the days of a query, and the views of the sums."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Final, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.decode import invalid
 from proxy.api.reader import Reader, UsageGroup, UsageSum
 from proxy.api.views.money import Display, Usd, display
 from proxy.ledger.windows import EPOCH
 from proxy.money import Unit, usd_string
+from proxy.validation import wants
 
 MAX_DAYS: Final = 366
 DEFAULT_DAYS: Final = 30
 MAX_GROUPS: Final = 1000
 
-Day = Annotated[date, Meta(description="a UTC day such as 2030-01-31")]
+Day = Annotated[date, wants("a UTC day such as 2030-01-31")]
 
 
 class UsageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which days, both ends included, and how to group them; else the last 30 days, by day."""
+    """The days, both ends included, and the grouping. The default is the last 30 days, by day."""
 
     start_date: Day | None = None
     end_date: Day | None = None
@@ -28,7 +29,7 @@ class UsageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class AdminUsageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """As the account's own, over all accounts or one of them."""
+    """As the account's own query, over all accounts or one of them."""
 
     start_date: Day | None = None
     end_date: Day | None = None
@@ -37,7 +38,7 @@ class AdminUsageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class UsageTotalView(Struct, frozen=True, kw_only=True):
-    """What calls used and were charged. Cached input is part of the input; void calls are not counted."""
+    """The usage and charges of calls. Cached input is part of the input; void calls are not counted."""
 
     requests: int
     input_tokens: int
@@ -49,13 +50,13 @@ class UsageTotalView(Struct, frozen=True, kw_only=True):
 
 
 class UsageGroupView(UsageTotalView, frozen=True, kw_only=True):
-    """As the total, of one group: a UTC day, a model, or the id of a key or account."""
+    """The total of one group: a UTC day, a model, or the id of a key or account."""
 
     group: str
 
 
 class UsageView(Struct, frozen=True, kw_only=True):
-    """Usage by group: days in order, else dearest first. `has_more` tells that the cheapest are left out."""
+    """Usage by group: days in order, others dearest first. `has_more`: the cheapest are left out."""
 
     object: Literal["usage"] = "usage"
     start_date: date
@@ -69,7 +70,7 @@ class UsageView(Struct, frozen=True, kw_only=True):
 async def usage_report(
     reader: Reader, query: UsageQuery | AdminUsageQuery, *, account_id: str, unit: Unit, now_us: int
 ) -> UsageView:
-    """The usage a query asks for; an empty `account_id` sums over all. Raises Refusal `invalid_value`."""
+    """The usage of a query; an empty `account_id` sums over all. Raises Refusal `invalid_value`."""
     first, last = days_of(query, now_us)
     sums = await reader.usage(
         query.group_by,
@@ -88,7 +89,7 @@ async def usage_report(
 
 
 def days_of(query: UsageQuery | AdminUsageQuery, now_us: int) -> tuple[date, date]:
-    """The first and last day of a query. Raises Refusal `invalid_value` for no days at all, or too many."""
+    """The first and last day of a query. Raises Refusal `invalid_value` for no days or too many."""
     last = query.end_date or datetime.fromtimestamp(now_us // 1_000_000, UTC).date()
     earliest = max(EPOCH.toordinal(), last.toordinal() - DEFAULT_DAYS + 1)
     first = query.start_date or date.fromordinal(earliest)

@@ -8,7 +8,7 @@ from proxy.cli.output import Column, Out, amount, field, money, plain, print_mem
 
 
 def _today(account: Json) -> str:
-    """What an account has spent on this UTC day, of how much."""
+    """The spending of an account on this UTC day, and its limit."""
     day: Json = next((row for row in account["spending"] if row["window"] == "day"), {})
     spent = amount(day, "spent")
     return f"{spent} of {amount(day, 'limit')}" if day.get("limit") else spent
@@ -54,7 +54,7 @@ def show_account(api: Api, out: Out, account: str) -> None:
 
 @accounts.command("create")
 @click.argument("name")
-@click.option("--credit-limit", metavar="AMOUNT", help="how far below nothing it may go")
+@click.option("--credit-limit", metavar="AMOUNT", help="how far below zero its balance may go")
 @limited
 @asks
 def create_account(api: Api, out: Out, name: str, credit_limit: str | None, limits: Json) -> None:
@@ -66,7 +66,7 @@ def create_account(api: Api, out: Out, name: str, credit_limit: str | None, limi
 @accounts.command("update")
 @click.argument("account")
 @click.option("--name", help="its new name")
-@click.option("--credit-limit", metavar="AMOUNT", help="how far below nothing it may go")
+@click.option("--credit-limit", metavar="AMOUNT", help="how far below zero its balance may go")
 @limited
 @asks
 def update_account(
@@ -109,6 +109,6 @@ def show(account: Json) -> None:
 
 
 def rates(limits: Json) -> list[tuple[str, str]]:
-    """The limits that are no money, those that there are."""
+    """The limits on rates and on calls at once, if there are any."""
     names = {"rpm": "requests a minute", "tpm": "tokens a minute", "concurrency": "calls at once"}
     return [(label, shown(limits[name])) for name, label in names.items() if limits[name] is not None]

@@ -1,4 +1,4 @@
-"""The admin API as the command line calls it: one request, one answer, over the standard library."""
+"""The client of the admin API: one request, one answer, with the standard library."""
 
 import json
 import os
@@ -19,11 +19,11 @@ Json = dict[str, Any]
 
 
 class ApiError(click.ClickException):
-    """The API could not be asked, or refused. It is told on standard error, and the exit code is 1."""
+    """The API could not be reached, or refused. The message goes to standard error, the exit code is 1."""
 
 
 class Api:
-    """A running server's admin API. The key is the environment's alone: a flag would show it to everybody."""
+    """The admin API of a running server. The key comes from the environment: others would see a flag."""
 
     def __init__(self, url: str, key: str) -> None:
         parts = urlsplit(url)
@@ -35,23 +35,23 @@ class Api:
 
     @classmethod
     def from_environment(cls, url: str) -> "Api":
-        """The API at `url`, with the environment's key. Raises ApiError when there is none."""
+        """The API at `url`, with the environment's key. Raises ApiError if there is no key."""
         key = os.environ.get(KEY_VARIABLE, "").strip()
         if not key:
             raise ApiError(f"{KEY_VARIABLE} is not set; it has to hold the server's admin key.")
         return cls(url, key)
 
     def get(self, path: str, query: Mapping[str, object] | None = None) -> bytes:
-        """The body of a GET; query fields that are None are left out. Raises ApiError."""
+        """The answer to a GET, without the query fields that are None. Raises ApiError."""
         fields = {name: value for name, value in (query or {}).items() if value is not None}
         return self._send("GET", f"{path}?{urlencode(fields)}" if fields else path, None, {})
 
     def post(self, path: str, body: Json, headers: Mapping[str, str] | None = None) -> bytes:
-        """The body of the answer to a POST. Raises ApiError."""
+        """The answer to a POST. Raises ApiError."""
         return self._send("POST", path, body, headers or {})
 
     def patch(self, path: str, body: Json) -> bytes:
-        """The body of the answer to a PATCH. Raises ApiError."""
+        """The answer to a PATCH. Raises ApiError."""
         return self._send("PATCH", path, body, {})
 
     def _send(self, method: str, path: str, body: Json | None, headers: Mapping[str, str]) -> bytes:
@@ -69,10 +69,10 @@ class Api:
                 connection.close()
         except (OSError, HTTPException, ValueError) as fault:
             raise ApiError(
-                f"{self._url} could not be asked: {str(fault) or type(fault).__name__}."
+                f"{self._url} could not be reached: {str(fault) or type(fault).__name__}."
             ) from fault
         if not 200 <= response.status < 300:
-            raise ApiError(_told(response, answer))
+            raise ApiError(_error_line(response, answer))
         return answer
 
     def _connection(self) -> HTTPConnection:
@@ -85,10 +85,10 @@ def segment(name: str) -> str:
     return quote(name, safe="")
 
 
-def _told(response: HTTPResponse, answer: bytes) -> str:
-    """What an error answer says, in one line; its status where it does not say it as this API does."""
+def _error_line(response: HTTPResponse, answer: bytes) -> str:
+    """The error of an answer in one line; only its status if it is not an error of this API."""
     try:
         error = json.loads(answer)["error"]
         return f"{error['message']} ({response.status} {error['code']}, request {error['request_id']})"
     except (ValueError, KeyError, TypeError):
-        return f"The server answered {response.status} {response.reason}, and not as Farebox does."
+        return f"The server answered {response.status} {response.reason}, which is not an answer of Farebox."

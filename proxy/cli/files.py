@@ -1,4 +1,4 @@
-"""farebox serve, check, schema: what is done with a configuration file."""
+"""farebox serve, check, schema: the commands for a configuration file."""
 
 import json
 import os
@@ -33,8 +33,8 @@ _PRICE_COLUMNS = (
 @click.command()
 @_FILE
 def serve(file: Path) -> None:
-    """Serve what FILE configures, until SIGTERM; SIGHUP reads it again."""
-    from proxy.process.serve import serve as run  # noqa: PLC0415 - the server is slow to load, and only this needs it.
+    """Serve the configuration in FILE until SIGTERM; SIGHUP reads it again."""
+    from proxy.process.serve import serve as run  # noqa: PLC0415 - the server is slow to load, and only this command needs it.
 
     try:
         code = run(file)
@@ -49,7 +49,7 @@ def serve(file: Path) -> None:
 @click.command()
 @_FILE
 def check(file: Path) -> None:
-    """Check FILE: print every fault with its line, or what it serves and at which prices."""
+    """Check FILE: print every fault with its line, or the routes and prices."""
     try:
         settings, warnings = check_config(file, os.environ)
     except ConfigError as fault:
@@ -70,7 +70,7 @@ def schema() -> None:
 
 
 def _routes(settings: Settings) -> Iterator[Route]:
-    """Every route that some model or path leads to, in order and once."""
+    """Every route that a model or a path leads to, in order and once."""
     found: dict[str, Route] = {}
     for glob in settings.routes.globs:
         for endpoint in get_args(EndpointName):
@@ -103,7 +103,7 @@ def _target(upstream: str, name: str | None) -> str:
 
 
 def _cards(settings: Settings, routes: list[Route]) -> Iterator[RateCard]:
-    """Every rate card a call can be priced by, in order and once."""
+    """Every rate card that can price a call, in order and once."""
     of_models = (settings.book.card_for(glob) for glob in settings.book.globs)
     of_routes = (settings.book.by_id(route.rate_card) for route in routes if route.rate_card)
     found: dict[str, RateCard] = {card.id: card for card in (*of_models, *of_routes) if card}

@@ -24,7 +24,7 @@ def keys() -> None:
 @paged
 @asks
 def list_keys(api: Api, out: Out, account: str, limit: int | None, cursor: str | None) -> None:
-    """List an account's keys; their secrets are not known any more."""
+    """List an account's keys, without their secrets, which are not stored."""
     body = api.get(f"/admin/v1/accounts/{segment(account)}/keys", {"limit": limit, "cursor": cursor})
     out.listing(body, _COLUMNS)
 
@@ -54,7 +54,7 @@ def create_key(
 @keys.command("update")
 @click.argument("key")
 @click.option("--name", help="what to call it")
-@click.option("--status", type=click.Choice(["active", "disabled"]), help="whether it is let in")
+@click.option("--status", type=click.Choice(["active", "disabled"]), help="whether it is accepted")
 @click.option("--expires-at", metavar="INSTANT", help="when it ends, or 'never'")
 @click.option("--model", "models", multiple=True, metavar="GLOB", help="a model it may use; may be repeated")
 @click.option("--all-models", is_flag=True, help="let it use every model")

@@ -1,4 +1,4 @@
-"""farebox audit, backup, migrate, copy: what is done with a whole ledger, with or without a server on it."""
+"""farebox audit, backup, migrate, copy: the commands for a whole ledger."""
 
 import os
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ from proxy.storage.sqlite.backup import backup as back_up
 from proxy.storage.sqlite.database import SqliteDatabase
 
 SHOWN: Final = 50
-"""How many differences are printed for people; machines get all of them."""
+"""How many differences a table has; JSON has all of them."""
 DIFFERENT: Final = 1
 UNREADABLE: Final = 2
 
@@ -44,33 +44,33 @@ _JSON = click.option("--json", "as_json", is_flag=True, help="print the result a
 
 
 class CannotBeDone(click.ClickException):
-    """A database cannot be used as was asked. It is told on standard error."""
+    """A database cannot be used as asked. The message goes to standard error."""
 
     exit_code = UNREADABLE
 
 
-def telling(command: Command) -> Command:
-    """Tell what is wrong with a configuration or a database, with exit code 2 and without a traceback."""
+def reporting(command: Command) -> Command:
+    """Print a fault of a configuration or a database without a traceback, with exit code 2."""
 
     @wraps(command)
-    def told(*arguments: Any, **options: Any) -> None:
+    def run(*arguments: Any, **options: Any) -> None:
         try:
             command(*arguments, **options)
         except (ConfigError, StorageFault, OutOfOrder) as fault:
             raise CannotBeDone(str(fault)) from fault
 
-    return told
+    return run
 
 
 @click.command()
 @_FILE
 @_STORAGE
 @_JSON
-@telling
+@reporting
 def audit(file: Path | None, storage: str | None, *, as_json: bool) -> None:
-    """Work out every charge and balance anew, and report what differs; exit code 1 when anything does.
+    """Compute every charge and balance again, and report the differences; exit code 1 if there are any.
 
-    FILE is a configuration. The server may be running or not.
+    FILE is a configuration. The server may be running.
     """
     database = _database(file, storage)
     with database.snapshot() as scan:
@@ -79,7 +79,7 @@ def audit(file: Path | None, storage: str | None, *, as_json: bool) -> None:
         count = _print_json("audit", database, rows, found) if as_json else _print_differences(found)
     if not as_json:
         read = f"{rows['accounts']} accounts, {rows['entries']} entries, {rows['receipts']} receipts"
-        click.echo(f"{database.label}: {read}: {_told(count)}.")
+        click.echo(f"{database.label}: {read}: {_counted(count)}.")
     if count:
         raise SystemExit(DIFFERENT)
 
@@ -89,14 +89,14 @@ def audit(file: Path | None, storage: str | None, *, as_json: bool) -> None:
 @_STORAGE
 @click.option("--force", is_flag=True, help="replace a file at DESTINATION")
 @_JSON
-@telling
+@reporting
 def backup(paths: tuple[Path, ...], storage: str | None, *, force: bool, as_json: bool) -> None:
     """Copy FILE's SQLite database to DESTINATION while the server runs, and check the copy."""
     if len(paths) != (1 if storage else 2):
         raise click.UsageError("Name a configuration and a destination, or --storage and a destination.")
     database, destination = _database(paths[0] if not storage else None, storage), paths[-1].absolute()
     if not isinstance(database, SqliteDatabase):
-        raise CannotBeDone(f"{database.label}: PostgreSQL has its own means; back it up with pg_dump.")
+        raise CannotBeDone(f"{database.label}: back up PostgreSQL with pg_dump.")
     with step("Copying pages", shown=not as_json) as bar:
         rows = back_up(database.path, destination, force=force, on_pages=bar.reach)
     size_bytes = destination.stat().st_size
@@ -110,9 +110,9 @@ def backup(paths: tuple[Path, ...], storage: str | None, *, force: bool, as_json
 @click.command()
 @_FILE
 @_STORAGE
-@click.option("--check", "only_check", is_flag=True, help="only tell; exit code 1 when it is behind")
+@click.option("--check", "only_check", is_flag=True, help="change nothing; exit code 1 if it is out of date")
 @_JSON
-@telling
+@reporting
 def migrate(file: Path | None, storage: str | None, *, only_check: bool, as_json: bool) -> None:
     """Bring a database's schema up to date, as the server does when it starts."""
     database = _database(file, storage)
@@ -134,13 +134,19 @@ def migrate(file: Path | None, storage: str | None, *, only_check: bool, as_json
 
 @click.command()
 @click.option("--from", "source_url", metavar="URL", required=True, help="sqlite:///file or postgresql://...")
-@click.option("--to", "target_url", metavar="URL", required=True, help="an empty database, or none yet")
+@click.option(
+    "--to",
+    "target_url",
+    metavar="URL",
+    required=True,
+    help="an empty or a new database",
+)
 @_JSON
-@telling
+@reporting
 def copy(source_url: str, target_url: str, *, as_json: bool) -> None:
     """Copy a whole ledger into an empty database of any engine, and audit it there, while Farebox is stopped.
 
-    Nothing is kept of a copy that is not complete or not right; then the exit code is 1.
+    A copy that is incomplete or differs is undone, and the exit code is 1.
     """
     source, target = database_at(source_url), database_at(target_url)
     _expect_two(source, target)
@@ -155,19 +161,19 @@ def copy(source_url: str, target_url: str, *, as_json: bool) -> None:
             found = _audited(new, "Auditing the copy", shown=not as_json)
             first = next(found, None)
             if first is not None:
-                _tell_copy(source, target, rows, chain((first,), found), as_json=as_json)
+                _report_copy(source, target, rows, chain((first,), found), as_json=as_json)
                 raise SystemExit(DIFFERENT)
             new.commit()
-    _tell_copy(source, target, rows, iter(()), as_json=as_json)
+    _report_copy(source, target, rows, iter(()), as_json=as_json)
 
 
-def _tell_copy(
+def _report_copy(
     source: Database, target: Database, rows: dict[str, int], found: Iterator[Difference], *, as_json: bool
 ) -> None:
-    """Tell how a copy has ended, whose audit has found what it has."""
+    """Print the result of a copy and of its audit."""
     count = _print_json("copy", target, rows, found) if as_json else _print_differences(found)
     if count:
-        said = f"Nothing was copied: {_told(count)}, as `farebox audit` finds in {source.label}"
+        said = f"Nothing was copied: {_counted(count)}, as `farebox audit` finds in {source.label}"
         click.echo(f"{said}.", err=True)
     elif not as_json:
         print_members((table.replace("_", " "), str(number)) for table, number in rows.items())
@@ -175,7 +181,7 @@ def _tell_copy(
 
 
 def _database(file: Path | None, storage: str | None) -> Database:
-    """The database that a command is about. Raises StorageFault and ConfigError."""
+    """The database of a command. Raises StorageFault and ConfigError."""
     if (file is None) == (storage is None):
         raise click.UsageError("Name a configuration, or a database with --storage.")
     if storage is not None:
@@ -185,7 +191,7 @@ def _database(file: Path | None, storage: str | None) -> Database:
 
 
 def _expect_two(source: Database, target: Database) -> None:
-    """Two names of one file would wait for each other."""
+    """Refuse two names of one file, which would wait for each other."""
     paths = [one.path.resolve() for one in (source, target) if isinstance(one, SqliteDatabase)]
     if len(paths) != len(set(paths)):
         raise CannotBeDone(f"{source.label}: it cannot be copied into itself.")
@@ -197,7 +203,7 @@ def _audited(scan: Scan, title: str, *, shown: bool) -> Iterator[Difference]:
 
 
 def _print_differences(found: Iterator[Difference]) -> int:
-    """Print the first differences as a table; how many there are."""
+    """Print the first differences as a table. Returns how many there are."""
     first = list(islice(found, SHOWN))
     rest = sum(1 for _ in found)
     if first:
@@ -208,7 +214,7 @@ def _print_differences(found: Iterator[Difference]) -> int:
 
 
 def _print_json(what: str, database: Database, rows: dict[str, int], found: Iterator[Difference]) -> int:
-    """Print all differences as they are found, in one JSON object; how many there are."""
+    """Print all differences as they are found, in one JSON object. Returns how many there are."""
     head = _json({"object": what, "database": database.label, "rows": rows})
     click.echo(f'{head[:-1]},"differences":[', nl=False)
     count = 0
@@ -222,13 +228,13 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _told(count: int) -> str:
+def _counted(count: int) -> str:
     return "no difference" if not count else f"{count} difference{'s' * (count > 1)}"
 
 
 @contextmanager
 def _about(database: Database) -> Iterator[None]:
-    """A fault names the database that it is about."""
+    """Name the database in a fault."""
     try:
         yield
     except StorageFault as fault:

@@ -1,4 +1,4 @@
-"""farebox grant, adjust: money put in, and corrections."""
+"""farebox grant, adjust: credit, and corrections."""
 
 import uuid
 
@@ -8,7 +8,7 @@ from proxy.cli.api import Api, Json, segment
 from proxy.cli.options import asks, given
 from proxy.cli.output import Out, amount, print_members, shown
 
-# An amount such as -5.00 looks like an option; nothing here has an option of one dash.
+# An amount such as -5.00 looks like an option. No command here has an option with one dash.
 _NEGATIVE_AMOUNTS = {"ignore_unknown_options": True}
 _KEY_HELP = "makes a repeat harmless  [default: a new one]"
 

@@ -10,7 +10,7 @@ from proxy.cli.api import DEFAULT_URL, URL_VARIABLE, Api, Json
 from proxy.cli.output import Out
 
 Command = Callable[..., None]
-"""A command; click hands it its arguments and options by name."""
+"""A command. click passes its arguments and options by name."""
 
 _WINDOWS = ("day", "week", "month", "total")
 _RATES = ("rpm", "tpm", "concurrency")
@@ -23,7 +23,7 @@ _MEANINGS = {
 
 
 def asks(command: Command) -> Command:
-    """Give a command whom to ask, as `api`, and how to print, as `out`, by `--url` and `--json`."""
+    """Add `--url` and `--json` to a command, which gets an `api` to ask and an `out` to print to."""
 
     @click.option(
         "--url", envvar=URL_VARIABLE, default=DEFAULT_URL, show_default=True, help="the server's address"
@@ -37,13 +37,13 @@ def asks(command: Command) -> Command:
 
 
 def paged(command: Command) -> Command:
-    """Add what a list takes: `--limit` and `--cursor`."""
-    command = click.option("--cursor", help="where a page before this one ended")(command)
+    """Add the options of a list: `--limit` and `--cursor`."""
+    command = click.option("--cursor", help="the cursor that the page before ended with")(command)
     return click.option("--limit", type=click.IntRange(1, 100), help="rows to print  [default: 20]")(command)
 
 
 def limited(command: Command) -> Command:
-    """Add an option for each limit; the command gets those that were given as `limits`."""
+    """Add an option for each limit. The command gets the ones that were given as `limits`."""
 
     @wraps(command)
     def with_limits(**options: Any) -> None:
@@ -57,7 +57,7 @@ def limited(command: Command) -> Command:
 
 
 def given(**members: object) -> Json:
-    """A body of the members that were given; None and empty ones stay out."""
+    """A body of the members that were given, without None and empty ones."""
     return {name: value for name, value in members.items() if value is not None and value not in ({}, ())}
 
 

@@ -1,4 +1,4 @@
-"""What commands print: tables for people, the API's own JSON for machines."""
+"""The output of commands: tables for people, the API's JSON for machines."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -15,12 +15,12 @@ from proxy.cli.api import Json
 Cell = Callable[[Json], str]
 
 PIPED_WIDTH: Final = 1_000
-"""Columns where no terminal says how many there are: enough that no id is ever cut."""
+"""The width without a terminal: enough that no id is ever cut."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: its heading, and how a row's cell is made."""
+    """A column of a table: its heading, and the function that makes a cell of a row."""
 
     heading: str
     cell: Cell
@@ -28,12 +28,12 @@ class Column:
 
 
 def field(name: str) -> Cell:
-    """A cell that shows one member; empty when it is null."""
+    """A cell that shows one member; empty if it is null."""
     return lambda row: shown(row.get(name))
 
 
 def money(name: str) -> Column:
-    """A column of amounts: US dollars, and the configured unit where there is one."""
+    """A column of amounts in US dollars, and in the configured unit if there is one."""
     return Column(name.replace("_", " "), lambda row: amount(row, name), right=True)
 
 
@@ -43,7 +43,7 @@ def plain(*names: str) -> tuple[Column, ...]:
 
 
 def amount(row: Json, name: str) -> str:
-    """One amount of a row: `10.00`, or `10.00 (100000.00 credits)`; empty when it is null."""
+    """One amount of a row: `10.00`, or `10.00 (100000.00 credits)`; empty if it is null."""
     value = row.get(name)
     if value is None:
         return ""
@@ -52,7 +52,7 @@ def amount(row: Json, name: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as a person reads it."""
+    """A value for people."""
     match value:
         case None:
             return ""
@@ -66,7 +66,7 @@ def shown(value: object) -> str:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Where tables go. Nothing in a value is markup, and a pipe does not fold the lines."""
+    """The console of tables. Values are not markup, and a pipe does not fold lines."""
     found = Console(stderr=stderr, markup=False, highlight=False)
     return (
         found
@@ -86,7 +86,7 @@ def print_table(rows: Iterable[Json], columns: Sequence[Column], *, title: str |
 
 
 def print_members(pairs: Iterable[tuple[str, str]]) -> None:
-    """Print one thing, a member to a line."""
+    """Print one object, a member to a line."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -96,13 +96,13 @@ def print_members(pairs: Iterable[tuple[str, str]]) -> None:
 
 
 class Out:
-    """Where a command's answer goes: as it came for machines, else by `show`, made for people."""
+    """The output of a command: the API's JSON as it came, or a table for people."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
 
     def answer(self, body: bytes, show: Callable[[Any], None]) -> None:
-        """Print one answer of the API. Raises click.ClickException when it is not one of Farebox's."""
+        """Print one answer of the API. Raises click.ClickException if it is not an answer of Farebox."""
         if self._as_json:
             click.echo(body)
             return
@@ -110,11 +110,11 @@ class Out:
             show(json.loads(body))
         except (ValueError, LookupError, TypeError, AttributeError) as fault:
             raise click.ClickException(
-                "The server's answer is not as Farebox answers; is this the address of one, of this version?"
+                "The answer is not one of Farebox; is this the address of a server of this version?"
             ) from fault
 
     def listing(self, body: bytes, columns: Sequence[Column]) -> None:
-        """Print a page of a list; what comes after it is told on standard error."""
+        """Print a page of a list. The cursor of the next goes to standard error."""
 
         def show(page: Json) -> None:
             print_table(page["data"], columns)

@@ -1,4 +1,4 @@
-"""How far a long command has come: a bar on the terminal, and nothing anywhere else."""
+"""The progress of a long command: a bar on a terminal, and nothing elsewhere."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,27 +10,27 @@ from proxy.cli.output import console
 
 
 class Bar(Protocol):
-    """Hears how far a step has come."""
+    """Shows the progress of a step."""
 
     def advance(self, count: int) -> None:
-        """So much more is done."""
+        """Add `count` to what is done."""
         ...
 
     def reach(self, done: int, total: int) -> None:
-        """So much is done, of so much."""
+        """Set what is done, and the total."""
         ...
 
 
 @contextmanager
 def step(title: str, total: int | None = None, *, shown: bool = True) -> Iterator[Bar]:
-    """Show a step of a command as long as it takes, on standard error where that is a terminal."""
+    """Show the progress of a step, on standard error if that is a terminal."""
     screen = console(stderr=True)
     with Progress(
         *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
         console=screen,
         transient=True,
         disable=not (shown and screen.is_terminal),
-        # What a command prints is its own affair, also while a bar is shown.
+        # The command prints for itself, also while a bar is shown.
         redirect_stdout=False,
         redirect_stderr=False,
     ) as progress:

@@ -1,4 +1,4 @@
-"""farebox usage, holds, receipts: what was used, what is held, and the receipt of every call."""
+"""farebox usage, holds, receipts, upstreams: what was used, what is held, and where calls go."""
 
 import click
 
@@ -15,6 +15,11 @@ _HOLD_COLUMNS = (
 _RECEIPT_COLUMNS = (
     *plain("id", "started_at", "account_id", "model", "endpoint", "outcome", "status", "basis"),
     money("charged"),
+)
+_UPSTREAM_COLUMNS = (
+    *plain("name", "base_url"),
+    Column("credential", lambda row: _credential(row["credential"])),
+    Column("targets", lambda row: ", ".join(map(_target, row["targets"]))),
 )
 _USAGE_COUNTS = ("requests", "input_tokens", "cached_input_tokens", "output_tokens")
 _LINE_COLUMNS = (
@@ -84,8 +89,24 @@ def receipts(
         out.listing(api.get("/admin/v1/receipts", query), _RECEIPT_COLUMNS)
         return
     if any(value is not None for value in query.values()):
-        raise click.UsageError("A call's id and the options of a list do not go together.")
+        raise click.UsageError("The options of a list do not apply to one call.")
     out.answer(api.get(f"/admin/v1/receipts/{segment(call)}"), _show_receipt)
+
+
+@click.command()
+@asks
+def upstreams(api: Api, out: Out) -> None:
+    """List the upstreams in force, and the routes with targets on them."""
+    out.listing(api.get("/admin/v1/upstreams"), _UPSTREAM_COLUMNS)
+
+
+def _credential(credential: Json | None) -> str:
+    return f"{credential['place']} {credential['name']}" if credential else "none"
+
+
+def _target(target: Json) -> str:
+    there = target["model"] or target["path"]
+    return f"{target['route']} ({there})" if there else str(target["route"])
 
 
 def _show_usage(usage: Json) -> None:

@@ -1,1 +1,1 @@
-"""Configuration: YAML and the environment become frozen values; every fault is found at start."""
+"""Configuration: YAML and the environment as frozen values. Every fault is found at start."""

@@ -7,7 +7,7 @@ MIN_CHARS: Final = 16
 MIN_DIFFERENT_CHARS: Final = 5
 MIN_OWN_CHARS: Final = 8
 
-# What people put where a key belongs, longest first. A key made of these, but for a few characters, is known.
+# Words that people put where a key belongs, longest first. A key of little else is easy to guess.
 _KNOWN_WORDS: Final = re.compile(
     "administrator|placeholder|quickstart|0123456789|1234567890|changeme|password|default|example|farebox"
     "|letmein|litellm|replace|change|master|please|secret|123456|admin|token|1234|demo|here|root|test|your"
@@ -16,7 +16,7 @@ _KNOWN_WORDS: Final = re.compile(
 
 
 def admin_key_fault(key: str) -> str | None:
-    """What makes an admin key easy to guess, or None."""
+    """Why an admin key is easy to guess, or None."""
     if not key:
         return "is empty"
     letters = re.sub(r"[^a-z0-9]", "", key.lower())

@@ -1,4 +1,4 @@
-"""Warnings: what a configuration may say, but hardly means to."""
+"""Warnings: what a configuration may say, but hardly means."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -6,10 +6,12 @@ from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import urlsplit
 
-from proxy.config.faults import Findings, Path
-from proxy.config.routing import REQUESTS, is_concrete
+from proxy.config.faults import Findings
+from proxy.config.routing import REQUESTS
 from proxy.config.schema import ConfigSchema, RouteSchema
 from proxy.config.upstreams import is_left_out
+from proxy.globs import is_glob
+from proxy.validation import Path
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -17,19 +19,19 @@ _BRACKETS: Final = re.compile(r"\[!?\]?[^\]]*\]")
 
 
 def advise(schema: ConfigSchema, findings: Findings) -> None:
-    """Note every warning about a configuration that has no fault."""
+    """Add every warning about a configuration without faults to `findings`."""
     _about_upstreams(schema, findings)
     _about_routes(schema, findings)
     _about_cards(schema, findings)
     if schema.quickstart is not None and schema.server.host not in LOOPBACK:
-        message = "opens the quickstart to other machines, with an admin key that may be guessed"
+        message = "opens the quickstart to other machines, with an admin key that is easy to guess"
         findings.warn(("server", "host"), message, schema.server.host)
 
 
 def may_overlap(one: str, other: str) -> bool:
-    """Whether some name could match both globs. A set in brackets is taken for any character."""
+    """Whether a name could match both globs. A set in brackets counts as any character."""
     left, right = _BRACKETS.sub("?", one), _BRACKETS.sub("?", other)
-    # meets[i][j]: whether what is left from i on and from j on has a name in common, found from the ends.
+    # meets[i][j]: whether the rests from i and from j have a name in common. It is filled from the ends.
     meets = [[False] * (len(right) + 1) for _ in range(len(left) + 1)]
     for i in range(len(left), -1, -1):
         for j in range(len(right), -1, -1):
@@ -46,13 +48,13 @@ def may_overlap(one: str, other: str) -> bool:
 
 
 def _any_meets(models: Iterable[str], globs: Sequence[str]) -> bool:
-    """Whether some name could match both one of `models` and one of `globs`."""
+    """Whether a name could match both one of `models` and one of `globs`."""
     for model in models:
         for glob in globs:
-            if is_concrete(model):
+            if not is_glob(model):
                 meets = fnmatchcase(model, glob)
             else:
-                meets = fnmatchcase(glob, model) if is_concrete(glob) else may_overlap(model, glob)
+                meets = may_overlap(model, glob) if is_glob(glob) else fnmatchcase(glob, model)
             if meets:
                 return True
     return False
@@ -64,7 +66,7 @@ def _about_upstreams(schema: ConfigSchema, findings: Findings) -> None:
         path: Path = ("upstreams", name)
         url = urlsplit(upstream.base_url)
         if is_left_out(upstream):
-            findings.warn(path, "is left out, with the targets on it: its `when` is empty")
+            findings.warn(path, "is left out with its targets: its `when` is empty")
         if name not in used:
             findings.warn(path, "is the target of no route")
         has_secret = upstream.credential is not None or upstream.headers
@@ -81,7 +83,7 @@ def _about_routes(schema: ConfigSchema, findings: Findings) -> None:
         path: Path = ("routes", index)
         for position, model in enumerate(route.models or ()):
             place = (*path, "models", position)
-            if is_concrete(model):
+            if not is_glob(model):
                 _about_shadow(schema.routes[:index], route, model, place, findings)
             elif route.rate_card is None and not _any_meets([model], priced):
                 findings.warn(place, "can match no model that has a rate card; its calls are refused", model)
@@ -94,7 +96,7 @@ def _about_routes(schema: ConfigSchema, findings: Findings) -> None:
 def _about_shadow(
     earlier: Sequence[RouteSchema], route: RouteSchema, model: str, place: Path, findings: Findings
 ) -> None:
-    """Warn of a model that earlier routes take on each of its endpoints."""
+    """Warn of a model that earlier routes serve on each of its endpoints."""
     first_by_endpoint = [_first_that_serves(earlier, endpoint, model) for endpoint in route.endpoints]
     if None not in first_by_endpoint:
         firsts = " and ".join(f"routes[{index}]" for index in dict.fromkeys(first_by_endpoint))

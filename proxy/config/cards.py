@@ -1,22 +1,23 @@
-"""Rate cards as written to a price book: every price exact, every meter known."""
+"""Rate cards of a file as a price book: every price exact, every meter known."""
 
 from fractions import Fraction
 from typing import Final
 
-from proxy.config.faults import Findings, Path, did_you_mean
+from proxy.config.faults import Findings
 from proxy.config.schema import RateCardSchema, RateSchema
 from proxy.metering.usage import METERS
 from proxy.money import MAX_NANO, Unit, decimal_string, parse_amount, usd_string
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import PERS, Rate, RateCard
+from proxy.validation import Path, did_you_mean
 
 OUTPUT: Final = "output_tokens"
 NO_PRICE: Final = Fraction(0)
-"""Stands where a price could not be read, until the fault is told."""
+"""Takes the place of a price that is a fault."""
 
 
 def build_book(schemas: dict[str, RateCardSchema], unit: Unit, findings: Findings) -> PriceBook:
-    """The price book, in the order of the file. Whatever is wrong with a card is noted in `findings`."""
+    """The price book, in the order of the file. Faults go to `findings`."""
     globs: dict[str, str] = {}
     for name, schema in schemas.items():
         for index, glob in enumerate(schema.match):
@@ -29,10 +30,10 @@ def build_book(schemas: dict[str, RateCardSchema], unit: Unit, findings: Finding
 def _card(name: str, schema: RateCardSchema, unit: Unit, findings: Findings) -> RateCard:
     path: Path = ("rate_cards", name)
     rates = []
-    for meter, rate_shape in schema.rates.items():
+    for meter, rate_schema in schema.rates.items():
         place = (*path, "rates", meter)
         if meter in METERS:
-            rates.append(_rate(meter, rate_shape, unit, place, findings))
+            rates.append(_rate(meter, rate_schema, unit, place, findings))
         else:
             findings.fault(place, f"is not a meter; {did_you_mean(meter, METERS)}")
     if schema.max_output_tokens is None and any(_is_output(rate.meter) for rate in rates):
@@ -62,14 +63,14 @@ def _rate(meter: str, schema: RateSchema, unit: Unit, path: Path, findings: Find
 
 
 def _price(text: str, unit: Unit) -> Fraction:
-    """The nano-USD of a price. Raises ValueError when it is none that can be charged and shown exactly."""
+    """A price in nano-USD. Raises ValueError unless it can be charged and shown exactly."""
     price = parse_amount(text, unit)
     if price < 0:
-        raise ValueError(f"{text!r} is negative; a price is 0 at least")
+        raise ValueError(f"{text!r} is negative; a price is at least 0")
     if price > MAX_NANO:
         raise ValueError(f"{text!r} is larger than {usd_string(MAX_NANO)} USD, the largest amount there is")
     try:
         decimal_string(price)
     except ValueError:
-        raise ValueError(f"{text!r} is no finite number of US dollars; write it in US dollars") from None
+        raise ValueError(f"{text!r} is not exact in US dollars; write it in US dollars") from None
     return price

@@ -1,17 +1,12 @@
-"""Faults of a configuration: where each one is, what is wrong with it, and what must never be shown."""
+"""Faults of a configuration: the place and message of each, without secrets."""
 
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Final
 
 import msgspec
 
-Path = tuple[str | int, ...]
-"""Where a value is in the tree: keys of mappings and indexes of lists, from the top."""
-
-MAX_SHOWN_CHARS: Final = 60
-MAX_NAMES: Final = 16
+from proxy.validation import Path, path_text, shortened
 
 _SECRET_WORDS: Final = frozenset(
     {"credential", "headers", "key", "password", "secret", "token", "value", "when"}
@@ -22,9 +17,9 @@ _QUERY: Final = re.compile(r"\?.+", re.DOTALL)
 
 
 class ConfigFault(msgspec.Struct, frozen=True):
-    """One fault. `value` is what was found there, fit to be shown, or None; `message` is said of it.
+    """One fault. `value` is the text of what was found there, or None; `message` continues from it.
 
-    `line` counts from 1; it is 0, and `path` is empty, where the fault is the whole file's.
+    `line` counts from 1. A fault of the whole file has line 0 and an empty `path`.
     """
 
     file: str
@@ -40,7 +35,7 @@ class ConfigFault(msgspec.Struct, frozen=True):
 
 
 class ConfigError(Exception):
-    """A configuration that cannot be used. `faults` has one at least, in the order of the file."""
+    """A configuration that cannot be used. `faults` has at least one, in the order of the file."""
 
     def __init__(self, faults: Iterable[ConfigFault]) -> None:
         self.faults = tuple(sorted(faults, key=lambda fault: fault.line))
@@ -48,24 +43,24 @@ class ConfigError(Exception):
 
 
 class Lines(msgspec.Struct, frozen=True):
-    """Where everything in a tree was written: `by_path` holds the line of every value in it."""
+    """The line of every value in a tree, by its path."""
 
     file: str
     by_path: Mapping[Path, int]
 
     def of(self, path: Path) -> int:
-        """The line of `path`, or of the nearest thing around it that was written."""
+        """The line of `path`, or of the nearest value around it that the file has."""
         while path and path not in self.by_path:
             path = path[:-1]
         return self.by_path.get(path, 1)
 
     def has(self, path: Path) -> bool:
-        """Whether the file says anything at `path`, so that it is not a default."""
+        """Whether the file has a value at `path`, so that it is not a default."""
         return path in self.by_path
 
 
 class Findings:
-    """Faults and warnings as they are found, so that all can be told at once."""
+    """Faults and warnings as they are found, so that all are reported at once."""
 
     def __init__(self, lines: Lines) -> None:
         self.lines = lines
@@ -73,11 +68,11 @@ class Findings:
         self.warnings: list[ConfigFault] = []
 
     def fault(self, path: Path, message: str, value: object = None) -> None:
-        """Note a fault; `message` goes on from `value`, or from the path where there is none to show."""
+        """Add a fault. `message` continues from `value`, or from the path if there is no value to show."""
         self.faults.append(self._found(path, message, value))
 
     def warn(self, path: Path, message: str, value: object = None) -> None:
-        """Note what can be used, but hardly is what was meant."""
+        """Add a warning: the value can be used, but is hardly meant."""
         self.warnings.append(self._found(path, message, value))
 
     def conclude(self) -> None:
@@ -89,45 +84,19 @@ class Findings:
         return ConfigFault(self.lines.file, self.lines.of(path), path_text(path), shown(value, path), message)
 
 
-def path_text(path: Path) -> str:
-    """A path as it is written in text: `routes[0].targets[1].model`."""
-    text = ""
-    for step in path:
-        if isinstance(step, int):
-            text += f"[{step}]"
-        else:
-            key = step if step.isprintable() and len(step) <= MAX_SHOWN_CHARS else _short(repr(step))
-            text += f".{key}" if text else key
-    return text
-
-
 def is_secret(path: Path) -> bool:
-    """Whether what is at `path`, or anywhere above it, goes by a name that secrets have."""
+    """Whether a name on the path is one that secrets have."""
     names = [step.lower() for step in path if isinstance(step, str)]
     return any(name in _SECRET_WORDS or name.endswith(_SECRET_ENDINGS) for name in names)
 
 
 def shown(value: object, path: Path) -> str | None:
-    """A value as a fault may show it: None for secrets, mappings and lists; cut where it is long.
+    """A value as a fault may show it: None for secrets, mappings and lists; cut if it is long.
 
-    Passwords in URLs and whatever follows a question mark are left out.
+    Passwords in URLs, and everything after a question mark, are left out.
     """
     if is_secret(path) or not isinstance(value, str | int | float):
         return None
     if not isinstance(value, str):
         return msgspec.json.encode(value).decode()
-    return _short(repr(_QUERY.sub("?...", _USER_INFO.sub("://...@", value))))
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """What could have been meant by `word`: the nearest of `known`, else the first few of them."""
-    names = list(known)
-    near = get_close_matches(word, names, n=1)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    listed = [*map(repr, names[:MAX_NAMES]), *(["..."] if len(names) > MAX_NAMES else [])]
-    return f"there is {', '.join(listed)}" if names else "there is none"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}..."
+    return shortened(repr(_QUERY.sub("?...", _USER_INFO.sub("://...@", value))))

@@ -1,4 +1,4 @@
-"""A configuration file to the settings of a process: all of it read, all of it checked, every fault told."""
+"""The settings of a process from a configuration file, all of it checked, every fault reported."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import msgspec
 from proxy.config.admin_key import admin_key_fault
 from proxy.config.advice import advise
 from proxy.config.cards import build_book
-from proxy.config.faults import ConfigFault, Findings, Path
+from proxy.config.faults import ConfigFault, Findings
 from proxy.config.routing import build_routes
 from proxy.config.schema import (
     NO_LIMIT_WORD,
@@ -31,18 +31,19 @@ from proxy.ledger.windows import WINDOWS
 from proxy.money import USD, Unit, to_nano
 from proxy.pricing.book import PriceBook
 from proxy.upstream.routes import Routes, Upstream
+from proxy.validation import Path, is_visible_ascii
 
 ADMIN_KEY_HINT: Final = "take a random one from the environment: `openssl rand -hex 24` makes one"
 _SQLITE: Final = "sqlite:///"
-# Whom to be, where, which database and how. The driver knows better what hosts and options there are.
+# User, host, database and options. The driver checks which hosts and options are valid.
 _POSTGRES_REST: Final = re.compile(r"[^\s/?#]*/[^\s/?#]+(?:\?[^\s#]*)?")
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """All a process is told. Money is nano-USD but in `quickstart`, which is as written and has been checked.
+    """The settings of a process. Money is nano-USD, except in `quickstart`, which has the checked text.
 
-    `storage` is the database file, a relative one being meant from the working directory, or the URL of a
-    PostgreSQL database, which may hold a password.
+    `storage` is the database file, relative to the working directory, or the URL of a PostgreSQL database,
+    which may hold a password.
     """
 
     source: FilePath
@@ -68,7 +69,7 @@ def load(path: FilePath | str, environ: Mapping[str, str]) -> Settings:
 
 
 def check(path: FilePath | str, environ: Mapping[str, str]) -> tuple[Settings, tuple[ConfigFault, ...]]:
-    """The settings in a file, and warnings of what is allowed but hardly meant. Raises ConfigError."""
+    """The settings in a file, and warnings of what is valid but hardly meant. Raises ConfigError."""
     settings, schema, findings = _load(path, environ)
     advise(schema, findings)
     return settings, tuple(sorted(findings.warnings, key=lambda warning: warning.line))
@@ -122,7 +123,7 @@ def _unit(schema: UnitSchema, findings: Findings) -> Unit:
 
 
 def _storage(url: str, findings: Findings) -> FilePath | str:
-    """The file or the database a storage URL names. The URL is never shown: it may hold a password."""
+    """The file or the database of a storage URL. The URL is never shown: it may hold a password."""
     scheme, separator, rest = url.partition("://")
     if separator and scheme in ("postgresql", "postgres"):
         if _POSTGRES_REST.fullmatch(rest):
@@ -138,7 +139,7 @@ def _storage(url: str, findings: Findings) -> FilePath | str:
     elif "?" in url or "#" in url or not url.isprintable():
         message = "must end with the name of a file; the engine takes no options"
     elif url == _SQLITE or url.endswith(("/", "/.", "/..", ":memory:")):
-        message = "names no file; the ledger has to outlive the process"
+        message = "names no file; the ledger must outlive the process"
     else:
         return FilePath(url.removeprefix(_SQLITE))
     findings.fault(("storage",), message)
@@ -165,14 +166,14 @@ def _limit_nano(text: str | None, unit: Unit, path: Path, findings: Findings) ->
 
 
 def _amount_nano(text: str, unit: Unit, path: Path, findings: Findings, *, least_nano: int) -> int:
-    """An amount of `least_nano` at least; that itself, and a fault, where the text is none."""
+    """An amount of at least `least_nano`. A text that is not one is a fault, and gives `least_nano`."""
     try:
         amount_nano = to_nano(text, unit)
     except ValueError as error:
         findings.fault(path, str(error))
         return least_nano
     if amount_nano < least_nano:
-        findings.fault(path, "must not be negative" if least_nano == 0 else "must be more than nothing", text)
+        findings.fault(path, "must not be negative" if least_nano == 0 else "must be more than 0", text)
     return amount_nano
 
 
@@ -187,14 +188,14 @@ def _check_quickstart(schema: ConfigSchema, unit: Unit, findings: Findings) -> N
         findings.fault(("server", "workers"), message, schema.server.workers)
     if demo.port == schema.server.port != 0:
         findings.fault(
-            ("quickstart", "port"), "is the port of the server, too; they need one each", demo.port
+            ("quickstart", "port"), "is also the port of the server; they need one each", demo.port
         )
 
 
 def _check_admin_key(schema: ConfigSchema, findings: Findings) -> None:
-    """Outside the quickstart, whoever guesses the admin key can grant money to anybody."""
+    """Refuse a weak admin key outside the quickstart: it can grant money to any account."""
     key, path = schema.admin.key, ("admin", "key")
-    if key and not re.fullmatch(r"[!-~]+", key):
-        findings.fault(path, "must be visible ASCII without blanks, for it is sent in a header")
+    if key and not is_visible_ascii(key):
+        findings.fault(path, "must be visible ASCII without blanks, since it is sent in a header")
     elif schema.quickstart is None and (fault := admin_key_fault(key)) is not None:
         findings.fault(path, f"{fault}; {ADMIN_KEY_HINT}")

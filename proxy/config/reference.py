@@ -1,4 +1,4 @@
-"""The configuration's shape for others: a JSON Schema for editors, and every key with its meaning."""
+"""The reference of the configuration: a JSON Schema for editors, and every key with its meaning."""
 
 import inspect
 from typing import Annotated, Any, Final, get_args, get_origin
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, get_args, get_origin
 import msgspec
 
 from proxy.config.schema import ConfigSchema, Schema
-from proxy.config.validate import core_of, is_schema, wanted
+from proxy.validation import core_of, is_struct, wanted
 
 JsonSchema = dict[str, Any]
 
@@ -14,7 +14,7 @@ REQUIRED: Final = "required"
 UNSET: Final = "not set"
 
 _VARIABLE: Final = "FromEnvironment"
-# A value may come from the environment wherever it stands, and what it will be is not known to an editor.
+# Any value may come from the environment, and an editor does not know what it will be.
 _FROM_ENVIRONMENT: Final[JsonSchema] = {
     "title": "From the environment",
     "description": "Text with `${NAME}` or `${NAME:-default}` in it, filled in when the file is loaded.",
@@ -27,8 +27,8 @@ _ANNOTATIONS: Final = ("title", "description", "default", "examples")
 class KeyDoc(msgspec.Struct, frozen=True):
     """One key. `path` has `*` for a name and `[]` for an item: `upstreams.*.base_url`, `routes[].models`.
 
-    `type` and `text` are words. `default` is as in YAML, `required` for keys that have none, `not set` for
-    those that may be left out and then are not there.
+    `type` and `text` are words. `default` is as in YAML, `required` for a key that must be set, `not set` for
+    one that has no value unless it is set.
     """
 
     path: str
@@ -38,9 +38,9 @@ class KeyDoc(msgspec.Struct, frozen=True):
 
 
 def json_schema() -> JsonSchema:
-    """A JSON Schema (2020-12) of the whole file. `${...}` passes for any value but a mapping or a list.
+    """A JSON Schema (2020-12) of the whole file. `${...}` is valid for any value except a mapping or a list.
 
-    It tells nothing of what spans several keys, such as whether an upstream exists: `farebox check` does.
+    It has no rules that span several keys, such as that an upstream exists: `farebox check` checks those.
     """
     _, components = msgspec.json.schema_components([ConfigSchema], ref_template="#/$defs/{name}")
     definitions = {name: _finished(definition) for name, definition in components.items()}
@@ -54,12 +54,12 @@ def json_schema() -> JsonSchema:
 
 
 def describe_keys() -> list[KeyDoc]:
-    """Every key there is, in the order of the shapes; a mapping or list comes before what is in it."""
+    """Every key, in the order of the schema; a mapping or list comes before its parts."""
     return list(_described(ConfigSchema, ""))
 
 
 def _finished(definition: JsonSchema) -> JsonSchema:
-    """A struct's schema: words made fit to be shown, and the environment allowed for."""
+    """A struct's schema, its words cleaned, with variables allowed."""
     properties = {name: _or_variable(schema) for name, schema in definition["properties"].items()}
     return {
         **definition,
@@ -70,7 +70,7 @@ def _finished(definition: JsonSchema) -> JsonSchema:
 
 
 def _or_variable(schema: JsonSchema) -> JsonSchema:
-    """`schema`, or text with a variable in it, wherever `schema` would refuse such text."""
+    """`schema`, or text with a variable in it if `schema` would refuse such text."""
     if "$ref" in schema:
         return schema
     if schema.get("type") == "array":
@@ -82,7 +82,7 @@ def _or_variable(schema: JsonSchema) -> JsonSchema:
     arms: list[JsonSchema] = asked.get("anyOf", [asked])
     container = next((arm for arm in arms if "$ref" in arm or arm.get("type") == "array"), None)
     if container is not None:
-        # What may be left out may still not be written as null: that would read as an empty one.
+        # A mapping or list may be left out, but not written as null, which would read as an empty one.
         return {**{key: text for key, text in said.items() if text is not None}, **_or_variable(container)}
     if any(_takes_any_text(arm) for arm in arms):
         return schema
@@ -98,11 +98,11 @@ def _described(schema: type[Schema], prefix: str) -> list[KeyDoc]:
     for field in msgspec.structs.fields(schema):
         path = f"{prefix}{field.name}"
         core = core_of(field.type)
-        below = [core] if is_schema(core) else [core_of(arm) for arm in get_args(core)]
+        below = [core] if is_struct(core) else [core_of(arm) for arm in get_args(core)]
         text = _description(field.type) or inspect.cleandoc(core.__doc__ or "").partition("\n\n")[0]
         docs.append(KeyDoc(path, wanted(field.type), _default_text(field), " ".join(text.split())))
         step = {dict: ".*.", list: "[]."}.get(get_origin(core), ".")
-        docs += [doc for inner in below if is_schema(inner) for doc in _described(inner, f"{path}{step}")]
+        docs += [doc for inner in below if is_struct(inner) for doc in _described(inner, f"{path}{step}")]
     return docs
 
 

@@ -1,17 +1,18 @@
-"""Routes as written to routes as used: every target exists, every path is exact, every call has a price."""
+"""Routes of a file as routes in use: every target exists, every path is exact, every call has a price."""
 
 import re
 from collections.abc import Mapping
 from typing import Final
 
-from proxy.config.faults import Findings, Path, did_you_mean, path_text
+from proxy.config.faults import Findings
 from proxy.config.schema import ConfigSchema, RouteSchema, TargetSchema
 from proxy.endpoints.registry import ENDPOINTS
+from proxy.globs import is_glob
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import RateCard
 from proxy.upstream.routes import Route, Routes, Target, Upstream
+from proxy.validation import Path, did_you_mean, path_text
 
-GLOB_CHARS: Final = frozenset("*?[")
 REQUESTS: Final = "requests"
 
 RESERVED: Final = (
@@ -24,11 +25,11 @@ RESERVED: Final = (
     "/metrics",
     "/openapi.json",
 )
-"""What Farebox answers itself: these paths, and everything below them."""
+"""Paths that Farebox answers itself, and all paths below them."""
 
 _METERS: Final = {endpoint.name: endpoint.meters for endpoint in ENDPOINTS.values()}
 
-# What a path may not hold, and why: it is compared with the request's as it comes, character by character.
+# What a path may not hold: it is compared with the path of a request, character by character.
 _PATH_RULES: Final = (
     (re.compile(r"\A(?!/[^/])"), "must begin with '/' and name something"),
     (re.compile(r"//"), "must not hold '//'"),
@@ -46,29 +47,24 @@ _PATH_RULES: Final = (
 def build_routes(
     schema: ConfigSchema, upstreams: Mapping[str, Upstream], book: PriceBook, findings: Findings
 ) -> Routes:
-    """The routes in order, but for those whose upstreams are all left out. Faults are noted in `findings`."""
+    """The routes in order, without those whose upstreams are all left out. Faults go to `findings`."""
     builder = _Builder(schema, upstreams, book, findings)
     routes = [builder.route(index, route) for index, route in enumerate(schema.routes)]
     return Routes([route for route in routes if route.targets])
 
 
-def is_concrete(model: str) -> bool:
-    """Whether a model is one name, and not a glob of many."""
-    return not GLOB_CHARS & set(model)
-
-
 def path_fault(path: str) -> str | None:
-    """What makes a path unfit to be matched or asked for, or None."""
+    """Why a path cannot be matched or requested, or None."""
     return next((message for pattern, message in _PATH_RULES if pattern.search(path)), None)
 
 
 class _Builder:
-    """Builds one route after the other, and remembers what is served already."""
+    """Builds one route after the other, and remembers what earlier ones serve."""
 
     def __init__(
         self, schema: ConfigSchema, upstreams: Mapping[str, Upstream], book: PriceBook, findings: Findings
     ) -> None:
-        self._shape = schema
+        self._schema = schema
         self._upstreams = upstreams
         self._book = book
         self._findings = findings
@@ -129,13 +125,13 @@ class _Builder:
                 )
             for endpoint in schema.endpoints:
                 self._serve((endpoint, model), place)
-            if schema.rate_card is None and is_concrete(model):
+            if schema.rate_card is None and not is_glob(model):
                 self._check_price(schema, model, self._book.card_for(model), place)
         if card is not None:
             self._check_price(schema, card.id, card, (*path, "rate_card"))
 
     def _check_price(self, schema: RouteSchema, what: str, card: RateCard | None, place: Path) -> None:
-        """Calls without a price are refused, so a card has to price one of the route's endpoints at least."""
+        """Calls without a price are refused, so a card must price at least one of the route's endpoints."""
         if card is None:
             message = "is priced by no rate card, so every call of it would be refused; add one that matches"
             self._findings.fault(place, message, what)
@@ -162,12 +158,12 @@ class _Builder:
             return None
         card = self._book.by_id(schema.rate_card)
         if card is None:
-            near = did_you_mean(schema.rate_card, self._shape.rate_cards)
+            near = did_you_mean(schema.rate_card, self._schema.rate_cards)
             self._findings.fault((*path, "rate_card"), f"is not a rate card; {near}", schema.rate_card)
         return card
 
     def _name(self, schema: RouteSchema, path: Path) -> str:
-        """The route's own name, or one made of what only it serves, so that no two routes share one."""
+        """The name of the route, or one made of what only it serves, so that no two routes share a name."""
         if schema.name is None:
             ways, names = (
                 (schema.methods, [schema.path]) if schema.path else (schema.endpoints, schema.models or [""])
@@ -191,8 +187,8 @@ class _Builder:
         return targets
 
     def _check_target(self, schema: RouteSchema, target: TargetSchema, path: Path) -> None:
-        if target.upstream not in self._shape.upstreams:
-            near = did_you_mean(target.upstream, self._shape.upstreams)
+        if target.upstream not in self._schema.upstreams:
+            near = did_you_mean(target.upstream, self._schema.upstreams)
             self._findings.fault((*path, "upstream"), f"is not an upstream; {near}", target.upstream)
         if schema.path is not None and target.model is not None:
             self._findings.fault((*path, "model"), "belongs to a route of models; this one has a path")

@@ -1,6 +1,6 @@
-"""The configuration as it is written: one struct for each mapping in the YAML, every key with its meaning.
+"""The schema of the configuration: one struct for each mapping in the YAML, every key with its meaning.
 
-Unknown keys are refused. The descriptions are what the JSON Schema shows in editors.
+Unknown keys are refused. Editors show the descriptions, by the JSON Schema.
 """
 
 from typing import Annotated, Final, Literal
@@ -32,192 +32,190 @@ EndpointName = Literal["chat.completions", "completions", "embeddings"]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
-def _said(text: str, *, min_length: int | None = None) -> Meta:
-    """What a key means, and how few items it may hold."""
+def _doc(text: str, *, min_length: int | None = None) -> Meta:
+    """The meaning of a key, and the fewest items it may hold."""
     return Meta(description=text, min_length=min_length)
 
 
 class Schema(Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of all: frozen, and a key that is not known is a fault."""
+    """Base of all: frozen, and an unknown key is a fault."""
 
 
 class Server(Schema, frozen=True, kw_only=True):
     """Where Farebox listens, and its bounds."""
 
-    host: Annotated[Text, _said("Address to listen on; 0.0.0.0 for every interface.")] = "127.0.0.1"
-    port: Annotated[Port, _said("Port to listen on; 0 takes any free one.")] = 8080
+    host: Annotated[Text, _doc("Address to listen on; 0.0.0.0 for every interface.")] = "127.0.0.1"
+    port: Annotated[Port, _doc("Port to listen on; 0 takes any free one.")] = 8080
     workers: Annotated[
         Annotated[int, Meta(ge=1, le=256)] | Literal["auto"],
-        _said("How many processes serve; auto is one for each CPU this one may use."),
+        _doc("How many processes serve; auto is one for each CPU this one may use."),
     ] = 1
-    max_body_bytes: Annotated[Count, _said("The largest request body; a larger one is answered 413.")] = 2**26
-    max_reply_bytes: Annotated[Count, _said("The largest answer of an upstream that is not a stream.")] = (
-        2**26
-    )
-    body_seconds: Annotated[Seconds, _said("How long a request body may take to arrive.")] = 60.0
-    drain_seconds: Annotated[Seconds, _said("How long calls in flight may take to end after SIGTERM.")] = 30.0
+    max_body_bytes: Annotated[Count, _doc("The largest request body; a larger one is answered 413.")] = 2**26
+    max_reply_bytes: Annotated[Count, _doc("The largest answer of an upstream that is not a stream.")] = 2**26
+    body_seconds: Annotated[Seconds, _doc("How long a request body may take to arrive.")] = 60.0
+    drain_seconds: Annotated[Seconds, _doc("How long calls in flight may take to end after SIGTERM.")] = 30.0
     payment_status: Annotated[
         Literal[402, 429],
-        _said("The status of refusals for want of funds; 429 for clients that only know that."),
+        _doc("The status of refusals for lack of funds; 429 for clients that only know that."),
     ] = 402
 
 
 class Admin(Schema, frozen=True, kw_only=True):
     """The admin API."""
 
-    key: Annotated[str, _said("Its bearer key, at least 16 characters; take it from the environment.")] = ""
+    key: Annotated[str, _doc("Its bearer key, at least 16 characters; take it from the environment.")] = ""
 
     def __repr__(self) -> str:
         return "Admin(key=...)"
 
 
 class Log(Schema, frozen=True, kw_only=True):
-    """What is logged, and how."""
+    """The log."""
 
     level: Annotated[
-        Literal["debug", "info", "warning", "error"], _said("The least severe lines written.")
+        Literal["debug", "info", "warning", "error"], _doc("The least severe lines written.")
     ] = "info"
-    format: Annotated[Literal["json", "console"], _said("JSON for machines, or lines for people.")] = "json"
-    calls: Annotated[bool, _said("Whether a line is written for each call that ends well, too.")] = False
+    format: Annotated[Literal["json", "console"], _doc("JSON for machines, or lines for people.")] = "json"
+    calls: Annotated[bool, _doc("Whether calls that end well are logged, too.")] = False
 
 
 class UnitSchema(Schema, frozen=True, kw_only=True):
     """The unit money is shown in beside US dollars, and that prices may be written in."""
 
-    name: Annotated[Name, _said("What the unit is called, such as credits.")] = "usd"
-    per_usd: Annotated[Count, _said("How many of it make one US dollar.")] = 1
+    name: Annotated[Name, _doc("The name of the unit, such as credits.")] = "usd"
+    per_usd: Annotated[Count, _doc("How many of it make one US dollar.")] = 1
 
 
 class LimitsSchema(Schema, frozen=True, kw_only=True):
     """Limits of every account that sets none of its own; without one there is no limit."""
 
-    day: Annotated[Money | None, _said("Spending in one UTC day, or none.")] = None
-    week: Annotated[Money | None, _said("Spending in one ISO week (UTC), or none.")] = None
-    month: Annotated[Money | None, _said("Spending in one calendar month (UTC), or none.")] = None
-    total: Annotated[Money | None, _said("Spending ever, or none.")] = None
-    rpm: Annotated[Count | Literal["none"] | None, _said("Calls a minute, or none.")] = None
-    tpm: Annotated[Count | Literal["none"] | None, _said("Input and output tokens a minute, or none.")] = None
-    concurrency: Annotated[Count | Literal["none"] | None, _said("Calls at once, or none.")] = None
+    day: Annotated[Money | None, _doc("Spending in one UTC day, or none.")] = None
+    week: Annotated[Money | None, _doc("Spending in one ISO week (UTC), or none.")] = None
+    month: Annotated[Money | None, _doc("Spending in one calendar month (UTC), or none.")] = None
+    total: Annotated[Money | None, _doc("Spending ever, or none.")] = None
+    rpm: Annotated[Count | Literal["none"] | None, _doc("Calls a minute, or none.")] = None
+    tpm: Annotated[Count | Literal["none"] | None, _doc("Input and output tokens a minute, or none.")] = None
+    concurrency: Annotated[Count | Literal["none"] | None, _doc("Calls at once, or none.")] = None
 
 
 class AccountsSchema(Schema, frozen=True, kw_only=True):
-    """What holds for every account that does not say otherwise."""
+    """Defaults of every account."""
 
     limits: LimitsSchema = field(default_factory=LimitsSchema)
     when_short: Annotated[
         Literal["clamp", "refuse"],
-        _said("A call that could cost more than is left: clamp lowers its output bound, refuse answers 402."),
+        _doc("A call that could cost more than is left: clamp lowers its output bound, refuse answers 402."),
     ] = "clamp"
     min_output_tokens: Annotated[
-        Count, _said("A call clamped below this many output tokens is of no use and is refused.")
+        Count, _doc("A call clamped below this many output tokens is of no use and is refused.")
     ] = 16
 
 
 class Streams(Schema, frozen=True, kw_only=True):
-    """What streams cost when they do not end well, and how often they are observed for crash recovery."""
+    """The charge of streams that break off, and how often usage is recorded for crash recovery."""
 
     on_disconnect: Annotated[
         Literal["count", "drain"],
-        _said("When the client leaves: count stops the upstream at once, drain reads on to learn the usage."),
+        _doc("When the client leaves: count stops the upstream at once, drain reads on to learn the usage."),
     ] = "count"
-    drain_seconds: Annotated[Seconds, _said("How long a drain reads on at most.")] = 10.0
+    drain_seconds: Annotated[Seconds, _doc("How long a drain reads on at most.")] = 10.0
     on_upstream_failure: Annotated[
         Literal["charge", "free"],
-        _said("When the upstream breaks off: charge what was delivered, or give it away free."),
+        _doc("When the upstream breaks off: charge what was delivered, or give it away free."),
     ] = "charge"
-    observe_seconds: Annotated[Seconds, _said("How often a stream's usage so far is written down.")] = 1.0
-    write_seconds: Annotated[Seconds, _said("How long a client may take to accept bytes.")] = 60.0
+    observe_seconds: Annotated[Seconds, _doc("How often a stream's usage so far is written down.")] = 1.0
+    write_seconds: Annotated[Seconds, _doc("How long a client may take to accept bytes.")] = 60.0
 
 
 class CredentialSchema(Schema, frozen=True, kw_only=True):
-    """What authenticates Farebox to an upstream."""
+    """The secret that authenticates Farebox to an upstream."""
 
-    value: Annotated[str, _said("The secret itself; take it from the environment.")]
-    header: Annotated[Text, _said("The header it is sent in.")] = "Authorization"
-    scheme: Annotated[str, _said('What precedes it in the header; "" sends it alone.')] = "Bearer"
-    query: Annotated[Text | None, _said("The query field it is sent in instead of a header.")] = None
+    value: Annotated[str, _doc("The secret itself; take it from the environment.")]
+    header: Annotated[Text, _doc("The header it is sent in.")] = "Authorization"
+    scheme: Annotated[str, _doc('The word before it in the header; "" sends it alone.')] = "Bearer"
+    query: Annotated[Text | None, _doc("The query field it is sent in instead of a header.")] = None
 
 
 class UpstreamSchema(Schema, frozen=True, kw_only=True):
     """An upstream API and how to treat it."""
 
-    base_url: Annotated[str, _said("What paths are appended to, such as https://api.openai.com/v1.")]
+    base_url: Annotated[str, _doc("The URL that paths are appended to, such as https://api.openai.com/v1.")]
     credential: CredentialSchema | None = None
     when: Annotated[
-        str | None, _said("Left out, with the targets on it, while this is empty: when: ${OPENAI_API_KEY:-}")
+        str | None, _doc("The upstream and its targets are left out while this is empty: ${OPENAI_API_KEY:-}")
     ] = None
-    headers: Annotated[dict[str, str], _said("Headers added to every call to it.")] = field(
+    headers: Annotated[dict[str, str], _doc("Headers added to every call to it.")] = field(
         default_factory=dict
     )
     include_usage: Annotated[
-        bool, _said("Whether streams ask it for their usage; false for one that refuses stream_options.")
+        bool, _doc("Whether streams ask it for their usage; false for one that refuses stream_options.")
     ] = True
     output_bound_field: Annotated[
         Literal["max_completion_tokens", "max_tokens"],
-        _said("What a clamped output bound is called there when the call names none itself."),
+        _doc("The name of a clamped output bound there, if the call has none of its own."),
     ] = "max_completion_tokens"
-    connect_seconds: Annotated[Seconds, _said("How long connecting may take.")] = 10.0
-    first_byte_seconds: Annotated[Seconds, _said("How long its answer may take to begin.")] = 600.0
-    idle_seconds: Annotated[Seconds, _said("How long it may be silent within an answer.")] = 300.0
-    keepalive_seconds: Annotated[Seconds, _said("How long an idle connection to it is kept.")] = 4.0
+    connect_seconds: Annotated[Seconds, _doc("How long connecting may take.")] = 10.0
+    first_byte_seconds: Annotated[Seconds, _doc("How long its answer may take to begin.")] = 600.0
+    idle_seconds: Annotated[Seconds, _doc("How long it may be silent within an answer.")] = 300.0
+    keepalive_seconds: Annotated[Seconds, _doc("How long an idle connection to it is kept.")] = 4.0
 
 
 class TargetSchema(Schema, frozen=True, kw_only=True):
     """One place a route goes."""
 
-    upstream: Annotated[Name, _said("The upstream's name.")]
-    model: Annotated[
-        Text | None, _said("What the model is called there; without it, as the caller says.")
-    ] = None
-    path: Annotated[Text | None, _said("What the route's path is called there; without it, the same.")] = None
+    upstream: Annotated[Name, _doc("The upstream's name.")]
+    model: Annotated[Text | None, _doc("The name of the model there; without one, the name in the call.")] = (
+        None
+    )
+    path: Annotated[Text | None, _doc("The path there; without one, the path of the route.")] = None
 
 
 class RouteSchema(Schema, frozen=True, kw_only=True):
     """Models on endpoints, or one exact path with methods. A route has either `models` or `path`."""
 
-    name: Annotated[Name | None, _said("What usage rows call it; without it, made of what it serves.")] = None
-    models: Annotated[Texts | None, _said("Public model names, or globs of them, that it serves.")] = None
+    name: Annotated[Name | None, _doc("Its name; without one it is made of what the route serves.")] = None
+    models: Annotated[Texts | None, _doc("Public model names, or globs of them, that it serves.")] = None
     endpoints: Annotated[
-        list[EndpointName], _said("The endpoints its models are served on.", min_length=1)
+        list[EndpointName], _doc("The endpoints its models are served on.", min_length=1)
     ] = field(default_factory=lambda: ["chat.completions", "completions", "embeddings"])
-    path: Annotated[Text | None, _said("The one path of a tool API that it serves, charged per call.")] = None
-    methods: Annotated[list[Method], _said("The methods its path is served with.", min_length=1)] = field(
+    path: Annotated[Text | None, _doc("The one path of a tool API that it serves, charged per call.")] = None
+    methods: Annotated[list[Method], _doc("The methods its path is served with.", min_length=1)] = field(
         default_factory=lambda: ["POST"]
     )
     rate_card: Annotated[
         Name | None,
-        _said("The rate card of its calls; without it, models are looked up in the cards' match."),
+        _doc("The rate card of its calls; without it, models are looked up in the cards' match."),
     ] = None
-    targets: Annotated[list[TargetSchema], _said("Where its calls go, tried in order.", min_length=1)]
+    targets: Annotated[list[TargetSchema], _doc("Where its calls go, tried in order.", min_length=1)]
 
 
 class RateSchema(Schema, frozen=True, kw_only=True):
     """The price of one meter, in exactly one of three ways of writing it."""
 
-    per_1m: Annotated[Money | None, _said("Price of a million units.")] = None
-    per_1k: Annotated[Money | None, _said("Price of a thousand units.")] = None
-    per_unit: Annotated[Money | None, _said("Price of one unit.")] = None
+    per_1m: Annotated[Money | None, _doc("Price of a million units.")] = None
+    per_1k: Annotated[Money | None, _doc("Price of a thousand units.")] = None
+    per_unit: Annotated[Money | None, _doc("Price of one unit.")] = None
 
 
 class RateCardSchema(Schema, frozen=True, kw_only=True):
     """The rates of some models, or of an API."""
 
     match: Annotated[
-        list[Text], _said("Globs of the public models it prices; the first card that fits does.")
+        list[Text], _doc("Globs of the public models it prices; the first card that matches does.")
     ] = field(default_factory=list)
-    rates: Annotated[dict[str, RateSchema], _said("Its rates by meter.", min_length=1)]
+    rates: Annotated[dict[str, RateSchema], _doc("Its rates by meter.", min_length=1)]
     max_output_tokens: Annotated[
         Count | None,
-        _said("The most output of a call that names no bound; needed by cards that price output."),
+        _doc("The most output of a call that names no bound; needed by cards that price output."),
     ] = None
 
 
 class DemoSchema(Schema, frozen=True, kw_only=True):
     """The quickstart: a local demo upstream, and an account with money and a daily limit; `{}` is enough."""
 
-    port: Annotated[Port, _said("Port of the demo upstream on 127.0.0.1; 0 takes any free one.")] = 8081
-    balance: Annotated[Money, _said("What the demo account is granted.")] = "5.00"
-    day: Annotated[Money, _said("What the demo account may spend in one UTC day.")] = "1.00"
+    port: Annotated[Port, _doc("Port of the demo upstream on 127.0.0.1; 0 takes any free one.")] = 8081
+    balance: Annotated[Money, _doc("What the demo account is granted.")] = "5.00"
+    day: Annotated[Money, _doc("What the demo account may spend in one UTC day.")] = "1.00"
 
 
 class ConfigSchema(Schema, frozen=True, kw_only=True):
@@ -226,27 +224,27 @@ class ConfigSchema(Schema, frozen=True, kw_only=True):
     server: Server = field(default_factory=Server)
     storage: Annotated[
         str,
-        _said(
+        _doc(
             "The database: sqlite:///file from the working directory, sqlite:////file from the root, "
             "or postgresql://user:password@host:5432/database."
         ),
     ] = "sqlite:///farebox.db"
     keep_months: Annotated[
         Annotated[int, Meta(ge=1, le=1200)] | None,
-        _said("How many whole months of receipts PostgreSQL keeps beside the current one; all without it."),
+        _doc("How many whole months of receipts PostgreSQL keeps beside the current one; all without it."),
     ] = None
     admin: Admin = field(default_factory=Admin)
     log: Log = field(default_factory=Log)
     unit: UnitSchema = field(default_factory=UnitSchema)
     accounts: AccountsSchema = field(default_factory=AccountsSchema)
     streams: Streams = field(default_factory=Streams)
-    upstreams: Annotated[dict[Name, UpstreamSchema], _said("The upstream APIs by name.")] = field(
+    upstreams: Annotated[dict[Name, UpstreamSchema], _doc("The upstream APIs by name.")] = field(
         default_factory=dict
     )
-    routes: Annotated[list[RouteSchema], _said("What callers may call; the first that fits serves.")] = field(
-        default_factory=list
-    )
-    rate_cards: Annotated[dict[Name, RateCardSchema], _said("What calls are charged, by card name.")] = field(
+    routes: Annotated[
+        list[RouteSchema], _doc("The models and paths that are served; the first match serves.")
+    ] = field(default_factory=list)
+    rate_cards: Annotated[dict[Name, RateCardSchema], _doc("The prices of calls, by card name.")] = field(
         default_factory=dict
     )
     quickstart: DemoSchema | None = None

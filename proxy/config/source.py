@@ -1,4 +1,4 @@
-"""Configuration text to a tree of plain values: YAML, with the environment put in, and the line of each."""
+"""The text of a configuration as a tree of plain values: YAML with variables filled in, and the lines."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,8 @@ from typing import Final, NoReturn
 
 import yaml
 
-from proxy.config.faults import ConfigError, ConfigFault, Findings, Lines, Path
+from proxy.config.faults import ConfigError, ConfigFault, Findings, Lines
+from proxy.validation import Path
 
 __all__ = ["ConfigError", "ConfigFault", "Tree", "load_tree"]
 
@@ -15,7 +16,7 @@ Tree = dict[str, "Tree"] | list["Tree"] | str | int | float | bool | None
 
 MAX_BYTES: Final = 1024 * 1024
 MAX_VALUES: Final = 100_000
-"""Aliases let a short text stand for any number of values; no configuration needs so many."""
+"""With aliases a short text can stand for any number of values; no configuration needs so many."""
 MAX_DEPTH: Final = 32
 
 _TAG: Final = "tag:yaml.org,2002:"
@@ -32,19 +33,19 @@ _VARIABLE: Final = re.compile(
 def load_tree(path: FilePath | str, environ: Mapping[str, str]) -> tuple[dict[str, Tree], Lines]:
     """Read a YAML file into plain values, and the line of each. `file` in faults is `path` as given.
 
-    `${NAME}` and `${NAME:-default}` in text are replaced after parsing, so a value can never become YAML;
-    the default is also for a variable that is empty. Raises ConfigError for whatever cannot be read: every
-    fault in keys, tags and variables at once, but only the first in the YAML itself.
+    `${NAME}` and `${NAME:-default}` in text are replaced after parsing, so a value can never become YAML.
+    The default also replaces an empty variable. Raises ConfigError with every fault in keys, tags and
+    variables, or with the first in the YAML itself.
     """
     file = str(path)
     root = _compose(file, _read(file))
-    planting = _Planting(file, environ)
-    tree = planting.plant(root, ()) if root is not None else {}
+    maker = _TreeMaker(file, environ)
+    tree = maker.value_of(root, ()) if root is not None else {}
     if not isinstance(tree, dict):
-        planting.findings.fault((), "the file must hold a mapping of keys, such as `server:`")
+        maker.findings.fault((), "the file must hold a mapping of keys, such as `server:`")
         tree = {}
-    planting.findings.conclude()
-    return tree, planting.findings.lines
+    maker.findings.conclude()
+    return tree, maker.findings.lines
 
 
 def _read(file: str) -> str:
@@ -64,7 +65,7 @@ def _read(file: str) -> str:
 def _compose(file: str, text: str) -> yaml.Node | None:
     """The YAML's nodes, nothing constructed.
 
-    The parser written in C is not used: it is quicker, but deep nesting crashes the process.
+    The parser in C is not used: it is faster, but deep nesting crashes the process.
     """
     try:
         node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -86,16 +87,16 @@ def _whole_file_fault(file: str, message: str, line: int = 0) -> ConfigError:
     return ConfigError([ConfigFault(file, line, "", None, message)])
 
 
-class _Planting:
-    """Grows the tree from YAML nodes. `findings` has the faults, and the lines as far as it has come."""
+class _TreeMaker:
+    """Makes the tree from YAML nodes. `findings` has the faults, and the lines so far."""
 
     def __init__(self, file: str, environ: Mapping[str, str]) -> None:
         self._by_path: dict[Path, int] = {}
         self.findings = Findings(Lines(file, self._by_path))
         self._environ = environ
 
-    def plant(self, node: yaml.Node, path: Path) -> Tree:
-        """The value of `node`; None, and a fault, for what has no place in a configuration."""
+    def value_of(self, node: yaml.Node, path: Path) -> Tree:
+        """The value of `node`. What a configuration cannot hold is a fault, and gives None."""
         self._by_path.setdefault(path, node.start_mark.line + 1)
         if len(path) > MAX_DEPTH:
             self._give_up(path, f"is nested more than {MAX_DEPTH} deep")
@@ -104,7 +105,7 @@ class _Planting:
         if isinstance(node, yaml.MappingNode) and node.tag == f"{_TAG}map":
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode) and node.tag == f"{_TAG}seq":
-            return [self.plant(item, (*path, index)) for index, item in enumerate(node.value)]
+            return [self.value_of(item, (*path, index)) for index, item in enumerate(node.value)]
         return self._scalar(node, path)
 
     def _give_up(self, path: Path, message: str) -> NoReturn:
@@ -123,7 +124,7 @@ class _Planting:
                 self.findings.fault(place, f"is written again in line {line}; once is enough")
                 continue
             self._by_path[place] = line
-            mapping[key.value] = self.plant(value, place)
+            mapping[key.value] = self.value_of(value, place)
         return mapping
 
     def _key_fault(self, key: yaml.Node, path: Path, line: int) -> None:

@@ -1,20 +1,21 @@
-"""Upstreams as written to upstreams as used: addresses without surprises, headers that can be sent."""
+"""Upstreams of a file as upstreams in use: checked addresses, headers that can be sent."""
 
 import re
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from proxy.config.faults import Findings, Path
+from proxy.config.faults import Findings
 from proxy.config.schema import UpstreamSchema
 from proxy.upstream.routes import Credential, Upstream
+from proxy.validation import Path
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _HEADER_VALUE: Final = re.compile(r"[!-~]([\t -~]*[!-~])?\Z")
 _QUERY_NAME: Final = re.compile(r"[A-Za-z0-9._~-]+\Z")
 _HOST: Final = re.compile(r"[A-Za-z0-9_-]([A-Za-z0-9._-]*[A-Za-z0-9_-])?\Z|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\Z")
 
-# What frames a message or belongs to one connection is the HTTP client's to send.
+# Headers that frame a message or belong to one connection, which the HTTP client sets.
 _FRAMING: Final = frozenset(
     {
         "connection",
@@ -32,7 +33,7 @@ _SENDABLE: Final = "must be visible ASCII without line breaks, and no blanks aro
 
 
 def build_upstreams(schemas: Mapping[str, UpstreamSchema], findings: Findings) -> dict[str, Upstream]:
-    """The upstreams by name, but for those whose `when` is empty. Faults are noted in `findings`."""
+    """The upstreams by name, without those whose `when` is empty. Faults go to `findings`."""
     built = {}
     for name, schema in schemas.items():
         path: Path = ("upstreams", name)
@@ -59,12 +60,12 @@ def build_upstreams(schemas: Mapping[str, UpstreamSchema], findings: Findings) -
 
 
 def is_left_out(schema: UpstreamSchema) -> bool:
-    """Whether an upstream is not to be used, because what it waits for is empty."""
+    """Whether an upstream is not used, because its `when` is empty."""
     return schema.when is not None and not schema.when.strip()
 
 
 def url_fault(text: str) -> str | None:
-    """What makes a base URL unfit, or None. It is appended to as text, so nothing may follow its path."""
+    """Why a base URL cannot be used, or None. Paths are appended to it, so nothing may follow its own."""
     if not text.isascii() or not text.isprintable() or " " in text:
         return "must be ASCII without blanks; write other hosts in punycode"
     try:

@@ -1,142 +1,104 @@
-"""Replies in OpenAI's shapes, whole and streamed. Ids and times are arguments."""
+"""What the demo upstream answers: a table of texts, and OpenAI's shapes around them."""
 
 import base64
-import sys
-from array import array
-from collections.abc import Iterator, Sequence
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Final, Literal
 
 import msgspec
 
-from proxy.demo.asks import Json
-from proxy.demo.speech import Said
+Json = dict[str, object]
+_Tokens = Annotated[int, msgspec.Meta(ge=1)]
+
+# The first whose word is in the prompt answers it. The texts are ASCII, so each token is text of its own.
+_TEXTS: Final = (
+    ("fare", "A fare is paid before the ride. Farebox held it, forwarded this call, and charged the use."),
+    ("hello", "Hello! You called a model, and you paid for it: look at the balance."),
+    ("", "This is the demo upstream. It has only a few answers, and this one fits every question."),
+)
+RESULTS: Final[Json] = {
+    "results": [
+        {"title": "Fare", "url": "https://search.invalid/fare", "snippet": "What a passenger pays."},
+        {"title": "Farebox", "url": "https://search.invalid/farebox", "snippet": "Where the fare is put."},
+    ]
+}
+_MODEL: Final = {"object": "model", "created": 0, "owned_by": "demo"}
+MODELS: Final[Json] = {
+    "object": "list",
+    "data": [{"id": "demo-chat", **_MODEL}, {"id": "demo-embedding", **_MODEL}],
+}
 
 
-class Reply(msgspec.Struct, frozen=True):
-    """Everything a reply is made of."""
+class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request for a chat or a text completion. Members that are not listed are ignored."""
 
-    id: str
-    created: int
     model: str
-    prompt_tokens: int
-    choices: tuple[Said, ...]
+    messages: list[Json] = []
+    prompt: str | list[object] = ""
+    stream: bool = False
+    stream_options: Mapping[str, object] | None = None
+    n: Annotated[int, msgspec.Meta(ge=1, le=128)] | None = None
+    max_tokens: _Tokens | None = None
+    max_completion_tokens: _Tokens | None = None
 
     @property
-    def usage(self) -> Json:
-        """Prompt and completion tokens, all choices together."""
-        completion_tokens = sum(choice.tokens for choice in self.choices)
-        return {
-            "prompt_tokens": self.prompt_tokens,
-            "completion_tokens": completion_tokens,
-            "total_tokens": self.prompt_tokens + completion_tokens,
-            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-            "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
-        }
+    def answer(self) -> str:
+        """The text for the last message or the prompt."""
+        asked = str(self.messages[-1].get("content") if self.messages else self.prompt).lower()
+        return next(text for word, text in _TEXTS if word in asked)
 
-    def head(self, kind: str) -> Json:
-        """The members that a whole reply and each chunk of one begin with."""
-        return {
-            "id": self.id,
-            "object": kind,
-            "created": self.created,
-            "model": self.model,
-            "system_fingerprint": "fp_demo",
-        }
+    @property
+    def choices(self) -> int:
+        """How many answers are wanted: `n` for each prompt of a list of them."""
+        prompts = self.prompt if isinstance(self.prompt, list) else []
+        return (self.n or 1) * max(1, sum(not isinstance(prompt, int) for prompt in prompts))
 
 
-def chat_completion(reply: Reply) -> Json:
-    """A whole chat completion."""
-    choices = []
-    for index, said in enumerate(reply.choices):
-        message: Json = {"role": "assistant", "content": said.text, "refusal": None}
-        if said.tool is not None:
-            message |= {"content": None, "tool_calls": [_call(reply, index, said, said.text)]}
-        choices.append({"index": index, "message": message, "logprobs": None, "finish_reason": said.finish})
-    return {**reply.head("chat.completion"), "choices": choices, "usage": reply.usage}
+class EmbeddingRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request for embeddings. `input` is a text, token ids, or a list of either."""
+
+    model: str
+    input: str | Annotated[list[object], msgspec.Meta(min_length=1)]
+    dimensions: Annotated[int, msgspec.Meta(ge=1, le=3072)] = 256
+    encoding_format: Literal["float", "base64"] = "float"
 
 
-def text_completion(reply: Reply, echoes: Sequence[str]) -> Json:
-    """A whole text completion; `echoes` stand before the texts."""
-    choices = [
-        {"index": index, "text": echo + said.text, "logprobs": None, "finish_reason": said.finish}
-        for index, (said, echo) in enumerate(zip(reply.choices, echoes, strict=True))
-    ]
-    return {**reply.head("text_completion"), "choices": choices, "usage": reply.usage}
+def completion(head: Json, pieces: Sequence[str], choices: int, finish: str, usage: Json) -> Json:
+    """A chat or a text completion, by the `object` in its `head`; `pieces` are the tokens of each choice."""
+    text = "".join(pieces)
+    is_chat = head["object"] == "chat.completion"
+    content: Json = {"message": {"role": "assistant", "content": text}} if is_chat else {"text": text}
+    choice = {**content, "logprobs": None, "finish_reason": finish}
+    return {**head, "choices": [{"index": index, **choice} for index in range(choices)], "usage": usage}
 
 
-def chat_chunks(reply: Reply, *, wants_usage: bool) -> Iterator[Json]:
-    """The events of a streamed chat completion: one token each, the choices by turns."""
-
-    def chunk(index: int, delta: Json, finish: str | None = None) -> Json:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return {**head, "choices": [choice]}
-
-    head = reply.head("chat.completion.chunk") | ({"usage": None} if wants_usage else {})
-    for index, said in enumerate(reply.choices):
-        opening: Json = {"role": "assistant", "content": "", "refusal": None}
-        if said.tool is not None:
-            opening |= {"content": None, "tool_calls": [{"index": 0, **_call(reply, index, said, "")}]}
-        yield chunk(index, opening)
-    for index, said, piece in _by_turns(reply.choices):
-        yield chunk(index, {"content": piece} if said.tool is None else _more_arguments(piece))
-    for index, said in enumerate(reply.choices):
-        yield chunk(index, {}, said.finish)
-    if wants_usage:
-        yield {**head, "choices": [], "usage": reply.usage}
+def chunks(
+    head: Json, pieces: Sequence[str], choices: int, finish: str, usage: Json | None
+) -> Iterator[Json]:
+    """The events of the stream of a completion, each with one token of one choice; then `usage` if given."""
+    is_chat = head["object"] == "chat.completion"
+    frame = {**head, "object": "chat.completion.chunk" if is_chat else "text_completion"}
+    if usage:
+        frame["usage"] = None
+    for piece, ending in [*((piece, None) for piece in pieces), ("", finish)]:
+        content: Json = {"delta": {"role": "assistant", "content": piece}} if is_chat else {"text": piece}
+        choice = {**content, "logprobs": None, "finish_reason": ending}
+        yield from ({**frame, "choices": [{"index": index, **choice}]} for index in range(choices))
+    if usage:
+        yield {**frame, "choices": [], "usage": usage}
 
 
-def text_chunks(reply: Reply, echoes: Sequence[str], *, wants_usage: bool) -> Iterator[Json]:
-    """The events of a streamed text completion."""
-
-    def chunk(index: int, text: str, finish: str | None = None) -> Json:
-        choice = {"index": index, "text": text, "logprobs": None, "finish_reason": finish}
-        return {**head, "choices": [choice]}
-
-    head = reply.head("text_completion") | ({"usage": None} if wants_usage else {})
-    for index, echo in enumerate(echoes):
-        if echo:
-            yield chunk(index, echo)
-    for index, _, piece in _by_turns(reply.choices):
-        yield chunk(index, piece)
-    for index, said in enumerate(reply.choices):
-        yield chunk(index, "", said.finish)
-    if wants_usage:
-        yield {**head, "choices": [], "usage": reply.usage}
-
-
-def _by_turns(choices: Sequence[Said]) -> Iterator[tuple[int, Said, str]]:
-    longest = max(len(said.pieces) for said in choices)
-    for step in range(longest):
-        for index, said in enumerate(choices):
-            if step < len(said.pieces):
-                yield index, said, said.pieces[step]
-
-
-def _call(reply: Reply, index: int, said: Said, arguments: str) -> Json:
-    call_id = f"call_{reply.id.rpartition('_')[2]}{index}"
-    return {"id": call_id, "type": "function", "function": {"name": said.tool, "arguments": arguments}}
-
-
-def _more_arguments(piece: str) -> Json:
-    return {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}
-
-
-def embedding_list(model: str, vectors: Sequence[Sequence[float]], tokens: int, encoding_format: str) -> Json:
-    """A whole embeddings reply; `base64` holds little-endian 32-bit floats."""
-    as_sent = _base64 if encoding_format == "base64" else list
-    data = [
-        {"object": "embedding", "index": index, "embedding": as_sent(vector)}
-        for index, vector in enumerate(vectors)
-    ]
+def embeddings(wanted: EmbeddingRequest, tokens: int) -> Json:
+    """The same unit vector for each input; `base64` holds little-endian 32-bit floats."""
+    inputs = wanted.input if isinstance(wanted.input, list) else [wanted.input]
+    count = 1 if all(isinstance(member, int) for member in inputs) else len(inputs)
+    length = wanted.dimensions**-0.5
+    vector: object = [length] * wanted.dimensions
+    if wanted.encoding_format == "base64":
+        vector = base64.b64encode(struct.pack("<f", length) * wanted.dimensions).decode()
     return {
         "object": "list",
-        "data": data,
-        "model": model,
+        "data": [{"object": "embedding", "index": index, "embedding": vector} for index in range(count)],
+        "model": wanted.model,
         "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
     }
-
-
-def _base64(vector: Sequence[float]) -> str:
-    floats = array("f", vector)
-    if sys.byteorder == "big":
-        floats.byteswap()
-    return base64.b64encode(floats.tobytes()).decode("ascii")

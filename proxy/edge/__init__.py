@@ -1,1 +1,1 @@
-"""HTTP in: the listener, what every request passes, and the gateway to the relay."""
+"""HTTP in: the listener, the middleware, and the gateway to the relay."""

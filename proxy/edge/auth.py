@@ -1,4 +1,4 @@
-"""Who is asking: the admin by the one admin key, an account by any of its keys; and how secrets are made."""
+"""Authentication: the admin by the admin key, an account by any of its keys; and new secrets."""
 
 import hmac
 import secrets
@@ -14,13 +14,13 @@ from proxy.ids import digest_of
 from proxy.ledger.rows import Key
 from proxy.ledger.store import Store
 
-SECRET_PREFIX: Final = "sk-fbx-"  # noqa: S105 - what every secret begins with is not one itself.
+SECRET_PREFIX: Final = "sk-fbx-"  # noqa: S105 - every secret begins with this, and it is not one itself.
 _SECRET_BYTES: Final = 32
 _HINT_LENGTH: Final = 4
 
 
 class Secret(Struct, frozen=True):
-    """A key's secret in the only moment it is known: `text` is shown once, `digest` and `hint` are stored."""
+    """A new key's secret. `text` is shown once and not stored; `digest` and `hint` are stored."""
 
     text: str
     digest: str
@@ -31,7 +31,7 @@ class Secret(Struct, frozen=True):
 
 
 def new_secret() -> Secret:
-    """Make a secret: the prefix and 43 characters that may stand in a URL, for 256 bits of chance."""
+    """Make a secret: the prefix, and 256 random bits as 43 characters that are safe in a URL."""
     text = SECRET_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
     return Secret(text, digest_of(text), text[-_HINT_LENGTH:])
 
@@ -57,8 +57,8 @@ def bearer(request: web.Request) -> str:
 def require_admin(request: web.Request, admin_key: str) -> None:
     """Let only the admin key pass. Raises Refusal `missing_api_key`, `invalid_api_key`.
 
-    Digests are compared, in constant time, so that neither the length nor a shared beginning shows. Where no
-    admin key is configured nobody passes.
+    Digests are compared, in constant time, so the time reveals neither the length nor a common beginning.
+    Nobody passes if no admin key is configured.
     """
     same = hmac.compare_digest(digest_of(bearer(request)), digest_of(admin_key))
     if not (same and admin_key):
@@ -66,7 +66,7 @@ def require_admin(request: web.Request, admin_key: str) -> None:
 
 
 async def account_key(request: web.Request, *, store: Store, clock: Clock) -> Key:
-    """The account's key that asks: active and not expired. A suspended account may still read its own books.
+    """The account's key in a request, active and not expired. A suspended account may still read its books.
 
     Raises Refusal `missing_api_key`, `invalid_api_key`, `api_key_disabled`, `api_key_expired`.
     """

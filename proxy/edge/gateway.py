@@ -1,14 +1,14 @@
-"""The inbound edge of the relay: aiohttp's request and response behind the relay's seams."""
+"""The way from aiohttp to the relay: requests behind the relay's seam, and the count of calls in flight."""
 
 import asyncio
 from collections.abc import Callable
 
 import msgspec
 from aiohttp import hdrs, web
-from aiohttp.http_writer import HttpVersion11
 from multidict import istr
 
 from proxy.call.relay import Relay
+from proxy.edge.aiohttp_server import HttpVersion11, send_interim
 from proxy.edge.auth import bearer_of
 from proxy.edge.middleware import REQUEST_ID
 from proxy.edge.reply import HttpReply
@@ -27,7 +27,7 @@ class Bounds(msgspec.Struct, frozen=True):
 
 
 class HttpInbound:
-    """`admission.Inbound` over an aiohttp request."""
+    """An aiohttp request. Satisfies `proxy.call.base.InboundRequest`."""
 
     def __init__(self, request: web.Request, bounds: Bounds) -> None:
         headers, url = request.headers, request.rel_url
@@ -42,23 +42,25 @@ class HttpInbound:
         self._bounds = bounds
 
     async def body(self) -> bytes:
-        """The whole body, bounded in size and time; the client is told to continue only now."""
+        """The whole body, bounded in size and time. A client that expects `100 Continue` gets it only now.
+
+        Raises Refusal `body_too_large`, `body_timeout`, `unsupported_encoding`.
+        """
         request, limit = self._request, self._bounds.max_body_bytes
         headers, content = request.headers, request.content
         if headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in {"", "identity"}:
             raise Refusal("unsupported_encoding", "Send the body without Content-Encoding.")
         if content.is_eof():
-            # There is none, or all of it has come with the head, as most do: there is nothing to wait for.
+            # There is no body, or all of it came with the head, as most do.
             body = content.read_nowait()
             if len(body) > limit:
                 raise _too_large(limit)
             return body
         if (request.content_length or 0) > limit:
             raise _too_large(limit)
-        # Older clients know no interim answers and would take this one for the answer itself.
+        # Clients of HTTP/1.0 do not know interim answers, and would take this one for the answer.
         if request.version >= HttpVersion11 and headers.get(hdrs.EXPECT, "").lower() == "100-continue":
-            await request.writer.write(CONTINUE)
-            request.writer.output_size = 0
+            await send_interim(request, CONTINUE)
         try:
             async with asyncio.timeout(self._bounds.body_seconds):
                 return await self._read(limit)
@@ -78,7 +80,7 @@ class HttpInbound:
 
 
 class Gateway:
-    """Hands requests to the relay and counts those in flight, so that a drain can wait for them."""
+    """Hands requests to the relay and counts the calls in flight, so that a drain can wait for them."""
 
     def __init__(self, *, relay: Relay, bounds: Callable[[], Bounds]) -> None:
         self._relay = relay
@@ -93,7 +95,7 @@ class Gateway:
         return self._in_flight
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Take one call through the relay."""
+        """Relay one call. Raises Refusal."""
         if self.draining:
             refusal = Refusal(
                 "shutting_down", "This process is draining; try again.", headers={"Retry-After": "1"}
@@ -124,7 +126,7 @@ class Gateway:
 
 
 async def expect_later(request: web.Request) -> web.StreamResponse | None:
-    """Say nothing to `Expect: 100-continue` yet: a refused upload is then never sent."""
+    """Do not answer `Expect: 100-continue` yet, so that a refused upload is never sent."""
     del request
     return None
 

@@ -1,4 +1,4 @@
-"""The edge every request passes: its id, the checks on its raw path, and errors turned into responses."""
+"""The middleware of every request: its id, the check of its raw path, and errors as responses."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -7,15 +7,16 @@ from typing import Final
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 from multidict import CIMultiDict
 
 from proxy.clock import Clock
+from proxy.edge.aiohttp_server import Middleware, has_sent
 from proxy.errors import Refusal
 from proxy.ids import new_id
 from proxy.ledger.store import LedgerUnavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 
@@ -24,7 +25,7 @@ _UNSAFE_PATH: Final = re.compile(r"(?:^|/)\.\.?(?:/|\Z)|//|\\|%2e|%2f|%5c|%00|[\
 
 
 class Edge:
-    """One middleware for all routes. `payment_status` is asked for anew, as a reload may change it."""
+    """The middleware of all routes. `payment_status` is called at each refusal: a reload may change it."""
 
     def __init__(
         self, *, clock: Clock, payment_status: Callable[[], int], on_refusal: Callable[[str], None]
@@ -45,7 +46,7 @@ class Edge:
                 check_path(raw_path(request))
                 response = await handler(request)
             except Refusal as refusal:
-                if request.writer.output_size:
+                if has_sent(request):
                     raise
                 response = self.refused(refusal, request_id, request)
             except LedgerUnavailable:
@@ -57,7 +58,7 @@ class Edge:
                 if isinstance(error, ConnectionError):
                     raise
                 self._log.exception("request failed", request_id=request_id, fault=type(error).__name__)
-                if request.writer.output_size:
+                if has_sent(request):
                     raise
                 fault = Refusal("internal_error", "Something went wrong here; the log has the request id.")
                 response = self.refused(fault, request_id, request)
@@ -86,22 +87,22 @@ class Edge:
 
 
 def name_ourselves(headers: CIMultiDict[str], request_id: str) -> None:
-    """Put on a response whose it is; what serves it is nobody's business."""
+    """Set the headers that name the request and the server, without naming the server's software."""
     headers["x-request-id"] = request_id
     headers["Server"] = "farebox"
 
 
 def raw_path(request: web.Request) -> str:
-    """The path as the client wrote it, without query and without the authority of an absolute target."""
+    """The path as the client wrote it, without the query and without the authority of an absolute target."""
     return request.rel_url.raw_path
 
 
-# Clients ask for the same few paths over and over; the bound is for those who ask for others.
+# Clients ask for the same few paths again and again. The bound is for clients that ask for others.
 @lru_cache(maxsize=256)
 def check_path(path: str) -> None:
-    """Refuse paths that two readers could read differently. Raises Refusal `invalid_path`.
+    """Refuse a path that two servers could read differently. Raises Refusal `invalid_path`.
 
-    Only a model's name in the listing may hold encoded slashes: nothing is matched by what is in it.
+    Only the name of a model in the listing may hold encoded slashes: no route is matched by it.
     """
     if path.startswith(MODEL_PATH):
         path = path.replace("%2F", "-").replace("%2f", "-")

@@ -1,6 +1,6 @@
-"""The client's end of a call: its answer, written straight to the connection, the head with the first bytes.
+"""The answer of a call, written straight to the client's connection, the head together with the first bytes.
 
-aiohttp's own responses take several times as long to make a head and to frame a chunk, and send them apart.
+aiohttp's own responses take several times as long for a head or a chunk, and send the head by itself.
 """
 
 import asyncio
@@ -14,26 +14,33 @@ from typing import Final
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http_writer import HttpVersion, HttpVersion10, HttpVersion11
-from aiohttp.http_writer import _serialize_headers as serialized
 from multidict import CIMultiDict
 
+from proxy.edge.aiohttp_server import (
+    HttpVersion,
+    HttpVersion10,
+    HttpVersion11,
+    count_sent,
+    drain,
+    is_write_paused,
+    serialized_head,
+)
 from proxy.edge.middleware import REQUEST_ID, name_ourselves
 from proxy.errors import Refusal
 
 PIECE_BYTES: Final = 65_536
-"""What is sent at once: the bound on a slow client is for each piece, not for all of a large answer."""
+"""How much is sent at once. The bound on a slow client is for each piece of a large answer."""
 INLINE_BYTES: Final = 32_768
-"""What a connection may buffer, beside a head, without being asked whether its client keeps up."""
+"""How much a connection may buffer, beside a head, before the client is checked for keeping up."""
 BODILESS_STATUSES: Final = frozenset({204, 304})
 LAST_CHUNK: Final = b"0\r\n\r\n"
 RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)
-"""The value of `SO_LINGER` by which a connection ends without a farewell."""
+"""The value of `SO_LINGER` by which closing a connection resets it."""
 _PHRASES: Final = {status.value: status.phrase for status in HTTPStatus}
 
 
 class EndedResponse(web.StreamResponse):
-    """An answer that has left: what aiohttp is told so that it keeps the connection, or closes it."""
+    """An answer that has been sent. aiohttp learns from it whether to keep the connection."""
 
     def __init__(self, *, keep_alive: bool) -> None:
         super().__init__()
@@ -41,7 +48,7 @@ class EndedResponse(web.StreamResponse):
 
     @property
     def prepared(self) -> bool:
-        """Always: its head has left."""
+        """Always: its head has been sent."""
         return True
 
     @property
@@ -64,13 +71,12 @@ SENT_AND_CLOSED: Final = EndedResponse(keep_alive=False)
 
 
 class HttpReply:
-    """`relay.Reply` on the connection of an aiohttp request, whose handler returns `sent` in the end."""
+    """The answer to an aiohttp request, whose handler returns `sent`. A `proxy.call.relay.ClientReply`."""
 
     def __init__(self, request: web.Request, write_seconds: float) -> None:
         self.started = False
-        """Whether anything was sent."""
+        """Whether the answer has begun."""
         self._request = request
-        self._protocol = request.protocol
         self._write_seconds = write_seconds
         self._status = 200
         self._headers: CIMultiDict[str] = CIMultiDict()
@@ -82,16 +88,16 @@ class HttpReply:
 
     @property
     def sent(self) -> web.StreamResponse:
-        """What to tell aiohttp of a reply that has ended."""
+        """The response for aiohttp once the answer has ended."""
         return SENT_AND_KEPT if self._keeps else SENT_AND_CLOSED
 
     def head(self, status: int, headers: list[tuple[str, str]]) -> None:
-        """Set status and headers. How the body is framed is decided here, and not by them."""
+        """Set status and headers. Headers that frame a body are ignored: this class frames it."""
         self._status = status
         self._headers = CIMultiDict(headers)
 
     def add_headers(self, headers: dict[str, str]) -> None:
-        """Add headers of our own."""
+        """Add headers of Farebox."""
         self._headers.update(headers)
 
     async def write(self, data: bytes) -> None:
@@ -102,9 +108,9 @@ class HttpReply:
             await self._send_in_pieces(data)
 
     async def end(self, data: bytes = b"") -> None:
-        """Send the last bytes; a reply that has not begun goes out whole, with its length.
+        """Send the last bytes. A reply that has not begun is sent whole, with its length.
 
-        They are sent here and not by whoever handles the request, so that a drain waits for them.
+        The call sends them itself, and does not return before, so that a drain waits for them.
         """
         if not self.started:
             self._begin(len(data))
@@ -112,7 +118,7 @@ class HttpReply:
             await self._send_in_pieces(data, is_last=True)
 
     async def break_off(self, refusal: Refusal) -> None:
-        """An SSE error event on event streams; anything else is cut, so that its length shows it."""
+        """End an event stream with an error event; cut any other answer, so that its length shows it."""
         kind = self._headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0]
         if self.started and kind.strip().lower() == "text/event-stream":
             await self.end(b"data: " + refusal.body(self._request[REQUEST_ID]) + b"\n\n")
@@ -120,9 +126,9 @@ class HttpReply:
             self._cut()
 
     def _begin(self, length: int | None) -> None:
-        """Make the head. `length` is that of the body if it is known.
+        """Make the head. `length` is the body's, if it is known.
 
-        Raises ValueError for a header that would break the head; nothing has been sent then.
+        Raises ValueError, before anything is sent, for a header that would break the head.
         """
         request, headers, status = self._request, self._headers, self._status
         version = request.version
@@ -136,10 +142,10 @@ class HttpReply:
             headers[hdrs.CONNECTION] = "keep-alive"
         elif not self._keeps and version >= HttpVersion11:
             headers[hdrs.CONNECTION] = "close"
-        self._head = serialized(_status_line(version, status), headers)
+        self._head = serialized_head(_status_line(version, status), headers)
         self.started = True
-        # By this aiohttp and the edge know that no other answer can take the place of this one.
-        request.writer.output_size += len(self._head)
+        # This tells aiohttp and the middleware that no other answer can take the place of this one.
+        count_sent(request, len(self._head))
 
     def _frame(self, version: HttpVersion, length: int | None) -> None:
         headers = self._headers
@@ -151,14 +157,14 @@ class HttpReply:
             self._chunked = True
             headers[hdrs.TRANSFER_ENCODING] = "chunked"
         else:
-            # The end of such a body is the end of its connection.
+            # Such a body ends with its connection.
             self._unframed = True
             self._keeps = False
         if length != 0:
             headers.setdefault(hdrs.CONTENT_TYPE, "application/octet-stream")
 
     def _sent_at_once(self, data: bytes, *, is_last: bool = False) -> bool:
-        """Send bytes if there is room for them, and say whether there was. Raises ConnectionResetError."""
+        """Send bytes if the buffer has room for them; False if it has not. Raises ConnectionResetError."""
         transport = self._transport()
         if transport.get_write_buffer_size() + len(data) > INLINE_BYTES:
             return False
@@ -170,15 +176,15 @@ class HttpReply:
             end = start + PIECE_BYTES
             piece = self._framed(data[start:end], is_last=is_last and end >= len(data))
             self._transport().write(piece)
-            if self._protocol.writing_paused:
+            if is_write_paused(self._request):
                 await self._drain()
 
     def _framed(self, data: bytes, *, is_last: bool) -> bytes:
-        """Bytes of the body as they go on the wire, after the head if that has not left yet."""
+        """Bytes of the body as they are sent, after the head if it has not been sent."""
         if self._bodiless:
             data = b""
         elif self._chunked:
-            # An empty chunk would be taken for the last one.
+            # A client takes an empty chunk for the last one.
             data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
             if is_last:
                 data += LAST_CHUNK
@@ -188,8 +194,8 @@ class HttpReply:
         return data
 
     def _transport(self) -> asyncio.Transport:
-        """Where to write. Raises ConnectionResetError."""
-        transport = self._protocol.transport
+        """The transport to write to. Raises ConnectionResetError."""
+        transport = self._request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client is gone")
         return transport
@@ -198,23 +204,23 @@ class HttpReply:
         """Wait for a slow client up to the bound. Raises ConnectionResetError."""
         try:
             async with asyncio.timeout(self._write_seconds):
-                await self._request.writer.drain()
+                await drain(self._request)
         except TimeoutError:
             pass
         else:
             return
-        # The error is raised out here so that it does not keep the other's frames, and the answer with them.
+        # Raised out here, the error does not keep the frames of the other, which hold the answer.
         self._cut()
         raise ConnectionResetError("the client reads too slowly")
 
     def _cut(self) -> None:
-        """End the connection. What is buffered goes with it; closing would wait for that to be read."""
+        """Abort the connection with all that is buffered: closing would wait until the client reads that."""
         self._keeps = False
-        transport = self._protocol.transport
+        transport = self._request.transport
         if transport is None:
             return
         if self._unframed:
-            # A farewell would be the end of a whole answer here, so that it must be a reset.
+            # A clean end would look like the end of a whole answer here, so it must be a reset.
             client = transport.get_extra_info("socket")
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
         transport.abort()
@@ -225,7 +231,7 @@ def _status_line(version: HttpVersion, status: int) -> str:
     return f"HTTP/{version.major}.{version.minor} {status} {_PHRASES.get(status, '')}"
 
 
-# Most answers bring the upstream's date; to those that do not, a second is the same for all of them.
+# Most answers have the upstream's date. The others of one second share one text.
 @lru_cache(maxsize=1)
 def _date(second: int) -> str:
     return formatdate(second, usegmt=True)

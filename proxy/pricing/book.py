@@ -1,12 +1,9 @@
 """The price book: which rate card prices a model."""
 
-import re
 from collections.abc import Sequence
-from fnmatch import translate
 
+from proxy.globs import GlobIndex
 from proxy.pricing.rates import RateCard
-
-_GLOB_CHARS = frozenset("*?[")
 
 
 class PriceBook:
@@ -15,16 +12,8 @@ class PriceBook:
     def __init__(self, cards: Sequence[RateCard]) -> None:
         self._cards = tuple(cards)
         self._by_id = {card.id: card for card in cards}
-        # Most globs are plain names. Those are looked up, so that the price of a call does not depend on how
-        # many models there are; only true globs are tried one after the other.
-        self._names: dict[str, int] = {}
-        self._patterns: list[tuple[int, re.Pattern[str]]] = []
-        for index, card in enumerate(self._cards):
-            for glob in card.match:
-                if _GLOB_CHARS & set(glob):
-                    self._patterns.append((index, re.compile(translate(glob))))
-                else:
-                    self._names.setdefault(glob, index)
+        ranked = enumerate(self._cards)
+        self._index = GlobIndex((glob, rank) for rank, card in ranked for glob in card.match)
 
     def by_id(self, card_id: str) -> RateCard | None:
         """The card with this id, or None."""
@@ -32,13 +21,8 @@ class PriceBook:
 
     def card_for(self, model: str) -> RateCard | None:
         """The card that prices `model`, or None: then the call must be refused."""
-        named = self._names.get(model, len(self._cards))
-        for index, pattern in self._patterns:
-            if index >= named:
-                break
-            if pattern.match(model):
-                return self._cards[index]
-        return self._cards[named] if named < len(self._cards) else None
+        rank = self._index.rank_of(model)
+        return None if rank is None else self._cards[rank]
 
     def card_of(self, rate_card: str | None, model: str) -> RateCard | None:
         """The card a route names, else the one for its model; None: then the call must be refused."""

@@ -4,7 +4,6 @@ import asyncio
 from functools import partial
 from typing import Final
 
-import aiohttp.http_parser
 import structlog
 from aiohttp import web
 
@@ -211,11 +210,3 @@ def bounds_of(settings: Settings) -> Bounds:
     """The part of the settings that bounds clients."""
     server = settings.server
     return Bounds(server.max_body_bytes, server.body_seconds, settings.streams.write_seconds)
-
-
-def refuse_pure_python_parser() -> None:
-    """Raise RuntimeError without aiohttp's C parser: the Python one lets requests be smuggled."""
-    if aiohttp.http_parser.HttpRequestParser is aiohttp.http_parser.HttpRequestParserPy:
-        raise RuntimeError(
-            "aiohttp's C extension is missing, or off by AIOHTTP_NO_EXTENSIONS; its Python parser is not safe"
-        )

@@ -16,9 +16,10 @@ import uvloop
 from proxy.config.load import Settings, load
 from proxy.config.source import ConfigError
 from proxy.demo import demo_upstream
+from proxy.edge.aiohttp_server import refuse_pure_python_parser
 from proxy.metering.model_names import encoding_name
 from proxy.metering.vocabulary import SHARED
-from proxy.process.app import Farebox, refuse_pure_python_parser
+from proxy.process.app import Farebox
 from proxy.process.quickstart import welcome
 from proxy.process.supervisor import Lifeline
 from proxy.telemetry import configure_logging

@@ -1,1 +1,1 @@
-"""The outbound edge: routes, the targets behind them, and the client that forwards a call."""
+"""The outbound edge: which target a call goes to, and the HTTP client that takes it there."""

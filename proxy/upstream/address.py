@@ -1,4 +1,4 @@
-"""Where a request goes at an upstream, with the credential in the query when it belongs there."""
+"""The target of a request line, with the credential in the query if the upstream wants it there."""
 
 from functools import lru_cache
 from urllib.parse import quote, unquote_plus
@@ -7,10 +7,10 @@ from proxy.upstream.routes import Upstream
 
 
 def request_target(upstream: Upstream, path: str, query: str) -> str:
-    """What stands in the request line, percent-encoded as the client had it. `path` begins with `/`.
+    """The target of the request line, percent-encoded as the caller had it. `path` begins with `/`.
 
-    `query` has no `?`. The query field that holds the upstream's credential is the upstream's alone: what the
-    client put there, however it was encoded, is taken out.
+    `query` has no `?`. The field that carries the upstream's credential is removed from the caller's query
+    first, however the caller encoded it.
     """
     credential = upstream.credential
     if credential is not None and credential.query is not None:

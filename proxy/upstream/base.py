@@ -1,4 +1,4 @@
-"""The seam to upstreams: what is sent, what comes back, and how it can fail before the first byte."""
+"""The seam to upstreams: a request, its answer, and the failures before the first byte."""
 
 from collections.abc import AsyncIterator
 from typing import Literal, Protocol
@@ -12,10 +12,10 @@ FailureCode = Literal[
 ]
 
 
-class UpstreamFailure(Exception):  # noqa: N818 - a failure of somebody else's, named for who.
+class UpstreamFailure(Exception):  # noqa: N818 - the upstream failed, not Farebox.
     """A target could not answer, or broke off. `code` is one of `errors.CODES`.
 
-    `untouched` tells that no byte of the request can have been acted on, so that it may be sent elsewhere.
+    `untouched`: no byte of the request can have been acted on, so it may be sent elsewhere.
     """
 
     def __init__(self, code: FailureCode, message: str, *, untouched: bool = False) -> None:
@@ -25,10 +25,10 @@ class UpstreamFailure(Exception):  # noqa: N818 - a failure of somebody else's, 
 
 
 class UpstreamRequest(msgspec.Struct, frozen=True):
-    """A request on its way up. `path` begins with `/` and follows the base URL; `query` has no `?`.
+    """A request to an upstream. `path` begins with `/` and follows the base URL; `query` has no `?`.
 
-    `headers` are the client's own, as received; the client strips and replaces what must not pass.
-    `repeatable` tells that it may be sent again although it may have been acted on.
+    `headers` are the caller's, as received; the HTTP client strips and replaces those that must not pass.
+    `repeatable`: it may be sent again although the upstream may have acted on it.
     """
 
     method: str
@@ -49,7 +49,7 @@ class Answer(Protocol):
     headers: list[tuple[str, str]]
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes; after a cancel it may be asked for again, and goes on where it was.
+        """The body as it comes. After a cancel, another call continues where this one stopped.
 
         Raises UpstreamFailure when it stalls or breaks off.
         """

@@ -1,9 +1,10 @@
-"""The body of an answer as it comes: bounded in size and in silence, and with its content encoding undone."""
+"""The body of an answer as it comes: bounded in size and in silence, its content encoding undone."""
 
 from collections.abc import AsyncIterator, Iterator
 
 from aiohttp import StreamReader
 
+from proxy.upstream.aiohttp_client import count_received
 from proxy.upstream.base import UpstreamFailure
 from proxy.upstream.connection import Connection
 from proxy.upstream.failures import failure_of
@@ -13,8 +14,8 @@ from proxy.upstream.inflate import BrokenEncoding, Inflater
 class AnswerBody(AsyncIterator[bytes]):
     """The chunks of one answer. Raises UpstreamFailure when it breaks off, stalls or exceeds `max_bytes`.
 
-    A silence longer than `idle_seconds` is a stall only while somebody waits for the next chunk: a slow
-    reader is not the upstream's fault. What came before a fault is handed on before it is told.
+    A silence longer than `idle_seconds` is a stall only while a reader waits for the next chunk: a slow
+    reader is not the upstream's fault. The bytes before a fault are handed on before the fault is raised.
     """
 
     __slots__ = ("_connection", "_content", "_idle_seconds", "_max_bytes", "_read_bytes", "_upstream_name")
@@ -38,8 +39,8 @@ class AnswerBody(AsyncIterator[bytes]):
     async def __anext__(self) -> bytes:
         content = self._content
         watched = False
-        while content.total_bytes == self._read_bytes:
-            # The wire of an answer that has come whole is somebody else's: it is asked only after this.
+        while count_received(content) == self._read_bytes:
+            # After a whole answer the connection serves other requests, so its error is read only after this.
             if content.is_eof():
                 raise StopAsyncIteration
             connection = self._connection
@@ -62,7 +63,7 @@ class AnswerBody(AsyncIterator[bytes]):
 
 
 class InflatedBody(AsyncIterator[bytes]):
-    """The chunks of a compressed body, undone; their sum is bounded by `max_bytes` as well."""
+    """The chunks of a compressed body, decompressed; `max_bytes` bounds their sum as well."""
 
     def __init__(self, body: AnswerBody, inflater: Inflater, *, upstream_name: str, max_bytes: int) -> None:
         self._body = body
@@ -88,5 +89,5 @@ class InflatedBody(AsyncIterator[bytes]):
 
 
 def too_large(upstream_name: str) -> UpstreamFailure:
-    """The failure of an answer that is larger than it may be."""
+    """The failure of an answer that is larger than the bound."""
     return UpstreamFailure("upstream_invalid", f"The answer of the upstream {upstream_name!r} is too large.")

@@ -1,4 +1,4 @@
-"""The outbound edge over HTTP: one request to one target, and its answer as it comes."""
+"""The HTTP client: one request to one target, and its answer as it comes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,13 +23,13 @@ from proxy.upstream.routes import Target, Upstream
 NO_BOUND: Final = 2**62
 IDEMPOTENT_METHODS: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 RESENDABLE_BYTES: Final = 1_048_576
-"""Bodies up to this size are sent again when a kept connection turns out to be dead."""
+"""Bodies up to this size are sent again when an idle connection turns out to be dead."""
 
 MAX_REPLY_BYTES: Final = 67_108_864
 
 _DNS_SECONDS: Final = 60
 _UPLOADS_END_SECONDS: Final = 1.0
-"""Their connections are closed by then, so that they have nothing to wait for."""
+"""Their connections are closed by then, so they end at once."""
 _REMEMBERED_UPSTREAMS: Final = 256
 
 
@@ -56,11 +56,11 @@ class HttpAnswer:
 
 
 class HttpUpstreams:
-    """Sends requests over connections that are kept open. Satisfies `proxy.upstream.base.UpstreamClient`.
+    """Sends requests over pooled connections. Satisfies `proxy.upstream.base.UpstreamClient`.
 
-    `max_reply_bytes` bounds the body of an answer that is no stream, before and after an encoding is undone.
-    Redirects are passed on and never followed, cookies are never kept, and proxies in the environment are not
-    used. It serves between `open` and `close`, on the event loop they run on.
+    `max_reply_bytes` bounds the body of an answer that is not a stream, compressed and decompressed.
+    Redirects are passed on, cookies are dropped, and proxies in the environment are ignored. The client
+    serves between `open` and `close`, on the event loop they run on.
     """
 
     def __init__(self, *, max_reply_bytes: int = MAX_REPLY_BYTES) -> None:
@@ -72,7 +72,7 @@ class HttpUpstreams:
         self._is_open = False
 
     async def open(self) -> None:
-        """Begin to serve; connections are made when they are needed."""
+        """Begin to serve. Connections are made when a request needs one."""
         self._is_open = True
 
     async def close(self) -> None:
@@ -88,9 +88,9 @@ class HttpUpstreams:
     async def send(self, target: Target, request: UpstreamRequest) -> HttpAnswer:
         """The target's answer, of whatever status. Raises UpstreamFailure when there is none.
 
-        A request with a small body that meets a dead kept connection, which the upstream closed just then, is
-        sent once more over a new one, if it may be repeated. Raises ValueError for a path, method or header
-        that would break the request.
+        An upstream may close an idle connection just when a request takes it. A repeatable request with a
+        small body is then sent once more, over a new connection. Raises ValueError for a path, method or
+        header that would break the request.
         """
         destination = self._destination_of(target.upstream)
         outgoing = request_bytes(destination, request)
@@ -98,7 +98,7 @@ class HttpUpstreams:
         try:
             connection, reply = await self._exchange(destination, outgoing, may_repeat=may_repeat)
         except FAILURES as error:
-            # A wire keeps its error, and its traceback would keep the wire.
+            # A connection keeps its error, and the traceback of the error would keep the connection.
             raise failure_of(error.with_traceback(None), destination.upstream.name) from None
         return self._answer(destination, connection, reply)
 
@@ -107,7 +107,7 @@ class HttpUpstreams:
     ) -> tuple[Connection, AnswerParts]:
         upstream = destination.upstream
         seconds, tasks = upstream.first_byte_seconds, self._uploads
-        connection = destination.pool.kept()
+        connection = destination.pool.idle_connection()
         if connection is not None:
             try:
                 return connection, await connection.exchange(request, first_byte_seconds=seconds, tasks=tasks)
@@ -115,15 +115,15 @@ class HttpUpstreams:
                 if connection.heard or not may_repeat or len(request.body) > RESENDABLE_BYTES:
                     raise
             request = closing(request)
-        connection = await destination.pool.new(upstream.connect_seconds)
+        connection = await destination.pool.new_connection(upstream.connect_seconds)
         return connection, await connection.exchange(request, first_byte_seconds=seconds, tasks=tasks)
 
     def _answer(self, destination: Destination, connection: Connection, reply: AnswerParts) -> HttpAnswer:
-        """The answer, its headers stripped and its body undone. One that cannot be handed on is stopped."""
+        """The answer with headers stripped and body decompressed. One that cannot be passed on is stopped."""
         message, content = reply
         name, fields = destination.upstream.name, message.headers
-        # A stream is not held in memory: what bounds it is the money that was set aside for it.
-        # An error is handed on whole, so that it is not one of these, whatever it says.
+        # A stream is not held in memory, and its hold bounds it. An error is passed on whole, whatever its
+        # content type, so it is bounded like any other answer.
         streamed = fields.get(hdrs.CONTENT_TYPE, "").lower().startswith("text/event-stream")
         max_bytes = NO_BOUND if streamed and message.code < 300 else self._max_reply_bytes
         idle_seconds = destination.upstream.idle_seconds
@@ -133,7 +133,7 @@ class HttpUpstreams:
         try:
             if message.code < 200:
                 raise UpstreamFailure("upstream_invalid", f"The upstream {name!r} changed the protocol.")
-            # What answers HEAD, or says that nothing changed, tells the length of a body that does not come.
+            # An answer to HEAD, or a 304, has the length of a body that does not come.
             if not content.is_eof() and int(fields.get(hdrs.CONTENT_LENGTH, 0)) > max_bytes:
                 raise too_large(name)
             coding = coding_of(",".join(fields.getall(hdrs.CONTENT_ENCODING, ())))
@@ -150,7 +150,7 @@ class HttpUpstreams:
         return HttpAnswer(message.code, headers, body, chunks)
 
     def _new_destination(self, upstream: Upstream) -> Destination:
-        """The plan of an upstream. Upstreams of one origin share what is kept, if they keep it as long."""
+        """The destination of an upstream. Upstreams of one origin and one keepalive share a pool."""
         if not self._is_open:
             raise RuntimeError("the upstream client is not open")
         if self._connector is None:

@@ -1,47 +1,46 @@
 """One connection to an upstream: a request goes out over it, and its answer comes in.
 
-This stands on the connections that aiohttp makes and on its parser, and leaves the rest of its client out.
-What that adds (redirects, cookies, authentication, tracing, a task for every body) must not happen here, and
-takes more time than all the rest of a request.
+It uses aiohttp's connector and parser, and not the rest of its client: redirects, cookies, authorization and
+tracing must not happen here, and with a task for every body they take more time than all the rest.
 """
 
 import asyncio
 import math
-from contextlib import suppress
 from typing import Final, Protocol
 
 import msgspec
 from aiohttp import (
     ClientConnectionError,
-    ClientError,
     ClientOSError,
     ClientPayloadError,
     ServerDisconnectedError,
     StreamReader,
 )
-from aiohttp.base_protocol import BaseProtocol
-from aiohttp.connector import Connection as ConnectorLease
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.http_parser import HttpParser, HttpResponseParser, RawResponseMessage
-from aiohttp.http_writer import StreamWriter
-from aiohttp.streams import EMPTY_PAYLOAD
 
 from proxy.tasks import Tasks
+from proxy.upstream.aiohttp_client import (
+    EMPTY_PAYLOAD,
+    AnswerParser,
+    ClientProtocol,
+    ConnectorLease,
+    HttpProcessingError,
+    RawResponseMessage,
+    answer_parser,
+    end_lease,
+    ends_whole,
+    has_leftover,
+    parsed,
+    write_body,
+)
 
-STATUS_LINE_MAX_BYTES: Final = 8_190
-HEADER_MAX_BYTES: Final = 16_384
-HEADERS_MAX: Final = 128
-
-_READ_BUFFER_BYTES: Final = 65_536
 _INLINE_BYTES: Final = 32_768
-"""Bodies up to this size fit in the transport's own buffer, so that writing them never waits."""
-_PIECE_BYTES: Final = 65_536
+"""Bodies up to this size fit in the transport's buffer, so writing them never waits."""
 _SWITCHING_PROTOCOLS: Final = 101
 _BODILESS: Final = frozenset({204, 304})
 
 
 class RequestBytes(msgspec.Struct, frozen=True):
-    """A request as it is written; `head` tells the body's length and ends with an empty line."""
+    """A request as it is written. `head` has the length of the body, and ends with an empty line."""
 
     head: bytes
     body: bytes
@@ -49,26 +48,26 @@ class RequestBytes(msgspec.Struct, frozen=True):
 
 
 AnswerParts = tuple[RawResponseMessage, StreamReader]
-"""The head of an answer, and the body to be."""
+"""The head of an answer, and its body to come."""
 
 
 class Keeper(Protocol):
-    """Where a wire waits between requests."""
+    """The owner of a connection between two requests."""
 
     def keep(self, connection: "Connection") -> None:
-        """A whole answer has come over it, and another may follow."""
+        """A whole answer has come over the connection, and another request may follow."""
         ...
 
     def forget(self, connection: "Connection") -> None:
-        """It has ended, kept or not."""
+        """The connection has ended, kept or not."""
         ...
 
 
-class Connection(BaseProtocol):
-    """A connection that was made for one request and may be kept for others, one at a time.
+class Connection(ClientProtocol):
+    """A connection to an upstream. It serves one request at a time, and may be kept for the next.
 
-    `error` is why it broke, None before that; `heard` tells whether anything came since the last request. One
-    timer serves every wait and is set anew only when it goes off, for a timer for each would cost too much.
+    `error` is why it broke, None before that; `heard` is whether any byte came since the last request. One
+    timer serves all waits and is set again only when it fires: a timer for each wait would cost too much.
     """
 
     __slots__ = (
@@ -80,8 +79,8 @@ class Connection(BaseProtocol):
         "_keepable",
         "_keeper",
         "_lease",
-        "_looks_at",
         "_timer",
+        "_timer_at",
         "_upload",
         "_waiter",
         "error",
@@ -102,25 +101,25 @@ class Connection(BaseProtocol):
         self._upload: asyncio.Task[None] | None = None
         self._waiter: asyncio.Future[AnswerParts | None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._due = self._looks_at = math.inf
+        self._due = self._timer_at = math.inf
 
     async def exchange(
         self, request_bytes: RequestBytes, *, first_byte_seconds: float, tasks: Tasks
     ) -> AnswerParts:
-        """Send a request and wait for the head of its answer. A wire that fails is broken off.
+        """Send a request and wait for the head of its answer. A failure closes the connection.
 
         Raises TimeoutError after `first_byte_seconds`, HttpProcessingError for an answer that is not HTTP,
         and ClientError when the connection breaks.
         """
         coming = self.coming()
         self.watch(first_byte_seconds)
-        self._parser = parser = self._parser_of_answer(request_bytes)
+        self.parser = parser = answer_parser(self, is_head=request_bytes.is_head)
         self._ask(request_bytes, tasks)
         try:
             reply = await coming
         except BaseException:
-            # The answer may have come whole just then, and the wire be somebody else's by now.
-            if self._parser is parser:
+            # If the answer came whole just then, the connection may already serve another request.
+            if self.parser is parser:
                 self.stop()
             raise
         if reply is None:
@@ -129,40 +128,43 @@ class Connection(BaseProtocol):
         return reply
 
     def watch(self, seconds: float) -> None:
-        """Break off with a TimeoutError if somebody still waits in so many seconds, and close if idle then.
+        """After so many seconds, fail with a TimeoutError if a caller still waits, or close if idle.
 
-        Every call takes the place of the one before.
+        Each call replaces the one before.
         """
-        self._due = due = self._loop.time() + seconds
-        if due < self._looks_at:
-            self._look_at(due)
+        self._due = due = self.loop.time() + seconds
+        if due < self._timer_at:
+            self._set_timer(due)
 
     def coming(self) -> asyncio.Future[AnswerParts | None]:
-        """What is done as soon as a head or some of a body has come, or the wire has broken."""
-        self._waiter = waiter = self._loop.create_future()
+        """A future that is done as soon as a head or a part of a body has come, or the connection broke."""
+        self._waiter = waiter = self.loop.create_future()
         return waiter
 
     def is_usable(self) -> bool:
-        """Whether a kept wire may be used again now."""
+        """Whether an idle connection may be used again now."""
         transport = self.transport
-        return transport is not None and not transport.is_closing() and self._loop.time() < self._due
+        return transport is not None and not transport.is_closing() and self.loop.time() < self._due
 
     def stop(self) -> None:
-        """Break off at once, without waiting for what is unsent or for a farewell; idempotent."""
+        """Close at once, without sending what is buffered; idempotent."""
         self._break_off(ClientConnectionError("stopped"))
 
     def data_received(self, data: bytes) -> None:
-        """Read on in the answer. What nobody asked for ends the wire: it would be taken for the next one."""
-        parser = self._parser
+        """Parse the next bytes. Bytes that no request asked for close the connection.
+
+        The next request would take them for its answer.
+        """
+        parser = self.parser
         if parser is None:
             if data:
                 self.stop()
             return
         self.heard = True
         try:
-            messages, _, _ = parser.feed_data(data)
-        except Exception as error:  # noqa: BLE001 - whatever the parser cannot read is not HTTP.
-            self._break_off(error if isinstance(error, HttpProcessingError) else HttpProcessingError())
+            messages = parsed(parser, data)
+        except HttpProcessingError as error:
+            self._break_off(error)
             return
         for message, content in messages:
             self._begin(message, content)
@@ -171,44 +173,26 @@ class Connection(BaseProtocol):
                 self._end(parser)
             self._wake()
 
-    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp calls it so.
-        """Go on after a pause. A reader says so whenever it has read, mostly without one."""
-        if self._reading_paused:
-            super().resume_reading(resume_parser)
-
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The connection has ended, and with it a body without length, or else what was expected."""
+        """The connection has ended. That completes a body without a length, and breaks off any other."""
         if self.error is None:
             self.error = ClientOSError(*exc.args) if isinstance(exc, OSError) else ServerDisconnectedError()
-        if self._parser is not None and self._content is not None and not _ends_well(self._parser, exc):
+        if (
+            self.parser is not None
+            and self._content is not None
+            and (exc is not None or not ends_whole(self.parser))
+        ):
             self.error = ClientPayloadError()
-        self._parser = None
+        self.parser = None
         self._content = None
-        self._reading_paused = False
+        self.reading_paused = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         super().connection_lost(exc)
         self._wake()
         self._keeper.forget(self)
-        if self._lease.protocol is not None:
-            self._lease.protocol.connection_lost(exc)
-            self._lease.close()
-
-    def _parser_of_answer(self, request_bytes: RequestBytes) -> HttpParser[RawResponseMessage]:
-        """What reads one answer; as long as it is the wire's, the request and its wire belong together."""
-        return HttpResponseParser(
-            self,
-            self._loop,
-            _READ_BUFFER_BYTES,
-            payload_exception=ClientPayloadError,
-            response_with_body=not request_bytes.is_head,
-            read_until_eof=True,
-            auto_decompress=False,
-            max_line_size=STATUS_LINE_MAX_BYTES,
-            max_field_size=HEADER_MAX_BYTES,
-            max_headers=HEADERS_MAX,
-        )
+        end_lease(self._lease, exc)
 
     def _ask(self, request_bytes: RequestBytes, tasks: Tasks) -> None:
         self.heard = False
@@ -216,39 +200,37 @@ class Connection(BaseProtocol):
         self._answered = False
         self._upload = None
         transport = self.transport
-        assert transport is not None, "only a usable wire is asked"
+        assert transport is not None, "only a usable connection is asked"
         if len(request_bytes.body) <= _INLINE_BYTES:
             transport.write(request_bytes.head + request_bytes.body)
         else:
             transport.write(request_bytes.head)
-            self._upload = tasks.spawn(
-                _write(StreamWriter(self, self._loop), request_bytes.body), name="upload"
-            )
+            self._upload = tasks.spawn(write_body(self, request_bytes.body), name="upload")
         if self._early:
             early, self._early = self._early, b""
             self.data_received(early)
 
     def _begin(self, message: RawResponseMessage, content: StreamReader) -> None:
-        """The head of an answer has come; the interim ones before it are not of interest."""
+        """The head of an answer has come. Interim answers before it are skipped."""
         if self._answered:
             self._keepable = False
         elif message.code >= 200 or message.code == _SWITCHING_PROTOCOLS:
             bodiless = self._is_head or message.code in _BODILESS
-            # A body where none may be is not read, and what comes of it must not be the next answer.
+            # A body that must not be there is not read, so the connection cannot be used again.
             whole = not bodiless or content.is_eof()
             self._keepable = whole and message.code >= 200 and not message.should_close
             self._content = EMPTY_PAYLOAD if bodiless else content
             self._answered = True
             self._wake((message, self._content))
 
-    def _end(self, parser: HttpParser[RawResponseMessage]) -> None:
+    def _end(self, parser: AnswerParser) -> None:
         """The answer has come whole: keep the connection if it can be used again."""
-        self._parser = None
+        self.parser = None
         self._content = None
         if self._upload is not None and not self._upload.done():
-            # What is left of the request would be read as the beginning of the next one.
+            # The upstream would read the rest of this request as the beginning of the next.
             self.stop()
-        elif self._keepable and not _has_begun(parser):
+        elif self._keepable and not has_leftover(parser):
             self._keeper.keep(self)
         elif self.transport is not None:
             self.transport.close()
@@ -256,7 +238,7 @@ class Connection(BaseProtocol):
     def _break_off(self, error: Exception) -> None:
         if self.error is None:
             self.error = error
-        self._parser = None
+        self.parser = None
         self._content = None
         if self.transport is not None:
             self.transport.abort()
@@ -269,50 +251,19 @@ class Connection(BaseProtocol):
             if not waiter.done():
                 waiter.set_result(reply)
 
-    def _look_at(self, due: float) -> None:
+    def _set_timer(self, due: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._looks_at = due
-        self._timer = self._loop.call_at(due, self._look)
+        self._timer_at = due
+        self._timer = self.loop.call_at(due, self._on_timer)
 
-    def _look(self) -> None:
-        """End a wait that has lasted long enough; else look again when it may have."""
+    def _on_timer(self) -> None:
+        """The timer has fired: end the wait or the idle connection if it is due, else set the timer again."""
         self._timer = None
-        self._looks_at = math.inf
-        if self._loop.time() < self._due:
-            self._look_at(self._due)
+        self._timer_at = math.inf
+        if self.loop.time() < self._due:
+            self._set_timer(self._due)
         elif self._waiter is not None and not self._waiter.done():
             self._break_off(TimeoutError())
-        elif self._parser is None and self.transport is not None:
+        elif self.parser is None and self.transport is not None:
             self.transport.close()
-
-
-def _ends_well(parser: HttpParser[RawResponseMessage], exc: BaseException | None) -> bool:
-    """Whether a body is whole now that its connection has ended: one without length, by a farewell."""
-    if exc is not None:
-        return False
-    try:
-        parser.feed_eof()
-    except Exception:  # noqa: BLE001 - whatever the parser misses, the body is not whole.
-        return False
-    return True
-
-
-def _has_begun(parser: HttpParser[RawResponseMessage]) -> bool:
-    """Whether the beginning of another answer came right behind a whole one."""
-    try:
-        return parser.feed_eof() is not None
-    except Exception:  # noqa: BLE001 - whatever it was, it was not nothing.
-        return True
-
-
-async def _write(writer: StreamWriter, body: bytes) -> None:
-    """Write a long body as fast as it is read, beside the wait for the answer, which may come early.
-
-    A connection that breaks ends it; whoever waits for the answer is told why.
-    """
-    with suppress(ClientError, OSError):
-        view = memoryview(body)
-        for start in range(0, len(view), _PIECE_BYTES):
-            await writer.write(view[start : start + _PIECE_BYTES])
-        await writer.drain()

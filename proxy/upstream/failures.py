@@ -1,6 +1,6 @@
-"""What the client library's exceptions mean: which code, in which words, and whether nothing was touched.
+"""The exceptions of the HTTP library as failures: a code, words, and whether the request was untouched.
 
-Their own words are not passed on: those hold URLs with credentials in the query, and inner addresses.
+Its own messages are not passed on: they hold inner addresses, and URLs with credentials in the query.
 """
 
 import errno
@@ -17,8 +17,8 @@ from aiohttp import (
     ConnectionTimeoutError,
     ServerDisconnectedError,
 )
-from aiohttp.http_exceptions import HttpProcessingError
 
+from proxy.upstream.aiohttp_client import HttpProcessingError
 from proxy.upstream.base import FailureCode, UpstreamFailure
 from proxy.upstream.inflate import BrokenEncoding
 
@@ -29,7 +29,7 @@ class _Meaning(msgspec.Struct, frozen=True):
     untouched: bool = False
 
 
-# The first that fits counts, so what is derived from another stands before it.
+# The first match counts, so a subclass stands before its base.
 _MEANINGS: Final[tuple[tuple[type[BaseException], _Meaning], ...]] = (
     (
         ConnectionTimeoutError,

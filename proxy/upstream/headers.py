@@ -1,7 +1,7 @@
-"""Which header fields of a request go up to an upstream, and which of its answer come down to the client.
+"""Which headers of a request go to the upstream, and which of its answer go to the client.
 
-Whatever is not named here passes as it is. What Farebox adds itself is added after the stripping, so a client
-can neither send nor remove it, not even by naming it in `Connection`.
+Headers that are not named here pass unchanged. Farebox adds its own after the stripping, so a client can
+neither send nor remove them, not even by naming them in `Connection`.
 """
 
 import re
@@ -12,8 +12,8 @@ from typing import Final
 
 Field = tuple[str, str]
 
-_UNSENDABLE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-"""What no value of a header may hold: a server of ours would have to refuse to send it."""
+UNSENDABLE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""Characters that no header value may hold: they would break the message."""
 
 _HOP_BY_HOP: Final = frozenset(
     {
@@ -27,8 +27,8 @@ _HOP_BY_HOP: Final = frozenset(
     }
 )
 
-# The framing is our own, and so is the answer to Expect. Everything that authenticates somebody, or tells
-# who the client is, stays here; so does the choice of an organization, for that is the operator's account.
+# Farebox frames the request and answers Expect itself. Headers that authenticate or identify the client stop
+# here, and so does the choice of an organization: it belongs to the operator's account.
 _NOT_UP: Final = _HOP_BY_HOP | {
     "accept-encoding",
     "api-key",
@@ -52,8 +52,8 @@ _NOT_UP: Final = _HOP_BY_HOP | {
 }
 _NOT_UP_PREFIXES: Final = ("proxy-", "x-farebox-", "x-forwarded-")
 
-# Beside the framing, these tell of the account that all clients share upstream, of the upstream's own
-# software, or speak to browsers about the origin, which is ours.
+# Beside the framing, these describe the upstream account that all clients share, the upstream's software, or
+# the origin, which is Farebox's own.
 _NOT_DOWN: Final = _HOP_BY_HOP | {
     "alt-svc",
     "clear-site-data",
@@ -83,14 +83,14 @@ _NOT_DOWN_PREFIXES: Final = (
 
 _RETRY_AFTER: Final = frozenset({"retry-after", "retry-after-ms"})
 RETRY_AFTER_STATUSES: Final = frozenset({202, 429, 503})
-"""Where a time to come back is about the call, and not about the account that all clients share upstream."""
+"""Statuses whose Retry-After is about the call. With others it is about the shared upstream account."""
 
 _RENAMED: Final = {"x-request-id": "x-upstream-request-id"}
 _DIGESTS: Final = frozenset({"content-digest", "content-md5", "digest", "repr-digest"})
 
 
 def upward(headers: Iterable[Field], own: Collection[Field]) -> list[Field]:
-    """The client's `headers` that may go to an upstream, in order, and then `own`, which replace theirs."""
+    """The client's `headers` that may go to an upstream, in order, then `own`, which replace the client's."""
     fields = _beyond_one_hop(headers)
     goes = _goes_up(tuple([name for name, _ in fields]), tuple([name for name, _ in own]))
     return [*compress(fields, goes), *own]
@@ -100,7 +100,7 @@ def downward(status: int, headers: Iterable[Field], *, origin: str, undone: bool
     """The upstream's `headers` that may go to the client, in order.
 
     `origin` is the upstream's scheme and authority: a `Location` on it would send the client past Farebox and
-    tell an inner address. `undone` says that a content encoding was removed, which voids digests.
+    reveal an inner address. `undone`: a content encoding was removed, which makes digests wrong.
     """
     waits = status in RETRY_AFTER_STATUSES
     passed = []
@@ -108,14 +108,14 @@ def downward(status: int, headers: Iterable[Field], *, origin: str, undone: bool
         name_down = _name_down(name, undone, waits)
         if name_down is None or (len(name) == 8 and name.lower() == "location" and _is_on(origin, value)):
             continue
-        # What can be printed can be sent, and that is told much faster.
-        if value.isprintable() or not _UNSENDABLE.search(value):
+        # A printable value can be sent, and that check is much faster.
+        if value.isprintable() or not UNSENDABLE.search(value):
             passed.append((name_down, value))
     return passed
 
 
 def _beyond_one_hop(headers: Iterable[Field]) -> list[Field]:
-    """The fields that are not meant for one hop because `Connection` names them."""
+    """The fields without those that `Connection` names, which are for one hop only."""
     fields = list(headers)
     lists = [value for name, value in fields if len(name) == 10 and name.lower() == "connection"]
     if not lists:
@@ -124,11 +124,11 @@ def _beyond_one_hop(headers: Iterable[Field]) -> list[Field]:
     return [field for field in fields if field[0].lower() not in named]
 
 
-# Clients and upstreams send the same few names over and over, which makes remembering cheaper than looking;
-# the bound is for those who send others.
+# All send the same few names again and again, so a cache is cheaper than a search. The bound
+# is for clients that send others.
 @lru_cache(maxsize=256)
 def _goes_up(names: tuple[str, ...], own: tuple[str, ...]) -> tuple[bool, ...]:
-    """For each of `names`, whether it goes up."""
+    """For each of `names`, whether it goes to the upstream."""
     stopped = _NOT_UP | {name.lower() for name in own}
     lowered = [name.lower() for name in names]
     return tuple(name not in stopped and not name.startswith(_NOT_UP_PREFIXES) for name in lowered)
@@ -136,7 +136,7 @@ def _goes_up(names: tuple[str, ...], own: tuple[str, ...]) -> tuple[bool, ...]:
 
 @lru_cache(maxsize=1024)
 def _name_down(name: str, undone: bool, waits: bool) -> str | None:  # noqa: FBT001 - keywords cost time here.
-    """What a field is called on its way down, None for one that stays."""
+    """The name of a field for the client, None for one that does not pass."""
     lower = name.lower()
     if lower in _NOT_DOWN or lower.startswith(_NOT_DOWN_PREFIXES):
         return None

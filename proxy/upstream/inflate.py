@@ -1,11 +1,11 @@
-"""Undoing the content encoding of an answer, as it comes and never more than a piece at a time."""
+"""Decompression of an answer as it comes, in pieces of bounded size."""
 
 import zlib
 from collections.abc import Iterator
 from typing import Final, Literal, Protocol
 
 PIECE_BYTES: Final = 262_144
-"""The most that comes out at once, so that a few bytes cannot become gigabytes in memory."""
+"""The largest piece, so that a few bytes cannot become gigabytes in memory."""
 
 Coding = Literal["gzip", "deflate"]
 
@@ -16,12 +16,12 @@ _ZLIB_BITS: Final = zlib.MAX_WBITS
 _RAW_BITS: Final = -zlib.MAX_WBITS
 
 
-class BrokenEncoding(Exception):  # noqa: N818 - it names what is broken, as the other failures do.
-    """The bytes are not what their content encoding says, end too early, or the encoding is not known."""
+class BrokenEncoding(Exception):  # noqa: N818 - named for what is broken, as the other failures are.
+    """The bytes do not match their content encoding, end too early, or the encoding is unknown."""
 
 
 class _Stream(Protocol):
-    """What `zlib.decompressobj` gives, whose type has no public name."""
+    """The type of `zlib.decompressobj()`, which has no public name."""
 
     @property
     def eof(self) -> bool: ...
@@ -43,14 +43,14 @@ def coding_of(content_encoding: str) -> Coding | None:
 
 
 class Inflater:
-    """Undoes the coding of one body: `feed` its bytes as they come, and `finish` after the last."""
+    """Decompresses one body: `feed` its bytes as they come, and `finish` after the last."""
 
     def __init__(self, coding: Coding) -> None:
         self._coding = coding
         self._stream: _Stream | None = None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """What `data` stands for, in pieces of at most `PIECE_BYTES`. Raises BrokenEncoding."""
+        """`data` decompressed, in pieces of at most `PIECE_BYTES`. Raises BrokenEncoding."""
         full = False
         while data or full:
             if self._stream is None:
@@ -62,22 +62,22 @@ class Inflater:
             if piece:
                 yield piece
             data = self._rest(self._stream)
-            # The decompressor may keep some bytes of output although it has taken all of its input.
+            # The decompressor may hold back output although it has taken all of its input.
             full = len(piece) == PIECE_BYTES and self._stream is not None
 
     def finish(self) -> None:
-        """Say that the body has ended. Raises BrokenEncoding if it is not whole; an empty one is."""
+        """Check that the body is whole; an empty one is. Raises BrokenEncoding."""
         if self._stream is not None and not self._stream.eof:
             raise BrokenEncoding("the compressed body ends too early")
 
     def _window_bits(self, data: bytes) -> int:
-        """What zlib is to expect: `deflate` should have zlib's frame and often has none."""
+        """The format for zlib to expect: `deflate` should have zlib's frame, and often has none."""
         if self._coding == "gzip":
             return _GZIP_BITS
         return _ZLIB_BITS if data[0] & 0x0F == _DEFLATE_METHOD else _RAW_BITS
 
     def _rest(self, stream: _Stream) -> bytes:
-        """What is still to be looked at. A gzip body may hold several members, one after the other."""
+        """The input that is left. A gzip body may hold several members, one after the other."""
         if not stream.eof:
             return stream.unconsumed_tail
         if stream.unused_data and self._coding != "gzip":

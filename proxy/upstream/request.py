@@ -1,4 +1,4 @@
-"""A request as it goes over the wire to one upstream."""
+"""A request to an upstream as bytes."""
 
 import re
 from functools import lru_cache
@@ -10,13 +10,12 @@ from yarl import URL
 from proxy.upstream.address import origin, request_target
 from proxy.upstream.base import UpstreamRequest
 from proxy.upstream.connection import RequestBytes
-from proxy.upstream.headers import Field, upward
+from proxy.upstream.headers import UNSENDABLE, Field, upward
 from proxy.upstream.pool import ConnectionPool
 from proxy.upstream.routes import Upstream
 
 _BODILESS_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _NEVER_IN_A_LINE: Final = re.compile(r"[\x00-\x20\x7f]")
-_NEVER_IN_A_FIELD: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class Destination(msgspec.Struct, frozen=True):
@@ -30,7 +29,7 @@ class Destination(msgspec.Struct, frozen=True):
 
 
 def destination_of(upstream: Upstream, pool: ConnectionPool) -> Destination:
-    """The plan of an upstream that is reached through `door`."""
+    """The destination of an upstream whose connections come from `pool`."""
     own: list[Field] = [("Accept-Encoding", "identity"), *upstream.headers]
     credential = upstream.credential
     if credential is not None and credential.query is None:
@@ -40,7 +39,7 @@ def destination_of(upstream: Upstream, pool: ConnectionPool) -> Destination:
 
 
 def request_bytes(destination: Destination, request: UpstreamRequest) -> RequestBytes:
-    """The bytes of a request. Raises ValueError for what would break its line, or one of its fields."""
+    """The bytes of a request. Raises ValueError for a path, method or header that would break them."""
     method = request.method
     lines = [
         _line(method, request_target(destination.upstream, request.path, request.query)),
@@ -49,15 +48,15 @@ def request_bytes(destination: Destination, request: UpstreamRequest) -> Request
     lines += [f"{name}: {value}" for name, value in upward(request.headers, destination.own_headers)]
     if request.body or method not in _BODILESS_METHODS:
         lines.append(f"Content-Length: {len(request.body)}")
-    # What can be printed holds no control character, and is told much faster than what does not.
-    if not "".join(lines).isprintable() and any(map(_NEVER_IN_A_FIELD.search, lines)):
+    # A printable text holds no control character, and that check is much faster.
+    if not "".join(lines).isprintable() and any(map(UNSENDABLE.search, lines)):
         raise ValueError("a header field that would break the request")
     head = "\r\n".join(lines) + "\r\n\r\n"
     return RequestBytes(head.encode("utf-8", "ignore"), request.body, method == "HEAD")
 
 
 def closing(request: RequestBytes) -> RequestBytes:
-    """The same request, as the last one over its connection."""
+    """The same request, asking the upstream to close the connection after it."""
     return msgspec.structs.replace(request, head=request.head[:-2] + b"Connection: close\r\n\r\n")
 
 

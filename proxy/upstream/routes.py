@@ -1,19 +1,18 @@
-"""Routes: which targets serve a model or a path, and under which rate card."""
+"""Routes: which targets serve a model or a path, and which rate card prices it."""
 
-import re
 from collections.abc import Sequence
-from fnmatch import translate
 from itertools import product
 from typing import Final
 
 import msgspec
 
+from proxy.globs import GlobIndex
+
 TOOL_ENDPOINT: Final = "tools"
-_GLOB_CHARS: Final = frozenset("*?[")
 
 
 class Credential(msgspec.Struct, frozen=True):
-    """What authenticates us to an upstream: a header's whole value, or a query field's if `query` is set."""
+    """Authenticates Farebox to an upstream: the whole value of a header, or of a query field if set."""
 
     value: str
     header: str = "Authorization"
@@ -42,7 +41,7 @@ class Upstream(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """One place a call may go. None for `model` keeps the public name, None for `path` the endpoint's own."""
+    """One place a call may go. None for `model` keeps the public name, None for `path` the endpoint's."""
 
     upstream: Upstream
     model: str | None = None
@@ -50,9 +49,9 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """Models on endpoints, or one exact path with methods; targets are tried in order.
+    """Models on endpoints, or one exact path with methods. Targets are tried in order.
 
-    `rate_card` is the id of the card named by the route itself; without one the model's name decides.
+    `rate_card` is the id of the card that the route names; without one the model's name decides.
     """
 
     name: str
@@ -65,39 +64,33 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class Routes:
-    """All routes, in the order of the configuration; the first that fits serves."""
+    """All routes, in the order of the configuration; the first match serves."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
+        self.all = tuple(routes)
+        """Every route, in order."""
         self._by_model = tuple(route for route in routes if route.path is None)
-        # As in a price book, plain names are looked up, and only true globs are tried one after the other.
-        self._names: dict[tuple[str, str], int] = {}
-        self._patterns: list[tuple[int, str, re.Pattern[str]]] = []
-        for index, route in enumerate(self._by_model):
+        globs: dict[str, list[tuple[str, int]]] = {}
+        for rank, route in enumerate(self._by_model):
             for endpoint, glob in product(route.endpoints, route.models):
-                if _GLOB_CHARS & set(glob):
-                    self._patterns.append((index, endpoint, re.compile(translate(glob))))
-                else:
-                    self._names.setdefault((endpoint, glob), index)
+                globs.setdefault(endpoint, []).append((glob, rank))
+        self._by_endpoint = {endpoint: GlobIndex(ranked) for endpoint, ranked in globs.items()}
         self._by_path = {
             (method, route.path): route for route in routes if route.path for method in route.methods
         }
 
     def for_model(self, endpoint: str, model: str) -> Route | None:
         """The first route that serves `model` on `endpoint`, or None."""
-        named = self._names.get((endpoint, model), len(self._by_model))
-        for index, served, pattern in self._patterns:
-            if index >= named:
-                break
-            if served == endpoint and pattern.match(model):
-                return self._by_model[index]
-        return self._by_model[named] if named < len(self._by_model) else None
+        index = self._by_endpoint.get(endpoint)
+        rank = None if index is None else index.rank_of(model)
+        return None if rank is None else self._by_model[rank]
 
     def for_path(self, method: str, path: str) -> Route | None:
         """The route of an exact path and method, or None."""
         return self._by_path.get((method, path))
 
     def methods_of(self, path: str) -> list[str]:
-        """The methods a configured path knows; empty when no route has the path."""
+        """The methods of a configured path; empty when no route has the path."""
         return sorted(method for method, known in self._by_path if known == path)
 
     @property

@@ -24,6 +24,7 @@ from proxy.money import USD, Unit
 from proxy.pricing.charge import Charge, Line
 from proxy.storage.sqlite.store import SqliteStore
 from proxy.tasks import Tasks
+from proxy.upstream.routes import Routes, Upstream
 
 ADMIN_KEY = "the-admin-key-of-these-tests"
 NOON_US = 20_000 * DAY_US + DAY_US // 2
@@ -50,6 +51,8 @@ class ApiConfig:
     unit: Unit = USD
     limits: Limits = UNLIMITED
     admin: Admin = field(default_factory=lambda: Admin(key=ADMIN_KEY))
+    upstreams: Mapping[str, Upstream] = field(default_factory=dict)
+    routes: Routes = field(default_factory=lambda: Routes(()))
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ class Apis:
             return Answer(response.status, await response.json(), response.headers)
 
     async def admin(self, method: str, path: str, body: object = None, **more: Any) -> Answer:
-        """Ask the admin API, with an idempotency key of its own for each POST unless told otherwise."""
+        """Ask the admin API, with an idempotency key of its own for each POST unless the caller gives one."""
         self.made += 1
         headers = {"Idempotency-Key": f"command-{self.made}"} if method == "POST" else {}
         headers |= more.pop("headers", {})
@@ -171,7 +174,7 @@ class Apis:
         model: str = "demo",
         usage: Usage | None = None,
     ) -> str:
-        """Make a whole call that is charged as told, and return its id."""
+        """Make a whole call with this charge, and return its id."""
         call = await self.hold(account_id, key_id, charge_nano, model=model)
         line = Line("output_tokens", 7, str(charge_nano), 7, charge_nano)
         used = dict(usage or {"input_tokens": 11, "output_tokens": 7})

@@ -1,4 +1,4 @@
-"""The billing API: an account sees its own books with any of its keys, and nobody else's."""
+"""The billing API: an account sees its own books with any of its keys, and no other."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

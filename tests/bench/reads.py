@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.api.admin.receipts import LOOKED_AT_CALLS
+from proxy.api.admin.receipts import SEARCHED_CALLS
 from proxy.api.paging import MAX_LIMIT
 from proxy.ids import new_id
 from proxy.ledger.store import LedgerUnavailable, Row, Store
@@ -111,7 +111,7 @@ async def _timings(engine: str, location: str, history: History) -> list[Timing]
         newest = {"account_id": account_id(0), "key_id": "", "model": "", "cursor": "", "limit": 1}
         (call,) = await store.query("receipts_page", newest)
         looks = Ask(
-            "how far a page looks for a model", "receipt_place", {"cursor": "", "calls": LOOKED_AT_CALLS}
+            "how far a page searches for a model", "receipt_place", {"cursor": "", "calls": SEARCHED_CALLS}
         )
         places = await store.query(looks.read, looks.params)
         down_to = str(places[0]["id"]) if places else ""

@@ -1,4 +1,4 @@
-"""Loading a configuration from its text, and what is told of its faults."""
+"""Loading a configuration from its text, and its faults."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from proxy.config.load import Settings, load
 from proxy.config.source import ConfigError
-from tests.config.samples import LoadText, Told
+from tests.config.samples import LoadText, Reported
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def load_text(tmp_path: Path) -> LoadText:
 
 
 @pytest.fixture
-def told(load_text: LoadText) -> Told:
+def reported(load_text: LoadText) -> Reported:
     """The faults of a text, without file and line."""
 
     def faults(text: str, **environ: str) -> list[str]:

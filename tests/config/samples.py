@@ -6,7 +6,7 @@ from proxy.config.load import Settings
 
 LoadText = Callable[..., Settings]
 """Loads a configuration from its text, with the environment as keywords."""
-Told = Callable[..., list[str]]
+Reported = Callable[..., list[str]]
 """The faults of a text, each as `path: what is wrong`."""
 
 ADMIN_KEY = "c0ffee5b1e55ed0ddba11"

@@ -14,7 +14,7 @@ from tests.config.samples import card, route, text_of, upstream
 
 PER_CALL = card("rates: {requests: {per_unit: '1'}}")
 UNENCRYPTED = "sends its credential unencrypted; use https:// unless the network is yours alone"
-OPENED = "opens the quickstart to other machines, with an admin key that may be guessed"
+OPENED = "opens the quickstart to other machines, with an admin key that is easy to guess"
 UNPRICED = "can match no model that has a rate card; its calls are refused"
 NOTHING_PRICED = "rate_cards.search: prices nothing that a route serves"
 

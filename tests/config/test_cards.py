@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.config.samples import Told, card, text_of
+from tests.config.samples import Reported, card, text_of
 
 RATE = "rate_cards.chat.rates.input_tokens"
 NO_BOUND = "is missing; a card that prices output has to say how much a call can produce"
@@ -29,7 +29,7 @@ IN_RATES = f"rates: {{{IN}}}"
         ),
         (
             card("rates: {input_tokens: {per_1m: '-1'}}"),
-            [f"{RATE}.per_1m: '-1' is negative; a price is 0 at least"],
+            [f"{RATE}.per_1m: '-1' is negative; a price is at least 0"],
         ),
         (
             card("rates: {input_tokens: {per_1m: 1 euro}}"),
@@ -37,7 +37,7 @@ IN_RATES = f"rates: {{{IN}}}"
         ),
         (
             card("rates: {input_tokens: {per_1m: 1 thirds}}"),
-            [f"{RATE}.per_1m: '1 thirds' is no finite number of US dollars; write it in US dollars"],
+            [f"{RATE}.per_1m: '1 thirds' is not exact in US dollars; write it in US dollars"],
         ),
         (
             card("rates: {input_tokens: {per_1m: cheap}}"),
@@ -63,6 +63,6 @@ IN_RATES = f"rates: {{{IN}}}"
         ),
     ],
 )
-def test_a_rate_card_has_exact_prices_for_known_meters(told: Told, cards: str, faults: list[str]) -> None:
+def test_rate_cards_have_exact_prices_for_meters(reported: Reported, cards: str, faults: list[str]) -> None:
     unit = "unit: {name: thirds, per_usd: 3}"
-    assert told(text_of(rate_cards=cards, routes="", unit=unit)) == faults
+    assert reported(text_of(rate_cards=cards, routes="", unit=unit)) == faults

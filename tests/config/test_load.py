@@ -1,4 +1,4 @@
-"""A configuration is loaded whole or not at all, and every fault is told at once."""
+"""A configuration is loaded whole or not at all, and every fault is reported at once."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from proxy.config.load import check, load
 from proxy.config.source import ConfigError
 from proxy.ledger.rows import Limits
 from proxy.money import Unit
-from tests.config.samples import ADMIN_KEY, URL, LoadText, Told, text_of, upstream
+from tests.config.samples import ADMIN_KEY, URL, LoadText, Reported, text_of, upstream
 
 
 def test_defaults_are_enough_but_for_the_admin_key(load_text: LoadText) -> None:
@@ -55,18 +55,18 @@ WHICH_STORAGE = (
         (
             "quickstart: {balance: '0', day: lots}",
             [
-                "quickstart.balance: '0' must be more than nothing",
+                "quickstart.balance: '0' must be more than 0",
                 "quickstart.day: 'lots' is not an amount; write a decimal string such as \"0.15\"",
             ],
         ),
         (
             "quickstart: {port: 8080}",
-            ["quickstart.port: 8080 is the port of the server, too; they need one each"],
+            ["quickstart.port: 8080 is also the port of the server; they need one each"],
         ),
     ],
 )
-def test_amounts_and_ports_make_sense(told: Told, text: str, faults: list[str]) -> None:
-    assert told(text_of(more=text)) == faults
+def test_amounts_and_ports_make_sense(reported: Reported, text: str, faults: list[str]) -> None:
+    assert reported(text_of(more=text)) == faults
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_storage_is_a_postgresql_database(load_text: LoadText, url: str) -> None
             for url in ("farebox.db", "sqlite://", "sqlite://farebox.db", "mysql://user:secret@db", "''")
         ),
         *(
-            (url, "names no file; the ledger has to outlive the process")
+            (url, "names no file; the ledger must outlive the process")
             for url in (
                 "sqlite:///",
                 "sqlite:////",
@@ -124,9 +124,9 @@ def test_storage_is_a_postgresql_database(load_text: LoadText, url: str) -> None
     ],
 )
 def test_a_storage_that_cannot_be_used_is_refused_without_showing_its_password(
-    told: Told, url: str, fault: str
+    reported: Reported, url: str, fault: str
 ) -> None:
-    assert told(text_of(storage=f"storage: {url}")) == [f"storage: {fault}"]
+    assert reported(text_of(storage=f"storage: {url}")) == [f"storage: {fault}"]
 
 
 @pytest.mark.parametrize(
@@ -146,15 +146,15 @@ def test_an_admin_key_that_can_be_guessed_is_refused(key: str, fault: str | None
     assert admin_key_fault(key) == fault
 
 
-def test_the_admin_key_is_asked_for_outside_the_quickstart_only(told: Told, load_text: LoadText) -> None:
-    assert told("{}") == [f"admin.key: is empty; {HINT}"]
-    assert told("admin: {key: '${K}'}", K="sk-1234") == [f"admin.key: is a well-known default; {HINT}"]
+def test_the_admin_key_is_required_outside_the_quickstart(reported: Reported, load_text: LoadText) -> None:
+    assert reported("{}") == [f"admin.key: is empty; {HINT}"]
+    assert reported("admin: {key: '${K}'}", K="sk-1234") == [f"admin.key: is a well-known default; {HINT}"]
     assert load_text("quickstart: {}").admin.key == ""
-    unsendable = ["admin.key: must be visible ASCII without blanks, for it is sent in a header"]
-    assert told("quickstart: {}\nadmin: {key: 'a key'}") == unsendable
+    unsendable = ["admin.key: must be visible ASCII without blanks, since it is sent in a header"]
+    assert reported("quickstart: {}\nadmin: {key: 'a key'}") == unsendable
 
 
-def test_everything_is_told_at_once_in_the_order_of_the_file(told: Told, tmp_path: Path) -> None:
+def test_everything_is_reported_at_once_in_the_order_of_the_file(reported: Reported, tmp_path: Path) -> None:
     text = """
 upstreams:
   openai: {base_url: openai.com, credential: {value: '${KEY:-}'}}
@@ -168,7 +168,7 @@ rate_cards:
       tokens: {per_1m: '1'}
 storage: postgresql://user:secret@db
 """
-    assert [fault.partition(": ")[0] for fault in told(text)] == [
+    assert [fault.partition(": ")[0] for fault in reported(text)] == [
         "admin.key",
         "upstreams.openai.base_url",
         "upstreams.openai.credential.value",
@@ -203,8 +203,8 @@ storage: postgresql://user:secret@db
         "storage: '${SECRET}'",
     ],
 )
-def test_a_secret_is_in_no_fault(told: Told, text: str) -> None:
-    assert "hunter2" not in "\n".join(told(text, SECRET="hunter2"))
+def test_a_secret_is_in_no_fault(reported: Reported, text: str) -> None:
+    assert "hunter2" not in "\n".join(reported(text, SECRET="hunter2"))
 
 
 def test_settings_do_not_show_the_admin_key_or_a_credential(load_text: LoadText) -> None:

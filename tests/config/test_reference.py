@@ -1,4 +1,4 @@
-"""The schema accepts what loads and refuses what has the wrong shape; every key is described."""
+"""The schema accepts what loads and refuses what does not; every key is described."""
 
 import re
 from pathlib import Path

@@ -6,7 +6,7 @@ import pytest
 
 from proxy.config.schema import EndpointName
 from proxy.endpoints.registry import ENDPOINTS
-from tests.config.samples import CHAT_CARD, LoadText, Told, route, text_of
+from tests.config.samples import CHAT_CARD, LoadText, Reported, route, text_of
 
 
 def two_routes(*texts: str) -> str:
@@ -35,9 +35,9 @@ PATH_RULES = {
 
 
 @pytest.mark.parametrize("path", PATH_RULES)
-def test_a_path_is_one_exact_path_here_and_upstream(told: Told, path: str) -> None:
+def test_a_path_is_one_exact_path_here_and_upstream(reported: Reported, path: str) -> None:
     text = f"routes: [{{path: '{path}', rate_card: search, targets: [{{upstream: openai, path: '{path}'}}]}}]"
-    found = told(text_of(routes=text))
+    found = reported(text_of(routes=text))
     assert [fault.partition(": ")[0] for fault in found] == ["routes[0].path", "routes[0].targets[0].path"]
     assert all(fault.endswith(PATH_RULES[path]) for fault in found)
 
@@ -56,8 +56,8 @@ def test_a_path_is_one_exact_path_here_and_upstream(told: Told, path: str) -> No
         *("/v1/completions", "/v1/embeddings", "/healthz", "/readyz", "/metrics", "/openapi.json"),
     ],
 )
-def test_a_path_does_not_collide_with_what_farebox_answers_itself(told: Told, path: str) -> None:
-    found = told(text_of(routes=route(f"path: {path}, rate_card: search")))
+def test_a_path_does_not_collide_with_what_farebox_answers_itself(reported: Reported, path: str) -> None:
+    found = reported(text_of(routes=route(f"path: {path}, rate_card: search")))
     assert found == [f"routes[0].path: '{path}' is answered by Farebox itself"]
 
 
@@ -150,9 +150,9 @@ def test_a_path_may_begin_like_one_of_them(load_text: LoadText, path: str) -> No
     ],
 )
 def test_a_route_says_once_what_it_serves_where_and_for_how_much(
-    told: Told, routes: str, faults: list[str]
+    reported: Reported, routes: str, faults: list[str]
 ) -> None:
-    assert told(text_of(routes=routes, rate_cards=CHAT_CARD + EMBED_CARD)) == faults
+    assert reported(text_of(routes=routes, rate_cards=CHAT_CARD + EMBED_CARD)) == faults
 
 
 def test_a_model_is_served_on_the_endpoints_that_its_card_covers(load_text: LoadText) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.config.samples import URL, LoadText, Told, text_of, upstream
+from tests.config.samples import URL, LoadText, Reported, text_of, upstream
 
 
 @pytest.mark.parametrize(
@@ -26,8 +26,8 @@ from tests.config.samples import URL, LoadText, Told, text_of, upstream
         (r'"https://host/v1\n"', "must be ASCII without blanks; write other hosts in punycode"),
     ],
 )
-def test_a_base_url_is_an_address_and_a_path_and_no_more(told: Told, url: str, fault: str) -> None:
-    (found,) = told(text_of(upstreams=upstream(f"base_url: {url}")))
+def test_a_base_url_is_an_address_and_a_path_and_no_more(reported: Reported, url: str, fault: str) -> None:
+    (found,) = reported(text_of(upstreams=upstream(f"base_url: {url}")))
     assert found.startswith("upstreams.openai.base_url: '")
     assert found.endswith(fault)
 
@@ -85,8 +85,8 @@ SENDABLE = "must be visible ASCII without line breaks, and no blanks around it"
         ("headers: {X-A: ''}", "headers.X-A: is empty"),
     ],
 )
-def test_credentials_and_headers_can_be_sent_as_they_are(told: Told, text: str, fault: str) -> None:
-    assert told(text_of(upstreams=upstream(f"{URL}, {text}"))) == [f"upstreams.openai.{fault}"]
+def test_credentials_and_headers_can_be_sent_as_they_are(reported: Reported, text: str, fault: str) -> None:
+    assert reported(text_of(upstreams=upstream(f"{URL}, {text}"))) == [f"upstreams.openai.{fault}"]
 
 
 def test_an_upstream_whose_when_is_empty_is_left_out_with_its_targets(load_text: LoadText) -> None:

@@ -1,4 +1,4 @@
-"""A value of the wrong shape is told with the right one."""
+"""A value of the wrong kind is reported with what would be right."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from proxy.config.faults import Findings, Lines
 from proxy.config.schema import ConfigSchema
 from proxy.config.source import ConfigError
 from proxy.config.validate import validate
-from tests.config.samples import NAME, Told, text_of
+from tests.config.samples import NAME, Reported, text_of
 
 PORT = "a whole number from 0 to 65535"
 COUNT = "a whole number from 1 to 1000000000000"
@@ -53,10 +53,10 @@ AMOUNT = 'an amount in quotes: US dollars such as "0.15", or "<number> <unit nam
         ("unit: {per_usd: 0}", [f"unit.per_usd: 0 is not {COUNT}"]),
     ],
 )
-def test_a_value_of_the_wrong_shape_is_told_with_the_right_one(
-    told: Told, text: str, faults: list[str]
+def test_a_value_of_the_wrong_kind_is_reported_with_the_right_one(
+    reported: Reported, text: str, faults: list[str]
 ) -> None:
-    assert told(text) == faults
+    assert reported(text) == faults
 
 
 @pytest.mark.parametrize(
@@ -91,9 +91,9 @@ def test_a_value_of_the_wrong_shape_is_told_with_the_right_one(
     ],
 )
 def test_every_part_of_a_list_or_mapping_is_looked_at(
-    told: Told, sections: dict[str, str], faults: list[str]
+    reported: Reported, sections: dict[str, str], faults: list[str]
 ) -> None:
-    assert told(text_of(**sections)) == faults
+    assert reported(text_of(**sections)) == faults
 
 
 KEYS = [

@@ -1,4 +1,4 @@
-"""The client's end: what a client that never reads costs, and who is told to go on."""
+"""The gateway: the cost of a client that never reads, and which clients get `100 Continue`."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""The client's end on the wire: what a reply looks like to clients of either version of HTTP."""
+"""Replies as clients of HTTP/1.0 and HTTP/1.1 receive them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -200,7 +200,7 @@ def unchunked(rest: bytes) -> bytes:
 
 
 async def test_a_stream_that_breaks_off_ends_with_an_error_event(ask: Ask) -> None:
-    """What is no event stream is cut instead: its end would be taken for the answer's."""
+    """Any other answer is cut instead: a client would take a clean end for the end of the answer."""
     refusal = Refusal("upstream_invalid", "It stopped.")
 
     def breaking(headers: list[tuple[str, str]]) -> Script:

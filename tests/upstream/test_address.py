@@ -22,7 +22,7 @@ def test_path_and_query_follow_the_base_url() -> None:
 def test_the_credentials_field_has_our_value_alone(
     name: str, value: str, theirs: list[tuple[str, str]]
 ) -> None:
-    """Of the field's values only ours goes up, and of the other fields nothing is lost."""
+    """The field has only Farebox's value, and the other fields are as they were."""
     query = "&".join(f"{quote_plus(field)}={quote_plus(text)}" for field, text in theirs)
     upstream = Upstream("up", "https://api.example", Credential(value, query=name))
     sent = request_target(upstream, "/x", query).partition("?")[2]

@@ -1,4 +1,4 @@
-"""Bodies as they come from upstreams: at once, at their own pace, and never too much of them."""
+"""Bodies as they come from upstreams: at once, at their own speed, and bounded."""
 
 import asyncio
 
@@ -63,7 +63,7 @@ async def test_a_silence_within_an_answer_is_a_timeout(client: HttpUpstreams) ->
 
 
 async def test_a_slow_reader_is_not_a_silent_upstream(client: HttpUpstreams) -> None:
-    """Time that passes while nobody waits for the next chunk is not counted."""
+    """Time that passes while no reader waits for the next chunk is not counted."""
 
     async def script(connection: Connection) -> None:
         await connection.request()
@@ -86,7 +86,7 @@ async def test_a_slow_reader_is_not_a_silent_upstream(client: HttpUpstreams) -> 
 
 
 async def test_a_fast_upstream_waits_for_a_slow_reader(client: HttpUpstreams) -> None:
-    """Little of a long body is kept in memory: the upstream is held back until somebody reads."""
+    """Little of a long body is kept in memory: the upstream is held back until a reader takes it."""
     sent_bytes = 0
 
     async def script(connection: Connection) -> None:
@@ -109,7 +109,7 @@ async def test_a_fast_upstream_waits_for_a_slow_reader(client: HttpUpstreams) ->
 
 @pytest.mark.parametrize("when", ["declared", "counted"])
 async def test_an_answer_has_a_largest_size(when: str) -> None:
-    """More than `max_reply_bytes` is refused at once when its length is told, else when it has come."""
+    """More than `max_reply_bytes` is refused at once if the head has the length, else when it has come."""
     body = b"x" * 2_000
     plain = http_answer(body)
     chunked = STREAM_HEAD.replace(b"event-stream", b"plain") + http_chunk(body) + b"0\r\n\r\n"

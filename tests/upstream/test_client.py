@@ -71,7 +71,7 @@ async def test_a_credential_in_the_query_replaces_the_clients(
 async def test_the_length_of_a_body_is_told_anew(
     client: HttpUpstreams, method: str, body: bytes, length: list[str]
 ) -> None:
-    """Content-Length is that of the body that goes up, whatever the client said of its own."""
+    """Content-Length is that of the body that is sent, whatever the client said of its own."""
     async with scripted(answering(OK)) as upstream:
         sent = upstream_request(
             body, ("Content-Length", "99"), ("Transfer-Encoding", "chunked"), method=method
@@ -100,7 +100,7 @@ async def test_cookies_are_not_kept(client: HttpUpstreams) -> None:
 
 
 async def test_a_redirect_is_passed_on_and_not_followed(client: HttpUpstreams) -> None:
-    """Only one request goes up, and the 3xx comes down."""
+    """Only one request is sent, and the 3xx is passed on."""
     elsewhere = http_answer(b"gone", "Location: https://files.example/x", status="307 Temporary Redirect")
     async with scripted(answering(elsewhere, OK)) as upstream:
         answer = await client.send(to(upstream), upstream_request())

@@ -1,4 +1,4 @@
-"""Connections between and around requests: what is kept, what is not, and whose an answer is."""
+"""Connections between requests: which are kept, which are closed, and whose an answer is."""
 
 import asyncio
 
@@ -102,7 +102,7 @@ async def test_interim_answers_are_passed_over(client: HttpUpstreams) -> None:
 
 
 async def test_what_came_before_a_fault_is_handed_on_first(client: HttpUpstreams) -> None:
-    """A slow reader of a stream that broke meanwhile is given what came, and then told."""
+    """A slow reader of a stream that broke meanwhile gets the bytes that came, and then the failure."""
     hung_up = asyncio.Event()
 
     async def script(connection: Connection) -> None:

@@ -47,7 +47,7 @@ def test_these_never_go_up(name: str) -> None:
 
 
 def test_everything_else_goes_up_in_order_with_repeats() -> None:
-    """Fields that nobody named pass as they are."""
+    """Other fields pass unchanged."""
     sent = [("OpenAI-Beta", "a"), ("accept", "application/json"), ("X-Thing", "1"), ("X-Thing", "2")]
     assert upward(sent, ()) == sent
 
@@ -67,7 +67,7 @@ def test_every_field_that_connection_names_stops_here(way: str) -> None:
 
 
 def test_our_own_fields_cannot_be_named_away() -> None:
-    """What Farebox adds goes up although the client lists it in Connection, and replaces theirs."""
+    """Farebox's own headers pass though the client lists them in Connection, and replace the client's."""
     sent = [("Connection", "authorization, x-static"), ("x-static", "theirs"), ("Authorization", "theirs")]
     own = [("Authorization", "Bearer ours"), ("X-Static", "ours")]
     assert upward(sent, own) == own
@@ -135,7 +135,7 @@ def test_a_redirect_never_leads_past_us(location: str, comes_down: bool) -> None
 
 @pytest.mark.parametrize("undone", [True, False])
 def test_a_digest_of_encoded_bytes_goes_with_the_encoding(undone: bool) -> None:
-    """Digests come down only with the very bytes they are of."""
+    """Digests go to the client only with the bytes that they were made of."""
     sent = [("Content-MD5", "x"), ("Repr-Digest", "y"), ("ETag", "z")]
     assert down(*sent, undone=undone) == (sent[2:] if undone else sent)
 

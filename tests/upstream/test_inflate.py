@@ -66,7 +66,7 @@ def test_gzip_may_have_several_members() -> None:
     [("gzip", b"plain text"), ("deflate", b"\x78plain"), ("deflate", zlib.compress(b"x") + b"more")],
 )
 def test_other_bytes_are_broken(form: Coding, data: bytes) -> None:
-    """What is not of the encoding is refused and never handed on."""
+    """Bytes that do not match the encoding are refused and never passed on."""
     with pytest.raises(BrokenEncoding):
         list(Inflater(form).feed(data))
 

@@ -8,9 +8,10 @@ from msgspec import UNSET
 
 from proxy.api.admin.bodies import (
     AccountChange,
-    LimitFields,
     NewAccount,
     amount_nano,
+    given,
+    limits_change,
     limits_over,
 )
 from proxy.api.operations import ADMIN, ApiSettings, Binder, Commands, Incoming, Nothing, Operation
@@ -74,8 +75,8 @@ OPERATIONS: Final = (
 class Accounts:
     """Opens, shows and changes accounts.
 
-    Limits that a change does not name stay as they were, so a change is made of what was read just before.
-    `_changing` lets one change at a time do so in this process, or two could undo each other.
+    Limits that a change does not name stay as they were, so a change is made of the account as it was just
+    read. `_changing` lets one change at a time do so in this process: two could undo each other.
     """
 
     def __init__(self, *, ledger: Commands, reader: Reader, clock: Clock) -> None:
@@ -133,14 +134,12 @@ class Accounts:
                 ChangeAccount(
                     account.id,
                     self._clock.now_us(),
-                    name=None if body.name is UNSET else body.name,
-                    status=None if body.status is UNSET else body.status,
+                    name=given(body.name),
+                    status=given(body.status),
                     credit_limit_nano=None
                     if credit_limit is UNSET
                     else amount_nano("credit_limit", credit_limit, unit),
-                    limits=None
-                    if body.limits == LimitFields()
-                    else limits_over(account.limits, body.limits, unit),
+                    limits=limits_change(account.limits, body.limits, unit),
                 )
             )
         return await self._account(account.id, incoming.settings)

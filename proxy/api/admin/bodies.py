@@ -1,79 +1,82 @@
-"""What the admin API is sent: the fields of each body, and how amounts, instants and limits are read."""
+"""The bodies of the admin API: their fields, and how amounts, instants and limits are read."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.decode import invalid
+from proxy.api.views.money import UNIX_EPOCH
 from proxy.ledger.rows import NEVER_US, NO_LIMIT, Limits
 from proxy.ledger.windows import WINDOWS
 from proxy.money import Unit, to_nano, usd_string
+from proxy.validation import wants
+
+_Field = TypeVar("_Field")
+
+_TEXT: Final = r"^[^\x00-\x08\x0b-\x1f\x7f]*$"
 
 Name = Annotated[
     str,
-    Meta(
+    wants(
+        "1 to 200 characters of one line",
         min_length=1,
         max_length=200,
         pattern=r"^[^\x00-\x1f\x7f]*$",
-        description="1 to 200 characters of one line",
     ),
 ]
 Note = Annotated[
     str,
-    Meta(
+    wants(
+        "text of at most 1000 characters",
         max_length=1000,
-        pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$",
-        description="text of at most 1000 characters",
+        pattern=_TEXT,
     ),
 ]
 Reason = Annotated[
     str,
-    Meta(
+    wants(
+        "1 to 1000 characters that say why",
         min_length=1,
         max_length=1000,
-        pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$",
-        description="1 to 1000 characters that say why",
+        pattern=_TEXT,
     ),
 ]
 Amount = Annotated[
     str,
-    Meta(
+    wants(
+        'a string with a decimal number of US dollars such as "10.00", or `<number> <unit name>`',
         min_length=1,
         max_length=64,
-        description='a string with a decimal number of US dollars such as "10.00", or `<number> <unit name>`',
     ),
 ]
 Instant = Annotated[
     datetime,
-    Meta(tz=True, description="an RFC 3339 instant with its offset, such as 2030-01-01T00:00:00Z"),
+    wants("an RFC 3339 instant with its offset, such as 2030-01-01T00:00:00Z", tz=True),
 ]
-Count = Annotated[int, Meta(ge=1, le=10**12, description="a whole number from 1 to 1000000000000")]
-Priority = Annotated[int, Meta(ge=0, le=100, description="a whole number from 0, drawn first, to 100")]
+Count = Annotated[int, wants("a whole number from 1 to 1000000000000", ge=1, le=10**12)]
+Priority = Annotated[int, wants("a whole number from 0, drawn first, to 100", ge=0, le=100)]
 Kind = Annotated[
     str,
-    Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$", description="1 to 32 of a-z, 0-9, _ and -, a letter first"),
+    wants("1 to 32 of a-z, 0-9, _ and -, a letter first", pattern=r"^[a-z][a-z0-9_-]{0,31}$"),
 ]
 Glob = Annotated[
     str,
-    Meta(
-        min_length=1, max_length=200, pattern=r"^[^\x00-\x20\x7f]*$", description="a model's name or a glob"
-    ),
+    wants("a model's name or a glob", min_length=1, max_length=200, pattern=r"^[^\x00-\x20\x7f]*$"),
 ]
-Globs = Annotated[list[Glob], Meta(max_length=100, description="a list of at most 100 models or globs")]
+Globs = Annotated[list[Glob], wants("a list of at most 100 models or globs", max_length=100)]
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
-"""Instants are shown in UTC, whatever offset they came with, so the last year is left out."""
+"""Instants are shown in UTC, whatever their offset was, so the last year is left out."""
 _RATES: Final = ("rpm", "tpm", "concurrency")
 
 
 class Fields(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of all bodies: a field that is not known is refused."""
+    """Base of all bodies: an unknown field is refused."""
 
 
 class LimitFields(Fields, frozen=True):
-    """Limits to set: a value, `none` to have no limit, or null to let the default apply. Others stay."""
+    """Limits to set: a value, `none` for no limit, or null for the default. Others stay."""
 
     day: Amount | Literal["none"] | UnsetType | None = UNSET
     week: Amount | Literal["none"] | UnsetType | None = UNSET
@@ -93,7 +96,7 @@ class NewAccount(Fields, frozen=True):
 
 
 class AccountChange(Fields, frozen=True):
-    """What to change about an account; fields that are absent stay as they are."""
+    """A change of an account; absent fields stay as they are."""
 
     name: Name | UnsetType = UNSET
     status: Literal["active", "suspended"] | UnsetType = UNSET
@@ -102,7 +105,7 @@ class AccountChange(Fields, frozen=True):
 
 
 class NewKey(Fields, frozen=True):
-    """A key to create. `models` are globs of the public models it may use; none allows all."""
+    """A key to create. `models` are globs of the public models it may use; an empty list allows all."""
 
     name: Name = "key"
     expires_at: Instant | None = None
@@ -111,7 +114,7 @@ class NewKey(Fields, frozen=True):
 
 
 class KeyChange(Fields, frozen=True):
-    """What to change about a key; fields that are absent stay, `expires_at: null` lifts the expiry."""
+    """A change of a key; absent fields stay, and `expires_at: null` lifts the expiry."""
 
     name: Name | UnsetType = UNSET
     status: Literal["active", "disabled"] | UnsetType = UNSET
@@ -121,7 +124,7 @@ class KeyChange(Fields, frozen=True):
 
 
 class NewGrant(Fields, frozen=True):
-    """Credit to put in. Lots are drawn by lowest `priority`, then earliest expiry, then age."""
+    """Credit to put in. Lots are drawn in the order of `priority`, expiry and age."""
 
     amount: Amount
     kind: Kind = "grant"
@@ -131,14 +134,14 @@ class NewGrant(Fields, frozen=True):
 
 
 class NewAdjustment(Fields, frozen=True):
-    """A correction: a positive amount is put in, a negative one is taken, never more than is available."""
+    """A correction: a positive amount is put in, a negative one is taken, at most what is available."""
 
     amount: Amount
     reason: Reason
 
 
 def amount_nano(param: str, text: str, unit: Unit, *, least_nano: int = 0) -> int:
-    """An amount as nano-USD. Raises Refusal `invalid_value` when it is none, or less than `least_nano`."""
+    """An amount as nano-USD. Raises Refusal `invalid_value` if it is not one, or below `least_nano`."""
     try:
         nano = to_nano(text, unit)
     except ValueError as fault:
@@ -152,9 +155,9 @@ def expiry_us(expires_at: datetime | None) -> int:
     """An expiry in microseconds since the epoch; None never expires. Raises Refusal `invalid_value`."""
     if expires_at is None:
         return NEVER_US
-    if not _EPOCH <= expires_at < _LATEST:
+    if not UNIX_EPOCH <= expires_at < _LATEST:
         raise invalid("expires_at", str(expires_at), "it has to lie between the years 1970 and 9999")
-    return (expires_at - _EPOCH) // timedelta(microseconds=1)
+    return (expires_at - UNIX_EPOCH) // timedelta(microseconds=1)
 
 
 def future_us(param: str, expires_at: datetime | None, now_us: int) -> int:
@@ -177,6 +180,16 @@ def limits_over(current: Limits, fields: LimitFields, unit: Unit) -> Limits:
         if not isinstance(rate, UnsetType):
             changes[name] = NO_LIMIT if isinstance(rate, str) else rate
     return Limits(**changes)
+
+
+def limits_change(current: Limits, fields: LimitFields, unit: Unit) -> Limits | None:
+    """As `limits_over`, None if `fields` sets no limit. Raises Refusal `invalid_value`, naming the limit."""
+    return None if fields == LimitFields() else limits_over(current, fields, unit)
+
+
+def given(field: _Field | UnsetType) -> _Field | None:
+    """A field of a change as a command takes it: None if it is absent."""
+    return None if isinstance(field, UnsetType) else field
 
 
 def _spending_nano(param: str, text: str | UnsetType | None, unit: Unit) -> int | None:

@@ -1,4 +1,4 @@
-"""The admin API's grants and adjustments, and the books they stand in."""
+"""The admin API's grants and adjustments, and its lists of lots and entries."""
 
 from typing import Final
 
@@ -130,7 +130,7 @@ class Money:
         return await entries_page(self._reader, account.id, incoming.query, incoming.settings.unit)
 
     async def _entry(self, command: Grant | Adjust, done: Done, unit: Unit) -> WithHeaders[EntryView]:
-        """The entry a command made: the account's last one, or for a repeat that of the first time."""
+        """The entry of a command: the account's last one, or for a repeat that of the first time."""
         if done.replayed or done.account is None:
             entry = await self._reader.entry_of_command(command.account_id, command.command_id)
         else:
@@ -141,7 +141,7 @@ class Money:
 async def lots_page(
     reader: Reader, account_id: str, query: PageQuery, unit: Unit, *, now_us: int
 ) -> Page[LotView]:
-    """A page of lots with something left, in the order they are drawn from."""
+    """A page of lots with something left, in draw order."""
     rows = await reader.lots(account_id, after=place_of(query, str), limit=query.limit + 1)
     return page_of(rows, query.limit, lambda row: lot_view(row, unit, now_us), lambda row: row.id)
 

@@ -6,7 +6,7 @@ from typing import Final
 from aiohttp import web
 from msgspec import UNSET
 
-from proxy.api.admin.bodies import KeyChange, LimitFields, NewKey, future_us, limits_over
+from proxy.api.admin.bodies import KeyChange, NewKey, future_us, given, limits_change, limits_over
 from proxy.api.operations import ADMIN, ApiSettings, Binder, Commands, Incoming, Nothing, Operation
 from proxy.api.paging import Page, PageQuery, page_of, place_of
 from proxy.api.reader import Reader
@@ -63,7 +63,7 @@ OPERATIONS: Final = (CREATE_KEY, LIST_KEYS, SHOW_KEY, CHANGE_KEY)
 
 
 class Keys:
-    """Creates, shows and changes keys. Changes are made one at a time, as those of accounts are."""
+    """Creates, shows and changes keys. Changes are made one at a time, like those of accounts."""
 
     def __init__(self, *, ledger: Commands, reader: Reader, clock: Clock) -> None:
         self._ledger = ledger
@@ -81,7 +81,7 @@ class Keys:
         ]
 
     async def create_key(self, incoming: Incoming[None, Nothing, NewKey]) -> NewKeyView:
-        """Create a key. Raises Refusal `not_found` for an account that there is none of."""
+        """Create a key. Raises Refusal `not_found` for an unknown account."""
         body, unit, now_us = incoming.body, incoming.settings.unit, self._clock.now_us()
         secret, key_id = new_secret(), new_id("key", now_us)
         await self._ledger.command(
@@ -102,7 +102,7 @@ class Keys:
         return NewKeyView(secret=secret.text, **members)
 
     async def list_keys(self, incoming: Incoming[None, PageQuery, Nothing]) -> Page[KeyView]:
-        """A page of an account's keys. Raises Refusal `not_found` for an account that there is none of."""
+        """A page of an account's keys. Raises Refusal `not_found` for an unknown account."""
         query, unit, now_us = incoming.query, incoming.settings.unit, self._clock.now_us()
         account = await self._reader.account(incoming.path["account_id"])
         rows = await self._reader.keys(account.id, before=place_of(query, str), limit=query.limit + 1)
@@ -126,15 +126,13 @@ class Keys:
                     key.account_id,
                     key.id,
                     now_us,
-                    name=None if body.name is UNSET else body.name,
-                    status=None if body.status is UNSET else body.status,
+                    name=given(body.name),
+                    status=given(body.status),
                     expires_at_us=None
                     if expires_at is UNSET
                     else future_us("expires_at", expires_at, now_us),
                     models=None if body.models is UNSET else tuple(body.models),
-                    limits=None
-                    if body.limits == LimitFields()
-                    else limits_over(key.limits, body.limits, unit),
+                    limits=limits_change(key.limits, body.limits, unit),
                 )
             )
         return await self._key(key.id, incoming.settings)

@@ -14,18 +14,18 @@ from proxy.ledger.rows import HoldState
 
 
 class HoldQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which holds."""
+    """The filters of a list of holds."""
 
     state: HoldState | None = None
     account_id: str | None = None
 
 
-LOOKED_AT_CALLS: Final = 20_000
-"""How far one page looks for a model, to which no index leads across accounts: some tens of milliseconds."""
+SEARCHED_CALLS: Final = 20_000
+"""How many calls one page searches for a model across accounts, without an index: tens of milliseconds."""
 
 
 class ReceiptQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which calls; `model` is the public name, exactly."""
+    """The filters of a list of receipts. `model` is the exact public name."""
 
     account_id: str | None = None
     key_id: str | None = None
@@ -57,8 +57,8 @@ LIST_RECEIPTS: Final = Operation(
     method="GET",
     path=f"{ADMIN}/receipts",
     summary=(
-        "List the receipts of calls, the newest first. With `model` alone a page looks at "
-        f"{LOOKED_AT_CALLS:,} calls, and may be empty though there are more."
+        "List the receipts of calls, the newest first. With `model` alone a page searches "
+        f"{SEARCHED_CALLS:,} calls, and may be empty though there are more."
     ),
     audience="admin",
     reply=Page[AdminReceiptView],
@@ -82,13 +82,13 @@ OPERATIONS: Final = (LIST_HOLDS, USAGE, LIST_RECEIPTS, SHOW_RECEIPT)
 class Receipts:
     """Shows holds, usage and receipts.
 
-    A page of one model's calls in all accounts looks at `looked_at_calls` at most, as no index leads there.
+    A page of one model's calls in all accounts searches `searched_calls` at most, since it has no index.
     """
 
-    def __init__(self, *, reader: Reader, clock: Clock, looked_at_calls: int = LOOKED_AT_CALLS) -> None:
+    def __init__(self, *, reader: Reader, clock: Clock, searched_calls: int = SEARCHED_CALLS) -> None:
         self._reader = reader
         self._clock = clock
-        self._looked_at_calls = looked_at_calls
+        self._searched_calls = searched_calls
 
     def routes(self, bind: Binder[None]) -> list[web.RouteDef]:
         """A route for each operation."""
@@ -111,7 +111,7 @@ class Receipts:
         return page_of(rows, query.limit, lambda row: hold_view(row, unit), lambda row: row.id)
 
     async def usage(self, incoming: Incoming[None, AdminUsageQuery, Nothing]) -> UsageView:
-        """Usage by group. Raises Refusal `not_found` for an account that there is none of."""
+        """Usage by group. Raises Refusal `not_found` for an unknown account."""
         account_id = incoming.query.account_id
         if account_id is not None:
             await self._reader.account(account_id)
@@ -126,8 +126,8 @@ class Receipts:
     async def list_receipts(self, incoming: Incoming[None, ReceiptQuery, Nothing]) -> Page[AdminReceiptView]:
         """A page of receipts."""
         query, unit, before = incoming.query, incoming.settings.unit, place_of(incoming.query, str)
-        looks = query.model and not (query.account_id or query.key_id)
-        down_to = await self._reader.receipt_place(before, self._looked_at_calls) if looks else ""
+        searches = query.model and not (query.account_id or query.key_id)
+        down_to = await self._reader.receipt_place(before, self._searched_calls) if searches else ""
         rows = await self._reader.receipts(
             account_id=query.account_id or "",
             key_id=query.key_id or "",

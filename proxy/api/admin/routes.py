@@ -1,4 +1,4 @@
-"""The admin API under /admin/v1: accounts, keys, money, and what was used. For the admin key alone."""
+"""The admin API under /admin/v1: accounts, keys, credit, usage, upstreams. For the admin key only."""
 
 from collections.abc import Callable
 from typing import Final
@@ -9,6 +9,7 @@ from proxy.api.admin import accounts as admin_accounts
 from proxy.api.admin import credit as admin_money
 from proxy.api.admin import keys as admin_keys
 from proxy.api.admin import receipts as admin_calls
+from proxy.api.admin import upstreams as admin_upstreams
 from proxy.api.operations import ADMIN, ApiSettings, Binder, Commands
 from proxy.api.reader import Reader
 from proxy.clock import Clock
@@ -20,6 +21,7 @@ OPERATIONS: Final = (
     *admin_keys.OPERATIONS,
     *admin_money.OPERATIONS,
     *admin_calls.OPERATIONS,
+    *admin_upstreams.OPERATIONS,
 )
 
 
@@ -38,5 +40,6 @@ def admin_routes(
         *admin_keys.Keys(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_money.Money(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_calls.Receipts(reader=reader, clock=clock).routes(bind),
+        *admin_upstreams.upstream_routes(bind),
         bind.nowhere(ADMIN),
     ]

@@ -1,4 +1,4 @@
-"""An account's own billing API under /v1/billing, for any of its keys. A suspended account may still read."""
+"""The billing API of an account under /v1/billing, for any of its keys. A suspended account may read it."""
 
 from collections.abc import Callable
 from typing import Final, Literal
@@ -24,7 +24,7 @@ from proxy.money import usd_string
 
 
 class BalanceView(Struct, frozen=True, kw_only=True):
-    """What an account has: `available = balance - held - debt + credit_limit` is what new calls may hold."""
+    """The money of an account. New calls may hold `available = balance - held - debt + credit_limit`."""
 
     object: Literal["balance"] = "balance"
     account_id: str
@@ -38,14 +38,14 @@ class BalanceView(Struct, frozen=True, kw_only=True):
 
 
 class SpendingLimitsView(Struct, frozen=True, kw_only=True):
-    """The spending limits in force for the account and for the key that asks."""
+    """The spending limits in force for the account and for the key of the request."""
 
     object: Literal["list"] = "list"
     data: list[SpendingView]
 
 
 class OwnReceiptQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Which calls; `model` is the public name, exactly."""
+    """The filters of a list of receipts. `model` is the exact public name."""
 
     key_id: str | None = None
     model: str | None = None
@@ -55,7 +55,7 @@ BALANCE: Final = Operation(
     id="billing_balance",
     method="GET",
     path=f"{BILLING}/balance",
-    summary="What the account has, holds, owes, and may still spend.",
+    summary="The account's balance, holds, debt, and what it may still spend.",
     audience="account",
     reply=BalanceView,
     query=Nothing,
@@ -65,7 +65,7 @@ LOTS: Final = Operation(
     id="billing_lots",
     method="GET",
     path=f"{BILLING}/lots",
-    summary="The account's lots with something left, in the order they are drawn from.",
+    summary="The account's lots with something left, in draw order.",
     audience="account",
     reply=Page[LotView],
     query=PageQuery,
@@ -139,7 +139,7 @@ def billing_routes(
 
 
 class Billing:
-    """Shows an account its own books, and nobody else's."""
+    """Shows an account its own books only."""
 
     def __init__(self, *, reader: Reader, clock: Clock) -> None:
         self._reader = reader
@@ -158,7 +158,7 @@ class Billing:
         ]
 
     async def balance(self, incoming: Incoming[Key, Nothing, Nothing]) -> BalanceView:
-        """What the account has."""
+        """The account's balance."""
         account = await self._reader.account(incoming.caller.account_id)
         return BalanceView(
             account_id=account.id,
@@ -186,7 +186,7 @@ class Billing:
         return await lots_page(self._reader, account.id, incoming.query, unit, now_us=now_us)
 
     async def spending_limits(self, incoming: Incoming[Key, Nothing, Nothing]) -> SpendingLimitsView:
-        """The spending limits there are; windows without one are left out."""
+        """The spending limits in force; windows without one are left out."""
         key, settings, now_us = incoming.caller, incoming.settings, self._clock.now_us()
         account = await self._reader.account(key.account_id)
         unit, of_account = settings.unit, await self._reader.spending(account, now_us)
@@ -219,7 +219,7 @@ class Billing:
         return page_of(rows, query.limit, lambda row: receipt_view(row, unit), lambda row: row.call.id)
 
     async def receipt(self, incoming: Incoming[Key, Nothing, Nothing]) -> ReceiptView:
-        """One receipt. Raises Refusal `not_found`, also for another account's: it must not show."""
+        """One receipt. Raises Refusal `not_found`, also for another account's, which must not show."""
         call_id = incoming.path["call_id"]
         row = await self._reader.receipt(call_id)
         if row.call.account_id != incoming.caller.account_id:

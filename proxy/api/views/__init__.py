@@ -1,1 +1,1 @@
-"""How things are shown in the admin and billing APIs: structs, and pure functions that fill them."""
+"""The views of the admin and billing APIs: structs, and pure functions that fill them."""

@@ -1,4 +1,4 @@
-"""How accounts and keys are shown, with their limits and what was spent of them."""
+"""The views of accounts and keys, with their limits and spending."""
 
 from collections.abc import Iterable
 from typing import Literal
@@ -13,13 +13,13 @@ from proxy.money import Unit, usd_string
 
 Scope = Literal["account", "key"]
 Bar = int | Literal["none"] | None
-"""A limit that is a count, `none` where there explicitly is none, null where the default applies."""
+"""A limit on a count; `none` is no limit, null is the default."""
 
 
 class LimitsView(Struct, frozen=True):
     """Limits: US dollars for each UTC day, ISO week and month and in total; `rpm` and `tpm` for each minute.
 
-    `concurrency` is calls at once. `none` is no limit, null leaves it to the default.
+    `concurrency` is calls at once. `none` is no limit, null is the default.
     """
 
     day: str | None
@@ -32,7 +32,7 @@ class LimitsView(Struct, frozen=True):
 
 
 class SpendingView(Struct, frozen=True):
-    """What is spent and held in the current window, and what its limit leaves; null where there is none."""
+    """Spending in the current window: spent, held, and what the limit leaves; null without a limit."""
 
     scope: Scope
     id: str
@@ -46,9 +46,9 @@ class SpendingView(Struct, frozen=True):
 
 
 class AccountView(Struct, frozen=True, kw_only=True):
-    """An account: `available = balance - held - debt + credit_limit` is what new calls may hold.
+    """An account. New calls may hold `available = balance - held - debt + credit_limit`.
 
-    `limits` are its own, `effective_limits` those in force with the defaults.
+    `limits` are its own; `effective_limits` are those in force, with the defaults.
     """
 
     object: Literal["account"] = "account"
@@ -69,7 +69,7 @@ class AccountView(Struct, frozen=True, kw_only=True):
 
 
 class KeyView(Struct, frozen=True, kw_only=True):
-    """A key. `hint` is the end of its secret; `models` are globs of what it may use, none allows all."""
+    """A key. `hint` is the end of its secret. `models` are globs of what it may use; none allows all."""
 
     object: Literal["key"] = "key"
     id: str
@@ -85,7 +85,7 @@ class KeyView(Struct, frozen=True, kw_only=True):
 
 
 class NewKeyView(KeyView, frozen=True, kw_only=True):
-    """A key just created, with its secret: this is the only time it is shown."""
+    """A new key with its secret, which is shown this once."""
 
     secret: str
 
@@ -104,7 +104,7 @@ def limits_view(limits: Limits) -> LimitsView:
 
 
 def spending_of(scope: Scope, in_force: Limits, buckets: Iterable[Bucket], unit: Unit) -> list[SpendingView]:
-    """What an account or key has spent in each of some windows, beside the limits in force."""
+    """The spending of an account or key in each window, with the limits in force."""
     views = []
     for bucket in buckets:
         limit_nano = in_force.window_nano(bucket.window)
@@ -134,7 +134,7 @@ def _spending_view(scope: Scope, bucket: Bucket, limit_nano: int | None, unit: U
 
 
 def account_view(account: Account, defaults: Limits, buckets: Iterable[Bucket], unit: Unit) -> AccountView:
-    """An account with its spending, of which the buckets are."""
+    """The view of an account; `buckets` are its spending."""
     in_force = account.limits.over(defaults)
     return AccountView(
         id=account.id,
@@ -162,7 +162,7 @@ def account_view(account: Account, defaults: Limits, buckets: Iterable[Bucket], 
 
 
 def key_view(key: Key, buckets: Iterable[Bucket], unit: Unit) -> KeyView:
-    """A key with its spending, of which the buckets are."""
+    """The view of a key; `buckets` are its spending."""
     return KeyView(
         id=key.id,
         account_id=key.account_id,

@@ -1,4 +1,4 @@
-"""How the books are shown: lots and entries."""
+"""The views of lots and entries."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ from proxy.money import Unit, usd_string
 
 
 class LotView(Struct, frozen=True, kw_only=True):
-    """What a grant leaves to draw."""
+    """The part of a grant that is left to draw."""
 
     object: Literal["lot"] = "lot"
     id: str
@@ -26,7 +26,7 @@ class LotView(Struct, frozen=True, kw_only=True):
 
 
 class DrawView(Struct, frozen=True):
-    """What an entry took from a lot, or gave to it."""
+    """The amount that an entry drew from a lot, or gave back to it."""
 
     lot_id: str
     amount: Usd
@@ -50,7 +50,7 @@ class EntryView(Struct, frozen=True, kw_only=True):
 
 
 def lot_view(lot: Lot, unit: Unit, now_us: int) -> LotView:
-    """A lot. One that is due but kept for calls in flight has expired and may still have something left."""
+    """The view of a lot. An expired one may have something left, for calls in flight."""
     return LotView(
         id=lot.id,
         account_id=lot.account_id,
@@ -66,7 +66,7 @@ def lot_view(lot: Lot, unit: Unit, now_us: int) -> LotView:
 
 
 def entry_view(entry: Entry, unit: Unit) -> EntryView:
-    """An entry of an account's books."""
+    """The view of an entry."""
     return EntryView(
         account_id=entry.account_id,
         seq=entry.seq,

@@ -1,4 +1,4 @@
-"""How money and instants are shown, and what every view uses for it."""
+"""Money and instants as every view shows them."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
@@ -21,12 +21,12 @@ Display = Annotated[
     ),
 ]
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def instant(at_us: int) -> str:
-    """An instant as RFC 3339 in UTC; microseconds are shown where there are any."""
-    return (_EPOCH + timedelta(microseconds=at_us)).isoformat().replace("+00:00", "Z")
+    """An instant as RFC 3339 in UTC; microseconds are shown if there are any."""
+    return (UNIX_EPOCH + timedelta(microseconds=at_us)).isoformat().replace("+00:00", "Z")
 
 
 def expiry(at_us: int) -> str | None:
@@ -35,7 +35,7 @@ def expiry(at_us: int) -> str | None:
 
 
 def display(unit: Unit, **amounts_nano: int | None) -> dict[str, str] | UnsetType:
-    """Amounts in the unit they are shown in; nothing at all when that is US dollars."""
+    """Amounts in the configured unit; UNSET if that is US dollars."""
     if unit.name == "usd":
         return UNSET
     shown = {name: unit.show(nano) for name, nano in amounts_nano.items() if nano is not None}

@@ -1,4 +1,4 @@
-"""How calls are shown: the receipt of one that has ended, and the hold of one in flight."""
+"""The views of calls: the receipt of one that has ended, the hold of one in flight."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -26,10 +26,10 @@ class LineView(Struct, frozen=True, kw_only=True):
 
 
 class ReceiptView(Struct, frozen=True, kw_only=True):
-    """The receipt of a call: what it used, what that costs line by line, and on what basis.
+    """The receipt of a call: its usage, its charge line by line, and the basis of the usage.
 
-    `charged + shortfall` is `total`; a shortfall is what neither the hold nor the funds covered. `hold` is
-    what was held for it.
+    `charged + shortfall` is `total`: neither the hold nor the funds covered the shortfall. `hold` is what
+    was held for the call.
     """
 
     object: Literal["receipt"] = "receipt"
@@ -57,16 +57,16 @@ class ReceiptView(Struct, frozen=True, kw_only=True):
 
 
 class AdminReceiptView(ReceiptView, frozen=True, kw_only=True):
-    """A receipt as the admin sees it, with where the call went."""
+    """A receipt as the admin sees it, with the upstream and its model."""
 
     upstream: str
     upstream_model: str
 
 
 class HoldView(Struct, frozen=True, kw_only=True):
-    """Funds set aside for one call; `observed` is the usage seen so far, `observed_charge` what it costs.
+    """Funds set aside for one call. `observed` is its usage so far, `observed_charge` the price of that.
 
-    What is said of the call itself is null once the hold is closed: then its receipt has it.
+    The members about the call are null once the hold is closed: then the receipt has them.
     """
 
     object: Literal["hold"] = "hold"
@@ -87,7 +87,7 @@ class HoldView(Struct, frozen=True, kw_only=True):
 
 
 def line_view(line: Line, unit: Unit) -> LineView:
-    """A line of a charge. Its price may be finer than a nano-dollar, and is shown in full."""
+    """The view of a line. Its price may be finer than a nano-dollar, and is shown in full."""
     price = Fraction(Decimal(line.price_nano)) / NANO_PER_USD
     shown = display(unit, amount=line.amount_nano)
     if not isinstance(shown, UnsetType):
@@ -145,7 +145,7 @@ def admin_receipt_view(row: Receipt, unit: Unit) -> AdminReceiptView:
 
 
 def hold_view(hold: SeenHold, unit: Unit) -> HoldView:
-    """A hold, with what its call was last seen to have used."""
+    """The view of a hold, with the latest checkpoint of its call."""
     call, observed = hold.call, hold.observed
     observed_nano = None if observed is None else observed.charge.total_nano
     return HoldView(

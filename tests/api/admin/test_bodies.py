@@ -58,6 +58,7 @@ async def test_a_query_that_is_wrong_is_refused_by_its_name(apis: Apis, path: st
         ({"name": "x", "limits": {"rpm": 0}}, "limits.rpm", "from 1"),
         ({"name": "x", "limits": {"rpm": "lots"}}, "limits.rpm", "none"),
         ({"name": "x", "limits": {"hour": "1"}}, "limits.hour", "known are `day`"),
+        ({"name": "x", "limits": None}, "limits", "an object"),
     ],
 )
 async def test_a_field_that_is_wrong_is_named_with_its_value_and_what_is_right(

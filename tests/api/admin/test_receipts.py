@@ -62,7 +62,7 @@ async def test_a_page_of_one_model_looks_at_so_many_calls_and_the_next_one_goes_
     models = ("rare", "demo", "demo", "rare", "rare", "rare", "demo", "demo", "demo", "demo")
     made = [(await apis.call(account_id, key_id, 1, model=model), model) for model in models]
     reader = Reader(ledger=apis.ledger, store=apis.store, clock=apis.clock)
-    calls = Receipts(reader=reader, clock=apis.clock, looked_at_calls=3)
+    calls = Receipts(reader=reader, clock=apis.clock, searched_calls=3)
     pages: list[list[str]] = []
     query = ReceiptQuery(model="rare", limit=2)
     while True:

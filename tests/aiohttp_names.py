@@ -1,0 +1,102 @@
+"""The names of aiohttp that Farebox uses although aiohttp does not document them, and the module of each.
+
+`module:Class.member` is a name, and `module:function(first, second)` promises those parameters as well.
+"""
+
+import inspect
+from pkgutil import resolve_name
+from typing import Final
+
+CLIENT_MODULE: Final = "proxy.upstream.aiohttp_client"
+CLIENT_NAMES: Final = (
+    "aiohttp:ClientRequest(method, url, loop)",
+    "aiohttp:StreamReader.total_bytes",
+    "aiohttp:TCPConnector.connect(req, traces, timeout)",
+    "aiohttp.base_protocol:BaseProtocol(loop)",
+    "aiohttp.base_protocol:BaseProtocol._loop",
+    "aiohttp.base_protocol:BaseProtocol._parser",
+    "aiohttp.base_protocol:BaseProtocol._reading_paused",
+    "aiohttp.base_protocol:BaseProtocol.connection_lost(exc)",
+    "aiohttp.base_protocol:BaseProtocol.connection_made(transport)",
+    "aiohttp.base_protocol:BaseProtocol.resume_reading(resume_parser)",
+    "aiohttp.base_protocol:BaseProtocol.transport",
+    "aiohttp.client_proto:ResponseHandler.connection_lost(exc)",
+    "aiohttp.client_proto:ResponseHandler.set_parser(parser, payload)",
+    "aiohttp.connector:Connection.close",
+    "aiohttp.connector:Connection.protocol",
+    "aiohttp.connector:Connection.transport",
+    "aiohttp.http_exceptions:HttpProcessingError",
+    "aiohttp.http_parser:HttpParser.feed_data",
+    "aiohttp.http_parser:HttpParser.feed_eof",
+    "aiohttp.http_parser:HttpResponseParser.feed_data(incoming_data)",
+    "aiohttp.http_parser:HttpResponseParser.feed_eof()",
+    # The parser in C shows no parameters; it has those of the one in Python.
+    "aiohttp.http_parser:HttpResponseParserPy(protocol, loop, limit, payload_exception, response_with_body)",
+    "aiohttp.http_parser:HttpResponseParserPy(read_until_eof, auto_decompress)",
+    "aiohttp.http_parser:HttpResponseParserPy(max_line_size, max_field_size, max_headers)",
+    "aiohttp.http_parser:RawResponseMessage.code",
+    "aiohttp.http_parser:RawResponseMessage.headers",
+    "aiohttp.http_parser:RawResponseMessage.should_close",
+    "aiohttp.http_writer:StreamWriter(protocol, loop)",
+    "aiohttp.http_writer:StreamWriter.drain()",
+    "aiohttp.http_writer:StreamWriter.write(chunk)",
+    "aiohttp.streams:EMPTY_PAYLOAD.is_eof()",
+    "aiohttp.streams:EMPTY_PAYLOAD.total_bytes",
+)
+
+SERVER_MODULE: Final = "proxy.edge.aiohttp_server"
+SERVER_NAMES: Final = (
+    "aiohttp.http_parser:HttpRequestParser",
+    "aiohttp.http_parser:HttpRequestParserPy",
+    "aiohttp.http_writer:HttpVersion(major, minor)",
+    "aiohttp.http_writer:HttpVersion10",
+    "aiohttp.http_writer:HttpVersion11",
+    "aiohttp.http_writer:StreamWriter.drain()",
+    "aiohttp.http_writer:StreamWriter.output_size",
+    "aiohttp.http_writer:StreamWriter.write(chunk)",
+    "aiohttp.http_writer:_serialize_headers(status_line, headers)",
+    "aiohttp.typedefs:Middleware",
+    "aiohttp.web:BaseRequest.protocol",
+    "aiohttp.web:BaseRequest.writer",
+    "aiohttp.web:RequestHandler(manager, loop, access_log, lingering_time, keepalive_timeout)",
+    "aiohttp.web:RequestHandler(auto_decompress)",
+    "aiohttp.web:RequestHandler._request_count",
+    "aiohttp.web:RequestHandler.force_close()",
+    "aiohttp.web:RequestHandler.handle_error(request, status, exc, message)",
+    "aiohttp.web:RequestHandler.writing_paused",
+    "aiohttp.web:Server.connections",
+    "aiohttp.web:StreamResponse.keep_alive",
+    "aiohttp.web:StreamResponse.prepare(request)",
+    "aiohttp.web:StreamResponse.prepared",
+    "aiohttp.web:StreamResponse.write_eof(data)",
+)
+
+MEMBERS: Final = frozenset(
+    {
+        "_parser",
+        "_reading_paused",
+        "_request_count",
+        "_serialize_headers",
+        "feed_data",
+        "feed_eof",
+        "handle_error",
+        "output_size",
+        "request_handler",
+        "set_parser",
+        "total_bytes",
+        "writing_paused",
+    }
+)
+"""Members that no other module may name. Names that other libraries have as well are left out."""
+
+
+def fault_of(entry: str) -> str | None:
+    """What the installed aiohttp lacks of an entry, or None."""
+    name, _, listed = entry.partition("(")
+    try:
+        found = resolve_name(name)
+    except (ImportError, AttributeError) as error:
+        return f"{name} is gone: {error}"
+    wanted = [parameter for parameter in listed.rstrip(")").split(", ") if parameter]
+    missing = set(wanted) - set(inspect.signature(found).parameters) if wanted else set()
+    return f"{name} takes no {', '.join(sorted(missing))}" if missing else None

@@ -1,0 +1,176 @@
+"""What Farebox takes for granted of aiohttp's server although no documentation promises it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from multidict import CIMultiDict
+
+from proxy.edge.aiohttp_server import (
+    RequestCallback,
+    ServerProtocol,
+    count_sent,
+    drain,
+    has_sent,
+    is_write_paused,
+    refuse_pure_python_parser,
+    send_interim,
+    serialized_head,
+    unsent_bytes,
+    wrap_callback,
+)
+from tests.aiohttp_names import SERVER_NAMES, fault_of
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+Handle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+@pytest.mark.parametrize("entry", SERVER_NAMES)
+def test_aiohttp_has_each_name_that_is_used(entry: str) -> None:
+    """A name, a member or a parameter that a new aiohttp moved is the one that fails here."""
+    assert fault_of(entry) is None
+
+
+def test_the_parser_is_the_strict_one() -> None:
+    """The one in C, without which nothing is served."""
+    refuse_pure_python_parser()
+
+
+def test_a_head_is_serialized_whole() -> None:
+    """A status line and headers as bytes, ended by an empty line; what would break the head is an error."""
+    headers = CIMultiDict([("A", "1"), ("a", "2")])
+    assert serialized_head("HTTP/1.1 200 OK", headers) == b"HTTP/1.1 200 OK\r\nA: 1\r\na: 2\r\n\r\n"
+    with pytest.raises(ValueError, match=r"(?i)header"):
+        serialized_head("HTTP/1.1 200 OK", CIMultiDict([("A", "1\r\nB: 2")]))
+
+
+def on_fault(status: int, fault: BaseException | None) -> web.Response:
+    """A response that tells what aiohttp says of a fault."""
+    return web.Response(status=status, text=type(fault).__name__)
+
+
+@asynccontextmanager
+async def serving(handle: Handle) -> AsyncIterator[tuple[web.Server, int, list[ServerProtocol]]]:
+    """A server of this protocol alone, its port, and the connections that it has had."""
+    protocols: list[ServerProtocol] = []
+    server = web.Server(handle)
+
+    def protocol() -> ServerProtocol:
+        one = ServerProtocol(server, linger_seconds=0.0, keepalive_seconds=5.0, on_fault=on_fault)
+        protocols.append(one)
+        return one
+
+    listening = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
+    try:
+        yield server, listening.sockets[0].getsockname()[1], protocols
+    finally:
+        listening.close()
+        await server.shutdown(1.0)
+
+
+async def ask(port: int, request: bytes) -> bytes:
+    """All that comes back for a request on a connection of its own."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(request)
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def ok(request: web.BaseRequest) -> web.StreamResponse:
+    del request
+    return web.Response(text="ok")
+
+
+async def test_a_callback_is_wrapped_for_the_connections_to_come() -> None:
+    """The server calls the outer one, and that may call the inner one."""
+    seen: list[str] = []
+
+    def wrap(inner: RequestCallback) -> RequestCallback:
+        async def outer(request: web.BaseRequest) -> web.StreamResponse:
+            seen.append(request.path)
+            return await inner(request)
+
+        return outer
+
+    async with serving(ok) as (server, port, protocols):
+        wrap_callback(server, wrap)
+        assert (await ask(port, GET)).endswith(b"ok")
+        assert [protocol.had_request for protocol in protocols] == [True]
+    assert seen == ["/"]
+
+
+async def test_a_connection_without_a_request_has_had_none() -> None:
+    """Not even the beginning of a head makes one."""
+    async with serving(ok) as (_, port, protocols):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET[:10])
+        await writer.drain()
+        async with asyncio.timeout(10):
+            while not protocols:
+                await asyncio.sleep(0)
+        assert not protocols[0].had_request
+        protocols[0].force_close()
+        writer.close()
+
+
+@pytest.mark.parametrize("malformed", [b"GET / HTTP/1.1\r\nHost x\r\n\r\n", b"\x16\x03\x01\x02\r\n\r\n"])
+async def test_what_the_parser_refuses_is_answered_by_us(malformed: bytes) -> None:
+    """The response is ours, with the status and exception that aiohttp gives, and it ends the connection."""
+    async with serving(ok) as (_, port, _):
+        answer = await ask(port, malformed)
+    assert answer.startswith(b"HTTP/1.0 400 ")
+    assert answer.rpartition(b"\r\n\r\n")[2].startswith(b"Bad")
+
+
+async def test_bytes_written_past_aiohttp_count_as_sent() -> None:
+    """An interim response does not, and neither does nothing; aiohttp then puts no error in its place."""
+    states: list[bool] = []
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        states.append(has_sent(request))
+        await send_interim(request, b"HTTP/1.1 100 Continue\r\n\r\n")
+        states.append(has_sent(request))
+        assert request.transport is not None
+        request.transport.write(b"HTTP/1.1 200 OK\r\n\r\nbegun")
+        count_sent(request, 5)
+        states.append(has_sent(request))
+        raise RuntimeError("too late")
+
+    async with serving(handle) as (_, port, _):
+        answer = await ask(port, GET)
+    assert states == [False, False, True]
+    assert answer == b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\nbegun"
+
+
+async def test_a_slow_client_pauses_the_writing() -> None:
+    """What it has not taken is counted, and draining waits until it has taken most of it."""
+    ended = asyncio.Event()
+    size = 8_000_000
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        assert request.transport is not None
+        assert not is_write_paused(request)
+        request.transport.write(b"x" * size)
+        count_sent(request, size)
+        assert is_write_paused(request)
+        assert unsent_bytes(server) > 0
+        reading.set()
+        await drain(request)
+        assert not is_write_paused(request)
+        ended.set()
+        raise ConnectionResetError
+
+    reading = asyncio.Event()
+    async with serving(handle) as (server, port, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1_024)
+        writer.write(GET)
+        async with asyncio.timeout(10):
+            await reading.wait()
+            await reader.readexactly(size)
+            await ended.wait()
+        assert unsent_bytes(server) == 0
+        writer.close()
