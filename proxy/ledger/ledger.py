@@ -11,6 +11,7 @@ import msgspec
 from proxy.errors import Refusal
 from proxy.ledger.commands import (
     Authorize,
+    Close,
     Command,
     Done,
     Extend,
@@ -43,7 +44,7 @@ class Ticket(msgspec.Struct, frozen=True):
     @property
     def closes(self) -> bool:
         """Whether the command closes a hold, and so must not get lost."""
-        return isinstance(self.command, Settle | Void | Recover)
+        return isinstance(self.command, Close)
 
     def resolve(self, result: Result) -> None:
         """Tell the result to whoever still waits."""

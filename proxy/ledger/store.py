@@ -16,7 +16,7 @@ class LedgerUnavailable(Exception):  # noqa: N818 - it is what the caller is tol
 class Store(Protocol):
     """A storage engine for the ledger. Each `apply` is one write transaction.
 
-    An engine loads what `books.needs_of` names, runs `rules.apply` for each command in order, writes what the
+    An engine loads what `needs.needs_of` names, runs `rules.apply` for each command in order, writes what the
     books say has changed, and commits durably before it returns.
     """
 

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from proxy.ledger import rules
-from proxy.ledger.books import Books, Needs, needs_of
+from proxy.ledger.books import Books
 from proxy.ledger.commands import Command, Result
+from proxy.ledger.needs import Needs, needs_of
 from proxy.ledger.rows import Account, Hold, Key
 from proxy.ledger.spending import Bucket
 from proxy.ledger.store import Row

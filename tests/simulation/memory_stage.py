@@ -8,8 +8,9 @@ from typing import Any, Final, Literal
 from msgspec.structs import astuple
 
 from proxy.ledger import rules
-from proxy.ledger.books import Books, Needs, needs_of
+from proxy.ledger.books import Books
 from proxy.ledger.commands import Command, Result
+from proxy.ledger.needs import Needs, needs_of
 from proxy.ledger.rows import Hold
 from proxy.ledger.store import LedgerUnavailable, Store
 from proxy.ledger.windows import DAY_US

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Awaitable, Sequence
 from traceback import format_exc
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-import msgspec
 from msgspec.structs import replace
 
 from proxy.ledger.commands import Authorize, Command, Recover, Refused, Result, Settled
+from proxy.ledger.needs import Needs
 from proxy.ledger.rows import Hold
 from proxy.ledger.store import LedgerUnavailable, Store
 from tests.simulation.checks import Violation, check_looks, check_results
@@ -32,11 +32,11 @@ STRANGERS = "Every row is of an account or key that was opened."
 _Answer = TypeVar("_Answer")
 
 
-class Poison(msgspec.Struct, frozen=True, tag=True):
+class Poison(Command, frozen=True):
     """No command at all: the rules fail at it, with what came before it in its batch undone."""
 
-    account_id: str = ""
-    at_us: int = 0
+    def add_needs(self, needs: Needs) -> None:
+        """Nothing."""
 
 
 class Player:
@@ -175,9 +175,8 @@ class Player:
                 with self._stage.broken(store, fault):
                     await store.apply(commands)
             else:
-                poison: Any = Poison()
                 after = fault_after if fault == "in_rules" else len(commands)
-                await store.apply([*commands[:after], poison, *commands[after:]])
+                await store.apply([*commands[:after], Poison(), *commands[after:]])
         except (LedgerUnavailable, KeyError):
             return
         raise Violation(CARRIED_OUT, f"a batch did not break off {fault}")

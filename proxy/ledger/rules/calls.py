@@ -11,10 +11,12 @@ from proxy.ledger.rows import Account, Hold, Key, Limits
 from proxy.ledger.rules import lots, throttles
 from proxy.ledger.rules.closing import hold_of
 from proxy.ledger.rules.limits import headroom_nano, in_force, shortage
+from proxy.ledger.rules.registry import carries_out
 from proxy.ledger.rules.throttles import Demand
 from proxy.ledger.windows import iso
 
 
+@carries_out(Authorize)
 def authorize(books: Books, command: Authorize) -> Granted | Refused:
     """Hold funds for a call, or refuse it; a repeat finds its hold and changes nothing."""
     call, at_us = command.call, command.at_us
@@ -44,6 +46,7 @@ def authorize(books: Books, command: Authorize) -> Granted | Refused:
     return Granted(amount_nano, account.available_nano, throttles.rate_statuses(books, asked, at_us))
 
 
+@carries_out(Observe)
 def observe(books: Books, command: Observe) -> Done | Refused:
     """Note on an open hold what its call has used so far, in place of what was noted before."""
     hold = books.holds.get(command.hold_id)
@@ -55,6 +58,7 @@ def observe(books: Books, command: Observe) -> Done | Refused:
     return Done()
 
 
+@carries_out(Extend)
 def extend(books: Books, command: Extend) -> Granted | Refused:
     """Hold more for a call in flight, all of it or nothing; what comes back is the whole hold.
 

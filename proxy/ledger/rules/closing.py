@@ -5,13 +5,12 @@ from typing import Final
 from msgspec.structs import replace
 
 from proxy.ledger.books import Books
-from proxy.ledger.commands import Extend, Recover, Refused, Settle, Settled, Void
+from proxy.ledger.commands import Close, OfHold, Recover, Refused, Settle, Settled, Void
 from proxy.ledger.rows import Account, Hold, HoldState, Outcome, Receipt
 from proxy.ledger.rules import lots, throttles
+from proxy.ledger.rules.registry import carries_out
 from proxy.metering.usage import Usage
 from proxy.pricing.charge import NO_CHARGE, Charge
-
-Close = Settle | Void | Recover
 
 NEXT_STATE: Final[dict[tuple[HoldState, type[Close]], HoldState]] = {
     ("open", Settle): "settled",
@@ -21,16 +20,19 @@ NEXT_STATE: Final[dict[tuple[HoldState, type[Close]], HoldState]] = {
 """How a hold may change. A closed one has no way on: to close it again is to repeat what was done."""
 
 
+@carries_out(Settle)
 def settle(books: Books, command: Settle) -> Settled | Refused:
     """Close a hold with a charge, up to the hold and what is available beside it."""
     return _close(books, command, command.outcome, command.charge, _tokens(command.outcome.usage))
 
 
+@carries_out(Void)
 def void(books: Books, command: Void) -> Settled | Refused:
     """Close a hold without a charge."""
     return _close(books, command, command.outcome, NO_CHARGE, 0)
 
 
+@carries_out(Recover)
 def recover(books: Books, command: Recover) -> Settled | Refused:
     """Close a hold whose process is gone, with the charge of what was observed of its call.
 
@@ -43,7 +45,7 @@ def recover(books: Books, command: Recover) -> Settled | Refused:
     return _close(books, command, outcome, observed.charge if observed else NO_CHARGE, _tokens(usage))
 
 
-def hold_of(books: Books, command: Extend | Close) -> Hold | Refused:
+def hold_of(books: Books, command: OfHold) -> Hold | Refused:
     """The hold a command is about, in whatever state; refused unless all that names it is right.
 
     Its account, its key and its time say which rows have been loaded, so none of them may differ.

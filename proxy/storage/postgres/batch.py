@@ -33,8 +33,9 @@ import msgspec
 from msgspec.structs import replace
 
 from proxy.ledger import rules
-from proxy.ledger.books import Books, needs_of
+from proxy.ledger.books import Books
 from proxy.ledger.commands import Authorize, Command, Granted, Result, Void
+from proxy.ledger.needs import needs_of
 from proxy.ledger.rows import Outcome
 from proxy.storage.postgres.lease import Lease
 from proxy.storage.postgres.load import LOAD, loaded_of, question

@@ -4,7 +4,8 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.ledger.books import Books, CommandRecord, Needs
+from proxy.ledger.books import Books, CommandRecord
+from proxy.ledger.needs import Needs
 from proxy.ledger.rows import Lot, Throttle
 from proxy.ledger.spending import Bucket
 from proxy.storage import columns

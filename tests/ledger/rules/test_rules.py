@@ -6,7 +6,6 @@ import pytest
 from msgspec.structs import replace
 
 from proxy.errors import CODES
-from proxy.ledger.books import needs_of
 from proxy.ledger.commands import (
     Adjust,
     ChangeAccount,
@@ -19,6 +18,7 @@ from proxy.ledger.commands import (
     Refused,
     Sweep,
 )
+from proxy.ledger.needs import needs_of
 from proxy.ledger.rows import NEVER_US, NO_LIMIT, Draw, Limits
 from proxy.ledger.windows import DAY_US
 from proxy.money import MAX_NANO
