@@ -15,6 +15,7 @@ from proxy.ledger.rows import (
     UNLIMITED,
     Account,
     Call,
+    Entry,
     Key,
     Limits,
     Observed,
@@ -228,12 +229,14 @@ COMMANDS: Final[tuple[type[Command], ...]] = tuple(_leaves(Command))
 class Done(msgspec.Struct, frozen=True):
     """A command was carried out; `replayed` when an earlier one with its id had done it already.
 
-    `account` and `key` are the rows after it where the command is about one.
+    `account` and `key` are the rows after it where the command is about one; `entry` is the one that a grant
+    or an adjustment made just now.
     """
 
     account: Account | None = None
     key: Key | None = None
     replayed: bool = False
+    entry: Entry | None = None
 
 
 class RateStatus(msgspec.Struct, frozen=True):

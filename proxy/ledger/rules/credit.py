@@ -107,7 +107,7 @@ def _carried_out(books: Books, account: Account, command: Grant | Adjust, draws:
     )
     books.put_account(account)
     books.put_command(CommandRecord(account.id, command.command_id, _digest(command), command.at_us))
-    return Done(account)
+    return Done(account, entry=books.new_entries[-1])
 
 
 def _prior_result(books: Books, account: Account, command: Grant | Adjust) -> Done | Refused | None:

@@ -44,12 +44,6 @@ WHERE account_id = :account_id AND remaining_nano > 0
 ORDER BY priority, expires_at_us, granted_at_us, id
 LIMIT :limit;
 
--- name: entry_by_seq
--- One entry of an account.
-SELECT account_id, seq, kind, amount_nano, balance_after_nano, debt_after_nano, ref, at_us, draws, note
-FROM entries
-WHERE account_id = :account_id AND seq = :seq;
-
 -- name: entry_of_command
 -- The entry that a grant or adjustment made. A repeat mostly follows soon, so the newest are looked at first.
 SELECT account_id, seq, kind, amount_nano, balance_after_nano, debt_after_nano, ref, at_us, draws, note
