@@ -68,6 +68,7 @@ class Books:
 
     def put_lot(self, lot: Lot) -> None:
         """Replace or add a lot."""
+        assert 0 <= lot.remaining_nano <= lot.amount_nano, lot
         self.lots.setdefault(lot.account_id, {})[lot.id] = lot
         self.changed_lots.add((lot.account_id, lot.id))
 

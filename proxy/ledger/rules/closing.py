@@ -97,7 +97,10 @@ def _paid(books: Books, account: Account, hold: Hold, charged_nano: int, at_us: 
             books, account, kind="charge", amount_nano=-charged_nano, ref=hold.id, at_us=at_us, draws=draws
         )
     # What expired lots still kept for this hold alone goes now.
-    return lots.sweep(books, account, at_us)
+    account = lots.sweep(books, account, at_us)
+    assert account.held_nano >= 0 <= account.open_holds, account
+    assert account.available_nano >= 0, account
+    return account
 
 
 def _tokens(usage: Usage) -> int:
