@@ -50,6 +50,7 @@ class SeenHold(msgspec.Struct, frozen=True):
     owner: str
     call: SeenCall | None = None
     observed: Observed | None = None
+    deadline_us: int | None = None
 
 
 class UsageSum(msgspec.Struct, frozen=True):

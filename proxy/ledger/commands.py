@@ -177,6 +177,16 @@ class Observe(Command, frozen=True):
         needs.add_hold(self.account_id, self.hold_id)
 
 
+class Reroute(Command, frozen=True):
+    """Note that a call goes to another upstream: the same call, but for `upstream` and `upstream_model`."""
+
+    call: Call
+
+    def add_needs(self, needs: Needs) -> None:
+        """Add the hold."""
+        needs.add_hold(self.call.account_id, self.call.id)
+
+
 class OfHold(Command, frozen=True):
     """A command about a hold. `authorized_at_us` is when the hold was made: it names the buckets."""
 
@@ -194,6 +204,19 @@ class Extend(OfHold, frozen=True):
 
     amount_nano: int
     defaults: Limits = UNLIMITED
+
+
+class Detach(OfHold, frozen=True):
+    """Let a hold outlive its process: until `deadline_us` nobody recovers it, and from then on anybody does.
+
+    To detach it again is to move the deadline.
+    """
+
+    deadline_us: int
+
+    def add_needs(self, needs: Needs) -> None:
+        """Add the hold."""
+        needs.add_hold(self.call.account_id, self.call.id)
 
 
 class Close(OfHold, frozen=True):
@@ -214,7 +237,7 @@ class Void(Close, frozen=True):
 
 
 class Recover(Close, frozen=True):
-    """Close a hold whose process is gone: what was observed is charged."""
+    """Close a hold whose process is gone, or whose deadline has passed: what was observed is charged."""
 
 
 def _leaves(kind: type[Command]) -> Iterator[type[Command]]:

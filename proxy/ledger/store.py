@@ -33,8 +33,12 @@ class Store(Protocol):
         """Carry out a batch; one result for each command. Raises LedgerUnavailable if it could not commit."""
         ...
 
-    async def orphans(self) -> list[Hold]:
-        """Open holds whose process is gone, this process's own name from before included."""
+    async def orphans(self, now_us: int) -> list[Hold]:
+        """Open holds that nobody answers for, in the order of their ids.
+
+        These are holds without a deadline whose process is gone, this process's own name from before
+        included, and holds whose deadline is not after `now_us`, those of processes that live included.
+        """
         ...
 
     async def key_by_digest(self, digest: str) -> Key | None:

@@ -26,6 +26,7 @@ _KEY_LIMITS: Final = KEYS.place("limits")
 _KEY_SPENDING: Final = KEYS.place("spending")
 _HOLD_CALL: Final = HOLDS.place("call")
 _HOLD_OBSERVED: Final = HOLDS.place("observed")
+_HOLD_DEADLINE: Final = HOLDS.place("deadline_us")
 _HOLD_COLUMNS: Final = len(HOLDS.columns)
 _ENTRY_DRAWS: Final = ENTRIES.place("draws")
 _RECEIPT_STREAM: Final = RECEIPTS.place("stream")
@@ -84,12 +85,14 @@ def key_of(row: tuple[Any, ...]) -> Key:
 def hold_row(hold: Hold) -> tuple[SqlValue, ...]:
     """A hold's columns; a closed one leaves its call and what was observed to its receipt.
 
-    Of its call an open one has what no other column says: all but the three ids, as a JSON array.
+    Of its call an open one has what no other column says: all but the three ids, as a JSON array. A closed
+    one has no deadline.
     """
     row = list(astuple(hold))
     is_open = hold.state == "open"
     row[_HOLD_CALL] = text(astuple(hold.call)[_IDS_OF_A_CALL:]) if is_open else None
     row[_HOLD_OBSERVED] = text(hold.observed) if is_open and hold.observed is not None else None
+    row[_HOLD_DEADLINE] = hold.deadline_us if is_open else None
     return tuple(row)
 
 

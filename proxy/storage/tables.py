@@ -132,6 +132,7 @@ HOLDS: Final = Table(
         _of("integer", "fixed", "created_at_us"),
         _of("text", "fixed", "owner"),
         _of("json", "changes", "call observed"),
+        _of("integer", "changes", "deadline_us"),
     ),
 )
 ENTRIES: Final = Table(

@@ -28,6 +28,10 @@ REFUSALS = {
 """Every code that the rules refuse with."""
 
 
+JOBS = ("overdue", "outlived")
+"""A call that is recovered because its deadline has passed, and one that is closed after its process."""
+
+
 async def in_memory(seed: int, extent: Extent = DAYS) -> Outcome:
     return await simulate(MemoryStage(), seed, extent)
 
@@ -54,7 +58,8 @@ async def test_a_week_meets_everything_there_is() -> None:
     assert outcome.violation is None, outcome.violation
     kinds = {type_.__name__ for type_ in (*COMMANDS, *get_args(Step))}
     assert (
-        kinds | REFUSALS | set(get_args(Fault)) | {"orphans", "replayed", "shortfall"} <= outcome.seen.keys()
+        kinds | REFUSALS | set(get_args(Fault)) | {"orphans", "replayed", "shortfall", *JOBS}
+        <= outcome.seen.keys()
     )
 
 

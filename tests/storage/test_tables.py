@@ -30,7 +30,7 @@ VALUES: dict[str, Any] = {
     "commands": CommandRecord,
 }
 """The values whose fields are the columns of a table."""
-KINDS = {int: "integer", bool: "boolean", str: "text"}
+KINDS = {int: "integer", int | None: "integer", bool: "boolean", str: "text"}
 """What a field of a plain type is kept as; every other one is JSON, but for the names in a `Literal`."""
 
 

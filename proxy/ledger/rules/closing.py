@@ -9,6 +9,7 @@ from proxy.ledger.commands import Close, OfHold, Recover, Refused, Settle, Settl
 from proxy.ledger.rows import Account, Hold, HoldState, Outcome, Receipt
 from proxy.ledger.rules import lots, throttles
 from proxy.ledger.rules.registry import carries_out
+from proxy.ledger.windows import iso
 from proxy.metering.usage import Usage
 from proxy.pricing.charge import NO_CHARGE, Charge
 
@@ -36,13 +37,19 @@ def void(books: Books, command: Void) -> Settled | Refused:
 def recover(books: Books, command: Recover) -> Settled | Refused:
     """Close a hold whose process is gone, with the charge of what was observed of its call.
 
-    Nobody knows what the client was sent, so the status is 0.
+    Nobody knows what the client was sent, so the status is 0. A hold that is detached meanwhile is refused
+    until its deadline, so that recovering it and detaching it may race. The receipt names the upstream that
+    the hold names, which is the last one that the call was sent to.
     """
-    hold = books.holds.get(command.call.id)
-    observed = hold.observed if hold else None
-    usage = observed.usage if observed else {}
+    hold = hold_of(books, command)
+    if isinstance(hold, Refused):
+        return hold
+    if hold.state == "open" and hold.deadline_us is not None and command.at_us < hold.deadline_us:
+        return Refused("conflict", f"The hold {hold.id} is detached until {iso(hold.deadline_us)}.")
+    usage = hold.observed.usage if hold.observed else {}
+    charge = hold.observed.charge if hold.observed else NO_CHARGE
     outcome = Outcome("crashed", 0, "recovered", usage, command.at_us)
-    return _close(books, command, outcome, observed.charge if observed else NO_CHARGE, _tokens(usage))
+    return _close(books, replace(command, call=hold.call), outcome, charge, _tokens(usage))
 
 
 def hold_of(books: Books, command: OfHold) -> Hold | Refused:

@@ -120,10 +120,13 @@ class PostgresStore:
                 return []
             return await batches.apply(commands)
 
-    async def orphans(self) -> list[Hold]:
-        """Open holds whose process is gone, which from here on cannot make or keep any under its name."""
+    async def orphans(self, now_us: int) -> list[Hold]:
+        """Open holds whose process is gone, which from here on cannot make or keep any under its name.
+
+        One that has a deadline is none before that, and always is from then on.
+        """
         self._opened()
-        return await self._lease.orphans()
+        return await self._lease.orphans(now_us)
 
     async def key_by_digest(self, digest: str) -> Key | None:
         """The key with this digest, or None."""

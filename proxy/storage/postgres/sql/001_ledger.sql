@@ -73,8 +73,9 @@ CREATE TABLE throttles (
     PRIMARY KEY (scope_id, kind)
 ) WITH (fillfactor = 50);
 
--- An open hold carries its call and what was observed of it. Once it is closed its receipt has both, and the
--- hold stays as proof that the call was made. It is asked for by its id alone, so that it is not partitioned.
+-- An open hold carries its call and what was observed of it, and until when it may outlive its
+-- process. Once it is closed its receipt has call and usage, and the hold stays as proof that the call was made. It is
+-- asked for by its id alone, so that it is not partitioned.
 CREATE TABLE holds (
     id TEXT COLLATE "C" PRIMARY KEY,
     account_id TEXT COLLATE "C" NOT NULL,
@@ -86,8 +87,9 @@ CREATE TABLE holds (
     owner TEXT COLLATE "C" NOT NULL,
     call TEXT,
     observed TEXT,
+    deadline_us BIGINT,
     CHECK ((state = 'open') = (call IS NOT NULL)),
-    CHECK (state = 'open' OR observed IS NULL)
+    CHECK (state = 'open' OR (observed IS NULL AND deadline_us IS NULL))
 );
 
 -- There are never more open holds than calls in flight, so that owners are found by going through all of it.

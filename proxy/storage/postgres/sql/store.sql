@@ -43,11 +43,14 @@ WHERE NOT gone AND (
 );
 
 -- name: orphans
--- Open holds of processes that are gone, oldest first.
+-- Open holds of processes that are gone and not among those named, or whose deadline has passed, oldest first.
 SELECT {holds.columns}
 FROM holds
-WHERE state = 'open' AND owner <> ALL ($1::TEXT[])
-    AND NOT EXISTS (SELECT FROM owners AS o WHERE o.name = holds.owner AND NOT o.gone)
+WHERE state = 'open' AND CASE
+    WHEN deadline_us IS NULL THEN owner <> ALL ($1::TEXT[])
+        AND NOT EXISTS (SELECT FROM owners AS o WHERE o.name = holds.owner AND NOT o.gone)
+    ELSE deadline_us <= $2
+END
 ORDER BY id;
 
 -- name: forget_owners

@@ -46,7 +46,8 @@ WHERE holds.id = j.value ->> 0;
 
 -- name: close_holds
 -- Move holds to their last state: the state, and a JSON array of their ids.
-UPDATE holds SET state = ?, call = NULL, observed = NULL WHERE id IN (SELECT value FROM json_each(?));
+UPDATE holds SET state = ?, call = NULL, observed = NULL, deadline_us = NULL
+WHERE id IN (SELECT value FROM json_each(?));
 
 -- name: add_entries
 -- Add entries.
