@@ -15,8 +15,8 @@ class PriceBook:
     def __init__(self, cards: Sequence[RateCard]) -> None:
         self._cards = tuple(cards)
         self._by_id = {card.id: card for card in cards}
-        # Most globs are plain names. Those are looked up, so that the price of a call does not depend on how
-        # many models there are; only true globs are tried one after the other.
+        # Most globs are plain names. These are looked up, so that many models do not slow a call down;
+        # only true globs are tried one after the other.
         self._names: dict[str, int] = {}
         self._patterns: list[tuple[int, re.Pattern[str]]] = []
         for index, card in enumerate(self._cards):
