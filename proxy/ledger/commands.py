@@ -26,7 +26,7 @@ from proxy.pricing.charge import NO_CHARGE, Charge
 
 
 class Command(msgspec.Struct, frozen=True, tag=True):
-    """What every command is. Commands are the classes below that nothing is derived from, see `COMMANDS`."""
+    """What all commands share. A command is a class below that no other is derived from, see `COMMANDS`."""
 
     def add_needs(self, needs: Needs) -> None:
         """Add the rows that its rule reads."""
@@ -62,7 +62,7 @@ class ChangeAccount(OfAccount, frozen=True):
     limits: Limits | None = None
 
     def add_needs(self, needs: Needs) -> None:
-        """Add the account, and its due lots, which no credit limit counts on."""
+        """Add the account and its due lots: these no longer cover what is owed or held."""
         needs.add_lots(self.account_id, self.at_us)
 
 
@@ -79,7 +79,7 @@ class CreateKey(OfAccount, frozen=True):
     limits: Limits = UNLIMITED
 
     def add_needs(self, needs: Needs) -> None:
-        """Add the account, and the key there may be."""
+        """Add the account, and the key that may have this id."""
         needs.accounts.add(self.account_id)
         needs.keys.add(self.key_id)
 
@@ -114,14 +114,14 @@ class Grant(OfAccount, frozen=True):
     note: str = ""
 
     def add_needs(self, needs: Needs) -> None:
-        """Add the account, what was done under the command's id, and the lot that it makes."""
+        """Add the account, what an earlier command with this id did, and the lot that this one makes."""
         needs.add_lots(self.account_id, self.at_us)
         needs.commands.add((self.account_id, self.command_id))
         needs.add_grant(self.expires_at_us)
 
 
 class Adjust(OfAccount, frozen=True):
-    """An operator's correction: a positive amount is a lot, a negative one draws, never below the floor."""
+    """An operator's correction: a positive amount makes a lot, a negative one draws what is available."""
 
     command_id: str
     lot_id: str
@@ -130,7 +130,7 @@ class Adjust(OfAccount, frozen=True):
     at_us: int
 
     def add_needs(self, needs: Needs) -> None:
-        """Add the account, its due lots, and what was done under the command's id."""
+        """Add the account, its due lots, and what an earlier command with this id did."""
         needs.add_lots(self.account_id, self.at_us)
         needs.commands.add((self.account_id, self.command_id))
 
@@ -161,12 +161,12 @@ class Authorize(Command, frozen=True):
     defaults: Limits = UNLIMITED
 
     def add_needs(self, needs: Needs) -> None:
-        """Add all that decides about a call of now."""
+        """Add all that decides about a call at this time."""
         needs.add_call(self.call, self.at_us, self.at_us)
 
 
 class Observe(Command, frozen=True):
-    """Note what a call in flight has used so far."""
+    """Checkpoint what a call in flight has used so far."""
 
     hold_id: str
     account_id: str
@@ -178,7 +178,7 @@ class Observe(Command, frozen=True):
 
 
 class Reroute(Command, frozen=True):
-    """Note that a call goes to another upstream: the same call, but for `upstream` and `upstream_model`."""
+    """Name another upstream on a hold. `call` differs in `upstream` and `upstream_model` alone."""
 
     call: Call
 
@@ -188,14 +188,14 @@ class Reroute(Command, frozen=True):
 
 
 class OfHold(Command, frozen=True):
-    """A command about a hold. `authorized_at_us` is when the hold was made: it names the buckets."""
+    """A command about a hold. `authorized_at_us` is when the hold was made, which names the buckets."""
 
     call: Call
     authorized_at_us: int
     at_us: int
 
     def add_needs(self, needs: Needs) -> None:
-        """Add all that a call moves that was authorized then."""
+        """Add all that a call moves which was authorized then."""
         needs.add_call(self.call, self.authorized_at_us, self.at_us)
 
 
@@ -207,9 +207,9 @@ class Extend(OfHold, frozen=True):
 
 
 class Detach(OfHold, frozen=True):
-    """Let a hold outlive its process: until `deadline_us` nobody recovers it, and from then on anybody does.
+    """Let a hold outlive its process: nobody recovers it before `deadline_us`, and anybody does afterwards.
 
-    To detach it again is to move the deadline.
+    Detaching it again moves the deadline.
     """
 
     deadline_us: int
@@ -220,7 +220,7 @@ class Detach(OfHold, frozen=True):
 
 
 class Close(OfHold, frozen=True):
-    """A command that closes a hold, and so must not get lost."""
+    """A command that closes a hold, and so must not be lost."""
 
 
 class Settle(Close, frozen=True):
@@ -252,8 +252,8 @@ COMMANDS: Final[tuple[type[Command], ...]] = tuple(_leaves(Command))
 class Done(msgspec.Struct, frozen=True):
     """A command was carried out; `replayed` when an earlier one with its id had done it already.
 
-    `account` and `key` are the rows after it where the command is about one; `entry` is the one that a grant
-    or an adjustment made just now.
+    `account` and `key` are the rows after it, where the command is about one. `entry` is the one that a grant
+    or an adjustment made.
     """
 
     account: Account | None = None
@@ -263,7 +263,7 @@ class Done(msgspec.Struct, frozen=True):
 
 
 class RateStatus(msgspec.Struct, frozen=True):
-    """Where a caller stands with one rate limit, after this call. `reset_us` is until it is whole again."""
+    """What is left of one rate limit after this call. In `reset_us` it is whole again."""
 
     kind: ThrottleKind
     limit: int
@@ -272,7 +272,7 @@ class RateStatus(msgspec.Struct, frozen=True):
 
 
 class Granted(msgspec.Struct, frozen=True):
-    """A hold was made; `available_nano` is left beside it. `rate_statuses` are the tightest of each kind."""
+    """A hold was made, and leaves `available_nano`. `rate_statuses` has the tightest of each kind."""
 
     hold_nano: int
     available_nano: int
@@ -290,7 +290,7 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A command changed nothing. `code` is one of `errors.CODES`; the figures are those that decided it.
+    """A command changed nothing. `code` is one of `errors.CODES`; the figures decided it.
 
     `limit_source` is `balance`, or scope and window such as `account_day`, `key_total`, `key_rpm`.
     """

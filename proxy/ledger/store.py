@@ -9,7 +9,7 @@ from proxy.ledger.rows import Hold, Key
 Row = dict[str, object]
 
 
-class LedgerUnavailable(Exception):  # noqa: N818 - it is what the caller is told, not a fault in the code.
+class LedgerUnavailable(Exception):  # noqa: N818 - it is an answer to the caller, not a fault in the code.
     """The engine could not commit. Nothing of the batch is on the ledger."""
 
 
@@ -22,7 +22,7 @@ class Store(Protocol):
 
     @property
     def owner(self) -> str:
-        """This process's name on the holds it makes, unlike that of every other live process."""
+        """This process's name on the holds it makes. No other live process has it."""
         ...
 
     async def open(self) -> None:
@@ -34,10 +34,11 @@ class Store(Protocol):
         ...
 
     async def orphans(self, now_us: int) -> list[Hold]:
-        """Open holds that nobody answers for, in the order of their ids.
+        """Open holds without a process that will close them, in the order of their ids.
 
-        These are holds without a deadline whose process is gone, this process's own name from before
-        included, and holds whose deadline is not after `now_us`, those of processes that live included.
+        These are holds without a deadline whose process is gone, those under this process's own name from
+        before it began included, and holds whose deadline is not after `now_us`, whether or not their process
+        is gone.
         """
         ...
 

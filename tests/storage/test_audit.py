@@ -174,7 +174,7 @@ async def test_progress_is_told_by_rows(engine: Engine) -> None:
             for stream in (*ledger.entries, *ledger.charges, *ledger.puts, *ledger.holds, *ledger.receipts):
                 assert stream
             if ledger.totals is not None:
-                assert list(ledger.totals.kept)
+                assert list(ledger.totals.sums)
                 assert list(ledger.totals.parts)
             return count_rows(scan)
 

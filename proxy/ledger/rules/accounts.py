@@ -32,7 +32,7 @@ def open_account(books: Books, command: OpenAccount) -> Done | Refused:
 
 @carries_out(ChangeAccount)
 def change_account(books: Books, command: ChangeAccount) -> Done | Refused:
-    """Change what is named of an account; a credit limit below what is owed or held is a conflict."""
+    """Change the fields that are given; a credit limit below what is owed or held is a conflict."""
     account = books.accounts.get(command.account_id)
     if account is None:
         return no_account(command.account_id)
@@ -78,7 +78,7 @@ def create_key(books: Books, command: CreateKey) -> Done | Refused:
 
 @carries_out(ChangeKey)
 def change_key(books: Books, command: ChangeKey) -> Done | Refused:
-    """Change what is named of a key."""
+    """Change the fields of a key that are given."""
     account, key = books.accounts.get(command.account_id), books.keys.get(command.key_id)
     if account is None:
         return no_account(command.account_id)
@@ -91,7 +91,7 @@ def change_key(books: Books, command: ChangeKey) -> Done | Refused:
 
 
 def no_account(account_id: str) -> Refused:
-    """The refusal of a command that names an account that there is none of."""
+    """The refusal of a command about an account that does not exist."""
     return Refused("not_found", f"There is no account {account_id}.")
 
 

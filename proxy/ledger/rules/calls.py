@@ -34,7 +34,7 @@ def authorize(books: Books, command: Authorize) -> Granted | Refused:
     if refused:
         return refused
     account = lots.swept(books, account, at_us)
-    # Spending limits and the balance are not asked about a call that cannot cost anything.
+    # Spending limits and the balance do not bound a call that cannot cost anything.
     amount_nano = 0
     if command.ceiling_nano > 0:
         amount_nano, refused = _affordable(books, command, account, key, limits)
@@ -48,7 +48,7 @@ def authorize(books: Books, command: Authorize) -> Granted | Refused:
 
 @carries_out(Observe)
 def observe(books: Books, command: Observe) -> Done | Refused:
-    """Note on an open hold what its call has used so far, in place of what was noted before."""
+    """Checkpoint on an open hold what its call has used so far, in place of the checkpoint before."""
     hold = books.holds.get(command.hold_id)
     if hold is None or hold.account_id != command.account_id:
         return Refused("not_found", f"There is no hold {command.hold_id} of this account.")
@@ -60,9 +60,9 @@ def observe(books: Books, command: Observe) -> Done | Refused:
 
 @carries_out(Extend)
 def extend(books: Books, command: Extend) -> Granted | Refused:
-    """Hold more for a call in flight, all of it or nothing; what comes back is the whole hold.
+    """Hold more for a call in flight, all of it or nothing; the result has the whole hold.
 
-    Spending limits are those of now, in the windows the hold was made in. Rates are not asked again.
+    The spending limits of now bound it, in the windows in which the hold was made. Rate limits do not.
     """
     hold = hold_of(books, command)
     if isinstance(hold, Refused):
@@ -85,7 +85,7 @@ def extend(books: Books, command: Extend) -> Granted | Refused:
 
 @carries_out(Reroute)
 def reroute(books: Books, command: Reroute) -> Done | Refused:
-    """Note on an open hold which upstream its call goes to; nothing else about the call may differ."""
+    """Name on an open hold the upstream that its call goes to; nothing else about the call may differ."""
     call = command.call
     hold = books.holds.get(call.id)
     if hold is None:
@@ -117,7 +117,7 @@ def _closed(hold: Hold) -> Refused:
 
 
 def _barred(account: Account, key: Key, command: Authorize) -> Refused | None:
-    """Why this key may not make this call whatever it costs, or None."""
+    """Why this key may not make this call, whatever the call costs; or None."""
     model = command.call.model
     if key.status != "active":
         return Refused("api_key_disabled", "The key has been disabled.")
@@ -133,8 +133,8 @@ def _barred(account: Account, key: Key, command: Authorize) -> Refused | None:
 def _affordable(
     books: Books, command: Authorize, account: Account, key: Key, limits: Limits
 ) -> tuple[int, Refused | None]:
-    """What a call that may cost something can hold, of its ceiling; or why that is less than its floor."""
-    # Such a call never passes on nothing, however low its floor.
+    """How much of its ceiling a call can hold that may cost something; or why that is below its floor."""
+    # Such a call never passes without a hold, however low its floor is.
     required_nano = max(1, min(command.floor_nano, command.ceiling_nano))
     left_nano = headroom_nano(books, account, key, limits, command.at_us)
     if left_nano >= required_nano:

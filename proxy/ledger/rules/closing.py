@@ -18,7 +18,7 @@ NEXT_STATE: Final[dict[tuple[HoldState, type[Close]], HoldState]] = {
     ("open", Void): "voided",
     ("open", Recover): "expired",
 }
-"""How a hold may change. A closed one has no way on: to close it again is to repeat what was done."""
+"""How a hold may change. A closed one does not change again: closing it is a replay."""
 
 
 @carries_out(Settle)
@@ -37,9 +37,9 @@ def void(books: Books, command: Void) -> Settled | Refused:
 def recover(books: Books, command: Recover) -> Settled | Refused:
     """Close a hold whose process is gone, with the charge of what was observed of its call.
 
-    Nobody knows what the client was sent, so the status is 0. A hold that is detached meanwhile is refused
-    until its deadline, so that recovering it and detaching it may race. The receipt names the upstream that
-    the hold names, which is the last one that the call was sent to.
+    Nobody knows what the client was sent, so that the status is 0. Before its deadline a hold is refused, so
+    that one process may detach what another recovers. The receipt names the upstream on the hold, which is
+    the last one that the call was sent to.
     """
     hold = hold_of(books, command)
     if isinstance(hold, Refused):
@@ -53,9 +53,9 @@ def recover(books: Books, command: Recover) -> Settled | Refused:
 
 
 def hold_of(books: Books, command: OfHold) -> Hold | Refused:
-    """The hold a command is about, in whatever state; refused unless all that names it is right.
+    """The hold that a command is about, in any state; refused when account, key or time of it differ.
 
-    Its account, its key and its time say which rows have been loaded, so none of them may differ.
+    They decide which rows have been loaded.
     """
     call = command.call
     hold = books.holds.get(call.id)
@@ -103,7 +103,7 @@ def _paid(books: Books, account: Account, hold: Hold, charged_nano: int, at_us: 
         account = lots.post(
             books, account, kind="charge", amount_nano=-charged_nano, ref=hold.id, at_us=at_us, draws=draws
         )
-    # What expired lots still kept for this hold alone goes now.
+    # What a due lot still had for this hold alone expires now.
     account = lots.sweep(books, account, at_us)
     assert account.held_nano >= 0 <= account.open_holds, account
     assert account.available_nano >= 0, account

@@ -1,4 +1,4 @@
-"""The rules of credit: grants and adjustments, each carried out once, and lots that are due."""
+"""The rules of credit: grants and adjustments, each carried out once, and the expiry of due lots."""
 
 import hashlib
 from typing import Final
@@ -124,6 +124,6 @@ def _prior_result(books: Books, account: Account, command: Grant | Adjust) -> Do
 
 
 def _digest(command: Grant | Adjust) -> str:
-    """What a command says, without what differs each time it is tried."""
+    """A digest of a command, without the fields that differ each time it is tried."""
     content = msgspec.json.encode(replace(command, lot_id="", at_us=0))
     return hashlib.sha256(content).hexdigest()
