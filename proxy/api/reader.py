@@ -117,12 +117,6 @@ class Reader:
         rows = await self._rows("entries_page", account_id=account_id, cursor=before or 0, limit=limit)
         return [_made(row, Entry, "draws") for row in rows]
 
-    async def entry_of_command(self, account_id: str, command_id: str) -> Entry:
-        """The entry that a grant or adjustment made."""
-        absent = f"There is no entry of the command {command_id}."
-        found = await self._one("entry_of_command", absent, account_id=account_id, command_id=command_id)
-        return _made(found, Entry, "draws")
-
     async def holds(self, *, account_id: str, state: str, before: str | None, limit: int) -> list[SeenHold]:
         """Holds, newest first; of every account when `account_id` is empty, in any state when `state` is."""
         params = {"account_id": account_id, "state": state, "cursor": before or "", "limit": limit}

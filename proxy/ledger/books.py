@@ -12,15 +12,17 @@ from proxy.ledger.windows import DAY_US, Window, starts_of_day
 
 BucketKey = tuple[str, Window, int]
 ThrottleKey = tuple[str, ThrottleKind]
+EntryKey = tuple[str, int]
 
 
 class CommandRecord(msgspec.Struct, frozen=True):
-    """That a command with an id of its caller's was carried out, and the digest of what it said."""
+    """That a command with an id of its caller's was carried out: its digest, and the number of its entry."""
 
     account_id: str
     command_id: str
     digest: str
     at_us: int
+    seq: int
 
 
 class Books:
@@ -28,7 +30,7 @@ class Books:
 
     A store fills the dictionaries, runs the rules, adds up what moved, and writes what the `changed_*`
     members hold. A row the store has not found is absent; a new one is simply put. `buckets` are of windows
-    that have ended.
+    that have ended, `entries` those of `commands`.
     """
 
     def __init__(self) -> None:
@@ -39,6 +41,7 @@ class Books:
         self.throttles: dict[ThrottleKey, Throttle] = {}
         self.lots: dict[str, dict[str, Lot]] = {}
         self.commands: dict[CommandKey, CommandRecord] = {}
+        self.entries: dict[EntryKey, Entry] = {}
         self.changed_accounts: set[str] = set()
         self.changed_keys: set[str] = set()
         self.changed_holds: set[str] = set()
@@ -124,9 +127,10 @@ class Books:
         self.throttles[key] = throttle
         self.changed_throttles.add(key)
 
-    def put_command(self, record: CommandRecord) -> None:
-        """Note that a command was carried out."""
+    def put_command(self, record: CommandRecord, entry: Entry) -> None:
+        """Add a command that was carried out, and its entry."""
         self.commands[record.account_id, record.command_id] = record
+        self.entries[entry.account_id, entry.seq] = entry
         self.new_commands.append(record)
 
     def open_holds(self, account_id: str) -> list[Hold]:

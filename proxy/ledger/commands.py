@@ -253,7 +253,7 @@ class Done(msgspec.Struct, frozen=True):
     """A command was carried out; `replayed` when an earlier one with its id had done it already.
 
     `account` and `key` are the rows after it, where the command is about one. `entry` is the one that a grant
-    or an adjustment made.
+    or an adjustment made, a replayed one included.
     """
 
     account: Account | None = None

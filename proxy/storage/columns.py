@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import astuple
 
-from proxy.ledger.rows import UNLIMITED, Account, Call, Entry, Hold, Key, Limits, Observed, Receipt
+from proxy.ledger.rows import UNLIMITED, Account, Call, Draw, Entry, Hold, Key, Limits, Observed, Receipt
 from proxy.ledger.spending import Spending
 from proxy.storage.queries import SqlValue
 from proxy.storage.tables import ACCOUNTS, ENTRIES, HOLDS, KEYS, RECEIPTS
@@ -17,6 +17,7 @@ _decode_limits = msgspec.json.Decoder(Limits).decode
 _decode_rest = msgspec.json.Decoder(tuple[str, str, str, str, bool, int]).decode
 _decode_observed = msgspec.json.Decoder(Observed).decode
 _decode_spending = msgspec.json.Decoder(Spending).decode
+_decode_draws = msgspec.json.Decoder(tuple[Draw, ...]).decode
 _decode_globs = msgspec.json.Decoder(tuple[str, ...]).decode
 
 _ACCOUNT_LIMITS: Final = ACCOUNTS.place("limits")
@@ -110,6 +111,13 @@ def entry_row(entry: Entry) -> tuple[SqlValue, ...]:
     row = list(astuple(entry))
     row[_ENTRY_DRAWS] = text(entry.draws)
     return tuple(row)
+
+
+def entry_of(row: tuple[Any, ...]) -> Entry:
+    """An entry from its columns."""
+    values = list(row)
+    values[_ENTRY_DRAWS] = _decode_draws(row[_ENTRY_DRAWS])
+    return Entry(*values)
 
 
 def receipt_row(row: Receipt, day: int) -> tuple[SqlValue, ...]:

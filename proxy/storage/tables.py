@@ -153,7 +153,7 @@ COMMANDS: Final = Table(
     _columns(
         _of("text", "key", "account_id command_id"),
         _of("text", "fixed", "digest", secret=True),
-        _of("integer", "fixed", "at_us"),
+        _of("integer", "fixed", "at_us seq"),
     ),
 )
 RECEIPTS: Final = Table(

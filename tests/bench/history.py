@@ -120,7 +120,7 @@ class History:
         yield "lots", [self._lot(number) for number in range(ACCOUNTS)]
         yield (
             "commands",
-            [(self._account_ids[n], _numbered("grant", n), "digest", OPENED_US) for n in range(ACCOUNTS)],
+            [(self._account_ids[n], _numbered("grant", n), "digest", OPENED_US, 1) for n in range(ACCOUNTS)],
         )
         yield "buckets", [astuple(bucket) for bucket in self._ended]
 

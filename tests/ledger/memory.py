@@ -78,6 +78,10 @@ class MemoryStore:
         scopes = needs.scopes
         part.throttles = {key: row for key, row in mine.throttles.items() if key[0] in scopes}
         part.commands = {key: mine.commands[key] for key in needs.commands if key in mine.commands}
+        part.entries = {
+            (record.account_id, record.seq): mine.entries[record.account_id, record.seq]
+            for record in part.commands.values()
+        }
         part.lots = {
             id_: {lot.id: lot for lot in mine.lots.get(id_, {}).values() if lot.remaining_nano}
             for id_ in needs.accounts
@@ -94,6 +98,7 @@ class MemoryStore:
         for account_id, lot_id in part.changed_lots:
             mine.lots.setdefault(account_id, {})[lot_id] = part.lots[account_id][lot_id]
         mine.commands |= {(record.account_id, record.command_id): record for record in part.new_commands}
+        mine.entries |= part.entries
         mine.new_entries += part.new_entries
         mine.new_receipts += part.new_receipts
 

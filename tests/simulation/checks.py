@@ -152,10 +152,11 @@ def throttles_keep_their_bounds(look: Look, model: Model) -> Iterator[str]:
 
 def commands_are_remembered(look: Look, model: Model) -> Iterator[str]:
     """A command with an id of its caller's is noted once, when it was first carried out."""
-    told = model.parties[look.account_id].told
-    found = [(row[1], row[3]) for row in look.rows["commands"]]
-    ids = told if look.whole else [id_ for id_, _ in found]
-    yield from differences(found, ((id_, told[id_][1]) for id_ in ids if id_ in told))
+    done = model.parties[look.account_id].done
+    found = [(row[1], row[3], row[4]) for row in look.rows["commands"]]
+    ids = done if look.whole else [id_ for id_, *_ in found]
+    entries = ((id_, done[id_][1]) for id_ in ids if id_ in done)
+    yield from differences(found, ((id_, entry.at_us, entry.seq) for id_, entry in entries))
 
 
 CHECKS: tuple[Check, ...] = (

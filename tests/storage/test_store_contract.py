@@ -148,12 +148,15 @@ async def test_repeated_commands_do_nothing_more(engine: Engine, open_store: Ope
         void(voided),
     ]
     await store.apply(opening(1))
-    await store.apply([command for command in once for _ in range(2)])
+    results = await store.apply([command for command in once for _ in range(2)])
+    entries = [cast("Done", result).entry for result in results[:4]]
+    assert entries[0] == entries[1] != entries[2] == entries[3] is not None
     before = engine.dump()
     repeats = [command for command in once if not isinstance(command, Authorize)]
     for _ in range(2):
         results = await store.apply(repeats)
         assert all(cast("Done | Settled", result).replayed for result in results)
+        assert [cast("Done", result).entry for result in results[:2]] == entries[::2]
         assert engine.dump() == before
         await store.close()
         store = await open_store()

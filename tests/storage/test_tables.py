@@ -105,17 +105,20 @@ async def test_postgresqls_schema_has_these_columns_and_keys(database: Postgres)
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("SELECT {commands.columns}", "SELECT account_id, command_id, digest, at_us"),
-        ("SELECT {commands.columns:c}", "SELECT c.account_id, c.command_id, c.digest, c.at_us"),
-        ("SELECT {commands.shown}", "SELECT account_id, command_id, at_us"),
+        ("SELECT {commands.columns}", "SELECT account_id, command_id, digest, at_us, seq"),
+        ("SELECT {commands.columns:c}", "SELECT c.account_id, c.command_id, c.digest, c.at_us, c.seq"),
+        ("SELECT {commands.shown}", "SELECT account_id, command_id, at_us, seq"),
         ("SELECT {holds.without_id:h}", "SELECT h.account_id, h.key_id, h.amount_nano, "),
         ("ORDER BY {commands.key}", "ORDER BY account_id, command_id"),
-        ("VALUES {commands.parameters}", "VALUES (?, ?, ?, ?)"),
+        ("VALUES {commands.parameters}", "VALUES (?, ?, ?, ?, ?)"),
         ("SET {throttles.upsert}", "SET level = excluded.level, at_us = excluded.at_us"),
         ("SET {usage_days.upsert}", "SET requests = usage_days.requests + excluded.requests, "),
-        ("SELECT {commands.from_json:r}", "SELECT r ->> 0, r ->> 1, r ->> 2, (r ->> 3)::BIGINT"),
+        (
+            "SELECT {commands.from_json:r}",
+            "SELECT r ->> 0, r ->> 1, r ->> 2, (r ->> 3)::BIGINT, (r ->> 4)::BIGINT",
+        ),
         ("SET {throttles.set_from_row:j.value}", "SET level = j.value ->> 2, at_us = j.value ->> 3"),
-        ("= {commands.names}", """= '["account_id", "command_id", "digest", "at_us"]'::JSONB"""),
+        ("= {commands.names}", """= '["account_id", "command_id", "digest", "at_us", "seq"]'::JSONB"""),
         ("SELECT {buckets.key}", 'SELECT scope_id, "window", start_day'),
         ("'^[0-9]{4}$'", "'^[0-9]{4}$'"),
     ],
@@ -141,7 +144,10 @@ def test_a_list_that_there_is_none_of_is_found(text: str) -> None:
 
 def test_a_new_column_comes_into_every_list_by_itself() -> None:
     wider = Table(COMMANDS.name, (*COMMANDS.columns, Column("note", "text", "fixed")))
-    assert filled("{commands.columns}", {"commands": wider}) == "account_id, command_id, digest, at_us, note"
+    assert (
+        filled("{commands.columns}", {"commands": wider})
+        == "account_id, command_id, digest, at_us, seq, note"
+    )
 
 
 def test_what_a_primary_key_is_made_of_never_changes() -> None:

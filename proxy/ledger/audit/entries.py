@@ -119,6 +119,7 @@ def command_faults(commands: Iterable[CommandRow], puts: Iterable[PostedRow]) ->
             yield Difference("entries", command_id, "row", "one, as the command was carried out", "none")
         else:
             yield from compare("commands", command_id, "at_us", posted[0].at_us, command[0].at_us)
+            yield from compare("commands", command_id, "seq", posted[0].seq, command[0].seq)
         for entry in posted[1:]:
             id_ = f"{entry.account_id}/{entry.seq}"
             yield Difference("entries", id_, "row", f"no second one of {command_id}", str(entry.amount_nano))

@@ -89,11 +89,12 @@ class PostedRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class CommandRow(msgspec.Struct, frozen=True, gc=False):
-    """That a grant or an adjustment was carried out."""
+    """That a grant or an adjustment was carried out, and the number of its entry."""
 
     account_id: str
     id: str
     at_us: int
+    seq: int
 
 
 class HoldRow(msgspec.Struct, frozen=True, gc=False):

@@ -106,8 +106,10 @@ def _carried_out(books: Books, account: Account, command: Grant | Adjust, draws:
         note=command.note if isinstance(command, Grant) else command.reason,
     )
     books.put_account(account)
-    books.put_command(CommandRecord(account.id, command.command_id, _digest(command), command.at_us))
-    return Done(account, entry=books.new_entries[-1])
+    entry, digest = books.new_entries[-1], _digest(command)
+    record = CommandRecord(account.id, command.command_id, digest, command.at_us, entry.seq)
+    books.put_command(record, entry)
+    return Done(account, entry=entry)
 
 
 def _prior_result(books: Books, account: Account, command: Grant | Adjust) -> Done | Refused | None:
@@ -116,7 +118,7 @@ def _prior_result(books: Books, account: Account, command: Grant | Adjust) -> Do
     if record is None:
         return None
     if record.digest == _digest(command):
-        return Done(account, replayed=True)
+        return Done(account, replayed=True, entry=books.entries[record.account_id, record.seq])
     return Refused(
         "idempotency_conflict",
         f"The id {command.command_id} was used for another command at {iso(record.at_us)}.",

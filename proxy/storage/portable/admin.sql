@@ -40,14 +40,6 @@ WHERE account_id = :account_id AND remaining_nano > 0
 ORDER BY priority, expires_at_us, granted_at_us, id
 LIMIT :limit;
 
--- name: entry_of_command
--- The entry that a grant or adjustment made. A repeat mostly follows soon, so the newest are looked at first.
-SELECT {entries.columns}
-FROM entries
-WHERE account_id = :account_id AND ref = :command_id AND kind IN ('grant', 'adjust')
-ORDER BY seq DESC
-LIMIT 1;
-
 -- name: usage_by_account
 -- Usage of one account from first_day to last_day, in one row if there is any.
 SELECT account_id, SUM(requests) AS requests, SUM(input_tokens) AS input_tokens,

@@ -44,7 +44,7 @@ ORDER BY account_id, account_id || ref, seq;
 
 -- name: audit_commands
 -- Every command.
-SELECT account_id, command_id, at_us
+SELECT account_id, command_id, at_us, seq
 FROM commands
 ORDER BY account_id, command_id;
 

@@ -30,6 +30,7 @@ class Loaded(msgspec.Struct, array_like=True):
     commands: list[_Row] | None = None
     holds: list[_Row] | None = None
     open_holds: list[_Row] | None = None
+    entries: list[_Row] | None = None
 
     def books(self) -> Books:
         """Books with the rows."""
@@ -43,6 +44,7 @@ class Loaded(msgspec.Struct, array_like=True):
         books.buckets = {(row[0], row[1], row[2]): Bucket(*row) for row in self.buckets or ()}
         books.throttles = {(row[0], row[1]): Throttle(*row) for row in self.throttles or ()}
         books.commands = {(row[0], row[1]): CommandRecord(*row) for row in self.commands or ()}
+        books.entries = {(row[0], row[1]): columns.entry_of(row) for row in self.entries or ()}
         for rows in (self.open_holds, self.holds):
             books.holds.update((row[0], columns.hold_of(row)) for row in rows or ())
         return books

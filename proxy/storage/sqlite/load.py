@@ -50,6 +50,10 @@ class RowCache:
         for row in self._rows("load_commands", needs.commands):
             record = CommandRecord(*row)
             books.commands[record.account_id, record.command_id] = record
+        replayed = [(record.account_id, record.seq) for record in books.commands.values()]
+        for row in self._rows("load_entries", replayed):
+            entry = columns.entry_of(row)
+            books.entries[entry.account_id, entry.seq] = entry
         self._load_lots([i for i in needs.accounts if i not in books.lots])
         self._load_spending(needs)
         self._load_holds(needs)
@@ -67,6 +71,7 @@ class RowCache:
                 del books.lots[account_id][lot_id]
                 self.stored_lots.discard(lot_id)
         books.commands.clear()
+        books.entries.clear()
         books.changed_accounts.clear()
         books.changed_keys.clear()
         books.changed_holds.clear()

@@ -131,6 +131,7 @@ TAMPERINGS: tuple[Tampering, ...] = (
     ("charges", "call_a", "ref", "call_x", ("entries", ENTRY + "3", "row")),
     ("charges", "call_b", "ref", "call_a", ("entries", ENTRY + "4", "row")),
     ("commands", "grant_1", "at_us", 1, ("commands", "grant_1", "at_us")),
+    ("commands", "grant_1", "seq", 9, ("commands", "grant_1", "seq")),
     ("commands", "grant_1", "id", "grant_x", ("commands", "grant_1", "row")),
     ("commands", "grant_1", "id", "grant_x", ("entries", "grant_x", "row")),
     ("puts", "grant_1", "ref", "grant_2", ("entries", ENTRY + "2", "row")),

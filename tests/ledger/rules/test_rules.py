@@ -179,9 +179,11 @@ def test_a_repeated_command_is_done_once(command: Grant | Adjust) -> None:
     desk = Desk()
     desk.grant(100, lot_id="there")
     desk.do(command)
+    entry = desk.entries[-1]
+    desk.adjust(1)
     before = desk.store.snapshot()
     repeat = replace(command, lot_id="lot_2", at_us=command.at_us + 60)
-    assert desk.do(repeat) == Done(desk.account, replayed=True)
+    assert desk.do(repeat) == Done(desk.account, replayed=True, entry=entry)
     assert desk.store.snapshot() == before
 
 

@@ -128,6 +128,7 @@ CREATE TABLE commands (
     command_id TEXT COLLATE "C" NOT NULL,
     digest TEXT NOT NULL,
     at_us BIGINT NOT NULL,
+    seq BIGINT NOT NULL CHECK (seq > 0),
     PRIMARY KEY (account_id, command_id)
 );
 

@@ -22,6 +22,7 @@ DECLARE
     commands JSON;
     holds JSON;
     open_holds JSON;
+    entries JSON;
 BEGIN
     -- Whoever vanishes between the halves keeps others from its accounts no longer than this.
     PERFORM set_config('idle_in_transaction_session_timeout', current_setting('farebox.locked_timeout'), TRUE);
@@ -61,6 +62,10 @@ BEGIN
         SELECT json_agg(json_build_array({commands.columns:c})) INTO commands
         FROM unnest(_command_accounts, _command_ids) AS n (account_id, command_id)
         JOIN commands AS c USING (account_id, command_id);
+        SELECT json_agg(json_build_array({entries.columns:e})) INTO entries
+        FROM unnest(_command_accounts, _command_ids) AS n (account_id, command_id)
+        JOIN commands AS c USING (account_id, command_id)
+        JOIN entries AS e ON e.account_id = c.account_id AND e.seq = c.seq;
     END IF;
     IF cardinality(_holds) > 0 THEN
         SELECT json_agg(json_build_array(
@@ -84,7 +89,7 @@ BEGIN
         WHERE a.id = ANY (_accounts) AND a.next_expiry_us <= _latest_us;
     END IF;
     RETURN json_build_array(
-        owner.batches, FALSE, accounts, keys, lots, buckets, throttles, commands, holds, open_holds
+        owner.batches, FALSE, accounts, keys, lots, buckets, throttles, commands, holds, open_holds, entries
     );
 END
 $$;

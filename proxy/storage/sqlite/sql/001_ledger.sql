@@ -121,6 +121,7 @@ CREATE TABLE commands (
     command_id TEXT NOT NULL,
     digest TEXT NOT NULL,
     at_us INTEGER NOT NULL,
+    seq INTEGER NOT NULL CHECK (seq > 0),
     PRIMARY KEY (account_id, command_id)
 ) STRICT, WITHOUT ROWID;
 

@@ -43,6 +43,12 @@ SELECT {commands.columns:c}
 FROM json_each(?) AS j
 CROSS JOIN commands AS c ON c.account_id = j.value ->> 0 AND c.command_id = j.value ->> 1;
 
+-- name: load_entries
+-- Entries by account and number.
+SELECT {entries.columns:e}
+FROM json_each(?) AS j
+CROSS JOIN entries AS e ON e.account_id = j.value ->> 0 AND e.seq = j.value ->> 1;
+
 -- name: load_holds
 -- Holds by id; behind the columns of a closed one comes its call, which its receipt has.
 SELECT {holds.columns:h}, iif(h.call IS NULL, (
