@@ -25,6 +25,8 @@ from proxy.ledger.windows import DAY_US, Window, starts_of_day
 BucketKey = tuple[str, Window, int]
 ThrottleKey = tuple[str, ThrottleKind]
 CommandKey = tuple[str, str]
+RowKey = tuple[str, str]
+"""The id of an account, and that of a row of it."""
 
 
 class CommandRecord(msgspec.Struct, frozen=True):
@@ -39,21 +41,22 @@ class CommandRecord(msgspec.Struct, frozen=True):
 class Needs(msgspec.Struct):
     """The rows that a batch must have loaded before the rules run.
 
-    `days` are those on which the spending of an account or key moves, see `Books.ended`; their throttles come
-    with them. `latest_us` is the latest instant at which the batch looks for lots that are due.
+    `days` are those on which the spending of an account or key moves, see `Books.ended`, each with its
+    account; their throttles come with them. `latest_us` is the latest instant at which the batch looks for
+    lots that are due. A hold is needed whatever account it is of: a call's id is one account's only.
     """
 
     accounts: set[str] = msgspec.field(default_factory=set)
-    keys: set[str] = msgspec.field(default_factory=set)
-    holds: set[str] = msgspec.field(default_factory=set)
-    days: set[tuple[str, int]] = msgspec.field(default_factory=set)
+    keys: set[RowKey] = msgspec.field(default_factory=set)
+    holds: set[RowKey] = msgspec.field(default_factory=set)
+    days: set[tuple[str, str, int]] = msgspec.field(default_factory=set)
     commands: set[CommandKey] = msgspec.field(default_factory=set)
     latest_us: int = 0
 
     @property
-    def scopes(self) -> set[str]:
+    def scopes(self) -> set[RowKey]:
         """The accounts and keys that anything moves for."""
-        return {scope_id for scope_id, _ in self.days}
+        return {(account_id, scope_id) for account_id, scope_id, _ in self.days}
 
 
 def needs_of(commands: Iterable[Command]) -> Needs:
@@ -74,17 +77,17 @@ def needs_of(commands: Iterable[Command]) -> Needs:
                 | Extend(call=call, authorized_at_us=at_us)
                 | Recover(call=call, authorized_at_us=at_us)
             ):
-                needs.holds.add(call.id)
+                needs.holds.add((call.account_id, call.id))
                 spending.add((call.account_id, call.key_id, at_us // DAY_US))
             case Observe(hold_id=hold_id, account_id=account_id):
                 needs.accounts.add(account_id)
-                needs.holds.add(hold_id)
+                needs.holds.add((account_id, hold_id))
             case (
                 CreateKey(account_id=account_id, key_id=key_id)
                 | ChangeKey(account_id=account_id, key_id=key_id)
             ):
                 needs.accounts.add(account_id)
-                needs.keys.add(key_id)
+                needs.keys.add((account_id, key_id))
             case (
                 Grant(account_id=account_id, command_id=command_id)
                 | Adjust(account_id=account_id, command_id=command_id)
@@ -102,8 +105,8 @@ def needs_of(commands: Iterable[Command]) -> Needs:
         needs.latest_us = NEVER_US
     for account_id, key_id, day in spending:
         needs.accounts.add(account_id)
-        needs.keys.add(key_id)
-        needs.days.update(((account_id, day), (key_id, day)))
+        needs.keys.add((account_id, key_id))
+        needs.days.update(((account_id, account_id, day), (account_id, key_id, day)))
     return needs
 
 
@@ -158,7 +161,7 @@ class Books:
     def ended(self, needs: Needs) -> list[BucketKey]:
         """The buckets that a batch needs, once its accounts and keys are loaded: of windows before theirs."""
         keys: list[BucketKey] = []
-        for scope_id, day in needs.days:
+        for _, scope_id, day in needs.days:
             spending = self._spending(scope_id)
             if day < spending.day:
                 keys += ((scope_id, *window) for window in spending.others_of(day))
@@ -245,4 +248,4 @@ class Books:
         self.changed_buckets.add(key)
 
 
-__all__ = ["Books", "BucketKey", "CommandRecord", "Needs", "needs_of"]
+__all__ = ["Books", "BucketKey", "CommandRecord", "Needs", "RowKey", "ThrottleKey", "needs_of"]
