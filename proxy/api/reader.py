@@ -103,7 +103,8 @@ class Reader:
             return latest.moved_to(today).buckets(owner.id)
         # A clock that is ahead has counted on a later day; what ended with this one is a bucket of its own.
         first_days = {window: day for window, day in starts_of_day(today) if window != "total"}
-        rows = await self._rows("ended_buckets", scope_id=owner.id, **first_days)
+        account_id = owner.account_id if isinstance(owner, Key) else owner.id
+        rows = await self._rows("ended_buckets", account_id=account_id, scope_id=owner.id, **first_days)
         ended = {(row["window"], row["start_day"]): _made(row, Bucket) for row in rows}
         return [ended.get(window) or latest.bucket(owner.id, *window) for window in starts_of_day(today)]
 

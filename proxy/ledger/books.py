@@ -78,7 +78,7 @@ class Books:
     def ended(self, needs: Needs) -> list[BucketKey]:
         """The buckets that a batch needs, once its accounts and keys are loaded: of windows before theirs."""
         keys: list[BucketKey] = []
-        for scope_id, day in needs.days:
+        for _, scope_id, day in needs.days:
             spending = self._spending(scope_id)
             if day < spending.day:
                 keys += ((scope_id, *window) for window in spending.others_of(day))

@@ -81,7 +81,7 @@ class CreateKey(OfAccount, frozen=True):
     def add_needs(self, needs: Needs) -> None:
         """Add the account, and the key that may have this id."""
         needs.accounts.add(self.account_id)
-        needs.keys.add(self.key_id)
+        needs.keys.add((self.account_id, self.key_id))
 
 
 class ChangeKey(OfAccount, frozen=True):
@@ -98,7 +98,7 @@ class ChangeKey(OfAccount, frozen=True):
     def add_needs(self, needs: Needs) -> None:
         """Add the account and the key."""
         needs.accounts.add(self.account_id)
-        needs.keys.add(self.key_id)
+        needs.keys.add((self.account_id, self.key_id))
 
 
 class Grant(OfAccount, frozen=True):

@@ -8,8 +8,10 @@ import msgspec
 from proxy.ledger.rows import NEVER_US, Call
 from proxy.ledger.windows import DAY_US
 
-CommandKey = tuple[str, str]
-"""An account, and the id that its caller gave a command."""
+RowKey = tuple[str, str]
+"""The id of an account, and that of a row of it."""
+CommandKey = RowKey
+"""The id of an account, and the one that its caller gave a command."""
 
 
 class Needs(msgspec.Struct):
@@ -17,30 +19,31 @@ class Needs(msgspec.Struct):
 
     Every lot with something left of `accounts` comes with them, and for each account whose `next_expiry_us`
     is not after `latest_us` its open holds. `days` are those on which the spending of an account or key
-    moves, see `Books.ended`; their throttles come with them. `latest_us` is the latest instant at which the
-    batch looks for lots that are due.
+    moves, see `Books.ended`, each with its account; their throttles come with them. `latest_us` is the latest
+    instant at which the batch looks for lots that are due. A hold is needed whatever account it is of: a
+    call's id is one account's only.
 
     Many calls of a batch share a key and a day: `calls` has account, key and day of each once, and what these
     need is worked out at the end.
     """
 
     accounts: set[str] = msgspec.field(default_factory=set)
-    keys: set[str] = msgspec.field(default_factory=set)
-    holds: set[str] = msgspec.field(default_factory=set)
-    days: set[tuple[str, int]] = msgspec.field(default_factory=set)
+    keys: set[RowKey] = msgspec.field(default_factory=set)
+    holds: set[RowKey] = msgspec.field(default_factory=set)
+    days: set[tuple[str, str, int]] = msgspec.field(default_factory=set)
     commands: set[CommandKey] = msgspec.field(default_factory=set)
     latest_us: int = 0
     calls: set[tuple[str, str, int]] = msgspec.field(default_factory=set)
     first_lapse_us: int = NEVER_US
 
     @property
-    def scopes(self) -> set[str]:
+    def scopes(self) -> set[RowKey]:
         """The accounts and keys that anything moves for."""
-        return {scope_id for scope_id, _ in self.days}
+        return {(account_id, scope_id) for account_id, scope_id, _ in self.days}
 
     def add_call(self, call: Call, authorized_at_us: int, at_us: int) -> None:
         """A call's hold, account and key, what they spend on the day of its authorization, and due lots."""
-        self.holds.add(call.id)
+        self.holds.add((call.account_id, call.id))
         self.calls.add((call.account_id, call.key_id, authorized_at_us // DAY_US))
         if at_us > self.latest_us:  # noqa: PLR1730 - every call passes here, and `max` takes half as long as all.
             self.latest_us = at_us
@@ -48,7 +51,7 @@ class Needs(msgspec.Struct):
     def add_hold(self, account_id: str, hold_id: str) -> None:
         """A hold alone, and the account that it is of."""
         self.accounts.add(account_id)
-        self.holds.add(hold_id)
+        self.holds.add((account_id, hold_id))
 
     def add_lots(self, account_id: str, at_us: int) -> None:
         """An account, of which lots may be due."""
@@ -78,6 +81,6 @@ def needs_of(commands: Iterable[Command]) -> Needs:
         needs.latest_us = NEVER_US
     for account_id, key_id, day in needs.calls:
         needs.accounts.add(account_id)
-        needs.keys.add(key_id)
-        needs.days.update(((account_id, day), (key_id, day)))
+        needs.keys.add((account_id, key_id))
+        needs.days.update(((account_id, account_id, day), (account_id, key_id, day)))
     return needs

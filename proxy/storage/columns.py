@@ -7,8 +7,21 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import astuple
 
-from proxy.ledger.rows import UNLIMITED, Account, Call, Draw, Entry, Hold, Key, Limits, Observed, Receipt
-from proxy.ledger.spending import Spending
+from proxy.ledger.books import Books, BucketKey, ThrottleKey
+from proxy.ledger.rows import (
+    UNLIMITED,
+    Account,
+    Call,
+    Draw,
+    Entry,
+    Hold,
+    Key,
+    Limits,
+    Observed,
+    Receipt,
+    Throttle,
+)
+from proxy.ledger.spending import Bucket, Spending
 from proxy.storage.queries import SqlValue
 from proxy.storage.tables import ACCOUNTS, ENTRIES, HOLDS, KEYS, RECEIPTS
 
@@ -81,6 +94,38 @@ def key_of(row: tuple[Any, ...]) -> Key:
     values[_KEY_LIMITS] = limits_of(row[_KEY_LIMITS])
     values[_KEY_SPENDING] = _decode_spending(row[_KEY_SPENDING])
     return Key(*values)
+
+
+def key_digest_row(key: Key) -> tuple[SqlValue, ...]:
+    """What leads to a key without its account."""
+    return (key.digest, key.account_id, key.id)
+
+
+def bucket_row(books: Books, key: BucketKey) -> tuple[SqlValue, ...]:
+    """A bucket's columns: the account that its scope belongs to, and its own."""
+    bucket = books.buckets[key]
+    return (account_id_of(books, bucket.scope_id), *astuple(bucket))
+
+
+def throttle_row(books: Books, key: ThrottleKey) -> tuple[SqlValue, ...]:
+    """A throttle's columns: the account that its scope belongs to, and its own."""
+    throttle = books.throttles[key]
+    return (account_id_of(books, throttle.scope_id), *astuple(throttle))
+
+
+def account_id_of(books: Books, scope_id: str) -> str:
+    """The account that a scope is or, if it is a key, belongs to. It must be in the books."""
+    return scope_id if scope_id in books.accounts else books.keys[scope_id].account_id
+
+
+def bucket_of(row: tuple[Any, ...]) -> Bucket:
+    """A bucket from its columns."""
+    return Bucket(*row[1:])
+
+
+def throttle_of(row: tuple[Any, ...]) -> Throttle:
+    """A throttle from its columns."""
+    return Throttle(*row[1:])
 
 
 def hold_row(hold: Hold) -> tuple[SqlValue, ...]:

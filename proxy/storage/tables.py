@@ -87,8 +87,7 @@ ACCOUNTS: Final = Table(
 KEYS: Final = Table(
     "keys",
     _columns(
-        _of("text", "key", "id"),
-        _of("text", "fixed", "account_id"),
+        _of("text", "key", "id account_id"),
         _of("text", "changes", "name"),
         _of("text", "fixed", "digest", secret=True),
         _of("text", "fixed", "hint"),
@@ -100,11 +99,18 @@ KEYS: Final = Table(
         _of("json", "changes", "spending"),
     ),
 )
+KEY_DIGESTS: Final = Table(
+    "key_digests",
+    _columns(
+        _of("text", "key", "digest", secret=True),
+        _of("text", "fixed", "account_id key_id"),
+    ),
+)
 LOTS: Final = Table(
     "lots",
     _columns(
-        _of("text", "key", "id"),
-        _of("text", "fixed", "account_id kind"),
+        _of("text", "key", "id account_id"),
+        _of("text", "fixed", "kind"),
         _of("integer", "fixed", "amount_nano"),
         _of("integer", "changes", "remaining_nano"),
         _of("integer", "fixed", "priority granted_at_us expires_at_us"),
@@ -113,20 +119,20 @@ LOTS: Final = Table(
 BUCKETS: Final = Table(
     "buckets",
     _columns(
-        _of("text", "key", "scope_id window"),
+        _of("text", "key", "account_id scope_id window"),
         _of("integer", "key", "start_day"),
         _of("integer", "changes", "spent_nano held_nano"),
     ),
 )
 THROTTLES: Final = Table(
     "throttles",
-    _columns(_of("text", "key", "scope_id kind"), _of("integer", "changes", "level at_us")),
+    _columns(_of("text", "key", "account_id scope_id kind"), _of("integer", "changes", "level at_us")),
 )
 HOLDS: Final = Table(
     "holds",
     _columns(
-        _of("text", "key", "id"),
-        _of("text", "fixed", "account_id key_id"),
+        _of("text", "key", "id account_id"),
+        _of("text", "fixed", "key_id"),
         _of("integer", "changes", "amount_nano tokens"),
         _of("text", "changes", "state"),
         _of("integer", "fixed", "created_at_us"),
@@ -195,8 +201,8 @@ USAGE_TOTALS: Final = Table(
 BY_NAME: Final = {
     table.name: table
     for table in (
-        *(ACCOUNTS, KEYS, LOTS, BUCKETS, THROTTLES, HOLDS, ENTRIES, COMMANDS, RECEIPTS),
-        *(USAGE_DAYS, USAGE_TOTALS),
+        *(ACCOUNTS, KEYS, KEY_DIGESTS, LOTS, BUCKETS, THROTTLES, HOLDS, ENTRIES, COMMANDS),
+        *(RECEIPTS, USAGE_DAYS, USAGE_TOTALS),
     )
 }
 """All of them by name, each after those that it refers to."""

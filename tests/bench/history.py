@@ -122,7 +122,9 @@ class History:
             "commands",
             [(self._account_ids[n], _numbered("grant", n), "digest", OPENED_US, 1) for n in range(ACCOUNTS)],
         )
-        yield "buckets", [astuple(bucket) for bucket in self._ended]
+        owners = {id_: self._account_ids[number] for number, ids in enumerate(self._key_ids) for id_ in ids}
+        yield "key_digests", [(f"digest of {id_}", account, id_) for id_, account in owners.items()]
+        yield "buckets", [(owners.get(row.scope_id, row.scope_id), *astuple(row)) for row in self._ended]
 
     def _call(
         self,

@@ -67,15 +67,16 @@ class MemoryStore:
     def _loaded(self, needs: Needs) -> Books:
         mine, part = self.books, Books()
         part.accounts = {id_: mine.accounts[id_] for id_ in needs.accounts if id_ in mine.accounts}
-        part.keys = {id_: mine.keys[id_] for id_ in needs.keys if id_ in mine.keys}
+        part.keys = {id_: mine.keys[id_] for _, id_ in needs.keys if id_ in mine.keys}
         due = {a.id for a in part.accounts.values() if a.next_expiry_us <= needs.latest_us}
+        wanted = {id_ for _, id_ in needs.holds}
         part.holds = {
             hold.id: hold
             for hold in mine.holds.values()
-            if hold.id in needs.holds or (hold.account_id in due and hold.state == "open")
+            if hold.id in wanted or (hold.account_id in due and hold.state == "open")
         }
         part.buckets = {key: mine.buckets[key] for key in part.ended(needs) if key in mine.buckets}
-        scopes = needs.scopes
+        scopes = {scope_id for _, scope_id in needs.scopes}
         part.throttles = {key: row for key, row in mine.throttles.items() if key[0] in scopes}
         part.commands = {key: mine.commands[key] for key in needs.commands if key in mine.commands}
         part.entries = {

@@ -35,13 +35,16 @@ def change_account(world: World) -> ChangeAccount:
 
 
 def create_key(world: World) -> CreateKey | None:
-    """A further key of an account that has not too many; now and then under an id that is taken."""
+    """A further key of an account that has not too many; now and then under the id of one that it has.
+
+    That an id is another account's key's is seen by the schema only, as it is of a digest.
+    """
     account_id, at_us = world.account(), world.at_us()
     party = world.model.parties.get(account_id)
     if party and len(party.keys) >= MOST_KEYS:
         return None
-    taken = world.happens(3) and world.model.keys
-    key_id = world.key_of(world.account()) if taken else world.new_id("key")
+    taken = party.keys if party and world.happens(3) else ()
+    key_id = world.one_of(taken) if taken else world.new_id("key")
     expires_at_us = world.expiry_us(at_us) if world.happens(10) else NEVER_US
     models = world.one_of(((), (), (), (), ("small",), ("s*", "free")))
     return CreateKey(

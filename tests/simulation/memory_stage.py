@@ -29,9 +29,10 @@ Defect = Literal[
 PLACES: Final[dict[str, dict[str, int]]] = {
     "accounts": {"id": 0},
     "keys": {"account_id": 1},
+    "key_digests": {"account_id": 1},
     "lots": {"account_id": 1},
-    "buckets": {"scope_id": 0},
-    "throttles": {"scope_id": 0},
+    "buckets": {"account_id": 0},
+    "throttles": {"account_id": 0},
     "holds": {"id": 0},
     "entries": {"account_id": 0, "seq": 1},
     "commands": {"account_id": 0, "command_id": 1},
@@ -40,7 +41,7 @@ PLACES: Final[dict[str, dict[str, int]]] = {
 }
 """The columns that rows are looked up by, and where they stand. Rows are kept together by the first."""
 
-_KEYS: Final[dict[str, int]] = {"buckets": 3, "throttles": 2, "entries": 2, "commands": 2, "usage_days": 4}
+_KEYS: Final[dict[str, int]] = {"buckets": 4, "throttles": 3, "entries": 2, "commands": 2, "usage_days": 4}
 """How many columns lead a row as its key, where that is more than one."""
 
 
@@ -117,8 +118,9 @@ class MemoryStage:
         put("accounts", (columns.account_row(part.accounts[id_]) for id_ in part.changed_accounts))
         put("keys", (columns.key_row(part.keys[id_]) for id_ in part.changed_keys))
         put("lots", (astuple(part.lots[account_id][id_]) for account_id, id_ in part.changed_lots))
-        put("buckets", (astuple(part.buckets[key]) for key in part.changed_buckets))
-        put("throttles", (astuple(part.throttles[key]) for key in part.changed_throttles))
+        put("key_digests", (columns.key_digest_row(part.keys[id_]) for id_ in part.changed_keys))
+        put("buckets", (columns.bucket_row(part, key) for key in part.changed_buckets))
+        put("throttles", (columns.throttle_row(part, key) for key in part.changed_throttles))
         put("holds", (columns.hold_row(part.holds[id_]) for id_ in part.changed_holds))
         put("entries", map(columns.entry_row, part.new_entries))
         put("commands", map(astuple, part.new_commands))
@@ -181,7 +183,7 @@ class MemoryProcess(MemoryStore):
     def _loaded(self, needs: Needs) -> Books:
         # Closed holds are set apart, so that a batch does not go through every call there ever was.
         closed = self._stage.closed
-        self.books.holds |= {id_: closed[id_] for id_ in needs.holds if id_ in closed}
+        self.books.holds |= {id_: closed[id_] for _, id_ in needs.holds if id_ in closed}
         return super()._loaded(needs)
 
     def _written(self, part: Books) -> None:

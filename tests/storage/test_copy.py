@@ -130,7 +130,9 @@ async def test_a_target_that_is_not_empty_is_refused_with_what_is_there(engine: 
         with target.filling() as new:
             expect_empty(new)
 
-    with pytest.raises(StorageFault, match=r"it is not empty \(rows: accounts 2, keys 2, lots 3, .*holds 24"):
+    with pytest.raises(
+        StorageFault, match=r"it is not empty \(rows: accounts 2, keys 2, key_digests 2, lots 3, .*holds 24"
+    ):
         await apart(look)
     assert engine.dump() == before
 

@@ -101,7 +101,7 @@ async def test_an_unknown_query_and_wrong_parameters_are_refused(store: Store) -
 
 @pytest.mark.parametrize("name", sorted(READS))
 async def test_no_query_tells_a_digest(store: Store, name: str) -> None:
-    assert "digest" not in READS[name].sql
+    assert not re.search(r"\bdigest\b", READS[name].sql)
 
 
 async def all_pages(store: Store, name: str, params: Mapping[str, object], by: str = "id") -> list[Row]:

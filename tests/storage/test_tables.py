@@ -23,13 +23,13 @@ VALUES: dict[str, Any] = {
     "accounts": Account,
     "keys": Key,
     "lots": Lot,
-    "buckets": Bucket,
-    "throttles": Throttle,
     "holds": Hold,
     "entries": Entry,
     "commands": CommandRecord,
 }
 """The values whose fields are the columns of a table."""
+SCOPED: dict[str, Any] = {"buckets": Bucket, "throttles": Throttle}
+"""Those that name an account or one of its keys, and whose rows begin with the account."""
 KINDS = {int: "integer", int | None: "integer", bool: "boolean", str: "text"}
 """What a field of a plain type is kept as; every other one is JSON, but for the names in a `Literal`."""
 
@@ -42,6 +42,21 @@ def names(table: Table) -> list[str]:
 def test_a_table_has_a_column_for_each_field_of_its_value(table: str) -> None:
     """In the order of the fields, as rows are made from values by position."""
     assert names(BY_NAME[table]) == list(VALUES[table].__struct_fields__)
+
+
+@pytest.mark.parametrize("table", SCOPED)
+def test_a_row_of_a_scope_says_first_whose_it_is(table: str) -> None:
+    assert names(BY_NAME[table]) == ["account_id", *SCOPED[table].__struct_fields__]
+
+
+def test_every_row_says_in_its_key_whose_it_is() -> None:
+    """But for what leads from something else to an account, and for sums over all of them."""
+    keys = {name: {column.name for column in table.key} for name, table in BY_NAME.items()}
+    assert {name for name, key in keys.items() if "account_id" not in key} == {
+        "accounts",
+        "key_digests",
+        "usage_totals",
+    }
 
 
 def test_a_receipt_is_its_call_and_its_outcome_and_its_charge_in_one_row() -> None:
@@ -117,9 +132,9 @@ async def test_postgresqls_schema_has_these_columns_and_keys(database: Postgres)
             "SELECT {commands.from_json:r}",
             "SELECT r ->> 0, r ->> 1, r ->> 2, (r ->> 3)::BIGINT, (r ->> 4)::BIGINT",
         ),
-        ("SET {throttles.set_from_row:j.value}", "SET level = j.value ->> 2, at_us = j.value ->> 3"),
+        ("SET {throttles.set_from_row:j.value}", "SET level = j.value ->> 3, at_us = j.value ->> 4"),
         ("= {commands.names}", """= '["account_id", "command_id", "digest", "at_us", "seq"]'::JSONB"""),
-        ("SELECT {buckets.key}", 'SELECT scope_id, "window", start_day'),
+        ("SELECT {buckets.key}", 'SELECT account_id, scope_id, "window", start_day'),
         ("'^[0-9]{4}$'", "'^[0-9]{4}$'"),
     ],
 )
@@ -159,8 +174,8 @@ def test_what_a_primary_key_is_made_of_never_changes() -> None:
 def test_a_row_of_sqlite_is_changed_by_position() -> None:
     """A JSON array of a whole row updates what can change of it and leaves the rest alone."""
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
-        connection.execute("CREATE TABLE throttles (scope_id TEXT, kind TEXT, level INTEGER, at_us INTEGER)")
-        connection.execute("INSERT INTO throttles VALUES ('a', 'tokens', 1, 2)")
+        connection.execute("CREATE TABLE throttles (account_id, scope_id, kind, level, at_us)")
+        connection.execute("INSERT INTO throttles VALUES ('a', 'a', 'tokens', 1, 2)")
         update = "UPDATE throttles SET {throttles.set_from_row:j.value} FROM json_each(?) AS j"
-        connection.execute(filled(update), ('[["b", "requests", 3, 4]]',))
-        assert connection.execute("SELECT * FROM throttles").fetchall() == [("a", "tokens", 3, 4)]
+        connection.execute(filled(update), ('[["b", "b", "requests", 3, 4]]',))
+        assert connection.execute("SELECT * FROM throttles").fetchall() == [("a", "a", "tokens", 3, 4)]

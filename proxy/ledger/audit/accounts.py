@@ -61,6 +61,8 @@ def _key_faults(calls: Calls, keys: Iterator[KeyRow]) -> Iterator[Difference]:
         unknown.discard(key.id)
         yield from compare("keys", key.id, "open_holds", calls.open_by_key.get(key.id, 0), key.open_holds)
         yield from calls.spending.own_faults("keys", key.id, key.spending)
+        if not key.is_found:
+            yield Difference("keys", key.id, "digest", "one that leads to the key", "none")
     for key_id in sorted(unknown):
         yield Difference("keys", key_id, "row", "one, as calls were made with it", "none")
 

@@ -47,12 +47,13 @@ class AccountRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class KeyRow(msgspec.Struct, frozen=True, gc=False):
-    """A key: how many calls it has in flight, and what it spends."""
+    """A key: how many calls it has in flight, and what it spends; `is_found` if its digest leads to it."""
 
     account_id: str
     id: str
     open_holds: int
     spending: str
+    is_found: bool = True
 
 
 class LotRow(msgspec.Struct, frozen=True, gc=False):

@@ -43,9 +43,10 @@ LIMIT :limit;
 
 -- name: key_by_id
 -- One key without its digest.
-SELECT {keys.shown}
-FROM keys
-WHERE id = :key_id;
+SELECT {keys.shown:k}
+FROM key_digests AS d
+JOIN keys AS k ON k.account_id = d.account_id AND k.id = d.key_id
+WHERE d.key_id = :key_id;
 
 -- name: lots_of_account
 -- The lots of an account with something left, in the order they are drawn from.
@@ -66,7 +67,7 @@ LIMIT :limit;
 -- What an account or key has spent and holds in a day, a week and a month that have ended, given their first days.
 SELECT {buckets.columns}
 FROM buckets
-WHERE scope_id = :scope_id AND (
+WHERE account_id = :account_id AND scope_id = :scope_id AND (
     ("window" = 'day' AND start_day = :day)
     OR ("window" = 'week' AND start_day = :week)
     OR ("window" = 'month' AND start_day = :month)
@@ -87,7 +88,7 @@ WHERE :account_id = '' AND :state <> 'open' AND state <> 'open' AND state = COAL
 UNION ALL
 SELECT u.id, {holds.without_id:h}
 FROM receipts AS u
-JOIN holds AS h ON h.id = u.id
+JOIN holds AS h ON h.id = u.id AND h.account_id = u.account_id
 WHERE :account_id <> '' AND :state <> 'open' AND h.state <> 'open'
     AND h.state = COALESCE(NULLIF(:state, ''), h.state)
     AND u.account_id = :account_id AND u.id < COALESCE(NULLIF(:cursor, ''), '~')

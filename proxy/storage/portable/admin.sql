@@ -21,7 +21,7 @@ WHERE :key_id = '' AND h.id < COALESCE(NULLIF(:cursor, ''), '~') AND h.id >= :do
 UNION ALL
 SELECT {receipts.columns:u}
 FROM receipts AS u
-WHERE u.account_id = (SELECT k.account_id FROM keys AS k WHERE k.id = :key_id) AND u.key_id = :key_id
+WHERE u.account_id = (SELECT d.account_id FROM key_digests AS d WHERE d.key_id = :key_id) AND u.key_id = :key_id
     AND u.id < COALESCE(NULLIF(:cursor, ''), '~')
     AND (:model = '' OR u.model = :model)
 ORDER BY id DESC
@@ -35,7 +35,11 @@ WHERE account_id = :account_id AND remaining_nano > 0
     AND (
         :cursor = ''
         OR (priority, expires_at_us, granted_at_us, id)
-            > (SELECT c.priority, c.expires_at_us, c.granted_at_us, c.id FROM lots AS c WHERE c.id = :cursor)
+            > (
+                SELECT c.priority, c.expires_at_us, c.granted_at_us, c.id
+                FROM lots AS c
+                WHERE c.account_id = :account_id AND c.id = :cursor
+            )
     )
 ORDER BY priority, expires_at_us, granted_at_us, id
 LIMIT :limit;

@@ -11,25 +11,31 @@ ORDER BY id;
 -- Every key.
 SELECT {keys.columns}
 FROM keys
-ORDER BY id;
+ORDER BY account_id, id;
+
+-- name: copy_key_digests
+-- What leads to every key.
+SELECT {key_digests.columns}
+FROM key_digests
+ORDER BY digest;
 
 -- name: copy_lots
 -- Every lot.
 SELECT {lots.columns}
 FROM lots
-ORDER BY id;
+ORDER BY account_id, id;
 
 -- name: copy_buckets
 -- Every bucket that has ended.
 SELECT {buckets.columns}
 FROM buckets
-ORDER BY scope_id, "window", start_day;
+ORDER BY account_id, scope_id, "window", start_day;
 
 -- name: copy_throttles
 -- Every throttle.
 SELECT {throttles.columns}
 FROM throttles
-ORDER BY scope_id, kind;
+ORDER BY account_id, scope_id, kind;
 
 -- name: copy_holds
 -- Every hold.

@@ -68,8 +68,8 @@ class Functions(msgspec.Struct, frozen=True):
 
 
 _LOAD_ARGUMENTS: Final = (
-    *("_owner", "_accounts", "_keys", "_holds", "_scopes", "_days"),
-    *("_command_accounts", "_command_ids", "_latest_us"),
+    *("_owner", "_accounts", "_key_accounts", "_key_ids", "_hold_ids"),
+    *("_scope_accounts", "_scope_ids", "_days", "_command_accounts", "_command_ids", "_latest_us"),
 )
 
 FUNCTIONS: Final = Functions.of(len(bundled("postgres")))

@@ -114,6 +114,7 @@ TAMPERINGS: tuple[Tampering, ...] = (
     ("accounts", ACCOUNT, "next_expiry_us", -1, ("accounts", ACCOUNT, "next_expiry_us")),
     ("keys", KEY, "open_holds", -1, ("keys", KEY, "open_holds")),
     ("keys", "key_2", "open_holds", 1, ("keys", "key_2", "open_holds")),
+    ("keys", "key_2", "is_found", -1, ("keys", "key_2", "digest")),
     ("lots", "lot_a", "amount_nano", 1, ("lots", "lot_a", "amount_nano")),
     ("lots", "lot_b", "remaining_nano", 1, ("lots", "lot_b", "remaining_nano")),
     ("entries", "1", "amount_nano", 1, ("entries", ENTRY + "1", "sum of draws")),

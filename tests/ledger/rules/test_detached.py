@@ -140,4 +140,4 @@ def test_what_they_need_is_the_hold_alone(desk: Desk) -> None:
     """Neither key, day nor lot is touched, so that none has to be loaded."""
     for command in (desk.detachment("call", 9), desk.rerouting("call", "second")):
         needs = needs_of([command])
-        assert needs == Needs(accounts={ACCOUNT}, holds={"call"})
+        assert needs == Needs(accounts={ACCOUNT}, holds={(ACCOUNT, "call")})

@@ -252,9 +252,13 @@ def test_a_batch_needs_the_rows_its_commands_name() -> None:
     desk = Desk()
     command = desk.ask(5, call_id="call")
     needs = needs_of([command, Grant("account_2", "g", "lot", 1, NOON_US + 9)])
-    assert (needs.accounts, needs.keys, needs.holds) == ({ACCOUNT, "account_2"}, {KEY}, {"call"})
+    assert (needs.accounts, needs.keys, needs.holds) == (
+        {ACCOUNT, "account_2"},
+        {(ACCOUNT, KEY)},
+        {(ACCOUNT, "call")},
+    )
     assert needs.commands == {("account_2", "g")}
     assert needs.latest_us == NOON_US + 9
-    assert needs.days == {(ACCOUNT, NOON_US // DAY_US), (KEY, NOON_US // DAY_US)}
+    assert needs.days == {(ACCOUNT, ACCOUNT, NOON_US // DAY_US), (ACCOUNT, KEY, NOON_US // DAY_US)}
     later = replace(desk.extension("call", 5), at_us=NOON_US + 99)
     assert needs_of([later]).days == needs.days

@@ -8,8 +8,9 @@
 -- order of the columns. Every other row belongs to one of the accounts, and is written under its lock only. Each
 -- statement here has a snapshot of its own, so that those after the locks see all that was committed before.
 CREATE FUNCTION ledger_load_v{version}(
-    _owner TEXT, _accounts TEXT[], _keys TEXT[], _holds TEXT[], _scopes TEXT[], _days BIGINT[],
-    _command_accounts TEXT[], _command_ids TEXT[], _latest_us BIGINT
+    _owner TEXT, _accounts TEXT[], _key_accounts TEXT[], _key_ids TEXT[], _hold_ids TEXT[],
+    _scope_accounts TEXT[], _scope_ids TEXT[], _days BIGINT[], _command_accounts TEXT[], _command_ids TEXT[],
+    _latest_us BIGINT
 ) RETURNS TEXT LANGUAGE plpgsql AS $$
 DECLARE
     owner owners;
@@ -37,26 +38,29 @@ BEGIN
     SELECT json_agg(json_build_array({lots.columns:l})) INTO lots
     FROM lots AS l
     WHERE l.account_id = ANY (_accounts) AND l.remaining_nano > 0;
-    IF cardinality(_keys) > 0 THEN
+    IF cardinality(_key_ids) > 0 THEN
         SELECT json_agg(json_build_array({keys.columns:k})) INTO keys
-        FROM keys AS k
-        WHERE k.id = ANY (_keys);
+        FROM unnest(_key_accounts, _key_ids) AS n (account_id, id)
+        JOIN keys AS k USING (account_id, id);
     END IF;
     -- Only a day before that of an account's or key's own sums can be in windows that have ended; the longest has 31.
     first_day := (SELECT min(day) FROM unnest(_days) AS n (day));
     IF EXISTS (
         SELECT FROM accounts AS a WHERE a.id = ANY (_accounts) AND (a.spending::JSON ->> 0)::BIGINT > first_day
         UNION ALL
-        SELECT FROM keys AS k WHERE k.id = ANY (_keys) AND (k.spending::JSON ->> 0)::BIGINT > first_day
+        SELECT FROM unnest(_key_accounts, _key_ids) AS n (account_id, id)
+        JOIN keys AS k USING (account_id, id)
+        WHERE (k.spending::JSON ->> 0)::BIGINT > first_day
     ) THEN
         SELECT json_agg(json_build_array({buckets.columns:b})) INTO buckets
-        FROM unnest(_scopes, _days) AS n (scope_id, day)
-        JOIN buckets AS b ON b.scope_id = n.scope_id AND b.start_day > n.day - 31 AND b.start_day <= n.day;
+        FROM unnest(_scope_accounts, _scope_ids, _days) AS n (account_id, scope_id, day)
+        JOIN buckets AS b ON b.account_id = n.account_id AND b.scope_id = n.scope_id
+            AND b.start_day > n.day - 31 AND b.start_day <= n.day;
     END IF;
-    IF cardinality(_scopes) > 0 THEN
+    IF cardinality(_scope_ids) > 0 THEN
         SELECT json_agg(json_build_array({throttles.columns:t})) INTO throttles
-        FROM throttles AS t
-        WHERE t.scope_id = ANY (_scopes);
+        FROM unnest(_scope_accounts, _scope_ids) AS n (account_id, scope_id)
+        JOIN throttles AS t USING (account_id, scope_id);
     END IF;
     IF cardinality(_command_ids) > 0 THEN
         SELECT json_agg(json_build_array({commands.columns:c})) INTO commands
@@ -67,7 +71,7 @@ BEGIN
         JOIN commands AS c USING (account_id, command_id)
         JOIN entries AS e ON e.account_id = c.account_id AND e.seq = c.seq;
     END IF;
-    IF cardinality(_holds) > 0 THEN
+    IF cardinality(_hold_ids) > 0 THEN
         SELECT json_agg(json_build_array(
             {holds.columns:h},
             -- Behind the columns of a closed one comes its call, which its receipt has.
@@ -80,7 +84,7 @@ BEGIN
             ) END
         )) INTO holds
         FROM holds AS h
-        WHERE h.id = ANY (_holds);
+        WHERE h.id = ANY (_hold_ids);
     END IF;
     IF EXISTS (SELECT FROM accounts AS a WHERE a.id = ANY (_accounts) AND a.next_expiry_us <= _latest_us) THEN
         SELECT json_agg(json_build_array({holds.columns:h})) INTO open_holds
@@ -122,6 +126,12 @@ BEGIN
         INSERT INTO keys ({keys.columns})
         SELECT {keys.from_json:r}
         FROM jsonb_array_elements(_change #> '{new_keys,rows}') AS r;
+    END IF;
+    IF _change ? 'key_digests' THEN
+        ASSERT _change #> '{key_digests,columns}' = {key_digests.names}, 'key_digests come with other columns';
+        INSERT INTO key_digests ({key_digests.columns})
+        SELECT {key_digests.from_json:r}
+        FROM jsonb_array_elements(_change #> '{key_digests,rows}') AS r;
     END IF;
     IF _change ? 'keys' THEN
         ASSERT _change #> '{keys,columns}' = {keys.changed_names}, 'keys come with other columns';

@@ -50,7 +50,7 @@ FROM (
     (
         SELECT s.id, s.account_id, s.day
         FROM receipts AS s
-        WHERE s.account_id = (SELECT k.account_id FROM keys AS k WHERE k.id = :key_id) AND s.key_id = :key_id
+        WHERE s.account_id = (SELECT d.account_id FROM key_digests AS d WHERE d.key_id = :key_id) AND s.key_id = :key_id
             AND s.id < COALESCE(NULLIF(:cursor, ''), '~')
             AND (:model = '' OR s.model = :model)
         ORDER BY s.id DESC
@@ -88,7 +88,7 @@ UNION ALL
     CROSS JOIN LATERAL (
         SELECT o.*
         FROM holds AS o
-        WHERE o.id = u.id AND o.state <> 'open' AND (:state = '' OR o.state = :state)
+        WHERE o.id = u.id AND o.account_id = u.account_id AND o.state <> 'open' AND (:state = '' OR o.state = :state)
         OFFSET 0
     ) AS h
     WHERE :account_id <> '' AND :state <> 'open'

@@ -8,16 +8,17 @@ FROM accounts
 WHERE id IN (SELECT value FROM json_each(?));
 
 -- name: load_keys
--- Keys by id.
-SELECT {keys.columns}
-FROM keys
-WHERE id IN (SELECT value FROM json_each(?));
+-- Keys by account and id.
+SELECT {keys.columns:k}
+FROM json_each(?) AS j
+CROSS JOIN keys AS k ON k.account_id = j.value ->> 0 AND k.id = j.value ->> 1;
 
 -- name: load_key_by_digest
 -- The key with a digest.
-SELECT {keys.columns}
-FROM keys
-WHERE digest = ?;
+SELECT {keys.columns:k}
+FROM key_digests AS d
+CROSS JOIN keys AS k ON k.account_id = d.account_id AND k.id = d.key_id
+WHERE d.digest = ?;
 
 -- name: load_lots
 -- Lots with something left, by account.
@@ -26,16 +27,17 @@ FROM lots
 WHERE account_id IN (SELECT value FROM json_each(?)) AND remaining_nano > 0;
 
 -- name: load_buckets
--- Buckets that have ended, by scope, window and first day.
+-- Buckets that have ended, by account, scope, window and first day.
 SELECT {buckets.columns:b}
 FROM json_each(?) AS j
-CROSS JOIN buckets AS b ON b.scope_id = j.value ->> 0 AND b."window" = j.value ->> 1 AND b.start_day = j.value ->> 2;
+CROSS JOIN buckets AS b ON b.account_id = j.value ->> 0 AND b.scope_id = j.value ->> 1
+    AND b."window" = j.value ->> 2 AND b.start_day = j.value ->> 3;
 
 -- name: load_throttles
--- Throttles of both kinds, by scope.
-SELECT {throttles.columns}
-FROM throttles
-WHERE scope_id IN (SELECT value FROM json_each(?));
+-- Throttles of both kinds, by account and scope.
+SELECT {throttles.columns:t}
+FROM json_each(?) AS j
+CROSS JOIN throttles AS t ON t.account_id = j.value ->> 0 AND t.scope_id = j.value ->> 1;
 
 -- name: load_commands
 -- Commands by account and id.

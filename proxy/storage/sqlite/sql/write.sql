@@ -12,14 +12,21 @@ INSERT INTO keys ({keys.columns})
 VALUES {keys.parameters}
 ON CONFLICT ({keys.key}) DO UPDATE SET {keys.upsert};
 
+-- name: add_key_digests
+-- Add what leads to keys.
+INSERT INTO key_digests ({key_digests.columns})
+VALUES {key_digests.parameters};
+
 -- name: add_lots
 -- Add lots.
 INSERT INTO lots ({lots.columns})
 VALUES {lots.parameters};
 
--- name: draw_lots
--- Note what is left of lots.
-UPDATE lots SET remaining_nano = j.value FROM json_each(?) AS j WHERE lots.id = j.key;
+-- name: change_lots
+-- Replace what can change of lots: a JSON array of whole rows.
+UPDATE lots SET {lots.set_from_row:j.value}
+FROM json_each(?) AS j
+WHERE lots.account_id = j.value ->> 1 AND lots.id = j.value ->> 0;
 
 -- name: put_buckets
 -- Add buckets that have ended, or replace their sums.
@@ -42,12 +49,13 @@ VALUES {holds.parameters};
 -- Replace what can change of holds: a JSON array of whole rows.
 UPDATE holds SET {holds.set_from_row:j.value}
 FROM json_each(?) AS j
-WHERE holds.id = j.value ->> 0;
+WHERE holds.id = j.value ->> 0 AND holds.account_id = j.value ->> 1;
 
 -- name: close_holds
--- Move holds to their last state: the state, and a JSON array of their ids.
+-- Move holds to their last state: the state, and a JSON array of their ids and accounts.
 UPDATE holds SET state = ?, call = NULL, observed = NULL, deadline_us = NULL
-WHERE id IN (SELECT value FROM json_each(?));
+FROM json_each(?) AS j
+WHERE holds.id = j.value ->> 0 AND holds.account_id = j.value ->> 1;
 
 -- name: add_entries
 -- Add entries.
