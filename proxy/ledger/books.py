@@ -1,4 +1,4 @@
-"""The books: the rows a batch of commands works on, and what it changes in them."""
+"""The books: the rows that a batch of commands works on, and what it changes in them."""
 
 from collections.abc import Iterable
 
@@ -16,7 +16,7 @@ EntryKey = tuple[str, int]
 
 
 class CommandRecord(msgspec.Struct, frozen=True):
-    """That a command with an id of its caller's was carried out: its digest, and the number of its entry."""
+    """A command that was carried out under its caller's id: its digest, and the number of its entry."""
 
     account_id: str
     command_id: str
@@ -26,11 +26,11 @@ class CommandRecord(msgspec.Struct, frozen=True):
 
 
 class Books:
-    """Rows by id as loaded, replaced by the rules as they go; `put` also notes that a row changed.
+    """Rows by id as loaded, which the rules replace. `put_*` also remembers that a row changed.
 
-    A store fills the dictionaries, runs the rules, adds up what moved, and writes what the `changed_*`
-    members hold. A row the store has not found is absent; a new one is simply put. `buckets` are of windows
-    that have ended, `entries` those of `commands`.
+    A store fills the dictionaries, runs the rules, adds up what moved, and writes the rows that the
+    `changed_*` members name. A row that the store has not found is absent; a new one is put. `buckets` are of
+    windows that have ended, `entries` those of `commands`.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Books:
         self.new_commands: list[CommandRecord] = []
         self.new_entries: list[Entry] = []
         self.new_receipts: list[Receipt] = []
-        # A batch moves the same few windows over and over, so that it is summed by day and scope first.
+        # A batch moves the same few windows many times, so that moves are summed by day and scope first.
         self._moves: dict[int, dict[str, tuple[int, int]]] = {}
 
     def put_account(self, account: Account) -> None:
@@ -76,7 +76,7 @@ class Books:
         self.changed_lots.add((lot.account_id, lot.id))
 
     def ended(self, needs: Needs) -> list[BucketKey]:
-        """The buckets that a batch needs, once its accounts and keys are loaded: of windows before theirs."""
+        """The buckets that a batch needs: of windows before those that its accounts and keys have loaded."""
         keys: list[BucketKey] = []
         for _, scope_id, day in needs.days:
             spending = self._spending(scope_id)
@@ -85,7 +85,7 @@ class Books:
         return keys
 
     def bucket(self, scope_id: str, window: Window, start_day: int) -> Bucket:
-        """What an account or key has spent and holds in a window, with all that moved."""
+        """What an account or key has spent and holds in a window, with what the batch has moved."""
         sums = self._spending(scope_id).sums_of(window, start_day)
         if sums is None:
             ended = self.buckets.get((scope_id, window, start_day))
@@ -107,10 +107,10 @@ class Books:
             moves[scope_id] = (spent + spent_nano, held + held_nano)
 
     def add_up(self) -> None:
-        """Put all that moved where it lies: with its account or key, or in buckets that have ended.
+        """Add what moved to its account or key, or to buckets that have ended.
 
-        What comes of some commands is the same whether they are one batch or several: every window in which
-        anything moved stays, also with nothing left in it.
+        Commands leave the same rows in one batch as in several: a window in which anything moved stays, also
+        with nothing left in it.
         """
         for day, moves in sorted(self._moves.items()):
             for scope_id, (spent_nano, held_nano) in moves.items():

@@ -1,7 +1,7 @@
 """Commands to the ledger, and their results.
 
-A command says here what it needs loaded; a function of `rules` says that it carries the command out. Nothing
-else lists commands.
+A command names the rows that its rule reads, and a function in `rules` names the command that it carries out.
+There is no other list of commands.
 """
 
 from collections.abc import Iterator

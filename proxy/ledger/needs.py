@@ -1,4 +1,4 @@
-"""What a batch must have loaded before its rules run: each command adds what its own rule reads."""
+"""The rows that a batch must have loaded before its rules run: each command adds those its rule reads."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -15,16 +15,16 @@ CommandKey = RowKey
 
 
 class Needs(msgspec.Struct):
-    """The rows that a batch must have loaded before the rules run.
+    """The rows that a batch must have loaded before its rules run.
 
-    Every lot with something left of `accounts` comes with them, and for each account whose `next_expiry_us`
-    is not after `latest_us` its open holds. `days` are those on which the spending of an account or key
-    moves, see `Books.ended`, each with its account; their throttles come with them. `latest_us` is the latest
-    instant at which the batch looks for lots that are due. A hold is needed whatever account it is of: a
-    call's id is one account's only.
+    With `accounts` come their lots that have something left, and the open holds of each account whose
+    `next_expiry_us` is not after `latest_us`, the latest instant at which the batch looks for due lots.
+    `days` are those on which the spending of an account or key moves, see `Books.ended`, each with the
+    account; with them come the throttles of that account or key. A hold is needed whatever its account is: a
+    call's id belongs to one account only.
 
-    Many calls of a batch share a key and a day: `calls` has account, key and day of each once, and what these
-    need is worked out at the end.
+    Many calls of a batch share a key and a day. `calls` has account, key and day of each once, from which
+    `needs_of` works out the rest at the end.
     """
 
     accounts: set[str] = msgspec.field(default_factory=set)
@@ -38,33 +38,33 @@ class Needs(msgspec.Struct):
 
     @property
     def scopes(self) -> set[RowKey]:
-        """The accounts and keys that anything moves for."""
+        """The accounts and keys whose spending moves."""
         return {(account_id, scope_id) for account_id, scope_id, _ in self.days}
 
     def add_call(self, call: Call, authorized_at_us: int, at_us: int) -> None:
-        """A call's hold, account and key, what they spend on the day of its authorization, and due lots."""
+        """Add a call's hold, account and key, their spending on the day it was authorized, and due lots."""
         self.holds.add((call.account_id, call.id))
         self.calls.add((call.account_id, call.key_id, authorized_at_us // DAY_US))
-        if at_us > self.latest_us:  # noqa: PLR1730 - every call passes here, and `max` takes half as long as all.
+        if at_us > self.latest_us:  # noqa: PLR1730 - every call passes here; `max` takes half as long as all the rest.
             self.latest_us = at_us
 
     def add_hold(self, account_id: str, hold_id: str) -> None:
-        """A hold alone, and the account that it is of."""
+        """Add a hold alone, and its account."""
         self.accounts.add(account_id)
         self.holds.add((account_id, hold_id))
 
     def add_lots(self, account_id: str, at_us: int) -> None:
-        """An account, of which lots may be due."""
+        """Add an account and its due lots."""
         self.accounts.add(account_id)
         self.latest_us = max(self.latest_us, at_us)
 
     def add_grant(self, expires_at_us: int) -> None:
-        """A lot that the batch itself makes."""
+        """Add a lot that the batch itself makes."""
         self.first_lapse_us = min(self.first_lapse_us, expires_at_us)
 
 
 class Command(Protocol):
-    """What there is to know of a command here."""
+    """The part of a command that is needed here."""
 
     def add_needs(self, needs: Needs) -> None:
         """Add the rows that the command's rule reads."""
@@ -77,7 +77,7 @@ def needs_of(commands: Iterable[Command]) -> Needs:
     for command in commands:
         command.add_needs(needs)
     if needs.first_lapse_us <= needs.latest_us:
-        # A lot that is granted and falls due in one batch is not among those that an account knows of before.
+        # An account does not know before the batch of a lot that is granted and falls due within it.
         needs.latest_us = NEVER_US
     for account_id, key_id, day in needs.calls:
         needs.accounts.add(account_id)
