@@ -200,13 +200,18 @@ class Ledger:
     async def recover(self, now_us: int) -> int:
         """Close all orphans, see `Store.orphans`; returns how many it closed.
 
-        Raises `Refusal` with `ledger_unavailable` if the ledger was closed meanwhile.
+        One that cannot be closed, because its account's books do not add up, stays open: `tasks` reports the
+        fault, and the other orphans are closed. Raises `Refusal` with `ledger_unavailable` if the ledger was
+        closed meanwhile.
         """
         futures = [
             self._enter(Recover(hold.call, hold.created_at_us, now_us))
             for hold in await self._store.orphans(now_us)
         ]
-        results = await asyncio.gather(*futures)
+        results = await asyncio.gather(*futures, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException) and self._ended:
+                raise result
         return sum(isinstance(result, Settled) and not result.replayed for result in results)
 
     def _enter(self, command: Command) -> asyncio.Future[Any]:
