@@ -11,6 +11,7 @@ import pytest
 
 from proxy.storage.faults import StorageFault
 from proxy.storage.migrate import Migration, bundled, migrate, statements
+from proxy.storage.postgres.migrate import REVISION
 
 
 @pytest.fixture
@@ -98,6 +99,28 @@ def test_another_programs_database_is_refused_and_left_alone(connection: sqlite3
     with pytest.raises(StorageFault, match="another program: it has the tables films"):
         migrate(connection, [SONGS])
     assert schema(connection) == before
+
+
+FROZEN = {
+    "sqlite": ["dc0c81a04e089c5132f49d4349265e72e828ae6a70d7b2bc991a85266716172a"],
+    "postgres": ["2116a4b0386d644d8b2bcc2020aa241d415d18ce21b5a2293aeb765b4fc477dc"],
+}
+"""The digests of the migrations that databases have been made with. This list only ever grows."""
+FROZEN_FUNCTIONS = {1: "89ba965004a24aa179fb6b430a5e44b6930070249be282a6a1a08be429e575bc"}
+"""Those of PostgreSQL's batch functions, by the schema's version: another text takes another migration."""
+
+
+@pytest.mark.parametrize("engine", FROZEN)
+def test_a_migration_is_never_edited(engine: str) -> None:
+    """A database that it was applied to would be refused. What is to change takes a new migration."""
+    assert [migration.sha256 for migration in bundled(engine)] == FROZEN[engine]
+
+
+def test_functions_change_with_a_migration_only() -> None:
+    """A list of columns that changes is such a change; so is a word in a comment."""
+    functions = REVISION.functions
+    assert functions.version == len(FROZEN["postgres"])
+    assert functions.sha256 == FROZEN_FUNCTIONS[functions.version]
 
 
 def test_a_gap_in_the_numbers_is_found(tmp_path: Path) -> None:

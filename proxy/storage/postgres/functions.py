@@ -8,19 +8,18 @@ default, and none is renamed or dropped that they name.
 """
 
 import hashlib
-from collections.abc import Mapping
 from typing import Final
 
 import asyncpg
 import msgspec
 
 from proxy.storage.faults import StorageFault
-from proxy.storage.migrate import bundled
 from proxy.storage.placeholders import filled
 from proxy.storage.queries import FOLDER
-from proxy.storage.tables import BY_NAME, Table
 
-_TEMPLATE: Final = (FOLDER / "postgres/sql/functions.sql").read_text("utf-8")
+TEMPLATE: Final = (FOLDER / "postgres/sql/functions.sql").read_text("utf-8")
+"""The text of the functions, but for their version and for lists of columns."""
+
 _DIGEST_OF: Final = "SELECT sha256 FROM batch_functions WHERE version = $1"
 _NOTE: Final = "INSERT INTO batch_functions (version, sha256) VALUES ($1, $2)"
 
@@ -39,9 +38,9 @@ class Functions(msgspec.Struct, frozen=True):
     write: str
 
     @classmethod
-    def of(cls, version: int, tables: Mapping[str, Table] = BY_NAME) -> "Functions":
-        """The functions for these tables."""
-        sql = filled(_TEMPLATE.replace("{version}", str(version)), tables)
+    def of(cls, version: int, template: str = TEMPLATE) -> "Functions":
+        """The functions of a version of the schema."""
+        sql = filled(template.replace("{version}", str(version)))
         arguments = ", ".join(f"{name} => ${place}" for place, name in enumerate(_LOAD_ARGUMENTS, 1))
         return cls(
             version,
@@ -71,6 +70,3 @@ _LOAD_ARGUMENTS: Final = (
     *("_owner", "_accounts", "_key_accounts", "_key_ids", "_hold_ids"),
     *("_scope_accounts", "_scope_ids", "_days", "_command_accounts", "_command_ids", "_latest_us"),
 )
-
-FUNCTIONS: Final = Functions.of(len(bundled("postgres")))
-"""Those of this version, which is the number of its last migration."""

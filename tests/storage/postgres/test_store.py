@@ -16,7 +16,7 @@ from proxy.ledger.windows import DAY_US
 from proxy.storage.faults import StorageFault
 from proxy.storage.locations import store_for
 from proxy.storage.postgres.database import PostgresDatabase
-from proxy.storage.postgres.functions import FUNCTIONS
+from proxy.storage.postgres.migrate import REVISION
 from proxy.storage.postgres.read import READS, Read
 from proxy.storage.postgres.session import Timeouts
 from proxy.storage.postgres.store import PostgresStore
@@ -260,10 +260,10 @@ async def test_whatever_a_name_is_it_stays_one(store: PostgresStore, name: str) 
 
 @pytest.mark.parametrize("name", NASTY)
 def test_no_value_can_end_the_literal_that_it_is_in(name: str) -> None:
-    statement = write_of(FUNCTIONS, {"entries": [(name,)]}, owner=name, batch=1)
-    assert statement.startswith(f"{FUNCTIONS.write}'")
+    statement = write_of(REVISION.functions, {"entries": [(name,)]}, owner=name, batch=1)
+    assert statement.startswith(f"{REVISION.functions.write}'")
     assert statement.endswith("')")
-    assert "'" not in statement[len(f"{FUNCTIONS.write}'") : -2]
+    assert "'" not in statement[len(f"{REVISION.functions.write}'") : -2]
 
 
 async def test_the_servers_defaults_change_nothing(database: Postgres) -> None:
