@@ -50,6 +50,7 @@ class SeenHold(msgspec.Struct, frozen=True):
     owner: str
     call: SeenCall | None = None
     observed: Observed | None = None
+    deadline_us: int | None = None
 
 
 class UsageSum(msgspec.Struct, frozen=True):
@@ -102,7 +103,8 @@ class Reader:
             return latest.moved_to(today).buckets(owner.id)
         # A process whose clock is ahead has counted on a later day, so today's windows are ended buckets.
         first_days = {window: day for window, day in starts_of_day(today) if window != "total"}
-        rows = await self._rows("ended_buckets", scope_id=owner.id, **first_days)
+        account_id = owner.account_id if isinstance(owner, Key) else owner.id
+        rows = await self._rows("ended_buckets", account_id=account_id, scope_id=owner.id, **first_days)
         ended = {(row["window"], row["start_day"]): _made(row, Bucket) for row in rows}
         return [ended.get(window) or latest.bucket(owner.id, *window) for window in starts_of_day(today)]
 
@@ -115,17 +117,6 @@ class Reader:
         """The entries of an account, newest first."""
         rows = await self._rows("entries_page", account_id=account_id, cursor=before or 0, limit=limit)
         return [_made(row, Entry, "draws") for row in rows]
-
-    async def entry(self, account_id: str, seq: int) -> Entry:
-        """One entry by its number."""
-        absent = f"There is no entry {seq} of this account."
-        return _made(await self._one("entry_by_seq", absent, account_id=account_id, seq=seq), Entry, "draws")
-
-    async def entry_of_command(self, account_id: str, command_id: str) -> Entry:
-        """The entry that a grant or adjustment made."""
-        absent = f"There is no entry of the command {command_id}."
-        found = await self._one("entry_of_command", absent, account_id=account_id, command_id=command_id)
-        return _made(found, Entry, "draws")
 
     async def holds(self, *, account_id: str, state: str, before: str | None, limit: int) -> list[SeenHold]:
         """Holds, newest first. An empty `account_id` or `state` is no filter."""

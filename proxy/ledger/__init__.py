@@ -1,1 +1,1 @@
-"""Accounts, lots, holds and entries: the rules of the money, its verbs, and the store they need."""
+"""Accounts, lots, holds and entries: the rules of money, the ledger's verbs, and the store they need."""

@@ -1,118 +1,36 @@
-"""The books: the rows a batch of commands works on, and what it changes in them."""
+"""The books: the rows that a batch of commands works on, and what it changes in them."""
 
 from collections.abc import Iterable
 
 import msgspec
 from msgspec.structs import replace
 
-from proxy.ledger.commands import (
-    Adjust,
-    Authorize,
-    ChangeKey,
-    Command,
-    CreateKey,
-    Extend,
-    Grant,
-    Observe,
-    Recover,
-    Settle,
-    Void,
-)
-from proxy.ledger.rows import NEVER_US, Account, Entry, Hold, Key, Lot, Receipt, Throttle, ThrottleKind
+from proxy.ledger.needs import CommandKey, Needs
+from proxy.ledger.rows import Account, Entry, Hold, Key, Lot, Receipt, Throttle, ThrottleKind
 from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
 from proxy.ledger.windows import DAY_US, Window, starts_of_day
 
 BucketKey = tuple[str, Window, int]
 ThrottleKey = tuple[str, ThrottleKind]
-CommandKey = tuple[str, str]
+EntryKey = tuple[str, int]
 
 
 class CommandRecord(msgspec.Struct, frozen=True):
-    """That a command with an id of its caller's was carried out, and the digest of what it said."""
+    """A command that was carried out under its caller's id: its digest, and the number of its entry."""
 
     account_id: str
     command_id: str
     digest: str
     at_us: int
-
-
-class Needs(msgspec.Struct):
-    """The rows that a batch must have loaded before the rules run.
-
-    `days` are those on which the spending of an account or key moves, see `Books.ended`; their throttles come
-    with them. `latest_us` is the latest instant at which the batch looks for lots that are due.
-    """
-
-    accounts: set[str] = msgspec.field(default_factory=set)
-    keys: set[str] = msgspec.field(default_factory=set)
-    holds: set[str] = msgspec.field(default_factory=set)
-    days: set[tuple[str, int]] = msgspec.field(default_factory=set)
-    commands: set[CommandKey] = msgspec.field(default_factory=set)
-    latest_us: int = 0
-
-    @property
-    def scopes(self) -> set[str]:
-        """The accounts and keys that anything moves for."""
-        return {scope_id for scope_id, _ in self.days}
-
-
-def needs_of(commands: Iterable[Command]) -> Needs:
-    """What a batch needs: every lot with something left of its accounts comes with them.
-
-    For each account whose `next_expiry_us` is not after `latest_us`, its open holds are needed as well.
-    """
-    needs = Needs()
-    # Many calls of a batch share a key and a day: what these need is worked out once for all of them.
-    spending: set[tuple[str, str, int]] = set()
-    first_lapse_us = NEVER_US
-    for command in commands:
-        match command:
-            case (
-                Authorize(call=call, at_us=at_us)
-                | Settle(call=call, authorized_at_us=at_us)
-                | Void(call=call, authorized_at_us=at_us)
-                | Extend(call=call, authorized_at_us=at_us)
-                | Recover(call=call, authorized_at_us=at_us)
-            ):
-                needs.holds.add(call.id)
-                spending.add((call.account_id, call.key_id, at_us // DAY_US))
-            case Observe(hold_id=hold_id, account_id=account_id):
-                needs.accounts.add(account_id)
-                needs.holds.add(hold_id)
-            case (
-                CreateKey(account_id=account_id, key_id=key_id)
-                | ChangeKey(account_id=account_id, key_id=key_id)
-            ):
-                needs.accounts.add(account_id)
-                needs.keys.add(key_id)
-            case (
-                Grant(account_id=account_id, command_id=command_id)
-                | Adjust(account_id=account_id, command_id=command_id)
-            ):
-                needs.accounts.add(account_id)
-                needs.commands.add((account_id, command_id))
-                if isinstance(command, Grant):
-                    first_lapse_us = min(first_lapse_us, command.expires_at_us)
-            case _:
-                needs.accounts.add(command.account_id)
-        if not isinstance(command, Observe) and command.at_us > needs.latest_us:
-            needs.latest_us = command.at_us
-    if first_lapse_us <= needs.latest_us:
-        # A lot that is granted and falls due in one batch is not among those that an account knows of before.
-        needs.latest_us = NEVER_US
-    for account_id, key_id, day in spending:
-        needs.accounts.add(account_id)
-        needs.keys.add(key_id)
-        needs.days.update(((account_id, day), (key_id, day)))
-    return needs
+    seq: int
 
 
 class Books:
-    """Rows by id as loaded, replaced by the rules as they go; `put` also notes that a row changed.
+    """Rows by id as loaded, which the rules replace. `put_*` also remembers that a row changed.
 
-    A store fills the dictionaries, runs the rules, adds up what moved, and writes what the `changed_*`
-    members hold. A row the store has not found is absent; a new one is simply put. `buckets` are of windows
-    that have ended.
+    A store fills the dictionaries, runs the rules, adds up what moved, and writes the rows that the
+    `changed_*` members name. A row that the store has not found is absent; a new one is put. `buckets` are of
+    windows that have ended, `entries` those of `commands`.
     """
 
     def __init__(self) -> None:
@@ -123,6 +41,7 @@ class Books:
         self.throttles: dict[ThrottleKey, Throttle] = {}
         self.lots: dict[str, dict[str, Lot]] = {}
         self.commands: dict[CommandKey, CommandRecord] = {}
+        self.entries: dict[EntryKey, Entry] = {}
         self.changed_accounts: set[str] = set()
         self.changed_keys: set[str] = set()
         self.changed_holds: set[str] = set()
@@ -132,7 +51,7 @@ class Books:
         self.new_commands: list[CommandRecord] = []
         self.new_entries: list[Entry] = []
         self.new_receipts: list[Receipt] = []
-        # A batch moves the same few windows over and over, so that it is summed by day and scope first.
+        # A batch moves the same few windows many times, so that moves are summed by day and scope first.
         self._moves: dict[int, dict[str, tuple[int, int]]] = {}
 
     def put_account(self, account: Account) -> None:
@@ -152,20 +71,21 @@ class Books:
 
     def put_lot(self, lot: Lot) -> None:
         """Replace or add a lot."""
+        assert 0 <= lot.remaining_nano <= lot.amount_nano, lot
         self.lots.setdefault(lot.account_id, {})[lot.id] = lot
         self.changed_lots.add((lot.account_id, lot.id))
 
     def ended(self, needs: Needs) -> list[BucketKey]:
-        """The buckets that a batch needs, once its accounts and keys are loaded: of windows before theirs."""
+        """The buckets that a batch needs: of windows before those that its accounts and keys have loaded."""
         keys: list[BucketKey] = []
-        for scope_id, day in needs.days:
+        for _, scope_id, day in needs.days:
             spending = self._spending(scope_id)
             if day < spending.day:
                 keys += ((scope_id, *window) for window in spending.others_of(day))
         return keys
 
     def bucket(self, scope_id: str, window: Window, start_day: int) -> Bucket:
-        """What an account or key has spent and holds in a window, with all that moved."""
+        """What an account or key has spent and holds in a window, with what the batch has moved."""
         sums = self._spending(scope_id).sums_of(window, start_day)
         if sums is None:
             ended = self.buckets.get((scope_id, window, start_day))
@@ -187,10 +107,10 @@ class Books:
             moves[scope_id] = (spent + spent_nano, held + held_nano)
 
     def add_up(self) -> None:
-        """Put all that moved where it lies: with its account or key, or in buckets that have ended.
+        """Add what moved to its account or key, or to buckets that have ended.
 
-        What comes of some commands is the same whether they are one batch or several: every window in which
-        anything moved stays, also with nothing left in it.
+        Commands leave the same rows in one batch as in several: a window in which anything moved stays, also
+        with nothing left in it.
         """
         for day, moves in sorted(self._moves.items()):
             for scope_id, (spent_nano, held_nano) in moves.items():
@@ -207,9 +127,10 @@ class Books:
         self.throttles[key] = throttle
         self.changed_throttles.add(key)
 
-    def put_command(self, record: CommandRecord) -> None:
-        """Note that a command was carried out."""
+    def put_command(self, record: CommandRecord, entry: Entry) -> None:
+        """Add a command that was carried out, and its entry."""
         self.commands[record.account_id, record.command_id] = record
+        self.entries[entry.account_id, entry.seq] = entry
         self.new_commands.append(record)
 
     def open_holds(self, account_id: str) -> list[Hold]:
@@ -243,6 +164,3 @@ class Books:
         key = (bucket.scope_id, bucket.window, bucket.start_day)
         self.buckets[key] = bucket
         self.changed_buckets.add(key)
-
-
-__all__ = ["Books", "BucketKey", "CommandRecord", "Needs", "needs_of"]

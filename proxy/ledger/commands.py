@@ -1,14 +1,21 @@
-"""Commands to the ledger, and their results."""
+"""Commands to the ledger, and their results.
 
-from typing import Literal
+A command names the rows that its rule reads, and a function in `rules` names the command that it carries out.
+There is no other list of commands.
+"""
+
+from collections.abc import Iterator
+from typing import Final, Literal
 
 import msgspec
 
+from proxy.ledger.needs import Needs
 from proxy.ledger.rows import (
     NEVER_US,
     UNLIMITED,
     Account,
     Call,
+    Entry,
     Key,
     Limits,
     Observed,
@@ -18,31 +25,50 @@ from proxy.ledger.rows import (
 from proxy.pricing.charge import NO_CHARGE, Charge
 
 
-class OpenAccount(msgspec.Struct, frozen=True, tag=True):
-    """Open an account. Repeating it with the same id is a conflict."""
+class Command(msgspec.Struct, frozen=True, tag=True):
+    """What all commands share. A command is a class below that no other is derived from, see `COMMANDS`."""
+
+    def add_needs(self, needs: Needs) -> None:
+        """Add the rows that its rule reads."""
+        raise NotImplementedError
+
+
+class OfAccount(Command, frozen=True):
+    """A command of the administration. Its result shows the whole account."""
 
     account_id: str
+
+    def add_needs(self, needs: Needs) -> None:
+        """Add the account."""
+        needs.accounts.add(self.account_id)
+
+
+class OpenAccount(OfAccount, frozen=True):
+    """Open an account. Repeating it with the same id is a conflict."""
+
     name: str
     at_us: int
     credit_limit_nano: int = 0
     limits: Limits = UNLIMITED
 
 
-class ChangeAccount(msgspec.Struct, frozen=True, tag=True):
+class ChangeAccount(OfAccount, frozen=True):
     """Change an account's name, status, credit limit or limits; None leaves a field alone."""
 
-    account_id: str
     at_us: int
     name: str | None = None
     status: Literal["active", "suspended"] | None = None
     credit_limit_nano: int | None = None
     limits: Limits | None = None
 
+    def add_needs(self, needs: Needs) -> None:
+        """Add the account and its due lots: these no longer cover what is owed or held."""
+        needs.add_lots(self.account_id, self.at_us)
 
-class CreateKey(msgspec.Struct, frozen=True, tag=True):
+
+class CreateKey(OfAccount, frozen=True):
     """Create a key from its digest; the secret itself never comes here."""
 
-    account_id: str
     key_id: str
     name: str
     digest: str
@@ -52,11 +78,15 @@ class CreateKey(msgspec.Struct, frozen=True, tag=True):
     models: tuple[str, ...] = ()
     limits: Limits = UNLIMITED
 
+    def add_needs(self, needs: Needs) -> None:
+        """Add the account, and the key that may have this id."""
+        needs.accounts.add(self.account_id)
+        needs.keys.add((self.account_id, self.key_id))
 
-class ChangeKey(msgspec.Struct, frozen=True, tag=True):
+
+class ChangeKey(OfAccount, frozen=True):
     """Change a key's name, status, expiry, models or limits; None leaves a field alone."""
 
-    account_id: str
     key_id: str
     at_us: int
     name: str | None = None
@@ -65,11 +95,15 @@ class ChangeKey(msgspec.Struct, frozen=True, tag=True):
     models: tuple[str, ...] | None = None
     limits: Limits | None = None
 
+    def add_needs(self, needs: Needs) -> None:
+        """Add the account and the key."""
+        needs.accounts.add(self.account_id)
+        needs.keys.add((self.account_id, self.key_id))
 
-class Grant(msgspec.Struct, frozen=True, tag=True):
+
+class Grant(OfAccount, frozen=True):
     """Put credit in: debt is repaid first, a lot holds the rest. `command_id` makes a repeat harmless."""
 
-    account_id: str
     command_id: str
     lot_id: str
     amount_nano: int
@@ -79,19 +113,39 @@ class Grant(msgspec.Struct, frozen=True, tag=True):
     expires_at_us: int = NEVER_US
     note: str = ""
 
+    def add_needs(self, needs: Needs) -> None:
+        """Add the account, what an earlier command with this id did, and the lot that this one makes."""
+        needs.add_lots(self.account_id, self.at_us)
+        needs.commands.add((self.account_id, self.command_id))
+        needs.add_grant(self.expires_at_us)
 
-class Adjust(msgspec.Struct, frozen=True, tag=True):
-    """An operator's correction: a positive amount is a lot, a negative one draws, never below the floor."""
 
-    account_id: str
+class Adjust(OfAccount, frozen=True):
+    """An operator's correction: a positive amount makes a lot, a negative one draws what is available."""
+
     command_id: str
     lot_id: str
     amount_nano: int
     reason: str
     at_us: int
 
+    def add_needs(self, needs: Needs) -> None:
+        """Add the account, its due lots, and what an earlier command with this id did."""
+        needs.add_lots(self.account_id, self.at_us)
+        needs.commands.add((self.account_id, self.command_id))
 
-class Authorize(msgspec.Struct, frozen=True, tag=True):
+
+class Sweep(OfAccount, frozen=True):
+    """Expire an account's due lots now rather than at its next call."""
+
+    at_us: int
+
+    def add_needs(self, needs: Needs) -> None:
+        """Add the account and its due lots."""
+        needs.add_lots(self.account_id, self.at_us)
+
+
+class Authorize(Command, frozen=True):
     """Hold up to `ceiling_nano` for a call, at least `floor_nano`, or refuse.
 
     With `floor_nano == ceiling_nano` it is all or nothing. `tokens` is the ceiling in tokens, for the
@@ -106,89 +160,110 @@ class Authorize(msgspec.Struct, frozen=True, tag=True):
     owner: str
     defaults: Limits = UNLIMITED
 
+    def add_needs(self, needs: Needs) -> None:
+        """Add all that decides about a call at this time."""
+        needs.add_call(self.call, self.at_us, self.at_us)
 
-class Observe(msgspec.Struct, frozen=True, tag=True):
-    """Note what a call in flight has used so far."""
+
+class Observe(Command, frozen=True):
+    """Checkpoint what a call in flight has used so far."""
 
     hold_id: str
     account_id: str
     observed: Observed
 
+    def add_needs(self, needs: Needs) -> None:
+        """Add the hold."""
+        needs.add_hold(self.account_id, self.hold_id)
 
-class Extend(msgspec.Struct, frozen=True, tag=True):
-    """Hold `amount_nano` more for a call in flight, all or nothing, from funds and the hold's own windows."""
+
+class Reroute(Command, frozen=True):
+    """Name another upstream on a hold. `call` differs in `upstream` and `upstream_model` alone."""
+
+    call: Call
+
+    def add_needs(self, needs: Needs) -> None:
+        """Add the hold."""
+        needs.add_hold(self.call.account_id, self.call.id)
+
+
+class OfHold(Command, frozen=True):
+    """A command about a hold. `authorized_at_us` is when the hold was made, which names the buckets."""
 
     call: Call
     authorized_at_us: int
     at_us: int
+
+    def add_needs(self, needs: Needs) -> None:
+        """Add all that a call moves which was authorized then."""
+        needs.add_call(self.call, self.authorized_at_us, self.at_us)
+
+
+class Extend(OfHold, frozen=True):
+    """Hold `amount_nano` more for a call in flight, all or nothing, from funds and the hold's own windows."""
+
     amount_nano: int
     defaults: Limits = UNLIMITED
 
 
-class Settle(msgspec.Struct, frozen=True, tag=True):
-    """Close a hold with a charge. `authorized_at_us` is when the hold was made: it names the buckets."""
+class Detach(OfHold, frozen=True):
+    """Let a hold outlive its process: nobody recovers it before `deadline_us`, and anybody does afterwards.
 
-    call: Call
-    authorized_at_us: int
-    at_us: int
+    Detaching it again moves the deadline.
+    """
+
+    deadline_us: int
+
+    def add_needs(self, needs: Needs) -> None:
+        """Add the hold."""
+        needs.add_hold(self.call.account_id, self.call.id)
+
+
+class Close(OfHold, frozen=True):
+    """A command that closes a hold, and so must not be lost."""
+
+
+class Settle(Close, frozen=True):
+    """Close a hold with a charge."""
+
     outcome: Outcome
     charge: Charge = NO_CHARGE
 
 
-class Void(msgspec.Struct, frozen=True, tag=True):
-    """Close a hold without a charge; the usage row says why."""
+class Void(Close, frozen=True):
+    """Close a hold without a charge; the receipt says why."""
 
-    call: Call
-    authorized_at_us: int
-    at_us: int
     outcome: Outcome
 
 
-class Recover(msgspec.Struct, frozen=True, tag=True):
-    """Close a hold whose process is gone: what was observed is charged."""
-
-    call: Call
-    authorized_at_us: int
-    at_us: int
+class Recover(Close, frozen=True):
+    """Close a hold whose process is gone, or whose deadline has passed: what was observed is charged."""
 
 
-class Sweep(msgspec.Struct, frozen=True, tag=True):
-    """Expire an account's due lots now rather than at its next call."""
-
-    account_id: str
-    at_us: int
+def _leaves(kind: type[Command]) -> Iterator[type[Command]]:
+    for derived in kind.__subclasses__():
+        yield from _leaves(derived) if derived.__subclasses__() else (derived,)
 
 
-Command = (
-    OpenAccount
-    | ChangeAccount
-    | CreateKey
-    | ChangeKey
-    | Grant
-    | Adjust
-    | Authorize
-    | Observe
-    | Extend
-    | Settle
-    | Void
-    | Recover
-    | Sweep
-)
+COMMANDS: Final[tuple[type[Command], ...]] = tuple(_leaves(Command))
+"""Every command, in the order of this module."""
 
 
 class Done(msgspec.Struct, frozen=True):
     """A command was carried out; `replayed` when an earlier one with its id had done it already.
 
-    `account` and `key` are the rows after it where the command is about one.
+    `account` and `key` are the rows after it, where the command is about one. `entry` is the one that a grant
+    or an adjustment made, a replayed one included.
     """
 
     account: Account | None = None
     key: Key | None = None
     replayed: bool = False
+    entry: Entry | None = None
 
 
 class RateStatus(msgspec.Struct, frozen=True):
-    """Where a caller stands with one rate limit, after this call. `reset_us` is until it is whole again."""
+    """What is left of one rate limit after this call. In `reset_us` it is whole again."""
 
     kind: ThrottleKind
     limit: int
@@ -197,7 +272,7 @@ class RateStatus(msgspec.Struct, frozen=True):
 
 
 class Granted(msgspec.Struct, frozen=True):
-    """A hold was made; `available_nano` is left beside it. `rate_statuses` are the tightest of each kind."""
+    """A hold was made, and leaves `available_nano`. `rate_statuses` has the tightest of each kind."""
 
     hold_nano: int
     available_nano: int
@@ -215,7 +290,7 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A command changed nothing. `code` is one of `errors.CODES`; the figures are those that decided it.
+    """A command changed nothing. `code` is one of `errors.CODES`; the figures decided it.
 
     `limit_source` is `balance`, or scope and window such as `account_day`, `key_total`, `key_rpm`.
     """

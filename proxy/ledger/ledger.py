@@ -1,4 +1,4 @@
-"""The ledger's verbs: commands enter by one door, and one committer carries them out in batches."""
+"""The ledger's verbs: commands enter one inbox, and one committer carries them out in batches."""
 
 import asyncio
 from collections import deque
@@ -11,13 +11,16 @@ import msgspec
 from proxy.errors import Refusal
 from proxy.ledger.commands import (
     Authorize,
+    Close,
     Command,
+    Detach,
     Done,
     Extend,
     Granted,
     Observe,
     Recover,
     Refused,
+    Reroute,
     Result,
     Settle,
     Settled,
@@ -35,43 +38,43 @@ LAST_RETRY_SECONDS: Final = 1.0
 
 
 class Ticket(msgspec.Struct, frozen=True):
-    """A command on its way, and who waits for its result."""
+    """A command in the inbox, and the future of its result."""
 
     command: Command
     future: asyncio.Future[Any]
 
     @property
     def closes(self) -> bool:
-        """Whether the command closes a hold, and so must not get lost."""
-        return isinstance(self.command, Settle | Void | Recover)
+        """Whether the command closes a hold, and so must not be lost."""
+        return isinstance(self.command, Close)
 
     def resolve(self, result: Result) -> None:
-        """Tell the result to whoever still waits."""
+        """Set the result, unless the caller was cancelled."""
         if not self.future.done():
             self.future.set_result(result)
 
     def turn_away(self) -> None:
-        """Tell whoever still waits that the ledger did not take the command."""
+        """Refuse the command as `ledger_unavailable`, unless the caller was cancelled."""
         if not self.future.done():
             self.future.set_exception(Refusal("ledger_unavailable", "The ledger cannot be written now."))
-            # Looking at it once is enough: nobody has to wait for what cannot be helped.
+            # A caller need not await the future, and asyncio complains of an exception that nobody reads.
             self.future.exception()
 
 
 class Ledger:
     """The one way to the ledger. Commands are carried out in the order in which they are submitted.
 
-    The committer takes all that waits, up to `max_batch`, as one batch, so that batches grow with load. Only
-    when large ones follow one another does the next gather for a moment first, as `Rhythm` has it: that saves
+    The committer takes all commands that wait, up to `max_batch`, as one batch, so that batches grow with
+    load. Only when large ones follow one another does the next gather for a moment, see `Rhythm`: that saves
     a tenth of a busy process's time. A lone caller, or a few, never wait for a timer.
 
     When `max_waiting` commands wait, or the store is known to be down, further ones fail with
-    `ledger_unavailable`, except those that close a hold: these are always taken, and tried again until the
-    ledger is closed. `on_batch` is told the size of each batch and the seconds it took, `on_outage` why the
+    `ledger_unavailable`. Those that close a hold are always taken, and tried again until the ledger is
+    closed. `on_batch` gets the size of each batch and the seconds it took, `on_outage` the reason why the
     store could not be written.
 
-    Faults other than the store being unavailable are reported by `tasks`; the batch is then tried command by
-    command, so that only the one at fault fails.
+    `tasks` reports every other fault. The batch is then tried command by command, so that only the one at
+    fault fails.
     """
 
     def __init__(
@@ -115,7 +118,7 @@ class Ledger:
         return not (self._closing or self._down or len(self._inbox) >= self._max_waiting)
 
     async def is_ready(self) -> bool:
-        """Whether commands are carried out. After an outage this is tried, with one that changes nothing."""
+        """Whether commands are carried out. After an outage a command that changes nothing tries it."""
         if not self._outage:
             return self.available
         try:
@@ -125,11 +128,11 @@ class Ledger:
         return True
 
     def start(self) -> None:
-        """Begin to carry out commands; those submitted before have waited."""
+        """Begin to carry out commands, first those that were submitted before."""
         self._committer = self._tasks.spawn(self._commit_all(), name="ledger committer")
 
     async def close(self) -> None:
-        """Carry out what waits, and end; idempotent. Until then holds can be closed, nothing else begins."""
+        """Carry out what waits, and end; idempotent. Meanwhile only commands that close holds are taken."""
         self._closing = True
         self._filled.set()
         if self._committer is None:
@@ -138,7 +141,7 @@ class Ledger:
             await asyncio.wait({self._committer})
 
     def submit(self, command: Command) -> asyncio.Future[Result]:
-        """Put a command in the inbox and return its result to come; from here on no cancellation stops it.
+        """Put a command in the inbox and return the future of its result. No cancellation stops it then.
 
         The future raises `Refusal` with `ledger_unavailable` if the command was not carried out.
         """
@@ -160,8 +163,19 @@ class Ledger:
         """Hold more for a call in flight. Raises `Refusal` with `ledger_unavailable`."""
         return cast("Granted | Refused", await self._enter(command))
 
+    async def reroute(self, command: Reroute) -> Done | Refused:
+        """Name another upstream on a hold. It is durable on return, and only then may the call be sent there.
+
+        Raises `Refusal` with `ledger_unavailable`.
+        """
+        return cast("Done | Refused", await self._enter(command))
+
+    async def detach(self, command: Detach) -> Done | Refused:
+        """Let a hold outlive this process, until its deadline. Raises `Refusal` with `ledger_unavailable`."""
+        return cast("Done | Refused", await self._enter(command))
+
     def observe(self, command: Observe) -> asyncio.Future[Done | Refused]:
-        """Note what a call has used so far. Nobody has to wait for it, or to look at a refusal."""
+        """Checkpoint what a call has used so far. The caller need not await it, nor read a refusal."""
         return self._enter(command)
 
     def settle(self, command: Settle) -> asyncio.Future[Settled | Refused]:
@@ -173,7 +187,7 @@ class Ledger:
         return self._enter(command)
 
     def void(self, command: Void) -> asyncio.Future[Settled | Refused]:
-        """Close a hold without a charge; as `settle`."""
+        """Close a hold without a charge; otherwise as `settle`."""
         return self._enter(command)
 
     async def command(self, command: Command) -> Done:
@@ -184,15 +198,20 @@ class Ledger:
         return cast("Done", result)
 
     async def recover(self, now_us: int) -> int:
-        """Close all holds whose process is gone; returns how many it closed.
+        """Close all orphans, see `Store.orphans`; returns how many it closed.
 
-        Raises `Refusal` with `ledger_unavailable` if the ledger was closed meanwhile.
+        One that cannot be closed, because its account's books do not add up, stays open: `tasks` reports the
+        fault, and the other orphans are closed. Raises `Refusal` with `ledger_unavailable` if the ledger was
+        closed meanwhile.
         """
         futures = [
             self._enter(Recover(hold.call, hold.created_at_us, now_us))
-            for hold in await self._store.orphans()
+            for hold in await self._store.orphans(now_us)
         ]
-        results = await asyncio.gather(*futures)
+        results = await asyncio.gather(*futures, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException) and self._ended:
+                raise result
         return sum(isinstance(result, Settled) and not result.replayed for result in results)
 
     def _enter(self, command: Command) -> asyncio.Future[Any]:
@@ -224,12 +243,12 @@ class Ledger:
             self._inbox.popleft().turn_away()
 
     async def _gather(self) -> None:
-        """Let a batch that is not full grow for a moment, in a dense rhythm and unless all is to end."""
+        """Let a batch that is not full grow for a moment, in a dense rhythm and not while closing."""
         if self._rhythm.is_dense and len(self._inbox) < self._max_batch and not self._closing:
             await self._sleep(GATHER_SECONDS)
 
     async def _commit(self) -> None:
-        """Carry out one batch. Its tickets leave the inbox only then, so that none is forgotten meanwhile."""
+        """Carry out one batch. Its tickets leave the inbox only afterwards, so that none is lost."""
         commands = [
             ticket.command for ticket in islice(self._inbox, 1 if self._one_by_one else self._max_batch)
         ]
@@ -242,7 +261,7 @@ class Ledger:
             self._note_outage(str(error))
             await self._wait_for_store(len(commands))
             return
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it.
+        except Exception as error:  # noqa: BLE001 - the callers must learn of any fault.
             self._tasks.spawn(_report(error), name="ledger batch")
             self._set_apart(len(commands))
             return
@@ -255,22 +274,22 @@ class Ledger:
             self._inbox.popleft().resolve(result)
 
     def _note_outage(self, reason: str) -> None:
-        """Tell of each outage once, however often it is run into."""
+        """Report each outage once, however many batches it stops."""
         if self._on_outage is not None and reason != self._outage:
             self._on_outage(reason)
         self._outage = reason
 
     def _set_apart(self, tried: int) -> None:
-        """After a fault, try the batch again one by one; a command that fails alone is at fault itself."""
+        """After a fault, try the batch again command by command. One that fails alone is turned away."""
         if tried > 1:
             self._one_by_one = tried
         else:
             self._inbox.popleft().turn_away()
 
     async def _wait_for_store(self, tried: int) -> None:
-        """Turn away all that waits but what closes holds, and with that, try again after a while.
+        """Turn away every command that closes no hold, and try the others again after a while.
 
-        Once the ledger is being closed, of those too the `tried` first have had their last chance.
+        Once the ledger is closing, the first `tried` have had their last chance, and are turned away too.
         """
         waiting, self._inbox = self._inbox, deque()
         for index, ticket in enumerate(waiting):

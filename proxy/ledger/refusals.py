@@ -1,4 +1,4 @@
-"""How a refusal by the rules is told to a caller."""
+"""A refusal by the rules as the error that its caller gets."""
 
 from typing import Final
 
@@ -19,7 +19,7 @@ _FIGURES: Final[dict[str, str]] = {
 def refusal(refused: Refused) -> Refusal:
     """The error to answer with: figures are decimal strings of US dollars, instants RFC 3339.
 
-    Only what decided the refusal is told. `Retry-After` is in whole seconds, rounded up.
+    It shows only what decided the refusal. `Retry-After` is in whole seconds, rounded up.
     """
     details: dict[str, object] = {}
     headers: dict[str, str] = {}

@@ -4,9 +4,9 @@ from collections import deque
 from typing import Final
 
 GATHER_SECONDS: Final = 0.001
-"""How long a batch gathers. Longer makes its callers wait more and saves the processor little more."""
+"""How long a batch gathers. A longer time delays its callers, and saves the processor little more."""
 GATHER_ABOVE: Final = 8
-"""How many commands each of the last batches must have had; as many callers at once never wait."""
+"""How many commands each of the last batches must exceed; so many callers at once never wait."""
 
 _LAST: Final = 2
 
@@ -15,8 +15,8 @@ class Rhythm:
     """The sizes of the last batches that followed one another without a pause.
 
     A batch costs its statements, its pages of the log, a sync and a thread's turn, however few commands it
-    has. Where large ones follow one another the processor is what callers wait for, so that a batch which
-    gathers a little longer makes them wait no longer on the whole.
+    has. Where large batches follow one another, callers wait for the processor, so that a batch which gathers
+    a little longer delays them no further on the whole.
     """
 
     def __init__(self) -> None:
@@ -24,13 +24,13 @@ class Rhythm:
 
     @property
     def is_dense(self) -> bool:
-        """Whether the next batch can be expected to grow a lot if it is begun a little later."""
+        """Whether the next batch is likely to grow a lot if it begins a little later."""
         return len(self._sizes) == _LAST and min(self._sizes) > GATHER_ABOVE
 
     def beat(self, size: int) -> None:
-        """Note a batch of so many commands."""
+        """Count a batch of so many commands."""
         self._sizes.append(size)
 
     def pause(self) -> None:
-        """Note that a batch left nothing waiting: who comes next is not part of a crowd."""
+        """Begin anew: a batch left nothing waiting, so that the next command is not part of a crowd."""
         self._sizes.clear()

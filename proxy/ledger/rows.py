@@ -1,4 +1,4 @@
-"""The rows of the ledger, and what they are made of. All are frozen; a changed row is a new value."""
+"""The rows of the ledger, and their parts. All are frozen; a changed row is a new value."""
 
 from typing import Final, Literal
 
@@ -13,7 +13,7 @@ from proxy.pricing.charge import Charge
 NEVER_US: Final = 2**62
 """An expiry that never comes."""
 NO_LIMIT: Final = MAX_NANO
-"""A limit that is explicitly none, as against one that is not set and leaves the default in force."""
+"""Explicitly no limit. A limit that is not set leaves the default in force instead."""
 
 HoldState = Literal["open", "settled", "voided", "expired"]
 ThrottleKind = Literal["requests", "tokens"]
@@ -22,8 +22,8 @@ ThrottleKind = Literal["requests", "tokens"]
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Limits of an account or a key. None: not set, the default applies. NO_LIMIT: none at all.
 
-    The spending limits are nano-USD for each window, `rpm` and `tpm` are for each minute, `concurrency` is
-    calls at once.
+    The spending limits are nano-USD for each window, `rpm` and `tpm` are requests and tokens a minute,
+    `concurrency` is calls at once.
     """
 
     day_nano: int | None = None
@@ -122,7 +122,7 @@ class Throttle(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """What is known of a call when it is authorized; it goes on the hold and on the usage row."""
+    """What is known of a call when it is authorized; the hold and the receipt repeat it."""
 
     id: str
     account_id: str
@@ -138,8 +138,9 @@ class Call(msgspec.Struct, frozen=True):
 class Hold(msgspec.Struct, frozen=True):
     """Funds set aside for one call; `id` is the call's. `tokens` is what its token rate limits were charged.
 
-    `observed` is what the call has used so far, for recovery after a crash. `owner` is the process it is
-    in flight in.
+    `observed` is what the call has used so far, for recovery after a crash. `owner` is the process that made
+    the hold. Without a `deadline_us` the hold is an orphan once that process is gone; a detached hold has a
+    deadline, and is an orphan from then on, whether the process lives or not.
     """
 
     id: str
@@ -152,17 +153,18 @@ class Hold(msgspec.Struct, frozen=True):
     owner: str
     call: Call
     observed: "Observed | None" = None
+    deadline_us: int | None = None
 
 
 class Observed(msgspec.Struct, frozen=True):
-    """What a call in flight had used when last looked at, and what that costs."""
+    """What a call in flight had used at its last checkpoint, and what that costs."""
 
     usage: dict[str, int]
     charge: Charge
 
 
 class Draw(msgspec.Struct, frozen=True, array_like=True):
-    """What one entry gave to a lot or, if negative, took from it. A lot's draws sum to what remains of it."""
+    """What one entry put in a lot or, if negative, drew from it. A lot's draws sum to what remains of it."""
 
     lot_id: str
     amount_nano: int
@@ -190,9 +192,9 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How a call ended: `outcome` names the row of the charge table, `status` is what the client was sent.
+    """How a call ended: `outcome` names the row of the charge table, `status` is the status of the reply.
 
-    `usage` is by meter; `anomalies` counts fields of the upstream's usage that had to be corrected.
+    `usage` is by meter. `anomalies` counts the fields of the upstream's usage that had to be corrected.
     """
 
     outcome: str
@@ -205,7 +207,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """The receipt of one call: what it used, what that was charged, and why."""
+    """The record of one call: what it used, what was charged for that, and why."""
 
     call: Call
     outcome: Outcome

@@ -1,8 +1,8 @@
 """What accounts and keys spend, summed by window.
 
-The sums of the latest windows lie with the account or key itself, which every call changes anyhow: that saves
-writing up to eight more rows for each. What ended before is a bucket of its own, which only a call that was
-authorized in it still moves.
+The sums of the latest windows lie in the row of the account or key, which every call changes already: that
+saves up to eight more rows for each call. A window that has ended is a bucket of its own, which only calls
+that were authorized in it still move.
 """
 
 from collections.abc import Iterator
@@ -38,12 +38,12 @@ class Spending(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
     sums: _OfWindows
 
     def sums_of(self, window: Window, start_day: int) -> Sums | None:
-        """The sums of one window, or None when it is not one of the day's."""
+        """The sums of one window, or None when the day is not in it."""
         place = WINDOWS.index(window)
         return self.sums[place] if starts_of_day(self.day)[place][1] == start_day else None
 
     def bucket(self, scope_id: str, window: Window, start_day: int) -> Bucket:
-        """One window as a bucket of an account or key; with nothing in it when it is not one of the day's."""
+        """One window as a bucket of an account or key; empty when the day is not in it."""
         return Bucket(scope_id, window, start_day, *(self.sums_of(window, start_day) or _NOTHING))
 
     def buckets(self, scope_id: str) -> list[Bucket]:
@@ -54,23 +54,23 @@ class Spending(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fiel
         ]
 
     def ended_by(self, scope_id: str, day: int) -> list[Bucket]:
-        """The buckets of the windows that have ended on a later day; none when nothing has moved before."""
+        """The buckets of the windows that have ended by a later day; none when nothing has moved before."""
         if self == NOTHING_SPENT:
             return []
         later = starts_of_day(day)
         return [bucket for bucket in self.buckets(scope_id) if (bucket.window, bucket.start_day) not in later]
 
     def others_of(self, day: int) -> Iterator[tuple[Window, int]]:
-        """The windows of another day that are not this one's, each with its first day."""
+        """The windows of another day in which this day is not, each with its first day."""
         mine = starts_of_day(self.day)
         return (window for window in starts_of_day(day) if window not in mine)
 
     def moved_to(self, day: int) -> "Spending":
-        """Go on to a later day: windows that go on keep their sums, and the others begin with nothing."""
+        """Go on to a later day: a window that it is in keeps its sums, and the others begin with nothing."""
         return _spending(day, [self.sums_of(*window) or _NOTHING for window in starts_of_day(day)])
 
     def plus(self, day: int, spent_nano: int, held_nano: int) -> "Spending":
-        """Add to those of these windows that `day` lies in as well."""
+        """Add to those of these windows that `day` is in as well."""
         if day == self.day:
             return _spending(day, [(spent + spent_nano, held + held_nano) for spent, held in self.sums])
         pairs = zip(starts_of_day(self.day), starts_of_day(day), self.sums, strict=True)

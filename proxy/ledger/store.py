@@ -9,20 +9,20 @@ from proxy.ledger.rows import Hold, Key
 Row = dict[str, object]
 
 
-class LedgerUnavailable(Exception):  # noqa: N818 - it is what the caller is told, not a fault in the code.
+class LedgerUnavailable(Exception):  # noqa: N818 - it is an answer to the caller, not a fault in the code.
     """The engine could not commit. Nothing of the batch is on the ledger."""
 
 
 class Store(Protocol):
     """A storage engine for the ledger. Each `apply` is one write transaction.
 
-    An engine loads what `books.needs_of` names, runs `rules.apply` for each command in order, writes what the
+    An engine loads what `needs.needs_of` names, runs `rules.apply` for each command in order, writes what the
     books say has changed, and commits durably before it returns.
     """
 
     @property
     def owner(self) -> str:
-        """This process's name on the holds it makes, unlike that of every other live process."""
+        """This process's name on the holds it makes. No other live process has it."""
         ...
 
     async def open(self) -> None:
@@ -33,8 +33,13 @@ class Store(Protocol):
         """Carry out a batch; one result for each command. Raises LedgerUnavailable if it could not commit."""
         ...
 
-    async def orphans(self) -> list[Hold]:
-        """Open holds whose process is gone, this process's own name from before included."""
+    async def orphans(self, now_us: int) -> list[Hold]:
+        """Open holds without a process that will close them, in the order of their ids.
+
+        These are holds without a deadline whose process is gone, those under this process's own name from
+        before it began included, and holds whose deadline is not after `now_us`, whether or not their process
+        is gone.
+        """
         ...
 
     async def key_by_digest(self, digest: str) -> Key | None:

@@ -31,5 +31,5 @@ def ends_us(window: Window, start_day: int) -> int | None:
 
 
 def iso(at_us: int) -> str:
-    """An instant as RFC 3339 in UTC, to the second; what falls between seconds is cut off."""
+    """An instant as RFC 3339 in UTC, to the second; fractions of a second are cut off."""
     return datetime.fromtimestamp(at_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

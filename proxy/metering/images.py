@@ -1,7 +1,7 @@
-"""The most tokens an image can take in a prompt. Nothing is ever fetched: only what is in the request counts.
+"""The most tokens an image can take in a prompt. Nothing is fetched: only the request itself is read.
 
-The makers' rules change and are billed by reported usage; these figures serve holds, and calls whose upstream
-reports nothing. Where sources differ, the larger figure stands.
+The makers change their rules, and charges go by reported usage. These figures serve holds, and calls whose
+upstream reports nothing. Where sources differ, the larger figure stands.
 """
 
 import base64
@@ -37,13 +37,13 @@ class Family(Protocol):
 
 
 class Tiles(msgspec.Struct, frozen=True):
-    """`base` tokens, and `tile` tokens per 512-pixel square of the image after it was scaled down."""
+    """`base` tokens, and `tile` tokens for each 512-pixel square of the image after it is scaled down."""
 
     base: int
     tile: int
 
     def tokens(self, size: Size | None, detail: str) -> int:
-        """Low detail costs the base only; every other detail is taken for high."""
+        """Low detail costs the base only; every other detail counts as high."""
         if detail == "low":
             return self.base
         return self.base + self.tile * (_TILES_MAX if size is None else _tiles(*size))
@@ -57,9 +57,9 @@ class Fit(msgspec.Struct, frozen=True):
 
 
 class Patches(msgspec.Struct, frozen=True):
-    """`hundredths` / 100 tokens per square patch of the image after it was scaled down.
+    """`hundredths` / 100 tokens for each square patch of the image after it is scaled down.
 
-    `fits` gives the limits by detail; a detail it does not name may be any of them. `least` is the floor.
+    `fits` gives the limits by detail. A detail it does not name may be any of them. `least` is the floor.
     """
 
     fits: Mapping[str, Fit]
@@ -68,7 +68,7 @@ class Patches(msgspec.Struct, frozen=True):
     least: int = 0
 
     def tokens(self, size: Size | None, detail: str) -> int:
-        """The scaling to the patch limit is not imitated: the limit itself is the bound then."""
+        """An image that exceeds the patch limit counts as the limit: its scaling is not imitated."""
         named = self.fits.get(detail)
         fits = (named,) if named is not None else tuple(self.fits.values())
         patches = max(self._patches(size, fit) for fit in fits)
@@ -104,8 +104,8 @@ _GPT_5_6: Final = Patches({"low": _LOW, "high": _HIGH, "original": _UNSCALED, "a
 _GPT_6: Final = Patches(
     {"low": _LOW, "high": Fit(65_535, 2_500), "original": _UNSCALED, "auto": _UNSCALED}, 120
 )
-# Other makers' models: patches as small as theirs are, a quarter more for row marks and a thumbnail, not less
-# than the highest flat rate among them, and about 16,384 at most, where the largest of them stop.
+# Models of other makers: the smallest patches among them, a quarter more for row marks and a thumbnail, at
+# least the highest flat rate among them, and at most about 16,384 tokens, where the largest of them stop.
 _UNKNOWN: Final = Patches(_one_fit(65_535, 13_107), 125, patch_px=14, least=1_120)
 
 # The first pattern that is found in the bare model name decides.
@@ -154,7 +154,7 @@ def image_tokens_bound(part: Mapping[str, object], model: str) -> int:
 
 
 def image_data_tokens(image: ImageData, model: str) -> int:
-    """Like `image_tokens_bound`, of a part that `image_data` has read."""
+    """`image_tokens_bound` of a part that `image_data` has read."""
     return family_of(model).tokens(_size(image), image.detail)
 
 
@@ -165,7 +165,7 @@ def family_of(model: str) -> Family:
 
 
 def image_data(part: Mapping[str, object]) -> ImageData:
-    """What the part holds; an empty file when there is none or the shape is odd."""
+    """The part's file and detail. The file is empty when there is none, or the part is of an odd form."""
     holder = part.get("image_url")
     detail = part.get("detail")
     if isinstance(holder, dict):
@@ -190,7 +190,7 @@ def _image(text: object, start: int, detail: object) -> ImageData:
 
 
 def _size(image: ImageData) -> Size | None:
-    """Most files tell their size at once, and decoding the whole head is slow: so longer and longer looks."""
+    """Longer and longer beginnings of the file: most tell the size at once, and decoding it all is slow."""
     for chars in _LOOKS_CHARS:
         with suppress(binascii.Error, ValueError):
             size = image_size(base64.b64decode(image.base64_head[:chars]))
@@ -200,9 +200,9 @@ def _size(image: ImageData) -> Size | None:
 
 
 def _tiles(width: int, height: int) -> int:
-    """How many 512-pixel squares cover the image once it fits 2048 x 2048 and its shorter side 768.
+    """How many 512-pixel squares cover the image, scaled to 2048 x 2048 and then to 768 on its shorter side.
 
-    Both scalings only shrink. The scale is kept as a fraction, so no rounding makes a tile appear or vanish.
+    Both scalings only shrink. The scale is a fraction, so that no rounding adds or drops a tile.
     """
     longer, shorter = max(width, height), min(width, height)
     numerator, denominator = min(_TILED_EDGE_PX, longer), longer

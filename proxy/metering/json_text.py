@@ -1,4 +1,4 @@
-"""JSON text of a decoded value, never longer than the text it was decoded from."""
+"""JSON text of a decoded value, at most as long as the text it was decoded from."""
 
 import json
 import math
@@ -7,19 +7,19 @@ from decimal import Decimal
 
 
 class _Mark(str):
-    """Text that is JSON already: punctuation, and keys."""
+    """Text that is JSON already: punctuation and keys."""
 
     __slots__ = ()
 
 
 def json_text(value: object) -> str:
-    """Compact JSON of `value`, of any depth; what JSON does not know is written as a string.
+    """Compact JSON of `value`, of any depth. A value that JSON does not know becomes a string.
 
-    It has no more bytes of UTF-8 than any JSON text that decodes to `value`: numbers are written in their
-    shortest form, and only what must be escaped is. A ceiling from a body's length relies on that.
+    It has no more bytes of UTF-8 than any JSON text that decodes to `value`: numbers are in their shortest
+    form, and only characters that need it are escaped. A ceiling from a body's length relies on that.
     """
     written: list[str] = []
-    # An explicit stack, as a client chooses the depth and the interpreter's recursion limit must not matter.
+    # The stack is explicit: a client chooses the depth, which the interpreter's own stack must not bound.
     waiting: list[object] = [value]
     while waiting:
         item = waiting.pop()

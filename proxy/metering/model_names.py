@@ -8,7 +8,7 @@ import tiktoken
 DEFAULT_ENCODING: Final = "o200k_base"
 EMBEDDING_ENCODING: Final = "cl100k_base"
 
-# tiktoken maps `gpt-oss-...` only, while open weights are also served under the bare name with a size tag.
+# tiktoken maps `gpt-oss-...` only. Open weights are also served under the bare name with a size tag.
 # The files of `gpt2` hold the same tokens as `r50k_base` in another form.
 _NAMED: Final[Mapping[str, str]] = {"gpt-oss": "o200k_harmony", "gpt2": "r50k_base", "gpt-2": "r50k_base"}
 
@@ -28,9 +28,9 @@ def bare_name(model: str) -> str:
 def encoding_name(model: str) -> str:
     """The encoding that `model` reads text with; never raises.
 
-    Fine-tuned models have their base model's. Names that tiktoken does not know get `cl100k_base` when they
-    speak of embeddings and `o200k_base` otherwise: every model of OpenAI's since gpt-4o uses that. For models
-    of other makers the count is an estimate.
+    A fine-tuned model has its base model's. A name that tiktoken does not know has `cl100k_base` if it speaks
+    of embeddings, else `o200k_base`, which every model of OpenAI since gpt-4o uses. For models of other
+    makers the count is an estimate.
     """
     name = bare_name(model)
     if name in _NAMED:

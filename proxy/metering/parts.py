@@ -1,4 +1,4 @@
-"""Parts of a message that are no text: images, sounds and files, and the most tokens each can take."""
+"""Parts of a message that are not text: images, sounds and files, and the most tokens each can take."""
 
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -8,7 +8,7 @@ import msgspec
 from proxy.metering.images import family_of, image_data, image_data_tokens
 
 STORED_TOKENS: Final = 32_768
-"""Allowed for a file or clip that lies elsewhere: nothing in the request tells its size."""
+"""Allowed for a file or clip that the request only refers to: nothing in it tells the size."""
 
 FILE_TEXT_TOKENS_MAX: Final = 262_144
 """The most text tokens of one file: a hundred dense pages, or a megabyte of plain text."""
@@ -17,8 +17,8 @@ FILE_PAGES_MAX: Final = 100
 FILE_PAGE_BYTES: Final = 16_384
 FILE_FRAMING_TOKENS: Final = 192
 
-# Ten tokens make a second of sound, so these are a tenth of the fewest bytes a second takes: GSM in WAV needs
-# 1,625, MP3 not under 1,000, and no codec under 500.
+# A second of sound is ten tokens, so these are a tenth of the fewest bytes that a second takes: 1,625 for GSM
+# in WAV, 1,000 for MP3, and 500 for any codec.
 _SOUND_BYTES_PER_TOKEN: Final[Mapping[str, int]] = {"wav": 160, "mp3": 100}
 _SOUND_BYTES_PER_TOKEN_LEAST: Final = 50
 
@@ -26,14 +26,14 @@ _BASE64_PDF: Final = "JVBERi0"
 
 
 class Media(msgspec.Struct, frozen=True):
-    """The most tokens a part can take, and how many characters of the request are its file and no text."""
+    """The most tokens a part can take, and how many characters of the request are its file, not text."""
 
     tokens: int
     payload_chars: int
 
 
 def media_of(part: object, model: str) -> Media | None:
-    """What a content part of a message is when it is no text; None for text and for unknown shapes."""
+    """What a content part of a message is; None for text and for parts of an unknown form."""
     if not isinstance(part, dict):
         return None
     kind = part.get("type")

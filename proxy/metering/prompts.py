@@ -1,4 +1,4 @@
-"""Prompt tokens of a request: exact where a tokenizer can tell, and a cheap ceiling where that is enough."""
+"""Prompt tokens of a request: exact by a tokenizer, or a cheap ceiling where that is enough."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -12,11 +12,11 @@ from proxy.metering.tools import tool_items, value_items
 
 REPLY_PRIMING_TOKENS: Final = 3
 EMPTY_PROMPT_TOKENS: Final = 1
-"""An empty prompt is read as the token that ends a text."""
+"""A model reads an empty prompt as the token that ends a text."""
 
 
 class MessageRule(msgspec.Struct, frozen=True):
-    """Tokens that each message takes beside its text, and each name in one beside its own."""
+    """Tokens that each message takes beside its text, and each name in it beside its own text."""
 
     message: int = 3
     name: int = 1
@@ -36,8 +36,8 @@ _TEXT_FIELDS: Final[Mapping[str, str]] = {
 def chat_tokens(body: Mapping[str, object], model: str, *, counter: Counter = COUNTER) -> int:
     """Prompt tokens of a chat request by OpenAI's rules; images, sounds and files by their bounds.
 
-    `body` is the decoded JSON of the request. Fields of odd types are counted as text of their JSON, so only
-    VocabularyError is raised. For a long body use `counter.total_off_loop(chat_items(...), body_bytes, ...)`.
+    `body` is the decoded JSON of the request. Fields of odd types count as text of their JSON, so that
+    only VocabularyError is raised. `counter.total_off_loop(chat_items(...), ...)` is for a long body.
     """
     return counter.total(chat_items(body, model), model)
 
@@ -46,7 +46,7 @@ def chat_bound(body: Mapping[str, object], body_bytes: int, model: str) -> int:
     """A ceiling of `chat_tokens(body, model)` without a tokenizer: the JSON's bytes, files by their bounds.
 
     `body_bytes` is the length of the JSON text that `body` was decoded from. A token covers at least one byte
-    of UTF-8, and the tokens that messages and tools add are never more than the punctuation they come with.
+    of UTF-8, and messages and tools add at most as many tokens as they have punctuation.
     """
     bound = body_bytes + REPLY_PRIMING_TOKENS
     messages = body.get("messages")
@@ -68,12 +68,12 @@ def completion_prompt_tokens(prompt: object, model: str, *, counter: Counter = C
 
 
 def embedding_input_tokens(value: object, model: str, *, counter: Counter = COUNTER) -> int:
-    """Tokens of an embedding's `input`, which has the four shapes of a completion's prompt."""
+    """Tokens of an embedding's `input`, which has the four forms of a completion's prompt."""
     return counter.total(input_items(value), model)
 
 
 def input_items(value: object) -> Iterator[Item]:
-    """What to count of a prompt in any of the four shapes; other shapes as text of their JSON."""
+    """What to count of a prompt in any of the four forms; anything else counts as text of its JSON."""
     if not isinstance(value, list):
         yield from _one_input(value)
     elif not value:
@@ -100,7 +100,7 @@ def chat_items(body: Mapping[str, object], model: str) -> Iterator[Item]:
     yield from tool_items(body, model)
     wanted = body.get("response_format")
     if isinstance(wanted, dict) and wanted.get("type") == "json_schema":
-        # The schema is put before the model as text; how is not published.
+        # The model reads the schema as text; in which form is not published.
         yield from value_items(wanted.get("json_schema"))
 
 
@@ -149,7 +149,7 @@ def _text_field(part: Mapping[str, object]) -> str | None:
 
 
 def _call_items(call: object) -> Iterator[Item]:
-    """A tool call that an earlier reply made: what was called and with what, not its id."""
+    """A tool call that an earlier reply made: its name and arguments, without its id."""
     called = call.get("function", call.get("custom")) if isinstance(call, dict) else None
     if isinstance(called, dict):
         yield from _members(called)

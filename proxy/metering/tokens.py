@@ -14,18 +14,18 @@ INLINE_LIMIT_CHARS: Final = 16_384
 """Text up to this size is counted where the caller is, which takes about a millisecond."""
 
 PIECE_CHARS: Final = 65_536
-"""The tokenizer's regular expressions give up on a million blanks; no piece comes near that."""
+"""The tokenizer's regular expressions fail on a million blanks; every piece is far smaller."""
 
 CUT_SEARCH_CHARS: Final = 4_096
 LONG_COUNTS_MAX: Final = 2
-"""How many long counts run at once: they would otherwise take every processor from the calls in flight."""
+"""How many long counts run at once: more would take every processor from the calls in flight."""
 
 _ITEM_WEIGHT_CHARS: Final = 16
 _SAFE_CUT: Final = re.compile(r"[A-Za-z0-9] [A-Za-z]")
 _STOPS: Final = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
 
 Item = str | int
-"""A part of something to count: text whose tokens are to be counted, or a number of tokens known already."""
+"""A part of a whole to count: text, or a number of tokens that is known already."""
 
 
 class Encoders(Protocol):
@@ -43,8 +43,8 @@ class Encoders(Protocol):
 class Counter:
     """Counts tokens. Safe to use from several threads and several event loops.
 
-    A text on which the tokenizer fails is counted as one token per byte of UTF-8, which no text exceeds;
-    `fallbacks` says how often that happened since the start and `last_fault` why it did last.
+    A text on which the tokenizer fails counts as one token for each byte of UTF-8, which no text exceeds.
+    `fallbacks` is how often that happened since the start, `last_fault` why it happened last.
     """
 
     def __init__(self, encoders: Encoders = SHARED) -> None:
@@ -55,7 +55,7 @@ class Counter:
         self._threads = ThreadPoolExecutor(LONG_COUNTS_MAX, thread_name_prefix="count")
 
     def count(self, text: str, model: str) -> int:
-        """The tokens of `text` as `model` reads it, special tokens being ordinary text.
+        """The tokens of `text` as `model` reads it. Special tokens are ordinary text.
 
         Raises VocabularyError when the vocabulary cannot be loaded.
         """
@@ -71,15 +71,15 @@ class Counter:
         return size_chars <= INLINE_LIMIT_CHARS and self._encoders.is_loaded(encoding_name(model))
 
     async def count_off_loop(self, text: str, model: str) -> int:
-        """Count as `count` does; text above `INLINE_LIMIT_CHARS` in a thread. Raises VocabularyError."""
+        """`count`, in a thread for text above `INLINE_LIMIT_CHARS`. Raises VocabularyError."""
         return await self.total_off_loop((text,), len(text), model)
 
     async def total_off_loop(self, items: Iterable[Item], size_chars: int, model: str) -> int:
-        """Count as `total` does, in threads when `size_chars` (about all items' text) is above the limit.
+        """`total`, in threads when `size_chars`, about the length of all items, is above the limit.
 
-        Long counts take turns piece by piece on `LONG_COUNTS_MAX` threads, so none waits for another's end,
-        and a cancelled one stops at its next piece. `items` may be lazy: it is then walked in the thread, so
-        what it reads must not be changed meanwhile. Raises VocabularyError.
+        Long counts take turns piece by piece on `LONG_COUNTS_MAX` threads, so that none waits for the end of
+        another, and a cancelled one stops at its next piece. A lazy `items` is walked in the thread: what it
+        reads must not change meanwhile. Raises VocabularyError.
         """
         if self.is_quick(size_chars, model):
             return self.total(items, model)
@@ -92,7 +92,7 @@ class Counter:
         return tokens
 
     def _turn(self, flow: Iterator[Item], model: str) -> tuple[int, bool]:
-        """Count about one piece's worth of `flow`: its tokens, and whether the flow has ended."""
+        """Count about one piece of `flow`: its tokens, and whether the flow has ended."""
         encoder = self._encoders.encoder(encoding_name(model))
         tokens = done_chars = 0
         for item in flow:
@@ -121,8 +121,8 @@ class Counter:
 def pieces(text: str) -> Iterator[str]:
     """`text` in parts of at most `PIECE_CHARS`, cut where no token can span the cut if such a place is near.
 
-    That is just before a single space between an ASCII letter or digit and an ASCII letter, at most
-    `CUT_SEARCH_CHARS` before the limit; otherwise the cut is at the limit.
+    That place is before a single space between an ASCII letter or digit and an ASCII letter, at most
+    `CUT_SEARCH_CHARS` before the limit. Without one the cut is at the limit.
     """
     start = 0
     while len(text) - start > PIECE_CHARS:
@@ -151,7 +151,7 @@ def _flat(items: Iterable[Item]) -> Iterator[Item]:
 
 
 COUNTER: Final = Counter()
-"""The process's counter, for callers that are handed none."""
+"""The process's counter, for callers that get none passed."""
 
 
 def count_text(text: str, model: str) -> int:

@@ -1,8 +1,8 @@
 """Tokens of tool definitions and tool choices in a chat prompt.
 
-The constants are those that OpenAI's cookbook found to give the API's own count for flat parameters. What
-they do not cover (schemas inside a parameter, tools that are no functions) counts as text of its JSON. No
-constant exceeds the JSON punctuation that brings it, so a body's length bounds everything here: `chat_bound`
+The constants are from OpenAI's cookbook, and give the API's own count for flat parameters. What they do not
+cover, as schemas inside a parameter and tools that are not functions, counts as text of its JSON. No constant
+exceeds the JSON punctuation that it comes with, so that a body's length bounds everything here: `chat_bound`
 relies on that.
 """
 
@@ -15,7 +15,7 @@ from proxy.metering.tokens import Item
 
 FUNCTION_TOKENS: Final = 7
 FUNCTION_TOKENS_OLD: Final = 10
-"""Per function, for the models that read `cl100k_base`: gpt-3.5 and gpt-4."""
+"""For each function, in models that read `cl100k_base`: gpt-3.5 and gpt-4."""
 
 FUNCTIONS_END_TOKENS: Final = 12
 PROPERTIES_TOKENS: Final = 3
@@ -29,7 +29,7 @@ _COVERED: Final = frozenset({"type", "description", "enum"})
 
 
 def value_items(value: object) -> Iterator[Item]:
-    """A value as text to count: a string as it is, nothing for null, JSON for everything else."""
+    """A value as text to count: a string itself, nothing for null, JSON for everything else."""
     if isinstance(value, str):
         yield value
     elif value is not None:
@@ -54,7 +54,7 @@ def tool_items(body: Mapping[str, object], model: str) -> Iterator[Item]:
 
 
 def _definitions(body: Mapping[str, object]) -> Iterator[object]:
-    """Each function's definition, out of its wrapper when it has one; tools of other kinds as they are."""
+    """Each function's definition, without the wrapper that it may have; tools of other kinds unchanged."""
     tools, functions = body.get("tools"), body.get("functions")
     if isinstance(tools, list):
         for tool in tools:

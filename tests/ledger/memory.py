@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from proxy.ledger import rules
-from proxy.ledger.books import Books, Needs, needs_of
+from proxy.ledger.books import Books
 from proxy.ledger.commands import Command, Result
+from proxy.ledger.needs import Needs, needs_of
 from proxy.ledger.rows import Account, Hold, Key
 from proxy.ledger.spending import Bucket
 from proxy.ledger.store import Row
@@ -46,8 +47,13 @@ class MemoryStore:
         self._written(part)
         return results
 
-    async def orphans(self) -> list[Hold]:
-        return [hold for hold in self.books.holds.values() if hold.state == "open"]
+    async def orphans(self, now_us: int) -> list[Hold]:
+        """Every process but this one is gone, and this one has begun just now."""
+        return [
+            hold
+            for hold in self.books.holds.values()
+            if hold.state == "open" and (hold.deadline_us is None or hold.deadline_us <= now_us)
+        ]
 
     async def key_by_digest(self, digest: str) -> Key | None:
         return next((key for key in self.books.keys.values() if key.digest == digest), None)
@@ -61,17 +67,22 @@ class MemoryStore:
     def _loaded(self, needs: Needs) -> Books:
         mine, part = self.books, Books()
         part.accounts = {id_: mine.accounts[id_] for id_ in needs.accounts if id_ in mine.accounts}
-        part.keys = {id_: mine.keys[id_] for id_ in needs.keys if id_ in mine.keys}
+        part.keys = {id_: mine.keys[id_] for _, id_ in needs.keys if id_ in mine.keys}
         due = {a.id for a in part.accounts.values() if a.next_expiry_us <= needs.latest_us}
+        wanted = {id_ for _, id_ in needs.holds}
         part.holds = {
             hold.id: hold
             for hold in mine.holds.values()
-            if hold.id in needs.holds or (hold.account_id in due and hold.state == "open")
+            if hold.id in wanted or (hold.account_id in due and hold.state == "open")
         }
         part.buckets = {key: mine.buckets[key] for key in part.ended(needs) if key in mine.buckets}
-        scopes = needs.scopes
+        scopes = {scope_id for _, scope_id in needs.scopes}
         part.throttles = {key: row for key, row in mine.throttles.items() if key[0] in scopes}
         part.commands = {key: mine.commands[key] for key in needs.commands if key in mine.commands}
+        part.entries = {
+            (record.account_id, record.seq): mine.entries[record.account_id, record.seq]
+            for record in part.commands.values()
+        }
         part.lots = {
             id_: {lot.id: lot for lot in mine.lots.get(id_, {}).values() if lot.remaining_nano}
             for id_ in needs.accounts
@@ -88,6 +99,7 @@ class MemoryStore:
         for account_id, lot_id in part.changed_lots:
             mine.lots.setdefault(account_id, {})[lot_id] = part.lots[account_id][lot_id]
         mine.commands |= {(record.account_id, record.command_id): record for record in part.new_commands}
+        mine.entries |= part.entries
         mine.new_entries += part.new_entries
         mine.new_receipts += part.new_receipts
 

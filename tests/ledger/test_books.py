@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.ledger.books import Books, Needs
+from proxy.ledger.books import Books
+from proxy.ledger.needs import Needs
 from proxy.ledger.rows import Account, Key
 from proxy.ledger.spending import Bucket
 from proxy.ledger.windows import DAY_US, Window, starts_of_day
@@ -58,7 +59,7 @@ def test_a_batch_needs_the_buckets_of_its_windows_that_have_ended(
         books.move((scope_id,), day * DAY_US, spent_nano=1)
     books.add_up()
     scope_id, day, spent_nano, _ = last
-    ended = books.ended(Needs(days={(scope_id, day)}))
+    ended = books.ended(Needs(days={("account", scope_id, day)}))
     late = day < max((other for scope, other, *_ in made if scope == scope_id), default=0)
     assert bool(ended) == late
     books.changed_buckets.clear()

@@ -117,19 +117,19 @@ def test_the_worst_is_reached_or_passed_by_less_than_a_nano_dollar(
     st.integers(1, 9),
 )
 def test_what_is_affordable_fits_and_one_more_would_not(
-    card: RateCard, room_nano: int, ceiling: dict[str, int], meter: str, bundle: int
+    card: RateCard, funds_nano: int, ceiling: dict[str, int], meter: str, bundle: int
 ) -> None:
-    units = affordable(card, room_nano, ceiling, meter, bundle)
+    units = affordable(card, funds_nano, ceiling, meter, bundle)
 
     def worst_of(count: int) -> int:
         return worst_nano(card, {**ceiling, meter: count * bundle})
 
-    if worst_of(0) > room_nano:
+    if worst_of(0) > funds_nano:
         assert units == 0
         return
-    assert worst_of(units) <= room_nano
+    assert worst_of(units) <= funds_nano
     if card.worst_weights.get(meter):
-        assert worst_of(units + 1) > room_nano
+        assert worst_of(units + 1) > funds_nano
     else:
         assert units == ceiling.get(meter, 0) // bundle
 
@@ -205,7 +205,7 @@ def test_a_card_of_zero_rates_charges_nothing(usage: dict[str, int]) -> None:
 
 
 @given(cards(), usages(), st.integers(0, MAX_NANO))
-def test_more_room_never_affords_less(card: RateCard, ceiling: dict[str, int], room_nano: int) -> None:
+def test_more_funds_never_afford_less(card: RateCard, ceiling: dict[str, int], funds_nano: int) -> None:
     assume(card.worst_weights.get("output_tokens"))
-    less = affordable(card, room_nano // 2, ceiling, "output_tokens")
-    assert less <= affordable(card, room_nano, ceiling, "output_tokens")
+    less = affordable(card, funds_nano // 2, ceiling, "output_tokens")
+    assert less <= affordable(card, funds_nano, ceiling, "output_tokens")

@@ -66,11 +66,13 @@ def money_adds_up(look: Look, model: Model) -> Iterator[str]:
 
 
 def keys_are_as_told(look: Look, model: Model) -> Iterator[str]:
-    """A key is what it was last made, and counts its own calls in flight."""
+    """A key is what it was last made, counts its own calls in flight, and is found by its digest."""
     party = model.parties[look.account_id]
     yield from differences(
         look.rows["keys"], (columns.key_row(model.key_row(model.keys[id_])) for id_ in party.keys)
     )
+    led = ((row[3], look.account_id, row[0]) for row in look.rows["keys"])
+    yield from differences(look.rows["key_digests"], led)
 
 
 def lots_are_drawn_in_turn(look: Look, model: Model) -> Iterator[str]:
@@ -141,21 +143,28 @@ def throttles_keep_their_bounds(look: Look, model: Model) -> Iterator[str]:
     scopes = (look.account_id, *model.parties[look.account_id].keys)
     gauges = model.gauges.of
     right = (
-        (scope, kind, Fraction(gauges[scope, kind].full) * MINUTE_US, gauges[scope, kind].at_us)
+        (
+            look.account_id,
+            scope,
+            kind,
+            Fraction(gauges[scope, kind].full) * MINUTE_US,
+            gauges[scope, kind].at_us,
+        )
         for scope in scopes
         for kind in ("requests", "tokens")
         if (scope, kind) in gauges
     )
     yield from differences(look.rows["throttles"], right)
-    yield from (f"{row} is less than empty" for row in look.rows["throttles"] if row[2] < 0)
+    yield from (f"{row} is less than empty" for row in look.rows["throttles"] if row[3] < 0)
 
 
 def commands_are_remembered(look: Look, model: Model) -> Iterator[str]:
     """A command with an id of its caller's is noted once, when it was first carried out."""
-    told = model.parties[look.account_id].told
-    found = [(row[1], row[3]) for row in look.rows["commands"]]
-    ids = told if look.whole else [id_ for id_, _ in found]
-    yield from differences(found, ((id_, told[id_][1]) for id_ in ids if id_ in told))
+    done = model.parties[look.account_id].done
+    found = [(row[1], row[3], row[4]) for row in look.rows["commands"]]
+    ids = done if look.whole else [id_ for id_, *_ in found]
+    entries = ((id_, done[id_][1]) for id_ in ids if id_ in done)
+    yield from differences(found, ((id_, entry.at_us, entry.seq) for id_, entry in entries))
 
 
 CHECKS: tuple[Check, ...] = (

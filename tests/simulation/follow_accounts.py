@@ -98,9 +98,9 @@ def grant(model: Model, command: Grant) -> Done | Refused:
     party = model.parties.get(command.account_id)
     if party is None:
         return NO_ACCOUNT
-    told = _told(party, command)
-    if told:
-        return told
+    prior_result = _prior_result(party, command)
+    if prior_result:
+        return prior_result
     if command.amount_nano <= 0 or command.expires_at_us <= command.at_us:
         return INVALID
     return _put_in(model, party, command, command.kind, command.priority, command.expires_at_us)
@@ -111,9 +111,9 @@ def adjust(model: Model, command: Adjust) -> Done | Refused:
     party = model.parties.get(command.account_id)
     if party is None:
         return NO_ACCOUNT
-    told = _told(party, command)
-    if told:
-        return told
+    prior_result = _prior_result(party, command)
+    if prior_result:
+        return prior_result
     if not command.amount_nano:
         return INVALID
     if command.amount_nano > 0:
@@ -161,19 +161,22 @@ def _put_in(
     return _noted(model, party, command)
 
 
-def _told(party: Party, command: Grant | Adjust) -> Done | Refused | None:
-    earlier = party.told.get(command.command_id)
+def _prior_result(party: Party, command: Grant | Adjust) -> Done | Refused | None:
+    earlier = party.done.get(command.command_id)
     if earlier is None:
         return None
     if replace(earlier[0], lot_id="", at_us=0) == replace(command, lot_id="", at_us=0):
-        return Done(party.row(), replayed=True)
+        return Done(party.row(), replayed=True, entry=earlier[1])
     return Refused("idempotency_conflict", "")
 
 
 def _noted(model: Model, party: Party, command: Grant | Adjust) -> Done:
-    party.told[command.command_id] = (command, command.at_us)
     model.touch(party.account.id).commands[command.command_id] = None
-    return Done(party.row())
+    (entry,) = party.entry_rows(len(party.history.lines) - 1)
+    note = command.note if isinstance(command, Grant) else command.reason
+    entry = replace(entry, note=note)
+    party.done[command.command_id] = (command, entry)
+    return Done(party.row(), entry=entry)
 
 
 def _given(command: ChangeAccount | ChangeKey, *names: str) -> dict[str, Any]:

@@ -35,13 +35,16 @@ def change_account(world: World) -> ChangeAccount:
 
 
 def create_key(world: World) -> CreateKey | None:
-    """A further key of an account that has not too many; now and then under an id that is taken."""
+    """A further key of an account that has not too many; now and then under the id of one that it has.
+
+    That an id is another account's key's is seen by the schema only, as it is of a digest.
+    """
     account_id, at_us = world.account(), world.at_us()
     party = world.model.parties.get(account_id)
     if party and len(party.keys) >= MOST_KEYS:
         return None
-    taken = world.happens(3) and world.model.keys
-    key_id = world.key_of(world.account()) if taken else world.new_id("key")
+    taken = party.keys if party and world.happens(3) else ()
+    key_id = world.one_of(taken) if taken else world.new_id("key")
     expires_at_us = world.expiry_us(at_us) if world.happens(10) else NEVER_US
     models = world.one_of(((), (), (), (), ("small",), ("s*", "free")))
     return CreateKey(
@@ -93,7 +96,9 @@ def grant(world: World) -> Grant:
     if roll < 4:
         return replace(command, expires_at_us=at_us - world.one_of((0, 1, 5_000)))
     return (
-        replace(command, command_id=_told(world, account_id) or command.command_id) if roll < 8 else command
+        replace(command, command_id=_earlier_command_id(world, account_id) or command.command_id)
+        if roll < 8
+        else command
     )
 
 
@@ -103,7 +108,9 @@ def adjust(world: World) -> Adjust:
     amount_nano = world.up_to(10_000_000) * world.one_of((1, -1, -1))
     if world.happens(5):
         amount_nano = world.one_of((0, -(10**15)))
-    command_id = (_told(world, account_id) if world.happens(5) else None) or world.new_id("adjust")
+    command_id = (_earlier_command_id(world, account_id) if world.happens(5) else None) or world.new_id(
+        "adjust"
+    )
     return Adjust(account_id, command_id, world.new_id("lot"), amount_nano, "a correction", at_us)
 
 
@@ -140,7 +147,7 @@ def _credit_limit(world: World) -> int:
     return 0 if world.happens(40) else world.up_to(20_000_000)
 
 
-def _told(world: World, account_id: str) -> str | None:
+def _earlier_command_id(world: World, account_id: str) -> str | None:
     """The id of a command that the account was given before."""
     party = world.model.parties.get(account_id)
-    return world.one_of(list(party.told)) if party and party.told else None
+    return world.one_of(list(party.done)) if party and party.done else None

@@ -8,8 +8,9 @@ from typing import Any, Final, Literal
 from msgspec.structs import astuple
 
 from proxy.ledger import rules
-from proxy.ledger.books import Books, Needs, needs_of
+from proxy.ledger.books import Books
 from proxy.ledger.commands import Command, Result
+from proxy.ledger.needs import Needs, needs_of
 from proxy.ledger.rows import Hold
 from proxy.ledger.store import LedgerUnavailable, Store
 from proxy.ledger.windows import DAY_US
@@ -20,15 +21,18 @@ from tests.storage.engines import Dump
 
 Rule = Callable[[Books, Command], Result]
 Row = tuple[Any, ...]
-Defect = Literal["keeps what broke off", "forgets who is gone", "loses what was committed"]
+Defect = Literal[
+    "keeps what broke off", "forgets who is gone", "forgets deadlines", "loses what was committed"
+]
 """What a store may do wrong on purpose, to see whether it is found."""
 
 PLACES: Final[dict[str, dict[str, int]]] = {
     "accounts": {"id": 0},
     "keys": {"account_id": 1},
+    "key_digests": {"account_id": 1},
     "lots": {"account_id": 1},
-    "buckets": {"scope_id": 0},
-    "throttles": {"scope_id": 0},
+    "buckets": {"account_id": 0},
+    "throttles": {"account_id": 0},
     "holds": {"id": 0},
     "entries": {"account_id": 0, "seq": 1},
     "commands": {"account_id": 0, "command_id": 1},
@@ -37,7 +41,7 @@ PLACES: Final[dict[str, dict[str, int]]] = {
 }
 """The columns that rows are looked up by, and where they stand. Rows are kept together by the first."""
 
-_KEYS: Final[dict[str, int]] = {"buckets": 3, "throttles": 2, "entries": 2, "commands": 2, "usage_days": 4}
+_KEYS: Final[dict[str, int]] = {"buckets": 4, "throttles": 3, "entries": 2, "commands": 2, "usage_days": 4}
 """How many columns lead a row as its key, where that is more than one."""
 
 
@@ -114,8 +118,9 @@ class MemoryStage:
         put("accounts", (columns.account_row(part.accounts[id_]) for id_ in part.changed_accounts))
         put("keys", (columns.key_row(part.keys[id_]) for id_ in part.changed_keys))
         put("lots", (astuple(part.lots[account_id][id_]) for account_id, id_ in part.changed_lots))
-        put("buckets", (astuple(part.buckets[key]) for key in part.changed_buckets))
-        put("throttles", (astuple(part.throttles[key]) for key in part.changed_throttles))
+        put("key_digests", (columns.key_digest_row(part.keys[id_]) for id_ in part.changed_keys))
+        put("buckets", (columns.bucket_row(part, key) for key in part.changed_buckets))
+        put("throttles", (columns.throttle_row(part, key) for key in part.changed_throttles))
         put("holds", (columns.hold_row(part.holds[id_]) for id_ in part.changed_holds))
         put("entries", map(columns.entry_row, part.new_entries))
         put("commands", map(astuple, part.new_commands))
@@ -141,17 +146,21 @@ class MemoryProcess(MemoryStore):
         names = (f"owner-{number}" for number in count())
         self._owner = next(name for name in names if name not in self._stage.alive)
         self._stage.alive.add(self._owner)
-        mine = (hold.id for hold in await super().orphans() if hold.owner == self._owner)
-        self._inherited = frozenset(mine)
+        mine = (hold for hold in self.books.holds.values() if hold.owner == self._owner)
+        self._inherited = frozenset(hold.id for hold in mine if hold.state == "open")
 
     async def close(self) -> None:
         self._stage.alive.discard(self._owner)
 
-    async def orphans(self) -> list[Hold]:
-        alive = self._stage.alive
-        inherited = () if self._stage.defect == "forgets who is gone" else self._inherited
-        holds = await super().orphans()
-        return [hold for hold in holds if hold.owner not in alive or hold.id in inherited]
+    async def orphans(self, now_us: int) -> list[Hold]:
+        alive, defect = self._stage.alive, self._stage.defect
+        inherited = () if defect == "forgets who is gone" else self._inherited
+        found = await super().orphans(2**62 if defect == "forgets deadlines" else now_us)
+        return [
+            hold
+            for hold in found
+            if hold.deadline_us is not None or hold.owner not in alive or hold.id in inherited
+        ]
 
     def commit(self, commands: Sequence[Command]) -> list[Result]:
         stage = self._stage
@@ -174,7 +183,7 @@ class MemoryProcess(MemoryStore):
     def _loaded(self, needs: Needs) -> Books:
         # Closed holds are set apart, so that a batch does not go through every call there ever was.
         closed = self._stage.closed
-        self.books.holds |= {id_: closed[id_] for id_ in needs.holds if id_ in closed}
+        self.books.holds |= {id_: closed[id_] for _, id_ in needs.holds if id_ in closed}
         return super()._loaded(needs)
 
     def _written(self, part: Books) -> None:

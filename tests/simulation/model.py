@@ -30,7 +30,7 @@ class Party:
         self.history = Auditor(account.credit_limit_nano)
         self.keys: list[str] = []
         self.lots: dict[str, Lot] = {}
-        self.told: dict[str, tuple[Grant | Adjust, int]] = {}
+        self.done: dict[str, tuple[Grant | Adjust, Entry]] = {}
         self.holds: list[str] = []
         self.last_day: dict[str, int] = {}
 

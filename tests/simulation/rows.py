@@ -12,12 +12,13 @@ from tests.storage.engines import Dump
 
 Row = tuple[Any, ...]
 
-SCOPED = ("buckets", "throttles")
-"""Tables whose rows are an account's or one of its keys'."""
 ACCOUNT_PLACE: dict[str, int] = {
     "accounts": 0,
     "keys": 1,
+    "key_digests": 1,
     "lots": 1,
+    "buckets": 0,
+    "throttles": 0,
     "holds": 1,
     "entries": 0,
     "commands": 0,
@@ -25,7 +26,7 @@ ACCOUNT_PLACE: dict[str, int] = {
     "usage_days": 0,
 }
 """Where an account's id stands in a row."""
-TABLES = (*ACCOUNT_PLACE, *SCOPED)
+TABLES = tuple(ACCOUNT_PLACE)
 
 
 class Look(msgspec.Struct):
@@ -43,25 +44,24 @@ class Look(msgspec.Struct):
 async def look_at(stage: Stage, model: Model, touched: Mapping[str, Touched]) -> list[Look]:
     """What the database shows of the accounts that a batch was about."""
     ids = [account_id for account_id in touched if account_id in model.parties]
-    keys = [key_id for account_id in ids for key_id in model.parties[account_id].keys]
     calls = [call_id for each in touched.values() for call_id in each.holds]
     flight = [call_id for account_id in ids for call_id in model.parties[account_id].history.flight]
     days = {day: None for each in touched.values() for day in each.days}
     commands = {id_: None for each in touched.values() for id_ in each.commands}
     looks = {id_: Look(id_, touched[id_].since, {table: [] for table in TABLES}) for id_ in ids}
-    _share(looks, model, "accounts", await stage.rows("accounts", {"id": ids}))
-    _share(looks, model, "keys", await stage.rows("keys", {"account_id": ids}))
-    _share(looks, model, "lots", await stage.rows("lots", {"account_id": ids}))
-    _share(looks, model, "holds", await stage.rows("holds", {"id": list(dict.fromkeys(calls + flight))}))
-    _share(looks, model, "receipts", await stage.rows("receipts", {"id": calls, "account_id": ids}))
-    _share(looks, model, "buckets", await stage.rows("buckets", {"scope_id": ids + keys}))
-    _share(looks, model, "throttles", await stage.rows("throttles", {"scope_id": ids + keys}))
+    _share(looks, "accounts", await stage.rows("accounts", {"id": ids}))
+    _share(looks, "keys", await stage.rows("keys", {"account_id": ids}))
+    _share(looks, "lots", await stage.rows("lots", {"account_id": ids}))
+    _share(looks, "holds", await stage.rows("holds", {"id": list(dict.fromkeys(calls + flight))}))
+    _share(looks, "receipts", await stage.rows("receipts", {"id": calls, "account_id": ids}))
+    for table in ("key_digests", "buckets", "throttles"):
+        _share(looks, table, await stage.rows(table, {"account_id": ids}))
     if days:
         found = await stage.rows("usage_days", {"account_id": ids, "day": list(days)})
-        _share(looks, model, "usage_days", found)
+        _share(looks, "usage_days", found)
     if commands:
         found = await stage.rows("commands", {"account_id": ids, "command_id": list(commands)})
-        _share(looks, model, "commands", found)
+        _share(looks, "commands", found)
     for id_, look in looks.items():
         # One more than there should be would be an entry that nobody knows of.
         numbers = range(look.since + 1, len(model.parties[id_].history.lines) + 2)
@@ -73,7 +73,7 @@ def look_at_all(dump: Dump, model: Model) -> list[Look]:
     """The same for every account and every row."""
     looks = {id_: Look(id_, 0, {table: [] for table in TABLES}, whole=True) for id_ in model.parties}
     for table in TABLES:
-        _share(looks, model, table, dump[table])
+        _share(looks, table, dump[table])
     for look in looks.values():
         look.rows["entries"].sort()
     return list(looks.values())
@@ -81,7 +81,7 @@ def look_at_all(dump: Dump, model: Model) -> list[Look]:
 
 def buckets_in(rows: Mapping[str, list[Row]]) -> Iterator[Row]:
     """All buckets: those of windows that have ended, and those that lie with accounts and keys."""
-    yield from rows["buckets"]
+    yield from (row[1:] for row in rows["buckets"])
     for row in (*rows["accounts"], *rows["keys"]):
         day, sums = msgspec.json.decode(row[-1])
         for window, (spent_nano, held_nano) in zip(first_days(day).items(), sums, strict=True):
@@ -95,23 +95,13 @@ def first_days(day: int) -> dict[str, int]:
 
 
 def strangers(dump: Dump, model: Model) -> Iterator[str]:
-    """Rows of accounts or keys that nobody opened."""
+    """Rows of accounts that nobody opened."""
     for table, place in ACCOUNT_PLACE.items():
         yield from (f"{table}: {row}" for row in dump[table] if row[place] not in model.parties)
-    for table in SCOPED:
-        yield from (
-            f"{table}: {row}"
-            for row in dump[table]
-            if row[0] not in model.parties and row[0] not in model.keys
-        )
 
 
-def _share(looks: Mapping[str, Look], model: Model, table: str, rows: Iterable[Row]) -> None:
+def _share(looks: Mapping[str, Look], table: str, rows: Iterable[Row]) -> None:
     for row in rows:
-        if table in SCOPED:
-            key = model.keys.get(row[0])
-            account_id = key.account_id if key else row[0]
-        else:
-            account_id = row[ACCOUNT_PLACE[table]]
+        account_id = row[ACCOUNT_PLACE[table]]
         if account_id in looks:
             looks[account_id].rows[table].append(row)

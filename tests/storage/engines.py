@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import asyncpg
 
 from proxy.ledger.store import Store
+from proxy.storage.database import TABLES
 from proxy.storage.postgres.store import PostgresStore
 from proxy.storage.sqlite.store import SqliteStore
 from proxy.tasks import Tasks
@@ -70,10 +71,6 @@ class Postgres:
     """An empty schema of a server that all tests share. What processes say about themselves is not dumped."""
 
     names_return = False
-    _TABLES = (
-        *("accounts", "keys", "lots", "buckets", "throttles", "holds", "entries", "commands", "receipts"),
-        "usage_days",
-    )
 
     def __init__(self, folder: Path) -> None:
         self.location = apart(new_schema())
@@ -86,7 +83,7 @@ class Postgres:
         return dump
 
     async def _dump(self) -> Dump:
-        return {name: sorted(await tell(self.location, f"TABLE {name}"), key=repr) for name in self._TABLES}
+        return {name: sorted(await tell(self.location, f"TABLE {name}"), key=repr) for name in TABLES}
 
 
 def postgres_at(location: str, **options: Any) -> PostgresStore:

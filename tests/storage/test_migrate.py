@@ -9,11 +9,9 @@ from typing import Any
 
 import pytest
 
-from proxy.ledger.books import CommandRecord
-from proxy.ledger.rows import Account, Entry, Hold, Key, Lot, Throttle
-from proxy.ledger.spending import Bucket
 from proxy.storage.faults import StorageFault
 from proxy.storage.migrate import Migration, bundled, migrate, statements
+from proxy.storage.postgres.migrate import REVISION
 
 
 @pytest.fixture
@@ -60,24 +58,6 @@ def test_step_by_step_or_all_at_once_makes_the_same_schema(
         assert schema(other) == schema(connection)
 
 
-def test_the_schema_has_a_column_for_each_field_of_the_ledgers_rows(connection: sqlite3.Connection) -> None:
-    """In the order of the fields, as rows are written and read by position."""
-    migrate(connection, bundled("sqlite"))
-    kinds: dict[str, Any] = {
-        "accounts": Account,
-        "keys": Key,
-        "lots": Lot,
-        "buckets": Bucket,
-        "throttles": Throttle,
-        "holds": Hold,
-        "entries": Entry,
-        "commands": CommandRecord,
-    }
-    for table, kind in kinds.items():
-        columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-        assert columns == list(kind.__struct_fields__)
-
-
 def test_every_table_is_strict(connection: sqlite3.Connection) -> None:
     migrate(connection, bundled("sqlite"))
     strict = {row[1]: row[5] for row in connection.execute("PRAGMA table_list") if row[1][:7] != "sqlite_"}
@@ -119,6 +99,28 @@ def test_another_programs_database_is_refused_and_left_alone(connection: sqlite3
     with pytest.raises(StorageFault, match="another program: it has the tables films"):
         migrate(connection, [SONGS])
     assert schema(connection) == before
+
+
+FROZEN = {
+    "sqlite": ["dc0c81a04e089c5132f49d4349265e72e828ae6a70d7b2bc991a85266716172a"],
+    "postgres": ["2116a4b0386d644d8b2bcc2020aa241d415d18ce21b5a2293aeb765b4fc477dc"],
+}
+"""The digests of the migrations that databases have been made with. This list only ever grows."""
+FROZEN_FUNCTIONS = {1: "89ba965004a24aa179fb6b430a5e44b6930070249be282a6a1a08be429e575bc"}
+"""Those of PostgreSQL's batch functions, by the schema's version: another text takes another migration."""
+
+
+@pytest.mark.parametrize("engine", FROZEN)
+def test_a_migration_is_never_edited(engine: str) -> None:
+    """A database that it was applied to would be refused. What is to change takes a new migration."""
+    assert [migration.sha256 for migration in bundled(engine)] == FROZEN[engine]
+
+
+def test_functions_change_with_a_migration_only() -> None:
+    """A list of columns that changes is such a change; so is a word in a comment."""
+    functions = REVISION.functions
+    assert functions.version == len(FROZEN["postgres"])
+    assert functions.sha256 == FROZEN_FUNCTIONS[functions.version]
 
 
 def test_a_gap_in_the_numbers_is_found(tmp_path: Path) -> None:

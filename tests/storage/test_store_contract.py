@@ -1,5 +1,6 @@
 """What every storage engine does with batches: all of one or nothing, durably, in order, once."""
 
+import contextlib
 import json
 from typing import cast
 
@@ -148,12 +149,15 @@ async def test_repeated_commands_do_nothing_more(engine: Engine, open_store: Ope
         void(voided),
     ]
     await store.apply(opening(1))
-    await store.apply([command for command in once for _ in range(2)])
+    results = await store.apply([command for command in once for _ in range(2)])
+    entries = [cast("Done", result).entry for result in results[:4]]
+    assert entries[0] == entries[1] != entries[2] == entries[3] is not None
     before = engine.dump()
     repeats = [command for command in once if not isinstance(command, Authorize)]
     for _ in range(2):
         results = await store.apply(repeats)
         assert all(cast("Done | Settled", result).replayed for result in results)
+        assert [cast("Done", result).entry for result in results[:2]] == entries[::2]
         assert engine.dump() == before
         await store.close()
         store = await open_store()
@@ -265,9 +269,12 @@ async def test_a_call_of_an_earlier_day_moves_the_buckets_that_have_ended(
     assert (refused.code, refused.spent_nano, refused.held_nano) == ("daily_limit_exceeded", 150, 200)
     assert await settled(stores[0], early[2], 20)
     assert await settled(stores[1], later, 900)
-    ended = [row for row in engine.dump()["buckets"] if row[0] == ACCOUNT]
+    ended = [row for row in engine.dump()["buckets"] if row[1] == ACCOUNT]
     # Noon is a Friday's: the later call is in another week of the same month.
-    assert ended == [(ACCOUNT, "day", today, 170, 0), (ACCOUNT, "week", today - 4, 170, 0)]
+    assert ended == [
+        (ACCOUNT, ACCOUNT, "day", today, 170, 0),
+        (ACCOUNT, ACCOUNT, "week", today - 4, 170, 0),
+    ]
     (account,) = await stores[0].query("account_by_id", {"account_id": ACCOUNT})
     assert account["spending"] == f"[{today + 4},[[900,0],[900,0],[1070,0],[1070,0]]]"
 
@@ -374,3 +381,13 @@ async def test_a_closed_store_says_so(open_store: OpenStore) -> None:
         await store.apply(opening(1))
     with pytest.raises(LedgerUnavailable, match="not open"):
         await store.key_by_digest("digest")
+
+
+async def test_an_id_of_a_key_is_one_accounts_only(store: Store) -> None:
+    """A key is asked for by its id alone. A rule refuses a second one, or at the latest the schema does."""
+    await store.apply([*opening(1_000), *opening(1_000, account_id="acct_2", key_id="key_2")])
+    twin = CreateKey("acct_2", KEY, "twin", "digest of the twin", "x", NOON_US)
+    with contextlib.suppress(ConstraintFault):
+        await expect(store, Refused, twin)
+    (row,) = await store.query("key_by_id", {"key_id": KEY})
+    assert row["account_id"] == ACCOUNT

@@ -102,7 +102,7 @@ class Money:
             expires_at_us=expiry_us(body.expires_at),
             note=body.note,
         )
-        return await self._entry(command, await self._ledger.command(command), unit)
+        return _entry(await self._ledger.command(command), unit)
 
     async def adjust(self, incoming: Incoming[None, Nothing, NewAdjustment]) -> WithHeaders[EntryView]:
         """Correct a balance. Raises Refusal as `grant`, and `conflict` for more than is available."""
@@ -115,7 +115,7 @@ class Money:
             body.reason,
             now_us,
         )
-        return await self._entry(command, await self._ledger.command(command), unit)
+        return _entry(await self._ledger.command(command), unit)
 
     async def list_lots(self, incoming: Incoming[None, PageQuery, Nothing]) -> Page[LotView]:
         """A page of an account's lots. Raises Refusal `not_found`."""
@@ -128,14 +128,6 @@ class Money:
         """A page of an account's entries. Raises Refusal `not_found`."""
         account = await self._reader.account(incoming.path["account_id"])
         return await entries_page(self._reader, account.id, incoming.query, incoming.settings.unit)
-
-    async def _entry(self, command: Grant | Adjust, done: Done, unit: Unit) -> WithHeaders[EntryView]:
-        """The entry of a command: the account's last one, or for a repeat that of the first time."""
-        if done.replayed or done.account is None:
-            entry = await self._reader.entry_of_command(command.account_id, command.command_id)
-        else:
-            entry = await self._reader.entry(command.account_id, done.account.entries)
-        return WithHeaders(entry_view(entry, unit), {REPLAYED: "true"} if done.replayed else {})
 
 
 async def lots_page(
@@ -150,3 +142,9 @@ async def entries_page(reader: Reader, account_id: str, query: PageQuery, unit: 
     """A page of entries, the newest first."""
     rows = await reader.entries(account_id, before=place_of(query, int), limit=query.limit + 1)
     return page_of(rows, query.limit, lambda row: entry_view(row, unit), lambda row: row.seq)
+
+
+def _entry(done: Done, unit: Unit) -> WithHeaders[EntryView]:
+    """The entry that a command made, or that it made when it was first carried out."""
+    assert done.entry is not None
+    return WithHeaders(entry_view(done.entry, unit), {REPLAYED: "true"} if done.replayed else {})

@@ -17,10 +17,10 @@ _TABLES: Final = {"charges": "entries", "puts": "entries", "receipts": "receipts
 
 
 def audit(ledger: LedgerRows) -> Iterator[Difference]:
-    """Every difference between what a ledger's rows say and what the others of them make it.
+    """Every difference between a figure of a ledger and what the other rows make it.
 
-    Rows are taken as they are needed. At any time no more is kept than the keys, lots, buckets and usage days
-    of one account. Raises OutOfOrder when rows do not come in order.
+    Rows are read as they are needed: memory holds the keys, lots, buckets and usage days of one account.
+    Raises OutOfOrder when rows do not come in order.
     """
     by_account = attrgetter("account_id")
     feeds: dict[str, Feed[Any]] = {name: Feed(getattr(ledger, name), by_account) for name in _STREAMS}
@@ -61,12 +61,14 @@ def _key_faults(calls: Calls, keys: Iterator[KeyRow]) -> Iterator[Difference]:
         unknown.discard(key.id)
         yield from compare("keys", key.id, "open_holds", calls.open_by_key.get(key.id, 0), key.open_holds)
         yield from calls.spending.own_faults("keys", key.id, key.spending)
+        if not key.is_found:
+            yield Difference("keys", key.id, "digest", "one that leads to the key", "none")
     for key_id in sorted(unknown):
         yield Difference("keys", key_id, "row", "one, as calls were made with it", "none")
 
 
 def _stray_faults(account_id: str, rows: dict[str, Iterator[Any]]) -> Iterator[Difference]:
-    """There are rows of an account that is not there. All of them are passed over."""
+    """There are rows of an account that does not exist. They are skipped."""
     found = {_TABLES.get(name, name): None for name, stream in rows.items() if sum(1 for _ in stream)}
     yield Difference(
         "accounts", account_id, "row", f"one, as there are rows of it: {', '.join(found)}", "none"

@@ -15,11 +15,11 @@ _BASES: Final[Mapping[str, tuple[str, ...]]] = {
     "voided": ("void",),
     "expired": ("recovered",),
 }
-"""By what a hold in each closed state can have been charged."""
+"""The bases that the receipt of a hold in each closed state can have."""
 
 
 class Calls:
-    """The calls of one account, counted as they are looked at.
+    """The calls of one account, counted as they are read.
 
     `held_nano` and `open_by_key` are of its open holds, `keys` those that its calls name.
     """
@@ -34,7 +34,7 @@ class Calls:
     def faults(
         self, holds: Iterable[HoldRow], receipts: Iterable[ReceiptRow], charges: Iterable[PostedRow]
     ) -> Iterator[Difference]:
-        """Where holds, receipts and charge entries, all by call id, do not fit together."""
+        """Where holds, receipts and charge entries, all by call id, contradict one another."""
         by_id = attrgetter("id")
         feeds: tuple[Feed[Any], ...] = (
             Feed(holds, by_id),
@@ -60,11 +60,11 @@ class Calls:
             else:
                 yield Difference("receipts", call_id, "row", f"one, as the hold is {hold.state}", "none")
         elif receipt is not None:
-            # Where receipts are let go of, their holds go first.
+            # Where old receipts are dropped, their holds go first.
             if receipt.day >= self._since_day:
                 yield Difference("holds", call_id, "row", "one, as the call has a receipt", "none")
         elif all(entry.at_us // DAY_US <= self._since_day for entry in posted):
-            # Hold and receipt have been let go of. A call may end a day after it was authorized.
+            # Hold and receipt have been dropped. A call may end a day after it was authorized.
             return
         yield from _posted_faults(call_id, receipt.charged_nano if receipt else 0, posted)
         if receipt is not None:
@@ -100,7 +100,7 @@ def _pair_faults(hold: HoldRow, receipt: ReceiptRow) -> Iterator[Difference]:
 
 
 def _posted_faults(call_id: str, charged_nano: int, posted: list[PostedRow]) -> Iterator[Difference]:
-    """What was charged is one entry, and nothing charged is none."""
+    """A charge is one entry, and a charge of nothing is none."""
     if charged_nano and not posted:
         yield Difference("entries", call_id, "row", f"a charge of {charged_nano}", "none")
     for place, entry in enumerate(posted):

@@ -22,9 +22,9 @@ _decode_draws = msgspec.json.Decoder(tuple[Draw, ...]).decode
 
 
 class Chain:
-    """The entries of one account followed from the first to the last, with what they make of its lots.
+    """The entries of one account, followed from the first to the last, with what they make of its lots.
 
-    After a difference it goes on from what was found, so that one is told once.
+    After a difference it goes on from what was found, so that each is reported once.
     """
 
     def __init__(self, lots: Iterable[LotRow]) -> None:
@@ -34,7 +34,7 @@ class Chain:
         self._seq = self._balance_nano = self._debt_nano = 0
 
     def faults(self, account: AccountRow, entries: Iterable[EntryRow]) -> Iterator[Difference]:
-        """Where entries, account and lots do not agree."""
+        """Where entries, account and lots disagree."""
         for entry in entries:
             yield from self._entry_faults(entry)
         id_ = account.account_id
@@ -68,7 +68,7 @@ class Chain:
         self._debt_nano = entry.debt_after_nano
 
     def _after_faults(self, entry: EntryRow, id_: str, drawn_nano: int) -> Iterator[Difference]:
-        """What lots give or get is the balance's, the rest is debt: owed by a charge, repaid by a grant."""
+        """What lots give or get changes the balance; the rest of a charge is owed, that of a grant repays."""
         balance_nano = self._balance_nano + drawn_nano
         debt_nano = self._debt_nano - (entry.amount_nano - drawn_nano)
         yield from compare("entries", id_, "balance_after_nano", balance_nano, entry.balance_after_nano)
@@ -119,6 +119,7 @@ def command_faults(commands: Iterable[CommandRow], puts: Iterable[PostedRow]) ->
             yield Difference("entries", command_id, "row", "one, as the command was carried out", "none")
         else:
             yield from compare("commands", command_id, "at_us", posted[0].at_us, command[0].at_us)
+            yield from compare("commands", command_id, "seq", posted[0].seq, command[0].seq)
         for entry in posted[1:]:
             id_ = f"{entry.account_id}/{entry.seq}"
             yield Difference("entries", id_, "row", f"no second one of {command_id}", str(entry.amount_nano))

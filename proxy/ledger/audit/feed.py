@@ -7,11 +7,11 @@ _Row = TypeVar("_Row")
 
 
 class OutOfOrder(ValueError):  # noqa: N818 - it says what the rows are.
-    """Rows do not come in the order of their key, so that what is missing among them cannot be told."""
+    """Rows do not come in the order of their key, so that none can be found missing."""
 
 
 class Feed(Generic[_Row]):
-    """Rows in ascending order of `key_of`. Only the next one is kept."""
+    """Rows in ascending order of `key_of`. Memory holds the next one only."""
 
     def __init__(self, rows: Iterable[_Row], key_of: Callable[[_Row], str]) -> None:
         self._rows = iter(rows)
@@ -22,9 +22,9 @@ class Feed(Generic[_Row]):
         self._advance()
 
     def of(self, key: str) -> Iterator[_Row]:
-        """The rows with this key, which must be `self.key` or before it; then there may be none.
+        """The rows with this key, which is `self.key` or before it; there may be none.
 
-        Raises OutOfOrder when the rows turn out not to be in order.
+        Raises OutOfOrder when the rows are not in order.
         """
         while self.key == key:
             row = self._next
@@ -41,6 +41,6 @@ class Feed(Generic[_Row]):
 
 
 def keys_of(*feeds: Feed[_Row]) -> Iterator[str]:
-    """Each key that any of the feeds has, in order. Before the next one all its rows must be taken."""
+    """Each key that any of the feeds has, in order. All its rows must be taken before the next key."""
     while keys := [feed.key for feed in feeds if feed.key is not None]:
         yield min(keys)

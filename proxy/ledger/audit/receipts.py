@@ -11,7 +11,7 @@ import msgspec
 from proxy.ledger.audit.rows import Difference, ReceiptRow, compare
 from proxy.pricing.charge import Line
 
-# As many digits as the ledger writes at most; a longer text would only take time.
+# The ledger writes no more digits; a longer text would only take time.
 _PRICE: Final = re.compile(r"[0-9]{1,40}(\.[0-9]{1,60})?\Z")
 _decode_usage = msgspec.json.Decoder(dict[str, int]).decode
 _decode_lines = msgspec.json.Decoder(tuple[Line, ...]).decode
@@ -44,7 +44,7 @@ def receipt_faults(receipt: ReceiptRow, usage: dict[str, int] | None) -> Iterato
 def _charge_faults(receipt: ReceiptRow, lines: tuple[Line, ...]) -> Iterator[Difference]:
     """The charge is the sum of quantities times rates, rounded once, and its lines sum to it.
 
-    Each line is next to its exact amount, and those are summed exactly, by denominator.
+    Each line is within one of its exact amount, and exact amounts are summed by denominator.
     """
     parts_nano, exact = 0, dict[int, int]()
     for number, line in enumerate(lines):
@@ -81,5 +81,5 @@ def _quantity_faults(
 
 @lru_cache(maxsize=4096)
 def _unit_nano(price: str, per: int) -> Fraction | None:
-    """The exact price of one unit; None for what is no price."""
+    """The exact price of one unit; None for a text that is not a price."""
     return Fraction(price) / per if _PRICE.match(price) and per > 0 else None

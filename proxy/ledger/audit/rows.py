@@ -1,7 +1,7 @@
 """What an audit reads, as it is stored: only the columns that have to agree, with JSON still as text.
 
-Every row begins with the account it belongs to. These are not the ledger's own values, since those cannot
-hold what the rules would never make, and an audit has to be able to look at just that.
+Every row begins with the account it belongs to. The ledger's own values cannot hold what the rules would
+never make, and an audit must be able to read just that.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,9 +11,9 @@ import msgspec
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """A figure that is not what the other rows make it. `id` is the row's key, `column` where the figure is.
+    """A figure that differs from what other rows make it. `id` is the row's key, `column` names the figure.
 
-    The column `row` stands for the row as a whole, where one is missing or one too many.
+    The column `row` stands for the whole row, where one is missing or one is too many.
     """
 
     table: str
@@ -47,12 +47,13 @@ class AccountRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class KeyRow(msgspec.Struct, frozen=True, gc=False):
-    """A key, how many calls it has in flight and what it spends."""
+    """A key: how many calls it has in flight, and what it spends; `is_found` if its digest leads to it."""
 
     account_id: str
     id: str
     open_holds: int
     spending: str
+    is_found: bool = True
 
 
 class LotRow(msgspec.Struct, frozen=True, gc=False):
@@ -79,7 +80,7 @@ class EntryRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class PostedRow(msgspec.Struct, frozen=True, gc=False):
-    """An entry as what a call or a command has posted."""
+    """An entry that a call or a command has posted."""
 
     account_id: str
     ref: str
@@ -89,15 +90,16 @@ class PostedRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class CommandRow(msgspec.Struct, frozen=True, gc=False):
-    """That a grant or an adjustment was carried out."""
+    """That a grant or an adjustment was carried out, and the number of its entry."""
 
     account_id: str
     id: str
     at_us: int
+    seq: int
 
 
 class HoldRow(msgspec.Struct, frozen=True, gc=False):
-    """A hold in whatever state. `has_call` is whether what an open one stores of its call can be read."""
+    """A hold in any state. `has_call` is whether an open one stores a call that can be read."""
 
     account_id: str
     id: str
@@ -155,9 +157,9 @@ class BucketRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class TotalRow(msgspec.Struct, frozen=True, gc=False):
-    """What usage days of one day sum to over all accounts, or a part of that: one of these usage days.
+    """What usage days of one day sum to over all accounts, or one of these usage days, as a part of that.
 
-    `id` tells what has been summed, and of which day: such as `key/20000/key_1`.
+    `id` names what is summed, and the day: such as `key/20000/key_1`.
     """
 
     id: str
@@ -169,14 +171,14 @@ class TotalRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """Sums over all accounts, and what they have to be the sums of; both by id."""
+    """Sums over all accounts, and the parts that they must be the sums of; both by id."""
 
-    kept: Iterable[TotalRow]
+    sums: Iterable[TotalRow]
     parts: Iterable[TotalRow]
 
 
 class LedgerRows(msgspec.Struct, frozen=True):
-    """All that an audit reads, each once and in order: by account id, then as is said here.
+    """All that an audit reads, each once and in order: by account id, then as each member says.
 
     Ids are in the order of their code points, which is that of their bytes in UTF-8.
     """
@@ -203,9 +205,9 @@ class LedgerRows(msgspec.Struct, frozen=True):
     buckets: Iterable[BucketRow]
     """In any order."""
     receipts_since_day: int = 0
-    """Receipts and holds from before this day may be gone; their usage days are taken as they are."""
+    """Receipts and holds from before this day may be gone; their usage days are not checked."""
     totals: Totals | None = None
-    """None of an engine that keeps no sums over all accounts."""
+    """None for an engine without sums over all accounts."""
 
 
 def compare(table: str, id_: str, column: str, expected: object, found: object) -> Iterator[Difference]:

@@ -21,7 +21,7 @@ BucketKey = tuple[str, str, int]
 
 
 class AccountSpending:
-    """Sums by day, key and model: as many as the account's usage days, however many its calls are."""
+    """Sums by day, key and model: as many as the account has usage days, whatever the number of its calls."""
 
     def __init__(self, account_id: str, *, receipts_since_day: int) -> None:
         self._account_id = account_id
@@ -58,7 +58,7 @@ class AccountSpending:
     def day_faults(self, rows: Iterable[DayRow]) -> Iterator[Difference]:
         """Where usage days are not the sums of their receipts. A row that is missing counts as zeros.
 
-        Days whose receipts may be gone are counted as they are.
+        Days whose receipts may be gone are not checked.
         """
         missing = dict(self._days)
         for row in rows:
@@ -93,7 +93,7 @@ class AccountSpending:
     def bucket_faults(self, rows: Iterable[BucketRow]) -> Iterator[Difference]:
         """Where buckets are not the sums of the calls authorized in them. A missing one counts as zeros.
 
-        Nobody would look for one that lies apart from its account or key, and has not ended before theirs.
+        A window that lies apart from its account or key has ended before theirs; nobody would read another.
         """
         missing = self._buckets()
         for row in chain(self._own, rows):
@@ -111,7 +111,7 @@ class AccountSpending:
             yield from compare("buckets", id_, "held_nano", held_nano, 0)
 
     def _buckets(self) -> dict[BucketKey, tuple[int, int]]:
-        """What each window of the account and of its keys has spent and holds."""
+        """What the account and its keys have spent and hold in each window."""
         moves = [(day, key_id, figures[4], 0) for (day, key_id, _), figures in self._days.items()]
         moves += [(day, key_id, 0, held_nano) for (day, key_id), held_nano in self._held.items()]
         buckets: dict[BucketKey, tuple[int, int]] = {}

@@ -1,4 +1,4 @@
-"""What usage days sum to over all accounts, where an engine keeps it beside them."""
+"""What usage days sum to over all accounts, in an engine that stores these sums."""
 
 from collections.abc import Iterator
 from operator import add, attrgetter
@@ -15,12 +15,12 @@ _FIGURES: Final = TotalRow.__struct_fields__[1:]
 def total_faults(totals: Totals) -> Iterator[Difference]:
     """Where totals are not the sums of their parts, are missing, or have no part.
 
-    Each is looked at by itself. Raises OutOfOrder when rows do not come in order.
+    Each is compared by itself. Raises OutOfOrder when rows do not come in order.
     """
     by_id = attrgetter("id")
-    kept, parts = Feed(totals.kept, by_id), Feed(totals.parts, by_id)
-    for id_ in keys_of(kept, parts):
-        found = list(kept.of(id_))
+    sums, parts = Feed(totals.sums, by_id), Feed(totals.parts, by_id)
+    for id_ in keys_of(sums, parts):
+        found = list(sums.of(id_))
         expected: list[int] = []
         for part in parts.of(id_):
             figures = astuple(part)[1:]

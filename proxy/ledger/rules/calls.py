@@ -1,4 +1,4 @@
-"""The rules of a call while it runs: authorize opens a hold, observe and extend follow it."""
+"""The rules of a call while it runs: authorize opens a hold, the others follow it while it is open."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -6,15 +6,17 @@ from fnmatch import fnmatchcase
 from msgspec.structs import replace
 
 from proxy.ledger.books import Books
-from proxy.ledger.commands import Authorize, Done, Extend, Granted, Observe, Refused
+from proxy.ledger.commands import Authorize, Detach, Done, Extend, Granted, Observe, Refused, Reroute
 from proxy.ledger.rows import Account, Hold, Key, Limits
 from proxy.ledger.rules import lots, throttles
 from proxy.ledger.rules.closing import hold_of
 from proxy.ledger.rules.limits import headroom_nano, in_force, shortage
+from proxy.ledger.rules.registry import carries_out
 from proxy.ledger.rules.throttles import Demand
 from proxy.ledger.windows import iso
 
 
+@carries_out(Authorize)
 def authorize(books: Books, command: Authorize) -> Granted | Refused:
     """Hold funds for a call, or refuse it; a repeat finds its hold and changes nothing."""
     call, at_us = command.call, command.at_us
@@ -32,7 +34,7 @@ def authorize(books: Books, command: Authorize) -> Granted | Refused:
     if refused:
         return refused
     account = lots.swept(books, account, at_us)
-    # Spending limits and the balance are not asked about a call that cannot cost anything.
+    # Spending limits and the balance do not bound a call that cannot cost anything.
     amount_nano = 0
     if command.ceiling_nano > 0:
         amount_nano, refused = _affordable(books, command, account, key, limits)
@@ -44,27 +46,29 @@ def authorize(books: Books, command: Authorize) -> Granted | Refused:
     return Granted(amount_nano, account.available_nano, throttles.rate_statuses(books, asked, at_us))
 
 
+@carries_out(Observe)
 def observe(books: Books, command: Observe) -> Done | Refused:
-    """Note on an open hold what its call has used so far, in place of what was noted before."""
+    """Checkpoint on an open hold what its call has used so far, in place of the checkpoint before."""
     hold = books.holds.get(command.hold_id)
     if hold is None or hold.account_id != command.account_id:
         return Refused("not_found", f"There is no hold {command.hold_id} of this account.")
     if hold.state != "open":
-        return Refused("conflict", f"The hold {hold.id} is {hold.state}.")
+        return _closed(hold)
     books.put_hold(replace(hold, observed=command.observed))
     return Done()
 
 
+@carries_out(Extend)
 def extend(books: Books, command: Extend) -> Granted | Refused:
-    """Hold more for a call in flight, all of it or nothing; what comes back is the whole hold.
+    """Hold more for a call in flight, all of it or nothing; the result has the whole hold.
 
-    Spending limits are those of now, in the windows the hold was made in. Rates are not asked again.
+    The spending limits of now bound it, in the windows in which the hold was made. Rate limits do not.
     """
     hold = hold_of(books, command)
     if isinstance(hold, Refused):
         return hold
     if hold.state != "open":
-        return Refused("conflict", f"The hold {hold.id} is {hold.state}.")
+        return _closed(hold)
     if command.amount_nano <= 0:
         return Refused("invalid_value", "A hold can only be extended by more than nothing.")
     account, key = lots.swept(books, books.accounts[hold.account_id], command.at_us), books.keys[hold.key_id]
@@ -79,8 +83,41 @@ def extend(books: Books, command: Extend) -> Granted | Refused:
     return Granted(hold.amount_nano, account.available_nano)
 
 
+@carries_out(Reroute)
+def reroute(books: Books, command: Reroute) -> Done | Refused:
+    """Name on an open hold the upstream that its call goes to; nothing else about the call may differ."""
+    call = command.call
+    hold = books.holds.get(call.id)
+    if hold is None:
+        return Refused("not_found", f"There is no hold for the call {call.id}.")
+    if hold.state != "open":
+        return _closed(hold)
+    if replace(call, upstream=hold.call.upstream, upstream_model=hold.call.upstream_model) != hold.call:
+        return Refused("conflict", f"The hold {hold.id} was made for another call.")
+    books.put_hold(replace(hold, call=call))
+    return Done()
+
+
+@carries_out(Detach)
+def detach(books: Books, command: Detach) -> Done | Refused:
+    """Give an open hold a deadline, in place of the one it may have."""
+    hold = hold_of(books, command)
+    if isinstance(hold, Refused):
+        return hold
+    if hold.state != "open":
+        return _closed(hold)
+    if command.deadline_us <= command.at_us:
+        return Refused("invalid_value", "A hold can only be detached until a time that is to come.")
+    books.put_hold(replace(hold, deadline_us=command.deadline_us))
+    return Done()
+
+
+def _closed(hold: Hold) -> Refused:
+    return Refused("conflict", f"The hold {hold.id} is {hold.state}.")
+
+
 def _barred(account: Account, key: Key, command: Authorize) -> Refused | None:
-    """Why this key may not make this call whatever it costs, or None."""
+    """Why this key may not make this call, whatever the call costs; or None."""
     model = command.call.model
     if key.status != "active":
         return Refused("api_key_disabled", "The key has been disabled.")
@@ -96,8 +133,8 @@ def _barred(account: Account, key: Key, command: Authorize) -> Refused | None:
 def _affordable(
     books: Books, command: Authorize, account: Account, key: Key, limits: Limits
 ) -> tuple[int, Refused | None]:
-    """What a call that may cost something can hold, of its ceiling; or why that is less than its floor."""
-    # Such a call never passes on nothing, however low its floor.
+    """How much of its ceiling a call can hold that may cost something; or why that is below its floor."""
+    # Such a call never passes without a hold, however low its floor is.
     required_nano = max(1, min(command.floor_nano, command.ceiling_nano))
     left_nano = headroom_nano(books, account, key, limits, command.at_us)
     if left_nano >= required_nano:

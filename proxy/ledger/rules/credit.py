@@ -1,4 +1,4 @@
-"""The rules of credit: grants and adjustments, each carried out once, and lots that are due."""
+"""The rules of credit: grants and adjustments, each carried out once, and the expiry of due lots."""
 
 import hashlib
 from typing import Final
@@ -11,12 +11,14 @@ from proxy.ledger.commands import Adjust, Done, Grant, Refused, Sweep
 from proxy.ledger.rows import Account, Draw, Lot
 from proxy.ledger.rules import lots
 from proxy.ledger.rules.accounts import no_account
+from proxy.ledger.rules.registry import carries_out
 from proxy.ledger.windows import iso
 from proxy.money import MAX_NANO, usd_string
 
 ADJUSTMENT_PRIORITY: Final = 50
 
 
+@carries_out(Grant)
 def grant(books: Books, command: Grant) -> Done | Refused:
     """Put credit in: debt is repaid first, a lot holds the rest."""
     account = books.accounts.get(command.account_id)
@@ -44,6 +46,7 @@ def grant(books: Books, command: Grant) -> Done | Refused:
     return _put_in(books, account, command, lot)
 
 
+@carries_out(Adjust)
 def adjust(books: Books, command: Adjust) -> Done | Refused:
     """Correct a balance: up by a lot, down by draws, and never below what is available."""
     account = books.accounts.get(command.account_id)
@@ -73,6 +76,7 @@ def adjust(books: Books, command: Adjust) -> Done | Refused:
     return _carried_out(books, account, command, draws)
 
 
+@carries_out(Sweep)
 def sweep(books: Books, command: Sweep) -> Done | Refused:
     """Expire the lots of an account that are due."""
     account = books.accounts.get(command.account_id)
@@ -102,8 +106,10 @@ def _carried_out(books: Books, account: Account, command: Grant | Adjust, draws:
         note=command.note if isinstance(command, Grant) else command.reason,
     )
     books.put_account(account)
-    books.put_command(CommandRecord(account.id, command.command_id, _digest(command), command.at_us))
-    return Done(account)
+    entry, digest = books.new_entries[-1], _digest(command)
+    record = CommandRecord(account.id, command.command_id, digest, command.at_us, entry.seq)
+    books.put_command(record, entry)
+    return Done(account, entry=entry)
 
 
 def _prior_result(books: Books, account: Account, command: Grant | Adjust) -> Done | Refused | None:
@@ -112,7 +118,7 @@ def _prior_result(books: Books, account: Account, command: Grant | Adjust) -> Do
     if record is None:
         return None
     if record.digest == _digest(command):
-        return Done(account, replayed=True)
+        return Done(account, replayed=True, entry=books.entries[record.account_id, record.seq])
     return Refused(
         "idempotency_conflict",
         f"The id {command.command_id} was used for another command at {iso(record.at_us)}.",
@@ -120,6 +126,6 @@ def _prior_result(books: Books, account: Account, command: Grant | Adjust) -> Do
 
 
 def _digest(command: Grant | Adjust) -> str:
-    """What a command says, without what differs each time it is tried."""
+    """A digest of a command, without the fields that differ each time it is tried."""
     content = msgspec.json.encode(replace(command, lot_id="", at_us=0))
     return hashlib.sha256(content).hexdigest()

@@ -1,4 +1,4 @@
-"""Funds: how much a call may hold, and which limit to name when that is too little."""
+"""Funds: how much a call may hold, and the limit to name when that is too little."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -29,9 +29,9 @@ _NAMES: Final[dict[Window, str]] = {
 
 
 class Constraint(msgspec.Struct, frozen=True):
-    """One thing that bounds what a call may hold: `room_nano` is left of it beside `held_nano` for others.
+    """One bound of what a call may hold: `headroom_nano` is left of it beside `held_nano` for other calls.
 
-    `limit_nano` and `spent_nano` are None for the balance, `resets_at_us` for what does not reset by itself.
+    `limit_nano` and `spent_nano` are None for the balance, `resets_at_us` for a bound that never resets.
     """
 
     source: str
@@ -51,24 +51,24 @@ def in_force(own: Limits, defaults: Limits) -> Limits:
 
 
 def headroom_nano(books: Books, account: Account, key: Key, limits: Limits, at_us: int) -> int:
-    """The most a call may hold now: what is available, or the least rest of a spending limit.
+    """The most a call may hold now: the least of what is available and what spending limits leave.
 
     `limits` are the account's in force. Negative where a limit was lowered or overshot.
     """
-    room = account.available_nano
+    left_nano = account.available_nano
     for _, _, limit_nano, bucket in _limited(books, account, key, limits, at_us):
-        room = min(room, limit_nano - bucket.spent_nano - bucket.held_nano)
-    return room
+        left_nano = min(left_nano, limit_nano - bucket.spent_nano - bucket.held_nano)
+    return left_nano
 
 
 def shortage(
     books: Books, account: Account, key: Key, limits: Limits, at_us: int, *, required_nano: int
 ) -> Refused:
-    """The refusal of a call that needs more than its room, told by the constraint that is to blame.
+    """The refusal of a call that needs more than its headroom, by the constraint that is to blame.
 
-    That is the tightest of those that would refuse it even if no call were in flight. Where there is none, it
-    is the tightest of all, and only then is it worth asking again soon. The refusal's `available_nano` is
-    what a call could hold now.
+    That is the tightest of those that would refuse it even if no call were in flight. If there is none, it is
+    the tightest of all, and only then is it worth asking again soon. The refusal's `available_nano` is what a
+    call could hold now.
     """
     short = [
         constraint
@@ -79,7 +79,7 @@ def shortage(
         constraint for constraint in short if constraint.headroom_nano + constraint.held_nano < required_nano
     ]
     blamed = min(lasting or short, key=lambda constraint: constraint.headroom_nano)
-    room = max(0, min(constraint.headroom_nano for constraint in short))
+    left_nano = max(0, min(constraint.headroom_nano for constraint in short))
     return Refused(
         blamed.code if lasting else "in_flight_budget_exhausted",
         _message(blamed, required_nano, lasting=bool(lasting)),
@@ -88,7 +88,7 @@ def shortage(
         spent_nano=blamed.spent_nano,
         held_nano=blamed.held_nano,
         required_nano=required_nano,
-        available_nano=room,
+        available_nano=left_nano,
         resets_at_us=blamed.resets_at_us,
         retry_after_us=None if lasting else RETRY_US,
     )
@@ -97,7 +97,7 @@ def shortage(
 def _limited(
     books: Books, account: Account, key: Key, limits: Limits, at_us: int
 ) -> Iterator[tuple[str, Window, int, Bucket]]:
-    """Each spending limit that is set: whose it is, its window, the limit and the bucket it bounds."""
+    """Each spending limit that is set: its scope, its window, the limit, and the bucket that it bounds."""
     for scope, scope_id, own in (("account", account.id, limits), ("key", key.id, key.limits)):
         if own is not UNLIMITED:
             for window, start_day, limit_nano in _set_on(own, at_us // DAY_US):

@@ -1,10 +1,11 @@
-"""Lots: what is drawn first, what a draw takes, what expires, and the entry each of these leaves.
+"""Lots: the order of draws, what a draw takes, what expires, and the entry that each of these leaves.
 
-The functions take the account as it stands and return it changed; putting it in the books is the caller's.
+The functions take an account and return it changed; the caller puts it in the books. They assert what must
+hold before and after, in production too: books that do not add up are not written.
 
-A lot can fund a hold that began before the lot expired. Holds name no lots, so three rules keep what was
-promised: a sweep leaves of a due lot what holds that began before its expiry may still need; those holds draw
-what was left in this way before anything else; and it is swept again as soon as they have closed.
+A lot can fund a hold that began before the lot expired. Holds name no lots, so that three rules keep what was
+promised: a sweep leaves in a due lot what holds from before its expiry may still need; those holds draw that
+before anything else; and the lot is swept again once they have closed.
 """
 
 from collections.abc import Iterable
@@ -16,7 +17,8 @@ from proxy.ledger.rows import NEVER_US, Account, Draw, Entry, EntryKind, Lot
 
 
 def add(books: Books, account: Account, lot: Lot) -> tuple[Account, tuple[Draw, ...]]:
-    """Put a new lot's amount in: debt is repaid first, the lot is kept with what is left, if anything is."""
+    """Put a new lot's amount in: it repays debt first, and the lot has the rest, if there is any."""
+    assert lot.amount_nano > 0, lot
     repaid = min(lot.amount_nano, account.debt_nano)
     rest = lot.amount_nano - repaid
     if not rest:
@@ -28,6 +30,7 @@ def add(books: Books, account: Account, lot: Lot) -> tuple[Account, tuple[Draw, 
         balance_nano=account.balance_nano + rest,
         next_expiry_us=min(account.next_expiry_us, lot.expires_at_us),
     )
+    _assert_adds_up(books, account)
     return account, (Draw(lot.id, rest),)
 
 
@@ -36,10 +39,11 @@ def take(
 ) -> tuple[Account, tuple[Draw, ...]]:
     """Take `amount_nano` for what began at `since_us`: from lots that were alive then, the rest as debt.
 
-    Lots that have expired since go first, the others in draw order. The balance and what is left of the
-    credit limit must cover the amount. Should usable lots and credit not reach, which takes a clock that ran
-    back, the lots kept for older holds give the rest, so that nothing that was promised goes unpaid.
+    Lots that have expired since go first, the others in draw order. The balance and the rest of the credit
+    limit must cover the amount. After a clock ran back, usable lots and credit may not suffice: then the lots
+    that were left for older holds give the rest, so that every promise is paid.
     """
+    assert amount_nano > 0, amount_nano
     lots = [lot for lot in books.lots.get(account.id, {}).values() if lot.remaining_nano]
     if len(lots) > 1:
         lots.sort(key=lambda lot: _turn(lot, now_us))
@@ -48,21 +52,23 @@ def take(
     debt = min(left, max(0, account.credit_limit_nano - account.debt_nano)) if left else 0
     if left > debt:
         _draw(books, [lot for lot in lots if lot.expires_at_us <= since_us], left - debt, draws)
+    assert amount_nano == debt - sum([draw.amount_nano for draw in draws]), (amount_nano, debt, draws)
     account = replace(
         account,
         balance_nano=account.balance_nano - (amount_nano - debt),
         debt_nano=account.debt_nano + debt,
         next_expiry_us=_next_expiry_us(books, account),
     )
+    _assert_adds_up(books, account)
     return account, tuple(draws)
 
 
 def sweep(books: Books, account: Account, now_us: int) -> Account:
-    """Expire the account's due lots, earliest first, but for what open holds were promised of them.
+    """Expire the account's due lots, earliest first, except what open holds were promised of them.
 
-    The same account comes back when nothing went; when nothing is due that takes one comparison. When
-    something is, the account's open holds must be in the books. Any that are not must have begun before the
-    due lots expired, as holds from before a batch have for a lot that is granted and falls due within it.
+    It returns the same account when nothing expires; when nothing is due that takes one comparison. When a
+    lot is due, the account's open holds must be in the books. Those that are not must have begun before the
+    lot expired, as all holds from before a batch have when a lot is granted and falls due within the batch.
     """
     if account.next_expiry_us > now_us:
         return account
@@ -72,14 +78,14 @@ def sweep(books: Books, account: Account, now_us: int) -> Account:
         key=lambda lot: _turn(lot, now_us),
     )
     holds = books.open_holds(account.id)
-    swept, kept = account, 0
+    swept, promised_nano = account, 0
     for lot in due:
         younger = sum(hold.amount_nano for hold in holds if hold.created_at_us >= lot.expires_at_us)
-        keep = min(lot.remaining_nano, max(0, account.held_nano - younger - kept))
-        kept += keep
-        # A clock that ran back can leave younger holds nothing else to draw than this lot. They were promised
-        # their funds all the same, so no more goes than is available.
-        gone = min(lot.remaining_nano - keep, max(0, swept.available_nano))
+        left_nano = min(lot.remaining_nano, max(0, account.held_nano - younger - promised_nano))
+        promised_nano += left_nano
+        # After a clock ran back, younger holds may have nothing but this lot to draw. They were promised
+        # their funds as well, so that no more expires than is available.
+        gone = min(lot.remaining_nano - left_nano, max(0, swept.available_nano))
         if gone:
             books.put_lot(replace(lot, remaining_nano=lot.remaining_nano - gone))
             swept = replace(swept, balance_nano=swept.balance_nano - gone)
@@ -92,11 +98,14 @@ def sweep(books: Books, account: Account, now_us: int) -> Account:
                 at_us=now_us,
                 draws=(Draw(lot.id, -gone),),
             )
-    return swept if swept is account else replace(swept, next_expiry_us=_next_expiry_us(books, swept))
+    if swept is account:
+        return account
+    _assert_adds_up(books, swept)
+    return replace(swept, next_expiry_us=_next_expiry_us(books, swept))
 
 
 def swept(books: Books, account: Account, at_us: int) -> Account:
-    """The account after its due lots have expired, put in the books if any did."""
+    """The account after its due lots have expired; it is in the books if any have."""
     after = sweep(books, account, at_us)
     if after is not account:
         books.put_account(after)
@@ -114,7 +123,7 @@ def post(
     draws: tuple[Draw, ...],
     note: str = "",
 ) -> Account:
-    """Write the entry of a change that `account` already shows; returns the account with it counted."""
+    """Write the entry of a change that `account` already shows; returns the account with its new count."""
     entry = Entry(
         account.id,
         account.entries + 1,
@@ -131,6 +140,11 @@ def post(
     return replace(account, entries=entry.seq)
 
 
+def _assert_adds_up(books: Books, account: Account) -> None:
+    left = sum([lot.remaining_nano for lot in books.lots[account.id].values()])
+    assert account.balance_nano == left, f"{account} has lots of {left}"
+
+
 def _turn(lot: Lot, now_us: int) -> tuple[int, int, int, int, str]:
     if lot.expires_at_us <= now_us:
         return (0, lot.expires_at_us, lot.priority, lot.granted_at_us, lot.id)
@@ -138,7 +152,7 @@ def _turn(lot: Lot, now_us: int) -> tuple[int, int, int, int, str]:
 
 
 def _draw(books: Books, lots: Iterable[Lot], amount_nano: int, draws: list[Draw]) -> int:
-    """Draw from `lots` in order, noting each draw; returns what they did not cover."""
+    """Draw from `lots` in order and add each draw to `draws`; returns what they did not cover."""
     left = amount_nano
     for lot in lots:
         if not left:

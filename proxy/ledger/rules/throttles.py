@@ -14,11 +14,11 @@ from proxy.ledger.rows import NO_LIMIT, Account, Hold, Key, Limits, Throttle, Th
 
 MINUTE_US: Final = 60_000_000
 RETRY_US: Final = 1_000_000
-"""When to ask again for what another call's end will free: nobody knows when, a second is soon enough."""
+"""When to ask again for what the end of another call will free. Nobody knows when it ends."""
 
 
 class Demand(msgspec.Struct, frozen=True, gc=False):
-    """What a call asks of one rate limit: `amount` of `limit` a minute. `source` names it, as `key_rpm`."""
+    """What a call takes of a rate limit: `amount` of `limit` a minute. `source` is such as `key_rpm`."""
 
     source: str
     scope_id: str
@@ -28,10 +28,10 @@ class Demand(msgspec.Struct, frozen=True, gc=False):
 
 
 def demands(key: Key, limits: Limits, tokens: int) -> Sequence[Demand]:
-    """What a call of `tokens` asks of its rate limits, the key's before the account's.
+    """What a call of `tokens` takes of its rate limits, the key's before the account's.
 
-    `limits` are the account's in force. A call that is larger than a whole minute's tokens asks for all of
-    them, or it could never pass.
+    `limits` are the account's in force. A call that exceeds a whole minute's tokens takes all of them, or it
+    could never pass.
     """
     own = key.limits
     if own.rpm is None and own.tpm is None and limits.rpm is None and limits.tpm is None:
@@ -50,12 +50,12 @@ def demands(key: Key, limits: Limits, tokens: int) -> Sequence[Demand]:
 
 
 def charged_tokens(asked: Sequence[Demand]) -> int:
-    """What a hold notes as its tokens: what the account's token limit is charged, else what the key's is."""
+    """The tokens of a hold: what the account's token limit is charged, else what the key's is."""
     return max((demand.amount for demand in asked if demand.kind == "tokens"), default=0) if asked else 0
 
 
 def refusal(books: Books, asked: Sequence[Demand], at_us: int) -> Refused | None:
-    """The refusal by the first rate limit that a call does not fit in, or None."""
+    """The refusal by the first rate limit that a call exceeds, or None."""
     for demand in asked:
         over = _level(books, demand, at_us) + (demand.amount - demand.limit) * MINUTE_US
         if over <= 0:
@@ -93,7 +93,7 @@ def crowded(account: Account, key: Key, limits: Limits) -> Refused | None:
 
 
 def charge(books: Books, asked: Sequence[Demand], at_us: int) -> None:
-    """Charge every rate limit what a call asks of it."""
+    """Charge every rate limit what a call takes of it."""
     for demand in asked:
         level = _level(books, demand, at_us) + demand.amount * MINUTE_US
         latest_us = max(at_us, books.throttle(demand.scope_id, demand.kind, at_us).at_us)
@@ -101,9 +101,9 @@ def charge(books: Books, asked: Sequence[Demand], at_us: int) -> None:
 
 
 def correct(books: Books, hold: Hold, key: Key, used_tokens: int) -> None:
-    """Make the token limits stand as if a call had been charged at its start what it turned out to use.
+    """Charge the token limits what a call has used in place of what it was charged at its start.
 
-    A limit that was changed while the call was in flight may be corrected by as much as the change.
+    If a limit changed while the call was in flight, the correction may be off by as much as that change.
     """
     if not hold.tokens:
         return
@@ -116,7 +116,7 @@ def correct(books: Books, hold: Hold, key: Key, used_tokens: int) -> None:
 
 
 def rate_statuses(books: Books, asked: Sequence[Demand], at_us: int) -> tuple[RateStatus, ...]:
-    """Where the caller stands: for requests and for tokens, the limit with the least remaining."""
+    """For requests and for tokens, the limit with the least remaining."""
     tightest: dict[ThrottleKind, RateStatus] = {}
     for demand in asked:
         level = _level(books, demand, at_us)
@@ -128,7 +128,7 @@ def rate_statuses(books: Books, asked: Sequence[Demand], at_us: int) -> tuple[Ra
 
 
 def _level(books: Books, demand: Demand, at_us: int) -> int:
-    """The level now, under the limit now. A clock that ran back drains nothing until it has caught up."""
+    """The level now, under the limit now. After a clock ran back nothing drains until it has caught up."""
     throttle = books.throttles.get((demand.scope_id, demand.kind))
     if throttle is None:
         return 0
@@ -140,5 +140,5 @@ def _is_set(limit: int | None) -> TypeGuard[int]:
 
 
 def _capped(tokens: int, limit: int | None) -> int:
-    # A limit of none at all caps nothing, so that it refuses the call rather than letting it pass as empty.
+    # A limit of nothing caps nothing, so that it refuses the call; capped to nothing the call would pass.
     return min(tokens, limit) if limit else tokens

@@ -10,10 +10,11 @@ FROM accounts
 ORDER BY id;
 
 -- name: audit_keys
--- Every key, by account.
-SELECT account_id, id, open_holds, spending
-FROM keys
-ORDER BY account_id, id;
+-- Every key, by account, and whether its digest leads to it.
+SELECT k.account_id, k.id, k.open_holds, k.spending, d.key_id IS NOT NULL
+FROM keys AS k
+LEFT JOIN key_digests AS d ON d.digest = k.digest AND d.account_id = k.account_id AND d.key_id = k.id
+ORDER BY k.account_id, k.id;
 
 -- name: audit_lots
 -- Every lot, by account. No index has them all in this order; they are sorted, outside memory where they are many.
@@ -44,13 +45,13 @@ ORDER BY account_id, account_id || ref, seq;
 
 -- name: audit_commands
 -- Every command.
-SELECT account_id, command_id, at_us
+SELECT account_id, command_id, at_us, seq
 FROM commands
 ORDER BY account_id, command_id;
 
 -- name: audit_holds
 -- Every hold, by account and call: all its columns, which for a closed one are short. They are sorted, as lots are.
-SELECT id, account_id, key_id, amount_nano, tokens, state, created_at_us, owner, call, observed
+SELECT {holds.columns}
 FROM holds
 ORDER BY account_id, id;
 
@@ -62,7 +63,7 @@ ORDER BY account_id, id;
 
 -- name: audit_days
 -- Every usage day, by account.
-SELECT account_id, day, key_id, model, requests, input_tokens, cached_input_tokens, output_tokens, charged_nano
+SELECT {usage_days.columns}
 FROM usage_days
 ORDER BY account_id;
 
@@ -88,8 +89,7 @@ FROM usage_days
 ORDER BY 1;
 
 -- name: audit_buckets
--- Every bucket that has ended, by account; a scope that is no key is an account itself, or none that there is.
-SELECT COALESCE(k.account_id, b.scope_id) AS account_id, b.scope_id, b."window", b.start_day, b.spent_nano, b.held_nano
-FROM buckets AS b
-LEFT JOIN keys AS k ON k.id = b.scope_id
-ORDER BY COALESCE(k.account_id, b.scope_id);
+-- Every bucket that has ended, by account.
+SELECT {buckets.columns}
+FROM buckets
+ORDER BY account_id;

@@ -1,15 +1,14 @@
 """What a batch needs from PostgreSQL: one question, and the books made of its answer."""
 
+from collections.abc import Collection
 from typing import Any, Final
 
 import msgspec
 
-from proxy.ledger.books import Books, CommandRecord, Needs
-from proxy.ledger.rows import Lot, Throttle
-from proxy.ledger.spending import Bucket
+from proxy.ledger.books import Books, CommandRecord
+from proxy.ledger.needs import Needs
+from proxy.ledger.rows import Lot
 from proxy.storage import columns
-
-LOAD: Final = "SELECT ledger_load($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
 _Row = tuple[Any, ...]
 
@@ -31,6 +30,7 @@ class Loaded(msgspec.Struct, array_like=True):
     commands: list[_Row] | None = None
     holds: list[_Row] | None = None
     open_holds: list[_Row] | None = None
+    entries: list[_Row] | None = None
 
     def books(self) -> Books:
         """Books with the rows."""
@@ -39,30 +39,34 @@ class Loaded(msgspec.Struct, array_like=True):
         books.keys = {row[0]: columns.key_of(row) for row in self.keys or ()}
         books.lots = {id_: {} for id_ in books.accounts}
         for row in self.lots or ():
-            books.lots[row[1]][row[0]] = Lot(*row)
-        books.buckets = {(row[0], row[1], row[2]): Bucket(*row) for row in self.buckets or ()}
-        books.throttles = {(row[0], row[1]): Throttle(*row) for row in self.throttles or ()}
+            lot = Lot(*row)
+            books.lots[lot.account_id][lot.id] = lot
+        books.buckets = {row[1:4]: columns.bucket_of(row) for row in self.buckets or ()}
+        books.throttles = {row[1:3]: columns.throttle_of(row) for row in self.throttles or ()}
         books.commands = {(row[0], row[1]): CommandRecord(*row) for row in self.commands or ()}
+        books.entries = {(row[0], row[1]): columns.entry_of(row) for row in self.entries or ()}
         for rows in (self.open_holds, self.holds):
             books.holds.update((row[0], columns.hold_of(row)) for row in rows or ())
         return books
 
 
 loaded_of: Final = msgspec.json.Decoder(Loaded).decode
-"""What LOAD answers, from its text."""
+"""What `ledger_load` answers, from its text."""
 
 
 def question(owner: str, needs: Needs) -> tuple[object, ...]:
-    """The parameters of LOAD."""
-    days, commands = list(needs.days), list(needs.commands)
+    """The parameters of `ledger_load`, in the order of `functions`."""
     return (
         owner,
         list(needs.accounts),
-        list(needs.keys),
-        list(needs.holds),
-        [scope_id for scope_id, _ in days],
-        [day for _, day in days],
-        [account_id for account_id, _ in commands],
-        [command_id for _, command_id in commands],
+        *_turned(needs.keys, 2),
+        [hold_id for _, hold_id in needs.holds],
+        *_turned(needs.days, 3),
+        *_turned(needs.commands, 2),
         needs.latest_us,
     )
+
+
+def _turned(rows: Collection[tuple[object, ...]], width: int) -> list[list[object]]:
+    """A list for each column of some rows."""
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(width)]

@@ -12,9 +12,11 @@ from datetime import date
 from typing import Final
 
 import asyncpg
+import msgspec
 
 from proxy.storage.faults import StorageFault
-from proxy.storage.migrate import Migration, check
+from proxy.storage.migrate import Migration, bundled, check
+from proxy.storage.postgres.functions import TEMPLATE, Functions
 from proxy.storage.queries import load
 
 STATEMENTS: Final = {name: query.sql for name, query in load("postgres/sql/store.sql").items()}
@@ -43,6 +45,34 @@ CREATE TABLE IF NOT EXISTS migrations (
     applied_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
 )
 """
+
+
+class Revision(msgspec.Struct, frozen=True):
+    """What a version of Farebox makes of a database: its migrations, and functions that go with the last."""
+
+    migrations: tuple[Migration, ...]
+    functions: Functions
+
+    @classmethod
+    def of(cls, migrations: tuple[Migration, ...], template: str = TEMPLATE) -> "Revision":
+        """The schema that these migrations make."""
+        return cls(migrations, Functions.of(len(migrations), template))
+
+
+REVISION: Final = Revision.of(bundled(ENGINE))
+"""This version's."""
+
+
+async def bring_up_to_date(connection: asyncpg.Connection, revision: Revision = REVISION) -> None:
+    """Apply the migrations that are missing, and make the functions. Raises as `migrate`.
+
+    Processes of an earlier version may be at work meanwhile and afterwards, by their own functions; one of
+    them that starts afterwards is refused.
+    """
+    await migrate(connection, revision.migrations)
+    async with connection.transaction(isolation="read_committed"):
+        await _be_alone(connection)
+        await revision.functions.create(connection)
 
 
 async def migrate(connection: asyncpg.Connection, migrations: Sequence[Migration]) -> list[int]:

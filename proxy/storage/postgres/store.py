@@ -18,10 +18,9 @@ from proxy.ledger.rows import Hold, Key
 from proxy.ledger.store import LedgerUnavailable, Row
 from proxy.storage import columns
 from proxy.storage.faults import ConstraintFault, StorageFault
-from proxy.storage.migrate import bundled
 from proxy.storage.postgres.batch import PostgresBatches
 from proxy.storage.postgres.lease import Lease
-from proxy.storage.postgres.migrate import ENGINE, STATEMENTS, make_months, migrate
+from proxy.storage.postgres.migrate import REVISION, STATEMENTS, Revision, bring_up_to_date, make_months
 from proxy.storage.postgres.read import ReadPool
 from proxy.storage.postgres.retain import retain
 from proxy.storage.postgres.session import FAILURES, Timeouts, as_faults, connect, let_go, reason, shown
@@ -40,7 +39,8 @@ class PostgresStore:
 
     One connection is for batches, up to `readers` are for everything else. A batch is tried again for up to
     `patience_seconds`. A process that was neither closed nor heard of for `lease_seconds` is taken for gone.
-    `tasks` runs what extends the lease, and what lets receipts go of which only `keep_months` are kept.
+    `tasks` runs what extends the lease, and what lets receipts go of which only `keep_months` are kept. The
+    database is brought up to `revision`, and may be brought further by others once this store is open.
     """
 
     def __init__(
@@ -53,12 +53,14 @@ class PostgresStore:
         lease_seconds: float = 180.0,
         keep_months: int | None = None,
         timeouts: Timeouts | None = None,
+        revision: Revision = REVISION,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.location = location
         self._tasks = tasks
         self._timeouts = timeouts or Timeouts()
+        self._revision = revision
         self._patience_seconds = patience_seconds
         self._lease_seconds = lease_seconds
         self._keep_months = keep_months
@@ -96,6 +98,7 @@ class PostgresStore:
         self._batches = PostgresBatches(
             self.location,
             self._timeouts,
+            functions=self._revision.functions,
             lease=self._lease,
             patience_seconds=self._patience_seconds,
             monotonic=self._monotonic,
@@ -119,10 +122,13 @@ class PostgresStore:
                 return []
             return await batches.apply(commands)
 
-    async def orphans(self) -> list[Hold]:
-        """Open holds whose process is gone, which from here on cannot make or keep any under its name."""
+    async def orphans(self, now_us: int) -> list[Hold]:
+        """Open holds whose process is gone, which from here on cannot make or keep any under its name.
+
+        One that has a deadline is none before that, and always is from then on.
+        """
         self._opened()
-        return await self._lease.orphans()
+        return await self._lease.orphans(now_us)
 
     async def key_by_digest(self, digest: str) -> Key | None:
         """The key with this digest, or None."""
@@ -174,7 +180,7 @@ class PostgresStore:
         connection = await connect(self.location, self._timeouts)
         try:
             if schema:
-                await migrate(connection, bundled(ENGINE))
+                await bring_up_to_date(connection, self._revision)
             await make_months(connection)
         finally:
             await let_go(connection, self._timeouts)

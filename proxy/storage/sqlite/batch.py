@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from proxy.ledger import rules
-from proxy.ledger.books import needs_of
 from proxy.ledger.commands import Command, Result
+from proxy.ledger.needs import needs_of
 from proxy.storage.sqlite.load import RowCache
 from proxy.storage.sqlite.write import write
 
@@ -56,10 +56,17 @@ class SqliteBatches:
         needs = needs_of(commands)
         try:
             books = kept.load(needs)
-            stored_holds = {id_: books.holds[id_].amount_nano for id_ in needs.holds if id_ in books.holds}
+            stored_keys = {id_ for _, id_ in needs.keys if id_ in books.keys}
+            stored_holds = {id_: books.holds[id_].amount_nano for _, id_ in needs.holds if id_ in books.holds}
             results = [rules.apply(books, command) for command in commands]
             books.add_up()
-            write(connection, books, stored_holds=stored_holds, stored_lots=kept.stored_lots)
+            write(
+                connection,
+                books,
+                stored_keys=stored_keys,
+                stored_holds=stored_holds,
+                stored_lots=kept.stored_lots,
+            )
             if self._has_failed:
                 connection.execute(_PROVE_WRITABLE)
             connection.execute("COMMIT")

@@ -20,6 +20,7 @@ _ADDS: Final = {
     for table, query in {
         "accounts": "put_accounts",
         "keys": "put_keys",
+        "key_digests": "add_key_digests",
         "lots": "add_lots",
         "buckets": "put_buckets",
         "throttles": "put_throttles",

@@ -4,9 +4,9 @@ import sqlite3
 from collections.abc import Collection, Iterable
 from typing import Any, Final
 
-from proxy.ledger.books import Books, BucketKey, CommandRecord, Needs
-from proxy.ledger.rows import Lot, Throttle
-from proxy.ledger.spending import Bucket
+from proxy.ledger.books import Books, BucketKey, CommandRecord
+from proxy.ledger.needs import Needs, RowKey
+from proxy.ledger.rows import Lot
 from proxy.storage import columns
 from proxy.storage.queries import load
 
@@ -31,7 +31,7 @@ class RowCache:
         self.books = Books()
         self.stored_lots: set[str] = set()
         self._known_buckets: set[BucketKey] = set()
-        self._known_throttles: set[str] = set()
+        self._known_throttles: set[RowKey] = set()
 
     def load(self, needs: Needs) -> Books:
         """Books with every row that a batch needs, from within the batch's database transaction."""
@@ -43,12 +43,16 @@ class RowCache:
         for row in self._rows("load_accounts", [i for i in needs.accounts if i not in books.accounts]):
             account = columns.account_of(row)
             books.accounts[account.id] = account
-        for row in self._rows("load_keys", [i for i in needs.keys if i not in books.keys]):
+        for row in self._rows("load_keys", [pair for pair in needs.keys if pair[1] not in books.keys]):
             key = columns.key_of(row)
             books.keys[key.id] = key
         for row in self._rows("load_commands", needs.commands):
             record = CommandRecord(*row)
             books.commands[record.account_id, record.command_id] = record
+        replayed = [(record.account_id, record.seq) for record in books.commands.values()]
+        for row in self._rows("load_entries", replayed):
+            entry = columns.entry_of(row)
+            books.entries[entry.account_id, entry.seq] = entry
         self._load_lots([i for i in needs.accounts if i not in books.lots])
         self._load_spending(needs)
         self._load_holds(needs)
@@ -66,6 +70,7 @@ class RowCache:
                 del books.lots[account_id][lot_id]
                 self.stored_lots.discard(lot_id)
         books.commands.clear()
+        books.entries.clear()
         books.changed_accounts.clear()
         books.changed_keys.clear()
         books.changed_holds.clear()
@@ -100,13 +105,14 @@ class RowCache:
     def _load_spending(self, needs: Needs) -> None:
         books = self.books
         buckets = [key for key in books.ended(needs) if key not in self._known_buckets]
-        for row in self._rows("load_buckets", buckets):
-            bucket = Bucket(*row)
+        wanted = [(columns.account_id_of(books, scope_id), scope_id, *key) for scope_id, *key in buckets]
+        for row in self._rows("load_buckets", wanted):
+            bucket = columns.bucket_of(row)
             books.buckets[bucket.scope_id, bucket.window, bucket.start_day] = bucket
         self._known_buckets.update(buckets)
-        scopes = [scope_id for scope_id in needs.scopes if scope_id not in self._known_throttles]
+        scopes = [pair for pair in needs.scopes if pair not in self._known_throttles]
         for row in self._rows("load_throttles", scopes):
-            throttle = Throttle(*row)
+            throttle = columns.throttle_of(row)
             books.throttles[throttle.scope_id, throttle.kind] = throttle
         self._known_throttles.update(scopes)
 
@@ -114,7 +120,7 @@ class RowCache:
         books = self.books
         found = [books.accounts[account_id] for account_id in needs.accounts if account_id in books.accounts]
         due = [account.id for account in found if account.next_expiry_us <= needs.latest_us]
-        missing = [hold_id for hold_id in needs.holds if hold_id not in books.holds]
+        missing = [hold_id for _, hold_id in needs.holds if hold_id not in books.holds]
         for row in (*self._rows("load_open_holds", due), *self._rows("load_holds", missing)):
             hold = columns.hold_of(row)
             books.holds[hold.id] = hold

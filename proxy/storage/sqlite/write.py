@@ -17,6 +17,7 @@ WRITES: Final = {name: query.sql for name, query in load("sqlite/sql/write.sql")
 
 _PUT_ACCOUNTS: Final = Rows(WRITES["put_accounts"])
 _PUT_KEYS: Final = Rows(WRITES["put_keys"])
+_ADD_KEY_DIGESTS: Final = Rows(WRITES["add_key_digests"])
 _ADD_LOTS: Final = Rows(WRITES["add_lots"])
 _PUT_BUCKETS: Final = Rows(WRITES["put_buckets"])
 _PUT_THROTTLES: Final = Rows(WRITES["put_throttles"])
@@ -34,21 +35,26 @@ def write(
     connection: sqlite3.Connection,
     books: Books,
     *,
+    stored_keys: Collection[str],
     stored_holds: Mapping[str, int],
     stored_lots: Collection[str],
 ) -> None:
     """Write what the books say has changed.
 
-    `stored_holds` and `stored_lots` tell which of the changed ones the file has already, and the amounts that
-    it has for those holds.
+    `stored_keys`, `stored_holds` and `stored_lots` tell which of the changed ones the file has already, and
+    the amounts that it has for those holds.
     """
     _PUT_ACCOUNTS.run(
         connection, _flat(columns.account_row(books.accounts[id_]) for id_ in books.changed_accounts)
     )
-    _PUT_KEYS.run(connection, _flat(columns.key_row(books.keys[id_]) for id_ in books.changed_keys))
+    keys = [books.keys[id_] for id_ in books.changed_keys]
+    _PUT_KEYS.run(connection, _flat(map(columns.key_row, keys)))
+    _ADD_KEY_DIGESTS.run(
+        connection, _flat(columns.key_digest_row(key) for key in keys if key.id not in stored_keys)
+    )
     _write_lots(connection, books, stored_lots)
-    _PUT_BUCKETS.run(connection, _flat(astuple(books.buckets[key]) for key in books.changed_buckets))
-    _PUT_THROTTLES.run(connection, _flat(astuple(books.throttles[key]) for key in books.changed_throttles))
+    _PUT_BUCKETS.run(connection, _flat(columns.bucket_row(books, key) for key in books.changed_buckets))
+    _PUT_THROTTLES.run(connection, _flat(columns.throttle_row(books, key) for key in books.changed_throttles))
     _write_holds(connection, books, stored_holds)
     _ADD_ENTRIES.run(connection, _flat(map(columns.entry_row, books.new_entries)))
     _ADD_COMMANDS.run(connection, _flat(map(astuple, books.new_commands)))
@@ -76,24 +82,25 @@ def _total_rows(days: Iterable[tuple[Any, ...]]) -> Iterator[tuple[SqlValue, ...
 def _write_lots(connection: sqlite3.Connection, books: Books, stored: Collection[str]) -> None:
     changed = [books.lots[account_id][lot_id] for account_id, lot_id in books.changed_lots]
     _ADD_LOTS.run(connection, _flat(astuple(lot) for lot in changed if lot.id not in stored))
-    drawn = {lot.id: lot.remaining_nano for lot in changed if lot.id in stored}
+    drawn = [astuple(lot) for lot in changed if lot.id in stored]
     if drawn:
-        connection.execute(WRITES["draw_lots"], (columns.text(drawn),))
+        connection.execute(WRITES["change_lots"], (columns.text(drawn),))
 
 
 def _write_holds(connection: sqlite3.Connection, books: Books, stored: Mapping[str, int]) -> None:
     # In the order of their ids new ones are put side by side, in pages that are filled one after the other.
     changed = [books.holds[id_] for id_ in sorted(books.changed_holds)]
     _ADD_HOLDS.run(connection, _flat(columns.hold_row(hold) for hold in changed if hold.id not in stored))
-    closed: dict[str, list[str]] = {}
-    altered: dict[str, tuple[SqlValue, ...]] = {}
+    closed: dict[str, list[tuple[str, str]]] = {}
+    altered: list[tuple[SqlValue, ...]] = []
     for hold in changed:
         if hold.id not in stored:
             continue
-        if hold.state != "open":
-            closed.setdefault(hold.state, []).append(hold.id)
+        # Nearly every hold is closed as it was made, which a shorter statement says.
         if hold.state == "open" or hold.amount_nano != stored[hold.id]:
-            altered[hold.id] = (hold.amount_nano, hold.tokens, columns.observed_text(hold))
+            altered.append(columns.hold_row(hold))
+        else:
+            closed.setdefault(hold.state, []).append((hold.id, hold.account_id))
     if altered:
         connection.execute(WRITES["change_holds"], (columns.text(altered),))
     for state, ids in closed.items():

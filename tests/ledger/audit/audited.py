@@ -48,7 +48,7 @@ def rows_of(books: Books) -> Rows:
         "charges": [_posted(entry) for entry in entries if entry.kind == "charge"],
         "puts": [_posted(entry) for entry in entries if entry.kind in ("grant", "adjust")],
         "commands": [
-            CommandRow(record.account_id, record.command_id, record.at_us)
+            CommandRow(record.account_id, record.command_id, record.at_us, record.seq)
             for record in books.commands.values()
         ],
         "holds": [_hold(hold) for hold in books.holds.values()],

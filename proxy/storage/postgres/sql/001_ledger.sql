@@ -1,7 +1,7 @@
 -- The ledger. Money is whole nano-USD, instants are microseconds and days are days since 1970-01-01 UTC.
--- The CHECKs repeat what the rules promise, so that no fault in them can be committed.
+-- The CHECKs repeat what the rules promise, so that no fault in them can be committed. Every row belongs to one account,
+-- which its primary key names: so Citus can distribute by account all tables that a batch works on.
 --
--- Citus can distribute by account all tables that a batch works on, buckets and throttles by their scope.
 -- `COLLATE "C"` makes text sort by its bytes as in SQLite; pages rely on that. The fill factors leave room on a page
 -- for the next version of a row, so that changing a sum touches no index.
 
@@ -25,10 +25,10 @@ CREATE TABLE accounts (
 ) WITH (fillfactor = 50);
 
 CREATE TABLE keys (
-    id TEXT COLLATE "C" PRIMARY KEY,
+    id TEXT COLLATE "C" NOT NULL,
     account_id TEXT COLLATE "C" NOT NULL REFERENCES accounts (id),
     name TEXT NOT NULL,
-    digest TEXT COLLATE "C" NOT NULL UNIQUE,
+    digest TEXT COLLATE "C" NOT NULL,
     hint TEXT NOT NULL,
     created_at_us BIGINT NOT NULL,
     status TEXT NOT NULL CHECK (status IN ('active', 'disabled')),
@@ -36,20 +36,28 @@ CREATE TABLE keys (
     models TEXT NOT NULL,
     limits TEXT NOT NULL,
     open_holds BIGINT NOT NULL CHECK (open_holds >= 0),
-    spending TEXT NOT NULL CHECK (spending LIKE '[%' AND spending NOT LIKE '%-%')
+    spending TEXT NOT NULL CHECK (spending LIKE '[%' AND spending NOT LIKE '%-%'),
+    PRIMARY KEY (account_id, id)
 ) WITH (fillfactor = 50);
 
-CREATE INDEX keys_of_account ON keys (account_id, id);
+-- What leads to a key without its account: its digest, as a caller shows it, or its id alone. Neither is ever another
+-- key's, of whatever account; and neither changes.
+CREATE TABLE key_digests (
+    digest TEXT COLLATE "C" PRIMARY KEY,
+    account_id TEXT COLLATE "C" NOT NULL,
+    key_id TEXT COLLATE "C" NOT NULL UNIQUE
+);
 
 CREATE TABLE lots (
-    id TEXT COLLATE "C" PRIMARY KEY,
+    id TEXT COLLATE "C" NOT NULL,
     account_id TEXT COLLATE "C" NOT NULL REFERENCES accounts (id),
     kind TEXT NOT NULL,
     amount_nano BIGINT NOT NULL CHECK (amount_nano > 0),
     remaining_nano BIGINT NOT NULL CHECK (remaining_nano BETWEEN 0 AND amount_nano),
     priority BIGINT NOT NULL,
     granted_at_us BIGINT NOT NULL,
-    expires_at_us BIGINT NOT NULL
+    expires_at_us BIGINT NOT NULL,
+    PRIMARY KEY (account_id, id)
 ) WITH (fillfactor = 80);
 
 -- The draw order of what is left.
@@ -57,26 +65,29 @@ CREATE INDEX lots_left ON lots (account_id, priority, expires_at_us, granted_at_
 
 -- The windows that have ended. The week of 1970-01-01, where a clock may begin, starts on the Monday before.
 CREATE TABLE buckets (
+    account_id TEXT COLLATE "C" NOT NULL,
     scope_id TEXT COLLATE "C" NOT NULL,
     "window" TEXT COLLATE "C" NOT NULL CHECK ("window" IN ('day', 'week', 'month')),
     start_day BIGINT NOT NULL CHECK (start_day >= -3),
     spent_nano BIGINT NOT NULL CHECK (spent_nano >= 0),
     held_nano BIGINT NOT NULL CHECK (held_nano >= 0),
-    PRIMARY KEY (scope_id, "window", start_day)
+    PRIMARY KEY (account_id, scope_id, "window", start_day)
 ) WITH (fillfactor = 50);
 
 CREATE TABLE throttles (
+    account_id TEXT COLLATE "C" NOT NULL,
     scope_id TEXT COLLATE "C" NOT NULL,
     kind TEXT COLLATE "C" NOT NULL CHECK (kind IN ('requests', 'tokens')),
     level BIGINT NOT NULL CHECK (level >= 0),
     at_us BIGINT NOT NULL,
-    PRIMARY KEY (scope_id, kind)
+    PRIMARY KEY (account_id, scope_id, kind)
 ) WITH (fillfactor = 50);
 
--- An open hold carries its call and what was observed of it. Once it is closed its receipt has both, and the
--- hold stays as proof that the call was made. It is asked for by its id alone, so that it is not partitioned.
+-- An open hold carries its call and what was observed of it, and until when it may outlive its process. Once it is
+-- closed its receipt has call and usage, and the hold stays as proof that the call was made. The id leads the key, and
+-- ids grow with time: new holds go to the end of the index, and a call's id alone leads to its account.
 CREATE TABLE holds (
-    id TEXT COLLATE "C" PRIMARY KEY,
+    id TEXT COLLATE "C" NOT NULL,
     account_id TEXT COLLATE "C" NOT NULL,
     key_id TEXT COLLATE "C" NOT NULL,
     amount_nano BIGINT NOT NULL CHECK (amount_nano >= 0),
@@ -86,8 +97,10 @@ CREATE TABLE holds (
     owner TEXT COLLATE "C" NOT NULL,
     call TEXT,
     observed TEXT,
+    deadline_us BIGINT,
+    PRIMARY KEY (id, account_id),
     CHECK ((state = 'open') = (call IS NOT NULL)),
-    CHECK (state = 'open' OR observed IS NULL)
+    CHECK (state = 'open' OR (observed IS NULL AND deadline_us IS NULL))
 );
 
 -- There are never more open holds than calls in flight, so that owners are found by going through all of it.
@@ -126,6 +139,7 @@ CREATE TABLE commands (
     command_id TEXT COLLATE "C" NOT NULL,
     digest TEXT NOT NULL,
     at_us BIGINT NOT NULL,
+    seq BIGINT NOT NULL CHECK (seq > 0),
     PRIMARY KEY (account_id, command_id)
 );
 
@@ -202,3 +216,30 @@ CREATE TABLE retention (
     only_row BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (only_row),
     receipts_since_day BIGINT NOT NULL
 );
+
+-- The functions that carry out batches, by the version of the schema that they were made for: each process calls those
+-- of its own version. The digest is of their text.
+CREATE TABLE batch_functions (
+    version BIGINT PRIMARY KEY,
+    sha256 TEXT NOT NULL
+);
+
+-- Makes a month's partition of `receipts`, unless there is one, and moves the receipts there that belong to it.
+CREATE FUNCTION ledger_make_month(_month DATE) RETURNS VOID LANGUAGE plpgsql AS $$
+DECLARE
+    name TEXT := to_char(_month, '"receipts_"YYYY_MM');
+    first_day BIGINT := _month - DATE '1970-01-01';
+    next_day BIGINT := (_month + INTERVAL '1 month')::DATE - DATE '1970-01-01';
+BEGIN
+    IF to_regclass(quote_ident(name)) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    LOCK TABLE receipts_other IN ACCESS EXCLUSIVE MODE;
+    EXECUTE format('CREATE TABLE %I (LIKE receipts INCLUDING ALL)', name);
+    EXECUTE format(
+        'WITH moved AS (DELETE FROM receipts_other WHERE day >= %s AND day < %s RETURNING *) '
+        'INSERT INTO %I SELECT * FROM moved', first_day, next_day, name
+    );
+    EXECUTE format('ALTER TABLE receipts ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', name, first_day, next_day);
+END
+$$;

@@ -43,11 +43,14 @@ WHERE NOT gone AND (
 );
 
 -- name: orphans
--- Open holds of processes that are gone, oldest first.
-SELECT id, account_id, key_id, amount_nano, tokens, state, created_at_us, owner, call, observed
+-- Open holds of processes that are gone and not among those named, or whose deadline has passed, oldest first.
+SELECT {holds.columns}
 FROM holds
-WHERE state = 'open' AND owner <> ALL ($1::TEXT[])
-    AND NOT EXISTS (SELECT FROM owners AS o WHERE o.name = holds.owner AND NOT o.gone)
+WHERE state = 'open' AND CASE
+    WHEN deadline_us IS NULL THEN owner <> ALL ($1::TEXT[])
+        AND NOT EXISTS (SELECT FROM owners AS o WHERE o.name = holds.owner AND NOT o.gone)
+    ELSE deadline_us <= $2
+END
 ORDER BY id;
 
 -- name: forget_owners
@@ -56,9 +59,10 @@ DELETE FROM owners WHERE gone AND lease_until < clock_timestamp() - INTERVAL '1 
 
 -- name: key_by_digest
 -- The key with a digest.
-SELECT id, account_id, name, digest, hint, created_at_us, status, expires_at_us, models, limits, open_holds, spending
-FROM keys
-WHERE digest = $1;
+SELECT {keys.columns:k}
+FROM key_digests AS d
+JOIN keys AS k ON k.account_id = d.account_id AND k.id = d.key_id
+WHERE d.digest = $1;
 
 -- name: this_month
 -- The first day of this month in UTC.
@@ -90,7 +94,8 @@ WITH chunk AS MATERIALIZED (
     ORDER BY account_id, id
     LIMIT $3
 ), deleted AS (
-    DELETE FROM holds AS h USING chunk AS c WHERE h.id = c.id AND h.state <> 'open'
+    DELETE FROM holds AS h USING chunk AS c
+    WHERE h.id = c.id AND h.account_id = c.account_id AND h.state <> 'open'
 )
 SELECT account_id, id, (SELECT COUNT(*) FROM chunk) AS receipts
 FROM chunk
@@ -102,7 +107,8 @@ LIMIT 1;
 WITH old AS MATERIALIZED (
     SELECT account_id, id, day FROM receipts_other WHERE day < $1 LIMIT $2
 ), deleted AS (
-    DELETE FROM holds AS h USING old AS o WHERE h.id = o.id AND h.state <> 'open'
+    DELETE FROM holds AS h USING old AS o
+    WHERE h.id = o.id AND h.account_id = o.account_id AND h.state <> 'open'
 ), receipts AS (
     DELETE FROM receipts_other AS u USING old AS o
     WHERE u.account_id = o.account_id AND u.id = o.id AND u.day = o.day

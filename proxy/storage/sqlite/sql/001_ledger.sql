@@ -1,5 +1,6 @@
 -- The ledger. Money is whole nano-USD, instants are microseconds and days are days since 1970-01-01 UTC.
--- The CHECKs repeat what the rules promise, so that no fault in them can be committed.
+-- The CHECKs repeat what the rules promise, so that no fault in them can be committed. Every row belongs to one account,
+-- which its primary key names: so a ledger can be spread over many machines, account by account.
 
 -- What an account or a key has spent and holds in the windows of the latest day on which it moved lies with it, as
 -- JSON: [day, [[spent, held], ...]] in the order day, week, month, total. None of its figures is below zero.
@@ -21,10 +22,10 @@ CREATE TABLE accounts (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE keys (
-    id TEXT PRIMARY KEY,
+    id TEXT NOT NULL,
     account_id TEXT NOT NULL REFERENCES accounts (id),
     name TEXT NOT NULL,
-    digest TEXT NOT NULL UNIQUE,
+    digest TEXT NOT NULL,
     hint TEXT NOT NULL,
     created_at_us INTEGER NOT NULL,
     status TEXT NOT NULL CHECK (status IN ('active', 'disabled')),
@@ -32,20 +33,28 @@ CREATE TABLE keys (
     models TEXT NOT NULL,
     limits TEXT NOT NULL,
     open_holds INTEGER NOT NULL CHECK (open_holds >= 0),
-    spending TEXT NOT NULL CHECK (spending LIKE '[%' AND spending NOT LIKE '%-%')
+    spending TEXT NOT NULL CHECK (spending LIKE '[%' AND spending NOT LIKE '%-%'),
+    PRIMARY KEY (account_id, id)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX keys_of_account ON keys (account_id, id);
+-- What leads to a key without its account: its digest, as a caller shows it, or its id alone. Neither is ever another
+-- key's, of whatever account; and neither changes.
+CREATE TABLE key_digests (
+    digest TEXT PRIMARY KEY,
+    account_id TEXT NOT NULL,
+    key_id TEXT NOT NULL UNIQUE
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE lots (
-    id TEXT PRIMARY KEY,
+    id TEXT NOT NULL,
     account_id TEXT NOT NULL REFERENCES accounts (id),
     kind TEXT NOT NULL,
     amount_nano INTEGER NOT NULL CHECK (amount_nano > 0),
     remaining_nano INTEGER NOT NULL CHECK (remaining_nano BETWEEN 0 AND amount_nano),
     priority INTEGER NOT NULL,
     granted_at_us INTEGER NOT NULL,
-    expires_at_us INTEGER NOT NULL
+    expires_at_us INTEGER NOT NULL,
+    PRIMARY KEY (account_id, id)
 ) STRICT, WITHOUT ROWID;
 
 -- The draw order of what is left.
@@ -53,27 +62,31 @@ CREATE INDEX lots_left ON lots (account_id, priority, expires_at_us, granted_at_
 
 -- The windows that have ended. The week of 1970-01-01, where a clock may begin, starts on the Monday before.
 CREATE TABLE buckets (
+    account_id TEXT NOT NULL,
     scope_id TEXT NOT NULL,
     "window" TEXT NOT NULL CHECK ("window" IN ('day', 'week', 'month')),
     start_day INTEGER NOT NULL CHECK (start_day >= -3),
     spent_nano INTEGER NOT NULL CHECK (spent_nano >= 0),
     held_nano INTEGER NOT NULL CHECK (held_nano >= 0),
-    PRIMARY KEY (scope_id, "window", start_day)
+    PRIMARY KEY (account_id, scope_id, "window", start_day)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE throttles (
+    account_id TEXT NOT NULL,
     scope_id TEXT NOT NULL,
     kind TEXT NOT NULL CHECK (kind IN ('requests', 'tokens')),
     level INTEGER NOT NULL CHECK (level >= 0),
     at_us INTEGER NOT NULL,
-    PRIMARY KEY (scope_id, kind)
+    PRIMARY KEY (account_id, scope_id, kind)
 ) STRICT, WITHOUT ROWID;
 
--- An open hold carries what no other column says of its call, as a JSON array, and what was observed of it. Once it is
--- closed its receipt has both, and the hold stays as proof that the call was made, in a row that only ever shrinks:
--- one that grew would split its page.
+-- An open hold carries what no other column says of its call, as a JSON array, what was observed of it, and until when
+-- it may outlive its process. Once it is closed its receipt has call and usage, and the hold stays as proof that the
+-- call was made, in a row that has shrunk: one that grows may split its page, as few do that change while open. The id
+-- leads the key, and ids grow with time: holds that are made together share a page, where they would take one for each
+-- account, and a call's id alone leads to its account.
 CREATE TABLE holds (
-    id TEXT PRIMARY KEY,
+    id TEXT NOT NULL,
     account_id TEXT NOT NULL,
     key_id TEXT NOT NULL,
     amount_nano INTEGER NOT NULL CHECK (amount_nano >= 0),
@@ -83,8 +96,10 @@ CREATE TABLE holds (
     owner TEXT NOT NULL,
     call TEXT,
     observed TEXT,
+    deadline_us INTEGER,
+    PRIMARY KEY (id, account_id),
     CHECK ((state = 'open') = (call IS NOT NULL)),
-    CHECK (state = 'open' OR observed IS NULL)
+    CHECK (state = 'open' OR (observed IS NULL AND deadline_us IS NULL))
 ) STRICT, WITHOUT ROWID;
 
 -- One small index answers both questions about open holds, which are asked by account and by owner: there are
@@ -120,6 +135,7 @@ CREATE TABLE commands (
     command_id TEXT NOT NULL,
     digest TEXT NOT NULL,
     at_us INTEGER NOT NULL,
+    seq INTEGER NOT NULL CHECK (seq > 0),
     PRIMARY KEY (account_id, command_id)
 ) STRICT, WITHOUT ROWID;
 
