@@ -2,7 +2,7 @@
 
 from proxy.endpoints.openai.generation import GenerationAsk, named_bounds, shows_usage
 from proxy.endpoints.reading import fields
-from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, odd_refusal, read_body
+from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, read_body
 from proxy.metering.prompts import chat_bound, chat_tokens
 
 
@@ -38,7 +38,4 @@ def _input_bound(request: JsonBody, model: str) -> int:
     if len(memoryview(raw)) <= LARGE_BYTES and bytes(raw).count(b"[") == 1:
         # Media are parts in a list, and there is no list but that of the messages.
         return chat_bound({}, request.size_bytes, model)
-    try:
-        return max(1, chat_bound({"messages": request["messages"]}, request.size_bytes, model))
-    except RecursionError as fault:
-        raise odd_refusal(fault) from fault
+    return max(1, chat_bound({"messages": request["messages"]}, request.size_bytes, model))

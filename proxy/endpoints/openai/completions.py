@@ -4,7 +4,7 @@ from typing import Final
 
 from proxy.endpoints.openai.generation import GenerationAsk, named_bounds, shows_usage
 from proxy.endpoints.reading import fields
-from proxy.endpoints.reading.body import JsonBody, odd_refusal, read_body
+from proxy.endpoints.reading.body import JsonBody, read_body
 from proxy.endpoints.reading.inputs import input_count, input_tokens
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo
 from proxy.metering.prompts import EMPTY_PROMPT_TOKENS
@@ -32,23 +32,18 @@ class CompletionEndpoint:
         stream = fields.flag(request, "stream")
         each = fields.whole(request, "n", fields.CHOICES_MAX) or 1
         best = fields.whole(request, "best_of", fields.CHOICES_MAX) or 1
-        try:
-            prompts = input_count(request, "prompt")
-            echo = _echo(request, each)
-        except RecursionError as fault:
-            raise odd_refusal(fault) from fault
         return GenerationAsk(
             body=request,
             model=model,
             stream=stream,
-            choices=max(each, best) * prompts,
+            choices=max(each, best) * input_count(request, "prompt"),
             named_bounds=named_bounds(request, ("max_tokens",)),
             input_tokens_max=_input_bound(request),
             count_input=_count_input,
             shows_usage=stream and shows_usage(request),
             default_bound=DEFAULT_BOUND_TOKENS,
             bound_field="max_tokens",
-            echo=echo,
+            echo=_echo(request, each),
         )
 
 

@@ -8,6 +8,7 @@ import msgspec
 from proxy.endpoints.base import ForwardPlan
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, read_body
+from proxy.endpoints.reading.depth import is_too_deep
 from proxy.endpoints.reading.inputs import input_tokens
 from proxy.endpoints.tallies.part import Part
 from proxy.endpoints.tallies.whole import WholeTally
@@ -50,14 +51,8 @@ class EmbeddingAsk(msgspec.Struct, frozen=True):
         return self.body.short_bytes
 
     def input_exact(self) -> Usage:
-        """The input tokens as counted; their bound where a value is nested too deeply for the stack.
-
-        Raises VocabularyError when the model's vocabulary cannot be loaded.
-        """
-        try:
-            return {"input_tokens": input_tokens(self.body, "input", self.model)}
-        except RecursionError:
-            return self.input_bound()
+        """The input tokens as counted. Raises VocabularyError when the vocabulary cannot be loaded."""
+        return {"input_tokens": input_tokens(self.body, "input", self.model)}
 
     def forward_body(self, plan: ForwardPlan) -> bytes:
         """The client's body with the target's model name."""
@@ -87,10 +82,13 @@ class EmbeddingEndpoint:
 
 
 def read_vectors(data: bytes) -> Part | None:
-    """Read a reply but for its vectors; None for what is no JSON object."""
+    """Read a reply but for its vectors; None for what is no JSON object, or nested too deeply."""
+    short = without_vectors(data) if len(data) > LARGE_BYTES else data
+    if is_too_deep(short):
+        return None
     try:
-        reply = _REPLY.decode(without_vectors(data) if len(data) > LARGE_BYTES else data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        reply = _REPLY.decode(short)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return Part(usage=reply.usage, error=reply.error, object=reply.object, type=reply.type)
 

@@ -46,14 +46,8 @@ class GenerationAsk(msgspec.Struct, frozen=True):
         return self.body.short_bytes
 
     def input_exact(self) -> Usage:
-        """The input tokens as counted; their bound where a value is nested too deeply for the stack.
-
-        Raises VocabularyError when the model's vocabulary cannot be loaded.
-        """
-        try:
-            return {"input_tokens": self.count_input(self.body, self.model)}
-        except RecursionError:
-            return self.input_bound()
+        """The input tokens as counted. Raises VocabularyError when the vocabulary cannot be loaded."""
+        return {"input_tokens": self.count_input(self.body, self.model)}
 
     def forward_body(self, plan: ForwardPlan) -> bytes:
         """The client's body with the target's model name, the clamped bound, and the wish for the usage.

@@ -14,10 +14,7 @@ _IDS: Final = re.compile(rb"\s*\[\s*-?\d")
 
 
 def input_count(body: JsonBody, name: str) -> int:
-    """How many inputs there are: the items of a list; one for a list of token ids, and for any other value.
-
-    Raises RecursionError for a value nested too deeply.
-    """
+    """How many inputs there are: the items of a list; one for a list of token ids and for any other value."""
     raw = body.members.get(name)
     if raw is None or not beginning(raw).startswith(b"[") or _IDS.match(raw):
         return 1
@@ -28,10 +25,7 @@ def input_count(body: JsonBody, name: str) -> int:
 
 
 def input_tokens(body: JsonBody, name: str, model: str) -> int:
-    """The tokens of all inputs together; those of an absent or empty one are counted as well.
-
-    Raises RecursionError for a value nested too deeply.
-    """
+    """The tokens of all inputs together; those of an absent or empty one are counted as well."""
     raw = body.members.get(name)
     if raw is not None and beginning(raw).startswith(b"[") and _is_large_and_plain(raw):
         # Millions of ids need not become Python's integers to be counted: commas stand between them.

@@ -131,7 +131,7 @@ def decode(short: bytes, texts: Sequence[LongText]) -> object:
     """The value that `short` stands for, with `texts` at their places.
 
     Lone surrogates are kept and numbers out of range are floats. Raises ValueError for what is no JSON or
-    has a mark for a member's name, and RecursionError for what is nested too deeply.
+    has a mark for a member's name.
     """
     found = iter([texts[int(number)] for number in MARK.findall(short)])
     # JSON knows no NaN, and `json` asks what to make of each in their order: so it stands for a mark.

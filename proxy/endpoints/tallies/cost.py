@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from proxy.endpoints.reading.body import Members, beginning, patched
+from proxy.endpoints.reading.depth import is_too_deep
 from proxy.endpoints.reading.long_text import mask_lone_surrogates
 
 _OBJECT: Final = msgspec.json.Decoder(Members)
@@ -42,9 +43,11 @@ def with_cost(reply: bytes, cost: str) -> bytes:
 
 def _top_level_usage(reply: bytes) -> bytes | None:
     """The bytes of the usage object, None if there is none."""
+    if is_too_deep(reply):
+        return None
     try:
         usage = _OBJECT.decode(mask_lone_surrogates(reply) or reply).get("usage")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return bytes(usage) if usage is not None and beginning(usage).startswith(b"{") else None
 

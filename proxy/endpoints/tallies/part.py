@@ -10,8 +10,12 @@ from typing import Any, Final
 import msgspec
 
 from proxy.endpoints.reading.body import LARGE_BYTES, Members, utf8_fault
+from proxy.endpoints.reading.depth import is_too_deep
 from proxy.endpoints.reading.long_text import LongText, decode, mask_lone_surrogates, shorten
 from proxy.endpoints.tallies.produced import text_of
+
+SHORT_BYTES: Final = 512
+"""A text up to this length is read however deep it is: most events are as short, and need no check then."""
 
 
 class Function(msgspec.Struct, frozen=True, gc=False):
@@ -115,20 +119,25 @@ _OBJECT: Final = msgspec.json.Decoder(Members)
 
 
 def read_part(data: bytes) -> Part | None:
-    """Read a JSON object; None for anything else. Long images and sounds in it are not walked."""
+    """Read a JSON object; None for anything else. Long images and sounds in it are not walked.
+
+    What is nested too deeply is not read, unless it is so short that it cannot be nested very deeply.
+    """
     short, texts = shorten(data) if len(data) > LARGE_BYTES else (data, ())
+    if len(short) > SHORT_BYTES and is_too_deep(short):
+        return None
     try:
         return _PART.decode(short)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError):
         pass  # A lone surrogate, NaN, or content that is no string: none of these makes it unreadable.
     try:
         return _lenient(_value(data, short, texts))
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
 
 
 def _value(data: bytes, short: bytes, texts: Sequence[LongText]) -> object:
-    """The decoded JSON. Raises ValueError and RecursionError."""
+    """The decoded JSON. Raises ValueError."""
     if texts and utf8_fault(data) is None and _is_strict(short):
         return decode(short, texts)
     return json.loads(data.decode("utf-8", "replace"))
@@ -138,7 +147,7 @@ def _is_strict(short: bytes) -> bool:
     """Whether it is JSON by the letter: long strings can be put back into nothing else."""
     try:
         _OBJECT.decode(mask_lone_surrogates(short) or short)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return True
 

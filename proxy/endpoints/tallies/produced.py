@@ -72,7 +72,7 @@ def _decoded(text: memoryview) -> str:
 
 
 def text_of(value: object) -> str:
-    """All text in a value that should be a string: of parts and lists of them too. Raises RecursionError."""
+    """All text in a value that should be a string: of parts and lists of them too."""
     if isinstance(value, str):
         return str(value)
     if isinstance(value, Sequence):
