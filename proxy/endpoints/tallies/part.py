@@ -83,6 +83,13 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
     text: str | None = None
     finish_reason: str | None = None
 
+    def texts(self) -> list[str]:
+        """All text in it that the model has produced."""
+        message = self.delta or self.message
+        if message is not None:
+            return message.texts()
+        return [self.text] if self.text else []
+
 
 class Part(msgspec.Struct, frozen=True, gc=False):
     """An event's data or a whole body. Only members at its top level count: deeper ones may be a client's."""
@@ -107,6 +114,13 @@ class Part(msgspec.Struct, frozen=True, gc=False):
         if self.error or self.object == "error" or self.type == "error":
             return True
         return isinstance(self.x_groq, dict) and bool(self.x_groq.get("error"))
+
+    @property
+    def usages(self) -> tuple[Any, ...]:
+        """The usage objects it holds, where upstreams put them: each may be None, or no object at all."""
+        if isinstance(self.x_groq, dict):
+            return self.usage, self.x_groq.get("usage")
+        return (self.usage,)
 
     @property
     def is_usage_only(self) -> bool:

@@ -52,6 +52,12 @@ class WholeTally:
         return self._part is not None and not self._failed
 
     @property
+    def has_choices(self) -> bool:
+        """The reply is a JSON object with answers in it."""
+        self.finish()
+        return self._part is not None and bool(self._part.choices)
+
+    @property
     def failed(self) -> bool:
         """The reply is an error, although its status is not."""
         self.finish()
@@ -97,9 +103,8 @@ class WholeTally:
         self._part = self._read(whole)
         if self._part is not None:
             self._failed = self._part.failed
-            self._usage.add(self._part.usage)
-            if isinstance(self._part.x_groq, dict):
-                self._usage.add(self._part.x_groq.get("usage"))
+            for usage in self._part.usages:
+                self._usage.add(usage)
             if len(whole) > LARGE_BYTES:
                 self._output()  # This may be a thread, and whoever asks for the text will be none.
 
@@ -116,9 +121,7 @@ class WholeTally:
         if self._part is None:
             return produced
         for choice in self._part.choices or ():
-            message = choice.message or choice.delta
-            texts = message.texts() if message is not None else [choice.text or ""]
-            for text in texts:
+            for text in choice.texts():
                 produced.add(choice.index, text)
         self._produced = produced
         return produced
