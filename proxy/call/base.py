@@ -7,7 +7,7 @@ import msgspec
 from proxy.endpoints.base import Ask, Endpoint
 from proxy.ledger.commands import Granted
 from proxy.ledger.rows import Call, Limits
-from proxy.metering.usage import Usage
+from proxy.metering.ceiling import Ceiling
 from proxy.pricing.rates import RateCard
 from proxy.upstream.routes import Route
 
@@ -48,6 +48,6 @@ class AdmittedCall(msgspec.Struct, frozen=True):
     routed: RoutedCall
     granted: Granted
     at_us: int
-    ceiling: Usage
+    ceiling: Ceiling
     ceiling_nano: int
     defaults: Limits

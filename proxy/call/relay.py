@@ -87,7 +87,7 @@ class Relay:
             answer = await self._forward(request, routed, budget, in_flight)
             reply.head(answer.status, answer.headers)
             reply.add_headers(admission_headers(admitted, budget))
-            if not 200 <= answer.status < 300:
+            if in_flight.phase == "error":
                 await self._pass_error(answer, in_flight, reply)
                 return
             async for chunk in answer.chunks():
@@ -104,17 +104,13 @@ class Relay:
             settled = await self._closing.settle(in_flight)
             reply.add_headers(receipt_headers(settled))
             await reply.end(in_flight.tail(usd_string(settled.charged_nano) if request.wants_cost else None))
-        except ConnectionError:  # The client is gone; the upstream's troubles have a class of their own.
-            self._closing.abandon(in_flight)
-            raise
-        except Exception as failure:
+        except BaseException as failure:
             refusal = await self._closing.fail(in_flight, failure)
+            if refusal is None:
+                raise
             if not reply.started:
                 raise refusal from failure
             await reply.break_off(refusal)
-        except BaseException:
-            self._closing.abandon(in_flight)
-            raise
         finally:
             in_flight.let_go()
 
@@ -171,5 +167,5 @@ class Relay:
             raise UpstreamFailure(
                 "upstream_denied", "The upstream does not accept Farebox's own credential for this."
             )
-        await self._closing.void(in_flight, "upstream_refused", answer.status)
+        await self._closing.refused(in_flight)
         await reply.end(body)

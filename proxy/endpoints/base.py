@@ -4,15 +4,16 @@ from typing import Protocol
 
 import msgspec
 
+from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import Usage
 
 
 class ForwardPlan(msgspec.Struct, frozen=True, gc=False):
     """What decides the body that goes to one target.
 
-    `model` is its name there. `output_bound` is set when the output was clamped, in tokens for each choice;
-    `output_bound_field` is what to call it when the client named none. `include_usage` asks a stream for its
-    usage although the client did not.
+    `model` is its name there. `output_bound` is set when the output was clamped: each choice may use so much
+    of the elastic meter. `output_bound_field` is its name where the client named no bound. `include_usage`
+    asks a stream for its usage although the client did not.
     """
 
     model: str
@@ -88,18 +89,26 @@ class Tally(Protocol):
         """The usage the upstream reported, checked and merged; None when it reported none."""
         ...
 
-    def output_text(self) -> str:
-        """All text the model has produced so far, for counting it when nothing was reported."""
+    @property
+    def output_size(self) -> int:
+        """How much was produced so far, told without counting; 0 for nothing.
+
+        It never falls, and grows by at least as much as the elastic meter does: text has at least as many
+        bytes as tokens.
+        """
         ...
 
-    @property
-    def output_bytes(self) -> int:
-        """UTF-8 bytes of the text so far: an upper bound of its tokens."""
+    def output_text(self) -> str:
+        """All text the model has produced so far, to be counted when nothing was reported."""
+        ...
+
+    def produced(self, text_tokens: int) -> Usage:
+        """What was produced so far, by meter, when `output_text` comes to so many tokens."""
         ...
 
 
 class Ask(Protocol):
-    """One request, read. `choices` is how many answers it asks for; each has the output bound."""
+    """One request, read."""
 
     @property
     def model(self) -> str:
@@ -111,26 +120,16 @@ class Ask(Protocol):
         """Whether the reply is to be streamed."""
         ...
 
-    @property
-    def choices(self) -> int:
-        """How many times the output bound can be produced."""
+    def ceiling(self) -> Ceiling:
+        """The most it can use, told without a tokenizer."""
         ...
 
-    @property
-    def output_bound(self) -> int | None:
-        """The client's own bound on output tokens for each choice; None when it named none."""
-        ...
-
-    def input_bound(self) -> Usage:
-        """The most the input can be, by meter, without a tokenizer."""
+    def ceiling_exact(self) -> Ceiling:
+        """The same, counted by a tokenizer. Long text takes long: call it off the loop then."""
         ...
 
     def input_text_length(self) -> int:
-        """Roughly how many characters `input_exact` will have to look at."""
-        ...
-
-    def input_exact(self) -> Usage:
-        """The input as counted by a tokenizer; may take long for long text, so call it off the loop then."""
+        """Roughly how many characters `ceiling_exact` has to count."""
         ...
 
     def forward_body(self, plan: ForwardPlan) -> bytes:

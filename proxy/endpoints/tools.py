@@ -3,12 +3,14 @@
 from typing import Final
 
 from proxy.endpoints.base import ForwardPlan, Reading
-from proxy.metering.usage import Usage
+from proxy.metering.ceiling import Ceiling
+from proxy.metering.usage import ONE_CALL, Usage
 
 ENDPOINT: Final = "tools"
 """What all per-call APIs are called as an endpoint."""
 
-_ONE_CALL: Final[Usage] = {"requests": 1}
+_CEILING: Final = Ceiling(ONE_CALL)
+_NOTHING: Final[Usage] = {}
 
 
 class ToolTally:
@@ -22,7 +24,7 @@ class ToolTally:
     complete = True
     failed = False
     anomalies = 0
-    output_bytes = 0
+    output_size = 0
     pending_bytes = 0
 
     def __init__(self) -> None:
@@ -44,35 +46,37 @@ class ToolTally:
 
     def reported(self) -> Reading:
         """One call."""
-        return Reading(dict(_ONE_CALL))
+        return Reading(dict(ONE_CALL))
 
     def output_text(self) -> str:
         """No text of a model."""
         return ""
+
+    def produced(self, text_tokens: int) -> Usage:  # noqa: ARG002 - there is no text.
+        """Nothing that is metered."""
+        return _NOTHING
 
 
 class ToolAsk:
     """One call of a tool; its body is whatever the tool understands."""
 
     stream = False
-    choices = 1
-    output_bound = None
 
     def __init__(self, model: str, body: bytes) -> None:
         self.model = model
         self._body = body
 
-    def input_bound(self) -> Usage:
+    def ceiling(self) -> Ceiling:
         """One call."""
-        return _ONE_CALL
+        return _CEILING
+
+    def ceiling_exact(self) -> Ceiling:
+        """One call."""
+        return _CEILING
 
     def input_text_length(self) -> int:
         """Nothing is counted."""
         return 0
-
-    def input_exact(self) -> Usage:
-        """One call."""
-        return _ONE_CALL
 
     def forward_body(self, plan: ForwardPlan) -> bytes:  # noqa: ARG002 - a tool knows neither models nor bounds.
         """The client's body as it is."""

@@ -22,6 +22,11 @@ class Meter(msgspec.Struct, frozen=True):
     noun: str
     part_of: str | None = None
 
+    @property
+    def is_tokens(self) -> bool:
+        """Whether tokens are counted."""
+        return self.noun == "token"
+
 
 METERS: Final[dict[str, Meter]] = {
     meter.name: meter
@@ -41,6 +46,17 @@ METERS: Final[dict[str, Meter]] = {
         Meter("video_seconds", "second"),
     )
 }
+
+
+ONE_CALL: Final[Usage] = {"requests": 1}
+"""What every call uses, whatever else it does."""
+
+_TOKENS: Final = tuple(meter.name for meter in METERS.values() if meter.is_tokens and meter.part_of is None)
+
+
+def tokens_of(usage: Usage) -> int:
+    """All tokens of a usage, as limits of tokens a minute count them."""
+    return sum([usage.get(meter, 0) for meter in _TOKENS])
 
 
 def sane_quantity(value: object) -> int | None:

@@ -12,8 +12,8 @@ from proxy.endpoints.reading.depth import is_too_deep
 from proxy.endpoints.reading.inputs import input_tokens
 from proxy.endpoints.tallies.part import Part
 from proxy.endpoints.tallies.whole import WholeTally
+from proxy.metering.ceiling import Ceiling
 from proxy.metering.prompts import EMPTY_PROMPT_TOKENS
-from proxy.metering.usage import Usage
 
 _WINDOW_BYTES: Final = 1_024
 _VECTOR: Final = f"{string.ascii_letters}{string.digits}+-_/=., \t\r\n".encode()
@@ -39,20 +39,18 @@ class EmbeddingAsk(msgspec.Struct, frozen=True):
     model: str
     input_tokens_max: int
     stream: bool = False
-    choices: int = 1
-    output_bound: None = None
 
-    def input_bound(self) -> Usage:
+    def ceiling(self) -> Ceiling:
         """The most input tokens there can be."""
-        return {"input_tokens": self.input_tokens_max}
+        return Ceiling({"input_tokens": self.input_tokens_max})
+
+    def ceiling_exact(self) -> Ceiling:
+        """The input tokens as counted. Raises VocabularyError when the vocabulary cannot be loaded."""
+        return Ceiling({"input_tokens": input_tokens(self.body, "input", self.model)})
 
     def input_text_length(self) -> int:
         """The body's length."""
         return self.body.short_bytes
-
-    def input_exact(self) -> Usage:
-        """The input tokens as counted. Raises VocabularyError when the vocabulary cannot be loaded."""
-        return {"input_tokens": input_tokens(self.body, "input", self.model)}
 
     def forward_body(self, plan: ForwardPlan) -> bytes:
         """The client's body with the target's model name."""

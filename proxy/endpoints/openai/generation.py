@@ -10,7 +10,7 @@ from proxy.endpoints.reading.body import JsonBody, beginning, patched
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo
 from proxy.endpoints.tallies.stream import StreamTally
 from proxy.endpoints.tallies.whole import WholeTally
-from proxy.metering.usage import Usage
+from proxy.metering.ceiling import Ceiling
 
 
 class GenerationAsk(msgspec.Struct, frozen=True):
@@ -32,22 +32,22 @@ class GenerationAsk(msgspec.Struct, frozen=True):
     bound_field: str | None = None
     echo: Echo = NO_ECHO
 
-    @property
-    def output_bound(self) -> int | None:
-        """The client's bound for each choice. The largest of several: an upstream may know only that one."""
-        return max(self.named_bounds.values()) if self.named_bounds else self.default_bound
+    def ceiling(self) -> Ceiling:
+        """The most input tokens there can be, and output for each choice."""
+        return self._ceiling(self.input_tokens_max)
 
-    def input_bound(self) -> Usage:
-        """The most input tokens there can be."""
-        return {"input_tokens": self.input_tokens_max}
+    def ceiling_exact(self) -> Ceiling:
+        """The same with the input as counted. Raises VocabularyError when the vocabulary cannot be loaded."""
+        return self._ceiling(self.count_input(self.body, self.model))
 
     def input_text_length(self) -> int:
         """The body's length without long images and sounds."""
         return self.body.short_bytes
 
-    def input_exact(self) -> Usage:
-        """The input tokens as counted. Raises VocabularyError when the vocabulary cannot be loaded."""
-        return {"input_tokens": self.count_input(self.body, self.model)}
+    def _ceiling(self, input_tokens: int) -> Ceiling:
+        # The largest of several bounds: an upstream may know only that one.
+        bound = max(self.named_bounds.values()) if self.named_bounds else self.default_bound
+        return Ceiling({"input_tokens": input_tokens}, "output_tokens", bound, self.choices)
 
     def forward_body(self, plan: ForwardPlan) -> bytes:
         """The client's body with the target's model name, the clamped bound, and the wish for the usage.

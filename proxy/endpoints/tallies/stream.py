@@ -11,6 +11,7 @@ from proxy.endpoints.tallies.sse import EVENT_BYTES_MAX, Splitter, name_and_data
 from proxy.endpoints.tallies.usage import UsageReport
 from proxy.endpoints.tallies.whole import WholeTally
 from proxy.errors import Refusal
+from proxy.metering.usage import Usage
 
 _DONE: Final = b"[DONE]"
 
@@ -75,13 +76,17 @@ class StreamTally:
         return self._body.pending_bytes if self._body is not None else self._splitter.pending_bytes
 
     @property
-    def output_bytes(self) -> int:
+    def output_size(self) -> int:
         """UTF-8 bytes of the text so far."""
-        return self._body.output_bytes if self._body is not None else self._produced.size_bytes
+        return self._body.output_size if self._body is not None else self._produced.size_bytes
 
     def output_text(self) -> str:
         """All text so far, one choice after the other."""
         return self._body.output_text() if self._body is not None else self._produced.text()
+
+    def produced(self, text_tokens: int) -> Usage:
+        """The text's tokens as output."""
+        return {"output_tokens": text_tokens}
 
     def reported(self) -> Reading | None:
         """The usage from the top level of events, field by field the largest."""

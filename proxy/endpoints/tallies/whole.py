@@ -10,6 +10,7 @@ from proxy.endpoints.tallies.part import Part, read_part
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo, Produced
 from proxy.endpoints.tallies.usage import UsageReport
 from proxy.errors import Refusal
+from proxy.metering.usage import Usage
 
 REPLY_BYTES_MAX: Final = 134_217_728
 """How large a reply may be that is kept back whole: all embeddings one call can ask for take half of it."""
@@ -69,13 +70,17 @@ class WholeTally:
         return self._usage.anomalies
 
     @property
-    def output_bytes(self) -> int:
+    def output_size(self) -> int:
         """UTF-8 bytes of all answers' text; 0 while the reply is not read."""
         return self._output().size_bytes if self._part is not None else 0
 
     def output_text(self) -> str:
         """All answers' text; empty while the reply is not read."""
         return self._output().text()
+
+    def produced(self, text_tokens: int) -> Usage:
+        """The text's tokens as output; nothing of a reply that has no output."""
+        return {"output_tokens": text_tokens} if self._has_output else {}
 
     def reported(self) -> Reading | None:
         """The usage at the top level of the reply."""
