@@ -15,6 +15,7 @@ from proxy.api.openapi import OPERATIONS
 from proxy.call.outcomes import OUTCOMES, OutcomeRule
 from proxy.cli import main
 from proxy.config.reference import describe_keys
+from proxy.endpoints.registry import ENDPOINT_NAMES
 from proxy.errors import CODES
 from proxy.metering.usage import METERS
 from proxy.telemetry import Telemetry
@@ -149,6 +150,12 @@ def meter_faults(readme: Readme) -> Iterator[str]:
     yield from differences("the meter", map(" of ".join, listed), map(" of ".join, there))
 
 
+def endpoint_faults(readme: Readme) -> Iterator[str]:
+    """Every endpoint of the registry can be named in a route, as the reference says, and no other."""
+    (kinds,) = (kind for path, kind, *_ in readme.rows("Key") if path == "`routes[].endpoints`")
+    yield from differences("the endpoint", re.findall(r"`([^`]+)`", kinds), ENDPOINT_NAMES)
+
+
 STATUSES = {"upstream": "the upstream's", "refusal": "the refusal's"}
 
 
@@ -192,6 +199,7 @@ CHECKS: tuple[Check, ...] = (
     metric_faults,
     meter_faults,
     outcome_faults,
+    endpoint_faults,
     layout_faults,
 )
 
@@ -224,6 +232,7 @@ BREACHES: tuple[tuple[Check, str, str], ...] = (
     (metric_faults, "`farebox_calls_in_flight`", "`farebox_calls_open`"),
     (metric_faults, "`farebox_usage_total`", "`farebox_usage`"),
     (meter_faults, "| `reasoning_tokens` | `output_tokens` |", "| `reasoning_tokens` | |"),
+    (endpoint_faults, "| list of `chat.completions`, `completions`,", "| list of `completions`,"),
     (outcome_faults, "| `cut` | the refusal's |", "| `cut` | 200 |"),
     (outcome_faults, "| 499 | `void` |", "| 499 | `counted` |"),
     (outcome_faults, "| Farebox crashes |", "| Farebox halts |"),

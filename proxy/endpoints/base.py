@@ -161,3 +161,18 @@ class Endpoint(Protocol):
     def read(self, body: bytes) -> Ask:
         """Read a request body. Raises Refusal `invalid_json` or `invalid_value`, naming the field."""
         ...
+
+
+class Family(Endpoint, Protocol):
+    """An endpoint whose calls name a model, with what the OpenAPI document says of it.
+
+    `summary` is one sentence. `streams` tells whether an answer can be a stream.
+    """
+
+    summary: str
+    streams: bool
+
+    @property
+    def request(self) -> type[msgspec.Struct]:
+        """The members of a body that decide about routing and money."""
+        ...

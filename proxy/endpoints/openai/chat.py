@@ -1,9 +1,30 @@
 """POST /v1/chat/completions."""
 
-from proxy.endpoints.openai.generation import GenerationAsk, named_bounds, shows_usage
+from typing import Any
+
+import msgspec
+
+from proxy.endpoints.openai.generation import (
+    ChoiceCount,
+    GenerationAsk,
+    OutputBound,
+    named_bounds,
+    shows_usage,
+)
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, read_body
 from proxy.metering.prompts import chat_bound, chat_tokens
+
+
+class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A chat completion as OpenAI's API takes it."""
+
+    model: str
+    messages: list[dict[str, Any]]
+    stream: bool = False
+    max_completion_tokens: OutputBound | None = None
+    max_tokens: OutputBound | None = None
+    n: ChoiceCount | None = None
 
 
 class ChatEndpoint:
@@ -14,6 +35,9 @@ class ChatEndpoint:
     upstream_path = "/chat/completions"
     meters = ("input_tokens", "output_tokens")
     repeatable = True
+    summary = "A chat completion: authorized before it is forwarded, charged when it has ended."
+    request = ChatCall
+    streams = True
 
     def read(self, body: bytes) -> GenerationAsk:
         """Read a chat request. Raises Refusal `invalid_json` or `invalid_value`."""

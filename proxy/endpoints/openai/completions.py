@@ -2,16 +2,34 @@
 
 from typing import Final
 
-from proxy.endpoints.openai.generation import GenerationAsk, named_bounds, shows_usage
+import msgspec
+
+from proxy.endpoints.openai.generation import (
+    ChoiceCount,
+    GenerationAsk,
+    OutputBound,
+    named_bounds,
+    shows_usage,
+)
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, read_body
-from proxy.endpoints.reading.inputs import input_count, input_tokens
+from proxy.endpoints.reading.inputs import InputText, input_count, input_tokens
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo
 from proxy.metering.prompts import EMPTY_PROMPT_TOKENS
 from proxy.metering.tokens import count_text
 
 DEFAULT_BOUND_TOKENS: Final = 16
 """How much this API answers when no bound is named."""
+
+
+class CompletionCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A completion as OpenAI's API takes it."""
+
+    model: str
+    prompt: InputText
+    stream: bool = False
+    max_tokens: OutputBound | None = None
+    n: ChoiceCount | None = None
 
 
 class CompletionEndpoint:
@@ -22,6 +40,9 @@ class CompletionEndpoint:
     upstream_path = "/completions"
     meters = ("input_tokens", "output_tokens")
     repeatable = True
+    summary = "A completion: authorized before it is forwarded, charged when it has ended."
+    request = CompletionCall
+    streams = True
 
     def read(self, body: bytes) -> GenerationAsk:
         """Read a completion request. Raises Refusal `invalid_json` or `invalid_value`."""

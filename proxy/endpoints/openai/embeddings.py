@@ -9,7 +9,7 @@ from proxy.endpoints.base import ForwardPlan
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, read_body
 from proxy.endpoints.reading.depth import is_too_deep
-from proxy.endpoints.reading.inputs import input_tokens
+from proxy.endpoints.reading.inputs import InputText, input_tokens
 from proxy.endpoints.tallies.part import Part
 from proxy.endpoints.tallies.whole import WholeTally
 from proxy.metering.ceiling import Ceiling
@@ -62,6 +62,13 @@ class EmbeddingAsk(msgspec.Struct, frozen=True):
         return WholeTally(read=read_vectors, has_output=False, keep_usage=keep_usage)
 
 
+class EmbeddingsCall(msgspec.Struct, frozen=True, kw_only=True):
+    """Embeddings as OpenAI's API takes them, in any of the four shapes of input."""
+
+    model: str
+    input: InputText
+
+
 class EmbeddingEndpoint:
     """Embeddings."""
 
@@ -70,6 +77,9 @@ class EmbeddingEndpoint:
     upstream_path = "/embeddings"
     meters = ("input_tokens",)
     repeatable = True
+    summary = "Embeddings: authorized before they are forwarded, charged when they have come."
+    request = EmbeddingsCall
+    streams = False
 
     def read(self, body: bytes) -> EmbeddingAsk:
         """Read an embeddings request. Raises Refusal `invalid_json` or `invalid_value`."""

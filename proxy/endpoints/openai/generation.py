@@ -1,6 +1,7 @@
 """A request for text, as chats and completions have it in common: output bounds, streaming, choices."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -11,6 +12,9 @@ from proxy.endpoints.tallies.produced import NO_ECHO, Echo
 from proxy.endpoints.tallies.stream import StreamTally
 from proxy.endpoints.tallies.whole import WholeTally
 from proxy.metering.ceiling import Ceiling
+
+OutputBound = Annotated[int, msgspec.Meta(ge=1, description="at most so many tokens of output")]
+ChoiceCount = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class GenerationAsk(msgspec.Struct, frozen=True):

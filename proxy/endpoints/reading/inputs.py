@@ -2,13 +2,28 @@
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, beginning
 from proxy.endpoints.reading.long_text import STEP_BYTES
 from proxy.metering.prompts import embedding_input_tokens
+
+InputText = Annotated[
+    Any,
+    msgspec.Meta(
+        extra_json_schema={
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}},
+                {"type": "array", "items": {"type": "integer"}},
+                {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}},
+            ]
+        }
+    ),
+]
+"""The four shapes, for the OpenAPI document."""
 
 _IDS: Final = re.compile(rb"\s*\[\s*-?\d")
 
