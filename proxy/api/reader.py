@@ -50,6 +50,7 @@ class SeenHold(msgspec.Struct, frozen=True):
     owner: str
     call: SeenCall | None = None
     observed: Observed | None = None
+    deadline_us: int | None = None
 
 
 class UsageSum(msgspec.Struct, frozen=True):
@@ -115,11 +116,6 @@ class Reader:
         """The entries of an account, newest first."""
         rows = await self._rows("entries_page", account_id=account_id, cursor=before or 0, limit=limit)
         return [_made(row, Entry, "draws") for row in rows]
-
-    async def entry(self, account_id: str, seq: int) -> Entry:
-        """One entry by its number."""
-        absent = f"There is no entry {seq} of this account."
-        return _made(await self._one("entry_by_seq", absent, account_id=account_id, seq=seq), Entry, "draws")
 
     async def entry_of_command(self, account_id: str, command_id: str) -> Entry:
         """The entry that a grant or adjustment made."""

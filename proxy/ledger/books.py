@@ -5,26 +5,13 @@ from collections.abc import Iterable
 import msgspec
 from msgspec.structs import replace
 
-from proxy.ledger.commands import (
-    Adjust,
-    Authorize,
-    ChangeKey,
-    Command,
-    CreateKey,
-    Extend,
-    Grant,
-    Observe,
-    Recover,
-    Settle,
-    Void,
-)
-from proxy.ledger.rows import NEVER_US, Account, Entry, Hold, Key, Lot, Receipt, Throttle, ThrottleKind
+from proxy.ledger.needs import CommandKey, Needs
+from proxy.ledger.rows import Account, Entry, Hold, Key, Lot, Receipt, Throttle, ThrottleKind
 from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
 from proxy.ledger.windows import DAY_US, Window, starts_of_day
 
 BucketKey = tuple[str, Window, int]
 ThrottleKey = tuple[str, ThrottleKind]
-CommandKey = tuple[str, str]
 
 
 class CommandRecord(msgspec.Struct, frozen=True):
@@ -34,77 +21,6 @@ class CommandRecord(msgspec.Struct, frozen=True):
     command_id: str
     digest: str
     at_us: int
-
-
-class Needs(msgspec.Struct):
-    """The rows that a batch must have loaded before the rules run.
-
-    `days` are those on which the spending of an account or key moves, see `Books.ended`; their throttles come
-    with them. `latest_us` is the latest instant at which the batch looks for lots that are due.
-    """
-
-    accounts: set[str] = msgspec.field(default_factory=set)
-    keys: set[str] = msgspec.field(default_factory=set)
-    holds: set[str] = msgspec.field(default_factory=set)
-    days: set[tuple[str, int]] = msgspec.field(default_factory=set)
-    commands: set[CommandKey] = msgspec.field(default_factory=set)
-    latest_us: int = 0
-
-    @property
-    def scopes(self) -> set[str]:
-        """The accounts and keys that anything moves for."""
-        return {scope_id for scope_id, _ in self.days}
-
-
-def needs_of(commands: Iterable[Command]) -> Needs:
-    """What a batch needs: every lot with something left of its accounts comes with them.
-
-    For each account whose `next_expiry_us` is not after `latest_us`, its open holds are needed as well.
-    """
-    needs = Needs()
-    # Many calls of a batch share a key and a day: what these need is worked out once for all of them.
-    spending: set[tuple[str, str, int]] = set()
-    first_lapse_us = NEVER_US
-    for command in commands:
-        match command:
-            case (
-                Authorize(call=call, at_us=at_us)
-                | Settle(call=call, authorized_at_us=at_us)
-                | Void(call=call, authorized_at_us=at_us)
-                | Extend(call=call, authorized_at_us=at_us)
-                | Recover(call=call, authorized_at_us=at_us)
-            ):
-                needs.holds.add(call.id)
-                spending.add((call.account_id, call.key_id, at_us // DAY_US))
-            case Observe(hold_id=hold_id, account_id=account_id):
-                needs.accounts.add(account_id)
-                needs.holds.add(hold_id)
-            case (
-                CreateKey(account_id=account_id, key_id=key_id)
-                | ChangeKey(account_id=account_id, key_id=key_id)
-            ):
-                needs.accounts.add(account_id)
-                needs.keys.add(key_id)
-            case (
-                Grant(account_id=account_id, command_id=command_id)
-                | Adjust(account_id=account_id, command_id=command_id)
-            ):
-                needs.accounts.add(account_id)
-                needs.commands.add((account_id, command_id))
-                if isinstance(command, Grant):
-                    first_lapse_us = min(first_lapse_us, command.expires_at_us)
-            case _:
-                needs.accounts.add(command.account_id)
-        if not isinstance(command, Observe) and command.at_us > needs.latest_us:
-            needs.latest_us = command.at_us
-    if first_lapse_us <= needs.latest_us:
-        # A lot that is granted and falls due in one batch is not among those that an account knows of before.
-        needs.latest_us = NEVER_US
-    for account_id, key_id, day in spending:
-        needs.accounts.add(account_id)
-        needs.keys.add(key_id)
-        needs.days.update(((account_id, day), (key_id, day)))
-    return needs
 
 
 class Books:
@@ -152,6 +68,7 @@ class Books:
 
     def put_lot(self, lot: Lot) -> None:
         """Replace or add a lot."""
+        assert 0 <= lot.remaining_nano <= lot.amount_nano, lot
         self.lots.setdefault(lot.account_id, {})[lot.id] = lot
         self.changed_lots.add((lot.account_id, lot.id))
 
@@ -243,6 +160,3 @@ class Books:
         key = (bucket.scope_id, bucket.window, bucket.start_day)
         self.buckets[key] = bucket
         self.changed_buckets.add(key)
-
-
-__all__ = ["Books", "BucketKey", "CommandRecord", "Needs", "needs_of"]

@@ -11,13 +11,16 @@ import msgspec
 from proxy.errors import Refusal
 from proxy.ledger.commands import (
     Authorize,
+    Close,
     Command,
+    Detach,
     Done,
     Extend,
     Granted,
     Observe,
     Recover,
     Refused,
+    Reroute,
     Result,
     Settle,
     Settled,
@@ -43,7 +46,7 @@ class Ticket(msgspec.Struct, frozen=True):
     @property
     def closes(self) -> bool:
         """Whether the command closes a hold, and so must not get lost."""
-        return isinstance(self.command, Settle | Void | Recover)
+        return isinstance(self.command, Close)
 
     def resolve(self, result: Result) -> None:
         """Tell the result to whoever still waits."""
@@ -160,6 +163,17 @@ class Ledger:
         """Hold more for a call in flight. Raises `Refusal` with `ledger_unavailable`."""
         return cast("Granted | Refused", await self._enter(command))
 
+    async def reroute(self, command: Reroute) -> Done | Refused:
+        """Note that a call goes to another upstream; it is durable on return, and then it may be sent there.
+
+        Raises `Refusal` with `ledger_unavailable`.
+        """
+        return cast("Done | Refused", await self._enter(command))
+
+    async def detach(self, command: Detach) -> Done | Refused:
+        """Let a hold outlive this process, until its deadline. Raises `Refusal` with `ledger_unavailable`."""
+        return cast("Done | Refused", await self._enter(command))
+
     def observe(self, command: Observe) -> asyncio.Future[Done | Refused]:
         """Note what a call has used so far. Nobody has to wait for it, or to look at a refusal."""
         return self._enter(command)
@@ -184,13 +198,13 @@ class Ledger:
         return cast("Done", result)
 
     async def recover(self, now_us: int) -> int:
-        """Close all holds whose process is gone; returns how many it closed.
+        """Close all holds that nobody answers for any more; returns how many it closed.
 
         Raises `Refusal` with `ledger_unavailable` if the ledger was closed meanwhile.
         """
         futures = [
             self._enter(Recover(hold.call, hold.created_at_us, now_us))
-            for hold in await self._store.orphans()
+            for hold in await self._store.orphans(now_us)
         ]
         results = await asyncio.gather(*futures)
         return sum(isinstance(result, Settled) and not result.replayed for result in results)

@@ -138,8 +138,9 @@ class Call(msgspec.Struct, frozen=True):
 class Hold(msgspec.Struct, frozen=True):
     """Funds set aside for one call; `id` is the call's. `tokens` is what its token rate limits were charged.
 
-    `observed` is what the call has used so far, for recovery after a crash. `owner` is the process it is
-    in flight in.
+    `observed` is what the call has used so far, for recovery after a crash. `owner` is the process that made
+    the hold, which lives as long as that process does, unless it is detached: then it lives until
+    `deadline_us`, whatever becomes of the process.
     """
 
     id: str
@@ -152,6 +153,7 @@ class Hold(msgspec.Struct, frozen=True):
     owner: str
     call: Call
     observed: "Observed | None" = None
+    deadline_us: int | None = None
 
 
 class Observed(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ class LedgerUnavailable(Exception):  # noqa: N818 - it is what the caller is tol
 class Store(Protocol):
     """A storage engine for the ledger. Each `apply` is one write transaction.
 
-    An engine loads what `books.needs_of` names, runs `rules.apply` for each command in order, writes what the
+    An engine loads what `needs.needs_of` names, runs `rules.apply` for each command in order, writes what the
     books say has changed, and commits durably before it returns.
     """
 
@@ -33,8 +33,12 @@ class Store(Protocol):
         """Carry out a batch; one result for each command. Raises LedgerUnavailable if it could not commit."""
         ...
 
-    async def orphans(self) -> list[Hold]:
-        """Open holds whose process is gone, this process's own name from before included."""
+    async def orphans(self, now_us: int) -> list[Hold]:
+        """Open holds that nobody answers for, in the order of their ids.
+
+        These are holds without a deadline whose process is gone, this process's own name from before
+        included, and holds whose deadline is not after `now_us`, those of processes that live included.
+        """
         ...
 
     async def key_by_digest(self, digest: str) -> Key | None:

@@ -10,16 +10,18 @@ from proxy.ledger.audit import rows
 from proxy.storage import columns
 from proxy.storage.database import TOTALS, Scan
 from proxy.storage.queries import Query, load
+from proxy.storage.tables import HOLDS
 
 AUDIT: Final[dict[str, Query]] = load("portable/audit.sql")
+
+_HOLD_STATE: Final = HOLDS.place("state")
+_HOLD_FIGURES: Final = [HOLDS.place(name) for name in rows.HoldRow.__struct_fields__ if name != "has_call"]
 
 
 def _hold(*row: Any) -> rows.HoldRow:
     """A hold from all its columns."""
-    id_, account_id, key_id, amount_nano, _, state, created_at_us, *_ = row
-    return rows.HoldRow(
-        account_id, id_, key_id, amount_nano, state, created_at_us, state == "open" and _has_call(row)
-    )
+    has_call = row[_HOLD_STATE] == "open" and _has_call(row)
+    return rows.HoldRow(*(*(row[place] for place in _HOLD_FIGURES), has_call))
 
 
 def _has_call(row: tuple[Any, ...]) -> bool:

@@ -10,6 +10,7 @@ from msgspec.structs import astuple
 from proxy.ledger.rows import UNLIMITED, Account, Call, Entry, Hold, Key, Limits, Observed, Receipt
 from proxy.ledger.spending import Spending
 from proxy.storage.queries import SqlValue
+from proxy.storage.tables import ACCOUNTS, ENTRIES, HOLDS, KEYS, RECEIPTS
 
 _encode = msgspec.json.Encoder().encode
 _decode_limits = msgspec.json.Decoder(Limits).decode
@@ -18,6 +19,17 @@ _decode_observed = msgspec.json.Decoder(Observed).decode
 _decode_spending = msgspec.json.Decoder(Spending).decode
 _decode_globs = msgspec.json.Decoder(tuple[str, ...]).decode
 
+_ACCOUNT_LIMITS: Final = ACCOUNTS.place("limits")
+_ACCOUNT_SPENDING: Final = ACCOUNTS.place("spending")
+_KEY_MODELS: Final = KEYS.place("models")
+_KEY_LIMITS: Final = KEYS.place("limits")
+_KEY_SPENDING: Final = KEYS.place("spending")
+_HOLD_CALL: Final = HOLDS.place("call")
+_HOLD_OBSERVED: Final = HOLDS.place("observed")
+_HOLD_DEADLINE: Final = HOLDS.place("deadline_us")
+_HOLD_COLUMNS: Final = len(HOLDS.columns)
+_ENTRY_DRAWS: Final = ENTRIES.place("draws")
+_RECEIPT_STREAM: Final = RECEIPTS.place("stream")
 _IDS_OF_A_CALL: Final = 3
 """A call begins with the ids with which its hold begins: its own, its account's and its key's."""
 
@@ -38,63 +50,75 @@ def limits_of(json: str) -> Limits:
 
 def account_row(account: Account) -> tuple[SqlValue, ...]:
     """An account's columns."""
-    *columns, limits, spending = astuple(account)
-    return (*columns, _limits_text(limits), text(spending))
+    row = list(astuple(account))
+    row[_ACCOUNT_LIMITS] = _limits_text(account.limits)
+    row[_ACCOUNT_SPENDING] = text(account.spending)
+    return tuple(row)
 
 
 def account_of(row: tuple[Any, ...]) -> Account:
     """An account from its columns."""
-    limits, spending = row[-2:]
-    return Account(*(*row[:-2], limits_of(limits), _decode_spending(spending)))
+    values = list(row)
+    values[_ACCOUNT_LIMITS] = limits_of(row[_ACCOUNT_LIMITS])
+    values[_ACCOUNT_SPENDING] = _decode_spending(row[_ACCOUNT_SPENDING])
+    return Account(*values)
 
 
 def key_row(key: Key) -> tuple[SqlValue, ...]:
     """A key's columns."""
-    *columns, models, limits, open_holds, spending = astuple(key)
-    return (*columns, text(models), _limits_text(limits), open_holds, text(spending))
+    row = list(astuple(key))
+    row[_KEY_MODELS] = text(key.models)
+    row[_KEY_LIMITS] = _limits_text(key.limits)
+    row[_KEY_SPENDING] = text(key.spending)
+    return tuple(row)
 
 
 def key_of(row: tuple[Any, ...]) -> Key:
     """A key from its columns."""
-    models, limits, open_holds, spending = row[-4:]
-    decoded = (_decode_globs(models), limits_of(limits), open_holds, _decode_spending(spending))
-    return Key(*(*row[:-4], *decoded))
+    values = list(row)
+    values[_KEY_MODELS] = _decode_globs(row[_KEY_MODELS])
+    values[_KEY_LIMITS] = limits_of(row[_KEY_LIMITS])
+    values[_KEY_SPENDING] = _decode_spending(row[_KEY_SPENDING])
+    return Key(*values)
 
 
 def hold_row(hold: Hold) -> tuple[SqlValue, ...]:
     """A hold's columns; a closed one leaves its call and what was observed to its receipt.
 
-    Of its call an open one has what no other column says: all but the three ids, as a JSON array.
+    Of its call an open one has what no other column says: all but the three ids, as a JSON array. A closed
+    one has no deadline.
     """
-    *columns, call, _ = astuple(hold)
-    if hold.state != "open":
-        return (*columns, None, None)
-    return (*columns, text(astuple(call)[_IDS_OF_A_CALL:]), observed_text(hold))
-
-
-def observed_text(hold: Hold) -> str | None:
-    """What was observed of a hold as JSON, or None when nothing was."""
-    return None if hold.observed is None else text(hold.observed)
+    row = list(astuple(hold))
+    is_open = hold.state == "open"
+    row[_HOLD_CALL] = text(astuple(hold.call)[_IDS_OF_A_CALL:]) if is_open else None
+    row[_HOLD_OBSERVED] = text(hold.observed) if is_open and hold.observed is not None else None
+    row[_HOLD_DEADLINE] = hold.deadline_us if is_open else None
+    return tuple(row)
 
 
 def hold_of(row: tuple[Any, ...]) -> Hold:
-    """A hold from its columns, where a closed one's call has been taken from its receipt."""
-    rest, observed = row[-2:]
-    call = Call(*(*row[:_IDS_OF_A_CALL], *_decode_rest(rest)))
-    return Hold(*(*row[:-2], call, None if observed is None else _decode_observed(observed)))
+    """A hold from its columns; behind those of a closed one comes its call, which its receipt has."""
+    values = list(row[:_HOLD_COLUMNS])
+    observed = row[_HOLD_OBSERVED]
+    values[_HOLD_CALL] = Call(*(*row[:_IDS_OF_A_CALL], *_decode_rest(row[_HOLD_CALL] or row[-1])))
+    values[_HOLD_OBSERVED] = None if observed is None else _decode_observed(observed)
+    return Hold(*values)
 
 
 def entry_row(entry: Entry) -> tuple[SqlValue, ...]:
     """An entry's columns."""
-    *columns, draws, note = astuple(entry)
-    return (*columns, text(draws), note)
+    row = list(astuple(entry))
+    row[_ENTRY_DRAWS] = text(entry.draws)
+    return tuple(row)
 
 
 def receipt_row(row: Receipt, day: int) -> tuple[SqlValue, ...]:
     """A receipt's columns; `day` is that of its authorization."""
-    outcome, charge = row.outcome, row.charge
+    outcome, charge, call = row.outcome, row.charge, astuple(row.call)
     return (
-        *astuple(row.call),
+        *call[:_RECEIPT_STREAM],
+        int(row.call.stream),
+        *call[_RECEIPT_STREAM + 1 :],
         outcome.outcome,
         outcome.status,
         outcome.basis,

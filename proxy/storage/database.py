@@ -4,13 +4,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final, Protocol
 
-TABLES: Final = (
-    *("accounts", "keys", "lots", "buckets", "throttles", "holds", "entries", "commands", "receipts"),
-    "usage_days",
-)
-"""The tables of the ledger, each after those that it refers to."""
-TOTALS: Final = "usage_totals"
+from proxy.storage.tables import BY_NAME, USAGE_TOTALS
+
+TOTALS: Final = USAGE_TOTALS.name
 """A table that follows from `usage_days`, in engines that keep it."""
+TABLES: Final = tuple(name for name in BY_NAME if name != TOTALS)
+"""The tables that every engine has, each after those that it refers to."""
 
 Chunk = Sequence[tuple[Any, ...]]
 """Some rows, each with its columns in the order in which they are asked for."""

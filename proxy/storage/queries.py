@@ -1,6 +1,7 @@
 """SQL as named, described text: where it is kept, how it is read, how a statement takes many rows at once.
 
-A query begins with `-- name: its_name`, then its description in comments, then one statement.
+A query begins with `-- name: its_name`, then its description in comments, then one statement. It names lists
+of columns as `placeholders` says.
 """
 
 import re
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+
+from proxy.storage.placeholders import filled
 
 FOLDER: Final = Path(__file__).parent
 PORTABLE_READS: Final = ("portable/accounts.sql", "portable/usage.sql", "portable/admin.sql")
@@ -39,7 +42,7 @@ def load(*files: str) -> dict[str, Query]:
     """
     queries: dict[str, Query] = {}
     for file in files:
-        for query in parse((FOLDER / file).read_text("utf-8"), file):
+        for query in parse(filled((FOLDER / file).read_text("utf-8")), file):
             if query.name in queries:
                 raise ValueError(f"{file}: there are two queries named {query.name}")
             queries[query.name] = query

@@ -138,8 +138,8 @@ class MortalStore:
             await self._trap.reach(step)
         return results
 
-    async def orphans(self) -> list[Hold]:
-        return await self._store.orphans()
+    async def orphans(self, now_us: int) -> list[Hold]:
+        return await self._store.orphans(now_us)
 
     async def key_by_digest(self, digest: str) -> Key | None:
         return await self._store.key_by_digest(digest)

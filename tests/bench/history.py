@@ -21,6 +21,7 @@ from proxy.pricing.charge import NO_CHARGE, Charge, price
 from proxy.pricing.rates import Rate, RateCard
 from proxy.storage.columns import text
 from proxy.storage.database import Chunk
+from proxy.storage.tables import HOLDS
 
 ACCOUNTS: Final = 1_000
 KEYS_OF_ACCOUNT: Final = 3
@@ -44,6 +45,8 @@ CARD: Final = RateCard(
         Rate("output_tokens", parse_amount("0.60"), 1_000_000),
     ),
 )
+_CLOSED: Final = (None,) * (len(HOLDS.columns) - HOLDS.place("call"))
+"""What a closed hold has in its columns from `call` on."""
 _CHUNK_CALLS: Final = 10_000
 _KINDS: Final = 1_024
 
@@ -135,7 +138,7 @@ class History:
         account_, key_ = self._account_ids[account], self._key_ids[account][key]
         charged_nano, void = kind.charge.total_nano, kind.basis == "void"
         hold_nano, state = 2 * charged_nano + 1_000, "voided" if void else "settled"
-        rows["holds"].append((id_, account_, key_, hold_nano, 0, state, at_us, "owner-0", None, None))
+        rows["holds"].append((id_, account_, key_, hold_nano, 0, state, at_us, "owner-0", *_CLOSED))
         call = (id_, account_, key_, ENDPOINT, model, "upstream", model, number & 1, at_us)
         outcome = ("upstream_error", 502) if void else ("complete", 200)
         ended = (*outcome, kind.basis, kind.usage, ended_us, None if void else at_us + 90_000, 0)

@@ -1,5 +1,7 @@
 """One account with one key at a desk: the commands of tests in a few words, carried out at once."""
 
+from msgspec.structs import replace
+
 from proxy.ledger.commands import (
     Adjust,
     Authorize,
@@ -7,6 +9,7 @@ from proxy.ledger.commands import (
     ChangeKey,
     Command,
     CreateKey,
+    Detach,
     Extend,
     Grant,
     Granted,
@@ -14,6 +17,7 @@ from proxy.ledger.commands import (
     OpenAccount,
     Recover,
     Refused,
+    Reroute,
     Result,
     Settle,
     Sweep,
@@ -161,6 +165,19 @@ class Desk:
 
     def observe(self, call_id: str, total_nano: int, usage: dict[str, int] | None = None) -> Result:
         return self.do(Observe(call_id, ACCOUNT, Observed(usage or {}, charge_of(total_nano))))
+
+    def detachment(self, call_id: str, lives_us: int) -> Detach:
+        deadline_us = self.now_us + lives_us
+        return Detach(self.calls[call_id], self.opened_us[call_id], self.now_us, deadline_us)
+
+    def detach(self, call_id: str, lives_us: int) -> Result:
+        return self.do(self.detachment(call_id, lives_us))
+
+    def rerouting(self, call_id: str, upstream: str) -> Reroute:
+        return Reroute(replace(self.calls[call_id], upstream=upstream, upstream_model=f"{upstream}-4o"))
+
+    def reroute(self, call_id: str, upstream: str) -> Result:
+        return self.do(self.rerouting(call_id, upstream))
 
     def settlement(self, call_id: str, total_nano: int, usage: dict[str, int] | None = None) -> Settle:
         outcome = Outcome("complete", 200, "reported", usage or {}, self.now_us)

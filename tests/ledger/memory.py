@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from proxy.ledger import rules
-from proxy.ledger.books import Books, Needs, needs_of
+from proxy.ledger.books import Books
 from proxy.ledger.commands import Command, Result
+from proxy.ledger.needs import Needs, needs_of
 from proxy.ledger.rows import Account, Hold, Key
 from proxy.ledger.spending import Bucket
 from proxy.ledger.store import Row
@@ -46,8 +47,13 @@ class MemoryStore:
         self._written(part)
         return results
 
-    async def orphans(self) -> list[Hold]:
-        return [hold for hold in self.books.holds.values() if hold.state == "open"]
+    async def orphans(self, now_us: int) -> list[Hold]:
+        """Every process but this one is gone, and this one has begun just now."""
+        return [
+            hold
+            for hold in self.books.holds.values()
+            if hold.state == "open" and (hold.deadline_us is None or hold.deadline_us <= now_us)
+        ]
 
     async def key_by_digest(self, digest: str) -> Key | None:
         return next((key for key in self.books.keys.values() if key.digest == digest), None)

@@ -13,7 +13,20 @@ from tests.ledger.memory import MemoryStore
 
 STEPS = st.tuples(
     st.sampled_from(
-        ["grant", "ask", "ask", "extend", "observe", "settle", "settle", "void", "recover", "sweep"]
+        [
+            "grant",
+            "ask",
+            "ask",
+            "extend",
+            "observe",
+            "settle",
+            "settle",
+            "void",
+            "recover",
+            "sweep",
+            "detach",
+            "reroute",
+        ]
     ),
     st.integers(1, 30),
     st.integers(0, 4),
@@ -38,6 +51,8 @@ OF_A_CALL: dict[str, Callable[[Desk, str, int], Command]] = {
     "observe": lambda _, call_id, amount: Observe(call_id, ACCOUNT, Observed({}, charge_of(amount))),
     "settle": lambda desk, call_id, amount: desk.settlement(call_id, amount, {"output_tokens": amount}),
     "void": lambda desk, call_id, _: desk.voiding(call_id),
+    "detach": lambda desk, call_id, amount: desk.detachment(call_id, amount),
+    "reroute": lambda desk, call_id, amount: desk.rerouting(call_id, f"upstream {amount % 3}"),
     "recover": lambda desk, call_id, _: desk.recovery(call_id),
 }
 

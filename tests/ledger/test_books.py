@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.ledger.books import Books, Needs
+from proxy.ledger.books import Books
+from proxy.ledger.needs import Needs
 from proxy.ledger.rows import Account, Key
 from proxy.ledger.spending import Bucket
 from proxy.ledger.windows import DAY_US, Window, starts_of_day

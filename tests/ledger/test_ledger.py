@@ -151,7 +151,8 @@ async def test_the_verbs_do_what_they_say(house: House) -> None:
     assert await ledger.settle(desk.settlement("call", 35)) == Settled(35, 0, 65, 65)
     await ledger.authorize(desk.ask(5, call_id="other"))
     assert await ledger.void(desk.voiding("other")) == Settled(0, 0, 65, 65)
-    assert await ledger.command(Grant(ACCOUNT, "g", "lot", 5, NOON_US)) == Done(desk.account)
+    done = await ledger.command(Grant(ACCOUNT, "g", "lot", 5, NOON_US))
+    assert done == Done(desk.account, entry=desk.entries[-1])
 
 
 async def test_a_refused_administration_raises(house: House) -> None:

@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from proxy.ledger.commands import Authorize, Command, Grant, Observe, Settle, Sweep
+from proxy.ledger.commands import Authorize, Command, Grant, Observe, Reroute, Settle, Sweep
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Limits
 from tests.simulation.kinds import KINDS
 from tests.simulation.make_accounts import newcomer
@@ -99,7 +99,7 @@ class Author:
         """A command that was given before, by its own time or as of now; credit only as of now."""
         world = self._world
         command = world.one_of(world.recent)
-        if isinstance(command, Observe) or (not isinstance(command, Grant) and world.happens(50)):
+        if isinstance(command, Observe | Reroute) or (not isinstance(command, Grant) and world.happens(50)):
             return command
         at_us = world.at_us()
         if isinstance(command, Grant) and command.expires_at_us < at_us + SHORTEST_LIFE_US:
@@ -125,7 +125,8 @@ class Author:
         party = world.model.parties.get(account_id)
         lots = [piece["until"] for piece in party.history.pieces] if party else []
         keys = [world.model.keys[id_].expires_at_us for id_ in party.keys] if party else []
+        jobs = [hold.deadline_us for hold in world.model.flight.values() if hold.deadline_us is not None]
         midnight_us = (world.now_us // DAY_US + 1) * DAY_US
         soon_us = min(world.now_us + 6 * HOUR_US, NEVER_US)
-        due = [due_us for due_us in (midnight_us, *lots, *keys) if world.now_us < due_us < soon_us]
+        due = [due_us for due_us in (midnight_us, *lots, *keys, *jobs[:3]) if world.now_us < due_us < soon_us]
         return due or [world.now_us]

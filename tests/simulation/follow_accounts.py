@@ -173,7 +173,9 @@ def _told(party: Party, command: Grant | Adjust) -> Done | Refused | None:
 def _noted(model: Model, party: Party, command: Grant | Adjust) -> Done:
     party.told[command.command_id] = (command, command.at_us)
     model.touch(party.account.id).commands[command.command_id] = None
-    return Done(party.row())
+    (entry,) = party.entry_rows(len(party.history.lines) - 1)
+    note = command.note if isinstance(command, Grant) else command.reason
+    return Done(party.row(), entry=replace(entry, note=note))
 
 
 def _given(command: ChangeAccount | ChangeKey, *names: str) -> dict[str, Any]:

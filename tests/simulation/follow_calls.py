@@ -2,21 +2,25 @@
 
 from fnmatch import fnmatchcase
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from proxy.ledger.commands import (
     Authorize,
+    Close,
+    Detach,
     Done,
     Extend,
     Granted,
     Observe,
+    OfHold,
     Recover,
     Refused,
+    Reroute,
     Settle,
     Settled,
     Void,
 )
-from proxy.ledger.rows import Hold, HoldState, Key, Limits, Outcome, Receipt
+from proxy.ledger.rows import Call, Hold, HoldState, Key, Limits, Outcome, Receipt
 from proxy.pricing.charge import NO_CHARGE, Charge
 from tests.ledger.auditor import ACCOUNT, ZERO, Bound, dollars, nano, window_end_us
 from tests.simulation.gauges import Ask, asked_of, at_most
@@ -96,22 +100,52 @@ def extend(model: Model, command: Extend) -> Granted | Refused:
     return Granted(held_nano, nano(party.history.available()))
 
 
+def reroute(model: Model, command: Reroute) -> Done | Refused:
+    """A call in flight goes elsewhere, and is the same call."""
+    call = command.call
+    hold = model.holds.get(call.id)
+    if hold is None:
+        return NOT_FOUND
+    mine, other = ({**asdict(each), "upstream": "", "upstream_model": ""} for each in (hold.call, call))
+    if hold.state != "open" or mine != other:
+        return CONFLICT
+    model.put_hold(replace(hold, call=call))
+    return Done()
+
+
+def detach(model: Model, command: Detach) -> Done | Refused:
+    """A call in flight outlives its process until a time that is to come, and that may be moved."""
+    hold = _hold_of(model, command)
+    if isinstance(hold, Refused):
+        return hold
+    if hold.state != "open":
+        return CONFLICT
+    if not command.at_us < command.deadline_us:
+        return Refused("invalid_value", "")
+    model.put_hold(replace(hold, deadline_us=command.deadline_us))
+    return Done()
+
+
 def settle(model: Model, command: Settle) -> Settled | Refused:
     """A call is charged once, up to what it holds and what is available beside it."""
-    return _close(model, command, "settled", command.outcome, command.charge)
+    return _close(model, command, command.call, "settled", command.outcome, command.charge)
 
 
 def void(model: Model, command: Void) -> Settled | Refused:
     """A call is closed once, without a charge."""
-    return _close(model, command, "voided", command.outcome, NO_CHARGE)
+    return _close(model, command, command.call, "voided", command.outcome, NO_CHARGE)
 
 
 def recover(model: Model, command: Recover) -> Settled | Refused:
-    """A call whose process is gone is charged once what was observed of it."""
-    hold = model.holds.get(command.call.id)
-    seen = hold.observed if hold else None
+    """A call that nobody answers for is charged once what was observed of it, and never before a deadline."""
+    hold = _hold_of(model, command)
+    if isinstance(hold, Refused):
+        return hold
+    if hold.state == "open" and hold.deadline_us is not None and hold.deadline_us > command.at_us:
+        return CONFLICT
+    seen = hold.observed
     outcome = Outcome("crashed", 0, "recovered", seen.usage if seen else {}, command.at_us)
-    return _close(model, command, "expired", outcome, seen.charge if seen else NO_CHARGE)
+    return _close(model, command, hold.call, "expired", outcome, seen.charge if seen else NO_CHARGE)
 
 
 def _barred(party: Party, key: Key, command: Authorize) -> str | None:
@@ -196,7 +230,7 @@ def _too_many(party: Party, key: Key, limits: Limits) -> Refused | None:
     return None
 
 
-def _hold_of(model: Model, command: Extend | Settle | Void | Recover) -> Hold | Refused:
+def _hold_of(model: Model, command: OfHold) -> Hold | Refused:
     call = command.call
     hold = model.holds.get(call.id)
     if hold is None:
@@ -206,7 +240,7 @@ def _hold_of(model: Model, command: Extend | Settle | Void | Recover) -> Hold | 
 
 
 def _close(
-    model: Model, command: Settle | Void | Recover, state: HoldState, outcome: Outcome, charge: Charge
+    model: Model, command: Close, call: Call, state: HoldState, outcome: Outcome, charge: Charge
 ) -> Settled | Refused:
     hold = _hold_of(model, command)
     if isinstance(hold, Refused):
@@ -223,6 +257,6 @@ def _close(
         key = model.keys[hold.key_id]
         model.gauges.correct(key.id, at_most(hold.tokens, key.limits.tpm), used)
     model.put_hold(replace(hold, state=state, observed=None))
-    row = Receipt(command.call, outcome, charge, nano(paid), nano(short), hold.amount_nano)
+    row = Receipt(call, outcome, charge, nano(paid), nano(short), hold.amount_nano)
     model.put_receipt(row, hold.created_at_us)
     return Settled(nano(paid), nano(short), nano(history.balance()), nano(history.available()))

@@ -1,10 +1,12 @@
 """How commands of a call's life are made up."""
 
-from proxy.ledger.commands import Authorize, Extend, Observe, Recover, Settle, Void
+from msgspec.structs import replace
+
+from proxy.ledger.commands import Authorize, Detach, Extend, Observe, Recover, Reroute, Settle, Void
 from proxy.ledger.rows import UNLIMITED, Call, Hold, Observed, Outcome
 from proxy.metering.usage import Basis
 from proxy.pricing.charge import NO_CHARGE, worst_nano
-from tests.simulation.world import CARDS, World
+from tests.simulation.world import CARDS, HOUR_US, SECOND_US, World
 
 ENDINGS = ("complete", "complete", "complete", "client_left", "upstream_failed")
 
@@ -41,6 +43,27 @@ def extend(world: World) -> Extend | None:
         return None
     amount_nano = world.one_of((0, -7)) if world.happens(3) else world.up_to(1_000_000)
     return Extend(hold.call, hold.created_at_us, world.at_us(), amount_nano, world.defaults)
+
+
+def reroute(world: World) -> Reroute | None:
+    """A call that goes to another upstream; now and then another call under its id."""
+    hold = world.some_hold()
+    if hold is None:
+        return None
+    upstream = world.one_of(("second", "third"))
+    call = replace(hold.call, upstream=upstream, upstream_model=f"{hold.call.model}-of-{upstream}")
+    return Reroute(replace(call, stream=not call.stream) if world.happens(3) else call)
+
+
+def detach(world: World) -> Detach | None:
+    """A call that becomes a job, for seconds or hours; now and then until a time that has passed."""
+    hold = world.some_hold()
+    if hold is None:
+        return None
+    at_us = world.at_us()
+    lives_us = world.one_of((SECOND_US, 60 * SECOND_US, 2 * HOUR_US, 9 * HOUR_US))
+    deadline_us = at_us - world.one_of((0, 1)) if world.happens(3) else at_us + world.up_to(lives_us)
+    return Detach(hold.call, _began_us(world, hold), at_us, deadline_us)
 
 
 def settle(world: World) -> Settle | None:

@@ -8,8 +8,9 @@ from typing import Any, Final, Literal
 from msgspec.structs import astuple
 
 from proxy.ledger import rules
-from proxy.ledger.books import Books, Needs, needs_of
+from proxy.ledger.books import Books
 from proxy.ledger.commands import Command, Result
+from proxy.ledger.needs import Needs, needs_of
 from proxy.ledger.rows import Hold
 from proxy.ledger.store import LedgerUnavailable, Store
 from proxy.ledger.windows import DAY_US
@@ -20,7 +21,9 @@ from tests.storage.engines import Dump
 
 Rule = Callable[[Books, Command], Result]
 Row = tuple[Any, ...]
-Defect = Literal["keeps what broke off", "forgets who is gone", "loses what was committed"]
+Defect = Literal[
+    "keeps what broke off", "forgets who is gone", "forgets deadlines", "loses what was committed"
+]
 """What a store may do wrong on purpose, to see whether it is found."""
 
 PLACES: Final[dict[str, dict[str, int]]] = {
@@ -141,17 +144,21 @@ class MemoryProcess(MemoryStore):
         names = (f"owner-{number}" for number in count())
         self._owner = next(name for name in names if name not in self._stage.alive)
         self._stage.alive.add(self._owner)
-        mine = (hold.id for hold in await super().orphans() if hold.owner == self._owner)
-        self._inherited = frozenset(mine)
+        mine = (hold for hold in self.books.holds.values() if hold.owner == self._owner)
+        self._inherited = frozenset(hold.id for hold in mine if hold.state == "open")
 
     async def close(self) -> None:
         self._stage.alive.discard(self._owner)
 
-    async def orphans(self) -> list[Hold]:
-        alive = self._stage.alive
-        inherited = () if self._stage.defect == "forgets who is gone" else self._inherited
-        holds = await super().orphans()
-        return [hold for hold in holds if hold.owner not in alive or hold.id in inherited]
+    async def orphans(self, now_us: int) -> list[Hold]:
+        alive, defect = self._stage.alive, self._stage.defect
+        inherited = () if defect == "forgets who is gone" else self._inherited
+        found = await super().orphans(2**62 if defect == "forgets deadlines" else now_us)
+        return [
+            hold
+            for hold in found
+            if hold.deadline_us is not None or hold.owner not in alive or hold.id in inherited
+        ]
 
     def commit(self, commands: Sequence[Command]) -> list[Result]:
         stage = self._stage

@@ -18,6 +18,7 @@ from proxy.ledger.commands import (
     Adjust,
     Authorize,
     Command,
+    Detach,
     Done,
     Extend,
     Grant,
@@ -199,6 +200,34 @@ def recovers_for_nothing(books: Books, command: Command) -> Result:
     return rules.apply(books, command)
 
 
+def recovers_before_the_deadline(books: Books, command: Command) -> Result:
+    """A job is taken for an orphan, though it has time left."""
+    if isinstance(command, Recover) and command.call.id in books.holds:
+        hold = books.holds[command.call.id]
+        books.holds[hold.id] = replace(hold, deadline_us=None)
+    return rules.apply(books, command)
+
+
+def keeps_the_first_deadline(books: Books, command: Command) -> Result:
+    """A job that needs longer does not get it."""
+    hold = books.holds.get(command.call.id) if isinstance(command, Detach) else None
+    result = rules.apply(books, command)
+    if hold is not None and hold.deadline_us is not None:
+        books.put_hold(replace(books.holds[hold.id], deadline_us=hold.deadline_us))
+    return result
+
+
+def names_the_first_upstream(books: Books, command: Command) -> Result:
+    """A crashed call's receipt names the upstream that it was to go to, not the one that it went to."""
+    result = rules.apply(books, command)
+    if isinstance(command, Recover) and _ended(books, command, result):
+        receipt = books.new_receipts[-1]
+        model = receipt.call.model
+        call = replace(receipt.call, upstream="main", upstream_model=f"{model}-1")
+        books.new_receipts[-1] = replace(receipt, call=call)
+    return result
+
+
 def hides_the_shortfall(books: Books, command: Command) -> Result:
     """A receipt says that all of the charge was paid."""
     result = rules.apply(books, command)
@@ -277,6 +306,9 @@ _RULES: Final[tuple[Callable[[Books, Command], Result], ...]] = (
     lets_one_more_at_once,
     forgets_commands,
     recovers_for_nothing,
+    recovers_before_the_deadline,
+    keeps_the_first_deadline,
+    names_the_first_upstream,
     hides_the_shortfall,
     leaves_token_limits_full,
     writes_no_entry,
@@ -285,6 +317,7 @@ _RULES: Final[tuple[Callable[[Books, Command], Result], ...]] = (
 _DEFECTS: Final[tuple[Defect, ...]] = (
     "keeps what broke off",
     "forgets who is gone",
+    "forgets deadlines",
     "loses what was committed",
 )
 

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Awaitable, Sequence
 from traceback import format_exc
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
-import msgspec
 from msgspec.structs import replace
 
 from proxy.ledger.commands import Authorize, Command, Recover, Refused, Result, Settled
+from proxy.ledger.needs import Needs
 from proxy.ledger.rows import Hold
 from proxy.ledger.store import LedgerUnavailable, Store
 from tests.simulation.checks import Violation, check_looks, check_results
@@ -26,17 +26,17 @@ WHOLE_EVERY: Final = 400
 CARRIED_OUT = "An engine carries out what the rules allow, and breaks off only where it is made to."
 FOLLOWED = "The auditor can follow whatever happens."
 NAMES = "No two living processes go by one name."
-ORPHANS = "The holds to recover are those in flight whose process is gone."
+ORPHANS = "The holds to recover are those in flight whose process is gone, or whose deadline has passed."
 STRANGERS = "Every row is of an account or key that was opened."
 
 _Answer = TypeVar("_Answer")
 
 
-class Poison(msgspec.Struct, frozen=True, tag=True):
+class Poison(Command, frozen=True):
     """No command at all: the rules fail at it, with what came before it in its batch undone."""
 
-    account_id: str = ""
-    at_us: int = 0
+    def add_needs(self, needs: Needs) -> None:
+        """Nothing."""
 
 
 class Player:
@@ -120,17 +120,22 @@ class Player:
     async def _rescue(self, step: Rescue) -> None:
         await self._open(step.process)
         store = self._stores[step.process]
-        found = {hold.id: hold for hold in await carried_out(store.orphans())}
+        found = {hold.id: hold for hold in await carried_out(store.orphans(step.at_us))}
         alive, inherited = self.owners.values(), self._inherited[step.process]
         right: dict[str, Hold] = {
             hold.id: hold
             for hold in self.model.flight.values()
-            if hold.owner not in alive or hold.id in inherited
+            if (
+                hold.owner not in alive or hold.id in inherited
+                if hold.deadline_us is None
+                else hold.deadline_us <= step.at_us
+            )
         }
         if found != right:
             raise Violation(ORPHANS, f"found {sorted(found)}, and should have {sorted(right)}")
         commands = [Recover(right[id_].call, right[id_].created_at_us, step.at_us) for id_ in sorted(right)]
         self.seen["orphans"] += len(commands)
+        self.seen["overdue"] += sum(hold.deadline_us is not None for hold in right.values())
         if commands and step.fault is None:
             await self._committed(store, commands)
         elif commands and step.fault is not None:
@@ -153,8 +158,12 @@ class Player:
             await self._kill(step.process)
 
     async def _committed(self, store: Store, commands: Sequence[Command]) -> None:
+        flight = dict(self.model.flight)
         results = await carried_out(store.apply(commands))
         expected = self._follow(commands)
+        over = [hold for id_, hold in flight.items() if self.model.holds[id_].state in ("settled", "voided")]
+        gone = [hold for hold in over if hold.owner not in self.owners.values()]
+        self.seen["outlived"] += sum(hold.deadline_us is not None for hold in gone)
         check_results(commands, results, expected)
         self._count(commands, results)
 
@@ -175,9 +184,8 @@ class Player:
                 with self._stage.broken(store, fault):
                     await store.apply(commands)
             else:
-                poison: Any = Poison()
                 after = fault_after if fault == "in_rules" else len(commands)
-                await store.apply([*commands[:after], poison, *commands[after:]])
+                await store.apply([*commands[:after], Poison(), *commands[after:]])
         except (LedgerUnavailable, KeyError):
             return
         raise Violation(CARRIED_OUT, f"a batch did not break off {fault}")

@@ -1,12 +1,20 @@
 """A history as a list of steps, which a simulation makes up, a failure prints, and a replay repeats."""
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from proxy.ledger.commands import Command
+from proxy.ledger.commands import COMMANDS, Command
+
+if TYPE_CHECKING:
+    AnyCommand = Command
+else:
+    # To be read from a file, the commands must be listed where the type is.
+    AnyCommand = reduce(or_, COMMANDS)
 
 Fault = Literal["in_rules", "at_commit", "after_commit"]
 """Where a batch breaks off: as its rules run, as it is committed, or between the commit and the answer."""
@@ -43,7 +51,7 @@ class Batch(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """
 
     process: int
-    commands: tuple[Command, ...]
+    commands: tuple[AnyCommand, ...]
     fault: Fault | None = None
     fault_after: int = 0
     dies: bool = False

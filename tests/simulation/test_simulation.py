@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from proxy.ledger.commands import Command
+from proxy.ledger.commands import COMMANDS
 from tests.simulation.kinds import KINDS
 from tests.simulation.memory_stage import MemoryStage
 from tests.simulation.simulation import Outcome, replay, simulate
@@ -28,6 +28,10 @@ REFUSALS = {
 """Every code that the rules refuse with."""
 
 
+JOBS = ("overdue", "outlived")
+"""A call that is recovered because its deadline has passed, and one that is closed after its process."""
+
+
 async def in_memory(seed: int, extent: Extent = DAYS) -> Outcome:
     return await simulate(MemoryStage(), seed, extent)
 
@@ -45,16 +49,17 @@ async def test_an_engine_keeps_every_rule_and_holds_what_books_in_memory_do(
 
 def test_every_command_of_the_ledger_is_simulated() -> None:
     """Whoever adds a command says how it is made up and what becomes of it."""
-    assert KINDS.keys() == set(get_args(Command))
+    assert KINDS.keys() == set(COMMANDS)
 
 
 async def test_a_week_meets_everything_there_is() -> None:
     """Every command, refusal, fault, repeat, shortfall and recovery occurs, so that none is left unproven."""
     outcome = await in_memory(1, WEEK)
     assert outcome.violation is None, outcome.violation
-    kinds = {type_.__name__ for type_ in (*get_args(Command), *get_args(Step))}
+    kinds = {type_.__name__ for type_ in (*COMMANDS, *get_args(Step))}
     assert (
-        kinds | REFUSALS | set(get_args(Fault)) | {"orphans", "replayed", "shortfall"} <= outcome.seen.keys()
+        kinds | REFUSALS | set(get_args(Fault)) | {"orphans", "replayed", "shortfall", *JOBS}
+        <= outcome.seen.keys()
     )
 
 

@@ -112,11 +112,11 @@ class World:
         return self.one_of(party.keys) if party and party.keys else "key_nobody"
 
     def hold_in_flight(self) -> Hold | None:
-        """A call in flight, mostly of the process that acts."""
+        """A call in flight, mostly of the process that acts; jobs are everybody's."""
         mine = self.owners.get(self.process)
         flight = list(self.model.flight.values())
         if not self.happens(5):
-            flight = [hold for hold in flight if hold.owner == mine]
+            flight = [hold for hold in flight if hold.owner == mine or hold.deadline_us is not None]
         return self.one_of(flight) if flight else None
 
     def some_hold(self) -> Hold | None:

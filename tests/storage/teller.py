@@ -2,15 +2,19 @@
 
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from proxy.ledger.commands import (
     Authorize,
     Command,
     CreateKey,
+    Detach,
     Done,
     Grant,
     Granted,
     OpenAccount,
     Recover,
+    Reroute,
     Result,
     Settle,
     Settled,
@@ -72,8 +76,16 @@ def void(made: Call) -> Void:
     return Void(made, at_us, at_us + 5, Outcome("unreachable", 502, "void", {}, at_us + 5))
 
 
-def recover(made: Call) -> Recover:
-    return Recover(made, made.started_at_us, made.started_at_us + 60_000_000)
+def recover(made: Call, *, at_us: int | None = None) -> Recover:
+    return Recover(made, made.started_at_us, made.started_at_us + 60_000_000 if at_us is None else at_us)
+
+
+def detach(made: Call, deadline_us: int) -> Detach:
+    return Detach(made, made.started_at_us, made.started_at_us, deadline_us)
+
+
+def reroute(made: Call, upstream: str) -> Reroute:
+    return Reroute(replace(made, upstream=upstream, upstream_model=f"{made.model} of {upstream}"))
 
 
 async def expect(store: Store, kind: type[_Kind], command: Command) -> _Kind:

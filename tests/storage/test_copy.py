@@ -14,7 +14,7 @@ from proxy.storage.database import TABLES, Chunk, Database
 from proxy.storage.faults import StorageFault
 from proxy.storage.sqlite.database import SqliteDatabase, SqliteTarget
 from tests.storage.engines import ENGINES, Engine, Postgres, Sqlite, tell
-from tests.storage.teller import call, granted, settle
+from tests.storage.teller import NOON_US, call, granted, settle
 from tests.storage.whole import database_of, differences, fill, filled, honest, tamper
 
 NAMES = sorted(ENGINES)
@@ -73,7 +73,7 @@ async def test_a_server_goes_on_where_the_other_stopped(engine: Engine, tmp_path
     await apart(lambda: carry_over(source, database_of(moved)))
     store = moved.store()
     await store.open()
-    assert await store.orphans() == []
+    assert await store.orphans(NOON_US) == []
     made = call("call_later")
     assert (await granted(store, made, 500)).hold_nano == 500
     await store.apply([honest(settle(made, 300))])

@@ -9,9 +9,6 @@ from typing import Any
 
 import pytest
 
-from proxy.ledger.books import CommandRecord
-from proxy.ledger.rows import Account, Entry, Hold, Key, Lot, Throttle
-from proxy.ledger.spending import Bucket
 from proxy.storage.faults import StorageFault
 from proxy.storage.migrate import Migration, bundled, migrate, statements
 
@@ -58,24 +55,6 @@ def test_step_by_step_or_all_at_once_makes_the_same_schema(
     with contextlib.closing(sqlite3.connect(tmp_path / "other.db", isolation_level=None)) as other:
         migrate(other, known)
         assert schema(other) == schema(connection)
-
-
-def test_the_schema_has_a_column_for_each_field_of_the_ledgers_rows(connection: sqlite3.Connection) -> None:
-    """In the order of the fields, as rows are written and read by position."""
-    migrate(connection, bundled("sqlite"))
-    kinds: dict[str, Any] = {
-        "accounts": Account,
-        "keys": Key,
-        "lots": Lot,
-        "buckets": Bucket,
-        "throttles": Throttle,
-        "holds": Hold,
-        "entries": Entry,
-        "commands": CommandRecord,
-    }
-    for table, kind in kinds.items():
-        columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-        assert columns == list(kind.__struct_fields__)
 
 
 def test_every_table_is_strict(connection: sqlite3.Connection) -> None:

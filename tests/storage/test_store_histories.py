@@ -18,9 +18,11 @@ from proxy.ledger.commands import (
     ChangeKey,
     Command,
     CreateKey,
+    Detach,
     Extend,
     Observe,
     OpenAccount,
+    Reroute,
     Sweep,
 )
 from proxy.ledger.rows import NEVER_US, Limits, Observed
@@ -46,6 +48,7 @@ Step = tuple[str, int, int, int]
 
 VERBS = (
     *("authorize", "authorize", "authorize", "settle", "settle", "void", "extend", "observe", "recover"),
+    *("detach", "reroute"),
     *("grant", "adjust", "sweep", "limit account", "limit key", "credit"),
 )
 STEPS = st.tuples(st.sampled_from(VERBS), st.integers(0, 11), st.integers(1, 200), st.integers(0, 3))
@@ -87,6 +90,8 @@ def command_of(verb: str, number: int, amount: int, key_id: str, at_us: int) -> 
         "recover": replace(recover(made), at_us=at_us),
         "extend": Extend(made, made.started_at_us, at_us, amount),
         "observe": Observe(made.id, account_id, observed),
+        "detach": Detach(made, made.started_at_us, at_us, at_us + amount - 20),
+        "reroute": Reroute(replace(made, upstream=f"upstream {amount % 3}")),
         "grant": replace(
             grant(5 * amount, account_id=account_id, command_id=id_, expires_at_us=dated_us), at_us=at_us
         ),

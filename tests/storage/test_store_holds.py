@@ -50,12 +50,12 @@ async def test_what_was_observed_of_a_call_is_what_recovery_charges(open_store: 
     await done(first, Observe("call_1", ACCOUNT, Observed({"output_tokens": 3}, charge(70))))
     await done(first, Observe("call_1", ACCOUNT, Observed({"output_tokens": 7}, charge(90))))
     await first.close()
-    orphans = await second.orphans()
+    orphans = await second.orphans(NOON_US)
     assert [hold.call for hold in orphans] == [call("call_1"), call("call_2")]
     assert orphans[0].observed == Observed({"output_tokens": 7}, charge(90))
     results = await second.apply([recover(hold.call) for hold in orphans])
     assert [cast("Settled", result).charged_nano for result in results] == [90, 0]
-    assert await second.orphans() == []
+    assert await second.orphans(NOON_US) == []
     (row,) = await second.query("receipt_by_id", {"call_id": "call_1"})
     assert (row["basis"], row["charged_nano"], row["usage"]) == ("recovered", 90, '{"output_tokens":7}')
 
@@ -66,10 +66,10 @@ async def test_holds_of_a_live_store_are_nobodys_to_recover(open_store: OpenStor
     await granted(first, call("call_1"), 300)
     await granted(second, call("call_2"), 300)
     assert first.owner != second.owner
-    assert await first.orphans() == []
-    assert await second.orphans() == []
+    assert await first.orphans(NOON_US) == []
+    assert await second.orphans(NOON_US) == []
     await second.close()
-    assert [hold.id for hold in await first.orphans()] == ["call_2"]
+    assert [hold.id for hold in await first.orphans(NOON_US)] == ["call_2"]
 
 
 async def test_a_store_recovers_the_holds_of_one_before_it_but_none_of_its_own(
@@ -83,9 +83,9 @@ async def test_a_store_recovers_the_holds_of_one_before_it_but_none_of_its_own(
     second = await open_store()
     assert (second.owner == first.owner) == engine.names_return
     await granted(second, call("call_2"), 300)
-    assert [hold.id for hold in await second.orphans()] == ["call_1"]
+    assert [hold.id for hold in await second.orphans(NOON_US)] == ["call_1"]
     await expect(second, Settled, recover(call("call_1")))
-    assert await second.orphans() == []
+    assert await second.orphans(NOON_US) == []
 
 
 async def test_stores_that_take_turns_see_each_others_rows(engine: Engine, open_store: OpenStore) -> None:

@@ -130,11 +130,8 @@ class Money:
         return await entries_page(self._reader, account.id, incoming.query, incoming.settings.unit)
 
     async def _entry(self, command: Grant | Adjust, done: Done, unit: Unit) -> WithHeaders[EntryView]:
-        """The entry a command made: the account's last one, or for a repeat that of the first time."""
-        if done.replayed or done.account is None:
-            entry = await self._reader.entry_of_command(command.account_id, command.command_id)
-        else:
-            entry = await self._reader.entry(command.account_id, done.account.entries)
+        """The entry a command made, for a repeat that of the first time."""
+        entry = done.entry or await self._reader.entry_of_command(command.account_id, command.command_id)
         return WithHeaders(entry_view(entry, unit), {REPLAYED: "true"} if done.replayed else {})
 
 

@@ -66,7 +66,8 @@ class AdminReceiptView(ReceiptView, frozen=True, kw_only=True):
 class HoldView(Struct, frozen=True, kw_only=True):
     """Funds set aside for one call; `observed` is the usage seen so far, `observed_charge` what it costs.
 
-    What is said of the call itself is null once the hold is closed: then its receipt has it.
+    `deadline` is until when it may outlive the process that made it, null where it may not. What is said of
+    the call itself is null once the hold is closed: then its receipt has it.
     """
 
     object: Literal["hold"] = "hold"
@@ -78,6 +79,7 @@ class HoldView(Struct, frozen=True, kw_only=True):
     tokens: int
     created_at: When
     owner: str
+    deadline: When | None
     endpoint: str | None
     model: str | None
     upstream: str | None
@@ -157,6 +159,7 @@ def hold_view(hold: SeenHold, unit: Unit) -> HoldView:
         tokens=hold.tokens,
         created_at=instant(hold.created_at_us),
         owner=hold.owner,
+        deadline=None if hold.deadline_us is None else instant(hold.deadline_us),
         endpoint=None if call is None else call.endpoint,
         model=None if call is None else call.model,
         upstream=None if call is None else call.upstream,

@@ -8,9 +8,11 @@ from proxy.ledger.books import Books
 from proxy.ledger.commands import ChangeAccount, ChangeKey, CreateKey, Done, OpenAccount, Refused
 from proxy.ledger.rows import Account, Key
 from proxy.ledger.rules import lots
+from proxy.ledger.rules.registry import carries_out
 from proxy.money import MAX_NANO, usd_string
 
 
+@carries_out(OpenAccount)
 def open_account(books: Books, command: OpenAccount) -> Done | Refused:
     """Open an account; one whose id is taken is a conflict."""
     if command.account_id in books.accounts:
@@ -28,6 +30,7 @@ def open_account(books: Books, command: OpenAccount) -> Done | Refused:
     return Done(account)
 
 
+@carries_out(ChangeAccount)
 def change_account(books: Books, command: ChangeAccount) -> Done | Refused:
     """Change what is named of an account; a credit limit below what is owed or held is a conflict."""
     account = books.accounts.get(command.account_id)
@@ -50,6 +53,7 @@ def change_account(books: Books, command: ChangeAccount) -> Done | Refused:
     return Done(account)
 
 
+@carries_out(CreateKey)
 def create_key(books: Books, command: CreateKey) -> Done | Refused:
     """Create a key of an account; one whose id is taken is a conflict."""
     account = books.accounts.get(command.account_id)
@@ -72,6 +76,7 @@ def create_key(books: Books, command: CreateKey) -> Done | Refused:
     return Done(account, key)
 
 
+@carries_out(ChangeKey)
 def change_key(books: Books, command: ChangeKey) -> Done | Refused:
     """Change what is named of a key."""
     account, key = books.accounts.get(command.account_id), books.keys.get(command.key_id)

@@ -1,4 +1,4 @@
-"""The rules of a call while it runs: authorize opens a hold, observe and extend follow it."""
+"""The rules of a call while it runs: authorize opens a hold, the others follow it while it is open."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -6,15 +6,17 @@ from fnmatch import fnmatchcase
 from msgspec.structs import replace
 
 from proxy.ledger.books import Books
-from proxy.ledger.commands import Authorize, Done, Extend, Granted, Observe, Refused
+from proxy.ledger.commands import Authorize, Detach, Done, Extend, Granted, Observe, Refused, Reroute
 from proxy.ledger.rows import Account, Hold, Key, Limits
 from proxy.ledger.rules import lots, throttles
 from proxy.ledger.rules.closing import hold_of
 from proxy.ledger.rules.limits import headroom_nano, in_force, shortage
+from proxy.ledger.rules.registry import carries_out
 from proxy.ledger.rules.throttles import Demand
 from proxy.ledger.windows import iso
 
 
+@carries_out(Authorize)
 def authorize(books: Books, command: Authorize) -> Granted | Refused:
     """Hold funds for a call, or refuse it; a repeat finds its hold and changes nothing."""
     call, at_us = command.call, command.at_us
@@ -44,17 +46,19 @@ def authorize(books: Books, command: Authorize) -> Granted | Refused:
     return Granted(amount_nano, account.available_nano, throttles.rate_statuses(books, asked, at_us))
 
 
+@carries_out(Observe)
 def observe(books: Books, command: Observe) -> Done | Refused:
     """Note on an open hold what its call has used so far, in place of what was noted before."""
     hold = books.holds.get(command.hold_id)
     if hold is None or hold.account_id != command.account_id:
         return Refused("not_found", f"There is no hold {command.hold_id} of this account.")
     if hold.state != "open":
-        return Refused("conflict", f"The hold {hold.id} is {hold.state}.")
+        return _closed(hold)
     books.put_hold(replace(hold, observed=command.observed))
     return Done()
 
 
+@carries_out(Extend)
 def extend(books: Books, command: Extend) -> Granted | Refused:
     """Hold more for a call in flight, all of it or nothing; what comes back is the whole hold.
 
@@ -64,7 +68,7 @@ def extend(books: Books, command: Extend) -> Granted | Refused:
     if isinstance(hold, Refused):
         return hold
     if hold.state != "open":
-        return Refused("conflict", f"The hold {hold.id} is {hold.state}.")
+        return _closed(hold)
     if command.amount_nano <= 0:
         return Refused("invalid_value", "A hold can only be extended by more than nothing.")
     account, key = lots.swept(books, books.accounts[hold.account_id], command.at_us), books.keys[hold.key_id]
@@ -77,6 +81,39 @@ def extend(books: Books, command: Extend) -> Granted | Refused:
     hold = replace(hold, amount_nano=hold.amount_nano + amount_nano)
     books.put_hold(hold)
     return Granted(hold.amount_nano, account.available_nano)
+
+
+@carries_out(Reroute)
+def reroute(books: Books, command: Reroute) -> Done | Refused:
+    """Note on an open hold which upstream its call goes to; nothing else about the call may differ."""
+    call = command.call
+    hold = books.holds.get(call.id)
+    if hold is None:
+        return Refused("not_found", f"There is no hold for the call {call.id}.")
+    if hold.state != "open":
+        return _closed(hold)
+    if replace(call, upstream=hold.call.upstream, upstream_model=hold.call.upstream_model) != hold.call:
+        return Refused("conflict", f"The hold {hold.id} was made for another call.")
+    books.put_hold(replace(hold, call=call))
+    return Done()
+
+
+@carries_out(Detach)
+def detach(books: Books, command: Detach) -> Done | Refused:
+    """Give an open hold a deadline, in place of the one it may have."""
+    hold = hold_of(books, command)
+    if isinstance(hold, Refused):
+        return hold
+    if hold.state != "open":
+        return _closed(hold)
+    if command.deadline_us <= command.at_us:
+        return Refused("invalid_value", "A hold can only be detached until a time that is to come.")
+    books.put_hold(replace(hold, deadline_us=command.deadline_us))
+    return Done()
+
+
+def _closed(hold: Hold) -> Refused:
+    return Refused("conflict", f"The hold {hold.id} is {hold.state}.")
 
 
 def _barred(account: Account, key: Key, command: Authorize) -> Refused | None:

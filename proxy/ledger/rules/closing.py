@@ -5,13 +5,13 @@ from typing import Final
 from msgspec.structs import replace
 
 from proxy.ledger.books import Books
-from proxy.ledger.commands import Extend, Recover, Refused, Settle, Settled, Void
+from proxy.ledger.commands import Close, OfHold, Recover, Refused, Settle, Settled, Void
 from proxy.ledger.rows import Account, Hold, HoldState, Outcome, Receipt
 from proxy.ledger.rules import lots, throttles
+from proxy.ledger.rules.registry import carries_out
+from proxy.ledger.windows import iso
 from proxy.metering.usage import Usage
 from proxy.pricing.charge import NO_CHARGE, Charge
-
-Close = Settle | Void | Recover
 
 NEXT_STATE: Final[dict[tuple[HoldState, type[Close]], HoldState]] = {
     ("open", Settle): "settled",
@@ -21,29 +21,38 @@ NEXT_STATE: Final[dict[tuple[HoldState, type[Close]], HoldState]] = {
 """How a hold may change. A closed one has no way on: to close it again is to repeat what was done."""
 
 
+@carries_out(Settle)
 def settle(books: Books, command: Settle) -> Settled | Refused:
     """Close a hold with a charge, up to the hold and what is available beside it."""
     return _close(books, command, command.outcome, command.charge, _tokens(command.outcome.usage))
 
 
+@carries_out(Void)
 def void(books: Books, command: Void) -> Settled | Refused:
     """Close a hold without a charge."""
     return _close(books, command, command.outcome, NO_CHARGE, 0)
 
 
+@carries_out(Recover)
 def recover(books: Books, command: Recover) -> Settled | Refused:
     """Close a hold whose process is gone, with the charge of what was observed of its call.
 
-    Nobody knows what the client was sent, so the status is 0.
+    Nobody knows what the client was sent, so the status is 0. A hold that is detached meanwhile is refused
+    until its deadline, so that recovering it and detaching it may race. The receipt names the upstream that
+    the hold names, which is the last one that the call was sent to.
     """
-    hold = books.holds.get(command.call.id)
-    observed = hold.observed if hold else None
-    usage = observed.usage if observed else {}
+    hold = hold_of(books, command)
+    if isinstance(hold, Refused):
+        return hold
+    if hold.state == "open" and hold.deadline_us is not None and command.at_us < hold.deadline_us:
+        return Refused("conflict", f"The hold {hold.id} is detached until {iso(hold.deadline_us)}.")
+    usage = hold.observed.usage if hold.observed else {}
+    charge = hold.observed.charge if hold.observed else NO_CHARGE
     outcome = Outcome("crashed", 0, "recovered", usage, command.at_us)
-    return _close(books, command, outcome, observed.charge if observed else NO_CHARGE, _tokens(usage))
+    return _close(books, replace(command, call=hold.call), outcome, charge, _tokens(usage))
 
 
-def hold_of(books: Books, command: Extend | Close) -> Hold | Refused:
+def hold_of(books: Books, command: OfHold) -> Hold | Refused:
     """The hold a command is about, in whatever state; refused unless all that names it is right.
 
     Its account, its key and its time say which rows have been loaded, so none of them may differ.
@@ -95,7 +104,10 @@ def _paid(books: Books, account: Account, hold: Hold, charged_nano: int, at_us: 
             books, account, kind="charge", amount_nano=-charged_nano, ref=hold.id, at_us=at_us, draws=draws
         )
     # What expired lots still kept for this hold alone goes now.
-    return lots.sweep(books, account, at_us)
+    account = lots.sweep(books, account, at_us)
+    assert account.held_nano >= 0 <= account.open_holds, account
+    assert account.available_nano >= 0, account
+    return account
 
 
 def _tokens(usage: Usage) -> int:

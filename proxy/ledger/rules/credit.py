@@ -11,12 +11,14 @@ from proxy.ledger.commands import Adjust, Done, Grant, Refused, Sweep
 from proxy.ledger.rows import Account, Draw, Lot
 from proxy.ledger.rules import lots
 from proxy.ledger.rules.accounts import no_account
+from proxy.ledger.rules.registry import carries_out
 from proxy.ledger.windows import iso
 from proxy.money import MAX_NANO, usd_string
 
 ADJUSTMENT_PRIORITY: Final = 50
 
 
+@carries_out(Grant)
 def grant(books: Books, command: Grant) -> Done | Refused:
     """Put credit in: debt is repaid first, a lot holds the rest."""
     account = books.accounts.get(command.account_id)
@@ -44,6 +46,7 @@ def grant(books: Books, command: Grant) -> Done | Refused:
     return _put_in(books, account, command, lot)
 
 
+@carries_out(Adjust)
 def adjust(books: Books, command: Adjust) -> Done | Refused:
     """Correct a balance: up by a lot, down by draws, and never below what is available."""
     account = books.accounts.get(command.account_id)
@@ -73,6 +76,7 @@ def adjust(books: Books, command: Adjust) -> Done | Refused:
     return _carried_out(books, account, command, draws)
 
 
+@carries_out(Sweep)
 def sweep(books: Books, command: Sweep) -> Done | Refused:
     """Expire the lots of an account that are due."""
     account = books.accounts.get(command.account_id)
@@ -103,7 +107,7 @@ def _carried_out(books: Books, account: Account, command: Grant | Adjust, draws:
     )
     books.put_account(account)
     books.put_command(CommandRecord(account.id, command.command_id, _digest(command), command.at_us))
-    return Done(account)
+    return Done(account, entry=books.new_entries[-1])
 
 
 def _prior_result(books: Books, account: Account, command: Grant | Adjust) -> Done | Refused | None:

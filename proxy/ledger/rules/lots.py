@@ -1,6 +1,7 @@
 """Lots: what is drawn first, what a draw takes, what expires, and the entry each of these leaves.
 
 The functions take the account as it stands and return it changed; putting it in the books is the caller's.
+What must hold before and after is asserted, in production too: books that do not add up are not written.
 
 A lot can fund a hold that began before the lot expired. Holds name no lots, so three rules keep what was
 promised: a sweep leaves of a due lot what holds that began before its expiry may still need; those holds draw
@@ -17,6 +18,7 @@ from proxy.ledger.rows import NEVER_US, Account, Draw, Entry, EntryKind, Lot
 
 def add(books: Books, account: Account, lot: Lot) -> tuple[Account, tuple[Draw, ...]]:
     """Put a new lot's amount in: debt is repaid first, the lot is kept with what is left, if anything is."""
+    assert lot.amount_nano > 0, lot
     repaid = min(lot.amount_nano, account.debt_nano)
     rest = lot.amount_nano - repaid
     if not rest:
@@ -28,6 +30,7 @@ def add(books: Books, account: Account, lot: Lot) -> tuple[Account, tuple[Draw, 
         balance_nano=account.balance_nano + rest,
         next_expiry_us=min(account.next_expiry_us, lot.expires_at_us),
     )
+    _assert_adds_up(books, account)
     return account, (Draw(lot.id, rest),)
 
 
@@ -40,6 +43,7 @@ def take(
     credit limit must cover the amount. Should usable lots and credit not reach, which takes a clock that ran
     back, the lots kept for older holds give the rest, so that nothing that was promised goes unpaid.
     """
+    assert amount_nano > 0, amount_nano
     lots = [lot for lot in books.lots.get(account.id, {}).values() if lot.remaining_nano]
     if len(lots) > 1:
         lots.sort(key=lambda lot: _turn(lot, now_us))
@@ -48,12 +52,14 @@ def take(
     debt = min(left, max(0, account.credit_limit_nano - account.debt_nano)) if left else 0
     if left > debt:
         _draw(books, [lot for lot in lots if lot.expires_at_us <= since_us], left - debt, draws)
+    assert amount_nano == debt - sum([draw.amount_nano for draw in draws]), (amount_nano, debt, draws)
     account = replace(
         account,
         balance_nano=account.balance_nano - (amount_nano - debt),
         debt_nano=account.debt_nano + debt,
         next_expiry_us=_next_expiry_us(books, account),
     )
+    _assert_adds_up(books, account)
     return account, tuple(draws)
 
 
@@ -92,7 +98,10 @@ def sweep(books: Books, account: Account, now_us: int) -> Account:
                 at_us=now_us,
                 draws=(Draw(lot.id, -gone),),
             )
-    return swept if swept is account else replace(swept, next_expiry_us=_next_expiry_us(books, swept))
+    if swept is account:
+        return account
+    _assert_adds_up(books, swept)
+    return replace(swept, next_expiry_us=_next_expiry_us(books, swept))
 
 
 def swept(books: Books, account: Account, at_us: int) -> Account:
@@ -129,6 +138,11 @@ def post(
     )
     books.new_entries.append(entry)
     return replace(account, entries=entry.seq)
+
+
+def _assert_adds_up(books: Books, account: Account) -> None:
+    left = sum([lot.remaining_nano for lot in books.lots[account.id].values()])
+    assert account.balance_nano == left, f"{account} has lots of {left}"
 
 
 def _turn(lot: Lot, now_us: int) -> tuple[int, int, int, int, str]:

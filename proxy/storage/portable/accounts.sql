@@ -4,9 +4,7 @@
 
 -- name: accounts_page
 -- Accounts, newest first.
-SELECT id, name, created_at_us, status, balance_nano, held_nano, debt_nano, credit_limit_nano,
-    balance_nano - held_nano - debt_nano + credit_limit_nano AS available_nano,
-    open_holds, entries, next_expiry_us, limits, spending
+SELECT {accounts.columns}, balance_nano - held_nano - debt_nano + credit_limit_nano AS available_nano
 FROM accounts
 WHERE id < COALESCE(NULLIF(:cursor, ''), '~')
 ORDER BY id DESC
@@ -14,9 +12,7 @@ LIMIT :limit;
 
 -- name: account_by_id
 -- One account.
-SELECT id, name, created_at_us, status, balance_nano, held_nano, debt_nano, credit_limit_nano,
-    balance_nano - held_nano - debt_nano + credit_limit_nano AS available_nano,
-    open_holds, entries, next_expiry_us, limits, spending
+SELECT {accounts.columns}, balance_nano - held_nano - debt_nano + credit_limit_nano AS available_nano
 FROM accounts
 WHERE id = :account_id;
 
@@ -39,7 +35,7 @@ ORDER BY a.id;
 
 -- name: keys_of_account
 -- The keys of an account without their digests, newest first.
-SELECT id, account_id, name, hint, created_at_us, status, expires_at_us, models, limits, open_holds, spending
+SELECT {keys.shown}
 FROM keys
 WHERE account_id = :account_id AND id < COALESCE(NULLIF(:cursor, ''), '~')
 ORDER BY id DESC
@@ -47,20 +43,20 @@ LIMIT :limit;
 
 -- name: key_by_id
 -- One key without its digest.
-SELECT id, account_id, name, hint, created_at_us, status, expires_at_us, models, limits, open_holds, spending
+SELECT {keys.shown}
 FROM keys
 WHERE id = :key_id;
 
 -- name: lots_of_account
 -- The lots of an account with something left, in the order they are drawn from.
-SELECT id, account_id, kind, amount_nano, remaining_nano, priority, granted_at_us, expires_at_us
+SELECT {lots.columns}
 FROM lots
 WHERE account_id = :account_id AND remaining_nano > 0
 ORDER BY priority, expires_at_us, granted_at_us, id;
 
 -- name: entries_page
 -- The entries of an account, newest first; `cursor` is the last seq of the page before, 0 for the first page.
-SELECT account_id, seq, kind, amount_nano, balance_after_nano, debt_after_nano, ref, at_us, draws, note
+SELECT {entries.columns}
 FROM entries
 WHERE account_id = :account_id AND seq < COALESCE(NULLIF(:cursor, 0), 9223372036854775807)
 ORDER BY seq DESC
@@ -68,7 +64,7 @@ LIMIT :limit;
 
 -- name: ended_buckets
 -- What an account or key has spent and holds in a day, a week and a month that have ended, given their first days.
-SELECT scope_id, "window", start_day, spent_nano, held_nano
+SELECT {buckets.columns}
 FROM buckets
 WHERE scope_id = :scope_id AND (
     ("window" = 'day' AND start_day = :day)
@@ -78,18 +74,18 @@ WHERE scope_id = :scope_id AND (
 
 -- name: holds_page
 -- Holds, newest first, optionally of one account or in one state. Only open ones carry `call` and `observed`.
-SELECT id, account_id, key_id, amount_nano, tokens, state, created_at_us, owner, call, observed
+SELECT {holds.columns}
 FROM holds
 WHERE state = 'open' AND :state IN ('', 'open')
     AND account_id BETWEEN :account_id AND COALESCE(NULLIF(:account_id, ''), '~')
     AND id < COALESCE(NULLIF(:cursor, ''), '~')
 UNION ALL
-SELECT id, account_id, key_id, amount_nano, tokens, state, created_at_us, owner, call, observed
+SELECT {holds.columns}
 FROM holds
 WHERE :account_id = '' AND :state <> 'open' AND state <> 'open' AND state = COALESCE(NULLIF(:state, ''), state)
     AND id < COALESCE(NULLIF(:cursor, ''), '~')
 UNION ALL
-SELECT u.id, h.account_id, h.key_id, h.amount_nano, h.tokens, h.state, h.created_at_us, h.owner, h.call, h.observed
+SELECT u.id, {holds.without_id:h}
 FROM receipts AS u
 JOIN holds AS h ON h.id = u.id
 WHERE :account_id <> '' AND :state <> 'open' AND h.state <> 'open'

@@ -12,18 +12,14 @@ LIMIT 1 OFFSET :calls;
 -- The receipts of every account, newest first, optionally of one key or one model. A key's are its account's; without
 -- one, calls older than `down_to` are not looked at, as no index leads to a model's across accounts. With
 -- IN a receipt is looked for by the id of its hold, where SQLite would take the cursor for its bound after an equals.
-SELECT h.id, u.account_id, u.key_id, u.endpoint, u.model, u.upstream, u.upstream_model, u.stream, u.started_at_us,
-    u.outcome, u.status, u.basis, u.usage, u.ended_at_us, u.first_byte_at_us, u.anomalies, u.charge_nano, u.lines,
-    u.price_id, u.charged_nano, u.shortfall_nano, u.hold_nano, u.day
+SELECT h.id, {receipts.without_id:u}
 FROM holds AS h
 CROSS JOIN receipts AS u
 WHERE :key_id = '' AND h.id < COALESCE(NULLIF(:cursor, ''), '~') AND h.id >= :down_to
     AND u.account_id = h.account_id AND u.id IN (h.id)
     AND (:model = '' OR u.model = :model)
 UNION ALL
-SELECT u.id, u.account_id, u.key_id, u.endpoint, u.model, u.upstream, u.upstream_model, u.stream, u.started_at_us,
-    u.outcome, u.status, u.basis, u.usage, u.ended_at_us, u.first_byte_at_us, u.anomalies, u.charge_nano, u.lines,
-    u.price_id, u.charged_nano, u.shortfall_nano, u.hold_nano, u.day
+SELECT {receipts.columns:u}
 FROM receipts AS u
 WHERE u.account_id = (SELECT k.account_id FROM keys AS k WHERE k.id = :key_id) AND u.key_id = :key_id
     AND u.id < COALESCE(NULLIF(:cursor, ''), '~')
@@ -33,7 +29,7 @@ LIMIT :limit;
 
 -- name: lots_page
 -- The lots of an account with something left, in the order they are drawn from; `cursor` is the last lot's id.
-SELECT id, account_id, kind, amount_nano, remaining_nano, priority, granted_at_us, expires_at_us
+SELECT {lots.columns}
 FROM lots
 WHERE account_id = :account_id AND remaining_nano > 0
     AND (
@@ -44,15 +40,9 @@ WHERE account_id = :account_id AND remaining_nano > 0
 ORDER BY priority, expires_at_us, granted_at_us, id
 LIMIT :limit;
 
--- name: entry_by_seq
--- One entry of an account.
-SELECT account_id, seq, kind, amount_nano, balance_after_nano, debt_after_nano, ref, at_us, draws, note
-FROM entries
-WHERE account_id = :account_id AND seq = :seq;
-
 -- name: entry_of_command
 -- The entry that a grant or adjustment made. A repeat mostly follows soon, so the newest are looked at first.
-SELECT account_id, seq, kind, amount_nano, balance_after_nano, debt_after_nano, ref, at_us, draws, note
+SELECT {entries.columns}
 FROM entries
 WHERE account_id = :account_id AND ref = :command_id AND kind IN ('grant', 'adjust')
 ORDER BY seq DESC

@@ -50,7 +50,7 @@ ORDER BY account_id, command_id;
 
 -- name: audit_holds
 -- Every hold, by account and call: all its columns, which for a closed one are short. They are sorted, as lots are.
-SELECT id, account_id, key_id, amount_nano, tokens, state, created_at_us, owner, call, observed
+SELECT {holds.columns}
 FROM holds
 ORDER BY account_id, id;
 
@@ -62,7 +62,7 @@ ORDER BY account_id, id;
 
 -- name: audit_days
 -- Every usage day, by account.
-SELECT account_id, day, key_id, model, requests, input_tokens, cached_input_tokens, output_tokens, charged_nano
+SELECT {usage_days.columns}
 FROM usage_days
 ORDER BY account_id;
 
@@ -89,7 +89,7 @@ ORDER BY 1;
 
 -- name: audit_buckets
 -- Every bucket that has ended, by account; a scope that is no key is an account itself, or none that there is.
-SELECT COALESCE(k.account_id, b.scope_id) AS account_id, b.scope_id, b."window", b.start_day, b.spent_nano, b.held_nano
+SELECT COALESCE(k.account_id, b.scope_id) AS account_id, {buckets.columns:b}
 FROM buckets AS b
 LEFT JOIN keys AS k ON k.id = b.scope_id
 ORDER BY COALESCE(k.account_id, b.scope_id);

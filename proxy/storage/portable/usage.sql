@@ -2,9 +2,7 @@
 
 -- name: receipts_page
 -- The receipts of an account, newest first, optionally of one key or one model. The index has all that decides.
-SELECT id, account_id, key_id, endpoint, model, upstream, upstream_model, stream, started_at_us, outcome, status,
-    basis, usage, ended_at_us, first_byte_at_us, anomalies, charge_nano, lines, price_id, charged_nano,
-    shortfall_nano, hold_nano, day
+SELECT {receipts.columns}
 FROM receipts
 WHERE account_id = :account_id
     AND id < COALESCE(NULLIF(:cursor, ''), '~')
@@ -15,9 +13,7 @@ LIMIT :limit;
 
 -- name: receipt_by_id
 -- One receipt. The hold tells the account, by which receipts are kept.
-SELECT u.id, u.account_id, u.key_id, u.endpoint, u.model, u.upstream, u.upstream_model, u.stream, u.started_at_us,
-    u.outcome, u.status, u.basis, u.usage, u.ended_at_us, u.first_byte_at_us, u.anomalies, u.charge_nano, u.lines,
-    u.price_id, u.charged_nano, u.shortfall_nano, u.hold_nano, u.day
+SELECT {receipts.columns:u}
 FROM holds AS h
 JOIN receipts AS u ON u.account_id = h.account_id AND u.id = h.id
 WHERE h.id = :call_id;

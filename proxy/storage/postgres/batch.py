@@ -33,11 +33,13 @@ import msgspec
 from msgspec.structs import replace
 
 from proxy.ledger import rules
-from proxy.ledger.books import Books, needs_of
+from proxy.ledger.books import Books
 from proxy.ledger.commands import Authorize, Command, Granted, Result, Void
+from proxy.ledger.needs import needs_of
 from proxy.ledger.rows import Outcome
+from proxy.storage.postgres.functions import Functions
 from proxy.storage.postgres.lease import Lease
-from proxy.storage.postgres.load import LOAD, loaded_of, question
+from proxy.storage.postgres.load import loaded_of, question
 from proxy.storage.postgres.session import (
     FAILURES,
     Timeouts,
@@ -74,6 +76,8 @@ class UnansweredBatch(msgspec.Struct, frozen=True, eq=False):
 class PostgresBatches:
     """Batches on a connection of their own, one after the other, under the name that `lease` is of.
 
+    They are carried out by `functions`, which the database must have.
+
     When a batch could not be carried out for `patience_seconds`, the next ones are tried once only until one
     succeeds.
     """
@@ -83,6 +87,7 @@ class PostgresBatches:
         location: str,
         timeouts: Timeouts,
         *,
+        functions: Functions,
         lease: Lease,
         patience_seconds: float,
         monotonic: Callable[[], float] = time.monotonic,
@@ -90,6 +95,7 @@ class PostgresBatches:
     ) -> None:
         self._location = location
         self._timeouts = timeouts
+        self._functions = functions
         self._lease = lease
         self._owner = lease.name
         self._patience_seconds = patience_seconds
@@ -146,7 +152,7 @@ class PostgresBatches:
         connection = await self._begun()
         past = [*self._untold, self._unsure] if self._unsure else self._untold
         needs = needs_of([*(void for sent in past for _, void in sent.voids()), *commands])
-        loaded = loaded_of(await connection.fetchval(LOAD, *question(self._owner, needs)))
+        loaded = loaded_of(await connection.fetchval(self._functions.load, *question(self._owner, needs)))
         number = (loaded.batches or 0) + 1
         self._find_out(number)
         if loaded.gone:
@@ -185,7 +191,7 @@ class PostgresBatches:
             return results
         self._unsure = UnansweredBatch(number, commands, results)
         try:
-            write = write_of(change, owner=self._owner, batch=number)
+            write = write_of(self._functions, change, owner=self._owner, batch=number)
             await connection.execute(f"{write}; COMMIT; {BEGIN}")
         except FAILURES as error:
             if is_undone(error):

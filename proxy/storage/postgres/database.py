@@ -16,8 +16,9 @@ from proxy.ledger.windows import EPOCH
 from proxy.storage.database import TABLES, Chunk
 from proxy.storage.faults import StorageFault
 from proxy.storage.migrate import bundled, check
-from proxy.storage.postgres.migrate import ENGINE, STATEMENTS, make_months, migrate
+from proxy.storage.postgres.migrate import ENGINE, STATEMENTS, bring_up_to_date, make_months
 from proxy.storage.postgres.session import FAILURES, Timeouts, connect, shown
+from proxy.storage.tables import BY_NAME, RECEIPTS
 
 CHUNK_ROWS: Final = 1000
 _DAYS_SECONDS: Final = 7 * 86_400.0
@@ -25,8 +26,8 @@ PATIENT: Final = Timeouts(
     statement_seconds=_DAYS_SECONDS, idle_seconds=_DAYS_SECONDS, locked_seconds=_DAYS_SECONDS
 )
 """Sorting a large table takes longer than anything that a call may wait for."""
-_DAY: Final = 22
-"""The place of a receipt's day among its columns."""
+_DAY: Final = RECEIPTS.place("day")
+_COLUMNS: Final = {name: [column.name for column in table.columns] for name, table in BY_NAME.items()}
 
 _MIGRATED: Final = "SELECT to_regclass('migrations') IS NOT NULL"
 _RECORDS: Final = "SELECT number, name, sha256 FROM migrations ORDER BY number"
@@ -121,7 +122,7 @@ class PostgresTarget(PostgresScan):
         self._filled.add(table)
         if table == "receipts":
             self._make_months(rows)
-        copying = self._session.connection.copy_records_to_table(table, records=rows)
+        copying = self._session.connection.copy_records_to_table(table, records=rows, columns=_COLUMNS[table])
         self._session.run(copying)
 
     def note_receipts_since(self, day: int) -> None:
@@ -232,7 +233,7 @@ class PostgresDatabase:
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:
-    await migrate(connection, bundled(ENGINE))
+    await bring_up_to_date(connection)
     await make_months(connection)
 
 

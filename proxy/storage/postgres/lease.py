@@ -82,15 +82,18 @@ class Lease:
             await self._claim()
         return self.name
 
-    async def orphans(self) -> list[Hold]:
-        """Open holds of processes that are gone. From here on these cannot come back under their names."""
+    async def orphans(self, now_us: int) -> list[Hold]:
+        """Open holds of processes that are gone. From here on these cannot come back under their names.
+
+        One that has a deadline is an orphan from that on, whatever became of its process, and not before.
+        """
         await self.renew()
         owners = await self._fetch(STATEMENTS["live_owners"])
         dead = {row["name"]: row["life_file"] for row in owners if _is_dead(row["life_file"])}
         await self._fetch(STATEMENTS["end_owners"], list(dead), self.name, self._lease_seconds)
         for life_file in dead.values():
             _remove(life_file)
-        rows = await self._fetch(STATEMENTS["orphans"], self.names)
+        rows = await self._fetch(STATEMENTS["orphans"], self.names, now_us)
         return [columns.hold_of(tuple(row)) for row in rows]
 
     async def close(self) -> None:

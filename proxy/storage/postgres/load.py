@@ -4,12 +4,11 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.ledger.books import Books, CommandRecord, Needs
+from proxy.ledger.books import Books, CommandRecord
+from proxy.ledger.needs import Needs
 from proxy.ledger.rows import Lot, Throttle
 from proxy.ledger.spending import Bucket
 from proxy.storage import columns
-
-LOAD: Final = "SELECT ledger_load($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
 _Row = tuple[Any, ...]
 
@@ -39,7 +38,8 @@ class Loaded(msgspec.Struct, array_like=True):
         books.keys = {row[0]: columns.key_of(row) for row in self.keys or ()}
         books.lots = {id_: {} for id_ in books.accounts}
         for row in self.lots or ():
-            books.lots[row[1]][row[0]] = Lot(*row)
+            lot = Lot(*row)
+            books.lots[lot.account_id][lot.id] = lot
         books.buckets = {(row[0], row[1], row[2]): Bucket(*row) for row in self.buckets or ()}
         books.throttles = {(row[0], row[1]): Throttle(*row) for row in self.throttles or ()}
         books.commands = {(row[0], row[1]): CommandRecord(*row) for row in self.commands or ()}
@@ -49,11 +49,11 @@ class Loaded(msgspec.Struct, array_like=True):
 
 
 loaded_of: Final = msgspec.json.Decoder(Loaded).decode
-"""What LOAD answers, from its text."""
+"""What `ledger_load` answers, from its text."""
 
 
 def question(owner: str, needs: Needs) -> tuple[object, ...]:
-    """The parameters of LOAD."""
+    """The parameters of `ledger_load`, in the order of `functions`."""
     days, commands = list(needs.days), list(needs.commands)
     return (
         owner,

@@ -14,7 +14,8 @@ from typing import Final
 import asyncpg
 
 from proxy.storage.faults import StorageFault
-from proxy.storage.migrate import Migration, check
+from proxy.storage.migrate import Migration, bundled, check
+from proxy.storage.postgres.functions import FUNCTIONS
 from proxy.storage.queries import load
 
 STATEMENTS: Final = {name: query.sql for name, query in load("postgres/sql/store.sql").items()}
@@ -43,6 +44,14 @@ CREATE TABLE IF NOT EXISTS migrations (
     applied_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
 )
 """
+
+
+async def bring_up_to_date(connection: asyncpg.Connection) -> None:
+    """Apply this version's migrations, and make its functions. Raises as `migrate`."""
+    await migrate(connection, bundled(ENGINE))
+    async with connection.transaction(isolation="read_committed"):
+        await _be_alone(connection)
+        await FUNCTIONS.create(connection)
 
 
 async def migrate(connection: asyncpg.Connection, migrations: Sequence[Migration]) -> list[int]:

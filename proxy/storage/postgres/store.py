@@ -18,10 +18,10 @@ from proxy.ledger.rows import Hold, Key
 from proxy.ledger.store import LedgerUnavailable, Row
 from proxy.storage import columns
 from proxy.storage.faults import ConstraintFault, StorageFault
-from proxy.storage.migrate import bundled
 from proxy.storage.postgres.batch import PostgresBatches
+from proxy.storage.postgres.functions import FUNCTIONS
 from proxy.storage.postgres.lease import Lease
-from proxy.storage.postgres.migrate import ENGINE, STATEMENTS, make_months, migrate
+from proxy.storage.postgres.migrate import STATEMENTS, bring_up_to_date, make_months
 from proxy.storage.postgres.read import ReadPool
 from proxy.storage.postgres.retain import retain
 from proxy.storage.postgres.session import FAILURES, Timeouts, as_faults, connect, let_go, reason, shown
@@ -96,6 +96,7 @@ class PostgresStore:
         self._batches = PostgresBatches(
             self.location,
             self._timeouts,
+            functions=FUNCTIONS,
             lease=self._lease,
             patience_seconds=self._patience_seconds,
             monotonic=self._monotonic,
@@ -119,10 +120,13 @@ class PostgresStore:
                 return []
             return await batches.apply(commands)
 
-    async def orphans(self) -> list[Hold]:
-        """Open holds whose process is gone, which from here on cannot make or keep any under its name."""
+    async def orphans(self, now_us: int) -> list[Hold]:
+        """Open holds whose process is gone, which from here on cannot make or keep any under its name.
+
+        One that has a deadline is none before that, and always is from then on.
+        """
         self._opened()
-        return await self._lease.orphans()
+        return await self._lease.orphans(now_us)
 
     async def key_by_digest(self, digest: str) -> Key | None:
         """The key with this digest, or None."""
@@ -174,7 +178,7 @@ class PostgresStore:
         connection = await connect(self.location, self._timeouts)
         try:
             if schema:
-                await migrate(connection, bundled(ENGINE))
+                await bring_up_to_date(connection)
             await make_months(connection)
         finally:
             await let_go(connection, self._timeouts)

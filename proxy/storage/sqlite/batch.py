@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from proxy.ledger import rules
-from proxy.ledger.books import needs_of
 from proxy.ledger.commands import Command, Result
+from proxy.ledger.needs import needs_of
 from proxy.storage.sqlite.load import RowCache
 from proxy.storage.sqlite.write import write
 

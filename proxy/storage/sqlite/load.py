@@ -4,7 +4,8 @@ import sqlite3
 from collections.abc import Collection, Iterable
 from typing import Any, Final
 
-from proxy.ledger.books import Books, BucketKey, CommandRecord, Needs
+from proxy.ledger.books import Books, BucketKey, CommandRecord
+from proxy.ledger.needs import Needs
 from proxy.ledger.rows import Lot, Throttle
 from proxy.ledger.spending import Bucket
 from proxy.storage import columns

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Final, TypeVar
@@ -99,9 +100,12 @@ class SqliteStore:
                 raise
             return results
 
-    async def orphans(self) -> list[Hold]:
-        """Open holds whose process is gone, and those under this store's name from before it was opened."""
-        return await self._read(self._find_orphans)
+    async def orphans(self, now_us: int) -> list[Hold]:
+        """Open holds whose process is gone, those under this store's name from before it was opened included.
+
+        One that has a deadline is none before that, and always is from then on.
+        """
+        return await self._read(partial(self._find_orphans, now_us))
 
     async def key_by_digest(self, digest: str) -> Key | None:
         """The key with this digest, or None."""
@@ -169,12 +173,20 @@ class SqliteStore:
             raise LedgerUnavailable("the store is not open")
         return self._batches, self._log
 
-    def _find_orphans(self, connection: sqlite3.Connection) -> list[Hold]:
+    def _find_orphans(self, now_us: int, connection: sqlite3.Connection) -> list[Hold]:
         # Holds are read before the locks are looked at. A process that starts in between may take over the
         # name of one that is gone, but none of these holds can be its own.
         holds = [columns.hold_of(row) for row in connection.execute(LOADS["load_all_open_holds"])]
-        dead = gone(self.path, {hold.owner for hold in holds})
-        return [hold for hold in holds if hold.owner in dead or hold.id in self._inherited]
+        dead = gone(self.path, {hold.owner for hold in holds if hold.deadline_us is None})
+        return [
+            hold
+            for hold in holds
+            if (
+                hold.owner in dead or hold.id in self._inherited
+                if hold.deadline_us is None
+                else hold.deadline_us <= now_us
+            )
+        ]
 
     async def _read(self, job: Callable[[sqlite3.Connection], _Answer]) -> _Answer:
         self._opened()

@@ -86,14 +86,15 @@ def _write_holds(connection: sqlite3.Connection, books: Books, stored: Mapping[s
     changed = [books.holds[id_] for id_ in sorted(books.changed_holds)]
     _ADD_HOLDS.run(connection, _flat(columns.hold_row(hold) for hold in changed if hold.id not in stored))
     closed: dict[str, list[str]] = {}
-    altered: dict[str, tuple[SqlValue, ...]] = {}
+    altered: list[tuple[SqlValue, ...]] = []
     for hold in changed:
         if hold.id not in stored:
             continue
-        if hold.state != "open":
-            closed.setdefault(hold.state, []).append(hold.id)
+        # Nearly every hold is closed as it was made, which a shorter statement says.
         if hold.state == "open" or hold.amount_nano != stored[hold.id]:
-            altered[hold.id] = (hold.amount_nano, hold.tokens, columns.observed_text(hold))
+            altered.append(columns.hold_row(hold))
+        else:
+            closed.setdefault(hold.state, []).append(hold.id)
     if altered:
         connection.execute(WRITES["change_holds"], (columns.text(altered),))
     for state, ids in closed.items():

@@ -4,10 +4,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.api.admin.receipts import ReceiptQuery, Receipts
 from proxy.api.operations import Incoming, Nothing
 from proxy.api.reader import Reader
+from proxy.ledger.commands import Detach, Reroute
 from proxy.ledger.windows import DAY_US
 from tests.api.apis import Apis, serving
 
@@ -90,6 +92,19 @@ async def test_holds_are_filtered_by_state_and_account(apis: Apis) -> None:
     assert (closed["id"], closed["model"]) == (settled_id, None)
     assert len((await apis.admin("GET", "/holds")).data) == 2
     assert (await apis.admin("GET", "/holds?account_id=acct_none")).data == []
+
+
+async def test_a_hold_tells_where_its_call_went_and_until_when_it_may_outlive_its_process(apis: Apis) -> None:
+    account_id = await apis.account()
+    key_id, _ = await apis.key(account_id)
+    await apis.grant(account_id, "5")
+    call, now_us = await apis.hold(account_id, key_id, 2_000), apis.clock.now_us()
+    (hold,) = (await apis.admin("GET", "/holds")).data
+    assert (hold["upstream"], hold["deadline"]) == ("the-upstream", None)
+    await apis.ledger.reroute(Reroute(replace(call, upstream="second")))
+    await apis.ledger.detach(Detach(call, call.started_at_us, now_us, now_us + 5_400_000_000))
+    (hold,) = (await apis.admin("GET", "/holds")).data
+    assert (hold["upstream"], hold["deadline"]) == ("second", "2024-10-04T13:30:00Z")
 
 
 @pytest.mark.parametrize("group_by", ["day", "model", "key", "account"])

@@ -1,9 +1,11 @@
 """Which credit is drawn first, what expires, and what open holds keep from expiring."""
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.ledger.commands import Adjust, Done, Grant, Granted, Settled
 from proxy.ledger.rows import NEVER_US, Draw
+from proxy.ledger.rules import lots
 from tests.ledger.desk import ACCOUNT, NOON_US, Desk
 
 
@@ -223,3 +225,42 @@ def test_a_clock_that_runs_back_takes_no_promised_funds() -> None:
     assert desk.account.available_nano == 0
     assert desk.settle("ahead", 10) == Settled(10, 0, 0, 0)
     assert (desk.entries[-1].draws, desk.left()) == ((Draw("short", -10),), {})
+
+
+def test_books_that_do_not_add_up_are_not_written() -> None:
+    """A rule that would draw what is not there, or works on a wrong balance, fails and changes nothing."""
+    desk = Desk()
+    desk.grant(10, lot_id="lot")
+    books, taking = desk.store.books, {"since_us": NOON_US, "now_us": NOON_US}
+    with pytest.raises(AssertionError, match="11, 0"):
+        lots.take(books, desk.account, 11, **taking)
+    with pytest.raises(AssertionError):
+        lots.take(books, desk.account, 0, **taking)
+    desk = Desk()
+    desk.grant(10, lot_id="lot")
+    desk.hold(4, "call")
+    books = desk.store.books
+    books.put_account(replace(desk.account, balance_nano=11))
+    before = desk.store.snapshot()
+    for spoiled in (desk.settlement("call", 4), Grant(ACCOUNT, "more", "lot_2", 1, NOON_US)):
+        with pytest.raises(AssertionError, match="has lots of"):
+            desk.do(spoiled)
+    assert desk.store.snapshot() == before
+
+
+@pytest.mark.parametrize("remaining_nano", [-1, 11])
+def test_a_lot_has_left_no_less_than_nothing_and_no_more_than_was_granted(remaining_nano: int) -> None:
+    desk = Desk()
+    desk.grant(10, lot_id="lot")
+    with pytest.raises(AssertionError):
+        desk.store.books.put_lot(replace(desk.lot("lot"), remaining_nano=remaining_nano))
+
+
+def test_a_hold_that_is_not_counted_is_not_closed() -> None:
+    """An account that holds less than its open holds would pay for the same call twice."""
+    desk = Desk()
+    desk.grant(10)
+    desk.hold(4, "call")
+    desk.store.books.put_account(replace(desk.account, held_nano=3))
+    with pytest.raises(AssertionError, match="held_nano=-1"):
+        desk.settle("call", 4)

@@ -6,7 +6,6 @@ import pytest
 from msgspec.structs import replace
 
 from proxy.errors import CODES
-from proxy.ledger.books import needs_of
 from proxy.ledger.commands import (
     Adjust,
     ChangeAccount,
@@ -19,6 +18,7 @@ from proxy.ledger.commands import (
     Refused,
     Sweep,
 )
+from proxy.ledger.needs import needs_of
 from proxy.ledger.rows import NEVER_US, NO_LIMIT, Draw, Limits
 from proxy.ledger.windows import DAY_US
 from proxy.money import MAX_NANO
@@ -132,7 +132,7 @@ def test_a_grant_is_a_lot_an_entry_and_a_balance() -> None:
             note="hi",
         )
     )
-    assert result == Done(desk.account)
+    assert result == Done(desk.account, entry=desk.entries[0])
     assert (desk.account.balance_nano, desk.account.next_expiry_us) == (10, NOON_US + 5)
     lot = desk.lot("lot_1")
     assert (lot.kind, lot.amount_nano, lot.remaining_nano, lot.priority) == ("bonus", 10, 10, 7)
@@ -205,7 +205,7 @@ def test_another_account_may_use_the_same_command_id() -> None:
     desk.do(OpenAccount("account_other", "Another", NOON_US))
     desk.do(Grant(ACCOUNT, "once", "lot_1", 10, NOON_US))
     assert desk.do(Grant("account_other", "once", "lot_2", 99, NOON_US)) == Done(
-        desk.store.books.accounts["account_other"]
+        desk.store.books.accounts["account_other"], entry=desk.entries[-1]
     )
 
 
@@ -226,7 +226,9 @@ def test_a_negative_adjustment_draws_what_is_available_and_no_more() -> None:
     desk.grant(10, lot_id="later", priority=60)
     desk.grant(5, lot_id="sooner", priority=40)
     desk.hold(4, "call")
-    assert isinstance(desk.adjust(-8), Done)
+    result = desk.adjust(-8)
+    assert isinstance(result, Done)
+    assert (result.account, result.entry) == (desk.account, desk.entries[-1])
     assert desk.left() == {"later": 7}
     assert desk.entries[-1].draws == (Draw("sooner", -5), Draw("later", -3))
     refused = desk.do(Adjust(ACCOUNT, "too much", "lot", -4, "why", NOON_US))

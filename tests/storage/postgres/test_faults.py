@@ -203,7 +203,7 @@ async def test_a_server_that_stays_away_makes_the_ledger_unavailable_and_comes_b
             with pytest.raises(LedgerUnavailable):
                 await store.key_by_digest("digest")
             with pytest.raises(LedgerUnavailable):
-                await store.orphans()
+                await store.orphans(NOON_US)
             with pytest.raises(StorageFault):
                 await postgres_at(location).open()
         finally:

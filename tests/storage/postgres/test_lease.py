@@ -13,7 +13,18 @@ from proxy.storage.postgres.store import MONTHS_SECONDS
 from tests.sources import ROOT
 from tests.storage.beats import Beats
 from tests.storage.engines import Postgres, opened, tell
-from tests.storage.teller import ACCOUNT, account, authorize, call, expect, granted, opening, recover, settle
+from tests.storage.teller import (
+    ACCOUNT,
+    NOON_US,
+    account,
+    authorize,
+    call,
+    expect,
+    granted,
+    opening,
+    recover,
+    settle,
+)
 
 LEASE_OVER = "UPDATE owners SET lease_until = clock_timestamp() - INTERVAL '1 second'"
 LONG_IN_TOUCH = "UPDATE owners SET in_touch_since = clock_timestamp() - INTERVAL '1 hour'"
@@ -42,10 +53,10 @@ async def test_holds_of_a_killed_process_are_orphans_at_once_and_those_of_live_o
             lines = [await asyncio.to_thread(other.stdout.readline) for other in others if other.stdout]
             names = list(map(str.strip, lines))
             assert len({store.owner, *names}) == 3
-            assert await store.orphans() == []
+            assert await store.orphans(NOON_US) == []
             others[0].kill()
             others[0].wait()
-            (orphan,) = await store.orphans()
+            (orphan,) = await store.orphans(NOON_US)
             assert (orphan.owner, orphan.id) == (names[0], f"call_{names[0]}")
         finally:
             for other in others:
@@ -58,9 +69,9 @@ async def test_a_process_elsewhere_is_gone_when_its_lease_is_over(database: Post
         await here.apply(opening(1_000))
         await granted(there, call("call_1"), 100)
         await tell(database.location, LONG_IN_TOUCH)
-        assert await here.orphans() == []
+        assert await here.orphans(NOON_US) == []
         await tell(database.location, f"{LEASE_OVER} WHERE name = '{there.owner}'")
-        assert [hold.id for hold in await here.orphans()] == ["call_1"]
+        assert [hold.id for hold in await here.orphans(NOON_US)] == ["call_1"]
 
 
 async def test_an_outage_of_the_database_makes_nobody_gone(database: Postgres) -> None:
@@ -70,10 +81,10 @@ async def test_an_outage_of_the_database_makes_nobody_gone(database: Postgres) -
         await granted(two, call("call_1"), 100)
         await tell(database.location, LONG_IN_TOUCH)
         await tell(database.location, LEASE_OVER)
-        assert await one.orphans() == []
-        assert await two.orphans() == []
+        assert await one.orphans(NOON_US) == []
+        assert await two.orphans(NOON_US) == []
         await tell(database.location, LONG_IN_TOUCH)
-        assert await one.orphans() == []
+        assert await one.orphans(NOON_US) == []
         await expect(two, Settled, settle(call("call_1"), 90))
         assert (await account(one))["balance_nano"] == 910
 
@@ -84,9 +95,9 @@ async def test_a_process_that_has_just_begun_judges_nobody_by_leases(database: P
         await granted(one, call("call_1"), 100)
         await tell(database.location, LEASE_OVER)
         async with opened(database.location) as two:
-            assert await two.orphans() == []
+            assert await two.orphans(NOON_US) == []
             await tell(database.location, f"{LONG_IN_TOUCH} WHERE name = '{two.owner}'")
-            assert [hold.id for hold in await two.orphans()] == ["call_1"]
+            assert [hold.id for hold in await two.orphans(NOON_US)] == ["call_1"]
 
 
 async def test_sessions_that_are_lost_say_nothing_about_processes(database: Postgres) -> None:
@@ -96,10 +107,10 @@ async def test_sessions_that_are_lost_say_nothing_about_processes(database: Post
         await granted(two, call("call_1"), 100)
         name = two.owner
         await tell(database.location, END_SESSIONS)
-        assert await one.orphans() == []
+        assert await one.orphans(NOON_US) == []
         await granted(two, call("call_2"), 100)
         assert two.owner == name
-        assert await one.orphans() == []
+        assert await one.orphans(NOON_US) == []
 
 
 async def test_a_process_found_gone_in_error_goes_on_under_a_new_name(database: Postgres) -> None:
@@ -110,11 +121,11 @@ async def test_a_process_found_gone_in_error_goes_on_under_a_new_name(database: 
         await granted(two, call("call_1"), 100)
         await tell(database.location, LONG_IN_TOUCH)
         await tell(database.location, f"{LEASE_OVER} WHERE name = '{old_name}'")
-        (orphan,) = await one.orphans()
+        (orphan,) = await one.orphans(NOON_US)
         late = authorize(call("call_2"), 100, owner=old_name)
         await two.apply([late])
         assert two.owner != old_name
-        assert [hold.id for hold in await one.orphans()] == ["call_1"]
+        assert [hold.id for hold in await one.orphans(NOON_US)] == ["call_1"]
         rows = await two.query("holds_page", {"account_id": "", "state": "open", "cursor": "", "limit": 9})
         assert {row["id"]: row["owner"] for row in rows} == {"call_1": old_name, "call_2": two.owner}
         await expect(one, Settled, recover(orphan.call))
@@ -131,8 +142,8 @@ async def test_nobody_recovers_what_is_his_own(database: Postgres) -> None:
         await granted(two, call("call_1"), 100)
         await tell(database.location, LONG_IN_TOUCH)
         await tell(database.location, f"{LEASE_OVER} WHERE name = '{two.owner}'")
-        assert len(await one.orphans()) == 1
-        assert await two.orphans() == []
+        assert len(await one.orphans(NOON_US)) == 1
+        assert await two.orphans(NOON_US) == []
 
 
 async def test_a_lease_is_extended_and_an_idle_transaction_ended_from_time_to_time(
@@ -224,8 +235,8 @@ async def test_a_machine_without_a_place_for_files_goes_by_leases(database: Post
             await one.apply(opening(1_000))
             await granted(two, call("call_1"), 100)
             assert ("",) in await tell(database.location, "SELECT life_file FROM owners")
-            assert await one.orphans() == []
+            assert await one.orphans(NOON_US) == []
         finally:
             await two.close()
-        assert [hold.id for hold in await one.orphans()] == ["call_1"]
+        assert [hold.id for hold in await one.orphans(NOON_US)] == ["call_1"]
         assert (await account(one, ACCOUNT))["held_nano"] == 100

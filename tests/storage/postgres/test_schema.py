@@ -9,10 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from proxy.ledger.books import CommandRecord
 from proxy.ledger.commands import Grant, Settled
-from proxy.ledger.rows import Account, Entry, Hold, Key, Lot, Throttle
-from proxy.ledger.spending import Bucket
 from proxy.ledger.windows import DAY_US
 from proxy.storage.faults import StorageFault
 from proxy.storage.migrate import Migration, bundled
@@ -124,26 +121,6 @@ async def test_a_process_that_starts_waits_for_another_ones_migration(
         await connection.execute("SELECT pg_sleep(0.5)")
     await opening_it
     await store.close()
-
-
-async def test_the_schema_has_a_column_for_each_field_of_the_ledgers_rows(
-    connection: asyncpg.Connection,
-) -> None:
-    """In the order of the fields, as rows are written and read by position."""
-    await migrate(connection, KNOWN)
-    kinds: dict[str, Any] = {
-        "accounts": Account,
-        "keys": Key,
-        "lots": Lot,
-        "buckets": Bucket,
-        "throttles": Throttle,
-        "holds": Hold,
-        "entries": Entry,
-        "commands": CommandRecord,
-    }
-    found = await columns(connection)
-    for table, kind in kinds.items():
-        assert [name for of, name, _ in found if of == table] == list(kind.__struct_fields__)
 
 
 # --- months ---

@@ -16,6 +16,7 @@ from proxy.ledger.windows import DAY_US
 from proxy.storage.faults import StorageFault
 from proxy.storage.locations import store_for
 from proxy.storage.postgres.database import PostgresDatabase
+from proxy.storage.postgres.functions import FUNCTIONS
 from proxy.storage.postgres.read import READS, Read
 from proxy.storage.postgres.session import Timeouts
 from proxy.storage.postgres.store import PostgresStore
@@ -211,8 +212,8 @@ async def test_a_batch_of_any_size_takes_two_round_trips(store: PostgresStore) -
         await store.apply([settle(made, 10) for made in calls])
         await asyncio.sleep(0)  # What was said is told in the loop's next turn.
         assert [query.partition("(")[0] for query in queries] == [
-            "SELECT ledger_load",
-            "SELECT ledger_write",
+            "SELECT ledger_load_v1",
+            "SELECT ledger_write_v1",
         ] * 2
 
 
@@ -223,7 +224,7 @@ async def test_a_batch_that_changes_nothing_writes_nothing(store: PostgresStore)
     await granted(store, call("call_1"), 100)
     await asyncio.sleep(0)
     assert [query.partition("(")[0] for query in queries] == [
-        "SELECT ledger_load",
+        "SELECT ledger_load_v1",
         "COMMIT; BEGIN ISOLATION LEVEL READ COMMITTED",
     ]
 
@@ -259,10 +260,10 @@ async def test_whatever_a_name_is_it_stays_one(store: PostgresStore, name: str) 
 
 @pytest.mark.parametrize("name", NASTY)
 def test_no_value_can_end_the_literal_that_it_is_in(name: str) -> None:
-    statement = write_of({name: [(name,)]}, owner=name, batch=1)
-    assert statement.startswith("SELECT ledger_write('")
+    statement = write_of(FUNCTIONS, {"entries": [(name,)]}, owner=name, batch=1)
+    assert statement.startswith(f"{FUNCTIONS.write}'")
     assert statement.endswith("')")
-    assert "'" not in statement[len("SELECT ledger_write('") : -2]
+    assert "'" not in statement[len(f"{FUNCTIONS.write}'") : -2]
 
 
 async def test_the_servers_defaults_change_nothing(database: Postgres) -> None:

@@ -18,7 +18,7 @@ from proxy.storage.sqlite.backup import backup
 from proxy.storage.sqlite.database import SqliteDatabase
 from proxy.storage.sqlite.store import SqliteStore
 from tests.storage.engines import Sqlite
-from tests.storage.teller import opening
+from tests.storage.teller import NOON_US, opening
 from tests.storage.whole import FUNDS_NANO, differences, fill, filled
 
 
@@ -99,7 +99,7 @@ async def test_a_server_can_start_on_a_backup(engine: Sqlite, destination: Path)
     take(engine.path, destination)
     store: Store = SqliteStore(destination)
     await store.open()
-    assert [hold.id for hold in await store.orphans()] == ["call_99"]
+    assert [hold.id for hold in await store.orphans(NOON_US)] == ["call_99"]
     await store.close()
 
 

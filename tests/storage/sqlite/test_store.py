@@ -96,7 +96,7 @@ async def test_a_store_closed_while_it_opens_lets_go_of_everything(path: Path) -
     await asyncio.gather(opening_up, closing_down)
     assert gone(path, ["owner-0"]) == {"owner-0"}
     with pytest.raises(LedgerUnavailable, match="not open"):
-        await store.orphans()
+        await store.orphans(NOON_US)
 
 
 async def test_a_path_that_cannot_be_used_is_named_with_the_reason(tmp_path: Path) -> None:
@@ -279,10 +279,10 @@ async def test_holds_of_a_killed_process_are_orphans_and_those_of_live_ones_are_
     try:
         owners = [await asyncio.to_thread(other.stdout.readline) for other in others if other.stdout]
         assert len({store.owner, *map(str.strip, owners)}) == 3
-        assert await store.orphans() == []
+        assert await store.orphans(NOON_US) == []
         others[0].kill()
         others[0].wait()
-        (orphan,) = await store.orphans()
+        (orphan,) = await store.orphans(NOON_US)
         assert (orphan.owner, orphan.id) == (owners[0].strip(), f"call_{owners[0].strip()}")
     finally:
         for other in others:

@@ -73,8 +73,9 @@ CREATE TABLE throttles (
     PRIMARY KEY (scope_id, kind)
 ) WITH (fillfactor = 50);
 
--- An open hold carries its call and what was observed of it. Once it is closed its receipt has both, and the
--- hold stays as proof that the call was made. It is asked for by its id alone, so that it is not partitioned.
+-- An open hold carries its call and what was observed of it, and until when it may outlive its
+-- process. Once it is closed its receipt has call and usage, and the hold stays as proof that the call was made. It is
+-- asked for by its id alone, so that it is not partitioned.
 CREATE TABLE holds (
     id TEXT COLLATE "C" PRIMARY KEY,
     account_id TEXT COLLATE "C" NOT NULL,
@@ -86,8 +87,9 @@ CREATE TABLE holds (
     owner TEXT COLLATE "C" NOT NULL,
     call TEXT,
     observed TEXT,
+    deadline_us BIGINT,
     CHECK ((state = 'open') = (call IS NOT NULL)),
-    CHECK (state = 'open' OR observed IS NULL)
+    CHECK (state = 'open' OR (observed IS NULL AND deadline_us IS NULL))
 );
 
 -- There are never more open holds than calls in flight, so that owners are found by going through all of it.
@@ -202,3 +204,30 @@ CREATE TABLE retention (
     only_row BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (only_row),
     receipts_since_day BIGINT NOT NULL
 );
+
+-- The functions that carry out batches, by the version of the schema that they were made for: each process calls those
+-- of its own version. The digest is of their text.
+CREATE TABLE batch_functions (
+    version BIGINT PRIMARY KEY,
+    sha256 TEXT NOT NULL
+);
+
+-- Makes a month's partition of `receipts`, unless there is one, and moves the receipts there that belong to it.
+CREATE FUNCTION ledger_make_month(_month DATE) RETURNS VOID LANGUAGE plpgsql AS $$
+DECLARE
+    name TEXT := to_char(_month, '"receipts_"YYYY_MM');
+    first_day BIGINT := _month - DATE '1970-01-01';
+    next_day BIGINT := (_month + INTERVAL '1 month')::DATE - DATE '1970-01-01';
+BEGIN
+    IF to_regclass(quote_ident(name)) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    LOCK TABLE receipts_other IN ACCESS EXCLUSIVE MODE;
+    EXECUTE format('CREATE TABLE %I (LIKE receipts INCLUDING ALL)', name);
+    EXECUTE format(
+        'WITH moved AS (DELETE FROM receipts_other WHERE day >= %s AND day < %s RETURNING *) '
+        'INSERT INTO %I SELECT * FROM moved', first_day, next_day, name
+    );
+    EXECUTE format('ALTER TABLE receipts ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)', name, first_day, next_day);
+END
+$$;

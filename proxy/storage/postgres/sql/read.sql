@@ -4,9 +4,7 @@
 
 -- name: receipt_by_id
 -- One receipt. The hold tells the account and the day, by which receipts are kept.
-SELECT u.id, u.account_id, u.key_id, u.endpoint, u.model, u.upstream, u.upstream_model, u.stream, u.started_at_us,
-    u.outcome, u.status, u.basis, u.usage, u.ended_at_us, u.first_byte_at_us, u.anomalies, u.charge_nano, u.lines,
-    u.price_id, u.charged_nano, u.shortfall_nano, u.hold_nano, u.day
+SELECT {receipts.columns:u}
 FROM holds AS h
 JOIN receipts AS u ON u.account_id = h.account_id AND u.id = h.id AND u.day = h.created_at_us / 86400000000
 WHERE h.id = :call_id;
@@ -24,9 +22,7 @@ WITH page AS MATERIALIZED (
     ORDER BY id DESC
     LIMIT :limit
 )
-SELECT u.id, u.account_id, u.key_id, u.endpoint, u.model, u.upstream, u.upstream_model, u.stream, u.started_at_us,
-    u.outcome, u.status, u.basis, u.usage, u.ended_at_us, u.first_byte_at_us, u.anomalies, u.charge_nano, u.lines,
-    u.price_id, u.charged_nano, u.shortfall_nano, u.hold_nano, u.day
+SELECT {receipts.columns:u}
 FROM page AS p
 JOIN receipts AS u ON u.account_id = :account_id AND u.id = p.id AND u.day = p.day
 ORDER BY u.id DESC;
@@ -34,9 +30,7 @@ ORDER BY u.id DESC;
 -- name: receipts_of_all
 -- The receipts of every account, newest first, optionally of one key or one model. A key's are its account's. OFFSET
 -- keeps what is before it from being joined in any other order than that of the holds.
-SELECT u.id, u.account_id, u.key_id, u.endpoint, u.model, u.upstream, u.upstream_model, u.stream, u.started_at_us,
-    u.outcome, u.status, u.basis, u.usage, u.ended_at_us, u.first_byte_at_us, u.anomalies, u.charge_nano, u.lines,
-    u.price_id, u.charged_nano, u.shortfall_nano, u.hold_nano, u.day
+SELECT {receipts.columns:u}
 FROM (
     (
         SELECT h.id, h.account_id, r.day
@@ -70,7 +64,7 @@ ORDER BY u.id DESC;
 -- Holds, newest first, optionally of one account or in one state. Only open ones carry `call` and `observed`. Each of
 -- the three ways ends with a page, and OFFSET keeps an account's holds in the order of its receipts.
 (
-    SELECT id, account_id, key_id, amount_nano, tokens, state, created_at_us, owner, call, observed
+    SELECT {holds.columns}
     FROM holds
     WHERE state = 'open' AND :state IN ('', 'open')
         AND account_id BETWEEN :account_id AND COALESCE(NULLIF(:account_id, ''), '~')
@@ -80,7 +74,7 @@ ORDER BY u.id DESC;
 )
 UNION ALL
 (
-    SELECT id, account_id, key_id, amount_nano, tokens, state, created_at_us, owner, call, observed
+    SELECT {holds.columns}
     FROM holds
     WHERE :account_id = '' AND :state <> 'open' AND state <> 'open' AND (:state = '' OR state = :state)
         AND id < COALESCE(NULLIF(:cursor, ''), '~')
@@ -89,7 +83,7 @@ UNION ALL
 )
 UNION ALL
 (
-    SELECT h.id, h.account_id, h.key_id, h.amount_nano, h.tokens, h.state, h.created_at_us, h.owner, h.call, h.observed
+    SELECT {holds.columns:h}
     FROM receipts AS u
     CROSS JOIN LATERAL (
         SELECT o.*
@@ -107,7 +101,7 @@ LIMIT :limit;
 
 -- name: entries_page
 -- The entries of an account, newest first; `cursor` is the last seq of the page before, 0 for the first page.
-SELECT account_id, seq, kind, amount_nano, balance_after_nano, debt_after_nano, ref, at_us, draws, note
+SELECT {entries.columns}
 FROM entries
 WHERE account_id = :account_id AND seq < COALESCE(NULLIF(:cursor::BIGINT, 0), 9223372036854775807)
 ORDER BY seq DESC

@@ -43,11 +43,14 @@ WHERE NOT gone AND (
 );
 
 -- name: orphans
--- Open holds of processes that are gone, oldest first.
-SELECT id, account_id, key_id, amount_nano, tokens, state, created_at_us, owner, call, observed
+-- Open holds of processes that are gone and not among those named, or whose deadline has passed, oldest first.
+SELECT {holds.columns}
 FROM holds
-WHERE state = 'open' AND owner <> ALL ($1::TEXT[])
-    AND NOT EXISTS (SELECT FROM owners AS o WHERE o.name = holds.owner AND NOT o.gone)
+WHERE state = 'open' AND CASE
+    WHEN deadline_us IS NULL THEN owner <> ALL ($1::TEXT[])
+        AND NOT EXISTS (SELECT FROM owners AS o WHERE o.name = holds.owner AND NOT o.gone)
+    ELSE deadline_us <= $2
+END
 ORDER BY id;
 
 -- name: forget_owners
@@ -56,7 +59,7 @@ DELETE FROM owners WHERE gone AND lease_until < clock_timestamp() - INTERVAL '1 
 
 -- name: key_by_digest
 -- The key with a digest.
-SELECT id, account_id, name, digest, hint, created_at_us, status, expires_at_us, models, limits, open_holds, spending
+SELECT {keys.columns}
 FROM keys
 WHERE digest = $1;
 

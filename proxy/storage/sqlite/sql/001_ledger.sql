@@ -69,9 +69,9 @@ CREATE TABLE throttles (
     PRIMARY KEY (scope_id, kind)
 ) STRICT, WITHOUT ROWID;
 
--- An open hold carries what no other column says of its call, as a JSON array, and what was observed of it. Once it is
--- closed its receipt has both, and the hold stays as proof that the call was made, in a row that only ever shrinks:
--- one that grew would split its page.
+-- An open hold carries what no other column says of its call, as a JSON array, what was observed of it, and until when
+-- it may outlive its process. Once it is closed its receipt has call and usage, and the hold stays as proof that the
+-- call was made, in a row that has shrunk: one that grows may split its page, as few do that change while open.
 CREATE TABLE holds (
     id TEXT PRIMARY KEY,
     account_id TEXT NOT NULL,
@@ -83,8 +83,9 @@ CREATE TABLE holds (
     owner TEXT NOT NULL,
     call TEXT,
     observed TEXT,
+    deadline_us INTEGER,
     CHECK ((state = 'open') = (call IS NOT NULL)),
-    CHECK (state = 'open' OR observed IS NULL)
+    CHECK (state = 'open' OR (observed IS NULL AND deadline_us IS NULL))
 ) STRICT, WITHOUT ROWID;
 
 -- One small index answers both questions about open holds, which are asked by account and by owner: there are

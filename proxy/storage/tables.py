@@ -1,0 +1,202 @@
+"""The tables of the ledger, one value each: every list of columns is made from these.
+
+A new column is one line here and a migration for each engine, which names its columns itself.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal
+
+import msgspec
+
+Kind = Literal["text", "integer", "boolean", "json"]
+"""What a column holds. A boolean is stored as 0 or 1, and JSON as text."""
+Mutability = Literal["key", "fixed", "changes", "adds"]
+"""Part of the primary key; the same from the row's first day; replaced; a sum that writing a row adds to."""
+
+
+class Column(msgspec.Struct, frozen=True):
+    """One column. No read of an API shows one that is `secret`."""
+
+    name: str
+    kind: Kind
+    mutability: Mutability
+    secret: bool = False
+
+    @property
+    def quoted(self) -> str:
+        """Its name in SQL, where some names are words of the language."""
+        return f'"{self.name}"' if self.name in _RESERVED else self.name
+
+
+class Table(msgspec.Struct, frozen=True):
+    """One table. Its columns come in the schema's order, which is that of the fields of a ledger's value."""
+
+    name: str
+    columns: tuple[Column, ...]
+
+    def place(self, column: str) -> int:
+        """Where a column stands in a row."""
+        return [each.name for each in self.columns].index(column)
+
+    @property
+    def key(self) -> tuple[Column, ...]:
+        """The columns of the primary key."""
+        return tuple(each for each in self.columns if each.mutability == "key")
+
+    @property
+    def changing(self) -> tuple[Column, ...]:
+        """The columns that a later write replaces or adds to."""
+        return tuple(each for each in self.columns if each.mutability in ("changes", "adds"))
+
+    @property
+    def adding(self) -> tuple[Column, ...]:
+        """Those of them that are sums."""
+        return tuple(each for each in self.columns if each.mutability == "adds")
+
+    @property
+    def changed(self) -> tuple[Column, ...]:
+        """What tells a change of a row: its key and all that can change."""
+        return (*self.key, *self.changing)
+
+
+_RESERVED: Final = frozenset({"group", "window"})
+
+
+def _columns(*groups: Iterable[Column]) -> tuple[Column, ...]:
+    return tuple(column for group in groups for column in group)
+
+
+def _of(kind: Kind, mutability: Mutability, names: str, *, secret: bool = False) -> Iterator[Column]:
+    return (Column(name, kind, mutability, secret) for name in names.split())
+
+
+_SUMS: Final = "requests input_tokens cached_input_tokens output_tokens charged_nano"
+
+ACCOUNTS: Final = Table(
+    "accounts",
+    _columns(
+        _of("text", "key", "id"),
+        _of("text", "changes", "name"),
+        _of("integer", "fixed", "created_at_us"),
+        _of("text", "changes", "status"),
+        _of("integer", "changes", "balance_nano held_nano debt_nano credit_limit_nano"),
+        _of("integer", "changes", "open_holds entries next_expiry_us"),
+        _of("json", "changes", "limits spending"),
+    ),
+)
+KEYS: Final = Table(
+    "keys",
+    _columns(
+        _of("text", "key", "id"),
+        _of("text", "fixed", "account_id"),
+        _of("text", "changes", "name"),
+        _of("text", "fixed", "digest", secret=True),
+        _of("text", "fixed", "hint"),
+        _of("integer", "fixed", "created_at_us"),
+        _of("text", "changes", "status"),
+        _of("integer", "changes", "expires_at_us"),
+        _of("json", "changes", "models limits"),
+        _of("integer", "changes", "open_holds"),
+        _of("json", "changes", "spending"),
+    ),
+)
+LOTS: Final = Table(
+    "lots",
+    _columns(
+        _of("text", "key", "id"),
+        _of("text", "fixed", "account_id kind"),
+        _of("integer", "fixed", "amount_nano"),
+        _of("integer", "changes", "remaining_nano"),
+        _of("integer", "fixed", "priority granted_at_us expires_at_us"),
+    ),
+)
+BUCKETS: Final = Table(
+    "buckets",
+    _columns(
+        _of("text", "key", "scope_id window"),
+        _of("integer", "key", "start_day"),
+        _of("integer", "changes", "spent_nano held_nano"),
+    ),
+)
+THROTTLES: Final = Table(
+    "throttles",
+    _columns(_of("text", "key", "scope_id kind"), _of("integer", "changes", "level at_us")),
+)
+HOLDS: Final = Table(
+    "holds",
+    _columns(
+        _of("text", "key", "id"),
+        _of("text", "fixed", "account_id key_id"),
+        _of("integer", "changes", "amount_nano tokens"),
+        _of("text", "changes", "state"),
+        _of("integer", "fixed", "created_at_us"),
+        _of("text", "fixed", "owner"),
+        _of("json", "changes", "call observed"),
+        _of("integer", "changes", "deadline_us"),
+    ),
+)
+ENTRIES: Final = Table(
+    "entries",
+    _columns(
+        _of("text", "key", "account_id"),
+        _of("integer", "key", "seq"),
+        _of("text", "fixed", "kind"),
+        _of("integer", "fixed", "amount_nano balance_after_nano debt_after_nano"),
+        _of("text", "fixed", "ref"),
+        _of("integer", "fixed", "at_us"),
+        _of("json", "fixed", "draws"),
+        _of("text", "fixed", "note"),
+    ),
+)
+COMMANDS: Final = Table(
+    "commands",
+    _columns(
+        _of("text", "key", "account_id command_id"),
+        _of("text", "fixed", "digest", secret=True),
+        _of("integer", "fixed", "at_us"),
+    ),
+)
+RECEIPTS: Final = Table(
+    "receipts",
+    _columns(
+        _of("text", "key", "id account_id"),
+        _of("text", "fixed", "key_id endpoint model upstream upstream_model"),
+        _of("boolean", "fixed", "stream"),
+        _of("integer", "fixed", "started_at_us"),
+        _of("text", "fixed", "outcome"),
+        _of("integer", "fixed", "status"),
+        _of("text", "fixed", "basis"),
+        _of("json", "fixed", "usage"),
+        _of("integer", "fixed", "ended_at_us first_byte_at_us anomalies charge_nano"),
+        _of("json", "fixed", "lines"),
+        _of("text", "fixed", "price_id"),
+        _of("integer", "fixed", "charged_nano shortfall_nano hold_nano day"),
+    ),
+)
+USAGE_DAYS: Final = Table(
+    "usage_days",
+    _columns(
+        _of("text", "key", "account_id"),
+        _of("integer", "key", "day"),
+        _of("text", "key", "key_id model"),
+        _of("integer", "adds", _SUMS),
+    ),
+)
+USAGE_TOTALS: Final = Table(
+    "usage_totals",
+    _columns(
+        _of("text", "key", "group"),
+        _of("integer", "key", "day"),
+        _of("text", "key", "id"),
+        _of("integer", "adds", _SUMS),
+    ),
+)
+
+BY_NAME: Final = {
+    table.name: table
+    for table in (
+        *(ACCOUNTS, KEYS, LOTS, BUCKETS, THROTTLES, HOLDS, ENTRIES, COMMANDS, RECEIPTS),
+        *(USAGE_DAYS, USAGE_TOTALS),
+    )
+}
+"""All of them by name, each after those that it refers to."""
