@@ -5,13 +5,15 @@ import contextlib
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from msgspec.structs import replace
+
 from proxy.call.base import AdmittedCall
 from proxy.call.in_flight import InFlightCall, Spent
 from proxy.call.outcomes import CLIENT_LEFT_STATUS, OUR_FAULT, Ending, OutcomeRule, ending_of, rule_of
 from proxy.call.policy import Policy
 from proxy.clock import Clock
 from proxy.errors import Refusal
-from proxy.ledger.commands import Extend, Observe, Refused, Settle, Settled, Void
+from proxy.ledger.commands import Extend, Observe, Refused, Reroute, Settle, Settled, Void
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.rows import Call, Observed, Outcome
 from proxy.pricing.charge import NO_CHARGE, Charge, more_nano, price
@@ -52,6 +54,20 @@ class Closing:
         if in_flight.call.stream and admitted.routed.card.billing_type != "per_call":
             self._streams.add(in_flight)
         return in_flight
+
+    async def goes_to(self, in_flight: InFlightCall, upstream: str, model: str) -> None:
+        """Note on the hold which target comes next; what a crash leaves behind names the one really used.
+
+        The first target is the hold's from the beginning, and costs nothing here. Raises Refusal when the
+        hold cannot be written, or was closed meanwhile by a process that took this one for dead.
+        """
+        call = in_flight.call
+        if (upstream, model) == (call.upstream, call.upstream_model):
+            return
+        call = replace(call, upstream=upstream, upstream_model=model)
+        if isinstance(await self._ledger.reroute(Reroute(call)), Refused):
+            raise Refusal("internal_error", f"The hold of call {call.id} is no longer open.")
+        in_flight.call = call
 
     async def watch(self, interval_seconds: Callable[[], float]) -> None:
         """Note what each stream has used, again and again, for recovery after a crash; until cancelled."""

@@ -79,11 +79,6 @@ class InFlightCall:
         """Whether the reply was read to its end, and that is a proper one."""
         return self._ended and self.tally.complete
 
-    def goes_to(self, upstream: str, model: str) -> None:
-        """Remember the target that is being tried."""
-        if upstream != self.call.upstream or model != self.call.upstream_model:
-            self.call = msgspec.structs.replace(self.call, upstream=upstream, upstream_model=model)
-
     def answered(self, answer: Answer) -> None:
         """Remember the answer that the client will get."""
         self.answer = answer

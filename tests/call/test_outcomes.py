@@ -150,7 +150,7 @@ async def crash(stage: Stage) -> None:
         await asyncio.sleep(0)
     watch.cancel()
     await asyncio.gather(watch, return_exceptions=True)
-    (hold,) = await stage.store.orphans()
+    (hold,) = await stage.store.orphans(NOW_US)
     stage.store.commit([Recover(hold.call, hold.created_at_us, NOW_US)])
 
 
