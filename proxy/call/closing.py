@@ -56,10 +56,9 @@ class Closing:
         return in_flight
 
     async def goes_to(self, in_flight: InFlightCall, upstream: str, model: str) -> None:
-        """Note on the hold which target comes next; what a crash leaves behind names the one really used.
+        """Write on the hold which target comes next: after a crash the receipt names the one really used.
 
-        The first target is the hold's from the beginning, and costs nothing here. Raises Refusal when the
-        hold cannot be written, or was closed meanwhile by a process that took this one for dead.
+        Raises Refusal when the hold cannot be written, or when another process has closed it meanwhile.
         """
         call = in_flight.call
         if (upstream, model) == (call.upstream, call.upstream_model):

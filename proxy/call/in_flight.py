@@ -63,7 +63,8 @@ class InFlightCall:
         """Make ready to follow the reply."""
         self.tally = self.admitted.routed.ask.tally(keep_usage=keep_usage)
         self.budget = budget.total
-        self.budget_enforced()
+        if budget.total is not None:
+            self._enforce_at_size = budget.total
 
     @property
     def phase(self) -> Phase:
@@ -202,11 +203,10 @@ class InFlightCall:
 
         Some upstreams leave out what they took from a cache; no request amounts to nothing.
         """
-        missing = [meter for meter in self.admitted.ceiling.fixed if not usage.get(meter)]
-        if not missing:
+        if all(map(usage.get, self.admitted.ceiling.fixed)):
             return usage
         fixed = await self._fixed_usage()
-        return usage | {meter: fixed[meter] for meter in missing if meter in fixed}
+        return usage | {meter: quantity for meter, quantity in fixed.items() if not usage.get(meter)}
 
     async def _produced(self) -> Usage:
         """All that was produced, counted, within the budget."""

@@ -143,7 +143,8 @@ class Relay:
             upstream_request = UpstreamRequest(
                 request.method, path, request.query, request.headers, body, endpoint.repeatable
             )
-            await self._closing.goes_to(in_flight, upstream.name, model)
+            if index:
+                await self._closing.goes_to(in_flight, upstream.name, model)
             try:
                 answer = await self._upstreams.send(target, upstream_request)
             except UpstreamFailure as failure:

@@ -39,5 +39,5 @@ class Ceiling(msgspec.Struct, frozen=True, gc=False):
         """All of it by meter."""
         usage = dict(self.fixed)
         if self.elastic is not None:
-            usage[self.elastic] = self.elastic_total
+            usage[self.elastic] = (self.bound or 0) * self.choices
         return usage

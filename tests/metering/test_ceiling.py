@@ -32,5 +32,9 @@ def test_a_ceiling_does_not_change_when_its_usage_is_changed() -> None:
 
 
 def test_tokens_that_are_part_of_others_are_counted_once() -> None:
-    assert tokens_of(dict.fromkeys(METERS, 1)) == 2
+    """Every meter of tokens counts that is part of no other."""
+    wholes = [meter.name for meter in METERS.values() if meter.is_tokens and meter.part_of is None]
+    assert tokens_of({name: 10**at for at, name in enumerate(METERS)}) == sum(
+        10**at for at, name in enumerate(METERS) if name in wholes
+    )
     assert tokens_of({"requests": 1, "images": 3}) == 0

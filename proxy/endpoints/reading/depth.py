@@ -30,7 +30,8 @@ def is_too_deep(data: bytes, depth_max: int = DEPTH_MAX) -> bool:
 
     Of a text that is no JSON, the part before its first fault is judged, and no decoder reads more of it.
     """
-    if len(data) <= depth_max or len(data.translate(None, _NOT_OPENING)) <= depth_max:
+    # What opens has to close, so that a short text is not deep.
+    if len(data) <= 2 * depth_max or len(data.translate(None, _NOT_OPENING)) <= depth_max:
         return False
     depth = 0
     for digits in _brackets(data):
