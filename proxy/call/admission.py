@@ -1,4 +1,4 @@
-"""Letting a call in: who asks, where it goes, what it could cost at most, and the hold for that."""
+"""Admission: who asks, where the call goes, the most it can cost, and the hold for that."""
 
 import asyncio
 from collections import OrderedDict
@@ -36,7 +36,7 @@ REMEMBERED_KEYS: Final = 10_000
 REMEMBER_US: Final = 5_000_000
 _UNKNOWN: Final = (None, 0)
 
-# A refusal for one of these may be due to the generous bound on the input, so an exact count is worth it.
+# The generous bound on the input may be the reason of these refusals; an exact count can then help.
 _WORTH_COUNTING: Final = frozenset(
     {
         "credit_balance_exhausted",
@@ -72,7 +72,7 @@ class Admission:
     async def identify(self, request: InboundRequest) -> Key:
         """The key behind the request's bearer secret. Raises Refusal 401.
 
-        A remembered key may be out of date by a few seconds; authorize checks it again, and never by memory.
+        A remembered key may be some seconds out of date. Authorize checks the key again, in the database.
         """
         if not request.secret:
             raise Refusal(
@@ -190,9 +190,9 @@ def _least_useful(ceiling: Ceiling, policy: Policy) -> Ceiling:
 
 
 def _is_worth_counting(refused: Refused, ask: Ask, ceiling: Ceiling, card: RateCard) -> bool:
-    """Whether counting could change it: not where too little is left for any request of this size.
+    """Whether an exact count could be let through: some is, where enough is left for a request of this size.
 
-    So nobody can have much counted without the money for it.
+    A caller without money cannot make Farebox count much.
     """
     if refused.code not in _WORTH_COUNTING or (refused.limit_source or "").endswith("_rpm"):
         return False

@@ -1,4 +1,4 @@
-"""A call on its way in: the request, what it asks for, and the hold that lets it pass."""
+"""A call on its way in: the request, what it asks for, and its hold."""
 
 from typing import Protocol
 
@@ -29,7 +29,7 @@ class InboundRequest(Protocol):
 
 
 class RoutedCall(msgspec.Struct, frozen=True):
-    """What a request turned out to ask for, where it goes, and what it is priced by."""
+    """What a request asks for, where it goes, and its rate card."""
 
     endpoint: Endpoint
     ask: Ask
@@ -41,7 +41,7 @@ class RoutedCall(msgspec.Struct, frozen=True):
 class AdmittedCall(msgspec.Struct, frozen=True):
     """A call with its hold, made at `at_us` for `ceiling` while `defaults` were the limits by default.
 
-    `ceiling_nano` is what the ceiling comes to; the hold may be less.
+    `ceiling_nano` is the price of the ceiling; the hold may be less.
     """
 
     call: Call

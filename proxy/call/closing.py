@@ -23,23 +23,23 @@ from proxy.upstream.base import Answer, UpstreamFailure
 MIN_EXTENSION: Final = 64
 """The least of the elastic meter that a hold is extended by at once."""
 USAGE_SECONDS: Final = 2.0
-"""How long a stream that has said everything is read on for its usage when its client has left."""
+"""How long a stream whose choices have finished is read on for its usage when its client has left."""
 
 
 class CallObserver(Protocol):
-    """Hears how each call ended; for figures and logs, never for decisions."""
+    """Is told how each call ended, for figures and logs; it decides nothing."""
 
     def ended(self, call: Call, outcome: Outcome, charge: Charge) -> None:
         """A call's hold was closed with this outcome."""
         ...
 
     def fault(self, task: str, error: BaseException) -> None:
-        """Something of ours went wrong while it was closed."""
+        """A fault of Farebox came up while a call was in flight or was closed."""
         ...
 
 
 class Closing:
-    """settle, or void: the only place where holds of live calls are closed."""
+    """Settles or voids: the only place that closes the holds of calls in flight."""
 
     def __init__(self, *, ledger: Ledger, clock: Clock, tasks: Tasks, observer: CallObserver) -> None:
         self._ledger = ledger
@@ -49,7 +49,7 @@ class Closing:
         self._streams: set[InFlightCall] = set()
 
     def open(self, admitted: AdmittedCall, policy: Policy) -> InFlightCall:
-        """Answer for a call whose hold was just made."""
+        """Take charge of a call whose hold was just made."""
         in_flight = InFlightCall(admitted, policy, self._clock)
         if in_flight.call.stream and admitted.routed.card.billing_type != "per_call":
             self._streams.add(in_flight)
@@ -69,7 +69,7 @@ class Closing:
         in_flight.call = call
 
     async def watch(self, interval_seconds: Callable[[], float]) -> None:
-        """Note what each stream has used, again and again, for recovery after a crash; until cancelled."""
+        """Write down what each stream has used, again and again until cancelled, for after a crash."""
         while True:
             await asyncio.sleep(interval_seconds())
             for in_flight in list(self._streams):
@@ -97,9 +97,9 @@ class Closing:
         return await self._end(in_flight, "upstream_refused")
 
     async def fail(self, in_flight: InFlightCall, failure: BaseException) -> Refusal | None:
-        """Close the hold of a call that broke off, by the table of outcomes; returns what to tell the client.
+        """Close the hold of a call that broke off, by the table of outcomes.
 
-        None when the client is gone: then nobody waits, and what is left to do goes on without the caller.
+        Returns the refusal for the client. None when the client has left; another task closes the hold then.
         """
         ending = ending_of(failure)
         if ending == "client_left":
@@ -151,7 +151,7 @@ class Closing:
         in_flight.budget = budget + more
 
     def _abandon(self, in_flight: InFlightCall) -> None:
-        """Close the hold of a call that nobody waits for any more, its own task included."""
+        """Close the hold of a call whose client has left, without waiting: its own task may be cancelled."""
         if in_flight.closed:
             return
         rule, answer = rule_of(in_flight.phase, "client_left"), in_flight.answer
@@ -162,10 +162,10 @@ class Closing:
         self._tasks.spawn(self._finish_alone(in_flight, answer, rule), name=f"finish {in_flight.call.id}")
 
     async def _finish_alone(self, in_flight: InFlightCall, answer: Answer, rule: OutcomeRule) -> None:
-        """Read on where that tells the usage: whole bodies always, streams if the policy is to drain.
+        """Read on to learn the usage: whole bodies always, streams if the policy is to drain.
 
-        A stream whose choices have all finished is read on for a moment: its usage is about to come, and it
-        alone tells of hidden reasoning. A client that leaves just before it does not get that for nothing.
+        A stream whose choices have all finished is read on for a moment: its usage is about to come, and only
+        that has hidden reasoning. A client cannot avoid paying for it by leaving just before.
         """
         drains = in_flight.policy.on_disconnect == "drain" or rule.charged == "if_whole"
         try:
@@ -175,8 +175,8 @@ class Closing:
                         await in_flight.read(chunk)
                     await in_flight.finish()
         except (TimeoutError, UpstreamFailure, Refusal, asyncio.CancelledError):
-            pass  # What was read until here is what is known; a process that ends does not wait for more.
-        except Exception as fault:  # noqa: BLE001 - whatever is wrong with us, the hold must be closed.
+            pass  # What was read so far counts; a process that ends does not wait for more.
+        except Exception as fault:  # noqa: BLE001 - no fault of ours may keep the hold open.
             self._tell_fault(f"finish {in_flight.call.id}", fault)
         finally:
             answer.close()
@@ -197,10 +197,10 @@ class Closing:
         try:
             if _is_charged(in_flight, rule):
                 spent = await in_flight.spent()
-        except Exception as fault:  # noqa: BLE001 - whatever is wrong with us, the hold must be closed.
+        except Exception as fault:  # noqa: BLE001 - no fault of ours may keep the hold open.
             self._tell_fault(f"price {in_flight.call.id}", fault)
             outcome = OUR_FAULT
-        # A cancel ends the waiting only: the command is in the ledger's inbox and is carried out.
+        # A cancel ends only the waiting: the command is in the ledger's inbox, and will be carried out.
         result = await self._submit(in_flight, outcome, status, spent)
         if not isinstance(result, Settled):
             raise Refusal("internal_error", f"The hold of call {in_flight.call.id} could not be closed.")
@@ -209,7 +209,7 @@ class Closing:
     def _submit(
         self, in_flight: InFlightCall, outcome: str, status: int, spent: Spent | None
     ) -> "asyncio.Future[Settled | Refused]":
-        """Hand the close to the ledger, which carries it out even if nobody waits; once for each call."""
+        """Hand the close to the ledger, once for each call: a cancel does not stop it."""
         in_flight.closed = True
         self._streams.discard(in_flight)
         call, at_us, now_us = in_flight.call, in_flight.admitted.at_us, self._clock.now_us()

@@ -1,4 +1,4 @@
-"""A call between authorize and close: where it went, what its tally has seen, and what that costs."""
+"""A call in flight, between authorize and close: its target, its tally, and what it costs so far."""
 
 import asyncio
 from collections.abc import Callable
@@ -23,11 +23,11 @@ _Result = TypeVar("_Result")
 
 REST_SECONDS: Final = 0.25
 LARGE_BYTES: Final = 1_048_576
-"""What is read at once is read in a thread from this size on."""
+"""From this size on, bytes are read in a thread."""
 
 
 class Spent(msgspec.Struct, frozen=True, gc=False):
-    """What a call used, where that is known from, and what it costs."""
+    """What a call used, on which basis that is known, and what it costs."""
 
     usage: dict[str, int]
     basis: Basis
@@ -36,7 +36,7 @@ class Spent(msgspec.Struct, frozen=True, gc=False):
 
 
 class InFlightCall:
-    """A call between authorize and close: where it went, what its tally saw, and whether it is closed."""
+    """A call between authorize and close: its target, its answer, its tally, and whether it is closed."""
 
     tally: Tally
 
@@ -60,7 +60,7 @@ class InFlightCall:
         self._reading: asyncio.Future[Any] | None = None
 
     def begin(self, budget: OutputBudget, *, keep_usage: bool) -> None:
-        """Make ready to follow the reply."""
+        """Make the tally of the reply, and set the output budget."""
         self.tally = self.admitted.routed.ask.tally(keep_usage=keep_usage)
         self.budget = budget.total
         if budget.total is not None:
@@ -90,7 +90,7 @@ class InFlightCall:
         return len(chunk) + self.tally.pending_bytes >= LARGE_BYTES
 
     async def read(self, chunk: bytes) -> bytes:
-        """Tally a chunk of any size; what would stall the loop is read in a thread."""
+        """Tally a chunk of any size, in a thread if reading it would stall the loop."""
         await self._at_rest()
         if self.is_large(chunk):
             return await self._in_thread(partial(self.tally.feed, chunk))
@@ -112,7 +112,7 @@ class InFlightCall:
         return await asyncio.shield(reading)
 
     async def _at_rest(self) -> None:
-        """Wait until no thread works on the tally; what every call passes asks first if one ever did."""
+        """Wait until no thread works on the tally. The hot path checks first whether one ever did."""
         while self._reading is not None and not self._reading.done():
             await asyncio.wait({self._reading})
 
@@ -123,7 +123,7 @@ class InFlightCall:
 
     @property
     def needs_checkpoint(self) -> bool:
-        """Whether there is output that was not observed yet."""
+        """Whether there is output that no checkpoint has yet."""
         return not self.closed and self.answer is not None and self.tally.output_size > self._checkpoint_size
 
     def budget_enforced(self) -> None:
@@ -139,16 +139,16 @@ class InFlightCall:
         return self.tally.produced(self._text_tokens).get(self._elastic, 0) - self.budget
 
     def tail(self, cost: str | None) -> bytes:
-        """What was kept back, with the cost in it where the client asked for that."""
+        """The bytes that were kept back, with the cost in them where the client asked for it."""
         return self.tally.tail(cost)
 
     def let_go(self) -> None:
-        """Stop the upstream unless it is done, or unless somebody else reads on."""
+        """Stop the upstream, unless its answer has ended or another task reads on."""
         if self.answer is not None:
             self.answer.close()
 
     async def read_rest(self, answer: Answer) -> None:
-        """The end has come: let the upstream finish, so that its connection can be used again."""
+        """The reply has ended: read until the upstream has finished, so that its connection is used again."""
         try:
             async with asyncio.timeout(REST_SECONDS):
                 async for chunk in answer.chunks():
@@ -177,7 +177,7 @@ class InFlightCall:
                 self._text_tokens = await COUNTER.count_off_loop(text, self.call.model)
 
     async def spent(self) -> Spent:
-        """What the call has used, as reported, else as counted within its bounds, and what that costs."""
+        """What the call has used and what that costs: as reported, or else as counted within its budget."""
         if self._reading is not None:
             await self._at_rest()
         card, tally = self.admitted.routed.card, self.tally
@@ -191,7 +191,7 @@ class InFlightCall:
             return Spent(usage, "reported", anomalies, price(card, usage))
         counted = {**await self._fixed_usage(), **await self._produced()}
         if reading:
-            # What a reply that did not come to its end has reported is the least it had used by then.
+            # A reply that broke off has used at least what it had reported by then.
             counted |= {meter: max(n, counted.get(meter, 0)) for meter, n in reading.usage.items()}
         return Spent(counted, "counted", anomalies, price(card, counted))
 

@@ -28,7 +28,7 @@ Ending = Literal[
     "ledger_lost",
     "crash",
 ]
-"""What a call comes to. A process that stops ends its calls as if their clients had left."""
+"""How a call ends. A process that stops ends its calls as if their clients had left."""
 
 Charged = Literal["nothing", "used", "delivered", "if_whole", "observed"]
 """What is charged. `used`: what the upstream reports, else what is counted. `delivered`: the same, where
@@ -45,8 +45,8 @@ CLIENT_LEFT_STATUS: Final = 499
 class OutcomeRule(msgspec.Struct, frozen=True):
     """What an ending in some phases makes of a call.
 
-    `how` says it in the README's words. `bases` are those that its receipts can have. `status` is 0 where
-    nobody is there to send one.
+    `how` is the README's sentence for it. `bases` are those that its receipts can have. `status` is 0 where
+    no process was left to send one.
     """
 
     how: str
@@ -215,7 +215,7 @@ def ending_of(failure: BaseException) -> Ending:
     """What a failure in the life of a call amounts to.
 
     The client has left when its connection is gone or when the call's task is cancelled. The upstream's
-    connections fail with a class of their own, so that neither is taken for the other.
+    connections fail with a class of their own.
     """
     if isinstance(failure, Refusal | UpstreamFailure):
         return _ENDINGS.get(failure.code, "upstream_failed")

@@ -17,13 +17,13 @@ from proxy.money import usd_string
 from proxy.upstream.base import Answer, UpstreamClient, UpstreamFailure, UpstreamRequest
 
 FAILOVER_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
-"""Answers that another target may better; the last target's is passed on."""
+"""Answers after which the next target is tried; the last target's is passed on."""
 OUR_CREDENTIAL_STATUSES: Final = frozenset({401, 402, 403})
-"""Answers about Farebox's own credential: the client can do nothing about them and must not see them."""
+"""Answers about Farebox's own credential. The client cannot help it and must not see them."""
 
 
 class ClientReply(Protocol):
-    """The client's end. Nothing is sent before the first `write`, so that a refusal can take its place."""
+    """The reply to the client. Nothing is sent before the first `write`, so a refusal can take its place."""
 
     @property
     def started(self) -> bool:
@@ -35,7 +35,7 @@ class ClientReply(Protocol):
         ...
 
     def add_headers(self, headers: dict[str, str]) -> None:
-        """Add headers of our own; without effect once anything was sent."""
+        """Add headers of our own; this has no effect once anything was sent."""
         ...
 
     async def write(self, data: bytes) -> None:
@@ -47,7 +47,7 @@ class ClientReply(Protocol):
         ...
 
     async def break_off(self, refusal: Refusal) -> None:
-        """End a started reply so that the client cannot take it for a whole one."""
+        """End a started reply in such a way that the client sees that it is not whole."""
         ...
 
 
@@ -72,8 +72,8 @@ class Relay:
     async def relay(self, request: InboundRequest, reply: ClientReply) -> None:
         """Take one call from its first byte to its last. Raises Refusal while nothing was sent.
 
-        Whatever happens between authorize and settle, a cancel at any await included, `Closing` closes the
-        hold exactly once; the bytes that complete the answer leave only after that is durable.
+        Whatever happens after authorize, a cancel at any await included, `Closing` closes the hold exactly
+        once. The bytes that complete the answer are sent only after that is durable.
         """
         catalog = self.catalog
         key = await self._admission.identify(request)

@@ -264,7 +264,7 @@ async def test_a_drain_that_is_cut_short_closes_the_hold(turns: int) -> None:
 
 
 async def test_what_is_observed_of_two_choices_is_their_full_count() -> None:
-    """Choices that come in turns are counted as whole texts each time they are looked at."""
+    """Choices that come in turns are counted as whole texts each time."""
     stage = Stage(Upstreams(CHUNKS))
     inbound = Asked(True, n=2)
     routed = await stage.admission.route(inbound, stage.catalog)
