@@ -9,7 +9,7 @@ from proxy.metering.usage import Usage
 
 
 class ForwardPlan(msgspec.Struct, frozen=True, gc=False):
-    """What decides the body that goes to one target.
+    """What the body for one target depends on.
 
     `model` is its name there. `output_bound` is set when the output was clamped: each choice may use so much
     of the elastic meter. `output_bound_field` is its name where the client named no bound. `include_usage`
@@ -30,16 +30,15 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
 
 
 class Tally(Protocol):
-    """Watches the bytes of one reply pass, and keeps back what would complete it.
+    """Reads the bytes of one reply as they pass, and keeps back those that would complete it.
 
-    `complete` tells that the reply came to its proper end, `failed` that it says itself it did not.
-    What the client did not ask for may be swallowed, and never reaches it. `complete`, `failed`, `reported`
-    and `tail` are for after the last byte, and call `finish` if nobody did.
+    Events that the client did not ask for may be left out. `complete`, `failed`, `reported` and `tail` are
+    for after the last byte, and call `finish` if it was not called.
     """
 
     @property
     def done(self) -> bool:
-        """The end itself has come: whatever follows is not part of the answer. Asked after each `feed`."""
+        """The end itself has come: what follows is not part of the answer. Asked after each `feed`."""
         ...
 
     @property
@@ -59,12 +58,12 @@ class Tally(Protocol):
 
     @property
     def anomalies(self) -> int:
-        """How much was not as it should be: unreadable events, figures that had to be corrected."""
+        """How many events could not be read, and how many figures had to be corrected."""
         ...
 
     @property
     def pending_bytes(self) -> int:
-        """Bytes that were not read yet: what the next `feed` and `finish` may have to read at once."""
+        """Bytes that were not read yet; the next `feed` or `finish` may read them all at once."""
         ...
 
     def feed(self, chunk: bytes) -> bytes:
@@ -79,7 +78,7 @@ class Tally(Protocol):
         ...
 
     def tail(self, cost: str | None = None) -> bytes:
-        """What was kept back, to be sent when the charge is on the ledger. Called once, after the last byte.
+        """The bytes kept back, to be sent when the charge is on the ledger. Called once, after the last byte.
 
         `cost` is a decimal string: it is added to the usage object of a tally that keeps it, if there is one.
         """
@@ -91,7 +90,7 @@ class Tally(Protocol):
 
     @property
     def output_size(self) -> int:
-        """How much was produced so far, told without counting; 0 for nothing.
+        """How much was produced so far, without counting it; 0 for nothing.
 
         It never falls, and grows by at least as much as the elastic meter does: text has at least as many
         bytes as tokens.
@@ -121,7 +120,7 @@ class Ask(Protocol):
         ...
 
     def ceiling(self) -> Ceiling:
-        """The most it can use, told without a tokenizer."""
+        """The most it can use, found without a tokenizer."""
         ...
 
     def ceiling_exact(self) -> Ceiling:
@@ -133,7 +132,7 @@ class Ask(Protocol):
         ...
 
     def forward_body(self, plan: ForwardPlan) -> bytes:
-        """The body for one target: the client's own bytes but for the members the plan changes."""
+        """The body for one target: the client's own bytes, except for the members that the plan changes."""
         ...
 
     def tally(self, *, keep_usage: bool = False) -> Tally:
@@ -144,8 +143,8 @@ class Ask(Protocol):
 class Endpoint(Protocol):
     """An API family. `meters` must be priced for a call to be let through.
 
-    `path` is ours, `upstream_path` follows an upstream's base URL. `repeatable` tells that a request may be
-    sent to a second target although the first may have acted on it.
+    `path` is ours, `upstream_path` follows an upstream's base URL. A `repeatable` request may
+    be sent to a second target although the first may have acted on it.
     """
 
     name: str
@@ -166,7 +165,7 @@ class Endpoint(Protocol):
 class Family(Endpoint, Protocol):
     """An endpoint whose calls name a model, with what the OpenAPI document says of it.
 
-    `summary` is one sentence. `streams` tells whether an answer can be a stream.
+    `summary` is one sentence. `streams` says whether an answer can be a stream.
     """
 
     summary: str

@@ -7,16 +7,16 @@ from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import ONE_CALL, Usage
 
 ENDPOINT: Final = "tools"
-"""What all per-call APIs are called as an endpoint."""
+"""The one endpoint name of all per-call APIs."""
 
 _CEILING: Final = Ceiling(ONE_CALL)
 _NOTHING: Final[Usage] = {}
 
 
 class ToolTally:
-    """Passes bytes on, keeping back the last piece so that nobody holds a whole answer that is not charged.
+    """Passes bytes on, and keeps back the last piece: no client gets a whole answer that is not charged.
 
-    Nothing within the reply tells whether it is whole: when its bytes have ended properly, it is.
+    Nothing within the reply says whether it is whole: it is, when its bytes have ended properly.
     """
 
     done = False
@@ -41,7 +41,7 @@ class ToolTally:
         """Nothing is left to read."""
 
     def tail(self, cost: str | None = None) -> bytes:  # noqa: ARG002 - there is no usage object to put it in.
-        """The last piece; the reply is not ours to write a cost into."""
+        """The last piece, without a cost: Farebox does not know the form of the reply."""
         return self._last
 
     def reported(self) -> Reading:
@@ -58,7 +58,7 @@ class ToolTally:
 
 
 class ToolAsk:
-    """One call of a tool; its body is whatever the tool understands."""
+    """One call of a tool; its body can be anything."""
 
     stream = False
 
@@ -88,7 +88,7 @@ class ToolAsk:
 
 
 class ToolEndpoint:
-    """A configured path. `route` is the route's name, and stands where other calls have their model."""
+    """A configured path. `route` is the route's name; receipts have it in place of a model."""
 
     name = ENDPOINT
     meters = ("requests",)

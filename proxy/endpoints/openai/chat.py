@@ -28,7 +28,7 @@ class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ChatEndpoint:
-    """Chats. A call that is repeated at another target only costs the first one's effort."""
+    """Chats. They change nothing at an upstream, so a call may be repeated at another target."""
 
     name = "chat.completions"
     path = "/v1/chat/completions"
@@ -60,6 +60,6 @@ class ChatEndpoint:
 def _input_bound(request: JsonBody, model: str) -> int:
     raw = request.members["messages"]
     if len(memoryview(raw)) <= LARGE_BYTES and bytes(raw).count(b"[") == 1:
-        # Media are parts in a list, and there is no list but that of the messages.
+        # Media are parts in a list, and the only list is that of the messages.
         return chat_bound({}, request.size_bytes, model)
     return max(1, chat_bound({"messages": request["messages"]}, request.size_bytes, model))

@@ -19,7 +19,7 @@ from proxy.metering.prompts import EMPTY_PROMPT_TOKENS
 from proxy.metering.tokens import count_text
 
 DEFAULT_BOUND_TOKENS: Final = 16
-"""How much this API answers when no bound is named."""
+"""How many tokens this API answers with at most when the client names no bound."""
 
 
 class CompletionCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +33,7 @@ class CompletionCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CompletionEndpoint:
-    """Completions. Each of several prompts is answered by as many choices as one would be."""
+    """Completions. Each of several prompts gets as many choices as a single one does."""
 
     name = "completions"
     path = "/v1/completions"
@@ -79,7 +79,7 @@ def _count_input(request: JsonBody, model: str) -> int:
 
 
 def _echo(request: JsonBody, choices: int) -> Echo:
-    """What the choices repeat. The text of token ids is not known, so theirs counts as output if need be."""
+    """What the choices repeat. The text of token ids is not known, so it counts as output."""
     if not fields.flag(request, "echo"):
         return NO_ECHO
     prompt = request.get("prompt")

@@ -17,7 +17,7 @@ from proxy.metering.prompts import EMPTY_PROMPT_TOKENS
 
 _WINDOW_BYTES: Final = 1_024
 _VECTOR: Final = f"{string.ascii_letters}{string.digits}+-_/=., \t\r\n".encode()
-"""All bytes that vectors consist of, be they arrays of numbers or base64."""
+"""All bytes of vectors, as arrays of numbers or as base64."""
 
 
 class _Vectors(msgspec.Struct, frozen=True):
@@ -90,7 +90,7 @@ class EmbeddingEndpoint:
 
 
 def read_vectors(data: bytes) -> Part | None:
-    """Read a reply but for its vectors; None for what is no JSON object, or nested too deeply."""
+    """Read a reply without its vectors; None for what is no JSON object, or nested too deeply."""
     short = without_vectors(data) if len(data) > LARGE_BYTES else data
     if is_too_deep(short):
         return None
@@ -102,7 +102,7 @@ def read_vectors(data: bytes) -> Part | None:
 
 
 def without_vectors(data: bytes) -> bytes:
-    """`data` with most of its vectors cut out; valid JSON stays valid, and all else stays as it was.
+    """`data` with most of its vectors cut out; valid JSON stays valid, and the rest stays as it is.
 
     Nothing in a window that holds only numbers, commas, blanks and base64 opens or closes anything. Outside
     of strings it is cut from comma to comma, so no two numbers meet.

@@ -1,4 +1,4 @@
-"""A request for text, as chats and completions have it in common: output bounds, streaming, choices."""
+"""A request for text, which chats and completions have in common: output bounds, streaming, choices."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
@@ -21,7 +21,7 @@ class GenerationAsk(msgspec.Struct, frozen=True):
     """One request for text. `named_bounds` are the client's own bounds on output tokens, by field.
 
     `default_bound` is the API's when the client names none. `count_input` counts the input by a tokenizer.
-    `shows_usage` tells that the client asked for the usage of a stream.
+    With `shows_usage` the client asked for the usage of a stream.
     """
 
     body: JsonBody
@@ -54,7 +54,7 @@ class GenerationAsk(msgspec.Struct, frozen=True):
         return Ceiling({"input_tokens": input_tokens}, "output_tokens", bound, self.choices)
 
     def forward_body(self, plan: ForwardPlan) -> bytes:
-        """The client's body with the target's model name, the clamped bound, and the wish for the usage.
+        """The client's body with the target's model name, the clamped bound, and `include_usage`.
 
         A clamped bound goes into each field the client named, and never above the client's own.
         """

@@ -1,4 +1,4 @@
-"""A JSON body: read without decoding what nobody asks for, and rebuilt from the client's own bytes.
+"""A JSON body: only what is needed is decoded, and it is rebuilt from the client's own bytes.
 
 Where a member occurs twice the last one counts, and only that one is ever sent on: so no upstream can read
 another value than the one that was checked and priced.
@@ -40,8 +40,8 @@ _ANY: Final = msgspec.json.Decoder()
 _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _FAULT: Final = re.compile(r"(?:JSON is malformed: )?(.*?)(?: \(byte (\d+)\))?\Z", re.DOTALL)
 
-# Meters measure and slice what is in these, which is all that a `LongText` is good for. Strings of other
-# members may be joined with more text, and are whole.
+# What is in these is only measured and sliced, which a `LongText` allows. Strings of other members may be
+# joined with more text, and are whole.
 _SLICED: Final = frozenset({"messages", "input", "prompt"})
 
 _NO_NAME: Final = "a member's name is no proper text"
@@ -118,14 +118,14 @@ class JsonBody(Mapping[str, object]):
 
     def _odd_value(self, short: bytes, texts: Sequence[LongText]) -> object:
         if texts:
-            # Only a long string that is a member's name cannot be left where it is.
+            # Only a long string that is a member's name cannot stay where it is.
             with suppress(ValueError):
                 return decode(short, texts)
         return decode(restore(short, self._texts), ())
 
 
 def beginning(raw: msgspec.Raw) -> bytes:
-    """The first eight bytes of a value: all of null, true and false, and what tells the other kinds apart."""
+    """The first eight bytes of a value: all of null, true and false, and enough to know every other kind."""
     return bytes(memoryview(raw)[:8])
 
 
@@ -202,7 +202,7 @@ def utf8_fault(data: bytes) -> int | None:
         try:
             decoder.decode(step, final=at + STEP_BYTES >= len(data))
         except UnicodeDecodeError as fault:
-            # The decoder looks once more at the bytes of a character that the step before cut.
+            # The decoder reads the bytes of a character again that the step before has cut.
             return at + fault.start - (len(fault.object) - len(step))
     return None
 
@@ -211,7 +211,7 @@ def _syntax_refusal(short: bytes, texts: Sequence[LongText], fault: msgspec.Deco
     found = _FAULT.match(str(fault))
     what, where = (found[1], found[2]) if found else (str(fault), None)
     if where is None:
-        # The decoder says so as well of a text that ends within an escape.
+        # The decoder gives no place for a text that ends within an escape either.
         return _refusal("it ends too early")
     at = int(where)
     hint = _HINTS.get(short[at : at + 1])

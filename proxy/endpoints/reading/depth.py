@@ -1,4 +1,4 @@
-"""How deep a JSON text is nested, told from its bytes: before any decoder follows it down its own stack.
+"""How deep a JSON text is nested, found from its bytes before a decoder uses its stack on it.
 
 The bound is a number, so that the same text is read or refused on every interpreter.
 """
@@ -13,7 +13,7 @@ DEPTH_MAX: Final = 128
 levels of it, the most that OpenAI takes in strict mode, are some forty of arrays and objects."""
 
 STEP_BYTES: Final = 65_536
-"""How much is looked at in one go, so that other threads get their turn in between."""
+"""How much is read at a time, so that other threads run in between."""
 
 _BLOCK: Final = 128
 _BACKSLASH: Final = b"\\"

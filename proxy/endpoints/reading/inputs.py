@@ -1,4 +1,4 @@
-"""Prompts and inputs that come in four shapes: a string, strings, token ids, or lists of token ids."""
+"""Prompts and inputs, which come in four shapes: a string, strings, token ids, or lists of token ids."""
 
 import re
 from collections.abc import Iterator

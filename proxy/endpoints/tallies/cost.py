@@ -14,7 +14,7 @@ _PLACES_MAX: Final = 8
 
 
 def event_with_cost(event: bytes, data: bytes, cost: str) -> bytes:
-    """As `with_cost`, of the JSON `data` in an event; one that has it on several lines is left as it is."""
+    """As `with_cost`, for the JSON `data` of an event; an event with data on several lines stays as it is."""
     before, found, after = event.partition(data)
     return before + with_cost(found, cost) + after if found else event
 
@@ -29,7 +29,7 @@ def with_cost(reply: bytes, cost: str) -> bytes:
     if usage is None:
         return reply
     wanted = _usage_with_cost(usage, cost)
-    # The same bytes may stand deeper in the reply as well, but only one of the places is the right one.
+    # The same bytes may stand deeper in the reply as well; only one of the places is the right one.
     at = reply.rfind(usage)
     for _ in range(_PLACES_MAX):
         if at < 0:

@@ -1,6 +1,6 @@
-"""What matters in a JSON object of a reply, be it one event of a stream or a whole body, read quickly.
+"""What matters in a JSON object of a reply, which is one event of a stream or a whole body, read quickly.
 
-Objects of odd shapes are read leniently: what can be understood counts, the rest is passed over.
+Objects of odd forms are read leniently: what can be understood counts, and the rest does not.
 """
 
 import json
@@ -15,7 +15,7 @@ from proxy.endpoints.reading.long_text import LongText, decode, mask_lone_surrog
 from proxy.endpoints.tallies.produced import text_of
 
 SHORT_BYTES: Final = 512
-"""A text up to this length is read however deep it is: most events are as short, and need no check then."""
+"""A text up to this length is read however deep it is; most events are as short, and save the check."""
 
 
 class Function(msgspec.Struct, frozen=True, gc=False):
@@ -103,14 +103,14 @@ class Part(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def failed(self) -> bool:
-        """Whether it tells of an error, in one of the ways upstreams have."""
+        """Whether it reports an error, in one of the ways that upstreams have."""
         if self.tells_error:
             return True
         return "error" in [choice.finish_reason for choice in self.choices or ()]
 
     @property
     def tells_error(self) -> bool:
-        """Whether it tells of an error by itself, whatever its choices say."""
+        """Whether it reports an error outside of its choices."""
         if self.error or self.object == "error" or self.type == "error":
             return True
         return isinstance(self.x_groq, dict) and bool(self.x_groq.get("error"))
@@ -124,7 +124,7 @@ class Part(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_usage_only(self) -> bool:
-        """Whether it is the extra event that tells a stream's usage. Azure begins with one that has none."""
+        """Whether it is the extra event with a stream's usage. Azure begins with one that has none."""
         return self.choices == [] and isinstance(self.usage, dict)
 
 
@@ -158,7 +158,7 @@ def _value(data: bytes, short: bytes, texts: Sequence[LongText]) -> object:
 
 
 def _is_strict(short: bytes) -> bool:
-    """Whether it is JSON by the letter: long strings can be put back into nothing else."""
+    """Whether it is strict JSON: long strings can be put back into nothing else."""
     try:
         _OBJECT.decode(mask_lone_surrogates(short) or short)
     except (msgspec.DecodeError, UnicodeDecodeError):

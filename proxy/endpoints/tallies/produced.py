@@ -46,7 +46,7 @@ class Produced:
             buffer += encoded
         self.size_bytes += len(encoded)
         if self._echo.prompts:
-            # What looked like an echo may turn out to be none, so that all of the text has to be asked.
+            # More text can show that what seemed an echo is none, so all of it is compared again.
             self.size_bytes = sum(len(text) - self._echoed_bytes(at) for at, text in self._texts.items())
 
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""The tally of a streamed reply: events pass untouched and at once, all but those that would complete it."""
+"""The tally of a streamed reply: events pass untouched and at once, except those that would complete it."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -17,7 +17,7 @@ _DONE: Final = b"[DONE]"
 
 
 class StreamTally:
-    """Watches the events of a chat or a completion.
+    """Reads the events of a chat or a completion.
 
     `[DONE]` and all that follows is kept back; of that only usage counts. The event that holds nothing but
     the usage is swallowed if `swallow_usage`; with `keep_usage` it is kept back instead, so that `tail` can
@@ -61,7 +61,7 @@ class StreamTally:
 
     @property
     def failed(self) -> bool:
-        """An event or the whole body told of an error."""
+        """An event or the whole body reports an error."""
         self.finish()
         return self._body.failed if self._body is not None else self._failed
 
@@ -140,7 +140,7 @@ class StreamTally:
             late: list[bytes] = []
             self.done = self._take(rest, late)
             self._late = b"".join(late)
-        # That an event broke off says nothing about the ones before.
+        # An event that broke off is no anomaly of those before it.
         self._unreadable = unreadable
 
     def tail(self, cost: str | None = None) -> bytes:
@@ -154,7 +154,7 @@ class StreamTally:
         return b"".join((self._late, usage, *self._kept))
 
     def _read_usual(self, data: bytes) -> bool:
-        """Read the data of a chunk that is one event, if that can simply pass; else nothing has happened."""
+        """Read the data of a chunk that is one event and can pass as it is. False: nothing was read."""
         if self._splitter.pending_bytes or self._kept_usage or not data.startswith(b"{"):
             return False
         part = read_part(data)
@@ -165,7 +165,7 @@ class StreamTally:
         return True
 
     def _take(self, event: bytes, passing: list[bytes]) -> bool:
-        """Put one event where it belongs: with those that pass, those kept, or nowhere. True for the last."""
+        """Put one event with those that pass or those that are kept, or leave it out. True for the last."""
         name, data = name_and_data(event)
         self._begun = self._begun or data is not None
         if data is None and event.lstrip().startswith(b"{"):
@@ -196,7 +196,7 @@ class StreamTally:
             passing.append(event)
 
     def _release(self, passing: list[bytes]) -> None:
-        """Let a kept usage event go: it was not the last one."""
+        """Pass a kept usage event on: it was not the last one."""
         if self._kept_usage:
             passing += (self._kept_usage, *self._kept)
             self._kept_usage = b""
@@ -239,7 +239,7 @@ class StreamTally:
             self._usage.add(usage)
 
     def _note_late(self, events: Sequence[bytes]) -> None:
-        """Look for usage in events that came after the end; some upstreams report it only then."""
+        """Read the usage in events that came after the end; some upstreams report it only then."""
         for event in events:
             part = read_part(name_and_data(event)[1] or b"")
             if part is not None:

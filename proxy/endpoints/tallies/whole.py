@@ -1,4 +1,4 @@
-"""The tally of a reply that comes as one JSON object: kept back until its charge is on the ledger."""
+"""The tally of a reply that is one JSON object: it is kept back until its charge is on the ledger."""
 
 from collections.abc import Callable
 from typing import Final
@@ -19,8 +19,8 @@ REPLY_BYTES_MAX: Final = 134_217_728
 class WholeTally:
     """Buffers a reply and reads it at its end. Blank lines may come first: upstreams send them as they work.
 
-    `read` makes what matters of the bytes, None of what is no JSON object. `has_output` is False for replies
-    that are no text, such as embeddings: their usage is input only.
+    `read` gives what matters in the bytes, and None for what is no JSON object. `has_output` is False for
+    replies that are no text, such as embeddings: their usage is input only.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class WholeTally:
             for usage in self._part.usages:
                 self._usage.add(usage)
             if len(whole) > LARGE_BYTES:
-                self._output()  # This may be a thread, and whoever asks for the text will be none.
+                self._output()  # This may be a thread; the text is asked for on the loop.
 
     def tail(self, cost: str | None = None) -> bytes:
         """The whole reply, with `cost` in its usage object if that was to be kept for it."""
@@ -119,7 +119,7 @@ class WholeTally:
         return with_cost(whole, cost) if self._keep_usage and cost is not None else whole
 
     def _output(self) -> Produced:
-        """All answers' text, collected when first asked for: where the usage was reported, nobody does."""
+        """All answers' text, collected when first asked for: a reply with reported usage never needs it."""
         if self._produced is not None:
             return self._produced
         produced = Produced(self._echo)

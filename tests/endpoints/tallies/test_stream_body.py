@@ -1,4 +1,4 @@
-"""A wish for a stream that is answered with one JSON object: it is read, and kept back, as a whole."""
+"""A request for a stream that is answered with one JSON object: that is read, and kept back, as a whole."""
 
 import json
 
@@ -26,7 +26,7 @@ def test_a_whole_body_instead_of_a_stream_is_read_and_waits(end: bytes) -> None:
 
 @pytest.mark.parametrize("blank", [b"", b"\n\n", b"\r\n \r\n"])
 def test_blank_lines_within_a_whole_body_are_part_of_it(blank: bytes) -> None:
-    """An upstream that answers a wish for a stream with one JSON object may write it as it likes."""
+    """An upstream that answers a request for a stream with one JSON object may write it as it likes."""
     reply = {"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}], "usage": usage(7, 3)}
     body = blank + json.dumps(reply, indent=1).replace("\n", "\n\n").encode() + b"\n\n"
     tally = StreamTally(swallow_usage=True)
