@@ -8,12 +8,11 @@ from itertools import accumulate
 from operator import add
 from typing import Final
 
+from proxy.endpoints.reading.long_text import STEP_BYTES
+
 DEPTH_MAX: Final = 128
 """How deep arrays and objects may be nested. A tool's schema is the deepest of what is usually sent: ten
 levels of it, the most that OpenAI takes in strict mode, are some forty of arrays and objects."""
-
-STEP_BYTES: Final = 65_536
-"""How much is read at a time, so that other threads run in between."""
 
 _BLOCK: Final = 128
 _BACKSLASH: Final = b"\\"
