@@ -1,4 +1,4 @@
-"""What an operator sees: metrics and structured logs. It hears of calls; it decides nothing."""
+"""What an operator sees: metrics and structured logs. It is told of calls and decides nothing."""
 
 import contextlib
 import logging
@@ -21,7 +21,7 @@ _WAITING_MAX: Final = 64
 
 
 def configure_logging(level: str, style: Literal["json", "console"]) -> None:
-    """Structured lines on standard error, one for each event. No secret is ever given to it."""
+    """Write structured lines to standard error, one for each event. No secret is ever given to it."""
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
         if style == "json"
@@ -43,7 +43,7 @@ def configure_logging(level: str, style: Literal["json", "console"]) -> None:
 
 
 class _StandardError:
-    """Standard error, but that a full disk or a closed pipe behind it loses lines and stops nothing."""
+    """Standard error. A full disk or a closed pipe behind it loses lines and stops nothing."""
 
     def write(self, text: str) -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -55,9 +55,9 @@ class _StandardError:
 
 
 class _Figures:
-    """The labelled figures of one kind of end, kept because looking them up takes longer than counting.
+    """The labelled figures of one kind of end. They are kept, as finding them takes longer than counting.
 
-    Ends wait in `waiting` as seconds, charge and usage: putting many on the figures at once takes less.
+    Ends wait in `waiting` as seconds, charge and usage: many at once are added in less time.
     """
 
     __slots__ = ("_calls", "_charged", "_counters", "_seconds", "waiting")
@@ -72,7 +72,7 @@ class _Figures:
         self._counters = counters
 
     def put(self) -> None:
-        """Put the ends that wait on the figures."""
+        """Add the ends that wait to the figures."""
         waiting, self.waiting = self.waiting, []
         self._calls.inc(len(waiting))
         self._charged.inc(sum(charge_nano for _, charge_nano, _ in waiting))
@@ -85,8 +85,8 @@ class _Figures:
 class Telemetry:
     """`closing.CallObserver` and more: counters for calls, money and refusals, a line for each failed call.
 
-    `log_calls` also writes a line for each call that ended well. Where several workers have figures in the
-    files of one folder, that is `figures_folder`: then each of them tells the figures of all.
+    `log_calls` also writes a line for each call that ended well. Several workers have their figures in the
+    files of one `figures_folder`, and each of them shows the figures of all.
     """
 
     def __init__(self, *, log_calls: bool = False, figures_folder: str | None = None) -> None:
@@ -201,13 +201,13 @@ class Telemetry:
         self._log.error("task failed", task=task, fault=type(error).__name__, exc_info=error)
 
     def put(self, calls_in_flight: int) -> None:
-        """Put all that waits on the figures, so that whoever is asked for them can tell it."""
+        """Add all ends that wait to the figures, so that every worker can show them."""
         self._in_flight.set(calls_in_flight)
         for figures in self._kept.values():
             figures.put()
 
     def exposition(self) -> bytes:
-        """All figures that were put, in Prometheus' text format."""
+        """All figures, as of the last `put`, in Prometheus' text format."""
         if self._figures_folder is None:
             return generate_latest(self.registry)
         together = CollectorRegistry()

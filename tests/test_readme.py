@@ -12,8 +12,10 @@ import click
 import pytest
 
 from proxy.api.openapi import OPERATIONS
+from proxy.call.outcomes import OUTCOMES, OutcomeRule
 from proxy.cli import main
 from proxy.config.reference import describe_keys
+from proxy.endpoints.registry import ENDPOINT_NAMES
 from proxy.errors import CODES
 from proxy.metering.usage import METERS
 from proxy.telemetry import Telemetry
@@ -148,6 +150,36 @@ def meter_faults(readme: Readme) -> Iterator[str]:
     yield from differences("the meter", map(" of ".join, listed), map(" of ".join, there))
 
 
+def endpoint_faults(readme: Readme) -> Iterator[str]:
+    """Every endpoint of the registry can be named in a route, as the reference says, and no other."""
+    (kinds,) = (kind for path, kind, *_ in readme.rows("Key") if path == "`routes[].endpoints`")
+    yield from differences("the endpoint", re.findall(r"`([^`]+)`", kinds), ENDPOINT_NAMES)
+
+
+STATUSES = {"upstream": "the upstream's", "refusal": "the refusal's"}
+
+
+def outcome_row(rule: OutcomeRule) -> str:
+    """The row of a rule as it has to be, but for what it says of the charge."""
+    status = STATUSES.get(str(rule.status), rule.status)
+    bases = ", ".join(f"`{basis}`" for basis in rule.bases)
+    return f"{rule.how} | `{rule.outcome}` | {status} | {bases}"
+
+
+def outcome_faults(readme: Readme) -> Iterator[str]:
+    """The table of outcomes is `proxy.call.outcomes.OUTCOMES`, in its order; what costs nothing is a 0."""
+    rows = readme.rows("How the call ends")
+    listed = [" | ".join((how, *rest)) for how, _, *rest in rows]
+    there = [outcome_row(rule) for rule in OUTCOMES]
+    yield from differences("the outcome", listed, there)
+    if sorted(listed) == sorted(there) and listed != there:
+        yield "the outcomes are not in the order of proxy.call.outcomes.OUTCOMES"
+    free = {rule.how for rule in OUTCOMES if rule.charged == "nothing"}
+    for how, charge, *_ in rows:
+        if bool(re.match(r"0\b", charge)) != (how in free):
+            yield f"the charge of {how!r} is not what the table of outcomes says"
+
+
 def layout_faults(readme: Readme) -> Iterator[str]:
     """Every module and package right below proxy/ is there, and no other."""
     parts = [path.name + "/" * path.is_dir() for path in (ROOT / "proxy").iterdir() if path.name[0] != "_"]
@@ -166,6 +198,8 @@ CHECKS: tuple[Check, ...] = (
     dependency_faults,
     metric_faults,
     meter_faults,
+    outcome_faults,
+    endpoint_faults,
     layout_faults,
 )
 
@@ -198,6 +232,12 @@ BREACHES: tuple[tuple[Check, str, str], ...] = (
     (metric_faults, "`farebox_calls_in_flight`", "`farebox_calls_open`"),
     (metric_faults, "`farebox_usage_total`", "`farebox_usage`"),
     (meter_faults, "| `reasoning_tokens` | `output_tokens` |", "| `reasoning_tokens` | |"),
+    (endpoint_faults, "| list of `chat.completions`, `completions`,", "| list of `completions`,"),
+    (outcome_faults, "| `cut` | the refusal's |", "| `cut` | 200 |"),
+    (outcome_faults, "| 499 | `void` |", "| 499 | `counted` |"),
+    (outcome_faults, "| Farebox crashes |", "| Farebox halts |"),
+    (outcome_faults, "| 0 | `internal_error` |", "| what was used | `internal_error` |"),
+    (outcome_faults, "| 0; its error is passed on |", "| its error is passed on |"),
     (layout_faults, "| `pricing/` |", "| `prices/` |"),
 )
 

@@ -22,6 +22,7 @@ from proxy.config.reference import describe_keys
 from proxy.config.source import ConfigError
 from proxy.ledger.commands import Refused
 from proxy.ledger.windows import DAY_US, EPOCH
+from proxy.metering.ceiling import Ceiling
 from proxy.money import USD, to_nano, usd_string
 from proxy.pricing.charge import price
 from tests.readme import (
@@ -136,7 +137,8 @@ def refusal_faults(readme: Readme) -> Iterator[str]:
     least = {"output_tokens": complete_example(readme).min_output_tokens}
     input_nano = figures["required_nano"] - price(card, least).total_nano
     input_tokens = input_nano // price(card, {"input_tokens": 1}).total_nano
-    told = refusal_of(refused, card, {"input_tokens": input_tokens, **least}, 1)
+    ceiling = Ceiling({"input_tokens": input_tokens}, *least.popitem())
+    told = refusal_of(refused, card, ceiling)
     right = msgspec.json.decode(told.body(said["request_id"]))["error"]
     if list(right.items()) != list(said.items()):
         yield f"the refusal should be {right}"

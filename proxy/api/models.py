@@ -74,7 +74,7 @@ def priced(card: RateCard) -> dict[str, object]:
         rate.meter: {"price": decimal_string(rate.price / NANO_PER_USD), "per": rate.per, "currency": "USD"}
         for rate in card.rates
     }
-    bound = {"max_output_tokens": card.max_output_tokens} if card.max_output_tokens else {}
+    bound = {"max_output_tokens": card.default_bound} if card.default_bound else {}
     return {"billing_type": card.billing_type, "pricing": rates, "price_id": card.price_id, **bound}
 
 

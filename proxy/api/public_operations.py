@@ -1,58 +1,17 @@
 """The operations of the gateway and of the process, described for the OpenAPI document.
 
-Bodies and replies of calls are OpenAI's. Only the fields that decide about routing and money are named here;
-all others pass unchanged.
+Bodies and replies of calls are OpenAI's. A family names the fields that decide about routing and money; all
+others pass unchanged.
 """
 
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.operations import Nothing, Operation
 from proxy.api.views.money import Usd
-
-Text = Annotated[
-    Any,
-    Meta(
-        extra_json_schema={
-            "anyOf": [
-                {"type": "string"},
-                {"type": "array", "items": {"type": "string"}},
-                {"type": "array", "items": {"type": "integer"}},
-                {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}},
-            ]
-        }
-    ),
-]
-Bound = Annotated[int, Meta(ge=1, description="at most so many tokens of output")]
-
-
-class ChatCall(Struct, frozen=True, kw_only=True):
-    """A chat completion as OpenAI's API takes it."""
-
-    model: str
-    messages: list[dict[str, Any]]
-    stream: bool = False
-    max_completion_tokens: Bound | None = None
-    max_tokens: Bound | None = None
-    n: Annotated[int, Meta(ge=1)] | None = None
-
-
-class CompletionCall(Struct, frozen=True, kw_only=True):
-    """A completion as OpenAI's API takes it."""
-
-    model: str
-    prompt: Text
-    stream: bool = False
-    max_tokens: Bound | None = None
-    n: Annotated[int, Meta(ge=1)] | None = None
-
-
-class EmbeddingsCall(Struct, frozen=True, kw_only=True):
-    """Embeddings as OpenAI's API takes them, with any of the four kinds of input."""
-
-    model: str
-    input: Text
+from proxy.endpoints.base import Family
+from proxy.endpoints.registry import ENDPOINTS
 
 
 class CallReply(Struct, frozen=True):
@@ -94,39 +53,22 @@ class StatusView(Struct, frozen=True):
     status: str
 
 
+def _of_family(family: Family) -> Operation[Any, Any, Any]:
+    return Operation(
+        id=family.name.replace(".", "_"),
+        method="POST",
+        path=family.path,
+        summary=family.summary,
+        audience="account",
+        reply=CallReply,
+        query=Nothing,
+        body=family.request,
+        streams=family.streams,
+    )
+
+
 OPERATIONS: Final = (
-    Operation(
-        id="chat_completions",
-        method="POST",
-        path="/v1/chat/completions",
-        summary="A chat completion: authorized before it is forwarded, charged when it has ended.",
-        audience="account",
-        reply=CallReply,
-        query=Nothing,
-        body=ChatCall,
-        streams=True,
-    ),
-    Operation(
-        id="completions",
-        method="POST",
-        path="/v1/completions",
-        summary="A completion: authorized before it is forwarded, charged when it has ended.",
-        audience="account",
-        reply=CallReply,
-        query=Nothing,
-        body=CompletionCall,
-        streams=True,
-    ),
-    Operation(
-        id="embeddings",
-        method="POST",
-        path="/v1/embeddings",
-        summary="Embeddings: authorized before they are forwarded, charged when they have come.",
-        audience="account",
-        reply=CallReply,
-        query=Nothing,
-        body=EmbeddingsCall,
-    ),
+    *map(_of_family, ENDPOINTS.values()),
     Operation(
         id="list_models",
         method="GET",

@@ -1,12 +1,13 @@
-"""Letting a call in: who asks, where it goes, what it could cost at most, and the hold for that."""
+"""Admission: who asks, where the call goes, the most it can cost, and the hold for that."""
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Final
 
 from proxy.call.base import AdmittedCall, InboundRequest, RoutedCall
 from proxy.call.headers import rate_headers
-from proxy.call.policy import Catalog
+from proxy.call.policy import Catalog, Policy
 from proxy.clock import Clock
 from proxy.endpoints.base import Ask, Endpoint, ForwardPlan
 from proxy.endpoints.registry import ENDPOINTS
@@ -19,20 +20,23 @@ from proxy.ledger.refusals import refusal
 from proxy.ledger.rows import Call, Key
 from proxy.ledger.store import Store
 from proxy.ledger.windows import iso
+from proxy.metering.ceiling import Ceiling
 from proxy.metering.tokens import COUNTER
-from proxy.metering.usage import Usage
+from proxy.metering.usage import METERS, tokens_of
 from proxy.pricing.charge import affordable, worst_nano
 from proxy.pricing.rates import RateCard
 
 LARGE_BODY_BYTES: Final = 262_144
 """Bodies above this are read in a thread."""
-LONG_TOKEN_BYTES: Final = 32
+BOUND_OVER_COUNT: Final = 32
+"""How much larger a bound hardly ever is than what is counted: a token is 4 bytes of text on average."""
 COUNTED_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Text beyond this is longer than any model reads, and is not counted."""
 REMEMBERED_KEYS: Final = 10_000
 REMEMBER_US: Final = 5_000_000
 _UNKNOWN: Final = (None, 0)
 
-# A refusal for one of these may be due to the generous bound on the input, so an exact count is worth it.
+# The generous bound on the input may be the reason of these refusals; an exact count can then help.
 _WORTH_COUNTING: Final = frozenset(
     {
         "credit_balance_exhausted",
@@ -51,16 +55,24 @@ _WORTH_COUNTING: Final = frozenset(
 class Admission:
     """identify, route, estimate and authorize: the steps before anything is forwarded."""
 
-    def __init__(self, *, ledger: Ledger, store: Store, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        ledger: Ledger,
+        store: Store,
+        clock: Clock,
+        endpoints: Mapping[str, Endpoint] = ENDPOINTS,
+    ) -> None:
         self._ledger = ledger
         self._store = store
         self._clock = clock
+        self._endpoints = endpoints
         self._known: OrderedDict[str, tuple[Key, int]] = OrderedDict()
 
     async def identify(self, request: InboundRequest) -> Key:
         """The key behind the request's bearer secret. Raises Refusal 401.
 
-        A remembered key may be out of date by a few seconds; authorize checks it again, and never by memory.
+        A remembered key may be some seconds out of date. Authorize checks the key again, in the database.
         """
         if not request.secret:
             raise Refusal(
@@ -88,7 +100,7 @@ class Admission:
 
     async def route(self, request: InboundRequest, catalog: Catalog) -> RoutedCall:
         """Read the request and find its route and rate card. Raises Refusal 400, 403, 404, 405 or 413."""
-        endpoint = ENDPOINTS.get(request.path)
+        endpoint = self._endpoints.get(request.path)
         if endpoint is None:
             return await self._tool_call(request, catalog)
         if request.method != "POST":
@@ -137,69 +149,65 @@ class Admission:
     async def authorize(self, call: Call, routed: RoutedCall, catalog: Catalog) -> AdmittedCall:
         """Hold the call's ceiling, clamped to what can be paid where the policy allows.
 
-        The cheap bound on the input is tried first; it is counted exactly only if that does not fit.
+        The cheap ceiling is tried first; it is counted exactly only if that does not fit.
         """
-        ask, card, policy = routed.ask, routed.card, catalog.policy
-        output_bound = ask.output_bound or card.max_output_tokens
-        ceiling = _ceiling(ask.input_bound(), output_bound, ask.choices, routed.endpoint)
-        ceiling_nano = worst_nano(card, ceiling)
-        command = self._command(call, ceiling, ceiling_nano, ceiling_nano, catalog)
+        ask, card = routed.ask, routed.card
+        ceiling = floor = ask.ceiling().bounded(card.default_bound)
+        command = self._command(call, card, ceiling, floor, catalog)
         result = await self._ledger.authorize(command)
-        if isinstance(result, Refused) and _is_worth_counting(result, ask, card):
-            exact = await counted_input(ask)
-            ceiling = _ceiling(exact, output_bound, ask.choices, routed.endpoint)
-            useful = (
-                min(output_bound, policy.min_output_tokens) if policy.when_short == "clamp" else output_bound
-            )
-            floor = _ceiling(exact, useful, ask.choices, routed.endpoint)
-            ceiling_nano, floor_nano = worst_nano(card, ceiling), worst_nano(card, floor)
-            command = self._command(call, ceiling, ceiling_nano, floor_nano, catalog)
+        if isinstance(result, Refused) and _is_worth_counting(result, ask, ceiling, card):
+            ceiling = (await exact_ceiling(ask)).bounded(card.default_bound)
+            floor = _least_useful(ceiling, catalog.policy)
+            command = self._command(call, card, ceiling, floor, catalog)
             result = await self._ledger.authorize(command)
         if isinstance(result, Refused):
-            raise refusal_of(result, card, ceiling, ask.choices)
-        return AdmittedCall(call, routed, result, command.at_us, ceiling, ceiling_nano, catalog.defaults)
+            raise refusal_of(result, card, ceiling)
+        return AdmittedCall(
+            call, routed, result, command.at_us, ceiling, command.ceiling_nano, catalog.defaults
+        )
 
     def _command(
-        self, call: Call, ceiling: Usage, ceiling_nano: int, floor_nano: int, catalog: Catalog
+        self, call: Call, card: RateCard, ceiling: Ceiling, floor: Ceiling, catalog: Catalog
     ) -> Authorize:
+        usage = ceiling.usage
+        ceiling_nano = worst_nano(card, usage)
         return Authorize(
             call=call,
             ceiling_nano=ceiling_nano,
-            floor_nano=floor_nano,
-            tokens=ceiling.get("input_tokens", 0) + ceiling.get("output_tokens", 0),
+            floor_nano=ceiling_nano if floor is ceiling else worst_nano(card, floor.usage),
+            tokens=tokens_of(usage),
             at_us=self._clock.now_us(),
             owner=self._store.owner,
             defaults=catalog.defaults,
         )
 
 
-def _is_worth_counting(refused: Refused, ask: Ask, card: RateCard) -> bool:
-    """Whether counting could change it: not where too little is left for any text of this size.
+def _least_useful(ceiling: Ceiling, policy: Policy) -> Ceiling:
+    """The least of a ceiling that is worth a call: clamped, where the policy is to clamp."""
+    if ceiling.elastic is None or policy.when_short == "refuse":
+        return ceiling
+    return ceiling.clamped(policy.min_output_tokens if METERS[ceiling.elastic].is_tokens else 1)
 
-    A token is 4 bytes on average and `LONG_TOKEN_BYTES` hardly ever; text beyond `COUNTED_BYTES_MAX` is
-    longer than any model reads. So nobody can have much counted without having the money for it.
+
+def _is_worth_counting(refused: Refused, ask: Ask, ceiling: Ceiling, card: RateCard) -> bool:
+    """Whether an exact count could be let through: some is, where enough is left for a request of this size.
+
+    A caller without money cannot make Farebox count much.
     """
     if refused.code not in _WORTH_COUNTING or (refused.limit_source or "").endswith("_rpm"):
         return False
     if refused.available_nano is None:
         return ask.input_text_length() <= COUNTED_BYTES_MAX
-    least = {meter: bound // LONG_TOKEN_BYTES for meter, bound in ask.input_bound().items()}
+    least = {meter: bound // BOUND_OVER_COUNT for meter, bound in ceiling.fixed.items()}
     affords = max(1, worst_nano(card, least)) <= refused.available_nano
     return affords and ask.input_text_length() <= COUNTED_BYTES_MAX
 
 
-async def counted_input(ask: Ask) -> Usage:
-    """The input counted exactly, in a thread where that would stall the loop."""
+async def exact_ceiling(ask: Ask) -> Ceiling:
+    """The ceiling counted exactly, in a thread where that would stall the loop."""
     if COUNTER.is_quick(ask.input_text_length(), ask.model):
-        return ask.input_exact()
-    return await asyncio.to_thread(ask.input_exact)
-
-
-def _ceiling(input_usage: Usage, output_bound: int, choices: int, endpoint: Endpoint) -> dict[str, int]:
-    ceiling = dict(input_usage)
-    if "output_tokens" in endpoint.meters:
-        ceiling["output_tokens"] = output_bound * choices
-    return ceiling
+        return ask.ceiling_exact()
+    return await asyncio.to_thread(ask.ceiling_exact)
 
 
 async def forward_body(routed: RoutedCall, plan: ForwardPlan) -> bytes:
@@ -209,20 +217,20 @@ async def forward_body(routed: RoutedCall, plan: ForwardPlan) -> bytes:
     return routed.ask.forward_body(plan)
 
 
-def refusal_of(refused: Refused, card: RateCard, ceiling: Usage, choices: int) -> Refusal:
-    """A ledger's refusal as it is told to the client, with every figure that decided it.
+def refusal_of(refused: Refused, card: RateCard, ceiling: Ceiling) -> Refusal:
+    """The client's refusal for a ledger's, with every figure that decided it.
 
-    `affordable_output_tokens` is what each choice could still produce for the funds that are left.
+    `affordable_` and the elastic meter is what each choice could still produce for the funds that are left.
     """
-    told = refusal(refused)
+    shown = refusal(refused)
     if refused.required_nano is not None:
-        told.details.setdefault("resets_at", None)
-        if "output_tokens" in ceiling:
-            room_nano = max(0, refused.available_nano or 0)
-            told.details["affordable_output_tokens"] = affordable(
-                card, room_nano, ceiling, "output_tokens", choices
+        shown.details.setdefault("resets_at", None)
+        if (elastic := ceiling.elastic) is not None:
+            left_nano = max(0, refused.available_nano or 0)
+            shown.details[f"affordable_{elastic}"] = affordable(
+                card, left_nano, ceiling.usage, elastic, ceiling.choices
             )
     if refused.retry_after_us is not None:
-        told.headers["Retry-After-Ms"] = str(-(-refused.retry_after_us // 1_000))
-    told.headers.update(rate_headers(refused))
-    return told
+        shown.headers["Retry-After-Ms"] = str(-(-refused.retry_after_us // 1_000))
+    shown.headers.update(rate_headers(refused))
+    return shown

@@ -1,4 +1,4 @@
-"""A call on its way in: the request, what it asks for, and the hold that lets it pass."""
+"""A call on its way in: the request, what it asks for, and its hold."""
 
 from typing import Protocol
 
@@ -7,7 +7,7 @@ import msgspec
 from proxy.endpoints.base import Ask, Endpoint
 from proxy.ledger.commands import Granted
 from proxy.ledger.rows import Call, Limits
-from proxy.metering.usage import Usage
+from proxy.metering.ceiling import Ceiling
 from proxy.pricing.rates import RateCard
 from proxy.upstream.routes import Route
 
@@ -29,7 +29,7 @@ class InboundRequest(Protocol):
 
 
 class RoutedCall(msgspec.Struct, frozen=True):
-    """What a request turned out to ask for, where it goes, and what it is priced by."""
+    """What a request asks for, where it goes, and its rate card."""
 
     endpoint: Endpoint
     ask: Ask
@@ -41,13 +41,13 @@ class RoutedCall(msgspec.Struct, frozen=True):
 class AdmittedCall(msgspec.Struct, frozen=True):
     """A call with its hold, made at `at_us` for `ceiling` while `defaults` were the limits by default.
 
-    `ceiling_nano` is what the ceiling comes to; the hold may be less.
+    `ceiling_nano` is the price of the ceiling; the hold may be less.
     """
 
     call: Call
     routed: RoutedCall
     granted: Granted
     at_us: int
-    ceiling: Usage
+    ceiling: Ceiling
     ceiling_nano: int
     defaults: Limits

@@ -7,23 +7,21 @@ from proxy.pricing.charge import affordable
 
 
 class OutputBudget(msgspec.Struct, frozen=True, gc=False):
-    """What a hold leaves for output. `tokens` is what it pays for, over all choices; None: as many as come.
+    """What a hold leaves for output. `total` is what it pays for, over all choices; None: as much as comes.
 
     `clamped_to` is the bound for each choice where the hold does not pay for all that was asked.
     """
 
-    tokens: int | None = None
+    total: int | None = None
     clamped_to: int | None = None
 
 
 def budget_of(admitted: AdmittedCall) -> OutputBudget:
     """What the hold leaves for output: all that was asked, or less where it had to be clamped."""
     card, ceiling = admitted.routed.card, admitted.ceiling
-    asked = ceiling.get("output_tokens")
-    if asked is None or "output_tokens" not in card.worst_weights:
+    if ceiling.elastic is None or ceiling.elastic not in card.worst_weights:
         return OutputBudget()
     if admitted.granted.hold_nano >= admitted.ceiling_nano:
-        return OutputBudget(asked)
-    choices = admitted.routed.ask.choices
-    each = affordable(card, admitted.granted.hold_nano, ceiling, "output_tokens", choices)
-    return OutputBudget(each * choices, each)
+        return OutputBudget(ceiling.elastic_total)
+    each = affordable(card, admitted.granted.hold_nano, ceiling.usage, ceiling.elastic, ceiling.choices)
+    return OutputBudget(each * ceiling.choices, each)

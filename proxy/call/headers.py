@@ -28,15 +28,15 @@ def receipt_headers(settled: Settled) -> dict[str, str]:
 def rate_headers(result: Granted | Refused) -> dict[str, str]:
     """Where the caller stands with its rate limits: OpenAI's headers, and the plain ones for requests."""
     headers: dict[str, str] = {}
-    for pace in result.rate_statuses:
-        reset = f"{-(-pace.reset_us // 1000) / 1000:g}s"
-        figures = (("limit", str(pace.limit)), ("remaining", str(pace.remaining)), ("reset", reset))
-        headers |= {f"x-ratelimit-{name}-{pace.kind}": text for name, text in figures}
-        if pace.kind == "requests":
-            seconds = str(-(-pace.reset_us // 1_000_000))
+    for status in result.rate_statuses:
+        reset = f"{-(-status.reset_us // 1000) / 1000:g}s"
+        figures = (("limit", str(status.limit)), ("remaining", str(status.remaining)), ("reset", reset))
+        headers |= {f"x-ratelimit-{name}-{status.kind}": text for name, text in figures}
+        if status.kind == "requests":
+            seconds = str(-(-status.reset_us // 1_000_000))
             headers |= {
-                "x-ratelimit-limit": str(pace.limit),
-                "x-ratelimit-remaining": str(pace.remaining),
+                "x-ratelimit-limit": str(status.limit),
+                "x-ratelimit-remaining": str(status.remaining),
                 "x-ratelimit-reset": seconds,
             }
     return headers

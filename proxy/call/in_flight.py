@@ -1,4 +1,4 @@
-"""A call between authorize and close: where it went, what its tally has seen, and what that costs."""
+"""A call in flight, between authorize and close: its target, its tally, and what it costs so far."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,14 +7,15 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from proxy.call.admission import counted_input
+from proxy.call.admission import exact_ceiling
 from proxy.call.base import AdmittedCall
 from proxy.call.budget import OutputBudget
+from proxy.call.outcomes import Phase
 from proxy.call.policy import Policy
 from proxy.clock import Clock
 from proxy.endpoints.base import Tally
 from proxy.metering.tokens import COUNTER
-from proxy.metering.usage import Basis
+from proxy.metering.usage import ONE_CALL, Basis, Usage
 from proxy.pricing.charge import Charge, price
 from proxy.upstream.base import Answer, UpstreamFailure
 
@@ -22,11 +23,11 @@ _Result = TypeVar("_Result")
 
 REST_SECONDS: Final = 0.25
 LARGE_BYTES: Final = 1_048_576
-"""What is read at once is read in a thread from this size on."""
+"""From this size on, bytes are read in a thread."""
 
 
 class Spent(msgspec.Struct, frozen=True, gc=False):
-    """What a call used, where that is known from, and what it costs."""
+    """What a call used, on which basis that is known, and what it costs."""
 
     usage: dict[str, int]
     basis: Basis
@@ -35,7 +36,7 @@ class Spent(msgspec.Struct, frozen=True, gc=False):
 
 
 class InFlightCall:
-    """A call between authorize and close: where it went, what its tally saw, and whether it is closed."""
+    """A call between authorize and close: its target, its answer, its tally, and whether it is closed."""
 
     tally: Tally
 
@@ -46,29 +47,41 @@ class InFlightCall:
         self.closed = False
         self.answer: Answer | None = None
         self.first_byte_at_us: int | None = None
-        self.budget_tokens: int | None = None
-        self.counted_tokens = 0
+        self.budget: int | None = None
+        self._elastic = admitted.ceiling.elastic
+        self._ended = False
+        self._text_tokens = 0
         self._counted_chars = 0
-        self._counted_input: dict[str, int] | None = None
+        self._fixed: Usage | None = None
         self._clock = clock
-        self._enforce_at_bytes = 2**62
-        self._checkpoint_bytes = 0
+        self._enforce_at_size = 2**62
+        self._checkpoint_size = 0
         self._counting = asyncio.Lock()
         self._reading: asyncio.Future[Any] | None = None
 
     def begin(self, budget: OutputBudget, *, keep_usage: bool) -> None:
-        """Make ready to follow the reply."""
+        """Make the tally of the reply, and set the output budget."""
         self.tally = self.admitted.routed.ask.tally(keep_usage=keep_usage)
-        self.budget_tokens = budget.tokens
-        self.budget_enforced()
+        self.budget = budget.total
+        if budget.total is not None:
+            self._enforce_at_size = budget.total
 
-    def goes_to(self, upstream: str, model: str) -> None:
-        """Note the target that is being tried."""
-        if upstream != self.call.upstream or model != self.call.upstream_model:
-            self.call = msgspec.structs.replace(self.call, upstream=upstream, upstream_model=model)
+    @property
+    def phase(self) -> Phase:
+        """How far it is, once its hold is made."""
+        if self.answer is None:
+            return "unanswered"
+        if not 200 <= self.answer.status < 300:
+            return "error"
+        return "stream" if self.call.stream else "whole"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the reply was read to its end, and that is a proper one."""
+        return self._ended and self.tally.complete
 
     def answered(self, answer: Answer) -> None:
-        """Note the answer that the client will get."""
+        """Remember the answer that the client will get."""
         self.answer = answer
         self.first_byte_at_us = self._clock.now_us()
 
@@ -77,7 +90,7 @@ class InFlightCall:
         return len(chunk) + self.tally.pending_bytes >= LARGE_BYTES
 
     async def read(self, chunk: bytes) -> bytes:
-        """Tally a chunk of any size; what would stall the loop is read in a thread."""
+        """Tally a chunk of any size, in a thread if reading it would stall the loop."""
         await self._at_rest()
         if self.is_large(chunk):
             return await self._in_thread(partial(self.tally.feed, chunk))
@@ -91,6 +104,7 @@ class InFlightCall:
             await self._in_thread(self.tally.finish)
         else:
             self.tally.finish()
+        self._ended = True
 
     async def _in_thread(self, job: Callable[[], _Result]) -> _Result:
         """Work on the tally in a thread. When the caller is cancelled it goes on; `_at_rest` waits for it."""
@@ -98,39 +112,45 @@ class InFlightCall:
         return await asyncio.shield(reading)
 
     async def _at_rest(self) -> None:
-        """Wait until no thread works on the tally; what every call passes asks first if one ever did."""
+        """Wait until no thread works on the tally. The hot path checks first whether one ever did."""
         while self._reading is not None and not self._reading.done():
             await asyncio.wait({self._reading})
 
     @property
     def budget_is_due(self) -> bool:
-        """Whether the output may have outgrown what is held: by its bytes, which bound its tokens."""
-        return self.tally.output_bytes > self._enforce_at_bytes
+        """Whether the output may have outgrown what is held, by its size."""
+        return self.tally.produced_size > self._enforce_at_size
 
     @property
     def needs_checkpoint(self) -> bool:
-        """Whether there is output that was not observed yet."""
+        """Whether there is output that no checkpoint has yet."""
         return (
-            not self.closed and self.answer is not None and self.tally.output_bytes > self._checkpoint_bytes
+            not self.closed and self.answer is not None and self.tally.produced_size > self._checkpoint_size
         )
 
     def budget_enforced(self) -> None:
-        """Set when to look next: when the bytes from here on could fill the room that is left."""
-        if self.budget_tokens is not None:
-            left = max(0, self.budget_tokens - self.counted_tokens)
-            self._enforce_at_bytes = self._checkpoint_bytes + left
+        """Set when to count again: when the output from here on could use up what is left."""
+        if self.budget is not None:
+            self._enforce_at_size = self._checkpoint_size + max(0, -self.overrun)
+
+    @property
+    def overrun(self) -> int:
+        """How much more output was counted than the hold pays for; below zero: how much it still pays for."""
+        if self.budget is None or self._elastic is None:
+            return 0
+        return self.tally.produced(self._text_tokens).get(self._elastic, 0) - self.budget
 
     def tail(self, cost: str | None) -> bytes:
-        """What was kept back, with the cost in it where the client asked for that."""
+        """The bytes that were kept back, with the cost in them where the client asked for it."""
         return self.tally.tail(cost)
 
     def let_go(self) -> None:
-        """Stop the upstream unless it is done, or unless somebody else reads on."""
+        """Stop the upstream, unless its answer has ended or another task reads on."""
         if self.answer is not None:
             self.answer.close()
 
     async def read_rest(self, answer: Answer) -> None:
-        """The end has come: let the upstream finish, so that its connection can be used again."""
+        """The reply has ended: read until the upstream has finished, so that its connection is used again."""
         try:
             async with asyncio.timeout(REST_SECONDS):
                 async for chunk in answer.chunks():
@@ -141,55 +161,65 @@ class InFlightCall:
     async def observed(self) -> dict[str, int]:
         """What a stream has used so far, counted."""
         await self.count_output()
-        return {**await self._input(), "output_tokens": self.counted_tokens}
+        return {**await self._fixed_usage(), **self.tally.produced(self._text_tokens)}
 
     async def count_output(self) -> None:
         """Count what a stream has produced so far; text that was counted before is not counted again."""
         async with self._counting:
             await self._at_rest()
-            text, size = self.tally.output_text(), self.tally.output_bytes
-            if self.admitted.routed.ask.choices > 1:
+            text, size = self.tally.output_text(), self.tally.produced_size
+            if self.admitted.ceiling.choices > 1:
                 # The text is one choice after the other, so that what is new is not at its end.
-                self.counted_tokens, self._counted_chars = 0, 0
+                self._text_tokens, self._counted_chars = 0, 0
             new = text[self._counted_chars :]
-            self.counted_tokens += await COUNTER.count_off_loop(new, self.call.model)
-            self._counted_chars, self._checkpoint_bytes = len(text), size
-            if self.outgrown:
+            self._text_tokens += await COUNTER.count_off_loop(new, self.call.model)
+            self._counted_chars, self._checkpoint_size = len(text), size
+            if self.overrun > 0:
                 # Text counted in pieces comes to a little more than it does as one; this decides about a cut.
-                self.counted_tokens = await COUNTER.count_off_loop(text, self.call.model)
-
-    @property
-    def outgrown(self) -> bool:
-        """Whether more output was counted than the hold pays for."""
-        return self.budget_tokens is not None and self.counted_tokens > self.budget_tokens
+                self._text_tokens = await COUNTER.count_off_loop(text, self.call.model)
 
     async def spent(self) -> Spent:
-        """What the call has used, as reported, else as counted within its bounds, and what that costs."""
+        """What the call has used and what that costs: as reported, or else as counted within its budget."""
         if self._reading is not None:
             await self._at_rest()
         card, tally = self.admitted.routed.card, self.tally
         reading = tally.reported()
         if card.billing_type == "per_call":
-            usage = {"requests": 1, **(reading.usage if reading else {})}
+            usage = {**ONE_CALL, **(reading.usage if reading else {})}
             return Spent(usage, "per_call", 0, price(card, usage))
         anomalies = reading.anomalies if reading else tally.anomalies
-        if reading and tally.complete and (reading.usage.get("output_tokens") or not tally.output_bytes):
-            usage = reading.usage
-            if not usage.get("input_tokens"):
-                # Some upstreams leave out what they took from a cache; no request has no input at all.
-                usage = usage | await self._input()
+        if reading and tally.complete and (self._is_told(reading.usage) or not tally.produced_size):
+            usage = await self._filled(reading.usage)
             return Spent(usage, "reported", anomalies, price(card, usage))
-        counted = dict(await self._input())
-        if "output_tokens" in self.admitted.routed.endpoint.meters:
-            produced = await COUNTER.count_off_loop(tally.output_text(), self.call.model)
-            budget = self.budget_tokens
-            counted["output_tokens"] = produced if budget is None else min(produced, budget)
+        counted = {**await self._fixed_usage(), **await self._produced()}
         if reading:
-            # What a reply that did not come to its end has reported is the least it had used by then.
+            # A reply that broke off has used at least what it had reported by then.
             counted |= {meter: max(n, counted.get(meter, 0)) for meter, n in reading.usage.items()}
         return Spent(counted, "counted", anomalies, price(card, counted))
 
-    async def _input(self) -> dict[str, int]:
-        if self._counted_input is None:
-            self._counted_input = dict(await counted_input(self.admitted.routed.ask))
-        return self._counted_input
+    def _is_told(self, usage: Usage) -> bool:
+        return self._elastic is None or bool(usage.get(self._elastic))
+
+    async def _filled(self, usage: dict[str, int]) -> dict[str, int]:
+        """A reported usage, with what the request amounts to where that is missing.
+
+        Some upstreams leave out what they took from a cache; no request amounts to nothing.
+        """
+        if all(map(usage.get, self.admitted.ceiling.fixed)):
+            return usage
+        fixed = await self._fixed_usage()
+        return usage | {meter: quantity for meter, quantity in fixed.items() if not usage.get(meter)}
+
+    async def _produced(self) -> Usage:
+        """All that was produced, counted, within the budget."""
+        text_tokens = await COUNTER.count_off_loop(self.tally.output_text(), self.call.model)
+        produced = self.tally.produced(text_tokens)
+        if self.budget is None or self._elastic is None:
+            return produced
+        return {**produced, self._elastic: min(self.budget, produced.get(self._elastic, 0))}
+
+    async def _fixed_usage(self) -> Usage:
+        """What the request itself amounts to, counted once."""
+        if self._fixed is None:
+            self._fixed = (await exact_ceiling(self.admitted.routed.ask)).fixed
+        return self._fixed

@@ -1,4 +1,4 @@
-"""How calls are treated, and all that a reload of the configuration replaces."""
+"""The policy for calls, and all that a reload of the configuration replaces."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ from proxy.upstream.routes import Routes
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """How calls are treated; the configuration's `accounts` and `streams` say what each means."""
+    """What to do with calls, as the configuration says in `accounts` and `streams`."""
 
     when_short: Literal["clamp", "refuse"] = "clamp"
     min_output_tokens: int = 16
@@ -20,7 +20,7 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 class Catalog(msgspec.Struct, frozen=True):
-    """All that a reload of the configuration replaces at once; a call keeps the one it began with."""
+    """All that a reload of the configuration replaces at once. A call keeps the catalog it began with."""
 
     routes: Routes
     book: PriceBook

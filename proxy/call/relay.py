@@ -17,13 +17,13 @@ from proxy.money import usd_string
 from proxy.upstream.base import Answer, UpstreamClient, UpstreamFailure, UpstreamRequest
 
 FAILOVER_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
-"""Answers that another target may better; the last target's is passed on."""
+"""Answers after which the next target is tried; the last target's is passed on."""
 OUR_CREDENTIAL_STATUSES: Final = frozenset({401, 402, 403})
-"""Answers about Farebox's own credential: the client can do nothing about them and must not see them."""
+"""Answers about Farebox's own credential. The client cannot help it and must not see them."""
 
 
 class ClientReply(Protocol):
-    """The client's end. Nothing is sent before the first `write`, so that a refusal can take its place."""
+    """The reply to the client. Nothing is sent before the first `write`, so a refusal can take its place."""
 
     @property
     def started(self) -> bool:
@@ -35,7 +35,7 @@ class ClientReply(Protocol):
         ...
 
     def add_headers(self, headers: dict[str, str]) -> None:
-        """Add headers of our own; without effect once anything was sent."""
+        """Add headers of our own; this has no effect once anything was sent."""
         ...
 
     async def write(self, data: bytes) -> None:
@@ -47,7 +47,7 @@ class ClientReply(Protocol):
         ...
 
     async def break_off(self, refusal: Refusal) -> None:
-        """End a started reply so that the client cannot take it for a whole one."""
+        """End a started reply in such a way that the client sees that it is not whole."""
         ...
 
 
@@ -72,8 +72,8 @@ class Relay:
     async def relay(self, request: InboundRequest, reply: ClientReply) -> None:
         """Take one call from its first byte to its last. Raises Refusal while nothing was sent.
 
-        Whatever happens between authorize and settle, a cancel at any await included, `Closing` closes the
-        hold exactly once; the bytes that complete the answer leave only after that is durable.
+        Whatever happens after authorize, a cancel at any await included, `Closing` closes the hold exactly
+        once. The bytes that complete the answer are sent only after that is durable.
         """
         catalog = self.catalog
         key = await self._admission.identify(request)
@@ -87,7 +87,7 @@ class Relay:
             answer = await self._forward(request, routed, budget, in_flight)
             reply.head(answer.status, answer.headers)
             reply.add_headers(admission_headers(admitted, budget))
-            if not 200 <= answer.status < 300:
+            if in_flight.phase == "error":
                 await self._pass_error(answer, in_flight, reply)
                 return
             async for chunk in answer.chunks():
@@ -104,17 +104,13 @@ class Relay:
             settled = await self._closing.settle(in_flight)
             reply.add_headers(receipt_headers(settled))
             await reply.end(in_flight.tail(usd_string(settled.charged_nano) if request.wants_cost else None))
-        except ConnectionError:  # The client is gone; the upstream's troubles have a class of their own.
-            self._closing.abandon(in_flight)
-            raise
-        except Exception as failure:
+        except BaseException as failure:
             refusal = await self._closing.fail(in_flight, failure)
+            if refusal is None:
+                raise
             if not reply.started:
                 raise refusal from failure
             await reply.break_off(refusal)
-        except BaseException:
-            self._closing.abandon(in_flight)
-            raise
         finally:
             in_flight.let_go()
 
@@ -147,7 +143,8 @@ class Relay:
             upstream_request = UpstreamRequest(
                 request.method, path, request.query, request.headers, body, endpoint.repeatable
             )
-            in_flight.goes_to(upstream.name, model)
+            if index:
+                await self._closing.goes_to(in_flight, upstream.name, model)
             try:
                 answer = await self._upstreams.send(target, upstream_request)
             except UpstreamFailure as failure:
@@ -171,5 +168,5 @@ class Relay:
             raise UpstreamFailure(
                 "upstream_denied", "The upstream does not accept Farebox's own credential for this."
             )
-        await self._closing.void(in_flight, "upstream_refused", answer.status)
+        await self._closing.refused(in_flight)
         await reply.end(body)

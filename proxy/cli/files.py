@@ -4,7 +4,6 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
 
 import click
 
@@ -14,7 +13,7 @@ from proxy.config.faults import ConfigError
 from proxy.config.load import Settings
 from proxy.config.load import check as check_config
 from proxy.config.reference import json_schema
-from proxy.config.schema import EndpointName
+from proxy.endpoints.registry import ENDPOINT_NAMES
 from proxy.money import NANO_PER_USD, decimal_string
 from proxy.pricing.rates import RateCard
 from proxy.storage.faults import StorageFault
@@ -73,7 +72,7 @@ def _routes(settings: Settings) -> Iterator[Route]:
     """Every route that a model or a path leads to, in order and once."""
     found: dict[str, Route] = {}
     for glob in settings.routes.globs:
-        for endpoint in get_args(EndpointName):
+        for endpoint in ENDPOINT_NAMES:
             route = settings.routes.for_model(endpoint, glob)
             if route is not None:
                 found.setdefault(route.name, route)

@@ -3,9 +3,11 @@
 Unknown keys are refused. Editors show the descriptions, by the JSON Schema.
 """
 
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from msgspec import Meta, Struct, field
+
+from proxy.endpoints.registry import ENDPOINT_NAMES
 
 NO_LIMIT_WORD: Final = "none"
 
@@ -28,7 +30,10 @@ Count = Annotated[int, Meta(ge=1, le=10**12)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Text = Annotated[str, Meta(min_length=1)]
 Texts = Annotated[list[Text], Meta(min_length=1)]
-EndpointName = Literal["chat.completions", "completions", "embeddings"]
+if TYPE_CHECKING:
+    EndpointName = str
+else:
+    EndpointName = Literal[ENDPOINT_NAMES]
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -177,7 +182,7 @@ class RouteSchema(Schema, frozen=True, kw_only=True):
     models: Annotated[Texts | None, _doc("Public model names, or globs of them, that it serves.")] = None
     endpoints: Annotated[
         list[EndpointName], _doc("The endpoints its models are served on.", min_length=1)
-    ] = field(default_factory=lambda: ["chat.completions", "completions", "embeddings"])
+    ] = field(default_factory=lambda: [*ENDPOINT_NAMES])
     path: Annotated[Text | None, _doc("The one path of a tool API that it serves, charged per call.")] = None
     methods: Annotated[list[Method], _doc("The methods its path is served with.", min_length=1)] = field(
         default_factory=lambda: ["POST"]

@@ -1,1 +1,1 @@
-"""API families, a module each, without I/O: how a request is read, what is sent on, what a reply used."""
+"""API families, a module each, without I/O: read a request, make what is sent on, tally the reply."""

@@ -4,15 +4,16 @@ from typing import Protocol
 
 import msgspec
 
+from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import Usage
 
 
 class ForwardPlan(msgspec.Struct, frozen=True, gc=False):
-    """What decides the body that goes to one target.
+    """What the body for one target depends on.
 
-    `model` is its name there. `output_bound` is set when the output was clamped, in tokens for each choice;
-    `output_bound_field` is what to call it when the client named none. `include_usage` asks a stream for its
-    usage although the client did not.
+    `model` is its name there. `output_bound` is set when the output was clamped: each choice may use so much
+    of the elastic meter. `output_bound_field` is its name where the client named no bound. `include_usage`
+    asks a stream for its usage although the client did not.
     """
 
     model: str
@@ -29,16 +30,15 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
 
 
 class Tally(Protocol):
-    """Watches the bytes of one reply pass, and keeps back what would complete it.
+    """Reads the bytes of one reply as they pass, and keeps back those that would complete it.
 
-    `complete` tells that the reply came to its proper end, `failed` that it says itself it did not.
-    What the client did not ask for may be swallowed, and never reaches it. `complete`, `failed`, `reported`
-    and `tail` are for after the last byte, and call `finish` if nobody did.
+    Events that the client did not ask for may be left out. `complete`, `failed`, `reported` and `tail` are
+    for after the last byte, and call `finish` if it was not called.
     """
 
     @property
     def done(self) -> bool:
-        """The end itself has come: whatever follows is not part of the answer. Asked after each `feed`."""
+        """The end itself has come: what follows is not part of the answer. Asked after each `feed`."""
         ...
 
     @property
@@ -58,12 +58,12 @@ class Tally(Protocol):
 
     @property
     def anomalies(self) -> int:
-        """How much was not as it should be: unreadable events, figures that had to be corrected."""
+        """How many events could not be read, and how many figures had to be corrected."""
         ...
 
     @property
     def pending_bytes(self) -> int:
-        """Bytes that were not read yet: what the next `feed` and `finish` may have to read at once."""
+        """Bytes that were not read yet; the next `feed` or `finish` may read them all at once."""
         ...
 
     def feed(self, chunk: bytes) -> bytes:
@@ -78,7 +78,7 @@ class Tally(Protocol):
         ...
 
     def tail(self, cost: str | None = None) -> bytes:
-        """What was kept back, to be sent when the charge is on the ledger. Called once, after the last byte.
+        """The bytes kept back, to be sent when the charge is on the ledger. Called once, after the last byte.
 
         `cost` is a decimal string: it is added to the usage object of a tally that keeps it, if there is one.
         """
@@ -88,18 +88,26 @@ class Tally(Protocol):
         """The usage the upstream reported, checked and merged; None when it reported none."""
         ...
 
-    def output_text(self) -> str:
-        """All text the model has produced so far, for counting it when nothing was reported."""
+    @property
+    def produced_size(self) -> int:
+        """How much was produced so far, without counting it; 0 for nothing.
+
+        It never falls, and grows by at least as much as the elastic meter does: text has at least as many
+        bytes as tokens.
+        """
         ...
 
-    @property
-    def output_bytes(self) -> int:
-        """UTF-8 bytes of the text so far: an upper bound of its tokens."""
+    def output_text(self) -> str:
+        """All text the model has produced so far, to be counted when nothing was reported."""
+        ...
+
+    def produced(self, text_tokens: int) -> Usage:
+        """What was produced so far, by meter, when `output_text` comes to so many tokens."""
         ...
 
 
 class Ask(Protocol):
-    """One request, read. `choices` is how many answers it asks for; each has the output bound."""
+    """One request, read."""
 
     @property
     def model(self) -> str:
@@ -111,30 +119,20 @@ class Ask(Protocol):
         """Whether the reply is to be streamed."""
         ...
 
-    @property
-    def choices(self) -> int:
-        """How many times the output bound can be produced."""
+    def ceiling(self) -> Ceiling:
+        """The most it can use, found without a tokenizer."""
         ...
 
-    @property
-    def output_bound(self) -> int | None:
-        """The client's own bound on output tokens for each choice; None when it named none."""
-        ...
-
-    def input_bound(self) -> Usage:
-        """The most the input can be, by meter, without a tokenizer."""
+    def ceiling_exact(self) -> Ceiling:
+        """The same, counted by a tokenizer. Long text takes long: call it off the loop then."""
         ...
 
     def input_text_length(self) -> int:
-        """Roughly how many characters `input_exact` will have to look at."""
-        ...
-
-    def input_exact(self) -> Usage:
-        """The input as counted by a tokenizer; may take long for long text, so call it off the loop then."""
+        """Roughly how many characters `ceiling_exact` has to count."""
         ...
 
     def forward_body(self, plan: ForwardPlan) -> bytes:
-        """The body for one target: the client's own bytes but for the members the plan changes."""
+        """The body for one target: the client's own bytes, except for the members that the plan changes."""
         ...
 
     def tally(self, *, keep_usage: bool = False) -> Tally:
@@ -145,8 +143,8 @@ class Ask(Protocol):
 class Endpoint(Protocol):
     """An API family. `meters` must be priced for a call to be let through.
 
-    `path` is ours, `upstream_path` follows an upstream's base URL. `repeatable` tells that a request may be
-    sent to a second target although the first may have acted on it.
+    `path` is ours, `upstream_path` follows an upstream's base URL. A `repeatable` request may
+    be sent to a second target although the first may have acted on it.
     """
 
     name: str
@@ -161,4 +159,19 @@ class Endpoint(Protocol):
 
     def read(self, body: bytes) -> Ask:
         """Read a request body. Raises Refusal `invalid_json` or `invalid_value`, naming the field."""
+        ...
+
+
+class Family(Endpoint, Protocol):
+    """An endpoint whose calls name a model, with what the OpenAPI document says of it.
+
+    `summary` is one sentence. `streams` says whether an answer can be a stream.
+    """
+
+    summary: str
+    streams: bool
+
+    @property
+    def request(self) -> type[msgspec.Struct]:
+        """The members of a body that decide about routing and money."""
         ...

@@ -3,18 +3,20 @@
 from typing import Final
 
 from proxy.endpoints.base import ForwardPlan, Reading
-from proxy.metering.usage import Usage
+from proxy.metering.ceiling import Ceiling
+from proxy.metering.usage import ONE_CALL, Usage
 
 ENDPOINT: Final = "tools"
-"""What all per-call APIs are called as an endpoint."""
+"""The one endpoint name of all per-call APIs."""
 
-_ONE_CALL: Final[Usage] = {"requests": 1}
+_CEILING: Final = Ceiling(ONE_CALL)
+_NOTHING: Final[Usage] = {}
 
 
 class ToolTally:
-    """Passes bytes on, keeping back the last piece so that nobody holds a whole answer that is not charged.
+    """Passes bytes on, and keeps back the last piece: no client gets a whole answer that is not charged.
 
-    Nothing within the reply tells whether it is whole: when its bytes have ended properly, it is.
+    Nothing within the reply says whether it is whole: it is, when its bytes have ended properly.
     """
 
     done = False
@@ -22,7 +24,7 @@ class ToolTally:
     complete = True
     failed = False
     anomalies = 0
-    output_bytes = 0
+    produced_size = 0
     pending_bytes = 0
 
     def __init__(self) -> None:
@@ -39,40 +41,42 @@ class ToolTally:
         """Nothing is left to read."""
 
     def tail(self, cost: str | None = None) -> bytes:  # noqa: ARG002 - there is no usage object to put it in.
-        """The last piece; the reply is not ours to write a cost into."""
+        """The last piece, without a cost: Farebox does not know the form of the reply."""
         return self._last
 
     def reported(self) -> Reading:
         """One call."""
-        return Reading(dict(_ONE_CALL))
+        return Reading(dict(ONE_CALL))
 
     def output_text(self) -> str:
         """No text of a model."""
         return ""
 
+    def produced(self, text_tokens: int) -> Usage:  # noqa: ARG002 - there is no text.
+        """Nothing that is metered."""
+        return _NOTHING
+
 
 class ToolAsk:
-    """One call of a tool; its body is whatever the tool understands."""
+    """One call of a tool; its body can be anything."""
 
     stream = False
-    choices = 1
-    output_bound = None
 
     def __init__(self, model: str, body: bytes) -> None:
         self.model = model
         self._body = body
 
-    def input_bound(self) -> Usage:
+    def ceiling(self) -> Ceiling:
         """One call."""
-        return _ONE_CALL
+        return _CEILING
+
+    def ceiling_exact(self) -> Ceiling:
+        """One call."""
+        return _CEILING
 
     def input_text_length(self) -> int:
         """Nothing is counted."""
         return 0
-
-    def input_exact(self) -> Usage:
-        """One call."""
-        return _ONE_CALL
 
     def forward_body(self, plan: ForwardPlan) -> bytes:  # noqa: ARG002 - a tool knows neither models nor bounds.
         """The client's body as it is."""
@@ -84,7 +88,7 @@ class ToolAsk:
 
 
 class ToolEndpoint:
-    """A configured path. `route` is the route's name, and stands where other calls have their model."""
+    """A configured path. `route` is the route's name; receipts have it in place of a model."""
 
     name = ENDPOINT
     meters = ("requests",)

@@ -22,6 +22,11 @@ class Meter(msgspec.Struct, frozen=True):
     noun: str
     part_of: str | None = None
 
+    @property
+    def is_tokens(self) -> bool:
+        """Whether tokens are counted."""
+        return self.noun == "token"
+
 
 METERS: Final[dict[str, Meter]] = {
     meter.name: meter
@@ -41,6 +46,15 @@ METERS: Final[dict[str, Meter]] = {
         Meter("video_seconds", "second"),
     )
 }
+
+
+ONE_CALL: Final[Usage] = {"requests": 1}
+"""What every call uses, whatever else it does."""
+
+
+def tokens_of(usage: Usage) -> int:
+    """All tokens of a usage, as limits of tokens a minute count them: those of parts are in their wholes."""
+    return usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
 
 
 def sane_quantity(value: object) -> int | None:

@@ -57,6 +57,11 @@ def worst_nano(card: RateCard, ceiling: Usage) -> int:
     return -(-_worst_numerator(card, ceiling) // card.denominator)
 
 
+def more_nano(card: RateCard, meter: str, quantity: int) -> int:
+    """The most that so much more of a whole meter can be charged within a call, rounded up."""
+    return -(-card.worst_weights.get(meter, 0) * quantity // card.denominator)
+
+
 def affordable(card: RateCard, funds_nano: int, ceiling: Usage, meter: str, bundle: int = 1) -> int:
     """How many units of `meter`, each used `bundle` times, `funds_nano` pay beside the rest of `ceiling`.
 

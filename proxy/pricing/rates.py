@@ -33,13 +33,13 @@ class Rate(msgspec.Struct, frozen=True):
 class RateCard(msgspec.Struct, frozen=True, dict=True):
     """The rates of one model or API. `match` holds the model globs it prices, in a price book's order.
 
-    `max_output_tokens` bounds the output of a call that names no bound itself; 0 for a card without output.
+    `default_bound` is for each choice of a call that names no bound of its own; 0 where no output is priced.
     """
 
     id: str
     match: tuple[str, ...]
     rates: tuple[Rate, ...]
-    max_output_tokens: int = 0
+    default_bound: int = 0
 
     @cached_property
     def version(self) -> str:

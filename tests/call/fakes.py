@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from proxy.call.admission import Admission
 from proxy.call.closing import CallObserver, Closing
 from proxy.call.policy import Catalog, Policy
 from proxy.call.relay import Relay
+from proxy.endpoints.base import Endpoint
+from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
 from proxy.ids import digest_of
 from proxy.ledger.commands import CreateKey, Grant, OpenAccount
@@ -18,7 +21,7 @@ from proxy.pricing.book import PriceBook
 from proxy.pricing.charge import Charge
 from proxy.pricing.rates import Rate, RateCard
 from proxy.tasks import Tasks
-from proxy.upstream.base import UpstreamFailure, UpstreamRequest
+from proxy.upstream.base import UpstreamClient, UpstreamFailure, UpstreamRequest
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.ledger.memory import MemoryStore
 
@@ -55,6 +58,7 @@ class Answered:
         self.status = status
         self.headers = [("Content-Type", "text/event-stream")]
         self.closed = 0
+        self.waits = False
         self._pieces = pieces.copy()
         self._breaks = breaks
         self._end = end
@@ -69,6 +73,7 @@ class Answered:
         await asyncio.sleep(0)
         if not self._pieces:
             if self._end is not None:
+                self.waits = True
                 await self._end.wait()
             if self._breaks:
                 raise UpstreamFailure("upstream_failed", "It broke off.")
@@ -91,10 +96,12 @@ class Upstreams:
         end: asyncio.Event | None = None,
     ) -> None:
         self.answers: list[Answered] = []
+        self.requests: list[UpstreamRequest] = []
         self._make = partial(Answered, pieces, status, breaks=breaks, end=end)
 
-    async def send(self, target: Target, upstream_request: UpstreamRequest) -> Answered:
+    async def send(self, target: Target, request: UpstreamRequest) -> Answered:
         await asyncio.sleep(0)
+        self.requests.append(request)
         answer = self._make()
         self.answers.append(answer)
         return answer
@@ -103,10 +110,11 @@ class Upstreams:
 class Asked:
     """A request whose body takes a turn of the loop to arrive."""
 
+    path = "/v1/chat/completions"
+
     def __init__(self, stream: bool, id_: str = "req_1", **more: object) -> None:
         self.id = id_
         self.method = "POST"
-        self.path = "/v1/chat/completions"
         self.query = ""
         self.headers: tuple[tuple[str, str], ...] = ()
         self.secret: str | None = SECRET
@@ -124,6 +132,7 @@ class Sent:
     def __init__(self) -> None:
         self.data = b""
         self.ended = False
+        self.headers: dict[str, str] = {}
 
     @property
     def started(self) -> bool:
@@ -133,7 +142,7 @@ class Sent:
         self.status = status
 
     def add_headers(self, headers: dict[str, str]) -> None:
-        """Nothing here reads headers."""
+        self.headers |= headers
 
     async def write(self, data: bytes) -> None:
         await asyncio.sleep(0)
@@ -146,6 +155,13 @@ class Sent:
 
     async def break_off(self, refusal: Refusal) -> None:
         self.data += refusal.body("req_1")
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Turn the loop until this holds."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0)
 
 
 class Heard:
@@ -162,44 +178,56 @@ class Heard:
         self.faults.append((task, error))
 
 
-def catalog(policy: Policy) -> Catalog:
-    """One upstream for every model, at 1,000 nano-USD a token in and 2,000 out."""
-    rates = (
-        Rate("input_tokens", parse_amount("1.00"), 1_000_000),
-        Rate("output_tokens", parse_amount("2.00"), 1_000_000),
-    )
+RATES = (
+    Rate("input_tokens", parse_amount("1.00"), 1_000_000),
+    Rate("output_tokens", parse_amount("2.00"), 1_000_000),
+)
+"""1,000 nano-USD a token in and 2,000 out."""
+
+
+def catalog(policy: Policy, rates: tuple[Rate, ...], endpoints: Mapping[str, Endpoint]) -> Catalog:
+    """One upstream for every model of some endpoints, at these rates."""
     book = PriceBook([RateCard("card", ("*",), rates, 100)])
     target = Target(Upstream("up", "http://up"))
-    route = Route("chat", (target,), models=("*",), endpoints=("chat.completions",))
-    return Catalog(Routes([route]), book, UNLIMITED, policy)
+    names = tuple(endpoint.name for endpoint in endpoints.values())
+    return Catalog(Routes([Route("all", (target,), models=("*",), endpoints=names)]), book, UNLIMITED, policy)
 
 
 class Stage:
-    """A relay with all that is behind it. `admission` decides how calls are let in, as the real one."""
+    """A relay with all that is behind it. `admission` decides how calls are let in, as the real one.
+
+    It serves `endpoints` at `rates` to an account that was granted `funds_nano`.
+    """
 
     def __init__(
         self,
-        upstreams: Upstreams,
+        upstreams: UpstreamClient,
         policy: Policy | None = None,
         *,
         observer: CallObserver | None = None,
         store: MemoryStore | None = None,
         admission: type[Admission] = Admission,
+        endpoints: Mapping[str, Endpoint] = ENDPOINTS,
+        rates: tuple[Rate, ...] = RATES,
+        funds_nano: int = GRANT_NANO,
     ) -> None:
         self.faults: list[BaseException] = []
         self.tasks = Tasks(lambda _, error: self.faults.append(error))
         self._committers = Tasks(lambda _, error: self.faults.append(error))
         self.store, self.clock, self.heard = store or MemoryStore(), Hands(), Heard()
-        self.catalog = catalog(policy or Policy())
+        self.funds_nano = funds_nano
+        self.catalog = catalog(policy or Policy(), rates, endpoints)
         self.store.commit(
             [
                 OpenAccount("acct_1", "test", NOW_US),
-                Grant("acct_1", "g", "lot_1", GRANT_NANO, NOW_US),
+                Grant("acct_1", "g", "lot_1", funds_nano, NOW_US),
                 CreateKey("acct_1", "key_1", "k", digest_of(SECRET), "test", NOW_US),
             ]
         )
         self.ledger = Ledger(self.store, self._committers)
-        self.admission = admission(ledger=self.ledger, store=self.store, clock=self.clock)
+        self.admission = admission(
+            ledger=self.ledger, store=self.store, clock=self.clock, endpoints=endpoints
+        )
         self.closing = Closing(
             ledger=self.ledger, clock=self.clock, tasks=self.tasks, observer=observer or self.heard
         )
@@ -226,5 +254,5 @@ class Stage:
         assert books.keys["key_1"].open_holds == 0
         assert all(hold.state != "open" for hold in books.holds.values())
         assert len(rows) == len(books.holds)
-        assert account.balance_nano == GRANT_NANO - sum(row.charged_nano for row in rows)
+        assert account.balance_nano == self.funds_nano - sum(row.charged_nano for row in rows)
         return rows

@@ -25,7 +25,7 @@ from proxy.ledger.rows import Call, Key, Outcome
 from proxy.ledger.store import LedgerUnavailable
 from proxy.metering.tokens import COUNTER
 from proxy.pricing.charge import Charge
-from tests.call.fakes import CHUNKS, FULL_NANO, NOW_US, SECRET, WHOLE, Asked, Sent, Stage, Upstreams
+from tests.call.fakes import CHUNKS, FULL_NANO, NOW_US, SECRET, WHOLE, Asked, Sent, Stage, Upstreams, until
 from tests.ledger.memory import MemoryStore
 
 LARGE = json.dumps(
@@ -79,15 +79,8 @@ def with_tally(twist: Callable[[Tally], Twisted]) -> type[Admission]:
     return twisting(lambda ask: Twisted(ask, tally=partial(tally, ask)))
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Turn the loop until this holds."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0)
-
-
-class Witless:
-    """A witness that fails at everything."""
+class Broken:
+    """An observer that fails at everything."""
 
     def ended(self, call: Call, outcome: Outcome, charge: Charge) -> None:
         raise RuntimeError("the disk of the logs is full")
@@ -96,9 +89,9 @@ class Witless:
         raise RuntimeError("the disk of the logs is full")
 
 
-async def test_a_witness_that_fails_keeps_no_call_from_ending() -> None:
+async def test_an_observer_that_fails_keeps_no_call_from_ending() -> None:
     """Figures and logs come after the ledger: whatever they do, a call is charged and answered."""
-    stage, sent = Stage(Upstreams(CHUNKS), observer=Witless()), Sent()
+    stage, sent = Stage(Upstreams(CHUNKS), observer=Broken()), Sent()
     await stage.relay.relay(Asked(stream=True), sent)
     await stage.rest()
     assert sent.ended
@@ -106,9 +99,9 @@ async def test_a_witness_that_fails_keeps_no_call_from_ending() -> None:
 
 
 async def test_a_fault_that_cannot_be_told_still_closes_the_hold() -> None:
-    """Nor does a witness that cannot hear of a fault keep the hold of the faulty call open."""
+    """Nor does an observer that cannot be told of a fault keep the hold of the faulty call open."""
     faulty = with_tally(lambda tally: Twisted(tally, feed=broken(TypeError("no"))))
-    stage = Stage(Upstreams(CHUNKS), observer=Witless(), admission=faulty)
+    stage = Stage(Upstreams(CHUNKS), observer=Broken(), admission=faulty)
     with pytest.raises(Refusal) as caught:
         await stage.relay.relay(Asked(stream=True), Sent())
     await stage.rest()
@@ -243,7 +236,7 @@ async def test_the_watch_survives_a_stream_whose_tally_fails() -> None:
     end.set()
     await asyncio.gather(first, second)
     await stage.rest()
-    assert {task for task, _ in stage.heard.faults} == {"note req_bad", "price req_bad"}
+    assert {task for task, _ in stage.heard.faults} == {"checkpoint req_bad", "price req_bad"}
     rows = {row.call.id: row for row in stage.rows()}
     assert (rows["req_bad"].outcome.outcome, rows["req_bad"].charged_nano) == ("internal_error", 0)
     assert rows["req_good"].outcome.outcome == "upstream_failed"
@@ -271,7 +264,7 @@ async def test_a_drain_that_is_cut_short_closes_the_hold(turns: int) -> None:
 
 
 async def test_what_is_observed_of_two_choices_is_their_full_count() -> None:
-    """Choices that come in turns are counted as whole texts each time they are looked at."""
+    """Choices that come in turns are counted as whole texts each time."""
     stage = Stage(Upstreams(CHUNKS))
     inbound = Asked(True, n=2)
     routed = await stage.admission.route(inbound, stage.catalog)
@@ -287,5 +280,5 @@ async def test_what_is_observed_of_two_choices_is_their_full_count() -> None:
         in_flight.tally.feed(b"data: " + json.dumps({"choices": [delta]}).encode() + b"\n\n")
         observed = await in_flight.observed()
         assert observed["output_tokens"] == await COUNTER.count_off_loop("".join(texts), "m")
-    await stage.closing.void(in_flight, "client_left", 499)
+    await stage.closing.fail(in_flight, ConnectionResetError())
     await stage.rest()

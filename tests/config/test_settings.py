@@ -139,7 +139,7 @@ def test_a_route_with_a_path_keeps_its_path_upstream_unless_told_otherwise(setti
 def test_a_price_is_exact_nano_dollars_for_so_many_units(settings: Settings) -> None:
     card = settings.book.card_for("gpt-4o-mini")
     assert card is not None
-    assert card.max_output_tokens == 16384
+    assert card.default_bound == 16384
     assert card.rates == (
         Rate("input_tokens", Fraction(2_500_000_000), 1_000_000),
         Rate("output_tokens", Fraction(10_000_000), 1_000),

@@ -15,8 +15,8 @@ ENDPOINT = ToolEndpoint("search", "/v1/search")
 def test_the_body_goes_on_as_it_came(body: bytes) -> None:
     ask = ENDPOINT.read(body)
     assert ask.forward_body(ForwardPlan("other", output_bound=1)) == body
-    assert (ask.model, ask.stream, ask.choices, ask.output_bound) == ("search", False, 1, None)
-    assert ask.input_bound() == ask.input_exact() == {"requests": 1}
+    assert (ask.model, ask.stream, ask.ceiling().choices, ask.ceiling().bound) == ("search", False, 1, None)
+    assert ask.ceiling().fixed == ask.ceiling_exact().fixed == {"requests": 1}
 
 
 @given(st.lists(st.binary(max_size=5)))
@@ -34,7 +34,7 @@ def test_a_reply_that_ended_is_complete_even_when_empty() -> None:
     assert tally.complete
     assert not tally.failed
     assert tally.reported() == Reading({"requests": 1})
-    assert (tally.output_text(), tally.output_bytes, tally.anomalies, tally.pending_bytes) == ("", 0, 0, 0)
+    assert (tally.output_text(), tally.produced_size, tally.anomalies, tally.pending_bytes) == ("", 0, 0, 0)
     assert tally.tail() == b""
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.metering.usage import METERS
 from proxy.money import MAX_NANO, Unit, parse_amount
-from proxy.pricing.charge import affordable, price, worst_nano
+from proxy.pricing.charge import affordable, more_nano, price, worst_nano
 from proxy.pricing.rates import PERS, Rate, RateCard
 
 WHOLES = sorted(name for name, meter in METERS.items() if meter.part_of is None)
@@ -107,6 +107,13 @@ def test_the_worst_is_reached_or_passed_by_less_than_a_nano_dollar(
             quantity = ceiling.get(whole, 1 if whole == "requests" else 0)
             dearest |= {whole: quantity, best.meter: quantity}
     assert 0 <= worst_nano(card, ceiling) - exact_nano(card, dearest) < 1
+
+
+@given(cards(), st.sampled_from(WHOLES), QUANTITIES, QUANTITIES)
+def test_more_of_a_meter_is_held_for_by_itself(card: RateCard, meter: str, count: int, more: int) -> None:
+    """What is held more for a meter covers what its ceiling grows by."""
+    grown = worst_nano(card, {meter: count + more}) - worst_nano(card, {meter: count})
+    assert 0 <= more_nano(card, meter, more) - grown <= 1
 
 
 @given(

@@ -1,19 +1,43 @@
 """POST /v1/chat/completions."""
 
-from proxy.endpoints.openai.generation import GenerationAsk, named_bounds, shows_usage
+from typing import Any
+
+import msgspec
+
+from proxy.endpoints.openai.generation import (
+    ChoiceCount,
+    GenerationAsk,
+    OutputBound,
+    named_bounds,
+    shows_usage,
+)
 from proxy.endpoints.reading import fields
-from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, odd_refusal, read_body
+from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, read_body
 from proxy.metering.prompts import chat_bound, chat_tokens
 
 
+class ChatCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A chat completion as OpenAI's API takes it."""
+
+    model: str
+    messages: list[dict[str, Any]]
+    stream: bool = False
+    max_completion_tokens: OutputBound | None = None
+    max_tokens: OutputBound | None = None
+    n: ChoiceCount | None = None
+
+
 class ChatEndpoint:
-    """Chats. A call that is repeated at another target only costs the first one's effort."""
+    """Chats. They change nothing at an upstream, so a call may be repeated at another target."""
 
     name = "chat.completions"
     path = "/v1/chat/completions"
     upstream_path = "/chat/completions"
     meters = ("input_tokens", "output_tokens")
     repeatable = True
+    summary = "A chat completion: authorized before it is forwarded, charged when it has ended."
+    request = ChatCall
+    streams = True
 
     def read(self, body: bytes) -> GenerationAsk:
         """Read a chat request. Raises Refusal `invalid_json` or `invalid_value`."""
@@ -36,9 +60,6 @@ class ChatEndpoint:
 def _input_bound(request: JsonBody, model: str) -> int:
     raw = request.members["messages"]
     if len(memoryview(raw)) <= LARGE_BYTES and bytes(raw).count(b"[") == 1:
-        # Media are parts in a list, and there is no list but that of the messages.
+        # Media are parts in a list, and the only list is that of the messages.
         return chat_bound({}, request.size_bytes, model)
-    try:
-        return max(1, chat_bound({"messages": request["messages"]}, request.size_bytes, model))
-    except RecursionError as fault:
-        raise odd_refusal(fault) from fault
+    return max(1, chat_bound({"messages": request["messages"]}, request.size_bytes, model))

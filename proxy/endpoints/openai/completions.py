@@ -2,26 +2,47 @@
 
 from typing import Final
 
-from proxy.endpoints.openai.generation import GenerationAsk, named_bounds, shows_usage
+import msgspec
+
+from proxy.endpoints.openai.generation import (
+    ChoiceCount,
+    GenerationAsk,
+    OutputBound,
+    named_bounds,
+    shows_usage,
+)
 from proxy.endpoints.reading import fields
-from proxy.endpoints.reading.body import JsonBody, odd_refusal, read_body
-from proxy.endpoints.reading.inputs import input_count, input_tokens
+from proxy.endpoints.reading.body import JsonBody, read_body
+from proxy.endpoints.reading.inputs import InputText, input_count, input_tokens
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo
 from proxy.metering.prompts import EMPTY_PROMPT_TOKENS
 from proxy.metering.tokens import count_text
 
 DEFAULT_BOUND_TOKENS: Final = 16
-"""How much this API answers when no bound is named."""
+"""How many tokens this API answers with at most when the client names no bound."""
+
+
+class CompletionCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A completion as OpenAI's API takes it."""
+
+    model: str
+    prompt: InputText
+    stream: bool = False
+    max_tokens: OutputBound | None = None
+    n: ChoiceCount | None = None
 
 
 class CompletionEndpoint:
-    """Completions. Each of several prompts is answered by as many choices as one would be."""
+    """Completions. Each of several prompts gets as many choices as a single one does."""
 
     name = "completions"
     path = "/v1/completions"
     upstream_path = "/completions"
     meters = ("input_tokens", "output_tokens")
     repeatable = True
+    summary = "A completion: authorized before it is forwarded, charged when it has ended."
+    request = CompletionCall
+    streams = True
 
     def read(self, body: bytes) -> GenerationAsk:
         """Read a completion request. Raises Refusal `invalid_json` or `invalid_value`."""
@@ -32,23 +53,18 @@ class CompletionEndpoint:
         stream = fields.flag(request, "stream")
         each = fields.whole(request, "n", fields.CHOICES_MAX) or 1
         best = fields.whole(request, "best_of", fields.CHOICES_MAX) or 1
-        try:
-            prompts = input_count(request, "prompt")
-            echo = _echo(request, each)
-        except RecursionError as fault:
-            raise odd_refusal(fault) from fault
         return GenerationAsk(
             body=request,
             model=model,
             stream=stream,
-            choices=max(each, best) * prompts,
+            choices=max(each, best) * input_count(request, "prompt"),
             named_bounds=named_bounds(request, ("max_tokens",)),
             input_tokens_max=_input_bound(request),
             count_input=_count_input,
             shows_usage=stream and shows_usage(request),
             default_bound=DEFAULT_BOUND_TOKENS,
             bound_field="max_tokens",
-            echo=echo,
+            echo=_echo(request, each),
         )
 
 
@@ -63,7 +79,7 @@ def _count_input(request: JsonBody, model: str) -> int:
 
 
 def _echo(request: JsonBody, choices: int) -> Echo:
-    """What the choices repeat. The text of token ids is not known, so theirs counts as output if need be."""
+    """What the choices repeat. The text of token ids is not known, so it counts as output."""
     if not fields.flag(request, "echo"):
         return NO_ECHO
     prompt = request.get("prompt")

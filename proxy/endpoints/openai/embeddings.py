@@ -8,15 +8,16 @@ import msgspec
 from proxy.endpoints.base import ForwardPlan
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, read_body
-from proxy.endpoints.reading.inputs import input_tokens
+from proxy.endpoints.reading.depth import is_too_deep
+from proxy.endpoints.reading.inputs import InputText, input_tokens
 from proxy.endpoints.tallies.part import Part
 from proxy.endpoints.tallies.whole import WholeTally
+from proxy.metering.ceiling import Ceiling
 from proxy.metering.prompts import EMPTY_PROMPT_TOKENS
-from proxy.metering.usage import Usage
 
 _WINDOW_BYTES: Final = 1_024
 _VECTOR: Final = f"{string.ascii_letters}{string.digits}+-_/=., \t\r\n".encode()
-"""All bytes that vectors consist of, be they arrays of numbers or base64."""
+"""All bytes of vectors, as arrays of numbers or as base64."""
 
 
 class _Vectors(msgspec.Struct, frozen=True):
@@ -38,26 +39,18 @@ class EmbeddingAsk(msgspec.Struct, frozen=True):
     model: str
     input_tokens_max: int
     stream: bool = False
-    choices: int = 1
-    output_bound: None = None
 
-    def input_bound(self) -> Usage:
+    def ceiling(self) -> Ceiling:
         """The most input tokens there can be."""
-        return {"input_tokens": self.input_tokens_max}
+        return Ceiling({"input_tokens": self.input_tokens_max})
+
+    def ceiling_exact(self) -> Ceiling:
+        """The input tokens as counted. Raises VocabularyError when the vocabulary cannot be loaded."""
+        return Ceiling({"input_tokens": input_tokens(self.body, "input", self.model)})
 
     def input_text_length(self) -> int:
         """The body's length."""
         return self.body.short_bytes
-
-    def input_exact(self) -> Usage:
-        """The input tokens as counted; their bound where a value is nested too deeply for the stack.
-
-        Raises VocabularyError when the model's vocabulary cannot be loaded.
-        """
-        try:
-            return {"input_tokens": input_tokens(self.body, "input", self.model)}
-        except RecursionError:
-            return self.input_bound()
 
     def forward_body(self, plan: ForwardPlan) -> bytes:
         """The client's body with the target's model name."""
@@ -69,6 +62,13 @@ class EmbeddingAsk(msgspec.Struct, frozen=True):
         return WholeTally(read=read_vectors, has_output=False, keep_usage=keep_usage)
 
 
+class EmbeddingsCall(msgspec.Struct, frozen=True, kw_only=True):
+    """Embeddings as OpenAI's API takes them, in any of the four shapes of input."""
+
+    model: str
+    input: InputText
+
+
 class EmbeddingEndpoint:
     """Embeddings."""
 
@@ -77,6 +77,9 @@ class EmbeddingEndpoint:
     upstream_path = "/embeddings"
     meters = ("input_tokens",)
     repeatable = True
+    summary = "Embeddings: authorized before they are forwarded, charged when they have come."
+    request = EmbeddingsCall
+    streams = False
 
     def read(self, body: bytes) -> EmbeddingAsk:
         """Read an embeddings request. Raises Refusal `invalid_json` or `invalid_value`."""
@@ -87,16 +90,19 @@ class EmbeddingEndpoint:
 
 
 def read_vectors(data: bytes) -> Part | None:
-    """Read a reply but for its vectors; None for what is no JSON object."""
+    """Read a reply without its vectors; None for what is no JSON object, or nested too deeply."""
+    short = without_vectors(data) if len(data) > LARGE_BYTES else data
+    if is_too_deep(short):
+        return None
     try:
-        reply = _REPLY.decode(without_vectors(data) if len(data) > LARGE_BYTES else data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        reply = _REPLY.decode(short)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return Part(usage=reply.usage, error=reply.error, object=reply.object, type=reply.type)
 
 
 def without_vectors(data: bytes) -> bytes:
-    """`data` with most of its vectors cut out; valid JSON stays valid, and all else stays as it was.
+    """`data` with most of its vectors cut out; valid JSON stays valid, and the rest stays as it is.
 
     Nothing in a window that holds only numbers, commas, blanks and base64 opens or closes anything. Outside
     of strings it is cut from comma to comma, so no two numbers meet.

@@ -1,6 +1,7 @@
-"""A request for text, as chats and completions have it in common: output bounds, streaming, choices."""
+"""A request for text, which chats and completions have in common: output bounds, streaming, choices."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -10,14 +11,17 @@ from proxy.endpoints.reading.body import JsonBody, beginning, patched
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo
 from proxy.endpoints.tallies.stream import StreamTally
 from proxy.endpoints.tallies.whole import WholeTally
-from proxy.metering.usage import Usage
+from proxy.metering.ceiling import Ceiling
+
+OutputBound = Annotated[int, msgspec.Meta(ge=1, description="at most so many tokens of output")]
+ChoiceCount = Annotated[int, msgspec.Meta(ge=1)]
 
 
 class GenerationAsk(msgspec.Struct, frozen=True):
     """One request for text. `named_bounds` are the client's own bounds on output tokens, by field.
 
     `default_bound` is the API's when the client names none. `count_input` counts the input by a tokenizer.
-    `shows_usage` tells that the client asked for the usage of a stream.
+    With `shows_usage` the client asked for the usage of a stream.
     """
 
     body: JsonBody
@@ -32,31 +36,25 @@ class GenerationAsk(msgspec.Struct, frozen=True):
     bound_field: str | None = None
     echo: Echo = NO_ECHO
 
-    @property
-    def output_bound(self) -> int | None:
-        """The client's bound for each choice. The largest of several: an upstream may know only that one."""
-        return max(self.named_bounds.values()) if self.named_bounds else self.default_bound
+    def ceiling(self) -> Ceiling:
+        """The most input tokens there can be, and output for each choice."""
+        return self._ceiling(self.input_tokens_max)
 
-    def input_bound(self) -> Usage:
-        """The most input tokens there can be."""
-        return {"input_tokens": self.input_tokens_max}
+    def ceiling_exact(self) -> Ceiling:
+        """The same with the input as counted. Raises VocabularyError when the vocabulary cannot be loaded."""
+        return self._ceiling(self.count_input(self.body, self.model))
 
     def input_text_length(self) -> int:
         """The body's length without long images and sounds."""
         return self.body.short_bytes
 
-    def input_exact(self) -> Usage:
-        """The input tokens as counted; their bound where a value is nested too deeply for the stack.
-
-        Raises VocabularyError when the model's vocabulary cannot be loaded.
-        """
-        try:
-            return {"input_tokens": self.count_input(self.body, self.model)}
-        except RecursionError:
-            return self.input_bound()
+    def _ceiling(self, input_tokens: int) -> Ceiling:
+        # The largest of several bounds: an upstream may know only that one.
+        bound = max(self.named_bounds.values()) if self.named_bounds else self.default_bound
+        return Ceiling({"input_tokens": input_tokens}, "output_tokens", bound, self.choices)
 
     def forward_body(self, plan: ForwardPlan) -> bytes:
-        """The client's body with the target's model name, the clamped bound, and the wish for the usage.
+        """The client's body with the target's model name, the clamped bound, and `include_usage`.
 
         A clamped bound goes into each field the client named, and never above the client's own.
         """

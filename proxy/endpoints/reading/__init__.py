@@ -1,1 +1,1 @@
-"""How request bodies are read: without decoding what nobody asks for, and without trusting their size."""
+"""How request bodies are read: only what is needed is decoded, and no size is trusted."""

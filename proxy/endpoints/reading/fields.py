@@ -12,7 +12,7 @@ MODEL_CHARS_MAX: Final = 256
 _MODEL_WANTED: Final = f"a string of 1 to {MODEL_CHARS_MAX} printable characters"
 CHOICES_MAX: Final = 128
 TOKENS_MAX: Final = 1_000_000_000
-"""No model takes a bound as large as this; a larger one would only overflow somewhere."""
+"""No model takes a bound as large as this; a larger one could only overflow."""
 
 SHOWN_CHARS: Final = 60
 
@@ -76,7 +76,7 @@ def stream_options(body: JsonBody) -> Members:
 
 
 def wrong(body: JsonBody, name: str, wanted: str) -> Refusal:
-    """The refusal of a member's value, or of its absence, that tells what would be right."""
+    """The refusal of a member's value, or of its absence; it says what would be right."""
     raw = body.members.get(name)
     fault = "is missing" if raw is None else f"is {shown(raw)}"
     return Refusal("invalid_value", f"`{name}` {fault}; it must be {wanted}.", param=name)

@@ -1,8 +1,8 @@
-"""Prompts and inputs that come in four shapes: a string, strings, token ids, or lists of token ids."""
+"""Prompts and inputs, which come in four shapes: a string, strings, token ids, or lists of token ids."""
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -10,14 +10,26 @@ from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, beginning
 from proxy.endpoints.reading.long_text import STEP_BYTES
 from proxy.metering.prompts import embedding_input_tokens
 
+InputText = Annotated[
+    Any,
+    msgspec.Meta(
+        extra_json_schema={
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}},
+                {"type": "array", "items": {"type": "integer"}},
+                {"type": "array", "items": {"type": "array", "items": {"type": "integer"}}},
+            ]
+        }
+    ),
+]
+"""The four shapes, for the OpenAPI document."""
+
 _IDS: Final = re.compile(rb"\s*\[\s*-?\d")
 
 
 def input_count(body: JsonBody, name: str) -> int:
-    """How many inputs there are: the items of a list; one for a list of token ids, and for any other value.
-
-    Raises RecursionError for a value nested too deeply.
-    """
+    """How many inputs there are: the items of a list; one for a list of token ids and for any other value."""
     raw = body.members.get(name)
     if raw is None or not beginning(raw).startswith(b"[") or _IDS.match(raw):
         return 1
@@ -28,10 +40,7 @@ def input_count(body: JsonBody, name: str) -> int:
 
 
 def input_tokens(body: JsonBody, name: str, model: str) -> int:
-    """The tokens of all inputs together; those of an absent or empty one are counted as well.
-
-    Raises RecursionError for a value nested too deeply.
-    """
+    """The tokens of all inputs together; those of an absent or empty one are counted as well."""
     raw = body.members.get(name)
     if raw is not None and beginning(raw).startswith(b"[") and _is_large_and_plain(raw):
         # Millions of ids need not become Python's integers to be counted: commas stand between them.

@@ -1,4 +1,4 @@
-"""Long base64 strings of a JSON text stay where they are: nothing has to walk an image to read a request.
+"""Long base64 strings of a JSON text stay where they are: a request is read without walking its images.
 
 `shorten` puts a mark in the place of each such string; what is left is small and quick to decode. A mark is a
 JSON string that holds the byte FF, which valid UTF-8 never does: no client can write one. No single call here
@@ -14,7 +14,7 @@ WINDOW_BYTES: Final = 32_768
 """Strings of twice this length are always found; shorter ones may be."""
 
 STEP_BYTES: Final = 262_144
-"""How much is looked at or copied at a time."""
+"""How much is read or copied at a time."""
 
 FOREIGN: Final = b"\xff"
 """A byte that UTF-8 does not have: it begins marks, and stands for the backslash of a lone surrogate."""
@@ -131,7 +131,7 @@ def decode(short: bytes, texts: Sequence[LongText]) -> object:
     """The value that `short` stands for, with `texts` at their places.
 
     Lone surrogates are kept and numbers out of range are floats. Raises ValueError for what is no JSON or
-    has a mark for a member's name, and RecursionError for what is nested too deeply.
+    has a mark for a member's name.
     """
     found = iter([texts[int(number)] for number in MARK.findall(short)])
     # JSON knows no NaN, and `json` asks what to make of each in their order: so it stands for a mark.

@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from proxy.endpoints.reading.body import Members, beginning, patched
+from proxy.endpoints.reading.depth import is_too_deep
 from proxy.endpoints.reading.long_text import mask_lone_surrogates
 
 _OBJECT: Final = msgspec.json.Decoder(Members)
@@ -13,7 +14,7 @@ _PLACES_MAX: Final = 8
 
 
 def event_with_cost(event: bytes, data: bytes, cost: str) -> bytes:
-    """As `with_cost`, of the JSON `data` in an event; one that has it on several lines is left as it is."""
+    """As `with_cost`, for the JSON `data` of an event; an event with data on several lines stays as it is."""
     before, found, after = event.partition(data)
     return before + with_cost(found, cost) + after if found else event
 
@@ -28,7 +29,7 @@ def with_cost(reply: bytes, cost: str) -> bytes:
     if usage is None:
         return reply
     wanted = _usage_with_cost(usage, cost)
-    # The same bytes may stand deeper in the reply as well, but only one of the places is the right one.
+    # The same bytes may stand deeper in the reply as well; only one of the places is the right one.
     at = reply.rfind(usage)
     for _ in range(_PLACES_MAX):
         if at < 0:
@@ -42,9 +43,11 @@ def with_cost(reply: bytes, cost: str) -> bytes:
 
 def _top_level_usage(reply: bytes) -> bytes | None:
     """The bytes of the usage object, None if there is none."""
+    if is_too_deep(reply):
+        return None
     try:
         usage = _OBJECT.decode(mask_lone_surrogates(reply) or reply).get("usage")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return bytes(usage) if usage is not None and beginning(usage).startswith(b"{") else None
 

@@ -1,6 +1,6 @@
-"""What matters in a JSON object of a reply, be it one event of a stream or a whole body, read quickly.
+"""What matters in a JSON object of a reply, which is one event of a stream or a whole body, read quickly.
 
-Objects of odd shapes are read leniently: what can be understood counts, the rest is passed over.
+Objects of odd forms are read leniently: what can be understood counts, and the rest does not.
 """
 
 import json
@@ -10,8 +10,12 @@ from typing import Any, Final
 import msgspec
 
 from proxy.endpoints.reading.body import LARGE_BYTES, Members, utf8_fault
+from proxy.endpoints.reading.depth import is_too_deep
 from proxy.endpoints.reading.long_text import LongText, decode, mask_lone_surrogates, shorten
 from proxy.endpoints.tallies.produced import text_of
+
+SHORT_BYTES: Final = 512
+"""A text up to this length is read however deep it is; most events are as short, and save the check."""
 
 
 class Function(msgspec.Struct, frozen=True, gc=False):
@@ -79,6 +83,13 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
     text: str | None = None
     finish_reason: str | None = None
 
+    def texts(self) -> list[str]:
+        """All text in it that the model has produced."""
+        message = self.delta or self.message
+        if message is not None:
+            return message.texts()
+        return [self.text] if self.text else []
+
 
 class Part(msgspec.Struct, frozen=True, gc=False):
     """An event's data or a whole body. Only members at its top level count: deeper ones may be a client's."""
@@ -92,21 +103,28 @@ class Part(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def failed(self) -> bool:
-        """Whether it tells of an error, in one of the ways upstreams have."""
+        """Whether it reports an error, in one of the ways that upstreams have."""
         if self.tells_error:
             return True
         return "error" in [choice.finish_reason for choice in self.choices or ()]
 
     @property
     def tells_error(self) -> bool:
-        """Whether it tells of an error by itself, whatever its choices say."""
+        """Whether it reports an error outside of its choices."""
         if self.error or self.object == "error" or self.type == "error":
             return True
         return isinstance(self.x_groq, dict) and bool(self.x_groq.get("error"))
 
     @property
+    def usages(self) -> tuple[Any, ...]:
+        """The usage objects it holds, where upstreams put them: each may be None, or no object at all."""
+        if isinstance(self.x_groq, dict):
+            return self.usage, self.x_groq.get("usage")
+        return (self.usage,)
+
+    @property
     def is_usage_only(self) -> bool:
-        """Whether it is the extra event that tells a stream's usage. Azure begins with one that has none."""
+        """Whether it is the extra event with a stream's usage. Azure begins with one that has none."""
         return self.choices == [] and isinstance(self.usage, dict)
 
 
@@ -115,30 +133,35 @@ _OBJECT: Final = msgspec.json.Decoder(Members)
 
 
 def read_part(data: bytes) -> Part | None:
-    """Read a JSON object; None for anything else. Long images and sounds in it are not walked."""
+    """Read a JSON object; None for anything else. Long images and sounds in it are not walked.
+
+    What is nested too deeply is not read, unless it is so short that it cannot be nested very deeply.
+    """
     short, texts = shorten(data) if len(data) > LARGE_BYTES else (data, ())
+    if len(short) > SHORT_BYTES and is_too_deep(short):
+        return None
     try:
         return _PART.decode(short)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError):
         pass  # A lone surrogate, NaN, or content that is no string: none of these makes it unreadable.
     try:
         return _lenient(_value(data, short, texts))
-    except (ValueError, RecursionError):
+    except ValueError:
         return None
 
 
 def _value(data: bytes, short: bytes, texts: Sequence[LongText]) -> object:
-    """The decoded JSON. Raises ValueError and RecursionError."""
+    """The decoded JSON. Raises ValueError."""
     if texts and utf8_fault(data) is None and _is_strict(short):
         return decode(short, texts)
     return json.loads(data.decode("utf-8", "replace"))
 
 
 def _is_strict(short: bytes) -> bool:
-    """Whether it is JSON by the letter: long strings can be put back into nothing else."""
+    """Whether it is strict JSON: long strings can be put back into nothing else."""
     try:
         _OBJECT.decode(mask_lone_surrogates(short) or short)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     return True
 

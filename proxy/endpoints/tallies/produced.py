@@ -46,7 +46,7 @@ class Produced:
             buffer += encoded
         self.size_bytes += len(encoded)
         if self._echo.prompts:
-            # What looked like an echo may turn out to be none, so that all of the text has to be asked.
+            # More text can show that what seemed an echo is none, so all of it is compared again.
             self.size_bytes = sum(len(text) - self._echoed_bytes(at) for at, text in self._texts.items())
 
     def text(self) -> str:
@@ -72,7 +72,7 @@ def _decoded(text: memoryview) -> str:
 
 
 def text_of(value: object) -> str:
-    """All text in a value that should be a string: of parts and lists of them too. Raises RecursionError."""
+    """All text in a value that should be a string: of parts and lists of them too."""
     if isinstance(value, str):
         return str(value)
     if isinstance(value, Sequence):

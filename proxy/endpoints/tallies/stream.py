@@ -1,26 +1,27 @@
-"""The tally of a streamed reply: events pass untouched and at once, all but those that would complete it."""
+"""The tally of a streamed reply: events pass untouched and at once, except those that would complete it."""
 
 from collections.abc import Sequence
 from typing import Final
 
 from proxy.endpoints.base import Reading
-from proxy.endpoints.tallies.cost import event_with_cost, with_cost
+from proxy.endpoints.tallies.cost import event_with_cost
 from proxy.endpoints.tallies.part import Choice, Part, read_part
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo, Produced
 from proxy.endpoints.tallies.sse import EVENT_BYTES_MAX, Splitter, name_and_data, only_data
 from proxy.endpoints.tallies.usage import UsageReport
+from proxy.endpoints.tallies.whole import WholeTally
 from proxy.errors import Refusal
+from proxy.metering.usage import Usage
 
 _DONE: Final = b"[DONE]"
 
 
 class StreamTally:
-    """Watches the events of a chat or a completion.
+    """Reads the events of a chat or a completion.
 
     `[DONE]` and all that follows is kept back; of that only usage counts. The event that holds nothing but
     the usage is swallowed if `swallow_usage`; with `keep_usage` it is kept back instead, so that `tail` can
-    put the cost in. A reply that begins as a JSON object although a stream was asked for is kept back and
-    read as a whole body.
+    put the cost in. A JSON object in place of events is a whole body, and `WholeTally` takes it from there.
     """
 
     def __init__(
@@ -31,12 +32,12 @@ class StreamTally:
         self._splitter = Splitter()
         self._usage = UsageReport()
         self._produced = Produced(echo)
+        self._echo = echo
+        self._body: WholeTally | None = None
         self.done = False
         self._running: set[int] = set()
         self._ended: set[int] = set()
         self._begun = False
-        self._in_body = False
-        self._is_body = False
         self._failed = False
         self._finished = False
         self._unreadable = 0
@@ -52,40 +53,46 @@ class StreamTally:
 
     @property
     def complete(self) -> bool:
-        """`[DONE]` came, every choice ended with a reason, or it was a whole body after all; and no error."""
+        """`[DONE]` came, or every choice ended with a reason, or it is a whole body; and no error."""
         self.finish()
-        return (self.done or self._is_body or self.choices_finished) and not self._failed
+        if self._body is not None:
+            return self._body.complete and self._body.has_choices
+        return (self.done or self.choices_finished) and not self._failed
 
     @property
     def failed(self) -> bool:
-        """An event told of an error."""
+        """An event or the whole body reports an error."""
         self.finish()
-        return self._failed
+        return self._body.failed if self._body is not None else self._failed
 
     @property
     def anomalies(self) -> int:
         """Events that were no JSON objects, and reported figures that were no sane quantities."""
-        return self._unreadable + self._usage.anomalies
+        return self._body.anomalies if self._body is not None else self._unreadable + self._usage.anomalies
 
     @property
     def pending_bytes(self) -> int:
         """Bytes of the event that is not complete yet, or of the whole body."""
-        if self._in_body and not self._finished:
-            return self._kept_bytes
-        return self._splitter.pending_bytes
+        return self._body.pending_bytes if self._body is not None else self._splitter.pending_bytes
 
     @property
-    def output_bytes(self) -> int:
+    def produced_size(self) -> int:
         """UTF-8 bytes of the text so far."""
-        return self._produced.size_bytes
+        return self._body.produced_size if self._body is not None else self._produced.size_bytes
 
     def output_text(self) -> str:
         """All text so far, one choice after the other."""
-        return self._produced.text()
+        return self._body.output_text() if self._body is not None else self._produced.text()
+
+    def produced(self, text_tokens: int) -> Usage:
+        """The text's tokens as output."""
+        return {"output_tokens": text_tokens}
 
     def reported(self) -> Reading | None:
         """The usage from the top level of events, field by field the largest."""
         self.finish()
+        if self._body is not None:
+            return self._body.reported()
         reading = self._usage.reading()
         if reading is None:
             return None
@@ -93,27 +100,26 @@ class StreamTally:
 
     def feed(self, chunk: bytes) -> bytes:
         """The whole events that `chunk` completes and that may go on now."""
-        if self.done or self._in_body or self._finished:
+        if self._body is not None:
+            return self._body.feed(chunk)
+        if self.done or self._finished:
             self._keep(chunk)
             if self.done:
                 self._note_late(self._splitter.feed(chunk))
             return b""
         if (data := only_data(chunk)) is not None and self._read_usual(data):
             return chunk
-        if not self._begun and (text := chunk.lstrip()):
-            self._begun = True
-            if text.startswith(b"{"):
-                self._in_body = True
-                self._keep(self._splitter.finish(), chunk)
-                return b""
         passing: list[bytes] = []
         events = self._splitter.feed(chunk)
-        for at, event in enumerate(events, 1):
+        for at, event in enumerate(events):
+            if not self._begun and event.lstrip().startswith(b"{"):
+                self._take_body(b"".join((*events[at:], self._splitter.finish())))
+                break
             if self._take(event, passing):
                 self.done = True
-                rest = self._splitter.finish()
-                self._keep(*events[at:], rest)
-                self._note_late([*events[at:], *self._splitter.feed(rest)])
+                late, rest = events[at + 1 :], self._splitter.finish()
+                self._keep(*late, rest)
+                self._note_late([*late, *self._splitter.feed(rest)])
                 break
         return b"".join(passing)
 
@@ -124,29 +130,31 @@ class StreamTally:
         self._finished = True
         unreadable = self._unreadable
         rest = self._splitter.finish()
-        if self._in_body:
-            self._read_body(b"".join(self._kept))
+        if not self._begun and rest.lstrip().startswith(b"{"):
+            self._take_body(rest)
+        if self._body is not None:
+            self._body.finish()
         elif rest and self.done:
             self._note_late([rest])
         elif rest:
             late: list[bytes] = []
             self.done = self._take(rest, late)
             self._late = b"".join(late)
-        # That an event broke off says nothing about the ones before.
+        # An event that broke off is no anomaly of those before it.
         self._unreadable = unreadable
 
     def tail(self, cost: str | None = None) -> bytes:
         """What was kept back, with `cost` in the usage event or the whole body, if there is one."""
         self.finish()
-        if self._in_body and self._keep_usage and cost is not None:
-            return with_cost(b"".join(self._kept), cost)
+        if self._body is not None:
+            return self._body.tail(cost)
         usage = self._kept_usage
         if usage and cost is not None:
             usage = event_with_cost(usage, name_and_data(usage)[1] or b"", cost)
         return b"".join((self._late, usage, *self._kept))
 
     def _read_usual(self, data: bytes) -> bool:
-        """Read the data of a chunk that is one event, if that can simply pass; else nothing has happened."""
+        """Read the data of a chunk that is one event and can pass as it is. False: nothing was read."""
         if self._splitter.pending_bytes or self._kept_usage or not data.startswith(b"{"):
             return False
         part = read_part(data)
@@ -157,10 +165,11 @@ class StreamTally:
         return True
 
     def _take(self, event: bytes, passing: list[bytes]) -> bool:
-        """Put one event where it belongs: with those that pass, those kept, or nowhere. True for the last."""
+        """Put one event with those that pass or those that are kept, or leave it out. True for the last."""
         name, data = name_and_data(event)
+        self._begun = self._begun or data is not None
         if data is None and event.lstrip().startswith(b"{"):
-            self._read_body(event)
+            self._read(event, b"")
             self._keep(event)
         elif data is None and self._kept_usage:
             self._keep(event)
@@ -187,7 +196,7 @@ class StreamTally:
             passing.append(event)
 
     def _release(self, passing: list[bytes]) -> None:
-        """Let a kept usage event go: it was not the last one."""
+        """Pass a kept usage event on: it was not the last one."""
         if self._kept_usage:
             passing += (self._kept_usage, *self._kept)
             self._kept_usage = b""
@@ -203,9 +212,9 @@ class StreamTally:
                 f"The upstream sent more than {EVENT_BYTES_MAX} bytes after its last event.",
             )
 
-    def _read_body(self, data: bytes) -> None:
-        part = self._read(data, b"")
-        self._is_body = part is not None and bool(part.choices)
+    def _take_body(self, beginning: bytes) -> None:
+        self._body = WholeTally(keep_usage=self._keep_usage, echo=self._echo, limit_bytes=EVENT_BYTES_MAX)
+        self._body.feed(beginning)
 
     def _read(self, data: bytes, name: bytes) -> Part | None:
         part = read_part(data)
@@ -226,13 +235,11 @@ class StreamTally:
             self._failed = True
 
     def _note_usage(self, part: Part) -> None:
-        if part.usage is not None:
-            self._usage.add(part.usage)
-        if isinstance(part.x_groq, dict):
-            self._usage.add(part.x_groq.get("usage"))
+        for usage in part.usages:
+            self._usage.add(usage)
 
     def _note_late(self, events: Sequence[bytes]) -> None:
-        """Look for usage in events that came after the end; some upstreams report it only then."""
+        """Read the usage in events that came after the end; some upstreams report it only then."""
         for event in events:
             part = read_part(name_and_data(event)[1] or b"")
             if part is not None:
@@ -246,9 +253,5 @@ class StreamTally:
             self._failed = self._failed or choice.finish_reason == "error"
         elif index not in self._ended:
             self._running.add(index)
-        message = choice.delta or choice.message
-        if message is not None:
-            for text in message.texts():
-                self._produced.add(index, text)
-        elif choice.text:
-            self._produced.add(index, choice.text)
+        for text in choice.texts():
+            self._produced.add(index, text)

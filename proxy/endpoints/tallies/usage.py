@@ -1,4 +1,4 @@
-"""Usage objects in OpenAI's form, as its API and the many that imitate it report them, as a reading."""
+"""Usage objects in OpenAI's form, read: its API and the many that imitate it report them."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -32,7 +32,7 @@ _PARTS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
 
 
 class UsageReport:
-    """What an upstream has reported: of several usage objects the largest figure of each field, never a sum.
+    """What an upstream has reported: the largest figure of each field in several usage objects, never a sum.
 
     A field that is no sane quantity counts as missing and as an anomaly; null is only missing.
     """

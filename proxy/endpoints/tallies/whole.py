@@ -1,4 +1,4 @@
-"""The tally of a reply that comes as one JSON object: kept back until its charge is on the ledger."""
+"""The tally of a reply that is one JSON object: it is kept back until its charge is on the ledger."""
 
 from collections.abc import Callable
 from typing import Final
@@ -10,6 +10,7 @@ from proxy.endpoints.tallies.part import Part, read_part
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo, Produced
 from proxy.endpoints.tallies.usage import UsageReport
 from proxy.errors import Refusal
+from proxy.metering.usage import Usage
 
 REPLY_BYTES_MAX: Final = 134_217_728
 """How large a reply may be that is kept back whole: all embeddings one call can ask for take half of it."""
@@ -18,8 +19,8 @@ REPLY_BYTES_MAX: Final = 134_217_728
 class WholeTally:
     """Buffers a reply and reads it at its end. Blank lines may come first: upstreams send them as they work.
 
-    `read` makes what matters of the bytes, None of what is no JSON object. `has_output` is False for replies
-    that are no text, such as embeddings: their usage is input only.
+    `read` gives what matters in the bytes, and None for what is no JSON object. `has_output` is False for
+    replies that are no text, such as embeddings: their usage is input only.
     """
 
     def __init__(
@@ -52,6 +53,12 @@ class WholeTally:
         return self._part is not None and not self._failed
 
     @property
+    def has_choices(self) -> bool:
+        """The reply is a JSON object with answers in it."""
+        self.finish()
+        return self._part is not None and bool(self._part.choices)
+
+    @property
     def failed(self) -> bool:
         """The reply is an error, although its status is not."""
         self.finish()
@@ -63,13 +70,17 @@ class WholeTally:
         return self._usage.anomalies
 
     @property
-    def output_bytes(self) -> int:
+    def produced_size(self) -> int:
         """UTF-8 bytes of all answers' text; 0 while the reply is not read."""
         return self._output().size_bytes if self._part is not None else 0
 
     def output_text(self) -> str:
         """All answers' text; empty while the reply is not read."""
         return self._output().text()
+
+    def produced(self, text_tokens: int) -> Usage:
+        """The text's tokens as output; nothing of a reply that has no output."""
+        return {"output_tokens": text_tokens} if self._has_output else {}
 
     def reported(self) -> Reading | None:
         """The usage at the top level of the reply."""
@@ -97,11 +108,10 @@ class WholeTally:
         self._part = self._read(whole)
         if self._part is not None:
             self._failed = self._part.failed
-            self._usage.add(self._part.usage)
-            if isinstance(self._part.x_groq, dict):
-                self._usage.add(self._part.x_groq.get("usage"))
+            for usage in self._part.usages:
+                self._usage.add(usage)
             if len(whole) > LARGE_BYTES:
-                self._output()  # This may be a thread, and whoever asks for the text will be none.
+                self._output()  # This may be a thread; the text is asked for on the loop.
 
     def tail(self, cost: str | None = None) -> bytes:
         """The whole reply, with `cost` in its usage object if that was to be kept for it."""
@@ -109,16 +119,14 @@ class WholeTally:
         return with_cost(whole, cost) if self._keep_usage and cost is not None else whole
 
     def _output(self) -> Produced:
-        """All answers' text, collected when first asked for: where the usage was reported, nobody does."""
+        """All answers' text, collected when first asked for: a reply with reported usage never needs it."""
         if self._produced is not None:
             return self._produced
         produced = Produced(self._echo)
         if self._part is None:
             return produced
         for choice in self._part.choices or ():
-            message = choice.message or choice.delta
-            texts = message.texts() if message is not None else [choice.text or ""]
-            for text in texts:
+            for text in choice.texts():
                 produced.add(choice.index, text)
         self._produced = produced
         return produced

@@ -10,7 +10,7 @@ from proxy.ledger.rows import Account, Hold, HoldState, Outcome, Receipt
 from proxy.ledger.rules import lots, throttles
 from proxy.ledger.rules.registry import carries_out
 from proxy.ledger.windows import iso
-from proxy.metering.usage import Usage
+from proxy.metering.usage import tokens_of
 from proxy.pricing.charge import NO_CHARGE, Charge
 
 NEXT_STATE: Final[dict[tuple[HoldState, type[Close]], HoldState]] = {
@@ -24,7 +24,7 @@ NEXT_STATE: Final[dict[tuple[HoldState, type[Close]], HoldState]] = {
 @carries_out(Settle)
 def settle(books: Books, command: Settle) -> Settled | Refused:
     """Close a hold with a charge, up to the hold and what is available beside it."""
-    return _close(books, command, command.outcome, command.charge, _tokens(command.outcome.usage))
+    return _close(books, command, command.outcome, command.charge, tokens_of(command.outcome.usage))
 
 
 @carries_out(Void)
@@ -49,7 +49,7 @@ def recover(books: Books, command: Recover) -> Settled | Refused:
     usage = hold.observed.usage if hold.observed else {}
     charge = hold.observed.charge if hold.observed else NO_CHARGE
     outcome = Outcome("crashed", 0, "recovered", usage, command.at_us)
-    return _close(books, replace(command, call=hold.call), outcome, charge, _tokens(usage))
+    return _close(books, replace(command, call=hold.call), outcome, charge, tokens_of(usage))
 
 
 def hold_of(books: Books, command: OfHold) -> Hold | Refused:
@@ -108,7 +108,3 @@ def _paid(books: Books, account: Account, hold: Hold, charged_nano: int, at_us: 
     assert account.held_nano >= 0 <= account.open_holds, account
     assert account.available_nano >= 0, account
     return account
-
-
-def _tokens(usage: Usage) -> int:
-    return usage.get("input_tokens", 0) + usage.get("output_tokens", 0)

@@ -7,6 +7,7 @@ import pytest
 
 from proxy.endpoints.base import ForwardPlan
 from proxy.endpoints.openai.generation import GenerationAsk
+from proxy.endpoints.reading.depth import DEPTH_MAX
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.endpoints.tallies.stream import StreamTally
 from proxy.endpoints.tallies.whole import WholeTally
@@ -17,6 +18,7 @@ from tests.endpoints.events import DONE, fed, usage_event
 MESSAGES = [{"role": "user", "content": "Hello, world"}]
 ENDPOINT = ENDPOINTS["/v1/chat/completions"]
 AS_IS = ForwardPlan("gpt-4o", include_usage=False)
+DEEP = (b"messages", b"tools", b"response_format", b"prompt", b"suffix", b"input")
 
 
 def read(data: bytes | None = None, **members: Any) -> GenerationAsk:
@@ -34,7 +36,7 @@ def sent(ask: GenerationAsk, plan: ForwardPlan) -> dict[str, Any]:
 
 def test_a_plain_request_asks_for_one_answer_without_a_bound() -> None:
     ask = read()
-    assert (ask.model, ask.stream, ask.choices, ask.output_bound) == ("gpt-4o", False, 1, None)
+    assert (ask.model, ask.stream, ask.ceiling().choices, ask.ceiling().bound) == ("gpt-4o", False, 1, None)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,7 @@ def test_a_plain_request_asks_for_one_answer_without_a_bound() -> None:
 def test_the_output_bound_is_the_most_that_any_upstream_may_take_it_for(
     members: dict[str, Any], bound: int | None
 ) -> None:
-    assert read(**members).output_bound == bound
+    assert read(**members).ceiling().bound == bound
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "n"])
@@ -80,8 +82,8 @@ def test_a_wrong_type_is_refused_by_name(members: dict[str, Any], param: str) ->
 
 
 def test_choices_are_as_many_as_asked_for() -> None:
-    assert read(n=3).choices == 3
-    assert read(n=None).choices == 1
+    assert read(n=3).ceiling().choices == 3
+    assert read(n=None).ceiling().choices == 1
 
 
 REQUESTS: list[dict[str, Any]] = [
@@ -125,9 +127,9 @@ def test_the_input_is_bounded_and_counted_as_the_meter_of_prompts_does(members: 
     value = {"model": "gpt-4o", "messages": MESSAGES, **members}
     data = json.dumps(value).encode()
     ask = read(data)
-    assert ask.input_bound() == {"input_tokens": chat_bound(value, len(data), "gpt-4o")}
-    assert ask.input_exact() == {"input_tokens": chat_tokens(value, "gpt-4o")}
-    assert ask.input_exact()["input_tokens"] <= ask.input_bound()["input_tokens"]
+    assert ask.ceiling().fixed == {"input_tokens": chat_bound(value, len(data), "gpt-4o")}
+    assert ask.ceiling_exact().fixed == {"input_tokens": chat_tokens(value, "gpt-4o")}
+    assert ask.ceiling_exact().fixed["input_tokens"] <= ask.ceiling().fixed["input_tokens"]
 
 
 def test_the_length_to_count_leaves_long_images_out() -> None:
@@ -136,32 +138,14 @@ def test_the_length_to_count_leaves_long_images_out() -> None:
     assert read().input_text_length() == len(json.dumps({"model": "gpt-4o", "messages": MESSAGES}))
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
-def test_what_is_nested_too_deeply_to_be_measured_is_refused(path: str) -> None:
-    """Whatever stack is left: checking the syntax takes a little less of it than decoding the value."""
-    refusals = set()
-    for depth in range(700, 1_000):
-        deep = b"[" * depth + b'"x"' + b"]" * depth
-        try:
-            ENDPOINTS[path].read(b'{"model":"m","messages":' + deep + b',"prompt":' + deep + b"}")
-        except Refusal as refused:
-            refusals.add((refused.code, refused.message))
-    assert refusals == {("invalid_json", "The body is not a JSON object: it is nested too deeply.")}
-
-
-def test_a_request_too_deep_to_count_costs_its_bound() -> None:
-    deep: Any = "x"
-    for _ in range(150):
-        deep = [deep]
-    ask = read(messages=[{"role": "user", "content": "Hi"}], tools=deep)
-
-    def deeper(levels: int) -> object:
-        return deeper(levels - 1) if levels else ask.input_exact()
-
-    assert ask.input_exact() != ask.input_bound()
-    depth = 500
-    while deeper(depth) != ask.input_bound():
-        depth += 10
+@pytest.mark.parametrize("path", sorted(ENDPOINTS))
+def test_what_is_nested_as_deep_as_can_be_is_bounded_and_counted(path: str) -> None:
+    """Whatever is let through can be counted: its depth never depends on the stack that is left."""
+    deep = b"[" * (DEPTH_MAX - 1) + b'"x"' + b"]" * (DEPTH_MAX - 1)
+    ask = ENDPOINTS[path].read(
+        b'{"model":"m",' + b",".join(b'"%b":%b' % (name, deep) for name in DEEP) + b"}"
+    )
+    assert 0 < ask.ceiling_exact().fixed["input_tokens"] <= ask.ceiling().fixed["input_tokens"]
 
 
 def test_the_body_goes_on_as_it_came_if_nothing_has_to_change() -> None:
@@ -180,7 +164,7 @@ def test_the_model_is_renamed_in_place() -> None:
 def test_only_the_value_that_was_read_is_sent() -> None:
     data = b'{"max_tokens":9000,"model":"dear","messages":[],"model":"gpt-4o","max_tokens":9}'
     ask = read(data)
-    assert (ask.model, ask.output_bound) == ("gpt-4o", 9)
+    assert (ask.model, ask.ceiling().bound) == ("gpt-4o", 9)
     assert ask.forward_body(AS_IS) == b'{"max_tokens":9,"model":"gpt-4o","messages":[]}'
 
 

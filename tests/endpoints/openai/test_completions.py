@@ -42,7 +42,7 @@ def read(**members: Any) -> GenerationAsk:
     ],
 )
 def test_each_prompt_is_answered_by_as_many_choices(members: dict[str, Any], choices: int) -> None:
-    assert read(**members).choices == choices
+    assert read(**members).ceiling().choices == choices
 
 
 @pytest.mark.parametrize(
@@ -73,23 +73,23 @@ PROMPTS: list[object] = [
 @pytest.mark.parametrize("prompt", PROMPTS, ids=lambda prompt: str(prompt)[:20])
 def test_the_prompt_is_bounded_and_counted_in_all_shapes(prompt: object) -> None:
     ask = read(prompt=prompt)
-    exact = ask.input_exact()["input_tokens"]
+    exact = ask.ceiling_exact().fixed["input_tokens"]
     assert exact == completion_prompt_tokens(prompt, MODEL)
-    assert exact <= ask.input_bound()["input_tokens"] <= 1 + len(json.dumps(prompt))
+    assert exact <= ask.ceiling().fixed["input_tokens"] <= 1 + len(json.dumps(prompt))
 
 
 def test_a_suffix_is_input_too() -> None:
     ask = read(prompt="Once", suffix="happily ever after")
-    assert ask.input_exact()["input_tokens"] == count_text("Once", MODEL) + count_text(
+    assert ask.ceiling_exact().fixed["input_tokens"] == count_text("Once", MODEL) + count_text(
         "happily ever after", MODEL
     )
-    assert ask.input_bound()["input_tokens"] >= len("Once" + "happily ever after")
+    assert ask.ceiling().fixed["input_tokens"] >= len("Once" + "happily ever after")
 
 
 def test_without_a_bound_the_api_answers_sixteen_tokens() -> None:
-    assert read().output_bound == 16
-    assert read(max_tokens=None).output_bound == 16
-    assert read(max_tokens=5).output_bound == 5
+    assert read().ceiling().bound == 16
+    assert read(max_tokens=None).ceiling().bound == 16
+    assert read(max_tokens=5).ceiling().bound == 5
 
 
 @pytest.mark.parametrize(("members", "bound"), [({}, 10), ({"max_tokens": 90}, 10), ({"max_tokens": 5}, 5)])
@@ -117,7 +117,7 @@ def test_an_echoed_prompt_is_no_output(stream: bool) -> None:
     fed(tally, [event(reply) if stream else json.dumps(reply).encode()])
     tally.finish()
     assert tally.output_text() == " upon more asidsids"
-    assert tally.output_bytes == 19
+    assert tally.produced_size == 19
 
 
 def test_without_echo_a_repeated_prompt_is_output() -> None:

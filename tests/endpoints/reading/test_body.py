@@ -46,9 +46,9 @@ REFUSED = [
     (b'{"a":"\xed\xa0\x80"}', "not UTF-8 at byte 6"),
     (b'{"\\ud800":1}', "a member's name is no proper text"),
     (b'{"a":"\\ud800","b":1', "it ends too early"),
-    (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
-    (b'{"a":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001, "nested too deeply"),
-    (b'{"b":"\\ud800","a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
+    (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested more than 128 deep"),
+    (b'{"a":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001, "nested more than 128 deep"),
+    (b'{"b":"\\ud800","a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested more than 128 deep"),
 ]
 
 
@@ -241,17 +241,6 @@ def test_the_place_that_is_no_utf8_is_found_across_steps(at: int, bad: bytes) ->
     assert utf8_fault(b"x" * at + bad + b"x" * 9) == at
     assert utf8_fault(b"x" * at + bad) == at
     assert utf8_fault(b"x" * at + "😀".encode() + b"x" * 9) is None
-
-
-def test_a_value_too_deep_for_the_stack_raises_when_it_is_decoded() -> None:
-    depth = 900
-    body = read_body(b'{"a":' + b"[" * depth + b"]" * depth + b"}")
-
-    def deeper(levels: int) -> object:
-        return deeper(levels - 1) if levels else body["a"]
-
-    with pytest.raises(RecursionError):
-        deeper(500)
 
 
 def test_a_body_is_a_mapping_of_decoded_values() -> None:

@@ -26,7 +26,7 @@ def test_events_pass_at_once_and_done_waits() -> None:
     assert tally.tail() == DONE
     assert tally.reported() == Reading({"input_tokens": 7, "output_tokens": 3})
     assert tally.output_text() == "Hello"
-    assert tally.output_bytes == 5
+    assert tally.produced_size == 5
 
 
 def test_all_that_follows_done_waits_too() -> None:
@@ -144,7 +144,7 @@ def test_all_text_that_is_produced_counts(added: dict[str, Any], text: str) -> N
     chunk = event({"choices": [{"index": 0, "delta": added}]})
     assert tally.feed(chunk) == chunk
     assert tally.output_text() == text
-    assert tally.output_bytes == len(text)
+    assert tally.produced_size == len(text)
     assert tally.anomalies == 0
 
 
@@ -162,7 +162,7 @@ def test_an_event_that_is_odd_somewhere_still_counts(data: bytes) -> None:
     tally = StreamTally()
     assert tally.feed(b"data: " + data + b"\n\n") == b"data: " + data + b"\n\n"
     assert tally.output_text().startswith("a")
-    assert tally.output_bytes >= 2
+    assert tally.produced_size >= 2
     assert (tally.anomalies, tally.failed) == (0, False)
 
 
@@ -181,7 +181,7 @@ def test_a_character_that_came_in_two_halves_is_put_together() -> None:
     for half in (b"\\ud83d", b"\\ude00"):
         tally.feed(b'data: {"choices":[{"delta":{"content":"' + half + b'"}}]}\n\n')
     assert tally.output_text() == "\N{GRINNING FACE}"
-    assert tally.output_bytes >= 4
+    assert tally.produced_size >= 4
 
 
 ERRORS = [
@@ -233,7 +233,7 @@ def test_the_answers_to_several_choices_are_kept_apart() -> None:
     tally = StreamTally()
     fed(tally, [delta("Hel"), delta("By", index=1), delta("lo"), delta("e", index=1)])
     assert tally.output_text() == "HelloBye"
-    assert tally.output_bytes == 8
+    assert tally.produced_size == 8
 
 
 @pytest.mark.parametrize("last", [DONE, usage_event(7, 3), delta(finish="stop"), delta("x"), ERRORS[0]])
@@ -281,17 +281,17 @@ def test_text_of_twenty_megabytes_in_one_event_is_all_there() -> None:
     for more in (b"", b',"x":"\\ud800"', b',"x":NaN', b',"x":"\xff"'):
         tally = StreamTally()
         tally.feed(b'data: {"choices":[{"delta":{"content":"' + text.encode() + b'"}}]' + more + b"}\n\n")
-        assert tally.output_bytes == len(text)
+        assert tally.produced_size == len(text)
         assert tally.output_text() == text
 
 
 def test_an_echo_of_the_prompt_is_no_output() -> None:
     tally = StreamTally(echo=Echo((b"Once upon",), choices=2))
     fed(tally, [event({"choices": [{"index": 0, "text": "Once"}, {"index": 1, "text": "Once upon"}]})])
-    assert (tally.output_text(), tally.output_bytes) == ("", 0)
+    assert (tally.output_text(), tally.produced_size) == ("", 0)
     fed(tally, [event({"choices": [{"index": 0, "text": " upon a"}, {"index": 1, "text": " a time"}]})])
     assert tally.output_text() == " a a time"
-    assert tally.output_bytes == 9
+    assert tally.produced_size == 9
 
 
 def test_without_an_echo_all_text_is_output() -> None:
@@ -327,7 +327,7 @@ def findings(tally: StreamTally, chunks: list[bytes], cost: str | None = None) -
         tally.failed,
         tally.anomalies,
         tally.output_text(),
-        tally.output_bytes,
+        tally.produced_size,
     )
 
 

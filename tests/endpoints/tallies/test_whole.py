@@ -23,11 +23,11 @@ def test_nothing_passes_before_the_tail() -> None:
     tally = WholeTally()
     body = chat()
     assert fed(tally, [body[:10], b"", body[10:]]) == b""
-    assert (tally.output_text(), tally.output_bytes) == ("", 0)
+    assert (tally.output_text(), tally.produced_size) == ("", 0)
     assert tally.complete
     assert not tally.failed
     assert tally.reported() == Reading({"input_tokens": 7, "output_tokens": 3})
-    assert (tally.output_text(), tally.output_bytes) == ("Hi", 2)
+    assert (tally.output_text(), tally.produced_size) == ("Hi", 2)
     assert tally.tail() == body
 
 
@@ -106,7 +106,7 @@ def test_an_odd_reply_still_reports_its_usage(content: str) -> None:
     fed(tally, [chat("MARK").replace(b'"MARK"', content.encode())])
     assert tally.complete
     assert tally.reported() == Reading({"input_tokens": 7, "output_tokens": 3})
-    assert tally.output_bytes > 0
+    assert tally.produced_size > 0
 
 
 def test_figures_that_had_to_be_corrected_are_anomalies() -> None:
@@ -120,7 +120,7 @@ def test_an_echo_of_the_prompt_is_no_output() -> None:
     tally = WholeTally(echo=Echo((b"Once",)))
     fed(tally, [json.dumps({"choices": [{"index": 0, "text": "Once more"}]}).encode()])
     tally.finish()
-    assert (tally.output_text(), tally.output_bytes) == (" more", 5)
+    assert (tally.output_text(), tally.produced_size) == (" more", 5)
 
 
 def test_a_reply_may_be_as_large_as_the_limit_and_no_larger() -> None:

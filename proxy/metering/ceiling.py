@@ -1,0 +1,43 @@
+"""The ceiling of a call: the most that a request can use, by meter, before any of it is used."""
+
+import msgspec
+from msgspec.structs import replace
+
+from proxy.metering.usage import Usage
+
+
+class Ceiling(msgspec.Struct, frozen=True, gc=False):
+    """The most that a request can use.
+
+    `fixed` is what the request itself amounts to, by meter, whatever the answer is. `elastic` is the meter of
+    the answer, if there is one: an upstream can be told to use less of it. Each of `choices` may use `bound`
+    of it; None where the client names no bound, so that the rate card's applies.
+    """
+
+    fixed: Usage
+    elastic: str | None = None
+    bound: int | None = None
+    choices: int = 1
+
+    def bounded(self, bound: int) -> "Ceiling":
+        """The same, with `bound` where the client names none."""
+        return self if self.elastic is None or self.bound is not None else replace(self, bound=bound)
+
+    def clamped(self, bound: int) -> "Ceiling":
+        """The same, with no more than `bound` for each choice."""
+        if self.elastic is None or (self.bound is not None and self.bound <= bound):
+            return self
+        return replace(self, bound=bound)
+
+    @property
+    def elastic_total(self) -> int:
+        """How much of the elastic meter all choices may use together; 0 without one, or without a bound."""
+        return (self.bound or 0) * self.choices
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """All of it by meter."""
+        usage = dict(self.fixed)
+        if self.elastic is not None:
+            usage[self.elastic] = (self.bound or 0) * self.choices
+        return usage
