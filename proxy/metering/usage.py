@@ -38,6 +38,7 @@ METERS: Final[dict[str, Meter]] = {
         Meter("input_audio_tokens", "token", "input_tokens"),
         Meter("input_image_tokens", "token", "input_tokens"),
         Meter("output_tokens", "token"),
+        Meter("cached_output_tokens", "token", "output_tokens"),
         Meter("reasoning_tokens", "token", "output_tokens"),
         Meter("output_audio_tokens", "token", "output_tokens"),
         Meter("images", "image"),

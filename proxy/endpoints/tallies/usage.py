@@ -25,6 +25,7 @@ _PARTS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("image_tokens", "input_image_tokens"),
     ),
     "completion_tokens_details": (
+        ("cached_tokens", "cached_output_tokens"),
         ("reasoning_tokens", "reasoning_tokens"),
         ("audio_tokens", "output_audio_tokens"),
     ),

@@ -52,6 +52,7 @@ READ: list[tuple[str, dict[str, Any], dict[str, int], int]] = [
                 "text_tokens": 35,
             },
             completion_tokens_details={
+                "cached_tokens": 5,
                 "reasoning_tokens": 30,
                 "audio_tokens": 10,
                 "rejected_prediction_tokens": 4,
@@ -64,6 +65,7 @@ READ: list[tuple[str, dict[str, Any], dict[str, int], int]] = [
             "input_audio_tokens": 20,
             "input_image_tokens": 5,
             "output_tokens": 50,
+            "cached_output_tokens": 5,
             "reasoning_tokens": 30,
             "output_audio_tokens": 10,
         },
