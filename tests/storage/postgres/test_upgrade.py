@@ -14,7 +14,7 @@ from proxy.storage.postgres.functions import TEMPLATE
 from proxy.storage.postgres.migrate import REVISION, Revision, bring_up_to_date
 from proxy.storage.postgres.store import PostgresStore
 from tests.storage.engines import Postgres, opened, postgres_at, tell
-from tests.storage.teller import KEY, account, call, granted, opening, settle, void
+from tests.storage.teller import KEY, NOON_US, account, call, granted, opening, settle, void
 from tests.storage.whole import database_of, differences, honest
 
 VERSION = len(REVISION.migrations)
@@ -90,7 +90,7 @@ async def test_a_worker_that_runs_sees_to_everything_else_as_well(
         await pair(old, "call_1")
         await granted(new, call("call_2"), 300)
         await connection.execute("UPDATE owners SET gone = TRUE WHERE name = $1", new.owner)
-        assert [hold.id for hold in await old.orphans()] == ["call_2"]
+        assert [hold.id for hold in await old.orphans(NOON_US)] == ["call_2"]
         await old.apply([void(call("call_2"))])
         (receipt,) = await old.query("receipt_by_id", {"call_id": "call_1"})
         assert "took_us" not in receipt
