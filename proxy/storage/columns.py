@@ -23,11 +23,10 @@ from proxy.ledger.rows import (
 )
 from proxy.ledger.spending import Bucket, Spending
 from proxy.storage.queries import SqlValue
-from proxy.storage.tables import ACCOUNTS, ENTRIES, HOLDS, KEYS, RECEIPTS
+from proxy.storage.tables import ACCOUNTS, ENTRIES, HOLDS, IDS_OF_A_CALL, KEYS, RECEIPTS
 
 _encode = msgspec.json.Encoder().encode
 _decode_limits = msgspec.json.Decoder(Limits).decode
-_decode_rest = msgspec.json.Decoder(tuple[str, str, str, str, bool, int]).decode
 _decode_observed = msgspec.json.Decoder(Observed).decode
 _decode_spending = msgspec.json.Decoder(Spending).decode
 _decode_draws = msgspec.json.Decoder(tuple[Draw, ...]).decode
@@ -44,8 +43,18 @@ _HOLD_DEADLINE: Final = HOLDS.place("deadline_us")
 _HOLD_COLUMNS: Final = len(HOLDS.columns)
 _ENTRY_DRAWS: Final = ENTRIES.place("draws")
 _RECEIPT_STREAM: Final = RECEIPTS.place("stream")
-_IDS_OF_A_CALL: Final = 3
-"""A call begins with the ids with which its hold begins: its own, its account's and its key's."""
+_REST_OF_A_CALL: Final = msgspec.structs.fields(Call)[IDS_OF_A_CALL:]
+
+
+def _rest_field(field: msgspec.structs.FieldInfo) -> tuple[Any, ...]:
+    kind = bool | int if field.type is bool else field.type
+    return (field.name, kind) if field.required else (field.name, kind, field.default)
+
+
+# What is behind the ids, as a JSON array. A process of another version may have written fewer values or more:
+# a missing one has its default, and an unknown one is passed over.
+_Rest = msgspec.defstruct("_Rest", map(_rest_field, _REST_OF_A_CALL), array_like=True, frozen=True)
+_decode_rest: Final = msgspec.json.Decoder(_Rest).decode
 
 DayKey = tuple[str, int, str, str]
 
@@ -136,7 +145,7 @@ def hold_row(hold: Hold) -> tuple[SqlValue, ...]:
     """
     row = list(astuple(hold))
     is_open = hold.state == "open"
-    row[_HOLD_CALL] = text(astuple(hold.call)[_IDS_OF_A_CALL:]) if is_open else None
+    row[_HOLD_CALL] = text(astuple(hold.call)[IDS_OF_A_CALL:]) if is_open else None
     row[_HOLD_OBSERVED] = text(hold.observed) if is_open and hold.observed is not None else None
     row[_HOLD_DEADLINE] = hold.deadline_us if is_open else None
     return tuple(row)
@@ -146,7 +155,9 @@ def hold_of(row: tuple[Any, ...]) -> Hold:
     """A hold from its columns; behind those of a closed one comes its call, which its receipt has."""
     values = list(row[:_HOLD_COLUMNS])
     observed = row[_HOLD_OBSERVED]
-    values[_HOLD_CALL] = Call(*(*row[:_IDS_OF_A_CALL], *_decode_rest(row[_HOLD_CALL] or row[-1])))
+    call = [*row[:IDS_OF_A_CALL], *astuple(_decode_rest(row[_HOLD_CALL] or row[-1]))]
+    call[_RECEIPT_STREAM] = bool(call[_RECEIPT_STREAM])
+    values[_HOLD_CALL] = Call(*call)
     values[_HOLD_OBSERVED] = None if observed is None else _decode_observed(observed)
     return Hold(*values)
 

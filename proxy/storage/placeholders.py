@@ -8,7 +8,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from proxy.storage.tables import BY_NAME, Column, Table
+from proxy.ledger.rows import Call
+from proxy.storage.tables import BY_NAME, IDS_OF_A_CALL, Column, Table
 
 _PLACEHOLDER: Final = re.compile(r"\{(?P<table>\w+)\.(?P<list>\w+)(?::(?P<alias>[\w.]+))?\}")
 _CASTS: Final = {"text": "{}", "json": "{}", "integer": "({})::BIGINT", "boolean": "({})::BOOLEAN::INT"}
@@ -16,6 +17,12 @@ _CASTS: Final = {"text": "{}", "json": "{}", "integer": "({})::BIGINT", "boolean
 
 def _names(columns: Iterable[Column], alias: str) -> str:
     return ", ".join(f"{alias}.{column.quoted}" if alias else column.quoted for column in columns)
+
+
+def _of_call(table: Table) -> list[Column]:
+    """The columns of a call but for its three ids, in the order in which a hold has them as JSON."""
+    by_name = {column.name: column for column in table.columns}
+    return [by_name[name] for name in Call.__struct_fields__[IDS_OF_A_CALL:]]
 
 
 def _upsert(table: Table, _: str) -> str:
@@ -58,6 +65,7 @@ _LISTS: Final[Mapping[str, Callable[[Table, str], str]]] = {
     "columns": lambda table, alias: _names(table.columns, alias),
     "shown": lambda table, alias: _names((c for c in table.columns if not c.secret), alias),
     "without_id": lambda table, alias: _names((c for c in table.columns if c.name != "id"), alias),
+    "call": lambda table, alias: _names(_of_call(table), alias),
     "key": lambda table, alias: _names(table.key, alias),
     "parameters": lambda table, _: f"({', '.join('?' * len(table.columns))})",
     "upsert": _upsert,

@@ -59,6 +59,8 @@ class Table(msgspec.Struct, frozen=True):
         return (*self.key, *self.changing)
 
 
+IDS_OF_A_CALL: Final = 3
+"""A call begins with the ids with which its hold begins: its own, its account's and its key's."""
 _RESERVED: Final = frozenset({"group", "window"})
 
 

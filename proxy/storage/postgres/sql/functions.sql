@@ -76,9 +76,7 @@ BEGIN
             {holds.columns:h},
             -- Behind the columns of a closed one comes its call, which its receipt has.
             CASE WHEN h.call IS NULL THEN (
-                SELECT json_build_array(
-                    u.endpoint, u.model, u.upstream, u.upstream_model, u.stream = 1, u.started_at_us
-                )::TEXT
+                SELECT json_build_array({receipts.call:u})::TEXT
                 FROM receipts AS u
                 WHERE u.account_id = h.account_id AND u.id = h.id AND u.day = h.created_at_us / 86400000000
             ) END

@@ -54,9 +54,7 @@ CROSS JOIN entries AS e ON e.account_id = j.value ->> 0 AND e.seq = j.value ->> 
 -- name: load_holds
 -- Holds by id; behind the columns of a closed one comes its call, which its receipt has.
 SELECT {holds.columns:h}, iif(h.call IS NULL, (
-        SELECT json_array(
-            u.endpoint, u.model, u.upstream, u.upstream_model, json(iif(u.stream, 'true', 'false')), u.started_at_us
-        )
+        SELECT json_array({receipts.call:u})
         FROM receipts AS u
         WHERE u.account_id = h.account_id AND u.id = h.id
     ), NULL)
