@@ -126,6 +126,7 @@ class Relay:
             upstream_model=target.model or routed.ask.model,
             stream=routed.ask.stream,
             started_at_us=self._clock.now_us(),
+            end_user=routed.ask.end_user,
         )
 
     async def _forward(

@@ -119,6 +119,11 @@ class Ask(Protocol):
         """Whether the reply is to be streamed."""
         ...
 
+    @property
+    def end_user(self) -> str:
+        """Whom the caller says it is for; empty where it does not say."""
+        ...
+
     def ceiling(self) -> Ceiling:
         """The most it can use, found without a tokenizer."""
         ...

@@ -61,6 +61,7 @@ class ToolAsk:
     """One call of a tool; its body can be anything."""
 
     stream = False
+    end_user = ""
 
     def __init__(self, model: str, body: bytes) -> None:
         self.model = model

@@ -122,7 +122,10 @@ class Throttle(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """What is known of a call when it is authorized; the hold and the receipt repeat it."""
+    """What is known of a call when it is authorized; the hold and the receipt repeat it.
+
+    `end_user` is whom the account made the call for, in its own words; empty where it does not say.
+    """
 
     id: str
     account_id: str
@@ -133,6 +136,7 @@ class Call(msgspec.Struct, frozen=True):
     upstream_model: str
     stream: bool
     started_at_us: int
+    end_user: str = ""
 
 
 class Hold(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +19,7 @@ from proxy.ledger.rows import (
     Key,
     Limits,
     Observed,
+    Outcome,
     Receipt,
     Throttle,
 )
@@ -42,7 +44,17 @@ _HOLD_OBSERVED: Final = HOLDS.place("observed")
 _HOLD_DEADLINE: Final = HOLDS.place("deadline_us")
 _HOLD_COLUMNS: Final = len(HOLDS.columns)
 _ENTRY_DRAWS: Final = ENTRIES.place("draws")
-_RECEIPT_STREAM: Final = RECEIPTS.place("stream")
+_CALL_STREAM: Final = Call.__struct_fields__.index("stream")
+# A receipt's values, part by part. A column that a part got later is at the end of the row.
+_RECEIPT_VALUES: Final = (
+    *Call.__struct_fields__,
+    *Outcome.__struct_fields__,
+    *("charge_nano", "lines", "price_id"),
+    *Receipt.__struct_fields__[3:],
+    "day",
+)
+_OUTCOME_USAGE: Final = _RECEIPT_VALUES.index("usage")
+_in_receipt_order: Final = itemgetter(*(_RECEIPT_VALUES.index(column.name) for column in RECEIPTS.columns))
 _REST_OF_A_CALL: Final = msgspec.structs.fields(Call)[IDS_OF_A_CALL:]
 
 
@@ -156,7 +168,7 @@ def hold_of(row: tuple[Any, ...]) -> Hold:
     values = list(row[:_HOLD_COLUMNS])
     observed = row[_HOLD_OBSERVED]
     call = [*row[:IDS_OF_A_CALL], *astuple(_decode_rest(row[_HOLD_CALL] or row[-1]))]
-    call[_RECEIPT_STREAM] = bool(call[_RECEIPT_STREAM])
+    call[_CALL_STREAM] = bool(call[_CALL_STREAM])
     values[_HOLD_CALL] = Call(*call)
     values[_HOLD_OBSERVED] = None if observed is None else _decode_observed(observed)
     return Hold(*values)
@@ -178,26 +190,13 @@ def entry_of(row: tuple[Any, ...]) -> Entry:
 
 def receipt_row(row: Receipt, day: int) -> tuple[SqlValue, ...]:
     """A receipt's columns; `day` is that of its authorization."""
-    outcome, charge, call = row.outcome, row.charge, astuple(row.call)
-    return (
-        *call[:_RECEIPT_STREAM],
-        int(row.call.stream),
-        *call[_RECEIPT_STREAM + 1 :],
-        outcome.outcome,
-        outcome.status,
-        outcome.basis,
-        text(outcome.usage),
-        outcome.ended_at_us,
-        outcome.first_byte_at_us,
-        outcome.anomalies,
-        charge.total_nano,
-        text(charge.lines),
-        charge.price_id,
-        row.charged_nano,
-        row.shortfall_nano,
-        row.hold_nano,
-        day,
-    )
+    call, outcome, charge, *figures = astuple(row)
+    charged = (charge.total_nano, text(charge.lines), charge.price_id)
+    values = [*astuple(call), *astuple(outcome), *charged, *figures, day]
+    values[_CALL_STREAM] = int(call.stream)
+    values[_OUTCOME_USAGE] = text(outcome.usage)
+    ordered: tuple[SqlValue, ...] = _in_receipt_order(values)
+    return ordered
 
 
 def usage_day_rows(receipts: Iterable[tuple[Receipt, int]]) -> Iterator[tuple[SqlValue, ...]]:

@@ -179,6 +179,7 @@ RECEIPTS: Final = Table(
         _of("json", "fixed", "lines"),
         _of("text", "fixed", "price_id"),
         _of("integer", "fixed", "charged_nano shortfall_nano hold_nano day"),
+        _of("text", "fixed", "end_user"),
     ),
 )
 USAGE_DAYS: Final = Table(

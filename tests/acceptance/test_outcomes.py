@@ -337,3 +337,14 @@ def test_a_client_that_stops_reading_is_let_go(
     receipt = account.last()
     assert receipt["outcome"] == "client_left"
     assert nano(receipt["charged"]) > 0
+
+
+@pytest.mark.parametrize(("user", "shown"), [("jane@example.com", "jane@example.com"), (None, None)])
+def test_a_receipt_says_for_whom_the_call_was_made(
+    server: Server, account: Account, upstream: ScriptedUpstream, user: str | None, shown: str | None
+) -> None:
+    """OpenAI's `user` goes upstream as it is, and stands on the receipt."""
+    upstream.behaviours["o-user"] = answers(completion())
+    chat(server, account, "o-user", **({"user": user} if user else {}))
+    assert account.last()["end_user"] == shown
+    assert upstream.received[-1].get("user") == user

@@ -63,6 +63,7 @@ class Ask(msgspec.Struct, frozen=True):
     most: Ceiling
     exact: Ceiling
     stream: bool = True
+    end_user: str = ""
 
     def ceiling(self) -> Ceiling:
         return self.most

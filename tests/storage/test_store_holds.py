@@ -3,6 +3,8 @@
 import asyncio
 from typing import cast
 
+from msgspec.structs import replace
+
 from proxy.ledger.commands import Adjust, Extend, Granted, Observe, Refused, Settled
 from proxy.ledger.rows import Limits, Observed
 from proxy.ledger.store import Store
@@ -58,6 +60,25 @@ async def test_what_was_observed_of_a_call_is_what_recovery_charges(open_store: 
     assert await second.orphans(NOON_US) == []
     (row,) = await second.query("receipt_by_id", {"call_id": "call_1"})
     assert (row["basis"], row["charged_nano"], row["usage"]) == ("recovered", 90, '{"output_tokens":7}')
+
+
+async def test_the_end_user_of_a_call_is_on_its_receipt_however_it_ends(open_store: OpenStore) -> None:
+    """A hold has it, too, so that a crash does not take it away; a repeat of a close still finds the call."""
+    first, second = await open_store(), await open_store()
+    await first.apply(opening(1_000))
+    calls = [replace(call(f"call_{number}"), end_user=f"user {number}") for number in (1, 2)]
+    for one in calls:
+        await granted(first, one, 300)
+    await first.apply([settle(calls[0], 40)])
+    await first.close()
+    (orphan,) = await second.orphans(NOON_US)
+    assert orphan.call == calls[1]
+    await second.apply([recover(orphan.call)])
+    for number in (1, 2):
+        (row,) = await second.query("receipt_by_id", {"call_id": f"call_{number}"})
+        assert row["end_user"] == f"user {number}"
+    (result,) = await second.apply([settle(calls[0], 40)])
+    assert cast("Settled", result).replayed
 
 
 async def test_holds_of_a_live_store_are_nobodys_to_recover(open_store: OpenStore) -> None:

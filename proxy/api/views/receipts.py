@@ -29,7 +29,7 @@ class ReceiptView(Struct, frozen=True, kw_only=True):
     """The receipt of a call: its usage, its charge line by line, and the basis of the usage.
 
     `charged + shortfall` is `total`: neither the hold nor the funds covered the shortfall. `hold` is what
-    was held for the call.
+    was held for the call. `end_user` is the request's `user`, null where it had none.
     """
 
     object: Literal["receipt"] = "receipt"
@@ -38,6 +38,7 @@ class ReceiptView(Struct, frozen=True, kw_only=True):
     key_id: str
     endpoint: str
     model: str
+    end_user: str | None
     stream: bool
     started_at: When
     first_byte_at: When | None
@@ -114,6 +115,7 @@ def receipt_view(row: Receipt, unit: Unit) -> ReceiptView:
         key_id=call.key_id,
         endpoint=call.endpoint,
         model=call.model,
+        end_user=call.end_user or None,
         stream=call.stream,
         started_at=instant(call.started_at_us),
         first_byte_at=None if first_us is None else instant(first_us),

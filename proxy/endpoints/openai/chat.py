@@ -54,6 +54,7 @@ class ChatEndpoint:
             input_tokens_max=_input_bound(request, model),
             count_input=chat_tokens,
             shows_usage=stream and shows_usage(request),
+            end_user=fields.end_user(request),
         )
 
 

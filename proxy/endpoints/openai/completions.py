@@ -62,6 +62,7 @@ class CompletionEndpoint:
             input_tokens_max=_input_bound(request),
             count_input=_count_input,
             shows_usage=stream and shows_usage(request),
+            end_user=fields.end_user(request),
             default_bound=DEFAULT_BOUND_TOKENS,
             bound_field="max_tokens",
             echo=_echo(request, each),

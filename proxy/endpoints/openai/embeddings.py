@@ -39,6 +39,7 @@ class EmbeddingAsk(msgspec.Struct, frozen=True):
     model: str
     input_tokens_max: int
     stream: bool = False
+    end_user: str = ""
 
     def ceiling(self) -> Ceiling:
         """The most input tokens there can be."""
@@ -86,7 +87,8 @@ class EmbeddingEndpoint:
         request = read_body(body)
         model = fields.model_of(request)
         fields.require(request, "input", (b'"', b"["), "a string or an array")
-        return EmbeddingAsk(request, model, EMPTY_PROMPT_TOKENS + request.bytes_of("input"))
+        bound = EMPTY_PROMPT_TOKENS + request.bytes_of("input")
+        return EmbeddingAsk(request, model, bound, end_user=fields.end_user(request))
 
 
 def read_vectors(data: bytes) -> Part | None:

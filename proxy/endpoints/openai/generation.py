@@ -35,6 +35,7 @@ class GenerationAsk(msgspec.Struct, frozen=True):
     default_bound: int | None = None
     bound_field: str | None = None
     echo: Echo = NO_ECHO
+    end_user: str = ""
 
     def ceiling(self) -> Ceiling:
         """The most input tokens there can be, and output for each choice."""

@@ -15,6 +15,7 @@ TOKENS_MAX: Final = 1_000_000_000
 """No model takes a bound as large as this; a larger one could only overflow."""
 
 SHOWN_CHARS: Final = 60
+END_USER_CHARS_MAX: Final = 256
 
 _TEXT: Final = msgspec.json.Decoder(str)
 _WHOLE: Final = msgspec.json.Decoder(int)
@@ -32,6 +33,19 @@ def model_of(body: JsonBody) -> str:
     if not 0 < len(model) <= MODEL_CHARS_MAX or not model.isprintable() or model.isspace():
         raise wrong(body, "model", _MODEL_WANTED)
     return model
+
+
+def end_user(body: JsonBody) -> str:
+    """Whom the call is for: what can be printed of `user`, its first 256 characters; empty for no string."""
+    raw = body.members.get("user")
+    if raw is None or not beginning(raw).startswith(b'"'):
+        return ""
+    try:
+        text = _TEXT.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    # The upstream judges the value, and reads all of it. What is kept must fit any database and any log.
+    return "".join(character for character in text[:END_USER_CHARS_MAX] if character.isprintable())
 
 
 def flag(body: JsonBody, name: str) -> bool:

@@ -85,3 +85,24 @@ def test_a_value_in_a_message_is_shortened_even_when_it_is_no_text() -> None:
     )
     assert len(refused.message) < 150
     refused.body("id").decode()
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ('"jane"', "jane"),
+        ('"caf\\u00e9 \\n\\u0000\\u202etab\\t"', "café tab"),
+        (f'"{"x" * 300}"', "x" * 256),
+        ('"\\ud800"', ""),
+        ("null", ""),
+        ("7", ""),
+        ('["a"]', ""),
+    ],
+)
+def test_an_end_user_is_what_can_be_kept_of_it(written: str, read: str) -> None:
+    """Whatever a caller writes there, it is never refused, and what is kept fits a database and a log."""
+    assert fields.end_user(read_body(f'{{"user":{written}}}'.encode())) == read
+
+
+def test_nobody_is_named_where_there_is_no_member() -> None:
+    assert fields.end_user(body()) == ""

@@ -43,6 +43,7 @@ from tests.storage.teller import (
 )
 
 TASKS = Tasks(lambda _name, _error: None)
+VERSION = REVISION.functions.version
 
 
 @pytest.fixture
@@ -212,8 +213,8 @@ async def test_a_batch_of_any_size_takes_two_round_trips(store: PostgresStore) -
         await store.apply([settle(made, 10) for made in calls])
         await asyncio.sleep(0)  # What was said is told in the loop's next turn.
         assert [query.partition("(")[0] for query in queries] == [
-            "SELECT ledger_load_v1",
-            "SELECT ledger_write_v1",
+            f"SELECT ledger_load_v{VERSION}",
+            f"SELECT ledger_write_v{VERSION}",
         ] * 2
 
 
@@ -224,7 +225,7 @@ async def test_a_batch_that_changes_nothing_writes_nothing(store: PostgresStore)
     await granted(store, call("call_1"), 100)
     await asyncio.sleep(0)
     assert [query.partition("(")[0] for query in queries] == [
-        "SELECT ledger_load_v1",
+        f"SELECT ledger_load_v{VERSION}",
         "COMMIT; BEGIN ISOLATION LEVEL READ COMMITTED",
     ]
 
