@@ -53,15 +53,6 @@ def prepare(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection:
         return _open_for_writing(path, busy_timeout_seconds)
 
 
-def open_for_reading(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection:
-    """A connection that cannot write, and that may be handed from thread to thread."""
-    connection = sqlite3.connect(
-        path, timeout=busy_timeout_seconds, isolation_level=None, check_same_thread=False
-    )
-    connection.execute("PRAGMA query_only = ON")
-    return connection
-
-
 def _create(path: Path) -> None:
     # SQLite gives its log files the mode of the database. A file that exists is not even opened: closing it
     # would drop every lock that connections of this process have on it.

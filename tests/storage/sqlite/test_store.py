@@ -19,7 +19,7 @@ from proxy.ledger.windows import DAY_US
 from proxy.storage.faults import StorageFault
 from proxy.storage.owners import alone, gone
 from proxy.storage.sqlite.batch import RETRY_SECONDS, SqliteBatches
-from proxy.storage.sqlite.file import open_for_reading, prepare
+from proxy.storage.sqlite.file import prepare
 from proxy.storage.sqlite.store import SqliteStore
 from tests.sources import ROOT
 from tests.storage.engines import Sqlite
@@ -176,14 +176,6 @@ async def test_a_key_needs_its_account(path: Path) -> None:
     with contextlib.closing(prepare(path, busy_timeout_seconds=1)) as writer:
         names = ("journal_mode", "foreign_keys")
         assert [writer.execute(f"PRAGMA {name}").fetchone()[0] for name in names] == ["wal", 1]
-
-
-async def test_a_connection_for_reading_cannot_write(store: SqliteStore) -> None:
-    with (
-        contextlib.closing(open_for_reading(store.path, busy_timeout_seconds=1)) as reader,
-        pytest.raises(sqlite3.OperationalError, match="readonly"),
-    ):
-        reader.execute("DELETE FROM keys")
 
 
 # --- faults ---
