@@ -22,7 +22,7 @@ Parameters = Sequence[SqlValue] | Mapping[str, object]
 class SqliteReaders:
     """Up to `connections` reads of the file at `path` at once; others wait for their turn.
 
-    What its methods raise is sqlite3's own, but for LedgerUnavailable when it is not open.
+    Methods raise errors of sqlite3, and LedgerUnavailable when it is not open.
     """
 
     def __init__(self, path: Path, *, connections: int, busy_timeout_seconds: float) -> None:
@@ -34,7 +34,7 @@ class SqliteReaders:
         self._is_open = False
 
     async def open(self) -> None:
-        """Open the connections, which cannot write; none stays open when one cannot be opened."""
+        """Connect; the connections cannot write. When one fails, none stays."""
         async with AsyncExitStack() as stack:
             for _ in range(self._connections):
                 connecting = aiosqlite.connect(
@@ -62,18 +62,18 @@ class SqliteReaders:
         try:
             return list(await asyncio.shield(reading))
         except asyncio.CancelledError:
-            # A read that the thread has not begun yet is not interrupted, so that once is not enough.
+            # A read that its thread has not begun yet is not interrupted, so once is not enough.
             while not reading.done():
                 await connection.interrupt()
                 await asyncio.wait({reading}, timeout=INTERRUPT_SECONDS)
             raise
 
     async def close(self) -> None:
-        """Carry out the reads that were asked for, and let go of the file; idempotent."""
+        """Finish the reads that were asked for, and release the file; idempotent."""
         if not self._is_open:
             return
         self._is_open = False
-        # Who has asked comes first: a queue gives its items to those who wait in the order they came.
+        # A queue serves those who wait in their order, so earlier reads get their connection first.
         for _ in range(self._connections):
             await self._idle.get()
         await self._opened.aclose()

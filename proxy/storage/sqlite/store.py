@@ -29,11 +29,11 @@ READS: Final[dict[str, Query]] = load(*PORTABLE_READS, "sqlite/sql/read.sql")
 class SqliteStore:
     """A `Store` on the file at `location`, which is a path or a `sqlite:///` URL.
 
-    A batch is carried out on the event loop, in less than a millisecond or two, and made durable by a thread:
-    statements are so short that handing each of them, and the interpreter, to a thread and back takes longer
-    than they do. `readers` connections serve everything else, from threads. A batch waits up to
-    `busy_timeout_seconds` for another process to finish its own. `sync` makes a file's data durable. Up to
-    `keep_rows` rows stay in memory between batches. Raises StorageFault for a location that is no file.
+    A batch runs on the event loop, in a millisecond or two, and a thread makes it durable: a statement takes
+    less time than the way to a thread and back. `readers` connections serve everything else, in threads. A
+    batch waits up to `busy_timeout_seconds` for another process to finish its own. `sync` makes a file's data
+    durable. Up to `keep_rows` rows stay in memory between batches. Raises StorageFault for a location that is
+    not a file.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class SqliteStore:
     async def open(self) -> None:
         """Make the file if there is none, bring it up to date, and claim an owner name.
 
-        Raises StorageFault, with everything let go of, when the file cannot be used. A store opens once.
+        Raises StorageFault, with everything released, when the file cannot be used. A store opens once.
         """
         async with self._opening:
             try:
@@ -86,9 +86,9 @@ class SqliteStore:
     async def apply(self, commands: Sequence[Command]) -> list[Result]:
         """Carry out a batch; one result for each command. Nothing of it is stored when this raises.
 
-        Raises LedgerUnavailable if it could not be committed, and ConstraintFault if one of the commands
-        would break the schema's constraints. When the disk fails after the commit, nobody can know what is
-        stored: then this and every later batch is refused, until a new process has looked and recovered.
+        Raises LedgerUnavailable if it could not be committed, and ConstraintFault if a command would break
+        the schema's constraints. When the disk fails after the commit, it is unknown what is stored: this and
+        every later batch is refused, until a new process has opened the file and recovered.
         """
         async with self._one_batch:
             if self._lost is not None:
@@ -101,15 +101,15 @@ class SqliteStore:
                 with self._as_faults():
                     await self._writing.run(log.make_durable)
             except LedgerUnavailable as error:
-                # What the system failed to write it may forget: a later sync that succeeds proves nothing.
+                # The system may forget what it failed to write: a later sync that succeeds proves nothing.
                 self._lost = str(error)
                 raise
             return results
 
     async def orphans(self) -> list[Hold]:
-        """Open holds whose process is gone, and those under this store's name from before it was opened."""
-        # Holds are read before the locks are looked at. A process that starts in between may take over the
-        # name of one that is gone, but none of these holds can be its own.
+        """Open holds of processes that are gone, and those under this store's name from before it opened."""
+        # Holds are read before the locks are tried. A process that starts in between may take over the name
+        # of one that is gone, but none of these holds can be its own.
         rows = await self._read(LOADS["load_all_open_holds"])
         holds = [columns.hold_of(tuple(row)) for row in rows]
         dead = await self._writing.run(partial(gone, self.path, {hold.owner for hold in holds}))
@@ -131,7 +131,7 @@ class SqliteStore:
         return [dict(row) for row in await self._read(query.sql, dict(params))]
 
     async def close(self) -> None:
-        """Finish what has been asked for, and let go of the file and the owner name; idempotent."""
+        """Finish what was asked for, and release the file and the owner name; idempotent."""
         if self._closed:
             return
         self._closed = True
@@ -169,7 +169,7 @@ class SqliteStore:
 
     @contextmanager
     def _as_faults(self) -> Iterator[None]:
-        """What the disk or another process spoils is LedgerUnavailable."""
+        """Turn faults of the disk or of another process into LedgerUnavailable."""
         try:
             yield
         except (sqlite3.IntegrityError, sqlite3.DataError) as error:

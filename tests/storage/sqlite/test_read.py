@@ -1,4 +1,4 @@
-"""Reads of a SQLite file: side by side, broken off when nobody waits, ended before the file is let go of."""
+"""Reads of a SQLite file: side by side, broken off when nobody waits, ended before the file is released."""
 
 import asyncio
 import contextlib
@@ -97,7 +97,7 @@ async def test_a_read_that_is_cancelled_frees_its_connection(readers: SqliteRead
 
 
 async def test_a_read_that_was_cancelled_keeps_no_snapshot(path: Path, readers: SqliteReaders) -> None:
-    """While one is kept, the log cannot begin anew and grows."""
+    """A snapshot keeps the log from starting anew, so that it grows."""
     read = f"SELECT COUNT(*) FROM sqlite_schema AS a, ({ENDLESS}) AS b"  # noqa: S608 - it is a constant.
     for seconds in (0, 0.05):
         reading = asyncio.ensure_future(readers.fetch(read))
@@ -115,7 +115,7 @@ async def test_a_read_that_fails_leaves_its_connection_as_it_was(readers: Sqlite
     assert [tuple(row) for row in await readers.fetch("SELECT 1")] == [(1,)]
 
 
-async def test_whoever_has_asked_is_answered_before_the_file_is_let_go_of(path: Path) -> None:
+async def test_reads_that_were_asked_for_end_before_the_file_is_released(path: Path) -> None:
     before = threading.active_count()
     readers = SqliteReaders(path, connections=2, busy_timeout_seconds=1)
     await readers.open()

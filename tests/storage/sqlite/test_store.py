@@ -205,7 +205,7 @@ async def test_a_full_disk_makes_the_ledger_unavailable_and_loses_nothing(store:
 
 
 async def test_while_the_disk_is_full_no_batch_succeeds_that_has_nothing_to_write(store: SqliteStore) -> None:
-    """Whoever asks by such a batch whether the ledger can be written is told that it cannot."""
+    """Such a batch is how callers find out whether the ledger can be written: it cannot."""
     await store.apply(opening(1_000))
     nothing = Sweep("", 0)
     with disk_full(store.path):
@@ -298,7 +298,7 @@ async def test_a_store_opens_only_when_no_other_one_prepares_the_file(path: Path
     await store.close()
 
 
-# --- what is kept in memory ---
+# --- rows in memory ---
 
 
 def traced(store: SqliteStore) -> list[str]:

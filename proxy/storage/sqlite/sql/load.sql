@@ -1,4 +1,4 @@
--- What a batch loads before its rules run. The only parameter is a JSON array of ids, or of arrays that are ids.
+-- What a batch loads before its rules run. The only parameter is a JSON array of ids, or of arrays of ids.
 -- Columns come in the order of the fields of the ledger's values.
 
 -- name: load_accounts
@@ -46,7 +46,7 @@ FROM json_each(?) AS j
 CROSS JOIN commands AS c ON c.account_id = j.value ->> 0 AND c.command_id = j.value ->> 1;
 
 -- name: load_holds
--- Holds by id; behind the columns of a closed one comes its call, which its receipt has.
+-- Holds by id. The columns of a closed one are followed by its call, from the receipt.
 SELECT {holds.columns:h}, iif(h.call IS NULL, (
         SELECT json_array(
             u.endpoint, u.model, u.upstream, u.upstream_model, json(iif(u.stream, 'true', 'false')), u.started_at_us
