@@ -1,1 +1,1 @@
-"""The engines that keep the ledger, each one a store in the ledger's sense."""
+"""The storage engines. Each is a `Store` of the ledger."""

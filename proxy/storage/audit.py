@@ -1,4 +1,4 @@
-"""What an audit reads of a database, in the shape in which the ledger's audit takes it."""
+"""The rows of a database as the ledger's audit takes them."""
 
 from collections.abc import Callable, Iterator
 from itertools import starmap
@@ -45,7 +45,7 @@ _STREAMS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "days": ("audit_days", rows.DayRow),
     "buckets": ("audit_buckets", rows.BucketRow),
 }
-# Nearly every entry is one of a call, a grant or an adjustment, and is read a second time as that.
+# Nearly every entry belongs to a call, a grant or an adjustment, and is read once more as such.
 _READ: Final = (
     "accounts",
     "keys",
@@ -60,12 +60,12 @@ _READ: Final = (
 )
 
 
-# A usage day is a part of three sums.
+# A usage day is part of three sums.
 _READ_FOR_TOTALS: Final = (TOTALS, *("usage_days",) * 3)
 
 
 def ledger_of(scan: Scan, on_rows: Callable[[int], object]) -> rows.LedgerRows:
-    """All that an audit reads; `on_rows` is told of each chunk how many rows it has."""
+    """All that an audit reads; `on_rows` is called with the number of rows of each chunk."""
 
     def stream(query: str, kind: Callable[..., Any]) -> Iterator[Any]:
         for chunk in scan.chunks(AUDIT[query].sql):
@@ -80,5 +80,5 @@ def ledger_of(scan: Scan, on_rows: Callable[[int], object]) -> rows.LedgerRows:
 
 
 def count_rows(scan: Scan) -> int:
-    """About how many rows an audit is going to read."""
+    """About how many rows an audit reads."""
     return sum(map(scan.count, (*_READ, *_READ_FOR_TOTALS) if scan.keeps_totals else _READ))

@@ -1,4 +1,4 @@
-"""The ledger's values as rows of columns, and back. Columns come in the order of the values' fields."""
+"""Values of the ledger to rows of columns and back. Columns follow the order of the fields."""
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
@@ -150,10 +150,9 @@ def throttle_of(row: tuple[Any, ...]) -> Throttle:
 
 
 def hold_row(hold: Hold) -> tuple[SqlValue, ...]:
-    """A hold's columns; a closed one leaves its call and what was observed to its receipt.
+    """A hold's columns. An open hold stores its call without the three ids, as a JSON array.
 
-    Of its call an open one has what no other column says: all but the three ids, as a JSON array. A closed
-    one has no deadline.
+    A closed one stores neither its call nor what was observed, as its receipt has both, nor a deadline.
     """
     row = list(astuple(hold))
     is_open = hold.state == "open"
@@ -164,7 +163,7 @@ def hold_row(hold: Hold) -> tuple[SqlValue, ...]:
 
 
 def hold_of(row: tuple[Any, ...]) -> Hold:
-    """A hold from its columns; behind those of a closed one comes its call, which its receipt has."""
+    """A hold from its columns. Those of a closed hold are followed by its call, from the receipt."""
     values = list(row[:_HOLD_COLUMNS])
     observed = row[_HOLD_OBSERVED]
     call = [*row[:IDS_OF_A_CALL], *astuple(_decode_rest(row[_HOLD_CALL] or row[-1]))]

@@ -1,4 +1,4 @@
-"""A whole ledger copied into an empty database of any engine, and compared with where it came from."""
+"""Copies a whole ledger into an empty database of any engine, and compares the counts."""
 
 from collections.abc import Callable
 from typing import Final
@@ -11,7 +11,7 @@ COPIES: Final[dict[str, Query]] = load("portable/copy.sql")
 
 
 def expect_closed(source: Scan) -> None:
-    """Raise StorageFault if a hold is open: what becomes of its call would be known to one database only."""
+    """Raise StorageFault if a hold is open: only one of the databases would learn how its call ends."""
     ((open_holds,),) = next(source.chunks(COPIES["copy_open_holds"].sql))
     if open_holds:
         raise StorageFault(
@@ -32,8 +32,8 @@ def expect_empty(target: Scan) -> None:
 def copy(source: Scan, target: CopyTarget, on_rows: Callable[[int], object]) -> dict[str, int]:
     """Add every row of `source` to `target`, without committing; the rows of each table, counted in both.
 
-    `on_rows` is told of each chunk how many rows it has. Raises StorageFault when the target has other rows
-    then than the source.
+    `on_rows` is called with the number of rows of each chunk. Raises StorageFault when a table of the target
+    has another number of rows than the source's.
     """
     counts = {}
     if since_day := source.receipts_since_day:

@@ -1,13 +1,13 @@
-"""What can be wrong with a database, or with what it is told to store."""
+"""Faults of a database, and of what it is asked to store."""
 
 
-class StorageFault(Exception):  # noqa: N818 - it is what is wrong with the database, not with the code.
+class StorageFault(Exception):  # noqa: N818 - the fault is the database's, not the code's.
     """The database cannot be used as it is. The message names the file and says what would help."""
 
 
-class ConstraintFault(Exception):  # noqa: N818 - it is what the database found, not an error of its own.
-    """The schema does not allow what a command would write, such as an id that is taken. Nothing was written.
+class ConstraintFault(Exception):  # noqa: N818 - the database found it, and is well.
+    """The schema refuses what a command writes, such as an id that is taken. Nothing was written.
 
-    It is the command's fault or the rules', and comes again with that command. The database is well, and the
+    The fault is the command's or the rules', and returns with that command. The database is well, and the
     other commands of the batch may be tried without it.
     """

@@ -1,4 +1,4 @@
-"""From a location to the engine there: a store that serves the ledger, or the database as a whole."""
+"""The engine for a location: a store that serves the ledger, or the whole database."""
 
 from pathlib import Path
 from typing import Final
@@ -14,9 +14,9 @@ _POSTGRES: Final = frozenset({"postgresql", "postgres"})
 
 
 def store_for(location: str | Path, *, tasks: Tasks, keep_months: int | None = None) -> Store:
-    """A store at a location, not open yet; `tasks` runs what an engine does beside batches.
+    """A store at a location, not open yet; `tasks` runs an engine's background work.
 
-    PostgreSQL lets receipts go of which only `keep_months` are kept; SQLite keeps all.
+    PostgreSQL deletes receipts after `keep_months`; SQLite keeps all of them.
 
     Raises StorageFault as `database_at`.
     """

@@ -1,4 +1,4 @@
-"""Numbered migrations: each is applied once, in a database transaction of its own, and its digest kept."""
+"""Numbered migrations. Each is applied once, in its own database transaction, and its digest is stored."""
 
 import hashlib
 import re
@@ -33,7 +33,7 @@ class Migration(msgspec.Struct, frozen=True):
 
 
 def bundled(engine: str, folder: Path = FOLDER) -> tuple[Migration, ...]:
-    """The migrations of this version for an engine, which lie in its `sql` folder.
+    """The migrations of this version for an engine, from its `sql` folder.
 
     Raises StorageFault when a number is missing or taken twice.
     """
@@ -49,11 +49,11 @@ def bundled(engine: str, folder: Path = FOLDER) -> tuple[Migration, ...]:
 
 
 def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> list[int]:
-    """Bring a database up to date; the numbers applied, which are none when it was.
+    """Apply the migrations that a database lacks; their numbers, none when it was up to date.
 
-    Safe to run from several processes at once: each step looks for itself, under the write lock, what is left
-    to do. Raises StorageFault, with nothing of the failing step applied, when a step fails, when one that was
-    applied has changed since, or when the database is newer than these migrations or is none of Farebox's.
+    Several processes may run it at once: each step finds out under the write lock what is left to do. Raises
+    StorageFault, with nothing of the failing step applied, when a step fails, when an applied one has changed
+    since, or when the database is newer than these migrations or belongs to another program.
     """
     applied: list[int] = []
     while True:
@@ -84,7 +84,7 @@ def statements(sql: str) -> Iterator[str]:
 
 
 def _next(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> Migration | None:
-    """The first migration that has not been applied, once those that have been are found to be these."""
+    """The first migration that is not applied, after a check that the applied ones are these."""
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     if tables and "migrations" not in tables:
         raise StorageFault(f"it belongs to another program: it has the tables {', '.join(sorted(tables))}")
@@ -95,7 +95,7 @@ def _next(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> Mi
 
 
 def check(records: Iterable[tuple[int, str, str]], migrations: Sequence[Migration]) -> None:
-    """Raise StorageFault unless all that was applied, by number, name and digest, are these migrations."""
+    """Raise StorageFault unless the applied migrations are these, by number, name and digest."""
     for position, (number, name, sha256) in enumerate(records):
         if position >= len(migrations):
             raise StorageFault(

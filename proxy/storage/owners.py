@@ -1,8 +1,8 @@
-"""Owner names: which processes are alive, told by locks on files beside the database.
+"""Owner names: locks on files beside the database show which processes are alive.
 
-The lock on `<database>.owner-3` is the name `owner-3`. The system takes it from a process when that ends,
-however it ends, so that whoever gets the lock of a name knows that its process is gone. The files stay: one
-that was removed while another process has it open would leave two of them sure of one name.
+The lock on `<database>.owner-3` is the name `owner-3`. The system releases it when its process ends, in
+whatever way, so a process that gets the lock of a name knows that the former owner is gone. The files stay:
+if one were removed while another process has it open, two processes could hold the same name.
 """
 
 import fcntl
@@ -15,12 +15,12 @@ from typing import Final
 from proxy.storage.faults import StorageFault
 
 MOST_OWNERS: Final = 1000
-"""More processes than this never share one file."""
+"""The most processes that can share one file."""
 
 
 @contextmanager
 def claim(database: Path) -> Iterator[str]:
-    """Hold the first name that is free until the end of the context. Raises StorageFault when none is."""
+    """Hold the first free name until the end of the context. Raises StorageFault when there is none."""
     for number in range(MOST_OWNERS):
         name = f"owner-{number}"
         descriptor = _locked(_file_of(database, name))
@@ -40,7 +40,7 @@ def gone(database: Path, names: Iterable[str]) -> set[str]:
 
 @contextmanager
 def alone(database: Path) -> Iterator[None]:
-    """Wait for the one process that may prepare the database to be done, and be that one until the end."""
+    """Wait until no other process prepares the database, and hold that right until the end."""
     descriptor = os.open(_file_of(database, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

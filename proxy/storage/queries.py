@@ -1,4 +1,4 @@
-"""SQL as named, described text: where it is kept, how it is read, how a statement takes many rows at once.
+"""SQL as named, described text: how files of it are read, and how a statement takes many rows at once.
 
 A query begins with `-- name: its_name`, then its description in comments, then one statement. It names lists
 of columns as `placeholders` says.
@@ -65,9 +65,9 @@ def parse(text: str, source: str) -> Iterator[Query]:
 class Rows:
     """A statement with one `VALUES (?, ...)`, for any number of rows.
 
-    The driver gives up the interpreter lock and takes it back for each row of an `executemany`, which costs
-    more than the row itself while the event loop is busy; one statement for up to 128 rows does so once.
-    Few texts, each prepared once, serve every number of rows, with at most four of them up to 128 rows.
+    For each row of an `executemany` the driver releases the interpreter lock and takes it back, which costs
+    more than the row itself while the event loop is busy. One statement for up to 128 rows does so once. Few
+    texts, each prepared once, serve every number of rows: at most four of them for up to 128 rows.
     """
 
     def __init__(self, sql: str) -> None:
@@ -79,7 +79,7 @@ class Rows:
         self._texts = [(size, head + ", ".join([row] * size) + tail) for size in _SIZES]
 
     def run(self, connection: sqlite3.Connection, values: Sequence[SqlValue]) -> None:
-        """Execute for the rows whose values follow one another in `values`; nothing to do for none."""
+        """Execute for the rows whose values follow one another in `values`, which may be empty."""
         start, left = 0, len(values) // self.width
         for size, text in self._texts:
             while left >= size:

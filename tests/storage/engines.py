@@ -1,4 +1,4 @@
-"""The storage engines under test: how stores on one database are made, and a look at all that is in it."""
+"""The storage engines under test: how to make stores on one database, and how to dump all of it."""
 
 import asyncio
 import sqlite3

@@ -125,7 +125,7 @@ async def test_sums_over_all_accounts_that_were_changed_by_hand_are_found_and_na
 async def test_a_usage_day_that_was_changed_is_not_what_the_sums_over_all_accounts_have(
     tmp_path: Path,
 ) -> None:
-    """Sums are told apart from what they are sums of: both differ from something else."""
+    """A wrong sum and a wrong part of it are two differences."""
     engine = Sqlite(tmp_path)
     database = await filled(engine)
     tamper(engine, "UPDATE usage_days SET requests = 9 WHERE account_id = 'acct_2' AND day = 20000")
@@ -200,7 +200,7 @@ async def test_receipts_that_were_let_go_of_are_not_missed(tmp_path: Path) -> No
 
 
 async def test_an_audit_beside_the_letting_go_of_receipts_finds_nothing(tmp_path: Path) -> None:
-    """Their holds go first, and a month's receipts all at once when nobody reads them."""
+    """Their holds go first, and then a month's receipts all at once."""
     engine = Postgres(tmp_path)
     database = await filled(engine)
     tamper(engine, "INSERT INTO retention (receipts_since_day) VALUES (20100)")

@@ -82,7 +82,7 @@ async def test_a_server_goes_on_where_the_other_stopped(engine: Engine, tmp_path
 
 
 async def test_receipts_go_into_the_months_they_belong_to(tmp_path: Path) -> None:
-    """Where receipts are kept by months, so that those of one can go at once."""
+    """An engine with a partition for each month deletes a month's receipts at once."""
     source, other = await filled(Sqlite(tmp_path)), Postgres(tmp_path)
     await apart(lambda: carry_over(source, database_of(other)))
 

@@ -1,4 +1,4 @@
-"""Owner names: one for each that holds it, free again when it is let go, and nobody is asked twice."""
+"""Owner names: each belongs to one process, and is free again when that process ends."""
 
 import contextlib
 from pathlib import Path

@@ -30,7 +30,7 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Con
         yield connection
 
 
-# --- how queries are kept ---
+# --- files of queries ---
 
 
 def test_a_query_is_a_name_a_description_and_one_statement() -> None:
@@ -89,7 +89,7 @@ def test_a_statement_without_a_row_is_none_for_rows() -> None:
         Rows("SELECT ?")
 
 
-# --- how they are asked ---
+# --- how they are run ---
 
 
 async def test_an_unknown_query_and_wrong_parameters_are_refused(store: Store) -> None:

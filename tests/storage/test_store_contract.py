@@ -254,7 +254,7 @@ async def test_usage_and_spending_are_of_the_day_of_the_authorization(store: Sto
 async def test_a_call_of_an_earlier_day_moves_the_buckets_that_have_ended(
     engine: Engine, open_store: OpenStore
 ) -> None:
-    """Whoever closes it finds them as they were left; limits of that day go on to count them."""
+    """Any store that closes it finds them as they were; limits of that day go on to count them."""
     today = NOON_US // DAY_US
     stores = [await open_store(), await open_store()]
     await stores[0].apply(opening(10_000, limits=Limits(day_nano=1_000)))
@@ -325,13 +325,13 @@ async def test_daily_usage_adds_up_over_batches_and_leaves_voided_calls_out_of_t
 
 
 USAGE_GROUPS = {"day": "day", "model": "model", "key": "key_id", "account": "account_id"}
-"""What usage is grouped by, and the column that tells it."""
+"""The groups of usage, each with the column that names the group."""
 
 
 async def summed_usage(
     store: Store, group: str, column: str, days: dict[str, int]
 ) -> dict[object, dict[str, int]]:
-    """The figures of both accounts' usage by group, added up; the column that tells it is 0."""
+    """The figures of both accounts' usage by group, added up; the column of the group is 0."""
     sums: dict[object, dict[str, int]] = {}
     for account_id in (ACCOUNT, "acct_2"):
         for row in await store.query(f"usage_by_{group}", {"account_id": account_id, **days}):

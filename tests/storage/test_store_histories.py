@@ -1,4 +1,4 @@
-"""An engine carries out any history as books in memory do, row for row, whoever's turn it is."""
+"""An engine carries out any history as books in memory do, row for row, whichever store has the turn."""
 
 import asyncio
 import tempfile
@@ -105,7 +105,7 @@ def command_of(verb: str, number: int, amount: int, key_id: str, at_us: int) -> 
 
 
 def rows_of(books: Books) -> Dump:
-    """What a database should hold that the books have been kept in."""
+    """The rows that a database with these books should have."""
     receipts = [(row, books.holds[row.call.id].created_at_us // DAY_US) for row in books.new_receipts]
     rows: dict[str, Iterable[tuple[Any, ...]]] = {
         "accounts": map(columns.account_row, books.accounts.values()),

@@ -96,7 +96,7 @@ async def test_holds_of_a_live_store_are_nobodys_to_recover(open_store: OpenStor
 async def test_a_store_recovers_the_holds_of_one_before_it_but_none_of_its_own(
     engine: Engine, open_store: OpenStore
 ) -> None:
-    """Whether it has taken over the name of the one before it, or has one that nobody had."""
+    """With the name of the process before it, and with a name that none had."""
     first = await open_store()
     await first.apply(opening(1_000))
     await granted(first, call("call_1"), 300)
@@ -132,7 +132,7 @@ async def test_stores_that_take_turns_see_each_others_rows(engine: Engine, open_
 
 
 async def test_what_is_due_is_worked_out_with_the_open_holds_of_all_stores(open_store: OpenStore) -> None:
-    """A lot is kept for holds that began before it expired; another store's younger hold is none of them."""
+    """A lot stays for holds that began before it expired; another store's younger hold began later."""
     first, second = await open_store(), await open_store()
     await first.apply([*opening(500), grant(1_000, command_id="grant_2", expires_at_us=NOON_US + 50)])
     older, younger = call("call_1", at_us=NOON_US + 10), call("call_2", at_us=NOON_US + 60)

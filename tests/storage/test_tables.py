@@ -1,4 +1,4 @@
-"""One value tells the columns of a table: both schemas and the ledger's values agree with it."""
+"""One value has the columns of a table: both schemas and the ledger's values agree with it."""
 
 import contextlib
 import sqlite3
@@ -31,7 +31,7 @@ VALUES: dict[str, Any] = {
 SCOPED: dict[str, Any] = {"buckets": Bucket, "throttles": Throttle}
 """Those that name an account or one of its keys, and whose rows begin with the account."""
 KINDS = {int: "integer", int | None: "integer", bool: "boolean", str: "text"}
-"""What a field of a plain type is kept as; every other one is JSON, but for the names in a `Literal`."""
+"""The kinds of columns for plain types. A `Literal` is text, and every other type is JSON."""
 
 
 def names(table: Table) -> list[str]:
@@ -86,7 +86,7 @@ def test_sqlites_schema_has_these_columns_and_keys(tmp_path: Path) -> None:
                 for column in table.columns
             ]
             keyed = {name for _, name, _, _, _, place in found if place}
-            # The key of receipts tells a page of one key or model which they are.
+            # The key of receipts covers a page of one key or model.
             rest = {"key_id", "model"} if table.name == "receipts" else set()
             assert keyed - rest == {column.name for column in table.key}
 

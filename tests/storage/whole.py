@@ -119,7 +119,7 @@ def _charge(nano: int) -> Charge:
 
 
 async def _write_on(path: Path) -> None:
-    """Write calls, a few at a time, until standard input ends; tell of the first."""
+    """Write calls, a few at a time, until standard input ends; print a line after the first."""
     store = SqliteStore(path)
     await store.open()
     ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)

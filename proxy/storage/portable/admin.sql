@@ -1,4 +1,4 @@
--- What the APIs read besides: pages across accounts, and what belongs to a whole page. Portable, as the others.
+-- What the APIs read across accounts, and what a page needs besides. Portable.
 
 -- name: receipt_place
 -- The id of the call that so many others come before, counted back from the cursor. None when there are fewer.
@@ -9,9 +9,9 @@ ORDER BY h.id DESC
 LIMIT 1 OFFSET :calls;
 
 -- name: receipts_of_all
--- The receipts of every account, newest first, optionally of one key or one model. A key's are its account's; without
--- one, calls older than `down_to` are not looked at, as no index leads to a model's across accounts. With
--- IN a receipt is looked for by the id of its hold, where SQLite would take the cursor for its bound after an equals.
+-- The receipts of every account, newest first, optionally of one key or one model. With a key, those of its account are
+-- searched. Without one, calls older than `down_to` are left out, as no index leads to a model across accounts. IN makes
+-- SQLite search a receipt by the id of its hold; after an equals sign it would take the cursor for the bound.
 SELECT h.id, {receipts.without_id:u}
 FROM holds AS h
 CROSS JOIN receipts AS u

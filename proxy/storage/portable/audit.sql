@@ -1,6 +1,5 @@
--- What an audit reads, all of it, in the order in which it is merged: by account, then by id. Portable: the
--- columns that are ordered by are compared by their bytes in every engine. Columns come in the order of the
--- fields of the audit's rows.
+-- What an audit reads, in the order in which it merges it: by account, then by id. Portable: every engine compares the
+-- columns of the order by their bytes. Columns come in the order of the fields of the audit's rows.
 
 -- name: audit_accounts
 -- The figures of every account.

@@ -1,5 +1,5 @@
--- Whole tables, as they are copied into another database: all columns in the order of the schema, and rows in the
--- order of the primary key, so that the other database is filled from front to back. Portable.
+-- Whole tables for a copy: all columns in the order of the schema, and rows in the order of the primary key, so that the
+-- other database is filled from front to back. Portable.
 
 -- name: copy_accounts
 -- Every account.
@@ -56,7 +56,7 @@ FROM commands
 ORDER BY account_id, command_id;
 
 -- name: copy_receipts
--- Every receipt, in no order: what was written together lies together, and no index has to be followed for it.
+-- Every receipt, in no order: rows that were written together lie together, and no index has to be followed.
 SELECT {receipts.columns}
 FROM receipts;
 

@@ -1,4 +1,4 @@
--- What the APIs read about calls. Portable, and paged in the same way as what is read about accounts.
+-- What the APIs read about calls. Portable, and paged as in accounts.sql.
 
 -- name: receipts_page
 -- The receipts of an account, newest first, optionally of one key or one model. The index has all that decides.
@@ -12,7 +12,7 @@ ORDER BY id DESC
 LIMIT :limit;
 
 -- name: receipt_by_id
--- One receipt. The hold tells the account, by which receipts are kept.
+-- One receipt. Its hold leads to the account, which comes first in the key of receipts.
 SELECT {receipts.columns:u}
 FROM holds AS h
 JOIN receipts AS u ON u.account_id = h.account_id AND u.id = h.id

@@ -1,25 +1,23 @@
 """One batch on PostgreSQL: lock and load, run the rules, write and commit.
 
-A batch takes two round trips. The first is one statement, a function that locks the batch's accounts in the
-order of their ids and returns all that is needed; locks taken in one order cannot wait for one another in a
-circle. The second is three statements in one message: a function that writes everything, COMMIT, and the
-BEGIN of the batch after it. So each batch finds its transaction begun, at READ COMMITTED, where one that
-has not asked for anything yet has no lock, no snapshot and no number, and is in nobody's way; `rest` ends
-it when no batch comes. The first batch of a connection, or after a rest or a failure, takes a third round
-trip for its BEGIN.
+A batch takes two round trips. The first is one statement: a function locks the batch's accounts in the order
+of their ids and returns the rows that the rules need. Locks taken in one order cannot deadlock. The second is
+three statements in one message: a function that writes everything, COMMIT, and the BEGIN of the next batch.
+So each batch finds its transaction begun. At READ COMMITTED an unused transaction has no lock, no snapshot
+and no number, and hinders nobody; `rest` ends it when no batch comes. The first batch of a connection, or
+after a rest or a failure, takes a third round trip for its BEGIN.
 
-What is in the way of a batch is over soon or lasts. A deadlock with somebody else's statement, a lock that
-another batch holds too long, a lost connection, a server that starts or one that may only be read, as after
-a failover: the batch is carried out again from its beginning, until it has been tried for
-`patience_seconds`.
+Some faults are over soon: a deadlock with another statement, a lock that another batch holds too long, a
+lost connection, a server that starts or is read-only after a failover. The batch is then carried out again
+from its beginning, for up to `patience_seconds`.
 
-When the second round trip fails for any reason but that the server has undone it, nobody knows whether it
-was committed. It is found out before anything else is done: the write counts the process's batches in a row
-that the load locks. So whatever the old connection is still doing has ended once the load has that row, and
-the count then tells. If the batch was committed its commands have the results that they had, even when they
-come again in another batch. An authorize that does not come again, because its caller was turned away
-meanwhile, is voided. If it was not committed nothing has happened. A process that dies without knowing
-leaves holds that are recovered as any others.
+When the second round trip fails, and the server has not said that it undid the batch, it is not known whether
+the batch was committed. The next load finds out before anything else is done: the write counts the process's
+batches in a row that the load locks. Once the load has that row, the old connection's work has ended, and the
+count shows whether it was committed. If it was, its commands keep the results they had, even when they come
+again in another batch. An authorize that does not come again, because its caller was turned away meanwhile,
+is voided. If it was not committed, nothing has happened. A process that dies without knowing leaves holds
+that are recovered like any others.
 """
 
 import asyncio
@@ -59,14 +57,14 @@ LAST_RETRY_SECONDS: Final = 0.5
 
 
 class UnansweredBatch(msgspec.Struct, frozen=True, eq=False):
-    """A batch whose results nobody was told: which of the process's it is, its commands, what they did."""
+    """A batch whose results no caller has got: its number in the process, its commands and their results."""
 
     number: int
     commands: Sequence[Command]
     results: Sequence[Result]
 
     def voids(self) -> Iterator[tuple[int, Void]]:
-        """What undoes each hold that was made, with the identity of the command that made it."""
+        """The void of each hold that was made, with the identity of the command that made it."""
         for command, result in zip(self.commands, self.results, strict=True):
             if isinstance(command, Authorize) and isinstance(result, Granted):
                 outcome = Outcome("ledger_unavailable", 503, "void", {}, command.at_us)
@@ -74,12 +72,11 @@ class UnansweredBatch(msgspec.Struct, frozen=True, eq=False):
 
 
 class PostgresBatches:
-    """Batches on a connection of their own, one after the other, under the name that `lease` is of.
+    """Batches on a connection of their own, one after the other, under the owner name of `lease`.
 
-    They are carried out by `functions`, which the database must have.
+    They call `functions`, which the database must have.
 
-    When a batch could not be carried out for `patience_seconds`, the next ones are tried once only until one
-    succeeds.
+    After a batch has failed for `patience_seconds`, the next ones are tried once each until one succeeds.
     """
 
     def __init__(
@@ -135,7 +132,7 @@ class PostgresBatches:
                 return results
 
     async def rest(self) -> None:
-        """End the transaction that waits for a batch, when none has come since the last rest."""
+        """End the transaction that waits for a batch, if none has come since the last rest."""
         connection = self._connection
         if self._rested and connection is not None and connection.is_in_transaction():
             with contextlib.suppress(*FAILURES):
@@ -159,15 +156,15 @@ class PostgresBatches:
             await connection.execute("ROLLBACK")
             self._owner = await self._lease.name_after(self._owner)
             return await self._attempt(commands)
-        told = {
+        prior_results = {
             id(command): result
             for sent in self._untold
             for command, result in zip(sent.commands, sent.results, strict=True)
         }
-        new = [command for command in commands if id(command) not in told]
+        new = [command for command in commands if id(command) not in prior_results]
         results = await self._carry_out(connection, loaded.books(), number, new, _identities(commands))
-        told.update((id(command), result) for command, result in zip(new, results, strict=True))
-        return results if len(new) == len(commands) else [told[id(command)] for command in commands]
+        prior_results.update((id(command), result) for command, result in zip(new, results, strict=True))
+        return results if len(new) == len(commands) else [prior_results[id(command)] for command in commands]
 
     async def _carry_out(
         self,
@@ -177,7 +174,7 @@ class PostgresBatches:
         commands: Sequence[Command],
         here: frozenset[int],
     ) -> list[Result]:
-        """Run the rules and commit. `here` are the identities of what is asked for, and so not voided."""
+        """Run the rules and commit. Commands of this batch, by their identities in `here`, are not voided."""
         stored = Stored.of(books)
         for sent in self._untold:
             for identity, void in sent.voids():
@@ -201,13 +198,13 @@ class PostgresBatches:
         return results
 
     def _find_out(self, next_number: int) -> None:
-        """Learn from the number of the next batch whether the one nobody was sure of was committed."""
+        """Learn from the number of the next batch whether the uncertain one was committed."""
         unsure, self._unsure = self._unsure, None
         if unsure is not None and unsure.number < next_number:
             self._untold.append(unsure)
 
     def _owned(self, command: Command) -> Command:
-        """A command as one of this process now, though it had another name when the command was made."""
+        """A command under the process's present name, which may have changed since the command was made."""
         if isinstance(command, Authorize) and command.owner in self._lease.names:
             return replace(command, owner=self._owner)
         return command
@@ -220,7 +217,7 @@ class PostgresBatches:
         return self._connection
 
     async def _after(self, error: BaseException) -> None:
-        """Make the connection fit for another attempt, or do without it."""
+        """Prepare the connection for another attempt, or drop it."""
         connection = self._connection
         if connection is None:
             return

@@ -1,6 +1,6 @@
-"""A PostgreSQL database as a whole, for the commands that read or fill all of it.
+"""A whole PostgreSQL database, for the commands that read or fill all of it.
 
-These take their time: nothing here shares a process with calls, so that every step is simply waited for.
+No call is served in the same process, so every step simply waits.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ _DAYS_SECONDS: Final = 7 * 86_400.0
 PATIENT: Final = Timeouts(
     statement_seconds=_DAYS_SECONDS, idle_seconds=_DAYS_SECONDS, locked_seconds=_DAYS_SECONDS
 )
-"""Sorting a large table takes longer than anything that a call may wait for."""
+"""Sorting a large table takes longer than a call may wait."""
 _DAY: Final = RECEIPTS.place("day")
 _COLUMNS: Final = {name: [column.name for column in table.columns] for name, table in BY_NAME.items()}
 
@@ -39,7 +39,7 @@ _Answer = TypeVar("_Answer")
 
 
 class _Session:
-    """One connection with an event loop of its own, on which every step is waited for."""
+    """One connection with an event loop of its own, which runs every step to its end."""
 
     def __init__(self, location: str) -> None:
         self._location = location
@@ -51,7 +51,7 @@ class _Session:
             raise
 
     def run(self, step: Coroutine[Any, Any, _Answer]) -> _Answer:
-        """What a step returns. Raises StorageFault for all that the server or the network does."""
+        """The result of a step. Raises StorageFault for every fault of the server or the network."""
         try:
             return self._runner.run(step)
         except StorageFault as fault:
@@ -65,7 +65,7 @@ class _Session:
         return self.run(self.connection.fetch(sql, *values))
 
     def close(self) -> None:
-        """Let go of the connection, and of what was not committed on it."""
+        """Drop the connection, and what was not committed on it."""
         self.connection.terminate()
         self._runner.close()
 
@@ -73,7 +73,7 @@ class _Session:
 class PostgresScan:
     """All rows of a database, by a session on which a database transaction is open."""
 
-    # Rows of all accounts together would make the batches of all machines wait for each other.
+    # Sums over all accounts would make the batches of all machines wait for each other.
     keeps_totals: Final = False
 
     def __init__(self, session: _Session) -> None:
@@ -81,10 +81,10 @@ class PostgresScan:
 
     @property
     def receipts_since_day(self) -> int:
-        """The first day of the oldest month that is kept, or an earlier one of a receipt that is in none.
+        """The first day of the oldest month there is, or of an older receipt outside all months.
 
-        Of months that are being let go of the receipts are there still, and the holds may not be: what was
-        noted before the first one went comes first.
+        While a month is being deleted, its receipts may still be there when its holds are gone: the day that
+        was stored before the first one went is the least.
         """
         days = [
             (date(int(row["name"][-7:-3]), int(row["name"][-2:]), 1) - EPOCH).days
@@ -109,7 +109,7 @@ class PostgresScan:
 
 
 class PostgresTarget(PostgresScan):
-    """A database that is being filled; what was added goes with the connection unless it is committed."""
+    """A database that is being filled. Without a commit, what was added goes with the connection."""
 
     def __init__(self, session: _Session, transaction: Transaction) -> None:
         super().__init__(session)
@@ -131,8 +131,8 @@ class PostgresTarget(PostgresScan):
 
     def commit(self) -> None:
         """Commit. Raises StorageFault."""
-        # Without figures of its own a table that was just filled is read as if it were empty. One that is
-        # empty must have none: its figures would be taken at their word when it is not any more.
+        # Without statistics the planner takes a table that was just filled for an empty one. A table that is
+        # empty must have none: the planner would believe them after rows have come.
         if self._filled:
             analyze = f"ANALYZE {', '.join(sorted(self._filled))}"
             self._session.run(self._session.connection.execute(analyze))
@@ -159,7 +159,7 @@ class PostgresDatabase:
 
     @contextmanager
     def snapshot(self) -> Iterator[PostgresScan]:
-        """Read the database as it is now, while processes may serve it."""
+        """A scan of the database as it is now, while processes may serve it."""
         with self._session() as session:
             _begin(session, readonly=True)
             self._expect_latest(session)
@@ -167,12 +167,12 @@ class PostgresDatabase:
 
     @contextmanager
     def at_rest(self) -> Iterator[PostgresScan]:
-        """Read the database while no process serves it. The batches of one that starts meanwhile wait."""
+        """A scan while no process serves the database. The batches of one that starts meanwhile wait."""
         with self._session() as session:
             self._expect_latest(session)
             self._expect_idle(session)
             _begin(session)
-            # The snapshot is taken once nobody can write any more.
+            # The snapshot is taken when nobody can write any more.
             session.fetch("LOCK TABLE accounts IN SHARE MODE")
             self._expect_idle(session)
             yield PostgresScan(session)

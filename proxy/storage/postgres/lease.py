@@ -1,19 +1,18 @@
-"""Owner names on PostgreSQL: which processes are alive, told by leases, and by locked files on one machine.
+"""Owner names on PostgreSQL: leases show which processes are alive, and locked files do on one machine.
 
-A connection that is lost says nothing about its process: the server may have been started again, or the
-network have blinked, with calls in flight and money held for them. So a process is taken for gone only when
-its lease has run out, which it has extended many times over while it lived, or when a process on the same
-machine finds that nobody holds the lock on its file any more, which the system takes away at the process's
-end only.
+A lost connection says nothing about its process: the server may have restarted, or the network failed for a
+moment, while calls are in flight and money is held for them. So a process counts as gone only in two cases.
+Its lease has run out, which it extends several times before each end. Or a process on the same machine finds
+that nobody holds the lock on its file, which the system releases only when the process ends.
 
-When the database itself was away all leases have run out, of processes that all live and still have to tell
-how their calls ended. So nobody judges by leases who was not in touch with the database for half a lease,
-time enough for the others to extend theirs several times. A process that has just begun does not, either.
+When the database itself was away, all leases have run out, of processes that all live and still have calls to
+close. So a process judges others by their leases only when it has been in touch with the database for half a
+lease, in which the others extend theirs several times. A process that has just started does not judge.
 
-To be found gone is final, and comes before any of the process's holds is closed. Each batch of a process
-locks its row, and none begins without it: one that was only cut off for so long, or stood still, learns of
-it before it makes another hold, and goes on under a new name. What it still had in flight under the old one
-has been recovered, with the charge that was observed last.
+A process that was found gone stays gone, and this is stored before any of its holds is closed. Each batch of
+a process locks its row and cannot begin without it. So a process that was only cut off, or stood still,
+learns of it before it makes another hold, and goes on under a new name. Its calls in flight under the old
+name have been recovered, with the charge that was observed last.
 """
 
 import contextlib
@@ -34,7 +33,7 @@ from proxy.storage.postgres.migrate import STATEMENTS
 _LOCK: Final = "lock"
 
 Fetch = Callable[..., Awaitable[Sequence[asyncpg.Record]]]
-"""Runs a statement with its parameters; its rows."""
+"""Runs a statement with its parameters and returns its rows."""
 
 
 class Lease:
@@ -71,21 +70,21 @@ class Lease:
             raise
 
     async def renew(self) -> None:
-        """Extend the lease, or take a new name when the old one was found to be gone."""
+        """Extend the lease, or take a new name when the old one was found gone."""
         name = self.name
         if not await self._fetch(STATEMENTS["renew_owner"], name, self._lease_seconds):
             await self.name_after(name)
 
     async def name_after(self, gone_name: str) -> str:
-        """The name that has come after one that was found to be gone, which is taken unless there is one."""
+        """The name that follows one that was found gone; it is taken if there is none yet."""
         if self.name == gone_name:
             await self._claim()
         return self.name
 
     async def orphans(self, now_us: int) -> list[Hold]:
-        """Open holds of processes that are gone. From here on these cannot come back under their names.
+        """Open holds of processes that are gone, and those whose deadline has passed.
 
-        One that has a deadline is an orphan from that on, whatever became of its process, and not before.
+        A hold with a deadline is no orphan before it. The processes cannot come back under their names.
         """
         await self.renew()
         owners = await self._fetch(STATEMENTS["live_owners"])
@@ -97,7 +96,7 @@ class Lease:
         return [columns.hold_of(tuple(row)) for row in rows]
 
     async def close(self) -> None:
-        """Give the name up, so that nobody has to wait for the lease to end; idempotent."""
+        """Give the name up, so that nobody waits for the lease to end; idempotent."""
         try:
             for name in self.names:
                 await self._fetch(STATEMENTS["drop_owner"], name)

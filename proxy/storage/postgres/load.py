@@ -1,4 +1,4 @@
-"""What a batch needs from PostgreSQL: one question, and the books made of its answer."""
+"""What a batch loads from PostgreSQL: the parameters of one call, and books made of its answer."""
 
 from collections.abc import Collection
 from typing import Any, Final
@@ -14,10 +14,9 @@ _Row = tuple[Any, ...]
 
 
 class Loaded(msgspec.Struct, array_like=True):
-    """The answer: how many batches this process has committed, and rows as they are in the tables.
+    """The answer: how many batches this process has committed, and rows as the tables have them.
 
-    When the process was found `gone` there are no rows, and `batches` is None when its name is forgotten,
-    too.
+    When the process was found `gone` there are no rows; `batches` is None when its name is forgotten too.
     """
 
     batches: int | None

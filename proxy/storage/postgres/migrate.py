@@ -1,9 +1,8 @@
-"""The schema of a PostgreSQL database: brought up to date, and prepared for the months to come.
+"""The schema of a PostgreSQL database: its migrations, and partitions for the months to come.
 
-Whoever changes the schema holds an advisory lock on it, until the end of the transaction that makes the
-change: processes that start at once do so one after the other. CockroachDB takes the lock's function for a
-no-op, and neither it nor YugabyteDB undoes every change of a schema: there one process has to be started
-first.
+A process that changes the schema holds an advisory lock on it until the end of its transaction, so processes
+that start at once change it one after the other. On CockroachDB the lock's function does nothing, and neither
+it nor YugabyteDB undoes every change of a schema: there one process has to be started first.
 """
 
 import contextlib
@@ -22,7 +21,7 @@ from proxy.storage.queries import load
 STATEMENTS: Final = {name: query.sql for name, query in load("postgres/sql/store.sql").items()}
 ENGINE: Final = "postgres"
 MONTHS_AHEAD: Final = 2
-"""For how many months after this one partitions are made, which is how long nobody need come back to it."""
+"""How many months after this one get a partition in advance."""
 
 ALONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('farebox ' || current_schema(), 0))"
 ALONE_SECONDS: Final = 60.0
@@ -30,11 +29,11 @@ ALONE_SECONDS: Final = 60.0
 STEP_SECONDS: Final = 24 * 3600.0
 """A step may have to go through all rows there are."""
 
-# Before the wait and not with it: a statement is bounded by what holds when it begins.
+# Set before the wait and not with it: a statement is bounded by the settings at its beginning.
 _PATIENT: Final = f"""
 SELECT set_config('lock_timeout', '{ALONE_SECONDS:.0f}s', TRUE), set_config('statement_timeout', '0', TRUE)
 """
-# Whoever waits for a table that somebody reads at length lets nobody else have it meanwhile.
+# A statement that waits for a table, because of a long read, blocks everybody else who wants the table.
 HURRIED: Final = "SET LOCAL lock_timeout = '1s'"
 _TABLES: Final = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY tablename"
 _RECORDS: Final = """
@@ -76,10 +75,10 @@ async def bring_up_to_date(connection: asyncpg.Connection, revision: Revision = 
 
 
 async def migrate(connection: asyncpg.Connection, migrations: Sequence[Migration]) -> list[int]:
-    """Bring a database up to date; the numbers applied, which are none when it was.
+    """Apply the migrations that a database lacks; their numbers, none when it was up to date.
 
-    Safe to run from several processes at once. Raises StorageFault as its SQLite counterpart does, and
-    whatever the server raises beside its answers.
+    Several processes may run it at once. Raises StorageFault as its SQLite counterpart does, and other
+    errors of the server as they are.
     """
     applied: list[int] = []
     while True:
@@ -95,7 +94,7 @@ async def migrate(connection: asyncpg.Connection, migrations: Sequence[Migration
 async def make_months(connection: asyncpg.Connection) -> None:
     """Make the partitions of this month and those ahead, by the server's clock.
 
-    When receipts are being read at length there is no place for it, and what is missing is made another time.
+    A long read of receipts leaves no room for it; the missing months are then made another time.
     """
     with contextlib.suppress(asyncpg.LockNotAvailableError):
         async with connection.transaction(isolation="read_committed"):
@@ -113,9 +112,9 @@ def months_after(month: date, count: int) -> date:
 
 
 async def _be_alone(connection: asyncpg.Connection) -> None:
-    """Wait until nobody else changes the schema, and be the only one until the transaction ends."""
+    """Take the lock on the schema until the transaction ends."""
     await connection.execute(_PATIENT)
-    # The server tells when this took too long; only one that does not answer at all is given up here.
+    # The server ends a wait that takes too long; the timeout is for a server that does not answer.
     await connection.execute(ALONE, timeout=2 * ALONE_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""Everything asked of PostgreSQL beside batches: a few connections, and the named reads."""
+"""Everything that PostgreSQL is asked beside batches: a pool of connections, and the named reads."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ READS: Final = {
         **load("postgres/sql/read.sql"),
     }.items()
 }
-"""The named reads, which are those of every engine."""
+"""The named reads; every engine has the same names."""
 
 
 class ReadPool:
@@ -51,13 +51,13 @@ class ReadPool:
         self._pool: asyncpg.Pool | None = None
 
     async def open(self) -> None:
-        """Begin to make connections as they are asked for."""
+        """Make the pool; it connects when a read needs it."""
         timeouts = self._timeouts
 
         async def init(connection: asyncpg.pool.PoolConnectionProxy) -> None:
             await set_up(connection, timeouts)
 
-        self._pool = await asyncpg.create_pool(  # type: ignore[call-overload]  # its types do not fit together.
+        self._pool = await asyncpg.create_pool(  # type: ignore[call-overload]  # its overloads do not match.
             self._location,
             min_size=0,
             max_size=self._connections,
@@ -65,13 +65,13 @@ class ReadPool:
             command_timeout=timeouts.answer_seconds,
             target_session_attrs=PRIMARY,
             init=init,
-            # Reads leave nothing behind, so that there is nothing to undo by a round trip after each.
+            # Reads leave nothing behind, so no round trip has to undo anything after each.
             reset=_leave_as_it_is,
             server_settings={"application_name": "farebox"},
         )
 
     async def fetch(self, sql: str, *params: object) -> list[asyncpg.Record]:
-        """The rows of a statement. One that may run twice: it is tried again if its connection was broken.
+        """The rows of a statement that may run twice: it is tried again when its connection was broken.
 
         Raises LedgerUnavailable or ConstraintFault.
         """
@@ -80,7 +80,7 @@ class ReadPool:
         try:
             return await self._fetch(self._pool, sql, *params)
         except FAILURES as error:
-            # A server that was started again has broken every connection, also those nobody was using.
+            # A server that restarted has broken every connection, also the idle ones.
             if not is_cut(error):
                 raise fault_of(error, self._location) from error
         with as_faults(self._location):

@@ -1,4 +1,4 @@
-"""How receipts of old months go: first the holds that lead to them, bit by bit, then the month at once."""
+"""Deletes receipts of old months: first their holds, in chunks, then each month at once."""
 
 from datetime import date
 from typing import Final
@@ -8,23 +8,23 @@ import asyncpg
 from proxy.storage.postgres.migrate import HURRIED, STATEMENTS, months_after
 
 HOLDS_AT_ONCE: Final = 5_000
-# Until the connection is closed, as it is after this.
+# The lock lasts until the connection is closed, which the caller does.
 ALONE: Final = "SELECT pg_try_advisory_lock(hashtextextended('farebox retention ' || current_schema(), 0))"
 _EPOCH: Final = date(1970, 1, 1)
 
 
 async def retain(connection: asyncpg.Connection, months: int) -> int:
-    """Drop what `PostgresStore.retain` says; how many receipts went. `months` is not negative.
+    """Delete what `PostgresStore.retain` says; how many receipts went. `months` is not negative.
 
-    A call's id finds its receipt by its hold: were the receipt to go first, a repeat of the call's close
-    would find a hold without a call. Each hold that is deleted here has a receipt, so that none that is
-    open goes. Raises what the server raises.
+    A call's id finds its receipt by its hold: if the receipt went first, a repeat of the call's close would
+    find a hold without a call. Each hold that is deleted here has a receipt, so none is open. Raises what
+    the server raises.
     """
     if not await connection.fetchval(ALONE):
         return 0
     first_kept = months_after(await connection.fetchval(STATEMENTS["this_month"]), -months)
     first_day, count = (first_kept - _EPOCH).days, 0
-    # An audit has to know before the first one goes that a charge may have no receipt any more.
+    # Before the first receipt goes, an audit has to know that a charge may have none.
     await connection.execute(STATEMENTS["note_retention"], first_day)
     for row in await connection.fetch(STATEMENTS["month_partitions"]):
         name: str = row["name"]
@@ -36,7 +36,7 @@ async def retain(connection: asyncpg.Connection, months: int) -> int:
 
 
 async def _drop_month(connection: asyncpg.Connection, name: str) -> int:
-    """Drop one month's partition, whose name is one of our own making."""
+    """Drop one month's partition. Its name comes from `month_partitions`, and is safe in SQL."""
     count, last = 0, ("", "")
     holds_of = STATEMENTS["delete_holds_of_month"].replace("receipts_month", name)
     while True:

@@ -1,4 +1,4 @@
-"""Sessions of PostgreSQL: how one is set up, what its errors mean, and how long anything in it may take."""
+"""Sessions of PostgreSQL: their setup, the meaning of their errors, and their timeouts."""
 
 import re
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ from proxy.ledger.store import LedgerUnavailable
 from proxy.storage.faults import ConstraintFault, StorageFault
 
 OLDEST_POSTGRES: Final = 14
-"""The first major version that clears out superseded index entries by itself, of which lots leave many."""
+"""The first major version that removes superseded index entries by itself; lots leave many."""
 
 PRIMARY: Final = SessionAttribute.primary
-"""Of several servers in a location the one that can be written, which may be another one after a failover."""
+"""Of several servers in a location, the one that accepts writes; a failover may change it."""
 
-# What a location may show of itself. One that can be read in another way, too, such as with a slash in its
-# password, shows nothing.
+# The parts of a location that may be shown. An ambiguous one, such as with a slash in its password, shows
+# nothing.
 _SHOWN: Final = re.compile(r"(\w+://)(?:[^/?#@]*@)?([^/?#@]*(?:/[^/?#@]*)?)(?:\?[^@]*)?")
 
 # Text is quoted in one way only, whatever the database's own settings are. A read that leaves parameters
@@ -37,8 +37,8 @@ SELECT set_config(name, value, false) FROM (VALUES
         ELSE current_setting('synchronous_commit') END)
 ) AS settings (name, value)
 """
-# All that a batch asks for is found by a key: it is planned once, and a plan that was made while a table
-# was small must not go through all of it when it has grown.
+# A batch finds every row by a key. It is planned once, and a plan that was made for a small table must not
+# scan all of it after it has grown.
 _KEYED: Final = (
     "SET plan_cache_mode = force_generic_plan; "
     "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
@@ -52,9 +52,9 @@ _QUERY_CANCELED: Final = "57014"
 
 
 class Timeouts(msgspec.Struct, frozen=True):
-    """How long things may take. The server ends what passes `lock_seconds` or `statement_seconds`.
+    """How long things may take. The server ends what exceeds `lock_seconds` or `statement_seconds`.
 
-    A server that does not answer at all is given up `spare_seconds` later. Whoever has locks and says nothing
+    A server that does not answer is given up `spare_seconds` later. A session that has locks and is silent
     for `locked_seconds` loses them.
     """
 
@@ -67,7 +67,7 @@ class Timeouts(msgspec.Struct, frozen=True):
 
     @property
     def answer_seconds(self) -> float:
-        """When a connection is given up that has not answered."""
+        """After how long a connection that does not answer is given up."""
         return self.statement_seconds + self.spare_seconds
 
 
@@ -88,7 +88,7 @@ async def connect(location: str, timeouts: Timeouts, *, keyed: bool = False) -> 
     except asyncpg.InterfaceError:
         raise
     except ValueError:
-        # What it says may be a piece of the password.
+        # Its message may contain a piece of the password.
         raise StorageFault(
             "the URL cannot be read; in user and password write what is special as %2F and the like"
         ) from None
@@ -153,7 +153,7 @@ def is_constraint(error: BaseException) -> bool:
 
 
 def is_undone(error: BaseException) -> bool:
-    """Whether the server has certainly undone what it was told, and nothing is wrong with the connection."""
+    """Whether the server has certainly undone the statement, and the connection is well."""
     return is_constraint(error) or _code(error) in _UNDONE_CODES
 
 
@@ -172,7 +172,7 @@ def is_cut(error: BaseException) -> bool:
 
 @contextmanager
 def as_faults(location: str) -> Iterator[None]:
-    """What talking to the server raises as what a store raises."""
+    """Turn errors of the driver into those of a store."""
     try:
         yield
     except FAILURES as error:
@@ -186,7 +186,7 @@ def fault_of(error: BaseException, location: str) -> ConstraintFault | LedgerUna
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, or what it is."""
+    """The message of an error, or its kind when it has none."""
     return str(error) or (
         "the server does not answer" if isinstance(error, TimeoutError) else type(error).__name__
     )

@@ -1,8 +1,7 @@
 """The storage engine on PostgreSQL, which any number of processes and machines may share.
 
-It needs PostgreSQL 14 or newer, and connections that are its own for as long as they are open: a pooler
-between must keep one for each session, not for each transaction. What others that speak its language lack
-is said where it is used.
+It needs PostgreSQL 14 or newer, and sessions of its own: a pooler in between must work by session, not by
+transaction. Where databases that speak its protocol differ, a comment at that place says so.
 """
 
 import asyncio
@@ -27,9 +26,9 @@ from proxy.storage.postgres.session import FAILURES, Timeouts, as_faults, connec
 from proxy.tasks import Tasks
 
 BEATS_IN_A_LEASE: Final = 6
-"""How many times a lease is extended before it would end."""
+"""How many times a lease is extended in its length."""
 MONTHS_SECONDS: Final = 60.0
-"""How often is looked whether a day has passed since the months were seen to."""
+"""How often the store checks whether it is time to make or delete months."""
 PREPARE_SECONDS: Final = 24 * 3600.0
 RETAIN_SECONDS: Final = 24 * 3600.0
 
@@ -38,9 +37,10 @@ class PostgresStore:
     """A `Store` on the database at `location`, a `postgresql://` URL as libpq knows it.
 
     One connection is for batches, up to `readers` are for everything else. A batch is tried again for up to
-    `patience_seconds`. A process that was neither closed nor heard of for `lease_seconds` is taken for gone.
-    `tasks` runs what extends the lease, and what lets receipts go of which only `keep_months` are kept. The
-    database is brought up to `revision`, and may be brought further by others once this store is open.
+    `patience_seconds`. A process that was not closed and has not extended its lease for `lease_seconds`
+    counts as gone. `tasks` runs what extends the lease, and what deletes receipts after `keep_months`.
+    Opening brings the database up to `revision`; another process may bring it further while this store is
+    open.
     """
 
     def __init__(
@@ -77,14 +77,14 @@ class PostgresStore:
     def owner(self) -> str:
         """This process's name on the holds it makes from now on, such as `owner-7`; empty until open.
 
-        It changes when the process was cut off from the database for so long that it was taken for gone.
+        It changes when the process was cut off from the database for so long that it was found gone.
         """
         return self._lease.name
 
     async def open(self) -> None:
         """Connect, bring the schema up to date, and claim an owner name.
 
-        Raises StorageFault, with everything let go of, when the database cannot be used. A store opens once.
+        Raises StorageFault, with everything released, when the database cannot be used. A store opens once.
         """
         try:
             async with AsyncExitStack() as stack:
@@ -113,8 +113,8 @@ class PostgresStore:
         """Carry out a batch; one result for each command. Nothing of it is stored when this raises.
 
         Raises ConstraintFault if one of the commands would break the schema's constraints, and
-        LedgerUnavailable if the batch could not be committed. Where a connection was lost at the commit this
-        holds from when the next batch was carried out, which first finds out, and undoes the holds.
+        LedgerUnavailable if the batch could not be committed. After a connection was lost at the commit, the
+        next batch finds out whether it was committed, and undoes its holds.
         """
         async with self._one_batch:
             batches = self._opened()
@@ -123,9 +123,9 @@ class PostgresStore:
             return await batches.apply(commands)
 
     async def orphans(self, now_us: int) -> list[Hold]:
-        """Open holds whose process is gone, which from here on cannot make or keep any under its name.
+        """Open holds of processes that are gone, which can make no more under their names.
 
-        One that has a deadline is none before that, and always is from then on.
+        A hold with a deadline is an orphan from then on and not before, whatever became of its process.
         """
         self._opened()
         return await self._lease.orphans(now_us)
@@ -148,8 +148,8 @@ class PostgresStore:
         """Drop the receipts of calls authorized before this month and the last `months` whole ones.
 
         Their holds go with them, so that a call's id leads to both or to neither; entries and the sums of
-        days stay. Returns how many receipts went: none when another process is at it. Raises
-        LedgerUnavailable; what is left goes the next time.
+        days stay. Returns how many receipts went, 0 when another process is deleting. Raises
+        LedgerUnavailable; the rest then goes the next time.
         """
         self._opened()
         with as_faults(self.location):
@@ -160,7 +160,7 @@ class PostgresStore:
                 await let_go(connection, self._timeouts)
 
     async def close(self) -> None:
-        """Finish what has been asked for, and let go of the database and the owner name; idempotent."""
+        """Finish what was asked for, and release the database and the owner name; idempotent."""
         if self._closed:
             return
         self._closed = True
@@ -169,14 +169,13 @@ class PostgresStore:
         async with self._one_batch:
             if self._batches is not None:
                 await self._batches.close()
-            # Others are let know at once; when the database does not answer, they know at the end of the
-            # lease.
+            # Others learn of it at once or, when the database does not answer, at the end of the lease.
             with contextlib.suppress(LedgerUnavailable):
                 await self._lease.close()
             await self._reader.close()
 
     async def _prepare(self, *, schema: bool) -> None:
-        """Make the partitions of the months to come, after bringing the schema up to date if it is to be."""
+        """Make the partitions of the months to come; bring the schema up to date first if `schema`."""
         connection = await connect(self.location, self._timeouts)
         try:
             if schema:
@@ -186,7 +185,7 @@ class PostgresStore:
             await let_go(connection, self._timeouts)
 
     async def _beat(self) -> None:
-        """Extend the lease and end a transaction nobody uses, again and again."""
+        """Extend the lease and end an unused transaction, again and again."""
         while True:
             await self._sleep(self._lease_seconds / BEATS_IN_A_LEASE)
             try:
@@ -194,11 +193,11 @@ class PostgresStore:
                 async with self._one_batch:
                     await self._opened().rest()
             except (LedgerUnavailable, ConstraintFault, StorageFault):
-                # The next batch tells of it, and the next beat tries again.
+                # The next batch reports the fault, and the next beat tries again.
                 continue
 
     async def _see_to_months(self) -> None:
-        """Once a day make the months to come, and let old ones go: too long for the lease to wait for it."""
+        """Once a day make the months to come and delete old ones; the lease cannot wait for that."""
         prepared, let_go = self._monotonic(), -math.inf
         while True:
             await self._sleep(MONTHS_SECONDS)
@@ -211,7 +210,7 @@ class PostgresStore:
                     await self.retain(self._keep_months)
                     let_go = self._monotonic()
             except (LedgerUnavailable, ConstraintFault, StorageFault):
-                continue  # It is tried again soon: months are made and let go of long before it matters.
+                continue  # It is tried again soon, long before a month is needed.
 
     def _opened(self) -> PostgresBatches:
         if self._closed or self._batches is None:

@@ -1,4 +1,4 @@
-"""How PostgreSQL is told what a batch has changed: one statement, however large the batch."""
+"""Writes the changes of a batch to PostgreSQL in one statement, however large the batch."""
 
 from collections.abc import Callable, Iterable
 from operator import itemgetter
@@ -15,10 +15,10 @@ from proxy.storage.queries import SqlValue
 from proxy.storage.tables import ACCOUNTS, BY_NAME, HOLDS, KEYS, LOTS, Table
 
 Change = dict[str, list[tuple[SqlValue, ...]]]
-"""Whole rows, by what is to be done with them: new ones of a table, or changed ones."""
+"""Whole rows, new ones or changed ones of a table, by the name under which they are sent."""
 
 _UPDATED: Final = (ACCOUNTS, KEYS, LOTS, HOLDS)
-"""The tables whose changed rows are not those that are added: they go by their own names."""
+"""The tables that send new rows and changed rows under different names."""
 _NAMES: Final = {
     **{name: [column.name for column in table.columns] for name, table in BY_NAME.items()},
     **{f"new_{table.name}": [column.name for column in table.columns] for table in _UPDATED},
@@ -27,7 +27,7 @@ _NAMES: Final = {
 
 
 def _picks(table: Table) -> Callable[[Iterable[tuple[Any, ...]]], list[tuple[Any, ...]]]:
-    """What takes from whole rows the columns that tell a change."""
+    """A function that takes from whole rows the key and the columns that can change."""
     pick = itemgetter(*(table.place(column.name) for column in table.changed))
     return lambda rows: list(map(pick, rows))
 
@@ -38,7 +38,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """The ids of what the database has already, among the rows of a batch."""
+    """The ids of the rows of a batch that the database has already."""
 
     accounts: frozenset[str]
     keys: frozenset[str]
@@ -47,13 +47,13 @@ class Stored(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, books: Books) -> "Stored":
-        """What books have that were just loaded."""
+        """The ids in books that were just loaded."""
         lots = frozenset(lot_id for lots in books.lots.values() for lot_id in lots)
         return cls(frozenset(books.accounts), frozenset(books.keys), lots, frozenset(books.holds))
 
 
 def change_of(books: Books, stored: Stored) -> Change:
-    """What the books say has changed, as `ledger_write` takes it; empty when nothing has."""
+    """The changes in the books, as `ledger_write` takes them; empty when there are none."""
     accounts = [books.accounts[id_] for id_ in sorted(books.changed_accounts)]
     keys = [books.keys[id_] for id_ in books.changed_keys]
     lots = [books.lots[account_id][lot_id] for account_id, lot_id in books.changed_lots]
@@ -82,7 +82,7 @@ def change_of(books: Books, stored: Stored) -> Change:
 def write_of(functions: Functions, change: Change, *, owner: str, batch: int) -> str:
     """The statement that writes a change as a process's next batch.
 
-    Rows are JSON arrays, and the names of their columns come with them, once for all that are alike.
+    Rows are JSON arrays; the names of their columns are sent once for each kind of row.
     """
     sent = {
         name: {"columns": _NAMES[name], "rows": _PICKED[name](rows) if name in _PICKED else rows}

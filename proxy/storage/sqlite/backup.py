@@ -1,4 +1,4 @@
-"""A copy of a SQLite file that is consistent while processes write to it, checked before it gets its name."""
+"""Copies a SQLite file consistently while processes write, and checks the copy before naming it."""
 
 import os
 import sqlite3
@@ -12,7 +12,7 @@ from proxy.storage.faults import StorageFault
 from proxy.storage.sqlite.scan import SqliteScan, faults, snapshot, version_of
 
 STEP_PAGES: Final = 1024
-"""How many pages, mostly of 4 KiB, are copied between two looks at the progress."""
+"""How many pages, mostly of 4 KiB, are copied between two reports of progress."""
 
 
 def backup(
@@ -25,8 +25,8 @@ def backup(
 ) -> dict[str, int]:
     """Copy the ledger at `source` to `destination`, whole and durable or not at all; its tables' rows.
 
-    Writers are not kept waiting. A file at `destination` is replaced only by `force`; the new one is readable
-    for its owner only. `on_pages` is told how many pages are done, and of how many. Raises StorageFault.
+    Writers do not wait. A file at `destination` is replaced only with `force`; the new one is readable for
+    its owner only. `on_pages` is called with how many pages are done, and of how many. Raises StorageFault.
     """
     _expect_place(source, destination, force=force)
     with snapshot(source) as connection:
@@ -74,7 +74,7 @@ def _beside(destination: Path) -> Iterator[Path]:
 def _copy_pages(
     connection: sqlite3.Connection, partial: Path, step_pages: int, on_pages: Callable[[int, int], object]
 ) -> None:
-    """Copy the pages of the snapshot: with one that is held, a backup need never begin anew."""
+    """Copy the pages of the snapshot, so that no write makes the backup start anew."""
 
     def on_step(_: int, remaining: int, total: int) -> None:
         on_pages(total - remaining, total)
@@ -87,8 +87,8 @@ def _copy_pages(
 
 
 def _check(partial: Path, destination: Path, counts: dict[str, int]) -> None:
-    """Raise StorageFault unless a copy is sound and has the rows that it should."""
-    # Nobody else knows of the file, and opened in this way it gets no log beside it.
+    """Raise StorageFault unless the copy is sound and has the counted rows."""
+    # Nobody else knows the file, and as an immutable one it gets no log beside it.
     uri = f"{partial.as_uri()}?mode=ro&immutable=1"
     with faults(destination), closing(sqlite3.connect(uri, uri=True)) as copy:
         (said,) = copy.execute("PRAGMA quick_check(1)").fetchone()

@@ -13,20 +13,20 @@ from proxy.storage.sqlite.load import RowCache
 from proxy.storage.sqlite.write import write
 
 RETRY_SECONDS: Final = 0.0005
-"""How soon to look again whether another process has done its batch, which takes little longer than this."""
+"""How soon to try again while another process does its batch, which takes little longer than this."""
 
-# Writes a page whatever the number was, and nobody reads it.
+# Writes a page whatever the number was. Nobody reads it.
 _PROVE_WRITABLE: Final = "PRAGMA application_id = 0"
 
 
 class SqliteBatches:
-    """Batches on one connection, one after the other, with up to `keep_rows` rows kept between them.
+    """Batches on one connection, one after the other, with up to `keep_rows` rows cached between them.
 
-    A batch that finds another process's under way waits up to `busy_timeout_seconds`. SQLite's own waiting
-    is turned off: it sleeps longer and longer, so that a process with little to do would hardly get a turn.
+    A batch waits up to `busy_timeout_seconds` for another process's batch. SQLite's own waiting is turned
+    off: it sleeps longer and longer, so a process with little to do would hardly get a turn.
 
-    After a batch that failed the next ones write something even when they change nothing, until one succeeds:
-    on a full disk the success of an empty batch would say that the ledger can be written.
+    After a failed batch the next ones write something even when they change nothing, until one succeeds: on a
+    full disk the success of an empty batch would say that the ledger can be written.
     """
 
     def __init__(
@@ -49,13 +49,12 @@ class SqliteBatches:
     def apply(self, commands: Sequence[Command]) -> list[Result]:
         """Carry out a batch that has begun, and commit it: one result for each command.
 
-        Raises sqlite3.Error when it could not be committed, and whatever a rule raises; nothing has changed
-        then.
+        Raises sqlite3.Error when it could not be committed, and what a rule raises; then nothing has changed.
         """
-        connection, kept = self._connection, self._rows
+        connection, rows = self._connection, self._rows
         needs = needs_of(commands)
         try:
-            books = kept.load(needs)
+            books = rows.load(needs)
             stored_keys = {id_ for _, id_ in needs.keys if id_ in books.keys}
             stored_holds = {id_: books.holds[id_].amount_nano for _, id_ in needs.holds if id_ in books.holds}
             results = [rules.apply(books, command) for command in commands]
@@ -65,20 +64,20 @@ class SqliteBatches:
                 books,
                 stored_keys=stored_keys,
                 stored_holds=stored_holds,
-                stored_lots=kept.stored_lots,
+                stored_lots=rows.stored_lots,
             )
             if self._has_failed:
                 connection.execute(_PROVE_WRITABLE)
             connection.execute("COMMIT")
         except BaseException:
             self._has_failed = True
-            kept.forget()
+            rows.forget()
             # Some errors, such as a full disk, have rolled everything back by themselves.
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
         self._has_failed = False
-        kept.committed()
+        rows.committed()
         return results
 
     async def begin(self) -> None:
@@ -88,7 +87,7 @@ class SqliteBatches:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                # The low byte tells the kind of error, whatever else it is about.
+                # The low byte is the kind of error; the others are its details.
                 if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or self._monotonic() >= deadline:
                     raise
                 await self._sleep(RETRY_SECONDS)

@@ -1,4 +1,4 @@
-"""A SQLite file as a whole, for the commands that read or fill all of it."""
+"""A whole SQLite file, for the commands that read or fill all of it."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -33,7 +33,7 @@ _ADDS: Final = {
 
 
 class SqliteDatabase:
-    """The file at `location`, a path or a `sqlite:///` URL. Raises StorageFault for one that is no file."""
+    """The file at `location`, a path or a `sqlite:///` URL. Raises StorageFault for any other location."""
 
     def __init__(self, location: str | Path) -> None:
         self.path = path_of(location)
@@ -45,14 +45,14 @@ class SqliteDatabase:
 
     @contextmanager
     def snapshot(self) -> Iterator[SqliteScan]:
-        """Read the file as it is now, while processes may serve it."""
+        """A scan of the file as it is now, while processes may serve it."""
         with snapshot(self.path) as connection:
             expect_latest(connection, self.path)
             yield SqliteScan(connection, self.path)
 
     @contextmanager
     def at_rest(self) -> Iterator[SqliteScan]:
-        """Read the file while no process serves it. One that starts meanwhile waits until the end."""
+        """A scan while no process serves the file. One that starts meanwhile waits until the end."""
         if not self.path.is_file():
             raise StorageFault(f"{self.path}: there is no such file")
         with alone(self.path):
@@ -64,7 +64,7 @@ class SqliteDatabase:
 
     @contextmanager
     def filling(self) -> Iterator["SqliteTarget"]:
-        """Fill the file in one database transaction; it and its schema are made where they are missing."""
+        """Fill the file in one database transaction; make it, or what its schema lacks."""
         with faults(self.path):
             connection = prepare(self.path, busy_timeout_seconds=BUSY_SECONDS)
         with closing(connection):
@@ -98,7 +98,7 @@ class SqliteDatabase:
 
 
 class SqliteTarget(SqliteScan):
-    """A file that is being filled; what was added is rolled back when the connection is closed."""
+    """A file that is being filled. Without a commit, closing the connection undoes what was added."""
 
     def add(self, table: str, rows: Chunk) -> None:
         """Add rows to a table; usage days also to the sums over all accounts. Raises StorageFault."""
@@ -109,7 +109,7 @@ class SqliteTarget(SqliteScan):
                 _ADDS[table].run(self._connection, list(chain.from_iterable(rows)))
 
     def note_receipts_since(self, day: int) -> None:
-        """Note it as the one number that a file keeps for whom it belongs to. Raises StorageFault."""
+        """Store the day as the file's user version, the one number SQLite has for it. Raises StorageFault."""
         with faults(self._path):
             self._connection.execute(f"PRAGMA user_version = {int(day)}")
 

@@ -1,4 +1,4 @@
-"""The SQLite file: where it is, how it is made, and how connections to it are set up."""
+"""The SQLite file: its path, its making, and the setup of connections to it."""
 
 import os
 import sqlite3
@@ -11,14 +11,14 @@ from proxy.storage.owners import alone
 
 ENGINE: Final = "sqlite"
 OLDEST_SQLITE: Final = (3, 38, 0)
-"""The first version with everything the SQL uses: strict tables, UPDATE ... FROM and `->>`."""
+"""The first version with strict tables, UPDATE ... FROM and `->>`."""
 
 _URL: Final = "sqlite:///"
 _STATEMENTS: Final = 512
-"""How many prepared statements a connection keeps: more than there are, so that none is prepared twice."""
+"""How many prepared statements a connection caches: more than there are, so none is prepared twice."""
 
-# A page is 4 KiB. The cache holds the hot ends of all tables. Committing leaves it to `WriteAheadLog` to make
-# the log durable and to copy it into the database: both take too long for the event loop.
+# A page is 4 KiB. The cache holds the hot ends of all tables. A commit neither syncs the log nor copies it
+# into the database: both take too long for the event loop, and `WriteAheadLog` does them.
 _WRITER_PRAGMAS: Final = (
     "PRAGMA foreign_keys = ON",
     "PRAGMA secure_delete = OFF",
@@ -53,17 +53,8 @@ def prepare(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection:
         return _open_for_writing(path, busy_timeout_seconds)
 
 
-def open_for_reading(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection:
-    """A connection that cannot write, and that may be handed from thread to thread."""
-    connection = sqlite3.connect(
-        path, timeout=busy_timeout_seconds, isolation_level=None, check_same_thread=False
-    )
-    connection.execute("PRAGMA query_only = ON")
-    return connection
-
-
 def _create(path: Path) -> None:
-    # SQLite gives its log files the mode of the database. A file that exists is not even opened: closing it
+    # SQLite gives its log files the mode of the database. A file that exists is not opened here: closing it
     # would drop every lock that connections of this process have on it.
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))

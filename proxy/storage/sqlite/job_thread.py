@@ -1,4 +1,4 @@
-"""One thread that does short jobs for the event loop, with as little as possible for each."""
+"""One thread that does short jobs for the event loop, at little cost for each."""
 
 import asyncio
 import contextlib
@@ -11,10 +11,10 @@ _Answer = TypeVar("_Answer")
 
 
 class JobThread:
-    """A thread that does one job after the other, in the order in which they are asked for.
+    """A thread that does jobs one after the other, in the order they come.
 
-    An executor would do, but for a job as short as a batch's its locks take as long as the job. The thread
-    starts with the first job, and does not keep the process from ending.
+    An executor's locks take as long as a job of a batch does. The thread starts with the first job, and does
+    not keep the process from ending.
     """
 
     def __init__(self, name: str) -> None:
@@ -23,7 +23,7 @@ class JobThread:
         self._thread: Thread | None = None
 
     def run(self, job: Callable[[], _Answer]) -> asyncio.Future[_Answer]:
-        """Have the thread do a job: the future has what it returns or raises."""
+        """Do a job in the thread; the future has what it returns or raises."""
         if self._thread is None:
             self._thread = Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()
@@ -32,7 +32,7 @@ class JobThread:
         return future
 
     def stop(self) -> None:
-        """Wait until all that was asked for is done, and end the thread."""
+        """Wait for the jobs that came before, and end the thread."""
         if self._thread is not None:
             self._jobs.put(None)
             self._thread.join()
@@ -47,9 +47,9 @@ def _do(job: Callable[[], Any], future: asyncio.Future[Any]) -> None:
     answer, error = None, None
     try:
         answer = job()
-    except BaseException as raised:  # noqa: BLE001 - whatever it is, the one who waits must hear of it.
+    except BaseException as raised:  # noqa: BLE001 - the caller gets every error.
         error = raised
-    # A loop that was closed meanwhile has nobody who waits.
+    # On a loop that was closed meanwhile nobody waits.
     with contextlib.suppress(RuntimeError):
         future.get_loop().call_soon_threadsafe(_resolve, future, answer, error)
 

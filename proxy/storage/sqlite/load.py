@@ -1,4 +1,4 @@
-"""What a batch needs from SQLite, kept in memory for as long as nobody else writes."""
+"""Loads the rows of a batch from SQLite, and caches them while no other connection writes."""
 
 import sqlite3
 from collections.abc import Collection, Iterable
@@ -14,10 +14,10 @@ LOADS: Final = {name: query.sql for name, query in load("sqlite/sql/load.sql").i
 
 
 class RowCache:
-    """The books of one connection, which nothing else in this process writes with.
+    """The books of one connection, the only one in this process that writes.
 
-    Rows stay from one batch to the next for as long as no other connection has committed anything, which
-    SQLite tells for the price of one pragma. When they have become more than `most_rows` all are dropped.
+    Rows stay from one batch to the next while no other connection has committed, which one pragma shows. When
+    there are more than `most_rows`, all are dropped.
     """
 
     def __init__(self, connection: sqlite3.Connection, *, most_rows: int) -> None:
@@ -27,14 +27,14 @@ class RowCache:
         self.forget()
 
     def forget(self) -> None:
-        """Drop every row, as must be done when a batch failed: the books are ahead of the file then."""
+        """Drop every row. After a failed batch this is a must: the books are ahead of the file."""
         self.books = Books()
         self.stored_lots: set[str] = set()
         self._known_buckets: set[BucketKey] = set()
         self._known_throttles: set[RowKey] = set()
 
     def load(self, needs: Needs) -> Books:
-        """Books with every row that a batch needs, from within the batch's database transaction."""
+        """Books with every row that a batch needs, read within its database transaction."""
         (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         if version != self._version:
             self.forget()
@@ -59,7 +59,7 @@ class RowCache:
         return books
 
     def committed(self) -> None:
-        """Note that the file has what the books say, and drop the rows that no later batch can need."""
+        """The file now has what the books say: drop the rows that no later batch can need."""
         books = self.books
         for id_ in books.changed_holds:
             if books.holds[id_].state != "open":

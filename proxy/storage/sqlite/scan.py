@@ -1,4 +1,4 @@
-"""A SQLite file read whole: one snapshot of it, on a connection that cannot write."""
+"""Reads a whole SQLite file: one snapshot, on a connection that cannot write."""
 
 import os
 import sqlite3
@@ -15,7 +15,7 @@ from proxy.storage.sqlite.file import ENGINE
 CHUNK_ROWS: Final = 1000
 BUSY_SECONDS: Final = 10.0
 _SORT_KIB: Final = 16_384
-"""What each sort keeps in memory; the rest goes to temporary files."""
+"""The memory of each sort; the rest goes to temporary files."""
 
 
 class SqliteScan:
@@ -29,7 +29,7 @@ class SqliteScan:
 
     @property
     def receipts_since_day(self) -> int:
-        """As noted by who filled the file: no receipt ever goes from one. Raises StorageFault."""
+        """As stored when the file was filled: a file deletes no receipts. Raises StorageFault."""
         with faults(self._path):
             (day,) = self._connection.execute("PRAGMA user_version").fetchone()
         return int(day)
@@ -50,7 +50,7 @@ class SqliteScan:
 
 @contextmanager
 def faults(path: Path) -> Iterator[None]:
-    """What is wrong with a file is a StorageFault that names it."""
+    """Turn errors of the file into a StorageFault that names it."""
     try:
         yield
     except (sqlite3.Error, OSError) as error:
@@ -61,7 +61,7 @@ def faults(path: Path) -> Iterator[None]:
 def snapshot(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that cannot write, and sees the file as it is now until the end. Raises StorageFault.
 
-    Who writes meanwhile is not kept waiting; but the write-ahead log cannot be started anew before the end.
+    Writers do not wait, but the write-ahead log cannot start anew before the end.
     """
     if not path.is_file():
         raise StorageFault(f"{path}: there is no such file")

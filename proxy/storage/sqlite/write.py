@@ -1,4 +1,4 @@
-"""How SQLite is told what a batch has changed: few statements for each table, however large the batch."""
+"""Writes the changes of a batch to SQLite: few statements for each table, however large the batch."""
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ def write(
     stored_holds: Mapping[str, int],
     stored_lots: Collection[str],
 ) -> None:
-    """Write what the books say has changed.
+    """Write the changes in the books.
 
     `stored_keys`, `stored_holds` and `stored_lots` tell which of the changed ones the file has already, and
     the amounts that it has for those holds.
@@ -88,7 +88,7 @@ def _write_lots(connection: sqlite3.Connection, books: Books, stored: Collection
 
 
 def _write_holds(connection: sqlite3.Connection, books: Books, stored: Mapping[str, int]) -> None:
-    # In the order of their ids new ones are put side by side, in pages that are filled one after the other.
+    # In the order of their ids new holds lie side by side, in pages that are filled one after the other.
     changed = [books.holds[id_] for id_ in sorted(books.changed_holds)]
     _ADD_HOLDS.run(connection, _flat(columns.hold_row(hold) for hold in changed if hold.id not in stored))
     closed: dict[str, list[tuple[str, str]]] = {}
@@ -96,7 +96,7 @@ def _write_holds(connection: sqlite3.Connection, books: Books, stored: Mapping[s
     for hold in changed:
         if hold.id not in stored:
             continue
-        # Nearly every hold is closed as it was made, which a shorter statement says.
+        # Nearly every hold is closed as it was made: its state is all that a shorter statement has to send.
         if hold.state == "open" or hold.amount_nano != stored[hold.id]:
             altered.append(columns.hold_row(hold))
         else:

@@ -106,7 +106,7 @@ class Server:
             program = [str(installed / "bin" / "postgres"), "--version"]
             subprocess.run(program, check=True, capture_output=True, **self._identity)
         except (OSError, subprocess.CalledProcessError):
-            # Nobody may not be allowed to look into the folder that the tests are run in.
+            # The user `nobody` may have no access to the folder that the tests run in.
             # The libraries that the wheel brings along are looked for beside its package.
             home = installed.parent
             libraries = home.with_name(f"{home.name}.libs")

@@ -13,8 +13,8 @@ from proxy.ledger.store import LedgerUnavailable
 from proxy.storage.faults import StorageFault
 from proxy.storage.postgres.session import Timeouts
 from tests.storage.engines import Postgres, opened, postgres_at, tell
+from tests.storage.postgres.network import Network
 from tests.storage.postgres.server import Server, new_schema_at, own_server
-from tests.storage.postgres.wire import Wire
 from tests.storage.teller import (
     ACCOUNT,
     NOON_US,
@@ -40,24 +40,24 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-async def wire(server: Server) -> AsyncIterator[Wire]:
-    """A wire to an empty database, in a folder whose name is short enough for a socket's."""
+async def network(server: Server) -> AsyncIterator[Network]:
+    """A network to an empty database, in a folder whose name is short enough for a socket."""
     with tempfile.TemporaryDirectory() as folder:
-        async with Wire(await new_schema_at(server.location()), Path(folder)).open() as wire:
-            yield wire
+        async with Network(await new_schema_at(server.location()), Path(folder)).open() as network:
+            yield network
 
 
 # --- a connection that breaks ---
 
 
 @pytest.mark.parametrize("fate", ["cut before", "cut after"])
-async def test_a_batch_cut_off_at_its_commit_is_carried_out_once(wire: Wire, fate: Any) -> None:
+async def test_a_batch_cut_off_at_its_commit_is_carried_out_once(network: Network, fate: Any) -> None:
     """Whether the server had carried it out is found out, and the results are those it had."""
-    async with opened(wire.location) as store:
+    async with opened(network.location) as store:
         await store.apply(opening(1_000))
         await granted(store, call("call_1"), 300)
         await granted(store, call("call_2"), 300)
-        wire.cut(WRITE, fate)
+        network.cut(WRITE, fate)
         extend = Extend(call("call_2"), NOON_US, NOON_US, 100)
         results = await store.apply([settle(call("call_1"), 250), extend, grant(5, command_id="grant_2")])
         assert [getattr(result, "replayed", False) for result in results] == [False] * 3
@@ -66,29 +66,29 @@ async def test_a_batch_cut_off_at_its_commit_is_carried_out_once(wire: Wire, fat
         assert (row["balance_nano"], row["held_nano"], row["entries"]) == (755, 400, 3)
 
 
-async def test_a_batch_cut_off_at_its_load_is_carried_out_once(wire: Wire) -> None:
-    async with opened(wire.location) as store:
+async def test_a_batch_cut_off_at_its_load_is_carried_out_once(network: Network) -> None:
+    async with opened(network.location) as store:
         await store.apply(opening(1_000))
         for fate in ("cut before", "cut after"):
-            wire.cut(LOAD, fate)
+            network.cut(LOAD, fate)
             await done(store, grant(5, command_id=f"grant of {fate}"))
         assert (await account(store))["balance_nano"] == 1_010
 
 
 @pytest.mark.parametrize("fate", ["cut before", "cut after"])
 async def test_what_was_given_up_with_nobody_knowing_is_found_out_by_the_next_batch(
-    wire: Wire, fate: Any
+    network: Network, fate: Any
 ) -> None:
     """A hold whose caller was turned away is undone; a close that comes again has the result it had."""
-    async with opened(wire.location, patience_seconds=0.0) as store:
+    async with opened(network.location, patience_seconds=0.0) as store:
         await store.apply(opening(1_000))
         await granted(store, call("call_1"), 300)
         lost, kept = authorize(call("call_2"), 200, owner=store.owner), settle(call("call_1"), 250)
-        wire.cut(WRITE, fate, for_good=True)
+        network.cut(WRITE, fate, for_good=True)
         for _ in range(3):
             with pytest.raises(LedgerUnavailable):
                 await store.apply([lost, kept])
-        wire.mend()
+        network.mend()
         (result,) = await store.apply([kept])
         assert (getattr(result, "charged_nano", 0), getattr(result, "replayed", True)) == (250, False)
         row = await account(store)
@@ -100,19 +100,19 @@ async def test_what_was_given_up_with_nobody_knowing_is_found_out_by_the_next_ba
         )
 
 
-async def test_a_server_that_says_nothing_is_given_up(wire: Wire) -> None:
+async def test_a_server_that_says_nothing_is_given_up(network: Network) -> None:
     timeouts = Timeouts(statement_seconds=0.1, spare_seconds=0.1, connect_seconds=1.0)
-    async with opened(wire.location, patience_seconds=0.0, timeouts=timeouts) as store:
+    async with opened(network.location, patience_seconds=0.0, timeouts=timeouts) as store:
         await store.apply(opening(1_000))
-        wire.cut(b"acct_1", "stall")
+        network.cut(b"acct_1", "stall")
         with pytest.raises(LedgerUnavailable, match="the server does not answer"):
             await store.apply([grant(5, command_id="grant_2")])
-        wire.mend()
+        network.mend()
         assert not (await done(store, grant(5, command_id="grant_2"))).replayed
 
 
-async def test_an_outage_is_waited_for_once_only(wire: Wire) -> None:
-    """After a batch was given up the next ones are tried once, until one succeeds: nobody waits for long."""
+async def test_an_outage_is_waited_for_once_only(network: Network) -> None:
+    """After a batch has failed the next ones are tried once each, until one succeeds."""
     slept: list[float] = []
     now = 0.0
 
@@ -123,16 +123,16 @@ async def test_an_outage_is_waited_for_once_only(wire: Wire) -> None:
         if seconds > 10:
             await asyncio.Event().wait()
 
-    async with opened(wire.location, patience_seconds=2.0, monotonic=lambda: now, sleep=sleep) as store:
+    async with opened(network.location, patience_seconds=2.0, monotonic=lambda: now, sleep=sleep) as store:
         await store.apply(opening(1_000))
-        wire.cut(WRITE, "cut before", for_good=True)
+        network.cut(WRITE, "cut before", for_good=True)
         slept.clear()
         for expected in (2.0, 0.0, 0.0):
             before = now
             with pytest.raises(LedgerUnavailable):
                 await store.apply([grant(5, command_id="grant_2")])
             assert expected <= now - before <= expected + 0.5
-        wire.mend()
+        network.mend()
         await done(store, grant(5, command_id="grant_2"))
 
 

@@ -44,7 +44,7 @@ def start(location: str, folder: Path) -> subprocess.Popen[str]:
 async def test_holds_of_a_killed_process_are_orphans_at_once_and_those_of_live_ones_are_not(
     database: Postgres, tmp_path: Path
 ) -> None:
-    """On one machine nobody has to wait for the lease: the system has let go of the process's file."""
+    """On one machine no lease has to end: the system has released the lock on the process's file."""
     async with opened(database.location) as store:
         await store.apply(opening(1_000))
         await granted(store, call("call_mine"), 100)
@@ -75,7 +75,7 @@ async def test_a_process_elsewhere_is_gone_when_its_lease_is_over(database: Post
 
 
 async def test_an_outage_of_the_database_makes_nobody_gone(database: Postgres) -> None:
-    """All leases have run out: whoever comes back first is in no position to judge, and the others follow."""
+    """All leases have run out: the first process that comes back must not judge, as the others follow."""
     async with opened(database.location) as one, opened(database.location) as two:
         await one.apply(opening(1_000))
         await granted(two, call("call_1"), 100)

@@ -215,7 +215,7 @@ async def last_month(connection: asyncpg.Connection) -> str:
 async def test_old_months_go_with_their_holds_and_nothing_else_does(
     database: Postgres, connection: asyncpg.Connection
 ) -> None:
-    """Entries, balances and the sums of days stay; an audit is told since when receipts are complete."""
+    """Entries, balances and the sums of days stay; an audit knows since when receipts are complete."""
     today = await connection.fetchval(TODAY)
     async with opened(database.location) as store:
         await store.apply(opening(1_000))

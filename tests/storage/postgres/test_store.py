@@ -69,7 +69,7 @@ def start(location: str, *words: object) -> subprocess.Popen[str]:
 
 
 def said(store: PostgresStore) -> list[str]:
-    """What the store's writing connection is told from here on; each is one round trip."""
+    """The messages of the store's writing connection from here on; each is one round trip."""
     queries: list[str] = []
     writer_of(store).add_query_logger(lambda record: queries.append(record.query))
     return queries
@@ -211,7 +211,7 @@ async def test_a_batch_of_any_size_takes_two_round_trips(store: PostgresStore) -
         queries = said(store)
         await store.apply([authorize(made, 10, owner=store.owner) for made in calls])
         await store.apply([settle(made, 10) for made in calls])
-        await asyncio.sleep(0)  # What was said is told in the loop's next turn.
+        await asyncio.sleep(0)  # Queries are reported in the loop's next turn.
         assert [query.partition("(")[0] for query in queries] == [
             f"SELECT ledger_load_v{VERSION}",
             f"SELECT ledger_write_v{VERSION}",

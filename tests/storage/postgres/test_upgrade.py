@@ -111,7 +111,7 @@ async def test_an_upgrade_leaves_no_difference_for_an_audit(
         await old.apply(opening(10_000))
         for turn in range(4):
             await pair((old, new)[turn % 2], f"call_{turn}")
-    # Commands of this version refuse a schema that is ahead of them; here they are to look at its rows.
+    # Commands of this version refuse a schema that is ahead of them; this one is to read its rows.
     await connection.execute("DELETE FROM migrations WHERE number = $1", VERSION + 1)
     assert differences(database_of(database)) == []
 

@@ -1,4 +1,4 @@
-"""A backup is whole, checked and durable, or there is none; and nobody has to wait for it."""
+"""A backup is whole, checked and durable, or there is none; and no writer waits for it."""
 
 import asyncio
 import os

@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
+import sqlite3
 import threading
 from pathlib import Path
 
 import pytest
 
 from proxy.ledger.store import LedgerUnavailable
-from proxy.storage.sqlite.file import open_for_reading
 from proxy.storage.sqlite.log import CHECKPOINT_COMMITS
 from proxy.storage.sqlite.store import SqliteStore
 from tests.storage.teller import grant, opening
@@ -31,7 +31,7 @@ async def test_a_batch_is_answered_only_when_the_disk_has_it(path: Path) -> None
     await store.open()
     try:
         batch = asyncio.ensure_future(store.apply(opening(1_000)))
-        with contextlib.closing(open_for_reading(path, busy_timeout_seconds=1)) as reader:
+        with contextlib.closing(sqlite3.connect(path)) as reader:
             while not reader.execute("SELECT 1 FROM accounts").fetchone():
                 await asyncio.sleep(0)
         assert not batch.done()

@@ -19,7 +19,7 @@ from proxy.ledger.windows import DAY_US
 from proxy.storage.faults import StorageFault
 from proxy.storage.owners import alone, gone
 from proxy.storage.sqlite.batch import RETRY_SECONDS, SqliteBatches
-from proxy.storage.sqlite.file import open_for_reading, prepare
+from proxy.storage.sqlite.file import prepare
 from proxy.storage.sqlite.store import SqliteStore
 from tests.sources import ROOT
 from tests.storage.engines import Sqlite
@@ -178,14 +178,6 @@ async def test_a_key_needs_its_account(path: Path) -> None:
         assert [writer.execute(f"PRAGMA {name}").fetchone()[0] for name in names] == ["wal", 1]
 
 
-async def test_a_connection_for_reading_cannot_write(store: SqliteStore) -> None:
-    with (
-        contextlib.closing(open_for_reading(store.path, busy_timeout_seconds=1)) as reader,
-        pytest.raises(sqlite3.OperationalError, match="readonly"),
-    ):
-        reader.execute("DELETE FROM keys")
-
-
 # --- faults ---
 
 
@@ -213,7 +205,7 @@ async def test_a_full_disk_makes_the_ledger_unavailable_and_loses_nothing(store:
 
 
 async def test_while_the_disk_is_full_no_batch_succeeds_that_has_nothing_to_write(store: SqliteStore) -> None:
-    """Whoever asks by such a batch whether the ledger can be written is told that it cannot."""
+    """Such a batch is how callers find out whether the ledger can be written: it cannot."""
     await store.apply(opening(1_000))
     nothing = Sweep("", 0)
     with disk_full(store.path):
@@ -306,7 +298,7 @@ async def test_a_store_opens_only_when_no_other_one_prepares_the_file(path: Path
     await store.close()
 
 
-# --- what is kept in memory ---
+# --- rows in memory ---
 
 
 def traced(store: SqliteStore) -> list[str]:

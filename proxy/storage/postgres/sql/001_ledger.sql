@@ -5,8 +5,8 @@
 -- `COLLATE "C"` makes text sort by its bytes as in SQLite; pages rely on that. The fill factors leave room on a page
 -- for the next version of a row, so that changing a sum touches no index.
 
--- What an account or a key has spent and holds in the windows of the latest day on which it moved lies with it, as
--- JSON: [day, [[spent, held], ...]] in the order day, week, month, total. None of its figures is below zero.
+-- `spending` is what an account or a key has spent and holds in the windows of the latest day on which it moved, as JSON:
+-- [day, [[spent, held], ...]] in the order day, week, month, total. None of its figures is below zero.
 CREATE TABLE accounts (
     id TEXT COLLATE "C" PRIMARY KEY,
     name TEXT NOT NULL,
@@ -40,8 +40,8 @@ CREATE TABLE keys (
     PRIMARY KEY (account_id, id)
 ) WITH (fillfactor = 50);
 
--- What leads to a key without its account: its digest, as a caller shows it, or its id alone. Neither is ever another
--- key's, of whatever account; and neither changes.
+-- Leads to a key without its account: by its digest, which a caller shows, or by its id. Both are unique over all
+-- accounts, and neither changes.
 CREATE TABLE key_digests (
     digest TEXT COLLATE "C" PRIMARY KEY,
     account_id TEXT COLLATE "C" NOT NULL,
@@ -84,8 +84,8 @@ CREATE TABLE throttles (
 ) WITH (fillfactor = 50);
 
 -- An open hold carries its call and what was observed of it, and until when it may outlive its process. Once it is
--- closed its receipt has call and usage, and the hold stays as proof that the call was made. The id leads the key, and
--- ids grow with time: new holds go to the end of the index, and a call's id alone leads to its account.
+-- closed its receipt has call and usage, and the hold stays as proof that the call was made. The id comes first in the
+-- key, and ids grow with time: new holds go to the end of the index, and a call's id alone leads to its account.
 CREATE TABLE holds (
     id TEXT COLLATE "C" NOT NULL,
     account_id TEXT COLLATE "C" NOT NULL,
@@ -103,7 +103,7 @@ CREATE TABLE holds (
     CHECK (state = 'open' OR (observed IS NULL AND deadline_us IS NULL))
 );
 
--- There are never more open holds than calls in flight, so that owners are found by going through all of it.
+-- There are never more open holds than calls in flight, so owners are found by a scan of the whole index.
 CREATE INDEX holds_open ON holds (account_id, owner) WHERE state = 'open';
 
 CREATE TABLE entries (
@@ -130,7 +130,7 @@ $$;
 CREATE TRIGGER entries_never_change BEFORE UPDATE OR DELETE ON entries
 FOR EACH ROW EXECUTE FUNCTION entries_are_immutable();
 
--- TRUNCATE passes by what is for each row.
+-- TRUNCATE fires no trigger for each row.
 CREATE TRIGGER entries_never_go BEFORE TRUNCATE ON entries
 FOR EACH STATEMENT EXECUTE FUNCTION entries_are_immutable();
 
@@ -144,8 +144,8 @@ CREATE TABLE commands (
 );
 
 -- Receipts, in a partition for each month of authorization, so that those of an old month can go in an instant.
--- A partition's key must have the day in it; it comes last, so that pages of an account still go by the key. Who
--- wants the receipts of one of its keys or of one model is told by the index alone which they are.
+-- A partition's key must have the day in it; it comes last, so that pages of an account still go by the key. The index
+-- alone shows which receipts are of one key or one model.
 -- CockroachDB has no partitions of this kind: there the table is a plain one, and old months are deleted by row.
 CREATE TABLE receipts (
     id TEXT COLLATE "C" NOT NULL,
@@ -175,10 +175,10 @@ CREATE TABLE receipts (
     CHECK (charged_nano + shortfall_nano = greatest(charge_nano, 0))
 ) PARTITION BY RANGE (day);
 
--- What no month's partition takes, so that a month that was not prepared, or a clock that is far off, fails no call.
+-- Takes what no month's partition does: a month that was not prepared, or a clock that is far off, fails no call.
 CREATE TABLE receipts_other PARTITION OF receipts DEFAULT;
 
--- What the receipts of one day, key and model sum to. The day is that of the authorization, as in the buckets.
+-- The sums of the receipts of one day, key and model. The day is that of the authorization, as in the buckets.
 CREATE TABLE usage_days (
     account_id TEXT COLLATE "C" NOT NULL,
     day BIGINT NOT NULL,
@@ -195,11 +195,11 @@ CREATE TABLE usage_days (
 -- For the usage of all accounts. A row enters it once, with the first call of its day, key and model.
 CREATE INDEX usage_days_of_all ON usage_days (day);
 
--- The processes, under names that are never used again. `life_file` is a file that each keeps locked, for those on
--- its own machine to look at; the others go by the lease. Whose row is not here, or gone, has no call in flight.
--- Since `in_touch_since` a process has always extended its lease in time: it can tell who else has not.
--- `batches` counts what each has committed: after a connection broke at a commit, this tells which it was. Every batch
--- of a process locks its row, so that it cannot be found gone between a batch's beginning and its end.
+-- The processes, under names that are never used again. Each keeps its `life_file` locked, which processes on the same
+-- machine check; the others go by the lease. A process without a row, or with one that is gone, has no call in flight.
+-- Since `in_touch_since` a process has always extended its lease in time, so it can judge who else has not. `batches`
+-- counts the batches that each has committed, which shows after a broken connection whether the last one was. Every
+-- batch of a process locks its row, so that it cannot be found gone between a batch's beginning and its end.
 CREATE TABLE owners (
     name TEXT COLLATE "C" PRIMARY KEY,
     life_file TEXT NOT NULL,
@@ -211,20 +211,20 @@ CREATE TABLE owners (
 
 CREATE SEQUENCE owner_numbers;
 
--- The first day whose receipts are all here still; earlier ones may have been let go of. No row: none ever were.
+-- The first day whose receipts are complete; earlier ones may have been deleted. No row: none ever were.
 CREATE TABLE retention (
     only_row BOOLEAN PRIMARY KEY DEFAULT TRUE CHECK (only_row),
     receipts_since_day BIGINT NOT NULL
 );
 
--- The functions that carry out batches, by the version of the schema that they were made for: each process calls those
--- of its own version. The digest is of their text.
+-- The functions that carry out batches, by the version of the schema that they belong to. A process calls those of its
+-- own version. The digest is that of their text.
 CREATE TABLE batch_functions (
     version BIGINT PRIMARY KEY,
     sha256 TEXT NOT NULL
 );
 
--- Makes a month's partition of `receipts`, unless there is one, and moves the receipts there that belong to it.
+-- Makes a month's partition of `receipts`, unless there is one, and moves the month's receipts into it.
 CREATE FUNCTION ledger_make_month(_month DATE) RETURNS VOID LANGUAGE plpgsql AS $$
 DECLARE
     name TEXT := to_char(_month, '"receipts_"YYYY_MM');

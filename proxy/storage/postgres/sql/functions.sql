@@ -1,12 +1,12 @@
--- The two halves of a batch, so that each costs one round trip; between them the rules run in Farebox.
+-- The two halves of a batch. Each costs one round trip; between them Farebox runs the rules.
 --
 -- CockroachDB has functions like these, but gives the statements of one the same snapshot, and no row lock that another
 -- transaction had to wait for: there the transaction must be SERIALIZABLE, and what fails is carried out again.
 -- Citus runs them on the coordinator, or, for batches of one account, where that account is.
 
 -- Locks a batch's accounts in the order of their ids, then reads all that it needs: JSON of rows as arrays, each in the
--- order of the columns. Every other row belongs to one of the accounts, and is written under its lock only. Each
--- statement here has a snapshot of its own, so that those after the locks see all that was committed before.
+-- order of the columns. Every other row belongs to one of the accounts and is written under its lock. Each statement
+-- has its own snapshot, so those after the locks see all that was committed before.
 CREATE FUNCTION ledger_load_v{version}(
     _owner TEXT, _accounts TEXT[], _key_accounts TEXT[], _key_ids TEXT[], _hold_ids TEXT[],
     _scope_accounts TEXT[], _scope_ids TEXT[], _days BIGINT[], _command_accounts TEXT[], _command_ids TEXT[],
@@ -25,10 +25,10 @@ DECLARE
     open_holds JSON;
     entries JSON;
 BEGIN
-    -- Whoever vanishes between the halves keeps others from its accounts no longer than this.
+    -- A process that vanishes between the halves blocks its accounts no longer than this.
     PERFORM set_config('idle_in_transaction_session_timeout', current_setting('farebox.locked_timeout'), TRUE);
-    -- An earlier connection of this process that may still be at work has this lock, and is waited for here. So is
-    -- whoever finds this process gone: without a name no batch begins.
+    -- An earlier connection of this process may still be at work and hold this lock: the batch waits for it here. A
+    -- process that finds this one gone holds it as well: without a name no batch begins.
     SELECT o.* INTO owner FROM owners AS o WHERE o.name = _owner FOR UPDATE;
     IF NOT FOUND OR owner.gone THEN
         RETURN json_build_array(owner.batches, TRUE);
@@ -43,7 +43,7 @@ BEGIN
         FROM unnest(_key_accounts, _key_ids) AS n (account_id, id)
         JOIN keys AS k USING (account_id, id);
     END IF;
-    -- Only a day before that of an account's or key's own sums can be in windows that have ended; the longest has 31.
+    -- Only a day before that of an account's or key's own sums can be in windows that have ended; the longest has 31 days.
     first_day := (SELECT min(day) FROM unnest(_days) AS n (day));
     IF EXISTS (
         SELECT FROM accounts AS a WHERE a.id = ANY (_accounts) AND (a.spending::JSON ->> 0)::BIGINT > first_day
@@ -74,7 +74,7 @@ BEGIN
     IF cardinality(_hold_ids) > 0 THEN
         SELECT json_agg(json_build_array(
             {holds.columns:h},
-            -- Behind the columns of a closed one comes its call, which its receipt has.
+            -- The columns of a closed one are followed by its call, from the receipt.
             CASE WHEN h.call IS NULL THEN (
                 SELECT json_build_array({receipts.call:u})::TEXT
                 FROM receipts AS u
@@ -96,8 +96,8 @@ BEGIN
 END
 $$;
 
--- Writes what a batch has changed: a JSON object of rows as arrays, by what is to be done with them. A statement is
--- left out where there is nothing for it.
+-- Writes what a batch has changed: for each kind of row a JSON object of the columns' names and of rows as arrays. The
+-- names must be those that this version knows, so that no value gets into another column.
 CREATE FUNCTION ledger_write_v{version}(_change JSONB) RETURNS VOID LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE owners SET batches = (_change ->> 'batch')::BIGINT
@@ -106,7 +106,7 @@ BEGIN
         RAISE EXCEPTION 'batch % of % is not the next one', _change ->> 'batch', _change ->> 'owner'
             USING ERRCODE = 'serialization_failure';
     END IF;
-    -- What two processes make at once under one id fails for one of them, which then finds the other's.
+    -- When two processes make a row under one id at once, one of them fails and then finds the other's row.
     IF _change ? 'new_accounts' THEN
         ASSERT _change #> '{new_accounts,columns}' = {accounts.names}, 'new_accounts come with other columns';
         INSERT INTO accounts ({accounts.columns})

@@ -1,17 +1,16 @@
--- The reads that PostgreSQL is asked for in words of its own. A receipt's day is that of its hold, which tells the one
--- partition to look in. Usage of all accounts is looked for by way of the accounts, so that the index leads to the days
--- where these are few of all.
+-- Reads with a text of their own for PostgreSQL. A receipt's day is that of its hold, which leads to the one partition
+-- that has it.
 
 -- name: receipt_by_id
--- One receipt. The hold tells the account and the day, by which receipts are kept.
+-- One receipt. Its hold leads to the account and the day, which are in the key of receipts.
 SELECT {receipts.columns:u}
 FROM holds AS h
 JOIN receipts AS u ON u.account_id = h.account_id AND u.id = h.id AND u.day = h.created_at_us / 86400000000
 WHERE h.id = :call_id;
 
 -- name: receipts_page
--- The receipts of an account, newest first, optionally of one key or one model. They are chosen by the index alone,
--- and only those of the page are looked at.
+-- The receipts of an account, newest first, optionally of one key or one model. The index alone chooses
+-- them, and only those of the page are read.
 WITH page AS MATERIALIZED (
     SELECT id, day
     FROM receipts

@@ -1,7 +1,7 @@
--- What a process says to PostgreSQL beside its batches: about itself, about other processes, about keys.
+-- Statements beside batches: about processes, keys, months and retention.
 
 -- name: add_owner
--- Take a name that no process has had, with a lease for so many seconds.
+-- Take a new name, with a lease of some seconds.
 INSERT INTO owners (name, life_file, lease_until, in_touch_since)
 VALUES (
     'owner-' || nextval('owner_numbers'), $1, clock_timestamp() + make_interval(secs => $2), clock_timestamp()
@@ -24,12 +24,12 @@ RETURNING name;
 DELETE FROM owners WHERE name = $1;
 
 -- name: live_owners
--- The names whose processes are not known to be gone, and where each says on its own machine that it is alive.
+-- The names of processes that were not found gone, and the file that each keeps locked on its own machine.
 SELECT name, life_file FROM owners WHERE NOT gone;
 
 -- name: end_owners
--- Note that processes are gone: those named, and those whose leases have run out while this one was in touch for half
--- the seconds of a lease at least. From here on none of them can be renewed.
+-- Mark processes as gone: those named, and those whose leases have run out while this one was in touch for at least half
+-- the seconds of a lease. None of them can be renewed any more.
 UPDATE owners SET gone = TRUE
 WHERE NOT gone AND (
     name = ANY ($1::TEXT[])
@@ -54,7 +54,7 @@ END
 ORDER BY id;
 
 -- name: forget_owners
--- Remove what is known of processes that are long gone.
+-- Delete the rows of processes that are long gone.
 DELETE FROM owners WHERE gone AND lease_until < clock_timestamp() - INTERVAL '1 day';
 
 -- name: key_by_digest
@@ -81,13 +81,13 @@ ORDER BY c.relname;
 SELECT ledger_make_month($1);
 
 -- name: note_retention
--- Note that receipts from before a day may be gone from here on.
+-- Store that receipts from before a day may be gone.
 INSERT INTO retention (receipts_since_day) VALUES ($1)
 ON CONFLICT (only_row) DO UPDATE SET
     receipts_since_day = greatest(retention.receipts_since_day, excluded.receipts_since_day);
 
 -- name: delete_holds_of_month
--- Delete the holds of the next receipts of a month after an account's and an id, and tell how many, and the last.
+-- Delete the holds of the next receipts of a month after an account and an id; the last receipt, and how many.
 WITH chunk AS MATERIALIZED (
     SELECT account_id, id FROM receipts_month
     WHERE (account_id, id) > ($1, $2)
@@ -103,7 +103,7 @@ ORDER BY account_id DESC, id DESC
 LIMIT 1;
 
 -- name: delete_other_receipts
--- Delete some receipts from before a day that are in no month's partition, with their holds, and tell how many.
+-- Delete some receipts from before a day that are in no month's partition, with their holds; how many.
 WITH old AS MATERIALIZED (
     SELECT account_id, id, day FROM receipts_other WHERE day < $1 LIMIT $2
 ), deleted AS (

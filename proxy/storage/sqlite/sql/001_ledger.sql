@@ -2,8 +2,8 @@
 -- The CHECKs repeat what the rules promise, so that no fault in them can be committed. Every row belongs to one account,
 -- which its primary key names: so a ledger can be spread over many machines, account by account.
 
--- What an account or a key has spent and holds in the windows of the latest day on which it moved lies with it, as
--- JSON: [day, [[spent, held], ...]] in the order day, week, month, total. None of its figures is below zero.
+-- `spending` is what an account or a key has spent and holds in the windows of the latest day on which it moved, as JSON:
+-- [day, [[spent, held], ...]] in the order day, week, month, total. None of its figures is below zero.
 CREATE TABLE accounts (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL,
@@ -37,8 +37,8 @@ CREATE TABLE keys (
     PRIMARY KEY (account_id, id)
 ) STRICT, WITHOUT ROWID;
 
--- What leads to a key without its account: its digest, as a caller shows it, or its id alone. Neither is ever another
--- key's, of whatever account; and neither changes.
+-- Leads to a key without its account: by its digest, which a caller shows, or by its id. Both are unique over all
+-- accounts, and neither changes.
 CREATE TABLE key_digests (
     digest TEXT PRIMARY KEY,
     account_id TEXT NOT NULL,
@@ -80,11 +80,11 @@ CREATE TABLE throttles (
     PRIMARY KEY (account_id, scope_id, kind)
 ) STRICT, WITHOUT ROWID;
 
--- An open hold carries what no other column says of its call, as a JSON array, what was observed of it, and until when
--- it may outlive its process. Once it is closed its receipt has call and usage, and the hold stays as proof that the
--- call was made, in a row that has shrunk: one that grows may split its page, as few do that change while open. The id
--- leads the key, and ids grow with time: holds that are made together share a page, where they would take one for each
--- account, and a call's id alone leads to its account.
+-- An open hold carries its call without the ids, as a JSON array, what was observed of it, and until when it may outlive
+-- its process. Once it is closed its receipt has call and usage, and the hold stays as proof that the call was made, in a
+-- row that has shrunk: one that grows may split its page, and few change while they are open. The id comes first in the
+-- key, and ids grow with time: holds that are made together share a page instead of one for each account, and a call's
+-- id alone leads to its account.
 CREATE TABLE holds (
     id TEXT NOT NULL,
     account_id TEXT NOT NULL,
@@ -102,8 +102,8 @@ CREATE TABLE holds (
     CHECK (state = 'open' OR (observed IS NULL AND deadline_us IS NULL))
 ) STRICT, WITHOUT ROWID;
 
--- One small index answers both questions about open holds, which are asked by account and by owner: there are
--- never more of them than calls in flight, so that owners are found by going through all of it.
+-- One small index finds open holds by account and by owner. There are never more of them than calls in flight, so owners
+-- are found by a scan of the whole index.
 CREATE INDEX holds_open ON holds (account_id, owner) WHERE state = 'open';
 
 CREATE TABLE entries (
@@ -139,10 +139,9 @@ CREATE TABLE commands (
     PRIMARY KEY (account_id, command_id)
 ) STRICT, WITHOUT ROWID;
 
--- Receipts are wide: with row ids the pages between root and leaves hold numbers only, and stay few. One index
--- serves all that looks for them: what knows a call's id only finds its account in its hold, and who wants those
--- of one key or model is told by the index alone which they are. A hold's id is its call's, so that there is one
--- receipt at most for each.
+-- Receipts are wide: with row ids the pages between root and leaves hold numbers only, and stay few. One index serves
+-- every search: the hold leads from a call's id to its account, and the index alone shows which receipts are of one key
+-- or one model. A hold's id is its call's, so each has one receipt at most.
 CREATE TABLE receipts (
     id TEXT NOT NULL,
     account_id TEXT NOT NULL,
@@ -171,7 +170,7 @@ CREATE TABLE receipts (
     CHECK (charged_nano + shortfall_nano = max(charge_nano, 0))
 ) STRICT;
 
--- What the receipts of one day, key and model sum to. The day is that of the authorization, as in the buckets.
+-- The sums of the receipts of one day, key and model. The day is that of the authorization, as in the buckets.
 CREATE TABLE usage_days (
     account_id TEXT NOT NULL,
     day INTEGER NOT NULL,
@@ -185,9 +184,9 @@ CREATE TABLE usage_days (
     PRIMARY KEY (account_id, day, key_id, model)
 ) STRICT, WITHOUT ROWID;
 
--- What the receipts of one day sum to over all accounts, by account, by key and by model: whoever asks about all of them
--- would have to go through every usage day there is. The rows of a day lie together, so that adding to today's takes
--- few pages, however many accounts there are and however much history.
+-- The sums of the receipts of one day over all accounts, by account, by key and by model: without them a report about all
+-- accounts would read every usage day. The rows of a day lie together, so adding to today's takes few pages, whatever the
+-- number of accounts and the length of the history.
 CREATE TABLE usage_totals (
     "group" TEXT NOT NULL CHECK ("group" IN ('account', 'key', 'model')),
     day INTEGER NOT NULL,

@@ -1,4 +1,4 @@
--- What a batch loads before its rules run. The only parameter is a JSON array of ids, or of arrays that are ids.
+-- What a batch loads before its rules run. The only parameter is a JSON array of ids, or of arrays of ids.
 -- Columns come in the order of the fields of the ledger's values.
 
 -- name: load_accounts
@@ -52,7 +52,7 @@ FROM json_each(?) AS j
 CROSS JOIN entries AS e ON e.account_id = j.value ->> 0 AND e.seq = j.value ->> 1;
 
 -- name: load_holds
--- Holds by id; behind the columns of a closed one comes its call, which its receipt has.
+-- Holds by id. The columns of a closed one are followed by its call, from the receipt.
 SELECT {holds.columns:h}, iif(h.call IS NULL, (
         SELECT json_array({receipts.call:u})
         FROM receipts AS u

@@ -1,4 +1,4 @@
--- The reads that SQLite is asked for in words of its own: usage of all accounts, which it keeps sums of.
+-- Reads with a text of their own for SQLite: usage of all accounts, from the sums that it stores.
 
 -- name: usage_of_all_by_day
 -- Usage of each day from first_day to last_day, of all accounts: what its models sum to.

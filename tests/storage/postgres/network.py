@@ -1,4 +1,4 @@
-"""A wire to PostgreSQL that can be cut: before a message arrives, or after it was carried out."""
+"""A network to PostgreSQL that can fail: before a message arrives, or after it was carried out."""
 
 import asyncio
 import contextlib
@@ -8,14 +8,14 @@ from typing import Final, Literal
 from urllib.parse import parse_qs, urlsplit
 
 Fate = Literal["cut before", "cut after", "stall"]
-"""What becomes of a message: the server never gets it, the client never gets its answer, or nothing moves."""
+"""The fate of a message: the server never gets it, the client never gets its answer, or nothing moves."""
 
 SOCKET: Final = ".s.PGSQL.5432"
 TERMINATE: Final = b"X\x00\x00\x00\x04"
 """What a client says last. The server has carried out all that came before when it closes the connection."""
 
 
-class Wire:
+class Network:
     """A socket in `folder` that leads to the server at `location`; `location` with it is its own."""
 
     def __init__(self, location: str, folder: Path) -> None:
@@ -27,7 +27,7 @@ class Wire:
         self._refusing = False
 
     @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator["Wire"]:
+    async def open(self) -> AsyncIterator["Network"]:
         """Take connections until the end of the context."""
         server = await asyncio.start_unix_server(self._serve, self._near)
         try:

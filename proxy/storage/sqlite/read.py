@@ -1,0 +1,79 @@
+"""Reads of a SQLite file beside its batches: a few connections, each with a thread of its own."""
+
+import asyncio
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+import aiosqlite
+
+from proxy.ledger.store import LedgerUnavailable
+from proxy.storage.queries import SqlValue
+
+INTERRUPT_SECONDS: Final = 0.005
+"""How long to wait for a read to break off before it is interrupted again."""
+
+Parameters = Sequence[SqlValue] | Mapping[str, object]
+"""The values of a statement's parameters, by place or by name."""
+
+
+class SqliteReaders:
+    """Up to `connections` reads of the file at `path` at once; others wait for their turn.
+
+    Methods raise errors of sqlite3, and LedgerUnavailable when it is not open.
+    """
+
+    def __init__(self, path: Path, *, connections: int, busy_timeout_seconds: float) -> None:
+        self._path: Final = path
+        self._connections: Final = connections
+        self._busy_timeout_seconds: Final = busy_timeout_seconds
+        self._idle: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
+        self._opened = AsyncExitStack()
+        self._is_open = False
+
+    async def open(self) -> None:
+        """Connect; the connections cannot write. When one fails, none stays."""
+        async with AsyncExitStack() as stack:
+            for _ in range(self._connections):
+                connecting = aiosqlite.connect(
+                    self._path, timeout=self._busy_timeout_seconds, isolation_level=None
+                )
+                connection = await stack.enter_async_context(connecting)
+                connection.row_factory = sqlite3.Row
+                await connection.execute_fetchall("PRAGMA query_only = ON")
+                self._idle.put_nowait(connection)
+            self._opened = stack.pop_all()
+        self._is_open = True
+
+    async def fetch(self, sql: str, params: Parameters = ()) -> list[sqlite3.Row]:
+        """All rows of one statement.
+
+        A read that is cancelled is broken off, so that its connection is soon free for another one.
+        """
+        if not self._is_open:
+            raise LedgerUnavailable(f"{self._path}: it is not open for reading")
+        connection = await self._idle.get()
+        # One step for the thread: a cursor left open between two would keep an old snapshot. The shield
+        # lets it go on when nobody waits for it any more, and tells when the connection is free.
+        reading = asyncio.shield(connection.execute_fetchall(sql, params))
+        reading.add_done_callback(lambda _: self._idle.put_nowait(connection))
+        try:
+            return list(await asyncio.shield(reading))
+        except asyncio.CancelledError:
+            # A read that its thread has not begun yet is not interrupted, so once is not enough.
+            while not reading.done():
+                await connection.interrupt()
+                await asyncio.wait({reading}, timeout=INTERRUPT_SECONDS)
+            raise
+
+    async def close(self) -> None:
+        """Finish the reads that were asked for, and release the file; idempotent."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        # A queue serves those who wait in their order, so earlier reads get their connection first.
+        for _ in range(self._connections):
+            await self._idle.get()
+        await self._opened.aclose()
