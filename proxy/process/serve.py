@@ -1,7 +1,6 @@
 """`farebox serve`: one process that serves, or a supervisor with several workers on one port."""
 
 import os
-import signal
 import socket
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from typing import Final, Literal
 
 from proxy.config.load import Settings, load
 from proxy.config.source import ConfigError
+from proxy.process import signals
 from proxy.process.supervisor import Lifeline, Supervisor
 from proxy.storage.faults import StorageFault
 
@@ -24,8 +24,7 @@ def serve(path: Path) -> int:
     Raises ConfigError for a bad file, OSError for a taken address, StorageFault for a database that cannot be
     used. With several workers the first one that meets a fault tells it, and the exit code is 1.
     """
-    # There is nothing to reload before the start is over, and that must not be the end of it.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signals.end_start()
     settings = load(path, os.environ)
     workers = worker_count(settings.server.workers)
     if workers > 1:

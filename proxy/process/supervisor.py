@@ -16,6 +16,8 @@ from typing import Final, NoReturn
 import msgspec
 import structlog
 
+from proxy.process import signals
+
 FIRST_DELAY_SECONDS: Final = 0.1
 LAST_DELAY_SECONDS: Final = 5.0
 STEADY_SECONDS: Final = 10.0
@@ -86,14 +88,16 @@ class Supervisor:
         self._signals, wakeup = os.pipe()
         for descriptor in (self._readiness, self._signals, wakeup):
             os.set_blocking(descriptor, False)
-        for signum in _SIGNALS:
-            # The wake-up descriptor is told; a handler is needed so that the signal is not the end of us.
-            signal.signal(signum, lambda *_: None)
+        # The descriptor comes first: a signal that arrives between the two is not lost. It is what tells of a
+        # signal; the handler is there so that the signal has no other effect.
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        signals.handle(stop=lambda: None, reload=lambda: None)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
         self._starts_at = [self._monotonic()] * self._workers
         while self._running or self._exit_code is None:
             self._start_due()
             self._wait()
+        signals.ignore()
         return self._exit_code
 
     def _start_due(self) -> None:

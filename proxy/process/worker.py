@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,7 @@ from proxy.config.source import ConfigError
 from proxy.demo import demo_upstream
 from proxy.metering.model_names import encoding_name
 from proxy.metering.vocabulary import SHARED
+from proxy.process import signals
 from proxy.process.app import Farebox, refuse_pure_python_parser
 from proxy.process.quickstart import welcome
 from proxy.process.supervisor import Lifeline
@@ -70,10 +70,17 @@ async def _serve(farebox: Farebox, path: Path, lifeline: Lifeline | None) -> Non
     settings = farebox.settings
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, reload, farebox, path)
+
+    def reload_unless_stopping() -> None:
+        if not stopping.is_set():
+            reload(farebox, path)
+
+    signals.handle(
+        stop=lambda: loop.call_soon_threadsafe(stopping.set),
+        reload=lambda: loop.call_soon_threadsafe(reload_unless_stopping),
+    )
     async with contextlib.AsyncExitStack() as stack:
+        stack.callback(signals.ignore)
         if settings.quickstart is not None:
             await stack.enter_async_context(demo_upstream(settings.quickstart.port))
         stack.push_async_callback(farebox.stop)
