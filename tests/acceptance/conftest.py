@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.harness import ScriptedUpstream, Server, config_for, running
+from tests.acceptance.harness import Server, config_for, running
+from tests.acceptance.scripted_upstream import ScriptedUpstream
 
 
 @pytest.fixture(scope="session")

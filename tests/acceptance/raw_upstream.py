@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Self
 
-from tests.acceptance.harness import Account, completion
+from tests.acceptance.harness import Account
+from tests.acceptance.scripted_upstream import completion
 
 Act = Callable[[socket.socket, int], None]
 """What is done with a connection once its n-th request, counted from 1, was read whole."""

@@ -7,7 +7,8 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from tests.acceptance.harness import Account, ScriptedUpstream, Server, answers, completion
+from tests.acceptance.harness import Account, Server
+from tests.acceptance.scripted_upstream import ScriptedUpstream, answers, completion
 
 HELLO: Any = [{"role": "user", "content": "Say hello"}]
 CHAT = "/v1/chat/completions"

@@ -16,19 +16,17 @@ from typing import Any
 import pytest
 
 from proxy.storage.locations import database_at
-from tests.acceptance.harness import (
+from tests.acceptance.harness import Account, config_for, nano
+from tests.acceptance.raw_upstream import Streaming
+from tests.acceptance.scripted_upstream import (
     DONE,
-    Account,
     ScriptedUpstream,
     answers,
     chunk,
     completion,
-    config_for,
-    nano,
     streams,
     usage_chunk,
 )
-from tests.acceptance.raw_upstream import Streaming
 from tests.acceptance.stage import Stage
 from tests.storage.engines import apart
 from tests.storage.postgres.server import new_schema

@@ -10,7 +10,8 @@ import pytest
 from aiohttp import web
 
 from proxy.money import usd_string
-from tests.acceptance.harness import ScriptedUpstream, Server, answers, completion
+from tests.acceptance.harness import Server
+from tests.acceptance.scripted_upstream import ScriptedUpstream, answers, completion
 
 CALLERS = 200
 AFFORDABLE = 37

@@ -8,15 +8,13 @@ from typing import Any
 
 import aiohttp
 
-from tests.acceptance.harness import (
+from tests.acceptance.harness import Server, config_for, nano
+from tests.acceptance.scripted_upstream import (
     DONE,
     ScriptedUpstream,
-    Server,
     answers,
     chunk,
     completion,
-    config_for,
-    nano,
     streams,
     usage_chunk,
 )

@@ -13,22 +13,17 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.harness import (
+from tests.acceptance.harness import Account, Server, config_for, eventually, nano, running
+from tests.acceptance.raw_upstream import Streaming
+from tests.acceptance.scripted_upstream import (
     DONE,
-    Account,
     ScriptedUpstream,
-    Server,
     answers,
     chunk,
     completion,
-    config_for,
-    eventually,
-    nano,
-    running,
     streams,
     usage_chunk,
 )
-from tests.acceptance.raw_upstream import Streaming
 from tests.acceptance.test_crash import all_calls
 from tests.acceptance.test_fleet import assert_all_there, audited, hammered, progress, unavailable
 

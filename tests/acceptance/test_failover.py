@@ -6,17 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.harness import (
-    DONE,
-    Account,
-    Server,
-    chunk,
-    completion,
-    config_for,
-    nano,
-    running,
-    usage_chunk,
-)
+from tests.acceptance.harness import Account, Server, config_for, nano, running
 from tests.acceptance.raw_upstream import (
     LAST_CHUNK,
     RawUpstream,
@@ -27,6 +17,7 @@ from tests.acceptance.raw_upstream import (
     says,
     until_left,
 )
+from tests.acceptance.scripted_upstream import DONE, chunk, completion, usage_chunk
 
 BUSY = answer({"error": {"message": "busy", "code": "busy"}}, status=b"503 Service Unavailable")
 CHARGE_NANO = 11_000 + 7 * 2_000

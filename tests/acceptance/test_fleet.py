@@ -13,18 +13,13 @@ import pytest
 from proxy.money import usd_string
 from proxy.storage.locations import database_at
 from tests.acceptance.crowd import AFFORDABLE, CALLERS, SEARCH_NANO, exhaust
-from tests.acceptance.harness import (
+from tests.acceptance.harness import Api, Server, config_for, eventually, nano, running
+from tests.acceptance.scripted_upstream import (
     DONE,
-    Api,
     ScriptedUpstream,
-    Server,
     answers,
     chunk,
     completion,
-    config_for,
-    eventually,
-    nano,
-    running,
     streams,
     usage_chunk,
 )

@@ -14,17 +14,13 @@ import openai
 import pytest
 from aiohttp import web
 
-from tests.acceptance.harness import (
+from tests.acceptance.harness import Account, Server, config_for, eventually, running
+from tests.acceptance.scripted_upstream import (
     DONE,
-    Account,
     ScriptedUpstream,
-    Server,
     answers,
     chunk,
     completion,
-    config_for,
-    eventually,
-    running,
     streams,
     usage_chunk,
 )

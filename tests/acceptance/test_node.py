@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.harness import (
+from tests.acceptance.harness import Server
+from tests.acceptance.scripted_upstream import (
     DONE,
     ScriptedUpstream,
-    Server,
     answers,
     chunk,
     completion,

@@ -11,16 +11,13 @@ import httpx2 as httpx
 import pytest
 from aiohttp import web
 
-from tests.acceptance.harness import (
+from tests.acceptance.harness import Account, Server, eventually, nano
+from tests.acceptance.scripted_upstream import (
     DONE,
-    Account,
     ScriptedUpstream,
-    Server,
     answers,
     chunk,
     completion,
-    eventually,
-    nano,
     streams,
     usage_chunk,
 )

@@ -18,15 +18,13 @@ import asyncpg
 import psutil
 import pytest
 
-from tests.acceptance.harness import (
+from tests.acceptance.harness import config_for, eventually, nano
+from tests.acceptance.scripted_upstream import (
     DONE,
     ScriptedUpstream,
     answers,
     chunk,
     completion,
-    config_for,
-    eventually,
-    nano,
     streams,
     usage_chunk,
 )
@@ -40,7 +38,7 @@ from tests.storage.engines import apart
 from tests.storage.postgres.server import Server as Postgres
 from tests.storage.postgres.server import new_schema_at, own_server
 
-MOST_CONNECTIONS = "24"
+MOST_CONNECTIONS = 24
 BOUND_SECONDS = 3 * (PATIENCE_SECONDS + TIMEOUTS.answer_seconds)
 """The patience, and an answer that is waited for at its end; for a key, a hold, and a slow machine."""
 GRANT_NANO = 1_000 * 10**9
@@ -60,7 +58,7 @@ def postgres() -> Iterator[Postgres]:
     server = own_server()
     try:
         server.kill()
-        server._settings["max_connections"] = MOST_CONNECTIONS
+        server._settings["max_connections"] = str(MOST_CONNECTIONS)
         server.start()
         yield server
     finally:
@@ -94,16 +92,16 @@ async def connected(location: str) -> AsyncIterator[Any]:
 
 @contextlib.asynccontextmanager
 async def nothing_left_to_connect_with(location: str) -> AsyncIterator[None]:
-    """Others take every connection there is, those of the server included, which were cut."""
+    """Others take every connection there is. Those of the server are cut, whatever they are at."""
     async with contextlib.AsyncExitStack() as stack:
-        first = await stack.enter_async_context(connected(location))
+        sessions = [await stack.enter_async_context(connected(location))]
         async with asyncio.timeout(20):
-            while True:
+            # One of the server's that has not come as far as its name is counted, and not found.
+            while len(sessions) < MOST_CONNECTIONS:
                 try:
-                    await stack.enter_async_context(connected(location))
+                    sessions.append(await stack.enter_async_context(connected(location)))
                 except asyncpg.TooManyConnectionsError:
-                    if not await first.fetchval(f"SELECT count(pg_terminate_backend(pid)) {OURS}"):
-                        break
+                    await sessions[0].fetchval(f"SELECT count(pg_terminate_backend(pid)) {OURS}")
         yield
 
 

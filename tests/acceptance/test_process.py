@@ -21,20 +21,8 @@ import pytest
 import yaml
 from aiohttp import web
 
-from tests.acceptance.harness import (
-    ADMIN_KEY,
-    DONE,
-    ScriptedUpstream,
-    Server,
-    answers,
-    chunk,
-    completion,
-    config_for,
-    eventually,
-    free_port,
-    running,
-    usage_chunk,
-)
+from tests.acceptance.harness import ADMIN_KEY, Server, config_for, eventually, free_port, running
+from tests.acceptance.scripted_upstream import DONE, ScriptedUpstream, answers, chunk, completion, usage_chunk
 
 ROOT = Path(__file__).parents[2]
 HELLO: Any = [{"role": "user", "content": "Say hello"}]

@@ -10,11 +10,10 @@ import openai
 import pytest
 from aiohttp import web
 
-from tests.acceptance.harness import (
+from tests.acceptance.harness import Account, Server
+from tests.acceptance.scripted_upstream import (
     DONE,
-    Account,
     ScriptedUpstream,
-    Server,
     answers,
     chunk,
     completion,

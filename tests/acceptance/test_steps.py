@@ -15,16 +15,14 @@ from typing import Any
 import pytest
 
 from proxy.storage.locations import database_at
-from tests.acceptance.harness import (
+from tests.acceptance.harness import Account, config_for, nano
+from tests.acceptance.scripted_upstream import (
     DONE,
-    Account,
     Behaviour,
     ScriptedUpstream,
     answers,
     chunk,
     completion,
-    config_for,
-    nano,
     streams,
     usage_chunk,
 )

@@ -9,19 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.acceptance.harness import (
-    DONE,
-    Account,
-    Server,
-    chunk,
-    completion,
-    config_for,
-    eventually,
-    nano,
-    running,
-    usage_chunk,
-    usage_of,
-)
+from tests.acceptance.harness import Account, Server, config_for, eventually, nano, running
 from tests.acceptance.raw_upstream import (
     LAST_CHUNK,
     DiesOnce,
@@ -35,6 +23,7 @@ from tests.acceptance.raw_upstream import (
     says,
     until_left,
 )
+from tests.acceptance.scripted_upstream import DONE, chunk, completion, usage_chunk, usage_of
 
 HELLO: Any = [{"role": "user", "content": "Say hello"}]
 PROMPT_NANO = 9_000
