@@ -13,8 +13,14 @@ POSTGRES_VARIABLE = "FAREBOX_TEST_POSTGRES"
 """The URL of a database to use instead of a server of the tests' own; each test makes a schema there."""
 REQUIRE_VARIABLE = "FAREBOX_TEST_REQUIRE"
 """`all` turns every test that would be skipped for want of an outside tool into a failure."""
-SLOW_FOLDERS: Final = frozenset({"acceptance", "simulation", "storage"})
-"""Folders whose tests carry the folder's name as a mark. Together they take nine tenths of the time."""
+SLOW: Final = {
+    "acceptance": "acceptance",
+    "bench": "storage",
+    "simulation": "simulation",
+    "storage": "storage",
+    "test_cli_ledger.py": "storage",
+}
+"""The mark of each folder or file below this one whose tests take long. `make quick` leaves them out."""
 
 # Machines differ in speed and are shared: neither a slow example nor slow data is a fault of the code.
 settings.register_profile(
@@ -35,11 +41,11 @@ def pytest_configure() -> None:
 # Before pytest itself selects by marks.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of each slow folder."""
+    """Mark the tests that take long."""
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        if folder in SLOW_FOLDERS:
-            item.add_marker(folder)
+        mark = SLOW.get(item.path.relative_to(Path(__file__).parent).parts[0])
+        if mark is not None:
+            item.add_marker(mark)
 
 
 def end_missing(reason: str) -> NoReturn:
