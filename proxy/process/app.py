@@ -1,10 +1,12 @@
 """The composition root: builds every object, owns their life cycle, and listens."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 import aiohttp.http_parser
+import msgspec
 import structlog
 from aiohttp import web
 
@@ -26,7 +28,7 @@ from proxy.edge.middleware import Edge
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
 from proxy.ledger.ledger import Ledger
-from proxy.ledger.store import LedgerUnavailable
+from proxy.ledger.store import LedgerUnavailable, Store
 from proxy.storage.locations import store_for
 from proxy.tasks import Tasks
 from proxy.telemetry import Telemetry, configure_logging
@@ -42,11 +44,20 @@ CUT_SECONDS: Final = 0.2
 """How long handlers that were not done within the drain may take to notice that they are cut."""
 
 
-class Farebox:
-    """One process: `start`, then `stop`. `settings` may be swapped by `reload` in between.
+class Parts(msgspec.Struct, frozen=True):
+    """What makes the parts that tests put something around; each takes what the part itself takes."""
 
-    It listens on `port` where that is given; one that `shares_port` lets others listen there, too. Where its
-    figures are those of several processes they are in the files of `figures_folder`.
+    store: Callable[..., Store] = store_for
+    ledger: Callable[..., Ledger] = Ledger
+    upstreams: Callable[..., HttpUpstreams] = HttpUpstreams
+    relay: Callable[..., Relay] = Relay
+
+
+class Farebox:
+    """One process: `start`, then `stop`. `reload` may swap `settings` in between.
+
+    It listens on `port` if that is given, and on the configured port otherwise. With `shares_port` other
+    processes may listen there, too. With `figures_folder` it shares its figures with them in files there.
     """
 
     def __init__(
@@ -57,25 +68,27 @@ class Farebox:
         port: int | None = None,
         shares_port: bool = False,
         figures_folder: str | None = None,
+        parts: Parts | None = None,
     ) -> None:
+        parts = parts or Parts()
         self.settings = settings
         self.clock = clock or SystemClock()
         self.telemetry = Telemetry(log_calls=settings.log.calls, figures_folder=figures_folder)
         self.tasks = Tasks(self.telemetry.fault)
         self._background = Tasks(self.telemetry.fault)
-        self.store = store_for(settings.storage, tasks=self._background, keep_months=settings.keep_months)
-        self.ledger = Ledger(
+        self.store = parts.store(settings.storage, tasks=self._background, keep_months=settings.keep_months)
+        self.ledger = parts.ledger(
             self.store,
             tasks=self._background,
             on_batch=self.telemetry.committed,
             on_outage=self.telemetry.outage,
         )
-        self.upstreams = HttpUpstreams(max_reply_bytes=settings.server.max_reply_bytes)
+        self.upstreams = parts.upstreams(max_reply_bytes=settings.server.max_reply_bytes)
         self.closing = Closing(
             ledger=self.ledger, clock=self.clock, tasks=self.tasks, observer=self.telemetry
         )
         self.admission = Admission(ledger=self.ledger, store=self.store, clock=self.clock)
-        self.relay = Relay(
+        self.relay = parts.relay(
             catalog=catalog_of(settings),
             admission=self.admission,
             closing=self.closing,

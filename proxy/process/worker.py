@@ -59,13 +59,14 @@ def run(settings: Settings, path: Path, slot: WorkerSlot | None = None) -> None:
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     if slot is None:
-        uvloop.run(_serve(Farebox(settings), path, None))
+        uvloop.run(serve_until_stopped(Farebox(settings), path, None))
     else:
         farebox = Farebox(settings, port=slot.port, shares_port=True, figures_folder=slot.figures_folder)
-        uvloop.run(_serve(farebox, path, slot.lifeline))
+        uvloop.run(serve_until_stopped(farebox, path, slot.lifeline))
 
 
-async def _serve(farebox: Farebox, path: Path, lifeline: Lifeline | None) -> None:
+async def serve_until_stopped(farebox: Farebox, path: Path, lifeline: Lifeline | None) -> None:
+    """Start, serve until a signal or the end of the lifeline, and drain. Raises as `run`."""
     log = structlog.get_logger("farebox")
     settings = farebox.settings
     stopping = asyncio.Event()
