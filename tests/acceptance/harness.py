@@ -20,9 +20,14 @@ from typing import Any, Final
 
 import yaml
 
+from tests.sources import ROOT
+
 ADMIN_KEY = "acceptance-admin-key-0123456789"
 NANO = Decimal(1_000_000_000)
-START_SECONDS = 30.0
+HELLO: Any = [{"role": "user", "content": "Say hello"}]
+"""The messages of an everyday call."""
+WAIT_SECONDS: Final = 60.0
+"""How long is waited for what has to come. It bounds a test that hangs, and not a slow machine."""
 PORTS_OF_A_WORKER: Final = 1_000
 
 
@@ -87,7 +92,7 @@ class Api:
         sent = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json", **(headers or {})}
         request = urllib.request.Request(self.url + path, data, sent, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as reply:
+            with urllib.request.urlopen(request, timeout=WAIT_SECONDS) as reply:
                 return reply.status, dict(reply.headers), _decoded(reply.read())
         except urllib.error.HTTPError as error:
             with error:
@@ -145,12 +150,28 @@ def nano(text: str) -> int:
     return int(value)
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def eventually(condition: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
     """Wait for what another process does in its own time; fail when it does not."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "what was waited for did not happen"
         time.sleep(0.01)
+
+
+def spawned(
+    path: Path,
+    environ: dict[str, str] | None = None,
+    command: tuple[str, ...] = ("proxy.cli", "serve"),
+    **options: Any,
+) -> "subprocess.Popen[bytes]":
+    """A process that serves the configuration at a path. `options` are those of Popen."""
+    keys = {"FAREBOX_ADMIN_KEY": ADMIN_KEY, "UPSTREAM_KEY": "upstream-secret-credential"}
+    return subprocess.Popen(
+        [sys.executable, "-m", *command, str(path)],
+        env={**os.environ, **keys, **(environ or {})},
+        cwd=ROOT,
+        **options,
+    )
 
 
 @dataclass
@@ -170,21 +191,9 @@ class Server:
         self.config["server"]["port"] = self.port
         path = self.folder / "farebox.yaml"
         path.write_text(yaml.safe_dump(self.config, sort_keys=False))
-        environ = {
-            **os.environ,
-            "FAREBOX_ADMIN_KEY": ADMIN_KEY,
-            "UPSTREAM_KEY": "upstream-secret-credential",
-            **self.environ,
-        }
         self.log = (self.folder / "farebox.log").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", *self.command, str(path)],
-            env=environ,
-            stdout=self.log,
-            stderr=self.log,
-            cwd=Path(__file__).parents[2],
-        )
-        deadline = time.monotonic() + START_SECONDS
+        self.process = spawned(path, self.environ, self.command, stdout=self.log, stderr=self.log)
+        deadline = time.monotonic() + WAIT_SECONDS
         while not self._ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
@@ -238,7 +247,7 @@ class Server:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(30)
+        status = self.process.wait(WAIT_SECONDS)
         self.log.close()
         return status
 

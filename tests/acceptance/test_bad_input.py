@@ -2,15 +2,13 @@
 
 import json
 import socket
-from typing import Any
 
 import httpx2 as httpx
 import pytest
 
-from tests.acceptance.harness import Account, Server
+from tests.acceptance.harness import HELLO, WAIT_SECONDS, Account, Server
 from tests.acceptance.scripted_upstream import ScriptedUpstream, answers, completion
 
-HELLO: Any = [{"role": "user", "content": "Say hello"}]
 CHAT = "/v1/chat/completions"
 
 
@@ -170,7 +168,7 @@ def test_a_chunked_body_too_large_is_refused(server: Server, account: Account) -
     head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {account.secret}\r\n"
     head += "Transfer-Encoding: chunked\r\n\r\n"
     piece = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_SECONDS) as client:
         client.sendall(head.encode())
         try:
             for _ in range(80):
@@ -246,7 +244,7 @@ def test_no_secret_is_ever_logged(server: Server, account: Account) -> None:
 
 def send_raw(server: Server, data: bytes) -> bytes:
     """Send bytes as they are and read until the server closes or the body is whole."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_SECONDS) as client:
         client.sendall(data)
         received = b""
         while True:

@@ -66,7 +66,6 @@ class Turned(Stage):
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def stage(request: Any, upstream: ScriptedUpstream, tmp_path: Path) -> Iterator[Turned]:
-    upstream.behaviours["/v1/search"] = answers({"results": []})
     upstream.behaviours["j-whole"] = answers(completion())
     config = config_for(upstream.port, tmp_path)
     if request.param == "postgres":

@@ -87,11 +87,6 @@ def tool(name: str, *upstreams: str) -> dict[str, Any]:
     return {"name": name, "path": f"/v1/{name}", "rate_card": "search", "targets": targets}
 
 
-@pytest.fixture
-def account(server: Server) -> Account:
-    return server.account("1.00")
-
-
 def chat(account: Account, model: str) -> tuple[int, dict[str, str], Any]:
     body = {"model": model, "messages": [{"role": "user", "content": "Say hello"}], "max_tokens": 50}
     return account.api.ask("POST", "/v1/chat/completions", body)

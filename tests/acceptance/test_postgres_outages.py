@@ -18,20 +18,14 @@ import asyncpg
 import psutil
 import pytest
 
-from tests.acceptance.harness import config_for, eventually, nano
+from tests.acceptance.callers import all_calls, assert_all_there, audited, hammered, progress, unavailable
+from tests.acceptance.harness import WAIT_SECONDS, config_for, eventually, nano
 from tests.acceptance.scripted_upstream import (
     DONE,
     ScriptedUpstream,
-    answers,
-    chunk,
-    completion,
-    streams,
-    usage_chunk,
 )
 from tests.acceptance.stage import PATIENCE_SECONDS, TIMEOUTS, Stage
 from tests.acceptance.steps import Step
-from tests.acceptance.test_crash import all_calls
-from tests.acceptance.test_fleet import assert_all_there, audited, hammered, progress, unavailable
 from tests.acceptance.test_steps import STREAM, seen_by
 from tests.conftest import end_missing
 from tests.storage.engines import apart
@@ -69,8 +63,6 @@ def postgres() -> Iterator[Postgres]:
 def stage(
     postgres: Postgres, upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
-    upstream.behaviours["f-whole"] = answers(completion(prompt=10, output=5))
-    upstream.behaviours["f-stream"] = streams(chunk("Hi"), chunk(finish="stop"), usage_chunk(10, 5), DONE)
     upstream.behaviours["s-stream"] = STREAM.behaviour
     folder = tmp_path_factory.mktemp("outages")
     location = apart(new_schema_at(postgres.location()))
@@ -95,7 +87,7 @@ async def nothing_left_to_connect_with(location: str) -> AsyncIterator[None]:
     """Others take every connection there is. Those of the server are cut, whatever they are at."""
     async with contextlib.AsyncExitStack() as stack:
         sessions = [await stack.enter_async_context(connected(location))]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WAIT_SECONDS):
             # One of the server's that has not come as far as its name is counted, and not found.
             while len(sessions) < MOST_CONNECTIONS:
                 try:

@@ -4,15 +4,13 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.acceptance.harness import ADMIN_KEY, Server, config_for, eventually
-from tests.sources import ROOT
+from tests.acceptance.harness import WAIT_SECONDS, Server, config_for, eventually, spawned
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -20,7 +18,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 def signalled_until_gone(process: psutil.Process, first: signal.Signals) -> None:
     """Send a signal, and then all of them over and over for as long as the process is there to get them."""
     process.send_signal(first)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + WAIT_SECONDS
     with contextlib.suppress(psutil.NoSuchProcess):
         while process.status() != psutil.STATUS_ZOMBIE:
             for signum in SIGNALS:
@@ -60,14 +58,8 @@ def test_a_signal_before_anything_serves_ends_the_start(tmp_path: Path, first: s
     """There is nothing to drain: the exit is clean and says nothing. A pipe holds the start up here."""
     path = tmp_path / "farebox.yaml"
     os.mkfifo(path)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "proxy.cli", "serve", str(path)],
-        env={**os.environ, "FAREBOX_ADMIN_KEY": ADMIN_KEY, "UPSTREAM_KEY": "x"},
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    process = spawned(path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     with path.open("w"):
         signalled_until_gone(psutil.Process(process.pid), first)
-    assert process.communicate(timeout=10)[0] == b""
+    assert process.communicate(timeout=WAIT_SECONDS)[0] == b""
     assert process.returncode == 0

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from proxy.storage.locations import database_at
-from tests.acceptance.harness import Account, config_for, nano
+from tests.acceptance.harness import WAIT_SECONDS, Account, config_for, nano
 from tests.acceptance.scripted_upstream import (
     DONE,
     Behaviour,
@@ -113,7 +113,7 @@ def stage_of(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactor
 
 def seen_by(account: Account, kind: Kind) -> bytes:
     """What the client of a call has got of the body when it ends, or when it leaves."""
-    client = http.client.HTTPConnection(account.api.url.removeprefix("http://"), timeout=20)
+    client = http.client.HTTPConnection(account.api.url.removeprefix("http://"), timeout=WAIT_SECONDS)
     headers = {"Authorization": f"Bearer {account.secret}", "Content-Type": "application/json"}
     with contextlib.closing(client):
         try:
