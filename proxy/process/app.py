@@ -1,4 +1,4 @@
-"""The composition root: builds every object, owns their life cycle, and listens."""
+"""The composition root: it builds every object, starts and stops them, and listens."""
 
 import asyncio
 from collections.abc import Callable
@@ -35,13 +35,13 @@ from proxy.telemetry import Telemetry, configure_logging
 from proxy.upstream.client import HttpUpstreams
 
 CLOSING_SECONDS: Final = 10.0
-"""How long closes that nobody waits for may take at the end."""
+"""How long the last closes may take at the end; no caller waits for them."""
 RECOVER_SECONDS: Final = 30.0
-"""How often it is looked for processes that are gone."""
+"""How often a process looks for others that are gone."""
 FIGURES_SECONDS: Final = 1.0
-"""How old the figures of one worker may be when another is asked for them."""
+"""How old a worker's figures may be when another worker shows them."""
 CUT_SECONDS: Final = 0.2
-"""How long handlers that were not done within the drain may take to notice that they are cut."""
+"""How long handlers that the drain cuts may take to end."""
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -151,18 +151,18 @@ class Farebox:
             self._log.warning("recovered", holds=recovered)
 
     async def _recover_others(self) -> None:
-        """Look now and then whether other processes have gone: none may ever come in the place of one."""
+        """Close the holds of other processes that have gone: no successor may ever start in their place."""
         while True:
             await asyncio.sleep(RECOVER_SECONDS)
             try:
                 await self._recover()
             except (LedgerUnavailable, Refusal):
-                continue  # Whoever calls is told of it, and the next look may find the ledger back.
-            except Exception as fault:  # noqa: BLE001 - whatever it is, the next look may go well.
+                continue  # Callers hear of the outage, and the next round may find the ledger back.
+            except Exception as fault:  # noqa: BLE001 - the next round may go well after any fault.
                 self.telemetry.fault("recover", fault)
 
     async def _share_figures(self) -> None:
-        """Put what other workers are asked for where they find it."""
+        """Write this worker's figures again and again where the other workers find them."""
         while True:
             self.telemetry.put(self.gateway.in_flight)
             await asyncio.sleep(FIGURES_SECONDS)
@@ -187,7 +187,7 @@ class Farebox:
         self.telemetry.log_calls = settings.log.calls
 
     def application(self) -> web.Application:
-        """Every route. The relay's own paths come first, the tools' paths are caught last."""
+        """Every route. The paths of endpoints come first; what nothing else serves goes to the tools."""
         app = web.Application(middlewares=[self._edge])
         for path in ENDPOINTS:
             app.router.add_route("*", path, self.gateway.handle, expect_handler=expect_later)
@@ -208,7 +208,7 @@ class Farebox:
 
 
 def catalog_of(settings: Settings) -> Catalog:
-    """The part of the settings that the relay works by."""
+    """The part of the settings that the relay uses."""
     streams = settings.streams
     policy = Policy(
         when_short=settings.when_short,
