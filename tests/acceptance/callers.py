@@ -1,4 +1,4 @@
-"""Callers that go on whatever comes, and what must hold of the ledger when they have ended."""
+"""Callers that go on through every failure, and what must hold of the ledger afterwards."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ CALLERS: Final = 8
 
 
 async def hammer(url: str, secret: str, model: str, seen: list[str], ending: asyncio.Event) -> None:
-    """Call again and again, whatever comes; note the id of every call whose answer was complete."""
+    """Call again and again, also after failures; collect the id of every call whose answer was complete."""
     headers = {"Authorization": f"Bearer {secret}"}
     body = {"model": model, "messages": HELLO, "stream": model == "f-stream", "max_tokens": 8}
     async with aiohttp.ClientSession(headers=headers) as session:

@@ -34,7 +34,7 @@ def upstream() -> Iterator[ScriptedUpstream]:
 
 @pytest.fixture(autouse=True)
 def everyday(upstream: ScriptedUpstream) -> None:
-    """Each test finds the everyday behaviours, whatever the one before has put in their place."""
+    """Each test finds the everyday behaviours, also after a test that has replaced them."""
     upstream.behaviours |= EVERYDAY
 
 

@@ -1,8 +1,8 @@
-"""A real server between seams that a test can turn: it dies at a numbered step, and its clock can be set.
+"""A real server that a test controls: it dies at a numbered step, and its clock can be set.
 
 Run as `python -m tests.acceptance.stage CONFIG`, a process loads what servers need and forks one, as the
-supervisor of several workers does; when that is killed the next one takes its place within moments. What a
-test wants is in files beside the configuration, so that the product needs no option for it.
+supervisor of several workers does. When that is killed the next one takes its place at once. A test writes
+what it wants into files beside the configuration, so that the product needs no option for it.
 """
 
 import gc
@@ -134,7 +134,7 @@ class Stage(Server):
         (self.folder / AHEAD_FILE).write_text(str(seconds))
 
     def kill_server(self) -> None:
-        """`kill -9` the server that runs, at whatever step it is."""
+        """`kill -9` the server that runs, at no particular step."""
         assert self.process is not None
         [child] = psutil.Process(self.process.pid).children()
         child.kill()

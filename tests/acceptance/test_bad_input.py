@@ -126,7 +126,7 @@ def test_another_method_is_told_what_the_path_takes(
 
 
 def test_an_unknown_path_of_the_admin_api_is_404_for_the_admin(server: Server) -> None:
-    """Whoever may ask is told that there is nothing; nobody else learns that much."""
+    """The admin key gets 404; without it nobody learns what exists."""
     status, _, body = server.admin.ask("GET", "/admin/v1/nothing")
     assert (status, body["error"]["code"]) == (404, "not_found")
 
@@ -214,7 +214,7 @@ def test_a_model_outside_the_keys_list_is_refused(server: Server, account: Accou
 
 
 def test_client_credentials_never_go_up(server: Server, account: Account, upstream: ScriptedUpstream) -> None:
-    """The client's key, cookies and whatever Connection names stay here; the upstream's own key goes up."""
+    """The client's key, its cookies and what Connection names stay here; the upstream's own key goes up."""
     headers = {
         "Cookie": "a=b",
         "X-Api-Key": account.secret,

@@ -1,6 +1,6 @@
 """The machine's clock jumps by hours while calls are in flight, forward over midnight and back again.
 
-The time here is the server's own: the evening of tomorrow, whatever time the tests are run at.
+The server has a time of its own here: tomorrow evening.
 """
 
 import asyncio

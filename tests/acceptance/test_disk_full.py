@@ -106,7 +106,7 @@ def test_a_full_disk_refuses_calls_and_keeps_the_closes_of_those_in_flight(
 async def test_a_disk_that_is_full_now_and_then_under_load_loses_and_doubles_nothing(
     upstream: ScriptedUpstream, server: Server
 ) -> None:
-    """Whatever was complete is charged once; what was refused was never forwarded."""
+    """A complete call is charged once; a refused one was never forwarded."""
     account, before = server.account("1000.00"), len(upstream.received)
     seen: list[str] = []
     async with hammered([server], account.secret, seen):

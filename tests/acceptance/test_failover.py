@@ -139,7 +139,7 @@ def test_an_answer_that_has_begun_is_not_failed_over(account: Account, second: R
 def test_when_no_target_answers_nothing_is_charged(
     account: Account, model: str, status: int, code: str, outcome: str
 ) -> None:
-    """The last target's fault is told, the hold is voided."""
+    """The client gets the last target's fault, and the hold is voided."""
     told, _, refusal = chat(account, model)
     assert (told, refusal["error"]["code"]) == (status, code)
     assert closed(account, 0, outcome)["basis"] == "void"

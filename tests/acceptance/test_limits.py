@@ -147,7 +147,7 @@ async def in_flight(gate: threading.Event) -> None:
 
 
 def test_429_for_clients_that_know_no_402(strict: Server) -> None:
-    """`payment_status: 429` changes the status alone; the SDK is told not to retry, and sends it once."""
+    """`payment_status: 429` changes the status alone; the SDK is asked not to retry, and sends it once."""
     account = strict.account("")
     status, headers, body = chat(account)
     assert (status, headers["x-should-retry"]) == (429, "false")

@@ -1,7 +1,7 @@
 """PostgreSQL is there but cannot be used: calls are refused in time, and all comes back by itself.
 
-The server grants its database a tenth of the usual patience, see `stage`; whatever happens to the database,
-a call gets its answer or 503 within `BOUND_SECONDS`, and none is forwarded that is not held.
+The server has a tenth of the usual patience with its database, see `stage`. In every outage a call gets its
+answer or 503 within `BOUND_SECONDS`, and no call is forwarded without a hold.
 """
 
 import asyncio
@@ -84,7 +84,7 @@ async def connected(location: str) -> AsyncIterator[Any]:
 
 @contextlib.asynccontextmanager
 async def nothing_left_to_connect_with(location: str) -> AsyncIterator[None]:
-    """Others take every connection there is. Those of the server are cut, whatever they are at."""
+    """Others take every connection there is. Those of the server are cut."""
     async with contextlib.AsyncExitStack() as stack:
         sessions = [await stack.enter_async_context(connected(location))]
         async with asyncio.timeout(WAIT_SECONDS):
@@ -166,7 +166,7 @@ def limit_files(server: psutil.Process, most_bytes: str) -> None:
 
 @contextlib.asynccontextmanager
 async def timed(longest: list[float], stage: Stage, secret: str) -> AsyncIterator[None]:
-    """Note how long a call takes, one after the other, for the length of a block."""
+    """Measure how long calls take, one after the other, for the length of a block."""
     ending = asyncio.Event()
 
     async def ask_on() -> None:
@@ -232,7 +232,7 @@ async def test_a_full_disk_loses_and_doubles_nothing(upstream: ScriptedUpstream,
 async def test_sessions_ended_again_and_again_under_load_cost_no_call(
     upstream: ScriptedUpstream, stage: Stage
 ) -> None:
-    """An operator ends the server's sessions, in whatever they are: everybody gets an answer, and once."""
+    """An operator ends the server's sessions in the middle of their work: each call gets one answer."""
     account = await asyncio.to_thread(stage.account, "1000.00")
     seen: list[str] = []
     async with hammered([stage], account.secret, seen), connected(stage.config["storage"]) as session:
@@ -245,7 +245,7 @@ async def test_sessions_ended_again_and_again_under_load_cost_no_call(
 async def test_a_server_killed_in_an_outage_leaves_nothing_behind(
     upstream: ScriptedUpstream, stage: Stage
 ) -> None:
-    """Closes that could not be told any more are the next server's to recover, once it gets in."""
+    """The next server recovers the holds whose closes did not reach the database."""
     account = await asyncio.to_thread(stage.account, "1000.00")
     seen: list[str] = []
     async with hammered([stage], account.secret, seen):

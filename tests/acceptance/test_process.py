@@ -87,7 +87,7 @@ def test_sigterm_lets_streams_finish_and_refuses_new_calls(
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sighup_during_the_start_is_not_the_end_of_it(tmp_path: Path, workers: int) -> None:
-    """Whoever says that the file has changed cannot know how far the start is: a pipe holds it up here."""
+    """An operator who reloads cannot know how far the start is. A pipe holds it up here."""
     config = config_for(1, tmp_path, server={"port": free_port(), "workers": workers})
     path = tmp_path / "farebox.yaml"
     os.mkfifo(path)

@@ -1,4 +1,4 @@
-"""Several workers on one port: one behaviour, whoever of them answers, and whichever of them dies."""
+"""Several workers on one port behave as one process, also when one of them dies."""
 
 import asyncio
 import contextlib
@@ -272,7 +272,7 @@ def test_a_taken_port_is_told_and_nothing_stays(upstream: ScriptedUpstream, tmp_
 
 
 def test_a_database_that_no_worker_can_open_ends_them_all(upstream: ScriptedUpstream, tmp_path: Path) -> None:
-    """Trying again would not help: the reason is told, and the exit code is 1."""
+    """Another try would not help: the reason is printed, and the exit code is 1."""
     (tmp_path / "farebox.db").write_text("this is no database, and longer than a header " * 10)
     code, errors = start_in_vain(config_for(upstream.port, tmp_path, server={"workers": 2}), tmp_path)
     assert code == 1
@@ -289,7 +289,7 @@ def start_in_vain(config: dict[str, Any], folder: Path) -> tuple[int, str]:
 
 
 def test_metrics_are_of_all_workers(crew: Server) -> None:
-    """Whoever is asked tells the sum, a second late at most."""
+    """Each worker shows the sum of all, a second late at most."""
     account = crew.account("1.00", limits={"rpm": 1})
     before = refused(crew)
     told = statuses(account, 30)
