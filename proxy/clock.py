@@ -1,4 +1,4 @@
-"""What time it is, as a seam: whoever needs the time is given a `Clock`, so that tests can turn its hands."""
+"""The time as a seam: code that needs it takes a `Clock`, and tests pass one whose hands they turn."""
 
 import time
 from collections.abc import Callable
@@ -18,10 +18,10 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock. One instance serves a whole process; it is asked from one thread.
+    """The machine's clock. One instance serves a whole process, in one thread.
 
-    When the machine's wall clock is set back, `now_us` stands still until the wall has caught up: entries
-    stay in order, and an expiry is late rather than seen twice. `monotonic_us` goes on.
+    When the machine's wall clock is set back, `now_us` stands still until the wall clock has caught up. So
+    entries stay in order, and an expiry comes late and not twice. `monotonic_us` goes on.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class SystemClock:
         self._latest_us = 0
 
     def now_us(self) -> int:
-        """Return the wall time in microseconds since the epoch, never less than was told before."""
+        """Return the wall time in microseconds since the epoch, never less than it returned before."""
         now_us = self._wall_ns() // 1_000
         if now_us < self._latest_us:
             return self._latest_us

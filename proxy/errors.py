@@ -6,7 +6,7 @@ import msgspec
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """What a code means on the wire. `retry` is what `x-should-retry` says; None leaves it to the client."""
+    """What a code means in a response. `retry` is the value of `x-should-retry`; None leaves it out."""
 
     status: int
     type: str
@@ -22,8 +22,8 @@ _RATE: Final = "rate_limit_error"
 _UPSTREAM: Final = "upstream_error"
 _SERVER: Final = "server_error"
 
-# In order of precedence: when several refusals hold, the caller hears the first. Identity comes before
-# anything that could reveal what exists, shape before money, money before rates, and upstreams last.
+# In order of precedence: when several refusals apply, the caller gets the first. Identity comes before
+# anything that could reveal what exists, the request's form before money, money before rates, upstreams last.
 CODES: Final[dict[str, Kind]] = {
     "shutting_down": Kind(503, _SERVER, "The process is draining; another one will answer.", retry=True),
     "invalid_path": Kind(400, _INVALID, "The path holds dot segments, encoded slashes or empty segments."),
@@ -78,7 +78,7 @@ CODES: Final[dict[str, Kind]] = {
 }
 
 
-class Refusal(Exception):  # noqa: N818 - it is the word for it: a refusal is an answer, not a fault.
+class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a fault.
     """A request that is answered with an error. `details` are extra members of the error object.
 
     `headers` go on the response as they are. Raises KeyError for a code that is not in `CODES`.
@@ -96,7 +96,7 @@ class Refusal(Exception):  # noqa: N818 - it is the word for it: a refusal is an
         super().__init__(message)
         self.code = code
         self.kind = CODES[code]
-        # What was sent may be quoted in it, and need not be text: `\ud800` is legal JSON.
+        # The message may quote the request, which need not be text: `\ud800` is legal JSON.
         self.message = message.encode("utf-8", "backslashreplace").decode()
         self.param = param
         self.details = details or {}

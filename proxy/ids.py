@@ -1,4 +1,4 @@
-"""Names for new things: a prefix that tells the kind, then 26 characters that sort by the time of making.
+"""Names for new things: a prefix for the kind, then 26 characters that sort by the time of creation.
 
 The characters are a ULID in lower case: 10 of Crockford's base 32 for 48 bits of milliseconds, 16 for 80
 random bits. Sorted ids keep inserts at the end of an index, and 80 bits make a guess or a collision hopeless.
@@ -11,7 +11,7 @@ ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32 in ascending ASCII order, so that ids sort as their bits do."""
 
 # One lookup yields two characters, and one `bytes.translate` turns sixteen random bytes into sixteen
-# characters of five random bits each: several times faster than taking a 128-bit number apart digit by digit.
+# characters of five random bits each. That is several times faster than to divide a 128-bit number.
 _PAIRS = tuple(high + low for high in ALPHABET for low in ALPHABET)
 _FROM_BYTE = bytes(ord(ALPHABET[byte % 32]) for byte in range(256))
 _END_OF_TIME_MS = 1 << 48
@@ -35,5 +35,5 @@ def new_id(prefix: str, now_us: int) -> str:
 
 
 def digest_of(secret: str) -> str:
-    """The SHA-256 of a secret in hex: a secret is pure chance, so a plain digest cannot be guessed back."""
+    """The SHA-256 of a secret in hex. A secret is random, so nobody can guess it from a plain digest."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,4 +1,4 @@
-"""Money is an `int` of nano-USD: parsing, showing, and the one rounding. Nothing here knows floats."""
+"""Money is an `int` of nano-USD: how it is parsed, shown and rounded. Nothing here uses floats."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import msgspec
 
 NANO_PER_USD: Final = 1_000_000_000
 MAX_NANO: Final = 2**62 - 1
-"""Largest amount any single figure may have: a signed 64-bit column holds sums of two."""
+"""The largest amount of any figure. A signed 64-bit column holds the sum of two."""
 
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,30})?\Z")
 
@@ -103,7 +103,7 @@ def split_total(total: int, numerators: Sequence[int], denominator: int) -> list
     parts = [numerator // denominator for numerator in numerators]
     missing = total - sum(parts)
     if missing:
-        # Sorting keeps the order of equals, so that the earlier of two comes first.
+        # The sort is stable, so the earlier of two equals comes first.
         by_remainder = sorted(range(len(parts)), key=lambda index: -(numerators[index] % denominator))
         for index in by_remainder[:missing]:
             parts[index] += 1

@@ -1,7 +1,7 @@
 """Background tasks that are neither forgotten nor silent.
 
-The event loop keeps only weak references to tasks, so one that nobody holds may vanish half-way; and the
-exception of one that nobody awaits is told to nobody. Everything that runs beside a request is spawned here.
+The event loop keeps only weak references to tasks, so a task that nothing holds may vanish half-way. Nobody
+hears of the exception of a task that nobody awaits. So everything that runs beside a request is spawned here.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ _Result = TypeVar("_Result")
 class Tasks:
     """A set of running tasks, each held until it ends.
 
-    `on_error` is called with a task's name and its exception when one fails, also when it is awaited: any
-    `BaseException` but `CancelledError`, which is a way to end and not a fault.
-    `cancel_grace_seconds` is how long `drain` waits for the cleaning up of tasks that it had to cancel.
+    When a task fails, `on_error` gets its name and its exception, even if somebody awaits the task. A
+    `CancelledError` is a way to end and not a fault; any other `BaseException` is one.
+    `drain` waits for `cancel_grace_seconds` until the tasks that it cancels have cleaned up.
     """
 
     def __init__(
@@ -33,8 +33,8 @@ class Tasks:
     def spawn(self, coro: Coroutine[Any, Any, _Result], *, name: str) -> asyncio.Task[_Result]:
         """Start `coro` on the running loop and hold it until it ends.
 
-        Cancelling the caller leaves the task alone, unless the caller awaits it bare: `asyncio.shield` keeps
-        them apart. Raises `RuntimeError` where no loop is running.
+        A cancel of the caller does not reach the task, unless the caller awaits it without `asyncio.shield`.
+        Raises `RuntimeError` where no loop is running.
         """
         task = asyncio.create_task(coro, name=name)
         self._running.add(task)
@@ -44,8 +44,8 @@ class Tasks:
     async def drain(self, timeout_seconds: float) -> int:
         """Wait at most `timeout_seconds` until every task has ended, also those spawned meanwhile.
 
-        Tasks that are left then are cancelled and get the grace to clean up; the result is their number.
-        A task may drain the others: it does not wait for itself.
+        It cancels the tasks that are left then, gives them the grace to clean up, and returns their number. A
+        task may drain the others: it does not wait for itself.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds

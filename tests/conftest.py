@@ -3,7 +3,8 @@
 import os
 import shutil
 from collections.abc import Callable
-from typing import NoReturn
+from pathlib import Path
+from typing import Final, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,6 +13,14 @@ POSTGRES_VARIABLE = "FAREBOX_TEST_POSTGRES"
 """The URL of a database to use instead of a server of the tests' own; each test makes a schema there."""
 REQUIRE_VARIABLE = "FAREBOX_TEST_REQUIRE"
 """`all` turns every test that would be skipped for want of an outside tool into a failure."""
+SLOW: Final = {
+    "acceptance": "acceptance",
+    "bench": "storage",
+    "simulation": "simulation",
+    "storage": "storage",
+    "test_cli_ledger.py": "storage",
+}
+"""The mark of each folder or file below this one whose tests take long. `make quick` leaves them out."""
 
 # Machines differ in speed and are shared: neither a slow example nor slow data is a fault of the code.
 settings.register_profile(
@@ -27,6 +36,16 @@ def pytest_configure() -> None:
     value = os.environ.get(REQUIRE_VARIABLE, "")
     if value not in ("", "all"):
         raise pytest.UsageError(f"{REQUIRE_VARIABLE}={value!r}: it is either 'all' or not set")
+
+
+# Before pytest itself selects by marks.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that take long."""
+    for item in items:
+        mark = SLOW.get(item.path.relative_to(Path(__file__).parent).parts[0])
+        if mark is not None:
+            item.add_marker(mark)
 
 
 def end_missing(reason: str) -> NoReturn:

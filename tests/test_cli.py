@@ -270,7 +270,7 @@ async def test_schema_prints_a_json_schema(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("answer", ["hello", '{"data": 5}', "[]", '{"name": "x"}'])
 async def test_an_answer_that_is_not_fareboxs_is_told_in_one_line(answer: str) -> None:
-    """Whatever listens there says 200: the command says what it is not, and shows no trace."""
+    """Another server answers 200 there: the command says so, and shows no trace."""
 
     async def handle(request: web.Request) -> web.Response:
         return web.Response(text=answer)

@@ -15,7 +15,7 @@ class Panic(BaseException):
 
 
 class Faults:
-    """Remembers what `on_error` was told."""
+    """Remembers the calls of `on_error`."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, BaseException]] = []

@@ -1,4 +1,4 @@
-"""What operators are told of calls adds up, however often they ask."""
+"""The figures of calls add up, also when operators ask for them often."""
 
 from proxy.ledger.rows import Call, Outcome
 from proxy.pricing.charge import Charge

@@ -29,7 +29,7 @@ class Health:
         return web.json_response({"status": "ok"})
 
     async def ready(self, request: web.Request) -> web.Response:
-        """200 if calls are taken, 503 while draining or while the ledger cannot be written."""
+        """200 if calls are taken, 503 while draining or while the ledger cannot be read or written."""
         del request
         if self._gateway.draining:
             return web.json_response({"status": "draining"}, status=503)

@@ -118,14 +118,18 @@ class Ledger:
         return not (self._closing or self._down or len(self._inbox) >= self._max_waiting)
 
     async def is_ready(self) -> bool:
-        """Whether commands are carried out. After an outage a command that changes nothing tries it."""
-        if not self._outage:
-            return self.available
+        """Whether a call would get through: keys are found, and commands are carried out.
+
+        The store may find no key and still take batches, on a connection that it has. After an outage a
+        command that changes nothing is carried out first.
+        """
         try:
-            await self._enter(Sweep("", 0))
-        except Refusal:
+            await self._store.key_by_digest("")
+            if self._outage:
+                await self._enter(Sweep("", 0))
+        except (LedgerUnavailable, Refusal):
             return False
-        return True
+        return self.available
 
     def start(self) -> None:
         """Begin to carry out commands, first those that were submitted before."""

@@ -1,9 +1,11 @@
-"""The composition root: builds every object, owns their life cycle, and listens."""
+"""The composition root: it builds every object, starts and stops them, and listens."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+import msgspec
 import structlog
 from aiohttp import web
 
@@ -25,27 +27,36 @@ from proxy.edge.middleware import Edge
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
 from proxy.ledger.ledger import Ledger
-from proxy.ledger.store import LedgerUnavailable
+from proxy.ledger.store import LedgerUnavailable, Store
 from proxy.storage.locations import store_for
 from proxy.tasks import Tasks
 from proxy.telemetry import Telemetry, configure_logging
 from proxy.upstream.client import HttpUpstreams
 
 CLOSING_SECONDS: Final = 10.0
-"""How long closes that nobody waits for may take at the end."""
+"""How long the last closes may take at the end; no caller waits for them."""
 RECOVER_SECONDS: Final = 30.0
-"""How often it is looked for processes that are gone."""
+"""How often a process looks for others that are gone."""
 FIGURES_SECONDS: Final = 1.0
-"""How old the figures of one worker may be when another is asked for them."""
+"""How old a worker's figures may be when another worker shows them."""
 CUT_SECONDS: Final = 0.2
-"""How long handlers that were not done within the drain may take to notice that they are cut."""
+"""How long handlers that the drain cuts may take to end."""
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What makes the parts that tests put something around; each takes what the part itself takes."""
+
+    store: Callable[..., Store] = store_for
+    ledger: Callable[..., Ledger] = Ledger
+    upstreams: Callable[..., HttpUpstreams] = HttpUpstreams
+    relay: Callable[..., Relay] = Relay
 
 
 class Farebox:
-    """One process: `start`, then `stop`. `settings` may be swapped by `reload` in between.
+    """One process: `start`, then `stop`. `reload` may swap `settings` in between.
 
-    It listens on `port` where that is given; one that `shares_port` lets others listen there, too. Where its
-    figures are those of several processes they are in the files of `figures_folder`.
+    It listens on `port` if that is given, and on the configured port otherwise. With `shares_port` other
+    processes may listen there, too. With `figures_folder` it shares its figures with them in files there.
     """
 
     def __init__(
@@ -56,25 +67,27 @@ class Farebox:
         port: int | None = None,
         shares_port: bool = False,
         figures_folder: str | None = None,
+        parts: Parts | None = None,
     ) -> None:
+        parts = parts or Parts()
         self.settings = settings
         self.clock = clock or SystemClock()
         self.telemetry = Telemetry(log_calls=settings.log.calls, figures_folder=figures_folder)
         self.tasks = Tasks(self.telemetry.fault)
         self._background = Tasks(self.telemetry.fault)
-        self.store = store_for(settings.storage, tasks=self._background, keep_months=settings.keep_months)
-        self.ledger = Ledger(
+        self.store = parts.store(settings.storage, tasks=self._background, keep_months=settings.keep_months)
+        self.ledger = parts.ledger(
             self.store,
             tasks=self._background,
             on_batch=self.telemetry.committed,
             on_outage=self.telemetry.outage,
         )
-        self.upstreams = HttpUpstreams(max_reply_bytes=settings.server.max_reply_bytes)
+        self.upstreams = parts.upstreams(max_reply_bytes=settings.server.max_reply_bytes)
         self.closing = Closing(
             ledger=self.ledger, clock=self.clock, tasks=self.tasks, observer=self.telemetry
         )
         self.admission = Admission(ledger=self.ledger, store=self.store, clock=self.clock)
-        self.relay = Relay(
+        self.relay = parts.relay(
             catalog=catalog_of(settings),
             admission=self.admission,
             closing=self.closing,
@@ -137,18 +150,18 @@ class Farebox:
             self._log.warning("recovered", holds=recovered)
 
     async def _recover_others(self) -> None:
-        """Look now and then whether other processes have gone: none may ever come in the place of one."""
+        """Close the holds of other processes that have gone: no successor may ever start in their place."""
         while True:
             await asyncio.sleep(RECOVER_SECONDS)
             try:
                 await self._recover()
             except (LedgerUnavailable, Refusal):
-                continue  # Whoever calls is told of it, and the next look may find the ledger back.
-            except Exception as fault:  # noqa: BLE001 - whatever it is, the next look may go well.
+                continue  # Callers hear of the outage, and the next round may find the ledger back.
+            except Exception as fault:  # noqa: BLE001 - the next round may go well after any fault.
                 self.telemetry.fault("recover", fault)
 
     async def _share_figures(self) -> None:
-        """Put what other workers are asked for where they find it."""
+        """Write this worker's figures again and again where the other workers find them."""
         while True:
             self.telemetry.put(self.gateway.in_flight)
             await asyncio.sleep(FIGURES_SECONDS)
@@ -173,7 +186,7 @@ class Farebox:
         self.telemetry.log_calls = settings.log.calls
 
     def application(self) -> web.Application:
-        """Every route. The relay's own paths come first, the tools' paths are caught last."""
+        """Every route. The paths of endpoints come first; what nothing else serves goes to the tools."""
         app = web.Application(middlewares=[self._edge])
         for path in ENDPOINTS:
             app.router.add_route("*", path, self.gateway.handle, expect_handler=expect_later)
@@ -194,7 +207,7 @@ class Farebox:
 
 
 def catalog_of(settings: Settings) -> Catalog:
-    """The part of the settings that the relay works by."""
+    """The part of the settings that the relay uses."""
     streams = settings.streams
     policy = Policy(
         when_short=settings.when_short,

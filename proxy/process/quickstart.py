@@ -39,7 +39,7 @@ for chunk in OpenAI().chat.completions.create(
 
 
 async def welcome(ledger: Ledger, store: Store, clock: Clock, settings: Settings, port: int) -> None:
-    """Make the demo account and a key for it, and print lines that are ready to paste."""
+    """Make the demo account and a key for it, and print lines to paste."""
     demo = settings.quickstart
     assert demo is not None
     secret = await _demo_key(ledger, store, clock, settings)

@@ -1,7 +1,6 @@
 """`farebox serve`: one process that serves, or a supervisor with several workers on one port."""
 
 import os
-import signal
 import socket
 import sys
 import tempfile
@@ -11,6 +10,7 @@ from typing import Final, Literal
 
 from proxy.config.load import Settings, load
 from proxy.config.source import ConfigError
+from proxy.process import signals
 from proxy.process.supervisor import Lifeline, Supervisor
 from proxy.storage.faults import StorageFault
 
@@ -22,19 +22,18 @@ def serve(path: Path) -> int:
     """Serve what the file at `path` configures, until SIGTERM or SIGINT; returns the exit code.
 
     Raises ConfigError for a bad file, OSError for a taken address, StorageFault for a database that cannot be
-    used. With several workers the first one that meets a fault tells it, and the exit code is 1.
+    used. With several workers the worker that meets a fault prints it, and the exit code is 1.
     """
-    # There is nothing to reload before the start is over, and that must not be the end of it.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signals.end_start()
     settings = load(path, os.environ)
     workers = worker_count(settings.server.workers)
     if workers > 1:
         with tempfile.TemporaryDirectory(prefix="farebox-figures-") as folder:
             os.environ[FIGURES_FOLDER] = folder
             return _supervise(settings, path, workers, folder)
-    # Whatever else runs here may share figures; a process that serves alone keeps its own.
+    # The environment may come from a process that shares figures. One that serves alone shares none.
     os.environ.pop(FIGURES_FOLDER, None)
-    from proxy.process import worker  # noqa: PLC0415 - see FIGURES_FOLDER: nothing that counts is imported before.
+    from proxy.process import worker  # noqa: PLC0415 - FIGURES_FOLDER is set before anything that counts is imported.
 
     worker.prepare(settings)
     worker.run(settings, path)
@@ -42,10 +41,10 @@ def serve(path: Path) -> int:
 
 
 def worker_count(workers: int | Literal["auto"]) -> int:
-    """How many processes serve: where that is left to Farebox, as many as the CPUs that it may use."""
+    """How many processes serve. `auto` is one for each CPU that this process may use."""
     if workers != "auto":
         return workers
-    allowed = getattr(os, "sched_getaffinity", None)  # Not every system tells; then all CPUs are ours.
+    allowed = getattr(os, "sched_getaffinity", None)  # Systems without it allow every CPU.
     return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
@@ -70,7 +69,7 @@ def _supervise(settings: Settings, path: Path, workers: int, figures_folder: str
         try:
             in_force = load(path, os.environ)
         except (ConfigError, OSError) as error:
-            worker.tell_bad_reload(error)
+            worker.log_bad_reload(error)
             return False
         return True
 
@@ -87,10 +86,10 @@ def _supervise(settings: Settings, path: Path, workers: int, figures_folder: str
 
 
 def _reserved(host: str, port: int) -> AbstractContextManager[socket.socket]:
-    """A socket that keeps the port for the workers and never listens. Raises OSError when it is taken.
+    """A socket that reserves the port for the workers and never listens. Raises OSError when it is taken.
 
-    A port that may be shared is shared with whoever asks, so that another Farebox on it would go unnoticed:
-    whether somebody listens is found out by asking for the port alone first.
+    The system shares a port among all who ask to share it, another Farebox included. So the port is bound
+    alone first, which fails when somebody listens there.
     """
     family, kind, protocol, _, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

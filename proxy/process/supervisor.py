@@ -1,7 +1,7 @@
 """One process that keeps several workers running: it starts them, passes signals on, and replaces the dead.
 
-The supervisor itself serves nothing and has no event loop and no thread, so that a fork of it is a clean
-beginning for a worker, with all that was loaded before already in memory.
+The supervisor itself serves nothing. It has no event loop and no thread, so its forks are in a clean state.
+They begin with everything in memory that the supervisor has loaded.
 """
 
 import os
@@ -16,21 +16,23 @@ from typing import Final, NoReturn
 import msgspec
 import structlog
 
+from proxy.process import signals
+
 FIRST_DELAY_SECONDS: Final = 0.1
 LAST_DELAY_SECONDS: Final = 5.0
 STEADY_SECONDS: Final = 10.0
-"""A worker that has run for so long is replaced at once when it dies; others after a growing delay."""
+"""A worker that dies after so long is replaced at once; one that dies sooner, after a growing delay."""
 KILL_MARGIN_SECONDS: Final = 15.0
-"""How much longer than its own bound on a drain a worker may take before it is killed."""
+"""How much longer than the bound on its drain a worker may take before it is killed."""
 _PID: Final = struct.Struct("=i")
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 class Lifeline(msgspec.Struct, frozen=True):
-    """A worker's end of what connects it with its supervisor.
+    """A worker's connection to its supervisor.
 
-    `gone` is readable from when the supervisor has ended, however it did; `ready` tells it that the worker
-    serves.
+    The descriptor `gone` becomes readable when the supervisor ends, for whatever reason. The worker calls
+    `ready` when it serves.
     """
 
     gone: int
@@ -38,15 +40,15 @@ class Lifeline(msgspec.Struct, frozen=True):
 
 
 Work = Callable[[Lifeline], int]
-"""What a worker does from its start to its end, in a process of its own; the result is its exit code."""
+"""All that a worker does, in a process of its own. The result is its exit code."""
 
 
 class Supervisor:
     """Keeps `workers` processes running that do `work`, until SIGTERM or SIGINT.
 
-    On SIGHUP `reload` is asked; when it says yes the workers get the signal, too. A worker gets
-    `drain_seconds()` and `margin_seconds` to end before it is killed. `ended` is told the process id of each
-    that ended. A worker that ends before any has been ready ends all: the next one would fare no better.
+    On SIGHUP it calls `reload`, and passes the signal on to the workers if the result is true. A worker has
+    `drain_seconds()` and `margin_seconds` to end before it is killed. `ended` gets the process id of each
+    worker that ends. A worker that ends before any was ready ends all: the next one would fare no better.
     """
 
     def __init__(
@@ -86,14 +88,16 @@ class Supervisor:
         self._signals, wakeup = os.pipe()
         for descriptor in (self._readiness, self._signals, wakeup):
             os.set_blocking(descriptor, False)
-        for signum in _SIGNALS:
-            # The wake-up descriptor is told; a handler is needed so that the signal is not the end of us.
-            signal.signal(signum, lambda *_: None)
+        # Signals are read from the descriptor. It is set before the handlers, so that no signal is lost. The
+        # handlers do nothing: without them a signal would have its default effect.
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        signals.handle(stop=lambda: None, reload=lambda: None)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
         self._starts_at = [self._monotonic()] * self._workers
         while self._running or self._exit_code is None:
             self._start_due()
             self._wait()
+        signals.ignore()
         return self._exit_code
 
     def _start_due(self) -> None:
@@ -106,14 +110,14 @@ class Supervisor:
     def _start(self) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
-        # Until it has handlers of its own, a worker must not take a signal for its supervisor's.
+        # A worker must not handle a signal as its supervisor does before it has handlers of its own.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
             pid = self._fork()
             if pid == 0:
                 self._become_worker(before)
         except OSError as error:
-            # The system has no room for a process now, and others serve meanwhile.
+            # The system cannot make a process now. The other workers serve meanwhile.
             delay = self._longer_delay()
             self._log.error("a worker cannot be started", reason=str(error), after_seconds=delay)
             self._starts_at.append(self._monotonic() + delay)
@@ -123,12 +127,12 @@ class Supervisor:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _become_worker(self, mask: set[int | signal.Signals]) -> NoReturn:
-        """Leave the supervisor's stack for good: none of what it has open is the worker's to tidy up."""
+        """Do the work and exit. It never returns to the supervisor's code, which is not its own."""
         code = 1
         try:
             signal.set_wakeup_fd(-1)
             for signum in _SIGNALS:
-                # There is nothing to reload yet, and that must not be the end of it.
+                # There is nothing to reload yet, and the default action of SIGHUP would end the worker.
                 signal.signal(signum, signal.SIG_IGN if signum == signal.SIGHUP else signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             for descriptor in (self._readiness, self._life, self._signals):
@@ -136,7 +140,7 @@ class Supervisor:
             code = self._work(Lifeline(self._lifeline, self._tell))
             sys.stdout.flush()
             sys.stderr.flush()
-        except BaseException:  # noqa: BLE001 - this is the bottom of the worker's stack.
+        except BaseException:  # noqa: BLE001 - nothing further down would report it.
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(code)
@@ -145,12 +149,12 @@ class Supervisor:
         os.write(self._tell_ready, _PID.pack(os.getpid()))
 
     def _wait(self) -> None:
-        """Wait for a signal, a worker that is ready, or the next thing that is due."""
+        """Wait for a signal, a worker that is ready, or the next start or kill that is due."""
         dues = [*self._starts_at, *([self._kill_at] if self._kill_at is not None else [])]
         timeout = max(0.0, min(dues) - self._monotonic()) if dues else None
         select.select([self._signals, self._readiness], [], [], timeout)
-        for told in _PID.iter_unpack(_drained(self._readiness)):
-            self._note_ready(told[0])
+        for (pid,) in _PID.iter_unpack(_drained(self._readiness)):
+            self._mark_ready(pid)
         received = set(_drained(self._signals))
         if received & {signal.SIGTERM, signal.SIGINT}:
             self._stop(0)
@@ -163,20 +167,20 @@ class Supervisor:
             self._log.error("workers did not end in time and are killed", workers=len(self._running))
             self._signal_all(signal.SIGKILL)
 
-    def _note_ready(self, pid: int) -> None:
+    def _mark_ready(self, pid: int) -> None:
         if pid not in self._running:
             return  # It has ended since.
         self._ready.add(pid)
         self._was_ready = True
         if pid in self._behind:
-            # It may have had no handler yet when it was told to reload what it had begun with.
+            # It began with the old settings, and may have had no handler yet when the signal came.
             self._behind.discard(pid)
             os.kill(pid, signal.SIGHUP)
         if len(self._ready) == self._workers:
             self._log.info("all workers serve", workers=self._workers)
 
     def _stop(self, code: int) -> None:
-        """Have every worker drain and end; nothing is started any more."""
+        """Have every worker drain and end, and start no further one."""
         if self._exit_code is None:
             self._exit_code = code
             self._starts_at = []
@@ -184,7 +188,7 @@ class Supervisor:
         self._signal_all(signal.SIGTERM)
 
     def _signal_all(self, signum: signal.Signals) -> None:
-        # None of them can have ended unseen: a process id is free for others only once it was waited for.
+        # Each id is still a worker's. The system gives it to no other process before `waitpid` returns it.
         for pid in self._running:
             os.kill(pid, signum)
 
@@ -192,9 +196,9 @@ class Supervisor:
         for pid in list(self._running):
             waited, status = os.waitpid(pid, os.WNOHANG)
             if waited:
-                self._note_end(pid, os.waitstatus_to_exitcode(status))
+                self._mark_ended(pid, os.waitstatus_to_exitcode(status))
 
-    def _note_end(self, pid: int, code: int) -> None:
+    def _mark_ended(self, pid: int, code: int) -> None:
         started = self._running.pop(pid)
         self._ready.discard(pid)
         self._behind.discard(pid)
@@ -213,7 +217,7 @@ class Supervisor:
         self._starts_at.append(now + delay)
 
     def _longer_delay(self) -> float:
-        """How long to wait before the next start after one that came to nothing; it doubles up to a bound."""
+        """How long to wait before the next start after a failed one. It doubles up to a bound."""
         delay, self._delay_seconds = self._delay_seconds, min(2 * self._delay_seconds, LAST_DELAY_SECONDS)
         return delay
 

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Final
@@ -19,29 +18,30 @@ from proxy.demo import demo_upstream
 from proxy.edge.aiohttp_server import refuse_pure_python_parser
 from proxy.metering.model_names import encoding_name
 from proxy.metering.vocabulary import SHARED
+from proxy.process import signals
 from proxy.process.app import Farebox
 from proxy.process.quickstart import welcome
 from proxy.process.supervisor import Lifeline
 from proxy.telemetry import configure_logging
 
 SWITCH_SECONDS: Final = 0.0005
-"""How long a busy event loop may keep the interpreter from the thread that writes the ledger."""
+"""How long a busy event loop may hold the interpreter while the thread that writes the ledger waits."""
 GC_THRESHOLDS: Final = (10_000, 20, 10)
 
 
 def prepare(settings: Settings) -> None:
-    """What is done once, before any worker begins: how to log, and what all of them have in memory.
+    """Configure the log, and load what all workers share in memory. It runs once, before any of them.
 
     Raises RuntimeError without aiohttp's C parser.
     """
     refuse_pure_python_parser()
     configure_logging(settings.log.level, settings.log.format)
-    # A vocabulary takes up to half a second to load, so it is not left to the first call that needs it.
+    # A vocabulary takes up to half a second to load, too long for the first call that needs it.
     SHARED.preload({encoding_name(glob) for glob in settings.routes.globs})
 
 
 class WorkerSlot(msgspec.Struct, frozen=True):
-    """A worker's place among several: the port and the folder for figures they share, and its lifeline."""
+    """A worker's place among several: the port and the folder of figures that all share, and its lifeline."""
 
     port: int
     figures_folder: str
@@ -51,30 +51,38 @@ class WorkerSlot(msgspec.Struct, frozen=True):
 def run(settings: Settings, path: Path, slot: WorkerSlot | None = None) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP reads the file at `path` again.
 
-    With a `seat` it is one of several workers, and also ends when its supervisor does. `prepare` comes first.
+    With a `slot` it is one of several workers, and also ends when its supervisor does. `prepare` comes first.
     Raises OSError for a taken address, StorageFault for a database that cannot be used.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
-    # What is loaded by now stays: it need not be looked through again and again. Calls leave few cycles, so
-    # that looking for them less often is as good, and takes less.
+    # What is loaded by now stays, so the collector need not look through it again. Calls leave few cycles, so
+    # it may look for them less often.
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     if slot is None:
-        uvloop.run(_serve(Farebox(settings), path, None))
+        uvloop.run(serve_until_stopped(Farebox(settings), path, None))
     else:
         farebox = Farebox(settings, port=slot.port, shares_port=True, figures_folder=slot.figures_folder)
-        uvloop.run(_serve(farebox, path, slot.lifeline))
+        uvloop.run(serve_until_stopped(farebox, path, slot.lifeline))
 
 
-async def _serve(farebox: Farebox, path: Path, lifeline: Lifeline | None) -> None:
+async def serve_until_stopped(farebox: Farebox, path: Path, lifeline: Lifeline | None) -> None:
+    """Start, serve until a signal or the end of the lifeline, and drain. Raises as `run`."""
     log = structlog.get_logger("farebox")
     settings = farebox.settings
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stopping.set)
-    loop.add_signal_handler(signal.SIGHUP, reload, farebox, path)
+
+    def reload_unless_stopping() -> None:
+        if not stopping.is_set():
+            reload(farebox, path)
+
+    signals.handle(
+        stop=lambda: loop.call_soon_threadsafe(stopping.set),
+        reload=lambda: loop.call_soon_threadsafe(reload_unless_stopping),
+    )
     async with contextlib.AsyncExitStack() as stack:
+        stack.callback(signals.ignore)
         if settings.quickstart is not None:
             await stack.enter_async_context(demo_upstream(settings.quickstart.port))
         stack.push_async_callback(farebox.stop)
@@ -95,11 +103,11 @@ def reload(farebox: Farebox, path: Path) -> None:
     try:
         farebox.reload(load(path, os.environ))
     except (ConfigError, OSError) as error:
-        tell_bad_reload(error)
+        log_bad_reload(error)
     else:
         structlog.get_logger("farebox").info("reloaded", file=str(path))
 
 
-def tell_bad_reload(error: Exception) -> None:
+def log_bad_reload(error: Exception) -> None:
     """Log why a changed file is not in force."""
     structlog.get_logger("farebox").error("reload refused, the old configuration stays", reason=str(error))

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.acceptance.harness import DONE, chunk, completion, usage_chunk
 from tests.acceptance.raw_upstream import (
     LAST_CHUNK,
     STREAM_HEAD,
@@ -20,6 +19,7 @@ from tests.acceptance.raw_upstream import (
     says,
     until_left,
 )
+from tests.acceptance.scripted_upstream import DONE, chunk, completion, usage_chunk
 
 FIRST_BYTE_SECONDS = 1.0
 """How long the server that is tested waits for an answer, and for each piece of one."""

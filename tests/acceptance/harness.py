@@ -1,7 +1,7 @@
-"""What acceptance tests stand on: a real process, a scripted upstream, accounts made for each test."""
+"""What acceptance tests stand on: a real process, its configuration, and accounts made for each test."""
 
-import asyncio
 import contextlib
+import itertools
 import json
 import os
 import secrets
@@ -9,153 +9,26 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
-from aiohttp import web
+
+from tests.sources import ROOT
 
 ADMIN_KEY = "acceptance-admin-key-0123456789"
 NANO = Decimal(1_000_000_000)
-START_SECONDS = 30.0
-
-Behaviour = Callable[[web.Request, dict[str, Any]], Awaitable[web.StreamResponse]]
-
-
-class ScriptedUpstream:
-    """An upstream that does what a test says for each model, in its own thread; it records what it got."""
-
-    def __init__(self) -> None:
-        self.behaviours: dict[str, Behaviour] = {}
-        self.received: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self.dropped = 0
-        self.served = 0
-        self._loop = asyncio.new_event_loop()
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        self._ready.wait()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._start())
-        self._ready.set()
-        self._loop.run_forever()
-        self._loop.run_until_complete(self._runner.cleanup())
-        self._loop.close()
-
-    async def _start(self) -> None:
-        app = web.Application(client_max_size=200 * 1024 * 1024)
-        app.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, backlog=2048)
-        await site.start()
-        self.port: int = self._runner.addresses[0][1]
-
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
-        raw = await request.read()
-        body: dict[str, Any] = json.loads(raw) if raw else {}
-        self.received.append(body)
-        self.headers.append(dict(request.headers))
-        behaviour = self.behaviours[str(body.get("model", request.path))]
-        try:
-            response = await behaviour(request, body)
-        except (asyncio.CancelledError, ConnectionResetError):
-            self.dropped += 1
-            raise
-        self.served += 1
-        return response
-
-    def stop(self) -> None:
-        """Stop the loop and wait for the thread."""
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
-
-
-def completion(
-    text: str = "Hello there", prompt: int = 11, output: int = 7, **more: object
-) -> dict[str, Any]:
-    """A chat completion as OpenAI shapes it; `prompt=-1` leaves usage out."""
-    reply: dict[str, Any] = {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 1_700_000_000,
-        "model": "upstream-model",
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": text, "refusal": None},
-                "logprobs": None,
-                "finish_reason": "stop",
-            }
-        ],
-        **more,
-    }
-    if prompt >= 0:
-        reply["usage"] = usage_of(prompt, output)
-    return reply
-
-
-def usage_of(prompt: int, output: int) -> dict[str, Any]:
-    """A usage object."""
-    return {"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output}
-
-
-def chunk(text: str | None = None, finish: str | None = None, **more: object) -> bytes:
-    """One streamed event."""
-    delta = {} if text is None else {"content": text}
-    event = {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": 1_700_000_000,
-        "model": "upstream-model",
-        "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}],
-        **more,
-    }
-    return b"data: " + json.dumps(event).encode() + b"\n\n"
-
-
-def usage_chunk(prompt: int, output: int) -> bytes:
-    """The usage-only event before the end."""
-    return chunk(choices=[], usage=usage_of(prompt, output))
-
-
-DONE = b"data: [DONE]\n\n"
-
-
-def answers(reply: dict[str, Any] | bytes, status: int = 200, **headers: str) -> Behaviour:
-    """Answer with this body."""
-
-    async def behaviour(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-        data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
-        return web.Response(body=data, status=status, content_type="application/json", headers=headers)
-
-    return behaviour
-
-
-def streams(*events: bytes, then: Callable[[web.StreamResponse], Awaitable[None]] | None = None) -> Behaviour:
-    """Stream these pieces, then do `then`; without it end properly."""
-
-    async def behaviour(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
-        for event in events:
-            await response.write(event)
-        if then is not None:
-            await then(response)
-        await response.write_eof()
-        return response
-
-    return behaviour
+HELLO: Any = [{"role": "user", "content": "Say hello"}]
+"""The messages of an everyday call."""
+WAIT_SECONDS: Final = 60.0
+"""How long is waited for what has to come. It bounds a test that hangs, and not a slow machine."""
+PORTS_OF_A_WORKER: Final = 1_000
 
 
 def config_for(upstream_port: int, folder: Path, **overrides: Any) -> dict[str, Any]:
@@ -219,7 +92,7 @@ class Api:
         sent = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json", **(headers or {})}
         request = urllib.request.Request(self.url + path, data, sent, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as reply:
+            with urllib.request.urlopen(request, timeout=WAIT_SECONDS) as reply:
                 return reply.status, dict(reply.headers), _decoded(reply.read())
         except urllib.error.HTTPError as error:
             with error:
@@ -277,12 +150,28 @@ def nano(text: str) -> int:
     return int(value)
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def eventually(condition: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
     """Wait for what another process does in its own time; fail when it does not."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "what was waited for did not happen"
         time.sleep(0.01)
+
+
+def spawned(
+    path: Path,
+    environ: dict[str, str] | None = None,
+    command: tuple[str, ...] = ("proxy.cli", "serve"),
+    **options: Any,
+) -> "subprocess.Popen[bytes]":
+    """A process that serves the configuration at a path. `options` are those of Popen."""
+    keys = {"FAREBOX_ADMIN_KEY": ADMIN_KEY, "UPSTREAM_KEY": "upstream-secret-credential"}
+    return subprocess.Popen(
+        [sys.executable, "-m", *command, str(path)],
+        env={**os.environ, **keys, **(environ or {})},
+        cwd=ROOT,
+        **options,
+    )
 
 
 @dataclass
@@ -302,21 +191,9 @@ class Server:
         self.config["server"]["port"] = self.port
         path = self.folder / "farebox.yaml"
         path.write_text(yaml.safe_dump(self.config, sort_keys=False))
-        environ = {
-            **os.environ,
-            "FAREBOX_ADMIN_KEY": ADMIN_KEY,
-            "UPSTREAM_KEY": "upstream-secret-credential",
-            **self.environ,
-        }
         self.log = (self.folder / "farebox.log").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", *self.command, str(path)],
-            env=environ,
-            stdout=self.log,
-            stderr=self.log,
-            cwd=Path(__file__).parents[2],
-        )
-        deadline = time.monotonic() + START_SECONDS
+        self.process = spawned(path, self.environ, self.command, stdout=self.log, stderr=self.log)
+        deadline = time.monotonic() + WAIT_SECONDS
         while not self._ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
@@ -370,17 +247,34 @@ class Server:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(30)
+        status = self.process.wait(WAIT_SECONDS)
         self.log.close()
         return status
 
 
+def _ports() -> Iterator[int]:
+    """Ports from a range that no test process beside this one uses.
+
+    They are below those that a system gives to whoever asks for any port. So nobody takes one between the
+    moment it is found free and the moment a server listens there.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 10_000 + PORTS_OF_A_WORKER * (worker % 20)
+    return itertools.cycle(
+        secrets.SystemRandom().sample(range(first, first + PORTS_OF_A_WORKER), PORTS_OF_A_WORKER)
+    )
+
+
+_PORTS: Final = _ports()
+
+
 def free_port() -> int:
-    """A port nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on and that no other test gets for a long while."""
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("the ports never end")
 
 
 @contextlib.contextmanager

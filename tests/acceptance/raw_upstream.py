@@ -10,7 +10,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Self
 
-from tests.acceptance.harness import Account, completion
+from tests.acceptance.harness import WAIT_SECONDS, Account
+from tests.acceptance.scripted_upstream import completion
 
 Act = Callable[[socket.socket, int], None]
 """What is done with a connection once its n-th request, counted from 1, was read whole."""
@@ -42,7 +43,7 @@ class RawUpstream:
     def stop(self) -> None:
         """Accept nothing more, break off every connection, and wait for the thread."""
         self._listener.shutdown(socket.SHUT_RDWR)
-        self._thread.join(10)
+        self._thread.join(WAIT_SECONDS)
         self._listener.close()
         for connection in list(self._connections):
             hang_up(connection)
@@ -157,7 +158,9 @@ class Streaming:
             "stream": True,
             "max_tokens": 1000,
         }
-        self._client = http.client.HTTPConnection(account.api.url.removeprefix("http://"), timeout=10)
+        self._client = http.client.HTTPConnection(
+            account.api.url.removeprefix("http://"), timeout=WAIT_SECONDS
+        )
         headers = {"Authorization": f"Bearer {account.secret}", "Content-Type": "application/json"}
         self._client.request("POST", "/v1/chat/completions", json.dumps(body), headers)
         self.response = self._client.getresponse()

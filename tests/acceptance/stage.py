@@ -1,8 +1,8 @@
-"""A real server between seams that a test can turn: it dies at a numbered step, and its clock can be set.
+"""A real server that a test controls: it dies at a numbered step, and its clock can be set.
 
 Run as `python -m tests.acceptance.stage CONFIG`, a process loads what servers need and forks one, as the
-supervisor of several workers does; when that is killed the next one takes its place within moments. What a
-test wants is in files beside the configuration, so that the product needs no option for it.
+supervisor of several workers does. When that is killed the next one takes its place at once. A test writes
+what it wants into files beside the configuration, so that the product needs no option for it.
 """
 
 import gc
@@ -10,21 +10,19 @@ import os
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import psutil
 import uvloop
 
-from proxy.call.admission import Admission
-from proxy.call.closing import Closing
 from proxy.clock import SystemClock
 from proxy.config.load import Settings, load
-from proxy.edge.gateway import Gateway
 from proxy.ledger.store import Store
-from proxy.process.app import Farebox, bounds_of, catalog_of
+from proxy.process.app import Farebox, Parts
 from proxy.process.supervisor import Lifeline
-from proxy.process.worker import _serve, prepare
+from proxy.process.worker import prepare, serve_until_stopped
 from proxy.storage.locations import store_for
 from proxy.storage.postgres.session import Timeouts
 from proxy.storage.postgres.store import PostgresStore
@@ -56,38 +54,25 @@ class SetClock:
         return time.time_ns() + ahead * 10**9
 
 
-class Staged(Farebox):
-    """The product's own parts, put together again with seams between them."""
-
-    def __init__(self, settings: Settings, folder: Path) -> None:
-        super().__init__(settings, clock=SystemClock(wall_ns=SetClock(folder / AHEAD_FILE).wall_ns))
-        trap, telemetry = Trap(folder / STEP_FILE), self.telemetry
-        self.store = MortalStore(trap, _store(settings.storage, self._background))
-        self.ledger = MortalLedger(
-            trap,
-            self.store,
-            tasks=self._background,
-            on_batch=telemetry.committed,
-            on_outage=telemetry.outage,
-        )
-        self.upstreams = MortalUpstreams(trap, max_reply_bytes=settings.server.max_reply_bytes)
-        self.closing = Closing(ledger=self.ledger, clock=self.clock, tasks=self.tasks, observer=telemetry)
-        self.admission = Admission(ledger=self.ledger, store=self.store, clock=self.clock)
-        self.relay = MortalRelay(
-            trap,
-            catalog=catalog_of(settings),
-            admission=self.admission,
-            closing=self.closing,
-            upstreams=self.upstreams,
-            clock=self.clock,
-        )
-        self.gateway = Gateway(relay=self.relay, bounds=lambda: bounds_of(self.settings))
+def staged(settings: Settings, folder: Path) -> Farebox:
+    """A Farebox whose process ends at the step that a file in the folder names."""
+    trap = Trap(folder / STEP_FILE)
+    return Farebox(
+        settings,
+        clock=SystemClock(wall_ns=SetClock(folder / AHEAD_FILE).wall_ns),
+        parts=Parts(
+            store=lambda location, **options: MortalStore(trap, _store(location, **options)),
+            ledger=partial(MortalLedger, trap),
+            upstreams=partial(MortalUpstreams, trap),
+            relay=partial(MortalRelay, trap),
+        ),
+    )
 
 
-def _store(location: str | Path, tasks: Tasks) -> Store:
+def _store(location: str | Path, *, tasks: Tasks, keep_months: int | None) -> Store:
     if isinstance(location, str) and location.startswith("postgresql://"):
         return PostgresStore(location, tasks=tasks, patience_seconds=PATIENCE_SECONDS, timeouts=TIMEOUTS)
-    return store_for(location, tasks=tasks)
+    return store_for(location, tasks=tasks, keep_months=keep_months)
 
 
 def run(config: Path) -> int:
@@ -113,8 +98,8 @@ def _become_server(config: Path, gone: int) -> NoReturn:
     code = 1
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        farebox = Staged(load(config, os.environ), config.parent)
-        uvloop.run(_serve(farebox, config, Lifeline(gone, lambda: None)))
+        farebox = staged(load(config, os.environ), config.parent)
+        uvloop.run(serve_until_stopped(farebox, config, Lifeline(gone, lambda: None)))
         code = 0
     except BaseException:  # noqa: BLE001 - this is the bottom of the server's stack.
         sys.excepthook(*sys.exc_info())
@@ -149,7 +134,7 @@ class Stage(Server):
         (self.folder / AHEAD_FILE).write_text(str(seconds))
 
     def kill_server(self) -> None:
-        """`kill -9` the server that runs, at whatever step it is."""
+        """`kill -9` the server that runs, at no particular step."""
         assert self.process is not None
         [child] = psutil.Process(self.process.pid).children()
         child.kill()

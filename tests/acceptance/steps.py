@@ -1,4 +1,4 @@
-"""The steps of a call, numbered, and the seams of a server at which it can end itself at one of them.
+"""The steps of a call, numbered, and parts of a server that end its process at one of them.
 
 Nothing here is a mock: each class is the real one, or passes everything on to it.
 """
@@ -34,7 +34,7 @@ class Step(IntEnum):
     AUTHORIZING = 2
     """Its batch is under way."""
     AUTHORIZED = 3
-    """It is committed, and nobody was told."""
+    """It is committed, and nobody has the result."""
     SEND = 4
     """The call's task knows of the hold; nothing has gone upstream."""
     ANSWERED = 5
@@ -46,11 +46,11 @@ class Step(IntEnum):
     OBSERVED = 8
     """What a stream has used so far is committed."""
     CLOSE = 9
-    """All is known, and the ledger has not been told."""
+    """All is known, and the ledger has no command yet."""
     CLOSING = 10
     """The batch with the close is under way."""
     CLOSED = 11
-    """It is committed, and nobody was told."""
+    """It is committed, and nobody has the result."""
     END = 12
     """The call's task knows of it; the client does not have the end of its answer."""
     ENDED = 13
@@ -85,7 +85,7 @@ class Trap:
         return self._read()[0] == step
 
     def spring(self) -> None:
-        """End the process at once: nothing is flushed, closed or told."""
+        """End the process at once: nothing is flushed or closed."""
         _, victim = self._read()
         self._file.unlink(missing_ok=True)
         if not victim:
@@ -152,7 +152,7 @@ class MortalStore:
 
 
 class MortalLedger(Ledger):
-    """A ledger whose process may end just before it is told of a call's beginning or end."""
+    """A ledger whose process may end just before a hold is asked for or closed."""
 
     def __init__(self, trap: Trap, store: Store, **options: Any) -> None:
         super().__init__(store, **options)
@@ -190,7 +190,7 @@ class MortalUpstreams(HttpUpstreams):
 
 
 class MortalAnswer:
-    """An answer; whoever asks for its next chunk has passed on those before."""
+    """An answer. A caller that asks for its next chunk has passed on those before."""
 
     def __init__(self, trap: Trap, answer: Answer) -> None:
         self.status = answer.status

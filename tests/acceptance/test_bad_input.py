@@ -2,14 +2,13 @@
 
 import json
 import socket
-from typing import Any
 
 import httpx2 as httpx
 import pytest
 
-from tests.acceptance.harness import Account, ScriptedUpstream, Server, answers, completion
+from tests.acceptance.harness import HELLO, WAIT_SECONDS, Account, Server
+from tests.acceptance.scripted_upstream import ScriptedUpstream, answers, completion
 
-HELLO: Any = [{"role": "user", "content": "Say hello"}]
 CHAT = "/v1/chat/completions"
 
 
@@ -127,7 +126,7 @@ def test_another_method_is_told_what_the_path_takes(
 
 
 def test_an_unknown_path_of_the_admin_api_is_404_for_the_admin(server: Server) -> None:
-    """Whoever may ask is told that there is nothing; nobody else learns that much."""
+    """The admin key gets 404; without it nobody learns what exists."""
     status, _, body = server.admin.ask("GET", "/admin/v1/nothing")
     assert (status, body["error"]["code"]) == (404, "not_found")
 
@@ -169,7 +168,7 @@ def test_a_chunked_body_too_large_is_refused(server: Server, account: Account) -
     head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {account.secret}\r\n"
     head += "Transfer-Encoding: chunked\r\n\r\n"
     piece = b"100000\r\n" + b"x" * 0x100000 + b"\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_SECONDS) as client:
         client.sendall(head.encode())
         try:
             for _ in range(80):
@@ -215,7 +214,7 @@ def test_a_model_outside_the_keys_list_is_refused(server: Server, account: Accou
 
 
 def test_client_credentials_never_go_up(server: Server, account: Account, upstream: ScriptedUpstream) -> None:
-    """The client's key, cookies and whatever Connection names stay here; the upstream's own key goes up."""
+    """The client's key, its cookies and what Connection names stay here; the upstream's own key goes up."""
     headers = {
         "Cookie": "a=b",
         "X-Api-Key": account.secret,
@@ -245,7 +244,7 @@ def test_no_secret_is_ever_logged(server: Server, account: Account) -> None:
 
 def send_raw(server: Server, data: bytes) -> bytes:
     """Send bytes as they are and read until the server closes or the body is whole."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=WAIT_SECONDS) as client:
         client.sendall(data)
         received = b""
         while True:

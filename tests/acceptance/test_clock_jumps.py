@@ -1,6 +1,6 @@
 """The machine's clock jumps by hours while calls are in flight, forward over midnight and back again.
 
-The time here is the server's own: the evening of tomorrow, whatever time the tests are run at.
+The server has a time of its own here: tomorrow evening.
 """
 
 import asyncio
@@ -16,19 +16,17 @@ from typing import Any
 import pytest
 
 from proxy.storage.locations import database_at
-from tests.acceptance.harness import (
+from tests.acceptance.harness import Account, config_for, nano
+from tests.acceptance.raw_upstream import Streaming
+from tests.acceptance.scripted_upstream import (
     DONE,
-    Account,
     ScriptedUpstream,
     answers,
     chunk,
     completion,
-    config_for,
-    nano,
     streams,
     usage_chunk,
 )
-from tests.acceptance.raw_upstream import Streaming
 from tests.acceptance.stage import Stage
 from tests.storage.engines import apart
 from tests.storage.postgres.server import new_schema
@@ -68,7 +66,6 @@ class Turned(Stage):
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def stage(request: Any, upstream: ScriptedUpstream, tmp_path: Path) -> Iterator[Turned]:
-    upstream.behaviours["/v1/search"] = answers({"results": []})
     upstream.behaviours["j-whole"] = answers(completion())
     config = config_for(upstream.port, tmp_path)
     if request.param == "postgres":

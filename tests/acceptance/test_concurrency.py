@@ -10,12 +10,12 @@ import pytest
 from aiohttp import web
 
 from proxy.money import usd_string
-from tests.acceptance.harness import ScriptedUpstream, Server, answers, completion
+from tests.acceptance.harness import HELLO, Server
+from tests.acceptance.scripted_upstream import ScriptedUpstream, answers, completion
 
 CALLERS = 200
 AFFORDABLE = 37
 SEARCH_NANO = 20_000_000
-HELLO: Any = [{"role": "user", "content": "Say hello"}]
 
 
 async def call_all(url: str, secret: str, path: str, body: dict[str, Any]) -> list[int]:
@@ -38,7 +38,6 @@ async def call_all(url: str, secret: str, path: str, body: dict[str, Any]) -> li
 @pytest.fixture(autouse=True)
 def behaviours(upstream: ScriptedUpstream) -> None:
     upstream.behaviours["c-fixed"] = answers(completion(prompt=9, output=16))
-    upstream.behaviours["/v1/search"] = answers({"results": []})
 
 
 async def test_37_of_200_when_the_balance_pays_for_37(server: Server, upstream: ScriptedUpstream) -> None:

@@ -13,24 +13,18 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.harness import (
+from tests.acceptance.callers import all_calls, assert_all_there, audited, hammered, progress, unavailable
+from tests.acceptance.harness import WAIT_SECONDS, Account, Server, config_for, eventually, nano, running
+from tests.acceptance.raw_upstream import Streaming
+from tests.acceptance.scripted_upstream import (
     DONE,
-    Account,
     ScriptedUpstream,
-    Server,
     answers,
     chunk,
     completion,
-    config_for,
-    eventually,
-    nano,
-    running,
     streams,
     usage_chunk,
 )
-from tests.acceptance.raw_upstream import Streaming
-from tests.acceptance.test_crash import all_calls
-from tests.acceptance.test_fleet import assert_all_there, audited, hammered, progress, unavailable
 
 STREAMS = 8
 PROBE: Any = {"model": "d-probe", "messages": [{"role": "user", "content": "Say hello"}]}
@@ -39,8 +33,6 @@ PROBE: Any = {"model": "d-probe", "messages": [{"role": "user", "content": "Say 
 @pytest.fixture(autouse=True, scope="module")
 def behaviours(upstream: ScriptedUpstream) -> None:
     upstream.behaviours["d-probe"] = answers(completion())
-    upstream.behaviours["f-whole"] = answers(completion(prompt=10, output=5))
-    upstream.behaviours["f-stream"] = streams(chunk("Hi"), chunk(finish="stop"), usage_chunk(10, 5), DONE)
 
 
 @pytest.fixture
@@ -95,7 +87,7 @@ def test_a_full_disk_refuses_calls_and_keeps_the_closes_of_those_in_flight(
             assert server.admin.ask("GET", "/readyz")[0] == 503
             assert account.nano("balance") == 10**9, "the books can be read"
             gate.set()
-            assert all(ended.acquire(timeout=10) for _ in range(STREAMS))
+            assert all(ended.acquire(timeout=WAIT_SECONDS) for _ in range(STREAMS))
             assert {probe(account) for _ in range(20)} == {(503, "ledger_unavailable")}
             assert account.nano("held") > 0
             assert account.requests() == []
@@ -114,7 +106,7 @@ def test_a_full_disk_refuses_calls_and_keeps_the_closes_of_those_in_flight(
 async def test_a_disk_that_is_full_now_and_then_under_load_loses_and_doubles_nothing(
     upstream: ScriptedUpstream, server: Server
 ) -> None:
-    """Whatever was complete is charged once; what was refused was never forwarded."""
+    """A complete call is charged once; a refused one was never forwarded."""
     account, before = server.account("1000.00"), len(upstream.received)
     seen: list[str] = []
     async with hammered([server], account.secret, seen):

@@ -6,17 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.harness import (
-    DONE,
-    Account,
-    Server,
-    chunk,
-    completion,
-    config_for,
-    nano,
-    running,
-    usage_chunk,
-)
+from tests.acceptance.harness import Account, Server, config_for, nano, running
 from tests.acceptance.raw_upstream import (
     LAST_CHUNK,
     RawUpstream,
@@ -27,6 +17,7 @@ from tests.acceptance.raw_upstream import (
     says,
     until_left,
 )
+from tests.acceptance.scripted_upstream import DONE, chunk, completion, usage_chunk
 
 BUSY = answer({"error": {"message": "busy", "code": "busy"}}, status=b"503 Service Unavailable")
 CHARGE_NANO = 11_000 + 7 * 2_000
@@ -96,11 +87,6 @@ def tool(name: str, *upstreams: str) -> dict[str, Any]:
     return {"name": name, "path": f"/v1/{name}", "rate_card": "search", "targets": targets}
 
 
-@pytest.fixture
-def account(server: Server) -> Account:
-    return server.account("1.00")
-
-
 def chat(account: Account, model: str) -> tuple[int, dict[str, str], Any]:
     body = {"model": model, "messages": [{"role": "user", "content": "Say hello"}], "max_tokens": 50}
     return account.api.ask("POST", "/v1/chat/completions", body)
@@ -153,7 +139,7 @@ def test_an_answer_that_has_begun_is_not_failed_over(account: Account, second: R
 def test_when_no_target_answers_nothing_is_charged(
     account: Account, model: str, status: int, code: str, outcome: str
 ) -> None:
-    """The last target's fault is told, the hold is voided."""
+    """The client gets the last target's fault, and the hold is voided."""
     told, _, refusal = chat(account, model)
     assert (told, refusal["error"]["code"]) == (status, code)
     assert closed(account, 0, outcome)["basis"] == "void"

@@ -14,22 +14,17 @@ import openai
 import pytest
 from aiohttp import web
 
-from tests.acceptance.harness import (
+from tests.acceptance.harness import HELLO, WAIT_SECONDS, Account, Server, config_for, eventually, running
+from tests.acceptance.scripted_upstream import (
     DONE,
-    Account,
     ScriptedUpstream,
-    Server,
     answers,
     chunk,
     completion,
-    config_for,
-    eventually,
-    running,
     streams,
     usage_chunk,
 )
 
-HELLO: Any = [{"role": "user", "content": "Say hello"}]
 CHAT = "/v1/chat/completions"
 LARGE_BYTES = 12_000_000
 """More than the buffers of a connection on one machine hold."""
@@ -50,7 +45,6 @@ def strict(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory)
 def behaviours(upstream: ScriptedUpstream) -> None:
     upstream.behaviours["l-ok"] = answers(completion())
     upstream.behaviours["l-free"] = answers(completion())
-    upstream.behaviours["/v1/search"] = answers({"results": []})
 
 
 def chat(account: Account, model: str = "l-ok", **more: Any) -> tuple[int, dict[str, str], Any]:
@@ -135,7 +129,7 @@ def test_calls_at_once(server: Server, upstream: ScriptedUpstream) -> None:
     account = server.account("1.00", limits={"concurrency": 1})
     body = {"model": "l-slow", "messages": HELLO, "stream": True}
     bearer = {"Authorization": f"Bearer {account.secret}"}
-    with httpx.stream("POST", server.url + CHAT, json=body, headers=bearer, timeout=20) as stream:
+    with httpx.stream("POST", server.url + CHAT, json=body, headers=bearer, timeout=WAIT_SECONDS) as stream:
         lines = stream.iter_lines()
         assert "Hi" in next(lines)
         status, headers, refused = chat(account)
@@ -153,7 +147,7 @@ async def in_flight(gate: threading.Event) -> None:
 
 
 def test_429_for_clients_that_know_no_402(strict: Server) -> None:
-    """`payment_status: 429` changes the status alone; the SDK is told not to retry, and sends it once."""
+    """`payment_status: 429` changes the status alone; the SDK is asked not to retry, and sends it once."""
     account = strict.account("")
     status, headers, body = chat(account)
     assert (status, headers["x-should-retry"]) == (429, "false")
@@ -269,7 +263,7 @@ def test_a_client_that_stops_reading(strict: Server, upstream: ScriptedUpstream,
     )
     account = strict.account("1.00")
     body = json.dumps({"model": "l-large", "messages": HELLO, "stream": stream}).encode()
-    with socket.create_connection(("127.0.0.1", strict.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", strict.port), timeout=WAIT_SECONDS) as client:
         head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {account.secret}\r\n"
         client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         receipt = account.last()

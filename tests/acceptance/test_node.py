@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.harness import (
+from tests.acceptance.harness import WAIT_SECONDS, Server
+from tests.acceptance.scripted_upstream import (
     DONE,
     ScriptedUpstream,
-    Server,
     answers,
     chunk,
     completion,
@@ -85,7 +85,12 @@ def test_the_node_sdk_works(
     }
     node = require("node")
     run = subprocess.run(
-        [node, "client.mjs"], cwd=node_folder, env=environ, capture_output=True, text=True, timeout=60
+        [node, "client.mjs"],
+        cwd=node_folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
     )
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout) == {

@@ -11,34 +11,25 @@ import httpx2 as httpx
 import pytest
 from aiohttp import web
 
-from tests.acceptance.harness import (
+from tests.acceptance.harness import HELLO, WAIT_SECONDS, Account, Server, eventually, nano
+from tests.acceptance.scripted_upstream import (
     DONE,
-    Account,
     ScriptedUpstream,
-    Server,
     answers,
     chunk,
     completion,
-    eventually,
-    nano,
     streams,
     usage_chunk,
 )
 
-HELLO: Any = [{"role": "user", "content": "Say hello"}]
 PROMPT_TOKENS = 9
 """What the cookbook's rule counts for HELLO: 3 + 1 (user) + 2 (Say hello) + 3."""
-
-
-@pytest.fixture
-def account(server: Server) -> Account:
-    return server.account("1.00")
 
 
 def chat(server: Server, account: Account, model: str, **more: Any) -> httpx.Response:
     body = {"model": model, "messages": HELLO, **more}
     headers = {"Authorization": f"Bearer {account.secret}"}
-    return httpx.post(f"{server.url}/v1/chat/completions", json=body, headers=headers, timeout=30)
+    return httpx.post(f"{server.url}/v1/chat/completions", json=body, headers=headers, timeout=WAIT_SECONDS)
 
 
 async def reset(response: web.StreamResponse) -> None:

@@ -1,7 +1,7 @@
 """PostgreSQL is there but cannot be used: calls are refused in time, and all comes back by itself.
 
-The server grants its database a tenth of the usual patience, see `stage`; whatever happens to the database,
-a call gets its answer or 503 within `BOUND_SECONDS`, and none is forwarded that is not held.
+The server has a tenth of the usual patience with its database, see `stage`. In every outage a call gets its
+answer or 503 within `BOUND_SECONDS`, and no call is forwarded without a hold.
 """
 
 import asyncio
@@ -18,29 +18,21 @@ import asyncpg
 import psutil
 import pytest
 
-from tests.acceptance.harness import (
+from tests.acceptance.callers import all_calls, assert_all_there, audited, hammered, progress, unavailable
+from tests.acceptance.harness import WAIT_SECONDS, config_for, eventually, nano
+from tests.acceptance.scripted_upstream import (
     DONE,
     ScriptedUpstream,
-    answers,
-    chunk,
-    completion,
-    config_for,
-    eventually,
-    nano,
-    streams,
-    usage_chunk,
 )
 from tests.acceptance.stage import PATIENCE_SECONDS, TIMEOUTS, Stage
 from tests.acceptance.steps import Step
-from tests.acceptance.test_crash import all_calls
-from tests.acceptance.test_fleet import assert_all_there, audited, hammered, progress, unavailable
 from tests.acceptance.test_steps import STREAM, seen_by
 from tests.conftest import end_missing
 from tests.storage.engines import apart
 from tests.storage.postgres.server import Server as Postgres
 from tests.storage.postgres.server import new_schema_at, own_server
 
-MOST_CONNECTIONS = "24"
+MOST_CONNECTIONS = 24
 BOUND_SECONDS = 3 * (PATIENCE_SECONDS + TIMEOUTS.answer_seconds)
 """The patience, and an answer that is waited for at its end; for a key, a hold, and a slow machine."""
 GRANT_NANO = 1_000 * 10**9
@@ -60,7 +52,7 @@ def postgres() -> Iterator[Postgres]:
     server = own_server()
     try:
         server.kill()
-        server._settings["max_connections"] = MOST_CONNECTIONS
+        server._settings["max_connections"] = str(MOST_CONNECTIONS)
         server.start()
         yield server
     finally:
@@ -71,8 +63,6 @@ def postgres() -> Iterator[Postgres]:
 def stage(
     postgres: Postgres, upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
-    upstream.behaviours["f-whole"] = answers(completion(prompt=10, output=5))
-    upstream.behaviours["f-stream"] = streams(chunk("Hi"), chunk(finish="stop"), usage_chunk(10, 5), DONE)
     upstream.behaviours["s-stream"] = STREAM.behaviour
     folder = tmp_path_factory.mktemp("outages")
     location = apart(new_schema_at(postgres.location()))
@@ -94,16 +84,16 @@ async def connected(location: str) -> AsyncIterator[Any]:
 
 @contextlib.asynccontextmanager
 async def nothing_left_to_connect_with(location: str) -> AsyncIterator[None]:
-    """Others take every connection there is, those of the server included, which were cut."""
+    """Others take every connection there is. Those of the server are cut."""
     async with contextlib.AsyncExitStack() as stack:
-        first = await stack.enter_async_context(connected(location))
-        async with asyncio.timeout(20):
-            while True:
+        sessions = [await stack.enter_async_context(connected(location))]
+        async with asyncio.timeout(WAIT_SECONDS):
+            # One of the server's that has not come as far as its name is counted, and not found.
+            while len(sessions) < MOST_CONNECTIONS:
                 try:
-                    await stack.enter_async_context(connected(location))
+                    sessions.append(await stack.enter_async_context(connected(location)))
                 except asyncpg.TooManyConnectionsError:
-                    if not await first.fetchval(f"SELECT count(pg_terminate_backend(pid)) {OURS}"):
-                        break
+                    await sessions[0].fetchval(f"SELECT count(pg_terminate_backend(pid)) {OURS}")
         yield
 
 
@@ -176,7 +166,7 @@ def limit_files(server: psutil.Process, most_bytes: str) -> None:
 
 @contextlib.asynccontextmanager
 async def timed(longest: list[float], stage: Stage, secret: str) -> AsyncIterator[None]:
-    """Note how long a call takes, one after the other, for the length of a block."""
+    """Measure how long calls take, one after the other, for the length of a block."""
     ending = asyncio.Event()
 
     async def ask_on() -> None:
@@ -242,7 +232,7 @@ async def test_a_full_disk_loses_and_doubles_nothing(upstream: ScriptedUpstream,
 async def test_sessions_ended_again_and_again_under_load_cost_no_call(
     upstream: ScriptedUpstream, stage: Stage
 ) -> None:
-    """An operator ends the server's sessions, in whatever they are: everybody gets an answer, and once."""
+    """An operator ends the server's sessions in the middle of their work: each call gets one answer."""
     account = await asyncio.to_thread(stage.account, "1000.00")
     seen: list[str] = []
     async with hammered([stage], account.secret, seen), connected(stage.config["storage"]) as session:
@@ -255,7 +245,7 @@ async def test_sessions_ended_again_and_again_under_load_cost_no_call(
 async def test_a_server_killed_in_an_outage_leaves_nothing_behind(
     upstream: ScriptedUpstream, stage: Stage
 ) -> None:
-    """Closes that could not be told any more are the next server's to recover, once it gets in."""
+    """The next server recovers the holds whose closes did not reach the database."""
     account = await asyncio.to_thread(stage.account, "1000.00")
     seen: list[str] = []
     async with hammered([stage], account.secret, seen):

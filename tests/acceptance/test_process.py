@@ -22,22 +22,18 @@ import yaml
 from aiohttp import web
 
 from tests.acceptance.harness import (
-    ADMIN_KEY,
-    DONE,
-    ScriptedUpstream,
+    HELLO,
+    WAIT_SECONDS,
     Server,
-    answers,
-    chunk,
-    completion,
     config_for,
     eventually,
     free_port,
     running,
-    usage_chunk,
+    spawned,
 )
+from tests.acceptance.scripted_upstream import DONE, ScriptedUpstream, answers, chunk, completion, usage_chunk
 
 ROOT = Path(__file__).parents[2]
-HELLO: Any = [{"role": "user", "content": "Say hello"}]
 
 
 def test_sigterm_lets_streams_finish_and_refuses_new_calls(
@@ -67,22 +63,22 @@ def test_sigterm_lets_streams_finish_and_refuses_new_calls(
         reader = threading.Thread(
             target=lambda: received.append(
                 httpx.post(
-                    f"{server.url}/v1/chat/completions", json=body, headers=headers, timeout=20
+                    f"{server.url}/v1/chat/completions", json=body, headers=headers, timeout=WAIT_SECONDS
                 ).content
             )
         )
         reader.start()
-        assert begun.wait(10)
+        assert begun.wait(WAIT_SECONDS)
         assert server.process is not None
         server.process.send_signal(signal.SIGTERM)
         eventually(lambda: kept.get(f"{server.url}/readyz").status_code == 503)
         refused = kept.post(f"{server.url}/v1/chat/completions", json=body)
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "shutting_down")
         gate.set()
-        reader.join(10)
+        reader.join(WAIT_SECONDS)
         assert received[0].endswith(DONE)
         kept.close()
-        assert server.process.wait(15) == 0
+        assert server.process.wait(WAIT_SECONDS) == 0
     with running(config_for(upstream.port, tmp_path), tmp_path) as again:
         rows = again.admin.get(f"/admin/v1/receipts?account_id={account.id}")["data"]
         assert [(row["outcome"], row["charged"]) for row in rows] == [("complete", "0.000004")]
@@ -91,26 +87,19 @@ def test_sigterm_lets_streams_finish_and_refuses_new_calls(
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sighup_during_the_start_is_not_the_end_of_it(tmp_path: Path, workers: int) -> None:
-    """Whoever says that the file has changed cannot know how far the start is: a pipe holds it up here."""
+    """An operator who reloads cannot know how far the start is. A pipe holds it up here."""
     config = config_for(1, tmp_path, server={"port": free_port(), "workers": workers})
     path = tmp_path / "farebox.yaml"
     os.mkfifo(path)
-    environ = {**os.environ, "FAREBOX_ADMIN_KEY": ADMIN_KEY, "UPSTREAM_KEY": "upstream-secret-credential"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "proxy.cli", "serve", str(path)],
-        env=environ,
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = spawned(path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         with path.open("w") as pipe:
             process.send_signal(signal.SIGHUP)
             yaml.safe_dump(config, pipe)
-        eventually(lambda: is_alive(config["server"]["port"]), 30)
+        eventually(lambda: is_alive(config["server"]["port"]))
     finally:
         process.terminate()
-        assert process.wait(15) == 0
+        assert process.wait(WAIT_SECONDS) == 0
 
 
 def is_alive(port: int) -> bool:
@@ -138,7 +127,9 @@ def test_sigterm_cuts_what_does_not_finish_in_time(upstream: ScriptedUpstream, t
     account = server.account()
     headers = {"Authorization": f"Bearer {account.secret}"}
     body = {"model": "p-stuck", "messages": HELLO, "stream": True}
-    with httpx.stream("POST", f"{server.url}/v1/chat/completions", json=body, headers=headers) as stream:
+    with httpx.stream(
+        "POST", f"{server.url}/v1/chat/completions", json=body, headers=headers, timeout=WAIT_SECONDS
+    ) as stream:
         next(stream.iter_lines())
         assert server.stop() == 0
     server.start()
@@ -158,7 +149,7 @@ def test_sigterm_lets_a_slow_reader_have_a_large_answer(upstream: ScriptedUpstre
         headers = {"Authorization": f"Bearer {server.account().secret}"}
         kept = httpx.Client()
         assert kept.get(f"{server.url}/readyz").status_code == 200
-        reader = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        reader = http.client.HTTPConnection("127.0.0.1", server.port, timeout=WAIT_SECONDS)
         with contextlib.closing(reader):
             reader.request("POST", "/v1/chat/completions", body, headers)
             answer = reader.getresponse()
@@ -171,7 +162,7 @@ def test_sigterm_lets_a_slow_reader_have_a_large_answer(upstream: ScriptedUpstre
                 time.sleep(0.05)  # Slower than what handlers get that are cut, so that only a drain helps.
             assert received == sent
         kept.close()
-        assert server.process.wait(15) == 0
+        assert server.process.wait(WAIT_SECONDS) == 0
 
 
 def test_a_broken_log_stops_no_call(upstream: ScriptedUpstream, tmp_path: Path) -> None:
@@ -183,12 +174,7 @@ def test_a_broken_log_stops_no_call(upstream: ScriptedUpstream, tmp_path: Path) 
     config["server"]["port"] = server.port
     path = tmp_path / "farebox.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "proxy.cli", "serve", str(path)],
-        cwd=ROOT,
-        env={**os.environ, "FAREBOX_ADMIN_KEY": ADMIN_KEY, "UPSTREAM_KEY": "x"},
-        stderr=subprocess.PIPE,
-    )
+    process = spawned(path, stderr=subprocess.PIPE)
     assert process.stderr is not None
     lines = iter(process.stderr.readline, b"")
     assert any(b"listening" in line for line in lines)
@@ -205,7 +191,7 @@ def test_a_broken_log_stops_no_call(upstream: ScriptedUpstream, tmp_path: Path) 
         assert account.nano("held") == 0
     finally:
         process.send_signal(signal.SIGTERM)
-        status = process.wait(20)
+        status = process.wait(WAIT_SECONDS)
     assert status == 0
 
 
@@ -263,7 +249,7 @@ def test_a_default_admin_key_is_refused(upstream: ScriptedUpstream, tmp_path: Pa
         env=environ,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=WAIT_SECONDS,
     )
     assert run.returncode == 1
     assert "admin.key" in run.stderr
@@ -291,7 +277,7 @@ def test_the_quickstart_serves_the_main_job_with_no_key_and_no_service(tmp_path:
             stderr=out,
         )
     try:
-        eventually(lambda: "OPENAI_API_KEY" in log.read_text(), 30)
+        eventually(lambda: "OPENAI_API_KEY" in log.read_text())
         text = log.read_text()
         url = re.search(r"export OPENAI_BASE_URL=(\S+)", text)
         secret = re.search(r"export OPENAI_API_KEY=(\S+)", text)
@@ -310,7 +296,7 @@ def test_the_quickstart_serves_the_main_job_with_no_key_and_no_service(tmp_path:
             assert http.get(f"{url[1]}/billing/balance").json()["held"] == "0.00"
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(WAIT_SECONDS) == 0
 
 
 def test_memory_stays_flat_with_a_thousand_slow_streams(upstream: ScriptedUpstream, tmp_path: Path) -> None:
@@ -347,7 +333,7 @@ async def thousand(server: Server, secret: str) -> list[bytes]:
     body = {"model": "p-slow", "messages": HELLO, "stream": True, "max_tokens": 400}
     limits = httpx.Limits(max_connections=None)
     headers = {"Authorization": f"Bearer {secret}"}
-    async with httpx.AsyncClient(limits=limits, headers=headers, timeout=60) as client:
+    async with httpx.AsyncClient(limits=limits, headers=headers, timeout=WAIT_SECONDS) as client:
 
         async def one() -> bytes:
             answer = await client.post(f"{server.url}/v1/chat/completions", json=body)

@@ -10,11 +10,10 @@ import openai
 import pytest
 from aiohttp import web
 
-from tests.acceptance.harness import (
+from tests.acceptance.harness import HELLO, WAIT_SECONDS, Account, Server
+from tests.acceptance.scripted_upstream import (
     DONE,
-    Account,
     ScriptedUpstream,
-    Server,
     answers,
     chunk,
     completion,
@@ -22,13 +21,7 @@ from tests.acceptance.harness import (
     usage_chunk,
 )
 
-HELLO: Any = [{"role": "user", "content": "Say hello"}]
 STREAM = (b": a comment\n\n", chunk("Hel"), chunk("lo"), chunk(finish="stop"))
-
-
-@pytest.fixture
-def account(server: Server) -> Account:
-    return server.account("1.00")
 
 
 @pytest.fixture
@@ -122,7 +115,7 @@ def test_events_pass_at_once(client: openai.OpenAI, upstream: ScriptedUpstream) 
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         await response.write(chunk("first"))
-        await asyncio.wait_for(gate.wait(), 10)
+        await asyncio.wait_for(gate.wait(), WAIT_SECONDS)
         await response.write(chunk(finish="stop") + usage_chunk(1, 1) + DONE)
         return response
 

@@ -1,7 +1,7 @@
 """`kill -9` at each numbered step of a call: what it costs then, and that nothing is left of it.
 
 A call that was not closed when the server died has its hold closed by the next one, which charges what was
-observed of it; a close that was committed counts, whoever heard of it.
+observed of it; a close that was committed counts, even if nobody got its result.
 """
 
 import asyncio
@@ -15,16 +15,14 @@ from typing import Any
 import pytest
 
 from proxy.storage.locations import database_at
-from tests.acceptance.harness import (
+from tests.acceptance.harness import WAIT_SECONDS, Account, config_for, nano
+from tests.acceptance.scripted_upstream import (
     DONE,
-    Account,
     Behaviour,
     ScriptedUpstream,
     answers,
     chunk,
     completion,
-    config_for,
-    nano,
     streams,
     usage_chunk,
 )
@@ -76,7 +74,7 @@ TOOL = Kind("tool", answers({"results": []}), 20_000_000, path="/v1/search")
 REFUSED = Kind("refused", answers({"error": {}}, status=500), 0, "upstream_refused")
 LEFT = Kind("left", streams(chunk("hello"), then=for_long), 11_000, "client_left", None, stream=True)
 OBSERVED = replace(LEFT, name="observed", outcome="crashed")
-"""A stream that the client stays with. What is noted of it is what leaving would have cost."""
+"""A stream that the client stays with. Its checkpoint is what it would have cost had the client left."""
 
 S = Step
 BEGINNING = (S.AUTHORIZE, S.AUTHORIZING, S.AUTHORIZED, S.SEND, S.ANSWERED)
@@ -115,7 +113,7 @@ def stage_of(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactor
 
 def seen_by(account: Account, kind: Kind) -> bytes:
     """What the client of a call has got of the body when it ends, or when it leaves."""
-    client = http.client.HTTPConnection(account.api.url.removeprefix("http://"), timeout=20)
+    client = http.client.HTTPConnection(account.api.url.removeprefix("http://"), timeout=WAIT_SECONDS)
     headers = {"Authorization": f"Bearer {account.secret}", "Content-Type": "application/json"}
     with contextlib.closing(client):
         try:
@@ -173,10 +171,10 @@ def test_a_call_whose_server_is_killed_is_charged_by_the_table_and_once(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_stream_whose_server_is_killed_is_charged_what_was_last_noted_of_it(
+def test_a_stream_whose_server_is_killed_is_charged_by_its_last_checkpoint(
     upstream: ScriptedUpstream, stage_of: Stages, engine: str
 ) -> None:
-    """What the client was sent before the note, and not what a whole answer would have cost."""
+    """What the client had got before the checkpoint, and not what a whole answer would have cost."""
     stage = stage_of(engine, observe_seconds=0.02)
     account = stage.account("1.00")
     stage.dies_at(Step.OBSERVED)

@@ -10,17 +10,14 @@ import openai
 import pytest
 
 from tests.acceptance.harness import (
-    DONE,
+    HELLO,
+    WAIT_SECONDS,
     Account,
     Server,
-    chunk,
-    completion,
     config_for,
     eventually,
     nano,
     running,
-    usage_chunk,
-    usage_of,
 )
 from tests.acceptance.raw_upstream import (
     LAST_CHUNK,
@@ -35,8 +32,8 @@ from tests.acceptance.raw_upstream import (
     says,
     until_left,
 )
+from tests.acceptance.scripted_upstream import DONE, chunk, completion, usage_chunk, usage_of
 
-HELLO: Any = [{"role": "user", "content": "Say hello"}]
 PROMPT_NANO = 9_000
 """What the input of HELLO costs when it is counted: 9 tokens."""
 LONG = "hello" + " hello" * 99
@@ -69,11 +66,6 @@ def lenient(raw: RawUpstream, tmp_path_factory: pytest.TempPathFactory) -> Itera
     streams = {"on_upstream_failure": "free", "on_disconnect": "drain"}
     with running(config_for(raw.port, folder, streams=streams), folder) as started:
         yield started
-
-
-@pytest.fixture
-def account(server: Server) -> Account:
-    return server.account("1.00")
 
 
 def chat(account: Account, model: str, **more: Any) -> tuple[int, dict[str, str], Any]:
@@ -192,7 +184,7 @@ def test_nothing_after_done_can_spoil_a_stream(raw: RawUpstream, account: Accoun
     passed = threading.Event()
 
     def then(connection: socket.socket) -> None:
-        passed.wait(5)
+        passed.wait(WAIT_SECONDS)
         ending(connection)
 
     raw.acts["done"] = says(begins(b"".join(WHOLE)), then)
@@ -236,7 +228,7 @@ def test_draining_charges_a_client_that_left_as_reported(raw: RawUpstream, lenie
     account, left = lenient.account("1.00"), threading.Event()
 
     def then(connection: socket.socket) -> None:
-        left.wait(5)
+        left.wait(WAIT_SECONDS)
         time.sleep(0.1)  # Farebox is to see that the client is gone before the rest comes.
         connection.sendall(http_chunk(b"".join(WHOLE[1:])) + LAST_CHUNK)
 
@@ -252,7 +244,7 @@ def test_draining_does_not_wait_for_what_never_comes(raw: RawUpstream, lenient: 
     account, left = lenient.account("1.00"), threading.Event()
 
     def then(connection: socket.socket) -> None:
-        left.wait(5)
+        left.wait(WAIT_SECONDS)
         time.sleep(0.1)  # Farebox is to see that the client is gone before the upstream is.
         hang_up(connection)
 

@@ -14,11 +14,11 @@ from typing import Any
 import aiohttp
 import pytest
 
+from tests.acceptance.callers import all_calls, audited
 from tests.acceptance.faults import BROKEN_NANO, FAULTS, FIRST_BYTE_SECONDS, HELLO, SMUGGLED, Fault
-from tests.acceptance.harness import DONE, Server, config_for, nano, running
+from tests.acceptance.harness import Server, config_for, nano, running
 from tests.acceptance.raw_upstream import Act, RawUpstream
-from tests.acceptance.test_crash import all_calls
-from tests.acceptance.test_fleet import audited
+from tests.acceptance.scripted_upstream import DONE
 
 CALLERS = 48
 CALLS_EACH = 10

@@ -1,4 +1,4 @@
-"""Several workers on one port: one behaviour, whoever of them answers, and whichever of them dies."""
+"""Several workers on one port behave as one process, also when one of them dies."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,25 +21,29 @@ from proxy.money import usd_string
 from proxy.storage.locations import database_at
 from tests.acceptance.crowd import AFFORDABLE, CALLERS, SEARCH_NANO, exhaust
 from tests.acceptance.harness import (
-    DONE,
+    HELLO,
+    WAIT_SECONDS,
     Account,
     Api,
-    ScriptedUpstream,
     Server,
-    answers,
-    chunk,
-    completion,
     config_for,
     eventually,
     nano,
     running,
+    spawned,
+)
+from tests.acceptance.scripted_upstream import (
+    DONE,
+    ScriptedUpstream,
+    answers,
+    chunk,
+    completion,
     streams,
     usage_chunk,
 )
 from tests.storage.whole import differences
 
 WORKERS = 4
-HELLO: Any = [{"role": "user", "content": "Say hello"}]
 BODY = {"model": "w-whole", "messages": HELLO, "max_tokens": 8}
 
 
@@ -48,7 +51,6 @@ BODY = {"model": "w-whole", "messages": HELLO, "max_tokens": 8}
 def crew(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A Farebox of several workers."""
     upstream.behaviours["w-whole"] = answers(completion(prompt=10, output=5))
-    upstream.behaviours["/v1/search"] = answers({"results": []})
     folder = tmp_path_factory.mktemp("crew")
     config = config_for(upstream.port, folder, server={"workers": WORKERS})
     with running(config, folder) as server:
@@ -150,7 +152,7 @@ async def test_a_killed_worker_is_replaced_and_its_calls_are_closed(
             ours = answer.connection.transport.get_extra_info("sockname")[1]
             [victim] = [pid for pid, worker in before.items() if serves(worker, ours)]
             os.kill(victim, signal.SIGKILL)
-            psutil.wait_procs([before[victim]], timeout=10)
+            psutil.wait_procs([before[victim]], timeout=WAIT_SECONDS)
             # From now on the system gives the dead one no connection.
             assert set(statuses(account, 4)) == {200}
         eventually(lambda: len(workers_of(server)) == 2 and victim not in workers_of(server))
@@ -183,7 +185,7 @@ def test_sigterm_lets_the_streams_of_all_workers_finish(upstream: ScriptedUpstre
         await response.write(chunk(finish="stop") + usage_chunk(2, 1) + DONE)
 
     upstream.behaviours["w-drain"] = streams(chunk("one"), then=slowly)
-    config = config_for(upstream.port, tmp_path, server={"workers": 2})
+    config = config_for(upstream.port, tmp_path, server={"workers": 2, "drain_seconds": WAIT_SECONDS})
     server = Server(config, tmp_path).start()
     account = server.account("1.00")
     body = {"model": "w-drain", "messages": HELLO, "stream": True}
@@ -192,7 +194,13 @@ def test_sigterm_lets_the_streams_of_all_workers_finish(upstream: ScriptedUpstre
         in_flight = []
         for _ in range(8):
             stream = stack.enter_context(
-                httpx.stream("POST", f"{server.url}/v1/chat/completions", json=body, headers=headers)
+                httpx.stream(
+                    "POST",
+                    f"{server.url}/v1/chat/completions",
+                    json=body,
+                    headers=headers,
+                    timeout=WAIT_SECONDS,
+                )
             )
             in_flight.append(stream.iter_raw())
         read = [next(pieces) for pieces in in_flight]
@@ -216,7 +224,7 @@ def test_workers_end_with_their_supervisor(upstream: ScriptedUpstream, tmp_path:
     account = server.account("1.00")
     orphans = workers_of(server)
     server.kill()
-    psutil.wait_procs(orphans.values(), timeout=10)
+    psutil.wait_procs(orphans.values(), timeout=WAIT_SECONDS)
     assert not any(worker.is_running() for worker in orphans.values())
     server.start()
     try:
@@ -255,39 +263,33 @@ def test_a_taken_port_is_told_and_nothing_stays(upstream: ScriptedUpstream, tmp_
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        ended = start_in_vain(
+        code, errors = start_in_vain(
             config_for(upstream.port, tmp_path, server={"workers": 2, "port": port}), tmp_path
         )
-    assert ended.returncode == 1
-    assert "Farebox cannot run" in ended.stderr
-    assert "in use" in ended.stderr
+    assert code == 1
+    assert "Farebox cannot run" in errors
+    assert "in use" in errors
 
 
 def test_a_database_that_no_worker_can_open_ends_them_all(upstream: ScriptedUpstream, tmp_path: Path) -> None:
-    """Trying again would not help: the reason is told, and the exit code is 1."""
+    """Another try would not help: the reason is printed, and the exit code is 1."""
     (tmp_path / "farebox.db").write_text("this is no database, and longer than a header " * 10)
-    ended = start_in_vain(config_for(upstream.port, tmp_path, server={"workers": 2}), tmp_path)
-    assert ended.returncode == 1
-    assert "Farebox cannot run" in ended.stderr
+    code, errors = start_in_vain(config_for(upstream.port, tmp_path, server={"workers": 2}), tmp_path)
+    assert code == 1
+    assert "Farebox cannot run" in errors
 
 
-def start_in_vain(config: dict[str, Any], folder: Path) -> "subprocess.CompletedProcess[str]":
-    """Run a server that cannot start."""
+def start_in_vain(config: dict[str, Any], folder: Path) -> tuple[int, str]:
+    """The exit code and the errors of a server that cannot start."""
     file = folder / "farebox.yaml"
     file.write_text(yaml.safe_dump(config))
-    environ = {**os.environ, "FAREBOX_ADMIN_KEY": "acceptance-admin-key-0123456789", "UPSTREAM_KEY": "x"}
-    return subprocess.run(
-        [sys.executable, "-m", "proxy.cli", "serve", str(file)],
-        env=environ,
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
+    process = spawned(file, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    _, errors = process.communicate(timeout=WAIT_SECONDS)
+    return process.returncode, str(errors)
 
 
 def test_metrics_are_of_all_workers(crew: Server) -> None:
-    """Whoever is asked tells the sum, a second late at most."""
+    """Each worker shows the sum of all, a second late at most."""
     account = crew.account("1.00", limits={"rpm": 1})
     before = refused(crew)
     told = statuses(account, 30)
