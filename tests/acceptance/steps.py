@@ -90,10 +90,12 @@ class Trap:
         self._file.unlink(missing_ok=True)
         if not victim:
             os.kill(os.getpid(), signal.SIGKILL)
-        parent = psutil.Process(victim)
-        for process in (parent, *parent.children(recursive=True)):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+        # A test that sees the file go may kill the same process, and be there first.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            parent = psutil.Process(victim)
+            for process in (parent, *parent.children(recursive=True)):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
 
     def _read(self) -> tuple[int, int]:
         try:

@@ -1,21 +1,18 @@
 """No overspend: many concurrent callers on one account, with a naive control that fails the same test."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from proxy.money import usd_string
+from tests.acceptance.crowd import SEARCH_NANO, NaiveGate
 from tests.acceptance.harness import HELLO, Server
 from tests.acceptance.scripted_upstream import ScriptedUpstream, answers, completion
 
 CALLERS = 200
 AFFORDABLE = 37
-SEARCH_NANO = 20_000_000
 
 
 async def call_all(url: str, secret: str, path: str, body: dict[str, Any]) -> list[int]:
@@ -74,36 +71,6 @@ async def test_metered_calls_never_overdraw(server: Server) -> None:
     assert account.nano("balance") == 1_000_000 - charged >= 0
     assert account.nano("held") == 0
     assert statuses.count(200) >= 21
-
-
-class NaiveGate:
-    """The control: it looks at the balance, forwards the call, and charges when the answer is there."""
-
-    def __init__(self, upstream: ScriptedUpstream, balance_nano: int) -> None:
-        self.balance_nano = balance_nano
-        self._url = f"http://127.0.0.1:{upstream.port}"
-
-    @contextlib.asynccontextmanager
-    async def serving(self) -> AsyncIterator[str]:
-        """Serve on a free port; gives the URL."""
-        app = web.Application()
-        app.router.add_post("/{path:.*}", self._handle)
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as self._session:
-            runner = web.AppRunner(app, access_log=None)
-            await runner.setup()
-            try:
-                await web.TCPSite(runner, "127.0.0.1", 0, backlog=2048).start()
-                yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-            finally:
-                await runner.cleanup()
-
-    async def _handle(self, request: web.Request) -> web.Response:
-        if self.balance_nano < SEARCH_NANO:
-            return web.json_response({"error": {"code": "credit_balance_exhausted"}}, status=402)
-        async with self._session.post(self._url + request.path, json=await request.json()) as answer:
-            body = await answer.read()
-        self.balance_nano -= SEARCH_NANO
-        return web.Response(body=body, status=answer.status, content_type=answer.content_type)
 
 
 async def test_check_then_charge_fails_the_same_test(upstream: ScriptedUpstream) -> None:

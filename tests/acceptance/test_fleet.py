@@ -9,12 +9,11 @@ import pytest
 
 from proxy.money import usd_string
 from tests.acceptance.callers import all_calls, assert_all_there, audited, hammered, progress, unavailable
-from tests.acceptance.crowd import AFFORDABLE, CALLERS, SEARCH_NANO, exhaust
+from tests.acceptance.crowd import AFFORDABLE, CALLERS, SEARCH_NANO, NaiveGate, exhaust
 from tests.acceptance.harness import HELLO, Api, Server, config_for, eventually, running
 from tests.acceptance.scripted_upstream import (
     ScriptedUpstream,
 )
-from tests.acceptance.test_concurrency import NaiveGate
 from tests.storage.engines import apart
 from tests.storage.postgres.server import Server as Postgres
 from tests.storage.postgres.server import new_schema, new_schema_at, own_server

@@ -18,6 +18,7 @@ import asyncpg
 import psutil
 import pytest
 
+from tests.acceptance.call_kinds import STREAM, seen_by
 from tests.acceptance.callers import all_calls, assert_all_there, audited, hammered, progress, unavailable
 from tests.acceptance.harness import WAIT_SECONDS, config_for, eventually, nano
 from tests.acceptance.scripted_upstream import (
@@ -26,7 +27,6 @@ from tests.acceptance.scripted_upstream import (
 )
 from tests.acceptance.stage import PATIENCE_SECONDS, TIMEOUTS, Stage
 from tests.acceptance.steps import Step
-from tests.acceptance.test_steps import STREAM, seen_by
 from tests.conftest import end_missing
 from tests.storage.engines import apart
 from tests.storage.postgres.server import Server as Postgres
