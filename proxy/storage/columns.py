@@ -11,7 +11,7 @@ from proxy.ledger.books import Books, BucketKey, ThrottleKey
 from proxy.ledger.rows import UNLIMITED, Account, Call, Entry, Hold, Key, Limits, Observed, Receipt, Throttle
 from proxy.ledger.spending import Bucket, Spending
 from proxy.storage.queries import SqlValue
-from proxy.storage.tables import ACCOUNTS, ENTRIES, HOLDS, KEYS, RECEIPTS
+from proxy.storage.tables import ACCOUNTS, ENTRIES, HOLDS, KEYS
 
 _encode = msgspec.json.Encoder().encode
 _decode_limits = msgspec.json.Decoder(Limits).decode
@@ -29,7 +29,6 @@ _HOLD_CALL: Final = HOLDS.place("call")
 _HOLD_OBSERVED: Final = HOLDS.place("observed")
 _HOLD_COLUMNS: Final = len(HOLDS.columns)
 _ENTRY_DRAWS: Final = ENTRIES.place("draws")
-_RECEIPT_STREAM: Final = RECEIPTS.place("stream")
 _IDS_OF_A_CALL: Final = 3
 """A call and its hold begin with the same ids: its own, its account's and its key's."""
 
@@ -144,11 +143,9 @@ def entry_row(entry: Entry) -> tuple[SqlValue, ...]:
 
 def receipt_row(row: Receipt, day: int) -> tuple[SqlValue, ...]:
     """A receipt's columns; `day` is that of its authorization."""
-    outcome, charge, call = row.outcome, row.charge, astuple(row.call)
+    outcome, charge = row.outcome, row.charge
     return (
-        *call[:_RECEIPT_STREAM],
-        int(row.call.stream),
-        *call[_RECEIPT_STREAM + 1 :],
+        *astuple(row.call),
         outcome.outcome,
         outcome.status,
         outcome.basis,
