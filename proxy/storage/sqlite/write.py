@@ -19,6 +19,7 @@ _PUT_ACCOUNTS: Final = Rows(WRITES["put_accounts"])
 _PUT_KEYS: Final = Rows(WRITES["put_keys"])
 _ADD_KEY_DIGESTS: Final = Rows(WRITES["add_key_digests"])
 _ADD_LOTS: Final = Rows(WRITES["add_lots"])
+_PUT_LOTS: Final = Rows(WRITES["put_lots"])
 _PUT_BUCKETS: Final = Rows(WRITES["put_buckets"])
 _PUT_THROTTLES: Final = Rows(WRITES["put_throttles"])
 _ADD_HOLDS: Final = Rows(WRITES["add_holds"])
@@ -82,16 +83,14 @@ def _total_rows(days: Iterable[tuple[Any, ...]]) -> Iterator[tuple[SqlValue, ...
 def _write_lots(connection: sqlite3.Connection, books: Books, stored: Collection[str]) -> None:
     changed = [books.lots[account_id][lot_id] for account_id, lot_id in books.changed_lots]
     _ADD_LOTS.run(connection, _flat(astuple(lot) for lot in changed if lot.id not in stored))
-    drawn = [astuple(lot) for lot in changed if lot.id in stored]
-    if drawn:
-        connection.execute(WRITES["change_lots"], (columns.text(drawn),))
+    _PUT_LOTS.run(connection, _flat(astuple(lot) for lot in changed if lot.id in stored))
 
 
 def _write_holds(connection: sqlite3.Connection, books: Books, stored: Mapping[str, int]) -> None:
     # In the order of their ids new holds lie side by side, in pages that are filled one after the other.
     changed = [books.holds[id_] for id_ in sorted(books.changed_holds)]
     _ADD_HOLDS.run(connection, _flat(columns.hold_row(hold) for hold in changed if hold.id not in stored))
-    closed: dict[str, list[tuple[str, str]]] = {}
+    closed: dict[str, list[str]] = {}
     altered: list[tuple[SqlValue, ...]] = []
     for hold in changed:
         if hold.id not in stored:
@@ -100,7 +99,7 @@ def _write_holds(connection: sqlite3.Connection, books: Books, stored: Mapping[s
         if hold.state == "open" or hold.amount_nano != stored[hold.id]:
             altered.append(columns.hold_row(hold))
         else:
-            closed.setdefault(hold.state, []).append((hold.id, hold.account_id))
+            closed.setdefault(hold.state, []).append(hold.id)
     if altered:
         connection.execute(WRITES["change_holds"], (columns.text(altered),))
     for state, ids in closed.items():

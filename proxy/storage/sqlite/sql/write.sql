@@ -22,11 +22,11 @@ VALUES {key_digests.parameters};
 INSERT INTO lots ({lots.columns})
 VALUES {lots.parameters};
 
--- name: change_lots
--- Replace what can change of lots: a JSON array of whole rows.
-UPDATE lots SET {lots.set_from_row:j.value}
-FROM json_each(?) AS j
-WHERE lots.account_id = j.value ->> 1 AND lots.id = j.value ->> 0;
+-- name: put_lots
+-- Replace what can change of lots that are there.
+INSERT INTO lots ({lots.columns})
+VALUES {lots.parameters}
+ON CONFLICT ({lots.key}) DO UPDATE SET {lots.upsert};
 
 -- name: put_buckets
 -- Add buckets that have ended, or replace their sums.
@@ -52,10 +52,9 @@ FROM json_each(?) AS j
 WHERE holds.id = j.value ->> 0 AND holds.account_id = j.value ->> 1;
 
 -- name: close_holds
--- Move holds to their last state: the state, and a JSON array of their ids and accounts.
+-- Move holds to their last state: the state, and a JSON array of their ids. The rules make no id for two accounts.
 UPDATE holds SET state = ?, call = NULL, observed = NULL, deadline_us = NULL
-FROM json_each(?) AS j
-WHERE holds.id = j.value ->> 0 AND holds.account_id = j.value ->> 1;
+WHERE id IN (SELECT value FROM json_each(?));
 
 -- name: add_entries
 -- Add entries.
