@@ -71,7 +71,7 @@ LIST_ENTRIES: Final = Operation(
 OPERATIONS: Final = (GRANT, ADJUST, LIST_LOTS, LIST_ENTRIES)
 
 
-class Money:
+class Credit:
     """Puts money in, corrects balances, and shows lots and entries."""
 
     def __init__(self, *, ledger: Commands, reader: Reader, clock: Clock) -> None:

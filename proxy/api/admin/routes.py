@@ -6,9 +6,9 @@ from typing import Final
 from aiohttp import web
 
 from proxy.api.admin import accounts as admin_accounts
-from proxy.api.admin import credit as admin_money
+from proxy.api.admin import credit as admin_credit
 from proxy.api.admin import keys as admin_keys
-from proxy.api.admin import receipts as admin_calls
+from proxy.api.admin import receipts as admin_receipts
 from proxy.api.admin import upstreams as admin_upstreams
 from proxy.api.operations import ADMIN, ApiSettings, Binder, Commands
 from proxy.api.reader import Reader
@@ -19,8 +19,8 @@ from proxy.ledger.store import Store
 OPERATIONS: Final = (
     *admin_accounts.OPERATIONS,
     *admin_keys.OPERATIONS,
-    *admin_money.OPERATIONS,
-    *admin_calls.OPERATIONS,
+    *admin_credit.OPERATIONS,
+    *admin_receipts.OPERATIONS,
     *admin_upstreams.OPERATIONS,
 )
 
@@ -38,8 +38,8 @@ def admin_routes(
     return [
         *admin_accounts.Accounts(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_keys.Keys(ledger=ledger, reader=reader, clock=clock).routes(bind),
-        *admin_money.Money(ledger=ledger, reader=reader, clock=clock).routes(bind),
-        *admin_calls.Receipts(reader=reader, clock=clock).routes(bind),
+        *admin_credit.Credit(ledger=ledger, reader=reader, clock=clock).routes(bind),
+        *admin_receipts.Receipts(reader=reader, clock=clock).routes(bind),
         *admin_upstreams.upstream_routes(bind),
         bind.nowhere(ADMIN),
     ]
