@@ -5,6 +5,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from proxy.endpoints.reading.depth import DEPTH_MAX, is_too_deep
 from proxy.errors import Refusal
 from proxy.validation import Fault, core_of, faults_of, is_struct, path_text
 
@@ -16,11 +17,14 @@ _SHOWN_LENGTH: Final = 80
 def from_json(body: bytes, kind: type[_Kind]) -> _Kind:
     """A JSON body as a struct; an empty body is an empty object.
 
-    Raises Refusal `invalid_json` unless it is a JSON object, `invalid_value` for a field that is wrong.
+    Raises Refusal `invalid_json` unless it is a JSON object that is nested at most `DEPTH_MAX` deep,
+    `invalid_value` for a field that is wrong.
     """
+    if is_too_deep(body):
+        raise Refusal("invalid_json", f"The body is nested more than {DEPTH_MAX} deep.")
     try:
         raw = msgspec.json.decode(body or b"{}")
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as fault:
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise Refusal("invalid_json", f"The body is not JSON: {fault}.") from None
     if not isinstance(raw, dict):
         raise Refusal("invalid_json", f"The body has to be a JSON object, and is {_shown(raw)}.")

@@ -56,7 +56,7 @@ class Closing:
         return in_flight
 
     async def goes_to(self, in_flight: InFlightCall, upstream: str, model: str) -> None:
-        """Write on the hold which target comes next: after a crash the receipt names the one really used.
+        """Write on the hold which target comes next, so that after a crash the receipt names it.
 
         Raises Refusal when the hold cannot be written, or when another process has closed it meanwhile.
         """
@@ -110,6 +110,10 @@ class Closing:
             self._tell_fault(f"call {in_flight.call.id}", failure)
         in_flight.let_go()
         if in_flight.closed:
+            return refusal
+        if refusal.code == "ledger_unavailable":
+            # The ledger closes the hold when it is back; the client does not wait for that.
+            self._tasks.spawn(self._end(in_flight, ending, refusal), name=f"end {in_flight.call.id}")
             return refusal
         try:
             await self._end(in_flight, ending, refusal)

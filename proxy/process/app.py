@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
 
@@ -132,15 +133,17 @@ class Farebox:
         loop = asyncio.get_running_loop()
         until = loop.time() + self.settings.server.drain_seconds
         self.gateway.draining = True
-        if not await self.gateway.drained(self.settings.server.drain_seconds):
-            self._log.warning("drain timed out", calls=self.gateway.in_flight)
-        if self._listener is not None:
-            await self._listener.close(max(0.0, until - loop.time()))
-        await self.tasks.drain(CLOSING_SECONDS)
-        await self.upstreams.close()
-        await self.ledger.close()
-        await self._background.drain(0)
-        await self.store.close()
+        # The last that is put here is let go first, and a fault in one keeps none of the others.
+        async with AsyncExitStack() as parts:
+            parts.push_async_callback(self.store.close)
+            parts.push_async_callback(self._background.drain, 0)
+            parts.push_async_callback(self.ledger.close)
+            parts.push_async_callback(self.upstreams.close)
+            parts.push_async_callback(self.tasks.drain, CLOSING_SECONDS)
+            if not await self.gateway.drained(self.settings.server.drain_seconds):
+                self._log.warning("drain timed out", calls=self.gateway.in_flight)
+            if self._listener is not None:
+                await self._listener.close(max(0.0, until - loop.time()))
 
     async def _recover(self) -> None:
         """Close the holds of processes that are gone. Raises LedgerUnavailable or Refusal."""

@@ -25,7 +25,7 @@ from proxy.process.supervisor import Lifeline
 from proxy.telemetry import configure_logging
 
 SWITCH_SECONDS: Final = 0.0005
-"""How long a busy event loop may hold the interpreter while the thread that writes the ledger waits."""
+"""How long a busy event loop may hold the interpreter while the thread that syncs the ledger waits."""
 GC_THRESHOLDS: Final = (10_000, 20, 10)
 
 

@@ -1,4 +1,4 @@
-"""Lists of columns in SQL, which is written by hand otherwise: a text names them in braces.
+"""The lists of columns in SQL: a text is written by hand and names its lists in braces.
 
 `{receipts.columns}` is every column of the table, and `{receipts.columns:u}` has an alias before each. Lists
 are put in once, when a text is loaded. Migrations have none: they are frozen.

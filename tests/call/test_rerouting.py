@@ -14,6 +14,7 @@ from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.call.fakes import NOW_US, WHOLE, Answered, Asked, Sent, Stage, Upstreams, until
 from tests.ledger.memory import MemoryStore
 
+PATIENCE_SECONDS = 10.0
 BUSY = [b'{"error": {"message": "busy"}}']
 
 
@@ -128,3 +129,32 @@ async def test_nothing_is_sent_to_a_target_that_the_hold_cannot_name(
     assert [name for name, _, _ in upstreams.seen] == ["down"]
     (row,) = stage.rows()
     assert (row.outcome.outcome, row.charged_nano) == (outcome, 0)
+
+
+class Away(MemoryStore):
+    """A store that takes no writes from the first reroute on until it is `back`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gone = self.back = False
+
+    async def apply(self, commands: Sequence[Command]) -> list[Result]:
+        self.gone = self.gone or any(isinstance(command, Reroute) for command in commands)
+        if self.gone and not self.back:
+            raise LedgerUnavailable("the server is away")
+        return await super().apply(commands)
+
+
+async def test_a_client_does_not_wait_until_a_ledger_that_is_away_is_back() -> None:
+    """The hold is closed when it is back."""
+    store = Away()
+    stage = stage_for(Rerouting(), ("down", None), ("up", None), store=store)
+    with pytest.raises(Refusal, match="ledger") as refused:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await stage.relay.relay(Asked(False), Sent())
+    assert refused.value.code == "ledger_unavailable"
+    assert store.books.holds["req_1"].state == "open"
+    store.back = True
+    await stage.rest()
+    (row,) = stage.rows()
+    assert (row.outcome.outcome, row.charged_nano) == ("unreachable", 0)

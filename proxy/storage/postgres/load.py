@@ -54,7 +54,7 @@ loaded_of: Final = msgspec.json.Decoder(Loaded).decode
 
 
 def question(owner: str, needs: Needs) -> tuple[object, ...]:
-    """The parameters of `ledger_load`, in the order of `functions`."""
+    """The parameters of `ledger_load`, in the order of the arguments in `functions`."""
     return (
         owner,
         list(needs.accounts),

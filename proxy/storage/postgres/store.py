@@ -137,7 +137,7 @@ class PostgresStore:
         return columns.key_of(tuple(rows[0])) if rows else None
 
     async def query(self, name: str, params: Mapping[str, object]) -> list[Row]:
-        """The rows of one of `postgres_read.READS`; columns of JSON come as text.
+        """The rows of one of `READS`; columns of JSON come as text.
 
         Raises KeyError for an unknown name, and ValueError unless the parameters are those it takes.
         """

@@ -2,8 +2,9 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -58,7 +59,7 @@ class SqliteReaders:
         # One step for the thread: a cursor left open between two would keep an old snapshot. The shield
         # lets it go on when nobody waits for it any more, and tells when the connection is free.
         reading = asyncio.shield(connection.execute_fetchall(sql, params))
-        reading.add_done_callback(lambda _: self._idle.put_nowait(connection))
+        reading.add_done_callback(partial(self._free, connection))
         try:
             return list(await asyncio.shield(reading))
         except asyncio.CancelledError:
@@ -74,6 +75,13 @@ class SqliteReaders:
             return
         self._is_open = False
         # A queue serves those who wait in their order, so earlier reads get their connection first.
-        for _ in range(self._connections):
-            await self._idle.get()
-        await self._opened.aclose()
+        try:
+            for _ in range(self._connections):
+                await self._idle.get()
+        finally:
+            await self._opened.aclose()
+
+    def _free(self, connection: aiosqlite.Connection, read: asyncio.Future[Iterable[sqlite3.Row]]) -> None:
+        self._idle.put_nowait(connection)
+        if not read.cancelled():
+            read.exception()  # When nobody waits for the read any more, nobody else looks at it.

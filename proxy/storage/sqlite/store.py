@@ -79,6 +79,7 @@ class SqliteStore:
                 await self._readers.open()
             except BaseException as error:
                 await self._writing.run(self._release)
+                self._writing.stop()
                 if isinstance(error, StorageFault | OSError | sqlite3.Error):
                     raise StorageFault(f"{self.path}: {error}") from error
                 raise
@@ -148,9 +149,11 @@ class SqliteStore:
             return
         self._closed = True
         async with self._opening:
-            await self._readers.close()
-            await self._writing.run(self._release)
-        self._writing.stop()
+            try:
+                await self._readers.close()
+            finally:
+                await self._writing.run(self._release)
+                self._writing.stop()
 
     def _acquire(self) -> None:
         with ExitStack() as stack:

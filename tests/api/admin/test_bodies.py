@@ -96,6 +96,9 @@ async def test_a_key_that_could_never_be_used_is_not_made(apis: Apis, body: obje
         (b'{"name": "\xff"}', 400, "invalid_json"),
         (b'{"name": "\\ud800"}', 400, "invalid_json"),
         (b"[" * 60_000, 400, "invalid_json"),
+        (b'{"name": ' + b'{"a":' * 900 + b"1" + b"}" * 901, 400, "invalid_json"),
+        (b'{"name": ' + b"[" * 128 + b"]" * 128 + b"}", 400, "invalid_json"),
+        (b'{"name": ' + b"[" * 127 + b"]" * 127 + b"}", 400, "invalid_value"),
         (b'{"name": "' + b"x" * 70_000 + b'"}', 413, "body_too_large"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -94,6 +95,17 @@ async def test_a_read_that_is_cancelled_frees_its_connection(readers: SqliteRead
         async with asyncio.timeout(PATIENCE_SECONDS):
             both = await asyncio.gather(readers.fetch(SHORT), readers.fetch(SHORT))
         assert [row["last"] for (row,) in both] == [100_000] * 2
+
+
+async def test_nobody_hears_of_the_fault_that_breaks_off_a_cancelled_read(readers: SqliteReaders) -> None:
+    """The loop would write it into the log, as a fault of a future that nobody has looked at."""
+    heard: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context))
+    await broken_off(await begun(readers, 2))
+    await readers.fetch(SHORT)
+    gc.collect()
+    await asyncio.sleep(0)
+    assert heard == []
 
 
 async def test_a_read_that_was_cancelled_keeps_no_snapshot(path: Path, readers: SqliteReaders) -> None:

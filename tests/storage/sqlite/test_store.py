@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -36,6 +37,8 @@ from tests.storage.teller import (
     settle,
     settled,
 )
+
+SLOW = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000000) SELECT MAX(i) FROM n"
 
 
 @pytest.fixture
@@ -115,7 +118,24 @@ async def test_a_path_that_cannot_be_used_is_named_with_the_reason(tmp_path: Pat
         store = SqliteStore(tmp_path / name)
         with pytest.raises(StorageFault, match=f"{name}: .*({reason})"):
             await store.open()
+        assert [thread for thread in threading.enumerate() if thread.name == "farebox-sync"] == []
         await store.close()
+
+
+async def test_a_store_whose_close_is_cancelled_lets_go_of_everything(path: Path) -> None:
+    """A thread that stays would keep the process from ending."""
+    before = threading.active_count()
+    store = SqliteStore(path)
+    await store.open()
+    reading = asyncio.ensure_future(store._readers.fetch(SLOW))
+    closing_down = asyncio.ensure_future(store.close())
+    await asyncio.wait({closing_down}, timeout=0.01)
+    closing_down.cancel()
+    await asyncio.gather(closing_down, reading, return_exceptions=True)
+    assert gone(path, ["owner-0"]) == {"owner-0"}
+    async with asyncio.timeout(10):
+        while threading.active_count() > before:
+            await asyncio.sleep(0.001)
 
 
 # --- what the schema does not allow ---
