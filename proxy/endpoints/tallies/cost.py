@@ -25,7 +25,7 @@ def with_cost(reply: bytes, cost: str) -> bytes:
     It takes the place of an upstream's own figure. What is no JSON object, or has no usage object, is left as
     it is.
     """
-    usage = _top_level_usage(reply)
+    usage = None if is_too_deep(reply) else _top_level_usage(reply)
     if usage is None:
         return reply
     wanted = _usage_with_cost(usage, cost)
@@ -43,8 +43,6 @@ def with_cost(reply: bytes, cost: str) -> bytes:
 
 def _top_level_usage(reply: bytes) -> bytes | None:
     """The bytes of the usage object, None if there is none."""
-    if is_too_deep(reply):
-        return None
     try:
         usage = _OBJECT.decode(mask_lone_surrogates(reply) or reply).get("usage")
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from proxy.endpoints.base import Reading
+from proxy.endpoints.reading.depth import DEPTH_MAX, is_too_deep
 from proxy.endpoints.tallies.cost import event_with_cost
 from proxy.endpoints.tallies.part import Choice, Part, read_part
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo, Produced
@@ -40,6 +41,7 @@ class StreamTally:
         self._begun = False
         self._failed = False
         self._finished = False
+        self._refusal: Refusal | None = None
         self._unreadable = 0
         self._late = b""
         self._kept_usage = b""
@@ -54,15 +56,15 @@ class StreamTally:
     @property
     def complete(self) -> bool:
         """`[DONE]` came, or every choice ended with a reason, or it is a whole body; and no error."""
-        self.finish()
+        self._finish()
         if self._body is not None:
             return self._body.complete and self._body.has_choices
-        return (self.done or self.choices_finished) and not self._failed
+        return (self.done or self.choices_finished) and not self._failed and self._refusal is None
 
     @property
     def failed(self) -> bool:
         """An event or the whole body reports an error."""
-        self.finish()
+        self._finish()
         return self._body.failed if self._body is not None else self._failed
 
     @property
@@ -90,7 +92,7 @@ class StreamTally:
 
     def reported(self) -> Reading | None:
         """The usage from the top level of events, field by field the largest."""
-        self.finish()
+        self._finish()
         if self._body is not None:
             return self._body.reported()
         reading = self._usage.reading()
@@ -99,18 +101,54 @@ class StreamTally:
         return Reading(reading.usage, reading.anomalies + self._unreadable)
 
     def feed(self, chunk: bytes) -> bytes:
-        """The whole events that `chunk` completes and that may go on now."""
+        """The whole events that `chunk` completes and that may go on now.
+
+        Raises Refusal `upstream_invalid` for what may not pass, but first returns what came before it: that
+        is counted, and so the client gets it.
+        """
         if self._body is not None:
             return self._body.feed(chunk)
         if self.done or self._finished:
-            self._keep(chunk)
-            if self.done:
-                self._note_late(self._splitter.feed(chunk))
-            return b""
+            return self._feed_late(chunk)
         if (data := only_data(chunk)) is not None and self._read_usual(data):
             return chunk
         passing: list[bytes] = []
-        events = self._splitter.feed(chunk)
+        try:
+            self._take_all(self._splitter.feed(chunk), passing)
+        except Refusal as refusal:
+            self._finished, self._refusal = True, refusal
+            if not passing:
+                raise
+        return b"".join(passing)
+
+    def finish(self) -> None:
+        """Read what came after the last whole event: the upstream may leave out its empty line.
+
+        Raises Refusal `upstream_invalid` for what may not pass.
+        """
+        self._finish()
+        if self._refusal is not None:
+            raise self._refusal
+
+    def tail(self, cost: str | None = None) -> bytes:
+        """What was kept back, with `cost` in the usage event or the whole body, if there is one."""
+        self._finish()
+        if self._body is not None:
+            return self._body.tail(cost)
+        usage = self._kept_usage
+        if usage and cost is not None:
+            usage = event_with_cost(usage, name_and_data(usage)[1] or b"", cost)
+        return b"".join((self._late, usage, *self._kept))
+
+    def _feed_late(self, chunk: bytes) -> bytes:
+        if self._refusal is not None:
+            raise self._refusal
+        self._keep(chunk)
+        if self.done:
+            self._note_late(self._splitter.feed(chunk))
+        return b""
+
+    def _take_all(self, events: list[bytes], passing: list[bytes]) -> None:
         for at, event in enumerate(events):
             if not self._begun and event.lstrip().startswith(b"{"):
                 self._take_body(b"".join((*events[at:], self._splitter.finish())))
@@ -121,10 +159,8 @@ class StreamTally:
                 self._keep(*late, rest)
                 self._note_late([*late, *self._splitter.feed(rest)])
                 break
-        return b"".join(passing)
 
-    def finish(self) -> None:
-        """Read what came after the last whole event: the upstream may leave out its empty line."""
+    def _finish(self) -> None:
         if self._finished:
             return
         self._finished = True
@@ -137,21 +173,17 @@ class StreamTally:
         elif rest and self.done:
             self._note_late([rest])
         elif rest:
-            late: list[bytes] = []
-            self.done = self._take(rest, late)
-            self._late = b"".join(late)
+            self._take_rest(rest)
         # An event that broke off is no anomaly of those before it.
         self._unreadable = unreadable
 
-    def tail(self, cost: str | None = None) -> bytes:
-        """What was kept back, with `cost` in the usage event or the whole body, if there is one."""
-        self.finish()
-        if self._body is not None:
-            return self._body.tail(cost)
-        usage = self._kept_usage
-        if usage and cost is not None:
-            usage = event_with_cost(usage, name_and_data(usage)[1] or b"", cost)
-        return b"".join((self._late, usage, *self._kept))
+    def _take_rest(self, rest: bytes) -> None:
+        late: list[bytes] = []
+        try:
+            self.done = self._take(rest, late)
+        except Refusal as refusal:
+            self._refusal = refusal
+        self._late = b"".join(late)
 
     def _read_usual(self, data: bytes) -> bool:
         """Read the data of a chunk that is one event and can pass as it is. False: nothing was read."""
@@ -219,6 +251,11 @@ class StreamTally:
     def _read(self, data: bytes, name: bytes) -> Part | None:
         part = read_part(data)
         if part is None:
+            if is_too_deep(data):
+                # A client may be able to read it: what passed would be its for nothing.
+                raise Refusal(
+                    "upstream_invalid", f"The upstream sent an event nested more than {DEPTH_MAX} deep."
+                )
             self._unreadable += 1
             return None
         if name == b"error":

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from proxy.endpoints.base import Reading
 from proxy.endpoints.tallies.produced import Echo
 from proxy.endpoints.tallies.stream import StreamTally
-from proxy.errors import Refusal
 from tests.endpoints.events import DONE, cut, delta, event, fed, usage, usage_event
 
 HELLO = [delta("", role="assistant"), delta("Hel"), delta("lo"), delta(finish="stop")]
@@ -49,15 +48,6 @@ def test_usage_that_follows_done_counts(end: bytes, places: list[int]) -> None:
     assert tally.reported() == Reading({"input_tokens": 7, "output_tokens": 3})
     assert (tally.output_text(), tally.anomalies) == ("Hello", 0)
     assert tally.tail() == DONE + late
-
-
-def test_what_follows_done_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("proxy.endpoints.tallies.stream.EVENT_BYTES_MAX", 100)
-    tally = StreamTally()
-    tally.feed(DONE)
-    with pytest.raises(Refusal) as refused:
-        fed(tally, [b"x" * 50, b"x" * 50])
-    assert refused.value.code == "upstream_invalid"
 
 
 def test_the_usage_event_is_swallowed_if_nobody_asked_for_it() -> None:
@@ -166,7 +156,7 @@ def test_an_event_that_is_odd_somewhere_still_counts(data: bytes) -> None:
     assert (tally.anomalies, tally.failed) == (0, False)
 
 
-@pytest.mark.parametrize("data", [b"ping", b"[1]", b"7", b'"x"', b"null", b"{", b"", b'{"a":' + b"[" * 5_000])
+@pytest.mark.parametrize("data", [b"ping", b"[1]", b"7", b'"x"', b"null", b"{", b"", b'{"a":[['])
 def test_data_that_is_no_json_object_passes_and_is_an_anomaly(data: bytes) -> None:
     tally = StreamTally()
     chunk = b"data: " + data + b"\n\n"
