@@ -20,6 +20,9 @@ help: ## list these commands
 run: $(VENV)/.runtime ## serve the quickstart on this machine; needs no key and no other service
 	@exec $(BIN)/farebox serve config/quickstart.yaml
 
+# Tests start hundreds of processes. None of them compiles what another has compiled, whatever the caller's shell says.
+test quick: export PYTHONDONTWRITEBYTECODE :=
+
 # A worker that has run out of tests takes some of another's, so that all processors are busy to the end.
 MARKS ?=
 PYTEST = $(BIN)/pytest --numprocesses logical --maxprocesses 16 --dist worksteal

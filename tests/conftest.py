@@ -1,5 +1,6 @@
 """What tests of every kind share: tools from outside, and how hard hypothesis looks."""
 
+import gc
 import os
 import shutil
 from collections.abc import Callable
@@ -46,6 +47,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         mark = SLOW.get(item.path.relative_to(Path(__file__).parent).parts[0])
         if mark is not None:
             item.add_marker(mark)
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from walking all modules and tests again and again: they stay."""
+    gc.collect()
+    gc.freeze()
 
 
 def end_missing(reason: str) -> NoReturn:

@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -15,16 +16,15 @@ Finding = tuple[int, str]
 
 @dataclass(frozen=True)
 class Module:
-    """One source file: where it is below the checkout, its text, and its syntax tree."""
+    """One source file: where it is below the checkout, and its text."""
 
     path: str
     text: str
-    tree: ast.Module
 
-    @classmethod
-    def of(cls, path: str, text: str) -> "Module":
-        """Parse `text` as the file at `path`. Raises `SyntaxError`."""
-        return cls(path, text, ast.parse(text, path))
+    @cached_property
+    def tree(self) -> ast.Module:
+        """Its syntax tree. Raises `SyntaxError`."""
+        return ast.parse(self.text, self.path)
 
     @property
     def package(self) -> list[str]:
@@ -50,7 +50,7 @@ def layer_of(dotted: str) -> str:
 
 def modules_in(folder: str) -> list[Module]:
     paths = sorted((ROOT / folder).rglob("*.py"))
-    return [Module.of(path.relative_to(ROOT).as_posix(), path.read_text("utf-8")) for path in paths]
+    return [Module(path.relative_to(ROOT).as_posix(), path.read_text("utf-8")) for path in paths]
 
 
 PROXY = modules_in("proxy")

@@ -161,7 +161,7 @@ BREACHES: tuple[tuple[Check, str, str], ...] = (
 @pytest.mark.parametrize(("check", "path", "text"), BREACHES)
 def test_a_breach_is_found(check: Check, path: str, text: str) -> None:
     """Each check sees each way to break its rule."""
-    assert list(check(Module.of(path, text)))
+    assert list(check(Module(path, text)))
 
 
 ALLOWED: tuple[tuple[Check, str, str], ...] = (
@@ -175,4 +175,4 @@ ALLOWED: tuple[tuple[Check, str, str], ...] = (
 @pytest.mark.parametrize(("check", "path", "text"), ALLOWED)
 def test_what_is_allowed_is_left_alone(check: Check, path: str, text: str) -> None:
     """No check takes the right thing for a breach of its rule."""
-    assert not list(check(Module.of(path, text)))
+    assert not list(check(Module(path, text)))

@@ -185,5 +185,5 @@ def test_the_life_of_a_call_names_no_meter() -> None:
     "text", ['usage["output_tokens"]', "f(requests=1, x='requests')", "self.counted_tokens = 1"]
 )
 def test_a_meter_by_name_is_found(text: str) -> None:
-    assert list(meter_faults(Module.of("proxy/call/relay.py", text)))
-    assert not list(meter_faults(Module.of("proxy/endpoints/openai/chat.py", text)))
+    assert list(meter_faults(Module("proxy/call/relay.py", text)))
+    assert not list(meter_faults(Module("proxy/endpoints/openai/chat.py", text)))
