@@ -5,6 +5,7 @@ that start at once change it one after the other. On CockroachDB the lock's func
 it nor YugabyteDB undoes every change of a schema: there one process has to be started first.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Sequence
 from datetime import date
@@ -26,6 +27,9 @@ MONTHS_AHEAD: Final = 2
 ALONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('farebox ' || current_schema(), 0))"
 ALONE_SECONDS: Final = 60.0
 """How long to wait for others that change the schema."""
+ROOM_TRIES: Final = 60
+ROOM_PAUSE_SECONDS: Final = 1.0
+"""How often a step asks for tables that others use, and how long it leaves them to the others in between."""
 STEP_SECONDS: Final = 24 * 3600.0
 """A step may have to go through all rows there are."""
 
@@ -44,6 +48,10 @@ CREATE TABLE IF NOT EXISTS migrations (
     applied_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
 )
 """
+
+
+class SchemaBusy(StorageFault):
+    """Another process has been changing the schema all the time."""
 
 
 class Revision(msgspec.Struct, frozen=True):
@@ -77,18 +85,13 @@ async def bring_up_to_date(connection: asyncpg.Connection, revision: Revision = 
 async def migrate(connection: asyncpg.Connection, migrations: Sequence[Migration]) -> list[int]:
     """Apply the migrations that a database lacks; their numbers, none when it was up to date.
 
-    Several processes may run it at once. Raises StorageFault as its SQLite counterpart does, and other
-    errors of the server as they are.
+    Several processes may run it at once, and others may be at work. Raises StorageFault as its SQLite
+    counterpart does, or when others leave no room, and other errors of the server as they are.
     """
     applied: list[int] = []
-    while True:
-        async with connection.transaction(isolation="read_committed"):
-            await _be_alone(connection)
-            step = await _next(connection, migrations)
-            if step is None:
-                return applied
-            await _apply(connection, step)
+    while (step := await _apply_next(connection, migrations)) is not None:
         applied.append(step.number)
+    return applied
 
 
 async def make_months(connection: asyncpg.Connection) -> None:
@@ -96,7 +99,7 @@ async def make_months(connection: asyncpg.Connection) -> None:
 
     A long read of receipts leaves no room for it; the missing months are then made another time.
     """
-    with contextlib.suppress(asyncpg.LockNotAvailableError):
+    with contextlib.suppress(asyncpg.LockNotAvailableError, SchemaBusy):
         async with connection.transaction(isolation="read_committed"):
             await _be_alone(connection)
             await connection.execute(HURRIED)
@@ -114,8 +117,28 @@ def months_after(month: date, count: int) -> date:
 async def _be_alone(connection: asyncpg.Connection) -> None:
     """Take the lock on the schema until the transaction ends."""
     await connection.execute(_PATIENT)
-    # The server ends a wait that takes too long; the timeout is for a server that does not answer.
-    await connection.execute(ALONE, timeout=2 * ALONE_SECONDS)
+    try:
+        # The server ends a wait that takes too long; the timeout is for a server that does not answer.
+        await connection.execute(ALONE, timeout=2 * ALONE_SECONDS)
+    except asyncpg.LockNotAvailableError as error:
+        raise SchemaBusy(
+            f"another process has been changing its schema for {ALONE_SECONDS:.0f} seconds; start again later"
+        ) from error
+
+
+async def _apply_next(connection: asyncpg.Connection, migrations: Sequence[Migration]) -> Migration | None:
+    """Apply the first migration that is missing, as soon as it gets its tables; None when there is none."""
+    for _ in range(ROOM_TRIES):
+        try:
+            async with connection.transaction(isolation="read_committed"):
+                await _be_alone(connection)
+                step = await _next(connection, migrations)
+                if step is not None:
+                    await _apply(connection, step)
+                return step
+        except asyncpg.LockNotAvailableError:
+            await asyncio.sleep(ROOM_PAUSE_SECONDS)
+    raise StorageFault("its tables are in use by others all the time; end long reads of them and start again")
 
 
 async def _next(connection: asyncpg.Connection, migrations: Sequence[Migration]) -> Migration | None:
@@ -129,8 +152,11 @@ async def _next(connection: asyncpg.Connection, migrations: Sequence[Migration])
 
 
 async def _apply(connection: asyncpg.Connection, step: Migration) -> None:
+    await connection.execute(HURRIED)
     try:
         await connection.execute(step.sql, timeout=STEP_SECONDS)
+    except asyncpg.LockNotAvailableError:
+        raise
     except asyncpg.PostgresError as error:
         raise StorageFault(f"the migration {step.name} failed: {error}") from error
     await connection.execute(

@@ -123,6 +123,50 @@ async def test_a_process_that_starts_waits_for_another_ones_migration(
     await store.close()
 
 
+WAITS_FOR_TABLE = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
+RECEIPTS_CHANGED = migration(len(KNOWN) + 1, "ALTER TABLE receipts ADD COLUMN stars BIGINT;\n")
+
+
+async def test_a_migration_beside_a_long_read_does_not_keep_batches_waiting(
+    database: Postgres, connection: asyncpg.Connection
+) -> None:
+    """It asks again and again, and goes through when the read is over."""
+    async with opened(database.location) as store:
+        await store.apply(opening(1_000))
+        await connection.execute("BEGIN; SELECT FROM receipts")
+        other = await asyncpg.connect(database.location)
+        migrating = asyncio.ensure_future(migrate(other, [*KNOWN, RECEIPTS_CHANGED]))
+        while not await connection.fetchval(WAITS_FOR_TABLE):
+            await asyncio.sleep(0.01)
+        await granted(store, call("call_1"), 100)
+        await settled(store, call("call_1"), 10)
+        assert not migrating.done()
+        await connection.execute("ROLLBACK")
+        assert await migrating == [RECEIPTS_CHANGED.number]
+        await granted(store, call("call_2"), 100)
+        await other.close()
+
+
+async def test_a_migration_that_finds_no_room_says_who_is_in_its_way(
+    database: Postgres, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_migrate, "ROOM_TRIES", 2)
+    monkeypatch.setattr(postgres_migrate, "HURRIED", "SET LOCAL lock_timeout = '10ms'")
+    monkeypatch.setattr(postgres_migrate, "ROOM_PAUSE_SECONDS", 0)
+    async with opened(database.location):
+        await connection.execute("BEGIN; SELECT FROM receipts")
+        other = await asyncpg.connect(database.location)
+        with pytest.raises(StorageFault, match="tables are in use by others all the time; end long reads"):
+            await migrate(other, [*KNOWN, RECEIPTS_CHANGED])
+        await connection.execute("ROLLBACK")
+        assert await migrate(other, KNOWN) == []
+        await connection.execute(f"BEGIN; {postgres_migrate.ALONE}")
+        monkeypatch.setattr(postgres_migrate, "_PATIENT", "SET LOCAL lock_timeout = '10ms'")
+        with pytest.raises(StorageFault, match="another process has been changing its schema for 60 seconds"):
+            await migrate(other, KNOWN)
+        await other.close()
+
+
 # --- months ---
 
 
