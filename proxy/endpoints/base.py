@@ -98,7 +98,10 @@ class Tally(Protocol):
         ...
 
     def output_text(self) -> str:
-        """All text the model has produced so far, to be counted when nothing was reported."""
+        """All text the model has produced so far, to be counted when nothing was reported.
+
+        A long one is asked for in a thread, while `feed` may go on.
+        """
         ...
 
     def produced(self, text_tokens: int) -> Usage:

@@ -9,6 +9,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import lru_cache
 from typing import Final, Protocol
 
 import msgspec
@@ -158,6 +159,7 @@ def image_data_tokens(image: ImageData, model: str) -> int:
     return family_of(model).tokens(_size(image), image.detail)
 
 
+@lru_cache(maxsize=256)
 def family_of(model: str) -> Family:
     """How `model` counts images. Unknown names of OpenAI's scheme count as the newest and dearest family."""
     name = bare_name(model)

@@ -1,12 +1,12 @@
 """Prompt tokens of a request: exact by a tokenizer, or a cheap ceiling where that is enough."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from proxy.metering.model_names import bare_name
-from proxy.metering.parts import media_of
+from proxy.metering.parts import Media, media_of
 from proxy.metering.tokens import COUNTER, Counter, Item
 from proxy.metering.tools import tool_items, value_items
 
@@ -48,15 +48,27 @@ def chat_bound(body: Mapping[str, object], body_bytes: int, model: str) -> int:
     `body_bytes` is the length of the JSON text that `body` was decoded from. A token covers at least one byte
     of UTF-8, and messages and tools add at most as many tokens as they have punctuation.
     """
-    bound = body_bytes + REPLY_PRIMING_TOKENS
     messages = body.get("messages")
-    for message in messages if isinstance(messages, list) else ():
-        content = message.get("content") if isinstance(message, dict) else None
-        for part in content if isinstance(content, list) else ():
+    media = media_total(map(content_parts, messages) if isinstance(messages, list) else (), model)
+    return body_bytes + REPLY_PRIMING_TOKENS + media.tokens - media.payload_chars
+
+
+def content_parts(message: object) -> Sequence[object]:
+    """The parts of a message's content; none where that is no list."""
+    content = message.get("content") if isinstance(message, dict) else None
+    return content if isinstance(content, list) else ()
+
+
+def media_total(contents: Iterable[Sequence[object]], model: str) -> Media:
+    """All media in the contents of messages together."""
+    tokens = payload_chars = 0
+    for parts in contents:
+        for part in parts:
             media = media_of(part, model)
             if media is not None:
-                bound += media.tokens - media.payload_chars
-    return bound
+                tokens += media.tokens
+                payload_chars += media.payload_chars
+    return Media(tokens, payload_chars)
 
 
 def completion_prompt_tokens(prompt: object, model: str, *, counter: Counter = COUNTER) -> int:

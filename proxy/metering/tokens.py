@@ -28,6 +28,16 @@ Item = str | int
 """A part of a whole to count: text, or a number of tokens that is known already."""
 
 
+class PiecewiseText(str):
+    """A long text that is made piece by piece, so that no step takes long and nobody holds all of it."""
+
+    __slots__ = ()
+
+    def pieces(self) -> Iterator[str]:
+        """The whole text in parts, in their order."""
+        yield str(self)
+
+
 class Encoders(Protocol):
     """Where the encoder of an encoding comes from."""
 
@@ -124,12 +134,21 @@ def pieces(text: str) -> Iterator[str]:
     That place is before a single space between an ASCII letter or digit and an ASCII letter, at most
     `CUT_SEARCH_CHARS` before the limit. Without one the cut is at the limit.
     """
-    start = 0
-    while len(text) - start > PIECE_CHARS:
-        end = _cut(text, start + PIECE_CHARS)
-        yield text[start:end]
-        start = end
-    yield text[start:]
+    rest = ""
+    for more in text.pieces() if isinstance(text, PiecewiseText) else (text,):
+        rest += more
+        start = 0
+        # Whether a place is safe depends on two characters after it.
+        while len(rest) - start > PIECE_CHARS + 2:
+            end = _cut(rest, start + PIECE_CHARS)
+            yield rest[start:end]
+            start = end
+        rest = rest[start:]
+    while len(rest) > PIECE_CHARS:
+        end = _cut(rest, PIECE_CHARS)
+        yield rest[:end]
+        rest = rest[end:]
+    yield rest
 
 
 def _cut(text: str, limit: int) -> int:

@@ -13,7 +13,7 @@ from proxy.endpoints.openai.generation import (
 )
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, read_body
-from proxy.endpoints.reading.inputs import InputText, input_count, input_tokens
+from proxy.endpoints.reading.inputs import InputText, bound_inputs, input_count, input_texts, input_tokens
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo
 from proxy.metering.prompts import EMPTY_PROMPT_TOKENS
 from proxy.metering.tokens import count_text
@@ -51,7 +51,9 @@ class CompletionEndpoint:
         if "prompt" in request:
             fields.require(request, "prompt", (b'"', b"[", b"n"), "a string or an array")
         stream = fields.flag(request, "stream")
+        bound_inputs(request, "prompt")
         each = fields.whole(request, "n", fields.CHOICES_MAX) or 1
+        text_bytes = request.bytes_of("prompt") + request.bytes_of("suffix")
         best = fields.whole(request, "best_of", fields.CHOICES_MAX) or 1
         return GenerationAsk(
             body=request,
@@ -59,7 +61,8 @@ class CompletionEndpoint:
             stream=stream,
             choices=max(each, best) * input_count(request, "prompt"),
             named_bounds=named_bounds(request, ("max_tokens",)),
-            input_tokens_max=_input_bound(request),
+            input_tokens_max=EMPTY_PROMPT_TOKENS + text_bytes,
+            input_text_bytes=text_bytes,
             count_input=_count_input,
             shows_usage=stream and shows_usage(request),
             end_user=fields.end_user(request),
@@ -67,10 +70,6 @@ class CompletionEndpoint:
             bound_field="max_tokens",
             echo=_echo(request, each),
         )
-
-
-def _input_bound(request: JsonBody) -> int:
-    return EMPTY_PROMPT_TOKENS + request.bytes_of("prompt") + request.bytes_of("suffix")
 
 
 def _count_input(request: JsonBody, model: str) -> int:
@@ -83,10 +82,7 @@ def _echo(request: JsonBody, choices: int) -> Echo:
     """What the choices repeat. The text of token ids is not known, so it counts as output."""
     if not fields.flag(request, "echo"):
         return NO_ECHO
-    prompt = request.get("prompt")
-    prompts = prompt if isinstance(prompt, list) else [prompt]
-    return Echo(tuple(_bytes(item) if isinstance(item, str) else b"" for item in prompts), choices)
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+    texts = input_texts(request, "prompt")
+    return Echo(
+        tuple(b"" if text is None else text.encode("utf-8", "surrogatepass") for text in texts), choices
+    )

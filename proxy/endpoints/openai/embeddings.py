@@ -9,8 +9,8 @@ from proxy.endpoints.base import ForwardPlan
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, read_body
 from proxy.endpoints.reading.depth import is_too_deep
-from proxy.endpoints.reading.inputs import InputText, input_tokens
-from proxy.endpoints.tallies.part import Part
+from proxy.endpoints.reading.inputs import InputText, bound_inputs, input_tokens
+from proxy.endpoints.tallies.part import Part, read_part
 from proxy.endpoints.tallies.whole import WholeTally
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.prompts import EMPTY_PROMPT_TOKENS
@@ -50,8 +50,8 @@ class EmbeddingAsk(msgspec.Struct, frozen=True):
         return Ceiling({"input_tokens": input_tokens(self.body, "input", self.model)})
 
     def input_text_length(self) -> int:
-        """The body's length."""
-        return self.body.short_bytes
+        """The input's length."""
+        return self.input_tokens_max
 
     def forward_body(self, plan: ForwardPlan) -> bytes:
         """The client's body with the target's model name."""
@@ -87,6 +87,7 @@ class EmbeddingEndpoint:
         request = read_body(body)
         model = fields.model_of(request)
         fields.require(request, "input", (b'"', b"["), "a string or an array")
+        bound_inputs(request, "input")
         bound = EMPTY_PROMPT_TOKENS + request.bytes_of("input")
         return EmbeddingAsk(request, model, bound, end_user=fields.end_user(request))
 
@@ -94,6 +95,9 @@ class EmbeddingEndpoint:
 def read_vectors(data: bytes) -> Part | None:
     """Read a reply without its vectors; None for what is no JSON object, or nested too deeply."""
     short = without_vectors(data) if len(data) > LARGE_BYTES else data
+    if len(short) > LARGE_BYTES:
+        # It has more than vectors in it.
+        return read_part(short)
     if is_too_deep(short):
         return None
     try:

@@ -20,7 +20,8 @@ ChoiceCount = Annotated[int, msgspec.Meta(ge=1)]
 class GenerationAsk(msgspec.Struct, frozen=True):
     """One request for text. `named_bounds` are the client's own bounds on output tokens, by field.
 
-    `default_bound` is the API's when the client names none. `count_input` counts the input by a tokenizer.
+    `default_bound` is the API's when the client names none. `count_input` counts the input by a tokenizer,
+    of which `input_text_bytes` are text.
     With `shows_usage` the client asked for the usage of a stream.
     """
 
@@ -30,6 +31,7 @@ class GenerationAsk(msgspec.Struct, frozen=True):
     choices: int
     named_bounds: Mapping[str, int]
     input_tokens_max: int
+    input_text_bytes: int
     count_input: Callable[[JsonBody, str], int]
     shows_usage: bool
     default_bound: int | None = None
@@ -46,8 +48,8 @@ class GenerationAsk(msgspec.Struct, frozen=True):
         return self._ceiling(self.count_input(self.body, self.model))
 
     def input_text_length(self) -> int:
-        """The body's length without long images and sounds."""
-        return self.body.short_bytes
+        """What is counted as text, or the body without its long strings where that is more to decode."""
+        return max(self.input_text_bytes, self.body.short_bytes)
 
     def _ceiling(self, input_tokens: int) -> Ceiling:
         # The largest of several bounds: an upstream may know only that one.

@@ -6,38 +6,54 @@ another value than the one that was checked and priced.
 
 import codecs
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Final
 
 import msgspec
 
 from proxy.endpoints.reading.depth import DEPTH_MAX, is_too_deep
 from proxy.endpoints.reading.long_text import (
-    FOREIGN,
-    MARK,
-    STEP_BYTES,
+    LONG_BYTES,
+    BrokenText,
+    LongName,
     LongText,
-    decode,
+    marks,
     mask_lone_surrogates,
     restore,
     restored_bytes,
     shorten,
 )
+from proxy.endpoints.reading.steps import (
+    PART_BYTES_MAX,
+    STEP_BYTES,
+    TooLong,
+    checked,
+    count_values,
+    counts_more_items,
+    first_byte,
+    items,
+    members_of,
+    opens_more,
+    slices,
+)
+from proxy.endpoints.reading.values import VALUES_MAX, value_of
 from proxy.errors import Refusal
 
-LARGE_BYTES: Final = 262_144
+LARGE_BYTES: Final = STEP_BYTES
 """Above this, a JSON text is read in a way that lets other threads run; do that off the event loop."""
 
-RESCUE_BYTES: Final = 4_194_304
-"""Up to this length, long base64 strings not counted, lone surrogates are looked for."""
+MEMBERS_MAX: Final = 4_096
+"""How many members a body may have at its top level."""
+
+CONTAINERS_MAX: Final = 1_048_576
+"""How many arrays and objects a body may have at all depths."""
 
 Members = dict[str, msgspec.Raw]
 """The members of a JSON object, each value still the bytes it came in."""
 
 _OBJECT: Final = msgspec.json.Decoder(Members)
-_ANY: Final = msgspec.json.Decoder()
-_ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_RAW: Final = msgspec.json.Decoder(msgspec.Raw)
 _FAULT: Final = re.compile(r"(?:JSON is malformed: )?(.*?)(?: \(byte (\d+)\))?\Z", re.DOTALL)
 
 # What is in these is only measured and sliced, which a `LongText` allows. Strings of other members may be
@@ -70,22 +86,21 @@ DECISIVE: Final = frozenset(
 class JsonBody(Mapping[str, object]):
     """A JSON object as it came: a mapping whose values are decoded each time they are asked for.
 
-    `members` holds the values' bytes; long base64 strings may be marks in them, and `LongText` in messages,
-    inputs and prompts. `size_bytes` is the length of the whole text, `short_bytes` what is not long base64.
+    `members` holds the values' bytes; long strings may be marks in them, and `LongText` in messages, inputs
+    and prompts. `size_bytes` is the length of the whole text, `short_bytes` that without its long strings.
     """
 
-    __slots__ = ("_foreign", "_texts", "members", "short_bytes", "size_bytes")
+    __slots__ = ("_texts", "members", "short_bytes", "size_bytes")
 
     def __init__(self, size_bytes: int, short: bytes, members: Members, texts: Sequence[LongText]) -> None:
         self.members = members
         self.size_bytes = size_bytes
         self.short_bytes = len(short)
         self._texts = texts
-        self._foreign = FOREIGN[0] in short
 
     def __getitem__(self, name: str) -> object:
         """The decoded value. Raises KeyError."""
-        return self._value(self.members[name], self._texts if name in _SLICED else ())
+        return self._value(self.members[name], is_sliced=name in _SLICED)
 
     def __contains__(self, name: object) -> bool:
         return name in self.members
@@ -96,32 +111,54 @@ class JsonBody(Mapping[str, object]):
     def __len__(self) -> int:
         return len(self.members)
 
+    def items_of(self, name: str) -> Iterator[object]:
+        """The decoded items of a member that is an array, one after the other; none of any other value."""
+        raw = self.members.get(name)
+        if raw is not None and beginning(raw).startswith(b"["):
+            for item in items(memoryview(raw)):
+                yield self._value(item, is_sliced=name in _SLICED)
+
     def bytes_of(self, name: str) -> int:
         """How many bytes of the client's the value takes; 0 when there is no such member."""
         raw = self.members.get(name)
         return restored_bytes(memoryview(raw), self._texts) if raw is not None else 0
 
+    def bound_items(self, name: str, most: int) -> None:
+        """See that an array has no more items than that. Raises Refusal `invalid_value`."""
+        raw = self.members.get(name)
+        # The shortest item is a digit and its comma.
+        if raw is None or len(memoryview(raw)) <= 2 * most or not beginning(raw).startswith(b"["):
+            return
+        if counts_more_items(memoryview(raw), most):
+            raise too_many(name, "items", most)
+
+    def bound_values(self, name: str) -> None:
+        """See that a value holds no more than `VALUES_MAX` others. Raises Refusal `invalid_value`."""
+        raw = self.members.get(name)
+        if raw is None or len(memoryview(raw)) <= VALUES_MAX:
+            return
+        if count_values(memoryview(raw)) > VALUES_MAX:
+            raise too_many(name, "values in all", VALUES_MAX)
+
     def patched(self, changes: Mapping[str, bytes | None]) -> bytes:
         """The body with other values for some members; see `patched`. Takes 0.5 ms per megabyte."""
         return restore(patched(self.members, changes), self._texts)
 
-    def _value(self, raw: msgspec.Raw, texts: Sequence[LongText]) -> object:
-        size = len(memoryview(raw))
-        if size > LARGE_BYTES and beginning(raw).startswith(b"["):
-            return [self._value(item, texts) for item in _ITEMS.decode(raw)]
-        if self._foreign and FOREIGN in (short := bytes(raw)):
-            return self._odd_value(short, texts)
-        try:
-            return _ANY.decode(raw)
-        except msgspec.DecodeError:
-            return decode(bytes(raw), ())
+    def _value(self, raw: msgspec.Raw | memoryview, *, is_sliced: bool) -> object:
+        return value_of(raw, self._texts if is_sliced else _Wholes(self._texts))
 
-    def _odd_value(self, short: bytes, texts: Sequence[LongText]) -> object:
-        if texts:
-            # Only a long string that is a member's name cannot stay where it is.
-            with suppress(ValueError):
-                return decode(short, texts)
-        return decode(restore(short, self._texts), ())
+
+class _Wholes(Sequence[str]):
+    """Long texts as ordinary strings, each made when it is asked for."""
+
+    def __init__(self, texts: Sequence[LongText]) -> None:
+        self._texts = texts
+
+    def __getitem__(self, index: int) -> str:  # type: ignore[override] # Nobody slices it.
+        return str(self._texts[index])
+
+    def __len__(self) -> int:
+        return len(self._texts)
 
 
 def beginning(raw: msgspec.Raw) -> bytes:
@@ -134,13 +171,19 @@ def patched(members: Mapping[str, msgspec.Raw], changes: Mapping[str, bytes | No
 
     Every value is the bytes it was; members keep their order, new ones come last.
     """
-    values = dict(members)
+    values: dict[str, msgspec.Raw | bytes] = dict(members)
     for name, value in changes.items():
         if value is None:
             values.pop(name, None)
         else:
-            values[name] = msgspec.Raw(value)
-    return msgspec.json.encode(values)
+            values[name] = value
+    # A join of bytes lets other threads run while it copies much.
+    pieces = [b"{"]
+    for name, value in values.items():
+        view = memoryview(value)
+        pieces += (msgspec.json.encode(name), b":", *slices(view, 0, len(view)), b",")
+    pieces[-1:] = [b"}"] if values else [b"{}"]
+    return b"".join(pieces)
 
 
 def read_body(data: bytes) -> JsonBody:
@@ -156,18 +199,9 @@ def read_body(data: bytes) -> JsonBody:
     odd_at = utf8_fault(data)
     if odd_at is not None:
         raise _refusal(f"it is not UTF-8 at byte {odd_at}")
-    short, texts = shorten(data) if len(data) > LARGE_BYTES else (data, ())
-    if is_too_deep(short):
-        raise _refusal(f"it is nested more than {DEPTH_MAX} deep")
-    try:
-        members = _OBJECT.decode(short)
-    except msgspec.ValidationError as fault:
-        raise _refusal(f"it is {_kind(short)}") from fault
-    except msgspec.DecodeError as fault:
-        short = _rescued(short, texts, fault)
-        members = _OBJECT.decode(short)
-    except UnicodeDecodeError as fault:
-        raise _refusal(_NO_NAME) from fault
+    short, members, texts = _read_large(data) if len(data) > LARGE_BYTES else _read_small(data)
+    if len(members) > MEMBERS_MAX:
+        raise Refusal("invalid_value", f"The body has {len(members)} members; {MEMBERS_MAX} is the most.")
     for name in members:
         if name not in DECISIVE and (meant := name.casefold()) in DECISIVE:
             raise Refusal(
@@ -178,17 +212,84 @@ def read_body(data: bytes) -> JsonBody:
     return JsonBody(len(data), short, members, texts)
 
 
-def _rescued(short: bytes, texts: Sequence[LongText], fault: msgspec.DecodeError) -> bytes:
-    """The same text, made readable, if lone surrogates were its only fault. Raises Refusal if not."""
-    masked = mask_lone_surrogates(short) if len(short) <= RESCUE_BYTES else None
-    if masked is None:
-        raise _syntax_refusal(short, texts, fault) from fault
+_Read = tuple[bytes, Members, Sequence[LongText]]
+
+
+def _read_small(data: bytes) -> _Read:
+    if is_too_deep(data):
+        raise _too_deep()
     try:
-        _OBJECT.decode(masked)
+        return data, _OBJECT.decode(data), ()
+    except msgspec.ValidationError as fault:
+        raise _refusal(f"it is {_kind(data)}") from fault
+    except msgspec.DecodeError as fault:
+        masked = _rescued(data, fault, lambda at: at)
+    except UnicodeDecodeError as fault:
+        raise _refusal(_NO_NAME) from fault
+    try:
+        return masked, _OBJECT.decode(masked), ()
+    except UnicodeDecodeError as fault:
+        raise _refusal(_NO_NAME) from fault
+
+
+def _read_large(data: bytes) -> _Read:
+    """The same for a text of any size, with no step that takes long."""
+    try:
+        short, texts = shorten(data)
+    except LongName as fault:
+        raise _refusal(f"the member's name at byte {fault.at} is longer than {LONG_BYTES} bytes") from fault
+    except BrokenText as fault:
+        raise _refusal(f"{fault.what} at byte {fault.at}") from fault
+    if opens_more(short, CONTAINERS_MAX):
+        raise Refusal(
+            "invalid_value",
+            f"The body has at least {CONTAINERS_MAX + 1} arrays and objects; {CONTAINERS_MAX} is the most.",
+        )
+    if is_too_deep(short):
+        raise _too_deep()
+
+    def check(part: bytes, begins_at: int) -> bytes:
+        try:
+            _RAW.decode(part)
+        except msgspec.DecodeError as fault:
+            return _rescued(part, fault, lambda at: _offset(short, texts, begins_at + at))
+        return part
+
+    try:
+        sound = checked(short, check)
+        if first_byte(short) != b"{":
+            raise _refusal(f"it is {_kind(short)}")
+        return sound, _first_members(sound), texts
+    except TooLong as fault:
+        at = _offset(short, texts, fault.at)
+        raise _refusal(
+            f"it has more than {PART_BYTES_MAX} bytes without a comma from byte {at} on"
+        ) from fault
+    except UnicodeDecodeError as fault:
+        raise _refusal(_NO_NAME) from fault
+
+
+def _first_members(sound: bytes) -> Members:
+    """The members of a large object; no more than it takes to see that there are too many."""
+    members: Members = {}
+    for count, (name, value) in enumerate(members_of(sound)):
+        members[name] = value
+        if count >= MEMBERS_MAX:
+            raise Refusal(
+                "invalid_value", f"The body has at least {count + 1} members; {MEMBERS_MAX} is the most."
+            )
+    return members
+
+
+def _rescued(part: bytes, fault: msgspec.DecodeError, place: Callable[[int], int]) -> bytes:
+    """The same text, made readable, if lone surrogates were its only fault. Raises Refusal if not."""
+    masked = mask_lone_surrogates(part)
+    if masked is None:
+        raise _syntax_refusal(part, fault, place) from fault
+    try:
+        _RAW.decode(masked)
     except msgspec.DecodeError as other:
-        raise _syntax_refusal(masked, texts, other) from other
-    except UnicodeDecodeError as other:
-        raise _refusal(_NO_NAME) from other
+        raise _syntax_refusal(masked, other, place) from other
     return masked
 
 
@@ -207,27 +308,37 @@ def utf8_fault(data: bytes) -> int | None:
     return None
 
 
-def _syntax_refusal(short: bytes, texts: Sequence[LongText], fault: msgspec.DecodeError) -> Refusal:
+def _syntax_refusal(part: bytes, fault: msgspec.DecodeError, place: Callable[[int], int]) -> Refusal:
     found = _FAULT.match(str(fault))
     what, where = (found[1], found[2]) if found else (str(fault), None)
     if where is None:
         # The decoder gives no place for a text that ends within an escape either.
         return _refusal("it ends too early")
     at = int(where)
-    hint = _HINTS.get(short[at : at + 1])
-    return _refusal(f"{what} at byte {_offset(short, texts, at)}{f' ({hint})' if hint else ''}")
+    hint = _HINTS.get(part[at : at + 1])
+    return _refusal(f"{what} at byte {place(at)}{f' ({hint})' if hint else ''}")
 
 
 def _offset(short: bytes, texts: Sequence[LongText], at: int) -> int:
     """Where the byte at `at` of the shortened text is in the whole one."""
-    before = MARK.finditer(short, 0, at) if texts else ()
-    return at + sum(len(texts[int(mark[1])]) + 2 - (mark.end() - mark.start()) for mark in before)
+    before = takewhile(lambda mark: mark[0] < at, marks(short)) if texts else ()
+    return at + sum(len(texts[number]) + 2 - (end - start) for start, end, number in before)
 
 
 def _kind(short: bytes) -> str:
-    first = short.lstrip()[:1]
     return {b"[": "an array", b'"': "a string", b"n": "null", b"t": "true", b"f": "false"}.get(
-        first, "a number"
+        first_byte(short), "a number"
+    )
+
+
+def _too_deep() -> Refusal:
+    return _refusal(f"it is nested more than {DEPTH_MAX} deep")
+
+
+def too_many(name: str, what: str, most: int) -> Refusal:
+    """The refusal of a member that holds more than is read."""
+    return Refusal(
+        "invalid_value", f"`{name}` holds at least {most + 1} {what}; {most} is the most.", param=name
     )
 
 

@@ -8,7 +8,7 @@ from itertools import accumulate
 from operator import add
 from typing import Final
 
-from proxy.endpoints.reading.long_text import STEP_BYTES
+from proxy.endpoints.reading.steps import STEP_BYTES, slices
 
 DEPTH_MAX: Final = 128
 """How deep arrays and objects may be nested. A tool's schema is the deepest of what is usually sent: ten
@@ -30,7 +30,7 @@ def is_too_deep(data: bytes, depth_max: int = DEPTH_MAX) -> bool:
     Of a text that is no JSON, the part before its first fault is judged, and no decoder reads more of it.
     """
     # What opens has to close, so that a short text is not deep.
-    if len(data) <= 2 * depth_max or len(data.translate(None, _NOT_OPENING)) <= depth_max:
+    if len(data) <= 2 * depth_max or not _opens_more(data, depth_max):
         return False
     depth = 0
     for digits in _brackets(data):
@@ -38,6 +38,16 @@ def is_too_deep(data: bytes, depth_max: int = DEPTH_MAX) -> bool:
         if depth + opening > depth_max and _goes_deeper(digits, depth_max - depth):
             return True
         depth += 2 * opening - len(digits)
+    return False
+
+
+def _opens_more(data: bytes, most: int) -> bool:
+    """Whether more than so many brackets open, within strings or not."""
+    opening = 0
+    for step in slices(data, 0, len(data)):
+        opening += len(step.translate(None, _NOT_OPENING))
+        if opening > most:
+            return True
     return False
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from proxy.endpoints.reading.body import JsonBody, Members, beginning
+from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, Members, beginning
 from proxy.errors import Refusal
 
 MODEL_CHARS_MAX: Final = 256
@@ -83,6 +83,8 @@ def stream_options(body: JsonBody) -> Members:
     raw = body.members.get("stream_options")
     if raw is None or beginning(raw) == b"null":
         return {}
+    if len(memoryview(raw)) > LARGE_BYTES:
+        raise wrong(body, "stream_options", f"an object of at most {LARGE_BYTES} bytes")
     try:
         return _MEMBERS.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as fault:

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, beginning
-from proxy.endpoints.reading.long_text import STEP_BYTES
+from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, beginning, too_many
+from proxy.endpoints.reading.steps import items, slices
 from proxy.metering.prompts import embedding_input_tokens
 
 InputText = Annotated[
@@ -25,18 +25,45 @@ InputText = Annotated[
 ]
 """The four shapes, for the OpenAPI document."""
 
+INPUTS_MAX: Final = 65_536
+
 _IDS: Final = re.compile(rb"\s*\[\s*-?\d")
+
+
+def bound_inputs(body: JsonBody, name: str) -> None:
+    """See that there are not too many inputs. Raises Refusal `invalid_value`, naming the member."""
+    raw = body.members.get(name)
+    if raw is None or len(memoryview(raw)) <= LARGE_BYTES or not beginning(raw).startswith(b"["):
+        return
+    if not _is_large_and_plain(raw):
+        body.bound_items(name, INPUTS_MAX)
+        body.bound_values(name)
+    elif input_count(body, name) > INPUTS_MAX:
+        raise too_many(name, "items", INPUTS_MAX)
 
 
 def input_count(body: JsonBody, name: str) -> int:
     """How many inputs there are: the items of a list; one for a list of token ids and for any other value."""
     raw = body.members.get(name)
-    if raw is None or not beginning(raw).startswith(b"[") or _IDS.match(raw):
+    if raw is None or not beginning(raw).startswith(b"["):
+        return 1
+    view = memoryview(raw)
+    if _IDS.match(bytes(view[:LARGE_BYTES])):
         return 1
     if _is_large_and_plain(raw):
         return max(1, _count(raw, b"[") - 1)
-    value = body[name]
-    return max(1, len(value)) if isinstance(value, list) else 1
+    return max(1, sum(1 for _ in items(view)))
+
+
+def input_texts(body: JsonBody, name: str) -> Iterator[str | None]:
+    """The inputs, one after the other: None for one that is no text. Large lists of ids give none."""
+    raw = body.members.get(name)
+    if raw is None or not beginning(raw).startswith(b"["):
+        value = body.get(name)
+        yield value if isinstance(value, str) else None
+    elif not _is_large_and_plain(raw):
+        for item in body.items_of(name):
+            yield item if isinstance(item, str) else None
 
 
 def input_tokens(body: JsonBody, name: str, model: str) -> int:
@@ -49,8 +76,10 @@ def input_tokens(body: JsonBody, name: str, model: str) -> int:
 
 
 def _is_large_and_plain(raw: msgspec.Raw) -> bool:
-    """Whether a value is large and holds no strings, so that it can only be token ids."""
-    return len(memoryview(raw)) > LARGE_BYTES and not any(b'"' in step for step in _steps(raw))
+    """Whether a value is large and holds neither strings nor objects, so that it can only be token ids."""
+    if len(memoryview(raw)) <= LARGE_BYTES:
+        return False
+    return not any(b'"' in step or b"{" in step for step in _steps(raw))
 
 
 def _count(raw: msgspec.Raw, byte: bytes) -> int:
@@ -59,4 +88,4 @@ def _count(raw: msgspec.Raw, byte: bytes) -> int:
 
 def _steps(raw: msgspec.Raw) -> Iterator[bytes]:
     view = memoryview(raw)
-    return (bytes(view[at : at + STEP_BYTES]) for at in range(0, len(view), STEP_BYTES))
+    return slices(view, 0, len(view))

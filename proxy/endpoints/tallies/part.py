@@ -4,16 +4,20 @@ Objects of odd forms are read leniently: what can be understood counts, and the 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
-from proxy.endpoints.reading.body import LARGE_BYTES, Members, utf8_fault
+from proxy.endpoints.reading.body import LARGE_BYTES, beginning
 from proxy.endpoints.reading.depth import is_too_deep
-from proxy.endpoints.reading.long_text import LongText, decode, mask_lone_surrogates, shorten
+from proxy.endpoints.reading.long_text import LongText
+from proxy.endpoints.reading.values import VALUES_MAX, value_of
+from proxy.endpoints.tallies.outline import Unreadable, outline_of, shape_of
 from proxy.endpoints.tallies.produced import text_of
 
+_SMALL: Final = frozenset({"usage", "error", "object", "type", "x_groq"})
 SHORT_BYTES: Final = 512
 """A text up to this length is read however deep it is; most events are as short, and save the check."""
 
@@ -129,41 +133,64 @@ class Part(msgspec.Struct, frozen=True, gc=False):
 
 
 _PART: Final = msgspec.json.Decoder(Part)
-_OBJECT: Final = msgspec.json.Decoder(Members)
+_CHOICE: Final = msgspec.json.Decoder(Choice)
 
 
 def read_part(data: bytes) -> Part | None:
-    """Read a JSON object; None for anything else. Long images and sounds in it are not walked.
+    """Read a JSON object; None for anything else. Of a large one only what matters is decoded.
 
     What is nested too deeply is not read, unless it is so short that it cannot be nested very deeply.
     """
-    short, texts = shorten(data) if len(data) > LARGE_BYTES else (data, ())
-    if len(short) > SHORT_BYTES and is_too_deep(short):
+    if len(data) > LARGE_BYTES:
+        return _read_large(data)
+    if len(data) > SHORT_BYTES and is_too_deep(data):
         return None
     try:
-        return _PART.decode(short)
+        return _PART.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         pass  # A lone surrogate, NaN, or content that is no string: none of these makes it unreadable.
     try:
-        return _lenient(_value(data, short, texts))
+        return _lenient(json.loads(data.decode("utf-8", "replace")))
     except ValueError:
         return None
 
 
-def _value(data: bytes, short: bytes, texts: Sequence[LongText]) -> object:
-    """The decoded JSON. Raises ValueError."""
-    if texts and utf8_fault(data) is None and _is_strict(short):
-        return decode(short, texts)
-    return json.loads(data.decode("utf-8", "replace"))
-
-
-def _is_strict(short: bytes) -> bool:
-    """Whether it is strict JSON: long strings can be put back into nothing else."""
+def _read_large(data: bytes) -> Part | None:
     try:
-        _OBJECT.decode(mask_lone_surrogates(short) or short)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
-    return True
+        outline = outline_of(data)
+        part = _lenient({name: outline.small(name) for name in outline.members.keys() & _SMALL})
+        assert part is not None
+        choices = outline.members.get("choices")
+        if choices is None or not beginning(choices).startswith(b"["):
+            return part
+        read = (_read_choice(item, outline.texts) for item in outline.items("choices", shape_of(Choice)))
+        return replace(part, choices=_bounded(read))
+    except (Unreadable, ValueError):
+        return None
+
+
+def _bounded(read: Iterator[Choice | None]) -> list[Choice]:
+    """The choices that are some. Raises Unreadable when they hold too much together."""
+    kept: list[Choice] = []
+    calls = 0
+    for choice in read:
+        if choice is not None:
+            kept.append(choice)
+            message = choice.delta or choice.message
+            calls += len(message.tool_calls or ()) if message is not None else 0
+            if calls > VALUES_MAX:
+                raise Unreadable
+    return kept
+
+
+def _read_choice(item: bytes, texts: Sequence[LongText]) -> Choice | None:
+    if len(item) <= LARGE_BYTES:
+        try:
+            return _CHOICE.decode(item)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            pass  # It has a long string, a lone surrogate, or content that is no string.
+    value = value_of(item, texts)
+    return _choice(value) if isinstance(value, dict) else None
 
 
 def _lenient(value: object) -> Part | None:

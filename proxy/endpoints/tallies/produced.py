@@ -1,8 +1,18 @@
 """The text a reply has produced so far, kept small: one buffer of UTF-8 for each choice."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import msgspec
+
+from proxy.endpoints.reading.steps import STEP_BYTES
+from proxy.metering.tokens import PiecewiseText
+
+# Halves of characters beyond the basic plane, as they are when each is encoded by itself.
+_HIGH_HALF: Final = re.compile(rb"\xed[\xa0-\xaf]", re.DOTALL)
+_HALVES: Final = re.compile(rb"\xed[\xa0-\xaf].\xed[\xb0-\xbf].", re.DOTALL)
+_LONE_HALF: Final = re.compile(rb"\xed[\xa0-\xbf].", re.DOTALL)
 
 
 class Echo(msgspec.Struct, frozen=True):
@@ -20,21 +30,51 @@ class Echo(msgspec.Struct, frozen=True):
 NO_ECHO = Echo()
 
 
+class _Repeat:
+    """How much of a choice repeats its prompt: the whole prompt, or all of the choice so far, or nothing.
+
+    A choice that has left its prompt before the prompt's end was no repetition.
+    """
+
+    __slots__ = ("_prompt", "is_open", "size_bytes")
+
+    def __init__(self, prompt: bytes) -> None:
+        self._prompt = prompt
+        self.size_bytes = 0
+        self.is_open = bool(prompt)
+
+    def add(self, text: bytes) -> int:
+        """Take the next bytes of the choice; gives how much more of it is a repetition than before."""
+        before = self.size_bytes
+        same = text[: len(self._prompt) - before]
+        if self._prompt.startswith(same, before):
+            self.size_bytes += len(same)
+            self.is_open = self.size_bytes < len(self._prompt)
+        else:
+            self.size_bytes, self.is_open = 0, False
+        return self.size_bytes - before
+
+
 class Produced:
     """Collects text by choice. An echo of the prompt is left out, from the count of bytes too.
 
     `size_bytes` is the length of all text in UTF-8.
     """
 
-    __slots__ = ("_echo", "_texts", "size_bytes")
+    __slots__ = ("_echo", "_repeats", "_texts", "size_bytes")
 
     def __init__(self, echo: Echo = NO_ECHO) -> None:
         self._echo = echo
+        self._repeats: dict[int, _Repeat] = {}
         self._texts: dict[int, bytearray] = {}
         self.size_bytes = 0
 
     def add(self, index: int, text: str) -> None:
         """Add text to the choice of this index."""
+        if isinstance(text, PiecewiseText):
+            for piece in text.pieces():
+                self.add(index, piece)
+            return
         try:
             encoded = text.encode()
         except UnicodeEncodeError:
@@ -46,37 +86,63 @@ class Produced:
             buffer += encoded
         self.size_bytes += len(encoded)
         if self._echo.prompts:
-            # More text can show that what seemed an echo is none, so all of it is compared again.
-            self.size_bytes = sum(len(text) - self._echoed_bytes(at) for at, text in self._texts.items())
+            self._leave_out(index, encoded)
 
     def text(self) -> str:
-        """All text, one choice after the other."""
-        return "".join(
-            _decoded(memoryview(text)[self._echoed_bytes(index) :]) for index, text in self._texts.items()
-        )
+        """All text, one choice after the other. It may be asked for in one thread while another adds text."""
+        texts = list(self._texts.items())
+        return "".join(piece for index, text in texts for piece in _pieces(text, self._echoed_bytes(index)))
+
+    def _leave_out(self, index: int, encoded: bytes) -> None:
+        repeat = self._repeats.get(index)
+        if repeat is None:
+            repeat = self._repeats[index] = _Repeat(self._echo.of(index))
+        if repeat.is_open:
+            self.size_bytes -= repeat.add(encoded)
 
     def _echoed_bytes(self, index: int) -> int:
-        echo, text = self._echo.of(index), self._texts[index]
-        if text.startswith(echo):
-            return len(echo)
-        return len(text) if echo.startswith(text) else 0
+        repeat = self._repeats.get(index)
+        return repeat.size_bytes if repeat is not None else 0
 
 
-def _decoded(text: memoryview) -> str:
+def _pieces(text: bytearray, start: int) -> Iterator[str]:
+    """The text from `start` on, in pieces that take no time that others would notice."""
+    stop = len(text)
+    while start < stop:
+        piece = bytes(text[start : start + STEP_BYTES])
+        if start + len(piece) < stop:
+            piece = piece[: _cut(piece)]
+        yield _decoded(piece)
+        start += len(piece)
+
+
+def _cut(piece: bytes) -> int:
+    """Where the last character begins, or the half before it: no piece ends within either."""
+    at = len(piece) - 1
+    while piece[at] & 0xC0 == 0x80:
+        at -= 1
+    return at - 3 if _HIGH_HALF.match(piece, at - 3) else at
+
+
+def _decoded(piece: bytes) -> str:
     try:
-        return str(text, "utf-8")
+        return str(piece, "utf-8")
     except UnicodeDecodeError:
         # Halves of a character that came in two events are put together, and lone ones replaced.
-        halves = str(text, "utf-8", "surrogatepass")
-        return halves.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return str(_LONE_HALF.sub("\ufffd".encode(), _HALVES.sub(_together, piece)), "utf-8")
+
+
+def _together(halves: re.Match[bytes]) -> bytes:
+    text = str(halves[0], "utf-8", "surrogatepass")
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le").encode()
 
 
 def text_of(value: object) -> str:
     """All text in a value that should be a string: of parts and lists of them too."""
     if isinstance(value, str):
-        return str(value)
+        return value
     if isinstance(value, Sequence):
-        return "".join(text_of(item) for item in value)
+        return "".join(str(text_of(item)) for item in value)
     if isinstance(value, dict):
-        return "".join(text_of(value[name]) for name in ("text", "thinking", "refusal") if name in value)
+        return "".join(str(text_of(value[name])) for name in ("text", "thinking", "refusal") if name in value)
     return ""

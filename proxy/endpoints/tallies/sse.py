@@ -9,6 +9,9 @@ from proxy.errors import Refusal
 EVENT_BYTES_MAX: Final = 67_108_864
 """How long an event may grow before it is given up; images come as tens of megabytes of base64."""
 
+LINES_MAX: Final = 16_384
+"""How many lines an event may have; nearly all have one of data."""
+
 # A line ends with CR LF, LF or CR, and an empty line ends an event. A CR before LF is never one by itself.
 _END: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
@@ -111,17 +114,29 @@ def only_data(event: bytes) -> bytes | None:
     return None if _LF in data or _CR in data else data
 
 
+def _lines(event: bytes) -> Iterator[bytes]:
+    """The lines of an event. Raises Refusal `upstream_invalid` for more than `LINES_MAX`."""
+    start = 0
+    for count, end in enumerate(_LINE_END.finditer(event)):
+        if count > LINES_MAX:
+            raise Refusal("upstream_invalid", f"The upstream sent an event of more than {LINES_MAX} lines.")
+        yield event[start : end.start()]
+        start = end.end()
+    yield event[start:]
+
+
 def name_and_data(event: bytes) -> tuple[bytes, bytes | None]:
     """The event's name, empty if it has none, and its data, the lines joined by LF.
 
-    The data is None for an event without any, such as a comment.
+    The data is None for an event without any, such as a comment. Raises Refusal `upstream_invalid` for an
+    event of more than `LINES_MAX` lines.
     """
     usual = only_data(event)
     if usual is not None:
         return b"", usual
     name = b""
-    lines = []
-    for line in _LINE_END.split(event):
+    lines: list[bytes] = []
+    for line in _lines(event):
         field, _, value = line.partition(b":")
         if field == b"data":
             lines.append(value.removeprefix(b" "))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from proxy.endpoints.base import Reading
+from proxy.endpoints.reading.body import LARGE_BYTES
 from proxy.endpoints.reading.depth import DEPTH_MAX, is_too_deep
 from proxy.endpoints.tallies.cost import event_with_cost
 from proxy.endpoints.tallies.part import Choice, Part, read_part
@@ -251,11 +252,13 @@ class StreamTally:
     def _read(self, data: bytes, name: bytes) -> Part | None:
         part = read_part(data)
         if part is None:
+            # A client may be able to read it: what passed would be its for nothing.
             if is_too_deep(data):
-                # A client may be able to read it: what passed would be its for nothing.
                 raise Refusal(
                     "upstream_invalid", f"The upstream sent an event nested more than {DEPTH_MAX} deep."
                 )
+            if len(data) > LARGE_BYTES:
+                raise Refusal("upstream_invalid", "The upstream sent a large event that cannot be read.")
             self._unreadable += 1
             return None
         if name == b"error":

@@ -62,7 +62,7 @@ def test_only_the_model_ever_changes() -> None:
     assert ask.forward_body(ForwardPlan("m", output_bound=5)) == data
     assert ask.forward_body(ForwardPlan("n", output_bound=5)) == data.replace(b'"m"', b'"n"')
     assert (ask.stream, ask.ceiling().choices, ask.ceiling().bound) == (False, 1, None)
-    assert ask.input_text_length() == len(data)
+    assert ask.input_text_length() == ask.ceiling().fixed["input_tokens"] == 1 + len(b'[ "a" ]')
 
 
 def reply(vectors: list[object], **more: object) -> bytes:

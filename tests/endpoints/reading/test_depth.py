@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from proxy.endpoints.reading.body import read_body
 from proxy.endpoints.reading.depth import DEPTH_MAX, is_too_deep
-from proxy.endpoints.reading.long_text import STEP_BYTES, decode
+from proxy.endpoints.reading.long_text import decode
+from proxy.endpoints.reading.steps import STEP_BYTES
 from proxy.endpoints.tallies.cost import with_cost
 from proxy.endpoints.tallies.part import SHORT_BYTES, read_part
 from proxy.errors import Refusal

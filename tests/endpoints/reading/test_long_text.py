@@ -1,4 +1,4 @@
-"""Long base64 strings can be left in a JSON text, and what is read of it is the same."""
+"""Long strings can be left in a JSON text, and what is read of it is the same."""
 
 import json
 
@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.endpoints.reading.long_text import (
-    WINDOW_BYTES,
+    BrokenText,
+    LongName,
     LongText,
     decode,
     mask_lone_surrogates,
@@ -15,6 +16,7 @@ from proxy.endpoints.reading.long_text import (
     restored_bytes,
     shorten,
 )
+from proxy.endpoints.reading.steps import STEP_BYTES as WINDOW_BYTES
 from proxy.metering.parts import media_of
 from proxy.metering.tokens import Counter
 
@@ -47,18 +49,68 @@ def test_a_long_base64_string_is_found_wherever_it_begins(prefix: str, offset: i
         b"",
         b"A" * 4 * SURE_BYTES,
         b'["' + b"A" * 4 * SURE_BYTES,
-        b'["A' + b" " * 4 * SURE_BYTES + b'"]',
-        b'["' + b"\\n" * 4 * SURE_BYTES + b'"]',
-        b'["' + "é".encode() * 4 * SURE_BYTES + b'"]',
-        b'["' + b"A" * 4 * SURE_BYTES + b"\n" + b'"]',
-        b'["' + b"A" * 4 * SURE_BYTES + b"\\" + b'"]',
         b'["a","b"' + b" " * 4 * SURE_BYTES + b',"c"]',
-        b'["\\"' + b"A" * 4 * SURE_BYTES + b'"]',
         b"[" + b"1," * 4 * SURE_BYTES + b'"c"]',
+        b"[" + b'"a",' * SURE_BYTES + b'"c"]',
     ],
 )
-def test_what_is_no_base64_string_stays(data: bytes) -> None:
+def test_what_is_no_long_string_stays(data: bytes) -> None:
     assert shorten(data) == (data, ())
+
+
+TEXTS = [
+    " " * 4 * SURE_BYTES,
+    "\n" * SURE_BYTES,
+    "\\" * SURE_BYTES,
+    '"' * SURE_BYTES,
+    '\\"' * SURE_BYTES,
+    "é" * SURE_BYTES,
+    "\ud800" * SURE_BYTES,
+    "x\udc00\ud800" * SURE_BYTES,
+    "😀" * SURE_BYTES,
+    'Of all sorts: é, 😀, "quoted", escaped \\ and\tlong.\n' * SURE_BYTES,
+    LONG + "\n",
+    LONG + "\\",
+    '"' + LONG,
+]
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda text: ascii(text[:9]))
+@pytest.mark.parametrize("ascii_only", [True, False])
+@pytest.mark.parametrize("shift", range(0, 12, 5))
+def test_a_long_string_of_any_characters_is_read_piece_by_piece(
+    text: str, ascii_only: bool, shift: int
+) -> None:
+    """No piece ends within a character, an escape or a pair of them."""
+    text = "x" * shift + text
+    data = json.dumps([text, "x"], ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    if not ascii_only and "\ud800" in text:
+        return  # Such a text has no UTF-8.
+    short, texts = shorten(data)
+    (found,) = texts
+    assert "".join(found.pieces()) == str(found) == text
+    assert all(0 < len(piece) <= WINDOW_BYTES for piece in found.pieces())
+    assert found[:300] == text[:300]
+    assert (found[5:9], found[-9:], found[3]) == (text[5:9], text[-9:], text[3])
+    assert found.encode("utf-8", "surrogatepass") == text.encode("utf-8", "surrogatepass")
+    assert len(found) >= len(text)
+    assert restore(short, texts) == data
+
+
+@pytest.mark.parametrize("at", [0, 5, WINDOW_BYTES - 3, WINDOW_BYTES + 1, 3 * WINDOW_BYTES])
+@pytest.mark.parametrize("bad", [b"\n", b"\0", b"\\x", b"\\u12g4", b"\\u12"])
+def test_what_is_no_json_string_is_found_at_its_place(at: int, bad: bytes) -> None:
+    data = b'["' + "é".encode() * 8 + b"x" * at + bad + b"x" * 4 * WINDOW_BYTES + b'"]'
+    with pytest.raises(BrokenText) as caught:
+        shorten(data)
+    assert abs(caught.value.at - (2 + 16 + at)) <= 6
+
+
+@pytest.mark.parametrize("blanks", [0, 1, 3 * WINDOW_BYTES])
+def test_a_long_name_is_found_whatever_comes_before_its_colon(blanks: int) -> None:
+    with pytest.raises(LongName) as caught:
+        shorten(b'[1,{"' + LONG.encode() + b'"' + b" " * blanks + b":1}]")
+    assert caught.value.at == 4
 
 
 def test_strings_keep_their_order_and_places() -> None:
@@ -112,10 +164,13 @@ def test_the_meter_of_media_sees_no_difference(part: dict[str, object], place: t
     assert media_of(found, "gpt-4o") == media_of(part, "gpt-4o")
 
 
-def test_the_counter_of_tokens_sees_no_difference() -> None:
-    text = decode(*shorten(quoted(LONG)))
+@pytest.mark.parametrize(
+    "plain", [LONG, 'A "fare", é, 😀 and so on\n' * 20_000, "\n 7 up, no cut - - " * 30_000]
+)
+def test_the_counter_of_tokens_sees_no_difference(plain: str) -> None:
+    text = decode(*shorten(quoted(plain)))
     assert isinstance(text, LongText)
-    assert Counter().count(text, "gpt-4o") == Counter().count(LONG, "gpt-4o")
+    assert Counter().count(text, "gpt-4o") == Counter().count(plain, "gpt-4o")
 
 
 HALVES = st.sampled_from([r"\ud83d", r"\uDE00", r"\\", r"\u0041", "ud83d", "x", r"\n", r"\uDBFF", r"\udc00"])

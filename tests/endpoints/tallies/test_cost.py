@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.endpoints.reading.steps import STEP_BYTES
 from proxy.endpoints.tallies.cost import event_with_cost, with_cost
 from tests.endpoints.events import usage_event
 
@@ -74,12 +75,23 @@ def test_a_reply_decodes_to_what_it_was_and_the_cost(
     assert json.loads(with_cost(before, "1.50")) == json.loads(written())
 
 
-def test_a_usage_object_that_is_hard_to_tell_from_its_copies_is_left_alone() -> None:
+def test_the_usage_object_is_told_from_all_its_copies() -> None:
     copies = ",".join(['{"usage":{"a":1}}'] * 20)
     reply = f'{{"usage":{{"a":1}},"copies":[{copies}]}}'.encode()
-    assert with_cost(reply, "0.01") == reply
+    assert with_cost(reply, "0.01") == reply.replace(b'{"a":1}', b'{"a":1,"cost":"0.01"}', 1)
 
 
-def test_a_usage_object_that_cannot_be_found_again_is_left_alone() -> None:
+def test_of_several_usage_objects_the_last_one_has_the_cost() -> None:
+    reply = b'{"usage":{"a":1},"\\u0075sage" : {"a":1} }'
+    assert with_cost(reply, "0.01") == b'{"usage":{"a":1},"\\u0075sage" : {"a":1,"cost":"0.01"} }'
+    assert with_cost(reply := b'{"usage":{"a":1},"usage":null}', "0.01") == reply
+
+
+def test_a_lone_surrogate_in_a_usage_object_is_kept() -> None:
     reply = b'{"usage":{"a":"\\ud800"}}'
+    assert with_cost(reply, "0.01") == b'{"usage":{"a":"\\ud800","cost":"0.01"}}'
+
+
+def test_a_usage_object_without_end_is_left_alone() -> None:
+    reply = b'{"usage":{"a":[' + b"1," * STEP_BYTES + b"1]}}"
     assert with_cost(reply, "0.01") == reply
