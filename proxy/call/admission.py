@@ -1,12 +1,13 @@
 """Admission: who asks, where the call goes, the most it can cost, and the hold for that."""
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from proxy.call.base import AdmittedCall, InboundRequest, RoutedCall
 from proxy.call.headers import rate_headers
+from proxy.call.off_loop import in_thread, off_loop
 from proxy.call.policy import Catalog, Policy
 from proxy.clock import Clock
 from proxy.endpoints.base import Ask, Endpoint, ForwardPlan
@@ -26,8 +27,6 @@ from proxy.metering.usage import METERS, tokens_of
 from proxy.pricing.charge import affordable, worst_nano
 from proxy.pricing.rates import RateCard
 
-LARGE_BODY_BYTES: Final = 262_144
-"""Bodies above this are read in a thread."""
 BOUND_OVER_COUNT: Final = 32
 """How much larger a bound hardly ever is than what is counted: a token is 4 bytes of text on average."""
 COUNTED_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -110,10 +109,7 @@ class Admission:
                 headers={"Allow": "POST"},
             )
         body = await request.body()
-        if len(body) > LARGE_BODY_BYTES:
-            ask = await asyncio.to_thread(endpoint.read, body)
-        else:
-            ask = endpoint.read(body)
+        ask = await off_loop(len(body), partial(endpoint.read, body))
         route = catalog.routes.for_model(endpoint.name, ask.model)
         if route is None:
             raise Refusal(
@@ -205,16 +201,15 @@ def _is_worth_counting(refused: Refused, ask: Ask, ceiling: Ceiling, card: RateC
 
 async def exact_ceiling(ask: Ask) -> Ceiling:
     """The ceiling counted exactly, in a thread where that would stall the loop."""
-    if COUNTER.is_quick(ask.input_text_length(), ask.model):
+    size = ask.input_text_length()
+    if COUNTER.is_quick(size, ask.model):
         return ask.ceiling_exact()
-    return await asyncio.to_thread(ask.ceiling_exact)
+    return await in_thread(size, ask.ceiling_exact)
 
 
 async def forward_body(routed: RoutedCall, plan: ForwardPlan) -> bytes:
     """The body for one target, made in a thread where that would stall the loop."""
-    if len(routed.body) > LARGE_BODY_BYTES:
-        return await asyncio.to_thread(routed.ask.forward_body, plan)
-    return routed.ask.forward_body(plan)
+    return await off_loop(len(routed.body), partial(routed.ask.forward_body, plan))
 
 
 def refusal_of(refused: Refused, card: RateCard, ceiling: Ceiling) -> Refusal:

@@ -10,6 +10,7 @@ import msgspec
 from proxy.call.admission import exact_ceiling
 from proxy.call.base import AdmittedCall
 from proxy.call.budget import OutputBudget
+from proxy.call.off_loop import LARGE_BYTES, in_thread, off_loop
 from proxy.call.outcomes import Phase
 from proxy.call.policy import Policy
 from proxy.clock import Clock
@@ -22,8 +23,6 @@ from proxy.upstream.base import Answer, UpstreamFailure
 _Result = TypeVar("_Result")
 
 REST_SECONDS: Final = 0.25
-LARGE_BYTES: Final = 1_048_576
-"""From this size on, bytes are read in a thread."""
 
 
 class Spent(msgspec.Struct, frozen=True, gc=False):
@@ -87,28 +86,28 @@ class InFlightCall:
 
     def is_large(self, chunk: bytes) -> bool:
         """Whether reading this chunk would stall the loop."""
-        return len(chunk) + self.tally.pending_bytes >= LARGE_BYTES
+        return len(chunk) + self.tally.pending_bytes > LARGE_BYTES
 
     async def read(self, chunk: bytes) -> bytes:
         """Tally a chunk of any size, in a thread if reading it would stall the loop."""
         await self._at_rest()
         if self.is_large(chunk):
-            return await self._in_thread(partial(self.tally.feed, chunk))
+            return await self._in_thread(len(chunk), partial(self.tally.feed, chunk))
         return self.tally.feed(chunk)
 
     async def finish(self) -> None:
         """The last byte has come: read what is left, in a thread if that would stall the loop."""
         if self._reading is not None:
             await self._at_rest()
-        if self.tally.pending_bytes >= LARGE_BYTES:
-            await self._in_thread(self.tally.finish)
+        if self.tally.pending_bytes > LARGE_BYTES:
+            await self._in_thread(self.tally.pending_bytes, self.tally.finish)
         else:
             self.tally.finish()
         self._ended = True
 
-    async def _in_thread(self, job: Callable[[], _Result]) -> _Result:
+    async def _in_thread(self, size_bytes: int, job: Callable[[], _Result]) -> _Result:
         """Work on the tally in a thread. When the caller is cancelled it goes on; `_at_rest` waits for it."""
-        self._reading = reading = asyncio.get_running_loop().run_in_executor(None, job)
+        self._reading = reading = in_thread(size_bytes, job)
         return await asyncio.shield(reading)
 
     async def _at_rest(self) -> None:
@@ -140,8 +139,11 @@ class InFlightCall:
             return 0
         return self.tally.produced(self._text_tokens).get(self._elastic, 0) - self.budget
 
-    def tail(self, cost: str | None) -> bytes:
+    async def tail(self, cost: str | None) -> bytes:
         """The bytes that were kept back, with the cost in them where the client asked for it."""
+        if cost is not None and self._reading is not None:
+            # What was read in a thread is large; the cost is put in there as well.
+            return await self._in_thread(LARGE_BYTES, partial(self.tally.tail, cost))
         return self.tally.tail(cost)
 
     def let_go(self) -> None:
@@ -167,7 +169,8 @@ class InFlightCall:
         """Count what a stream has produced so far; text that was counted before is not counted again."""
         async with self._counting:
             await self._at_rest()
-            text, size = self.tally.output_text(), self.tally.produced_size
+            size = self.tally.produced_size
+            text = await off_loop(size, self.tally.output_text)
             if self.admitted.ceiling.choices > 1:
                 # The text is one choice after the other, so that what is new is not at its end.
                 self._text_tokens, self._counted_chars = 0, 0
@@ -212,7 +215,8 @@ class InFlightCall:
 
     async def _produced(self) -> Usage:
         """All that was produced, counted, within the budget."""
-        text_tokens = await COUNTER.count_off_loop(self.tally.output_text(), self.call.model)
+        text = await off_loop(self.tally.produced_size, self.tally.output_text)
+        text_tokens = await COUNTER.count_off_loop(text, self.call.model)
         produced = self.tally.produced(text_tokens)
         if self.budget is None or self._elastic is None:
             return produced

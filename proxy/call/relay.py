@@ -103,7 +103,8 @@ class Relay:
                     break
             settled = await self._closing.settle(in_flight)
             reply.add_headers(receipt_headers(settled))
-            await reply.end(in_flight.tail(usd_string(settled.charged_nano) if request.wants_cost else None))
+            cost = usd_string(settled.charged_nano) if request.wants_cost else None
+            await reply.end(await in_flight.tail(cost))
         except BaseException as failure:
             refusal = await self._closing.fail(in_flight, failure)
             if refusal is None:

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 from aiohttp import hdrs, web
 from multidict import istr
 
+from proxy.call.off_loop import off_loop
 from proxy.call.relay import Relay
 from proxy.edge.aiohttp_server import HttpVersion11, send_interim
 from proxy.edge.auth import bearer_of
@@ -76,7 +78,7 @@ class HttpInbound:
             if size > limit:
                 raise _too_large(limit)
             pieces.append(piece)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return pieces[0] if len(pieces) == 1 else await off_loop(size, partial(b"".join, pieces))
 
 
 class Gateway:

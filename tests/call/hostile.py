@@ -1,0 +1,204 @@
+"""Bodies and replies that are made to cost much, and a watch over what holds the event loop meanwhile."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import msgspec
+
+from proxy.errors import Refusal
+from tests.call.fakes import SECRET
+
+MEGABYTE = 1_048_576
+BEAT_SECONDS = 0.0005
+
+Shape = Callable[[int], bytes]
+
+
+def many(item: bytes, before: bytes = b"[", after: bytes = b"]") -> Shape:
+    """As many items as come to a size, with commas between them."""
+    return lambda size: before + item + (b"," + item) * (size // (len(item) + 1)) + after
+
+
+def text(piece: bytes) -> Shape:
+    """A string of a size."""
+    return lambda size: b'"' + piece * (size // len(piece)) + b'"'
+
+
+def numbered(size: int) -> bytes:
+    """An object of as many members as come to a size."""
+    return b"{" + b",".join(b'"k%d":1' % number for number in range(size // 13)) + b"}"
+
+
+def nested(size: int) -> bytes:
+    """Much that is nested as deeply as is read."""
+    return b"[" + b",".join([b"[" * 100 + b"]" * 100] * (size // 201)) + b"]"
+
+
+VALUES: Mapping[str, Shape] = {
+    "base64": text(b"QUJD"),
+    "prose": text(b"The fare, due before the ride, is 5. "),
+    "escapes": text(rb"\n\u00e9"),
+    "backslashes": text(rb"\\"),
+    "quotes": text(rb"\""),
+    "lone surrogates": text(rb"\ud800"),
+    "pairs": text(rb"\ud83d\ude00"),
+    "letters of three bytes": text("日".encode()),
+    "blanks in a string": text(b" "),
+    "objects": many(b"{}"),
+    "arrays": many(b"[]"),
+    "numbers": many(b"1"),
+    "floats": many(b"-1.25e9"),
+    "strings": many(b'"a"'),
+    "empty strings": many(b'""'),
+    "strings of a page": many(b'"' + b"a, b. " * 600 + b'"'),
+    "strings of escapes": many(b'"' + rb"\ud800\"" * 600 + b'"'),
+    "token ids": many(b"[1,2]"),
+    "objects of one": many(b'{"a":{}}'),
+    "messages": many(b'{"role":"user","content":"Hi, you"}'),
+    "parts": many(b'{"type":"text","text":"a"}', b'[{"role":"user","content":[', b"]}]"),
+    "images": many(b'{"type":"image_url","image_url":{"url":"a"}}', b'[{"role":"user","content":[', b"]}]"),
+    "tools": many(b'{"type":"function","function":{"name":"f"}}'),
+    "choices": many(b'{"index":0,"message":{"content":"a"}}'),
+    "calls": many(b'{"function":{"name":"f"}}', b'[{"message":{"tool_calls":[', b"]}}]"),
+    "words": many(b'{"type":"text","text":"a"}', b'[{"message":{"content":[', b"]}}]"),
+    "members": numbered,
+    "nested": nested,
+    "deep": lambda size: b"[" * (size // 2) + b"]" * (size // 2),
+    "brackets": lambda size: b"[" * size,
+    "blanks": lambda size: b"[" + b" " * size + b"1]",
+    "number": lambda size: b"1" * size,
+    "NaN": many(b"NaN"),
+    "quote marks": lambda size: b'"' * size,
+    "commas": lambda size: b"," * size,
+}
+"""JSON values of any size, and some that are none."""
+
+BODIES: Mapping[str, Mapping[str, bytes]] = {
+    "/v1/chat/completions": {
+        name: b'{"model":"m","messages":[],"%b":$}' % name.encode()
+        for name in ("messages", "tools", "functions", "response_format", "user", "stream_options", "extra")
+    }
+    | {
+        "content": b'{"model":"m","messages":[{"role":"user","content":$}]}',
+        "url": b'{"model":"m","messages":[{"content":[{"type":"image_url","image_url":{"url":$}}]}]}',
+        "model": b'{"messages":[],"model":$}',
+        "n": b'{"model":"m","messages":[],"n":$}',
+    },
+    "/v1/completions": {
+        "prompt": b'{"model":"m","prompt":$}',
+        "echo": b'{"model":"m","echo":true,"n":4,"prompt":$}',
+        "suffix": b'{"model":"m","prompt":"","suffix":$}',
+    },
+    "/v1/embeddings": {"input": b'{"model":"m","input":$}', "extra": b'{"model":"m","input":"a","x":$}'},
+}
+"""Bodies with `$` where a value stands, by path and by the member that it is in."""
+
+REPLIES: Mapping[str, bytes] = {
+    "choices": b'{"choices":$,"usage":{"prompt_tokens":9,"completion_tokens":9}}',
+    "content": b'{"choices":[{"message":{"content":$},"finish_reason":"stop"}]}',
+    "delta": b'{"choices":[{"delta":{"content":$},"finish_reason":"stop"}],"usage":{"prompt_tokens":9}}',
+    "logprobs": b'{"choices":[{"text":"a","logprobs":$,"finish_reason":"stop"}],"usage":{"prompt_tokens":9}}',
+    "usage": b'{"choices":[{"message":{"content":"a"}}],"usage":$}',
+    "usage details": b'{"choices":[],"usage":{"prompt_tokens":9,"prompt_tokens_details":$}}',
+    "error": b'{"choices":[],"error":$}',
+    "extra": b'{"x":$,"usage":{"prompt_tokens":9,"completion_tokens":9},"choices":[{"text":"a"}]}',
+    "data": b'{"data":[{"embedding":$}],"usage":{"prompt_tokens":9,"total_tokens":9}}',
+    "all of it": b"$",
+}
+"""Replies with `$` where a value stands."""
+
+
+class Body:
+    """A request with a body of these bytes."""
+
+    def __init__(self, path: str, body: bytes, *, wants_cost: bool = False) -> None:
+        self.id = "req_1"
+        self.method = "POST"
+        self.path = path
+        self.query = ""
+        self.headers: tuple[tuple[str, str], ...] = ()
+        self.secret: str | None = SECRET
+        self.wants_cost = wants_cost
+        self._body = body
+
+    async def body(self) -> bytes:
+        """The bytes."""
+        return self._body
+
+
+class Sink:
+    """A client that counts what it takes."""
+
+    def __init__(self) -> None:
+        self.started = False
+        self.size_bytes = 0
+
+    def head(self, status: int, headers: list[tuple[str, str]]) -> None:
+        """Nothing is sent yet."""
+
+    def add_headers(self, headers: dict[str, str]) -> None:
+        """Nothing is sent yet."""
+
+    async def write(self, data: bytes) -> None:
+        """Take some bytes."""
+        self.started = True
+        self.size_bytes += len(data)
+
+    async def end(self, data: bytes = b"") -> None:
+        """Take the last bytes."""
+        await self.write(data)
+
+    async def break_off(self, refusal: Refusal) -> None:
+        """Take no more."""
+
+
+class Strain(msgspec.Struct):
+    """What a piece of work took: its processor time, and the most of that between two turns of the loop."""
+
+    total_ms: float = 0
+    stall_ms: float = 0
+
+
+async def strain(work: Callable[[], object]) -> Strain:
+    """Do asynchronous work while the loop is watched. Processor time is the process's own, on all threads.
+
+    It does not pass while other processes have the processors, so that a busy machine makes no stall.
+    """
+    found = Strain()
+    ended = False
+
+    async def beat() -> None:
+        before = time.process_time()
+        while not ended:
+            await asyncio.sleep(BEAT_SECONDS)
+            now = time.process_time()
+            found.stall_ms = max(found.stall_ms, 1_000 * (now - before))
+            before = now
+
+    beats = asyncio.ensure_future(beat())
+    await asyncio.sleep(0)
+    begun = time.process_time()
+    try:
+        made = work()
+        assert asyncio.iscoroutine(made)
+        await made
+    finally:
+        found.total_ms = 1_000 * (time.process_time() - begun)
+        await asyncio.sleep(0)
+        ended = True
+        await beats
+    return found
+
+
+@contextmanager
+def worker_switches() -> Iterator[None]:
+    """Threads take turns as often as they do in a worker."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.0005)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)

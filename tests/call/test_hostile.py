@@ -1,0 +1,187 @@
+"""No body and no reply holds the event loop, and what each costs grows no faster than its length.
+
+A stall is processor time of the process between two turns of the loop, the least of several tries. The bound
+allows for a busy machine, and is far below what a decoder takes for the whole of these texts.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from proxy.errors import Refusal
+from proxy.metering.vocabulary import SHARED
+from tests.call.fakes import WHOLE, Stage, Upstreams
+from tests.call.hostile import (
+    BODIES,
+    MEGABYTE,
+    REPLIES,
+    VALUES,
+    Body,
+    Sink,
+    Strain,
+    strain,
+    worker_switches,
+)
+
+STALL_MS_MAX = 30
+TRIES = 6
+CHUNK_BYTES = 262_144
+FUNDS_NANO = 10**15
+# So much more than eight times as long may eight times as much take: machines are busy, and one megabyte
+# may be refused where eight are.
+GROWTH_MAX = 3
+LEAST_MS = 60
+"""Work that takes less is not compared: it is too short to be measured."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def worker() -> Iterator[None]:
+    """What a worker has done before its first call."""
+    SHARED.preload(["o200k_base"])
+    with worker_switches():
+        yield
+
+
+async def one_call(path: str, body: bytes, reply: Sequence[bytes], funds_nano: int = FUNDS_NANO) -> Strain:
+    """Take a call with this body and this reply through the relay, which may refuse it."""
+    stage = Stage(Upstreams(list(reply)), funds_nano=funds_nano)
+
+    codes: list[str] = []
+
+    async def work() -> None:
+        try:
+            await stage.relay.relay(Body(path, body, wants_cost=True), Sink())
+        except Refusal as refusal:
+            codes.append(refusal.code)
+
+    found = await strain(work)
+    await stage.rest()
+    assert stage.heard.faults == []
+    assert "internal_error" not in codes
+    stage.rows()
+    return found
+
+
+async def assert_light(
+    path: str, body: bytes, reply: Sequence[bytes], funds_nano: int = FUNDS_NANO
+) -> Strain:
+    """A call does not hold the loop. The least strain of some tries."""
+    least = await one_call(path, body, reply, funds_nano)
+    for _ in range(TRIES):
+        if least.stall_ms <= STALL_MS_MAX:
+            break
+        again = await one_call(path, body, reply, funds_nano)
+        least = Strain(min(least.total_ms, again.total_ms), min(least.stall_ms, again.stall_ms))
+    assert least.stall_ms <= STALL_MS_MAX
+    return least
+
+
+def chunks(reply: bytes) -> list[bytes]:
+    return [reply[at : at + CHUNK_BYTES] for at in range(0, len(reply), CHUNK_BYTES)]
+
+
+ORDINARY: dict[str, list[bytes]] = {
+    "/v1/chat/completions": WHOLE,
+    "/v1/completions": WHOLE,
+    "/v1/embeddings": [b'{"data":[],"usage":{"prompt_tokens":3,"total_tokens":3}}'],
+}
+
+
+def size_of(name: str) -> int:
+    """Text is quick to read, so that it takes more of it to hold anybody up."""
+    return 4 * MEGABYTE if VALUES[name](0) == b'""' else MEGABYTE
+
+
+BODY_PLACES = [(path, place) for path, places in BODIES.items() for place in places]
+
+
+@pytest.mark.parametrize("name", VALUES)
+async def test_no_body_holds_the_loop(name: str) -> None:
+    """Each value at a third of the places where each endpoint reads one, in turn."""
+    value = VALUES[name](size_of(name))
+    at = list(VALUES).index(name)
+    for path, place in BODY_PLACES[at % 3 :: 3]:
+        await assert_light(path, BODIES[path][place].replace(b"$", value), ORDINARY[path])
+
+
+@pytest.mark.parametrize("name", VALUES)
+async def test_no_reply_holds_the_loop(name: str) -> None:
+    """Whole and as an event of a stream, with the cost asked for: at a third of the places of a reply."""
+    value = VALUES[name](size_of(name))
+    at = list(VALUES).index(name)
+    for turn, template in enumerate(list(REPLIES.values())[at % 3 :: 3]):
+        path = list(BODIES)[(at + turn) % 3]
+        reply = template.replace(b"$", value)
+        streams = path != "/v1/embeddings" and turn % 2 == 0
+        if streams:
+            reply = b"data: " + reply + b"\n\ndata: [DONE]\n\n"
+        flag = b"true" if streams else b"false"
+        body = b'{"model":"m","messages":[],"input":"a","prompt":"a","stream":%b}' % flag
+        await assert_light(path, body, chunks(reply))
+
+
+@pytest.mark.parametrize("name", ["base64", "prose", "escapes", "lone surrogates"])
+async def test_text_that_the_funds_do_not_pay_for_is_not_counted_on_the_loop(name: str) -> None:
+    """What looks like an image and is none is text: too long a one is refused without counting it."""
+    value = VALUES[name](9 * MEGABYTE)
+    body = BODIES["/v1/chat/completions"]["content"].replace(b"$", value)
+    strained = await assert_light("/v1/chat/completions", body, WHOLE, funds_nano=10**9)
+    assert strained.total_ms < 5_000
+
+
+@pytest.mark.parametrize("place", ["content", "delta"])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_no_output_without_usage_holds_the_loop(place: str, stream: bool) -> None:
+    """All of it is counted: halves of characters, too, which are replaced for that."""
+    reply = REPLIES[place].replace(b"$", VALUES["lone surrogates"](2 * MEGABYTE)).replace(b'"usage"', b'"x"')
+    if stream:
+        reply = b"data: " + reply + b"\n\ndata: [DONE]\n\n"
+    body = b'{"model":"m","messages":[],"stream":%b}' % (b"true" if stream else b"false")
+    await assert_light("/v1/chat/completions", body, chunks(reply))
+
+
+async def test_a_decoder_that_works_on_the_whole_is_noticed() -> None:
+    """In a thread as well: it does not let the loop go on."""
+    whole = VALUES["objects"](8 * MEGABYTE)
+    found = [await strain(lambda: asyncio.to_thread(json.loads, whole)) for _ in range(3)]
+    assert min(strained.stall_ms for strained in found) > STALL_MS_MAX
+
+
+@pytest.mark.parametrize("lines", [b"a\r", b"data:\n", b"data: 1\r\n", b": \n"])
+async def test_no_event_of_many_lines_holds_the_loop(lines: bytes) -> None:
+    reply = lines * (MEGABYTE // len(lines)) + b"\r\n\r\n"
+    body = b'{"model":"m","messages":[],"stream":true}'
+    await assert_light("/v1/chat/completions", body, chunks(reply))
+
+
+async def test_no_echo_of_many_prompts_holds_the_loop() -> None:
+    """Each choice begins with its prompt; all of them are compared with it, in time that is linear."""
+    prompts = b",".join(b'"%d and so on"' % number for number in range(10_000))
+    body = b'{"model":"m","n":4,"echo":true,"stream":true,"prompt":[%b]}' % prompts
+    reply = b"".join(
+        b'data: {"choices":[{"index":%d,"text":"%d and"}]}\n\n' % (number, number // 4)
+        for number in range(40_000)
+    )
+    strained = await assert_light("/v1/completions", body, chunks(reply))
+    assert strained.total_ms < 10_000
+
+
+@pytest.mark.parametrize("name", ["prose", "escapes", "lone surrogates", "strings of a page", "nested"])
+@pytest.mark.parametrize("where", ["body", "reply"])
+async def test_eight_times_as_much_costs_about_eight_times_as_much(name: str, where: str) -> None:
+    """No work is quadratic in the length of anything."""
+
+    async def cost_ms(size: int) -> float:
+        value = VALUES[name](size)
+        path = "/v1/chat/completions"
+        if where == "body":
+            body = BODIES[path]["extra"].replace(b"$", value)
+            return (await assert_light(path, body, WHOLE)).total_ms
+        reply = REPLIES["extra"].replace(b"$", value)
+        return (await assert_light(path, b'{"model":"m","messages":[]}', chunks(reply))).total_ms
+
+    small = min([await cost_ms(MEGABYTE), await cost_ms(MEGABYTE)])
+    large = await cost_ms(8 * MEGABYTE)
+    assert large < GROWTH_MAX * 8 * max(small, LEAST_MS / 8)
