@@ -9,6 +9,7 @@ from proxy.call.base import AdmittedCall, InboundRequest, RoutedCall
 from proxy.call.headers import rate_headers
 from proxy.call.off_loop import in_thread, off_loop
 from proxy.call.policy import Catalog, Policy
+from proxy.call.terms import Terms, terms_of
 from proxy.clock import Clock
 from proxy.endpoints.base import Ask, Endpoint, ForwardPlan
 from proxy.endpoints.registry import ENDPOINTS
@@ -122,7 +123,7 @@ class Admission:
             raise Refusal(
                 "model_not_priced", f"The model {ask.model!r} has no price, so it is refused.", param="model"
             )
-        return RoutedCall(endpoint, ask, route, card, body)
+        return RoutedCall(endpoint, ask, route, terms_of(ask.features, route, card), body)
 
     async def _tool_call(self, request: InboundRequest, catalog: Catalog) -> RoutedCall:
         route = catalog.routes.for_path(request.method, request.path)
@@ -140,7 +141,7 @@ class Admission:
         if card is None or not card.covers(endpoint.meters):
             raise Refusal("model_not_priced", f"The tool {route.name!r} has no price, so it is refused.")
         body = await request.body()
-        return RoutedCall(endpoint, endpoint.read(body), route, card, body)
+        return RoutedCall(endpoint, endpoint.read(body), route, Terms(card), body)
 
     async def authorize(self, call: Call, routed: RoutedCall, catalog: Catalog) -> AdmittedCall:
         """Hold the call's ceiling, clamped to what can be paid where the policy allows.
@@ -148,11 +149,11 @@ class Admission:
         The cheap ceiling is tried first; it is counted exactly only if that does not fit.
         """
         ask, card = routed.ask, routed.card
-        ceiling = floor = ask.ceiling().bounded(card.default_bound)
+        ceiling = floor = routed.bounded(ask.ceiling())
         command = self._command(call, card, ceiling, floor, catalog)
         result = await self._ledger.authorize(command)
         if isinstance(result, Refused) and _is_worth_counting(result, ask, ceiling, card):
-            ceiling = (await exact_ceiling(ask)).bounded(card.default_bound)
+            ceiling = routed.bounded(await exact_ceiling(ask))
             floor = _least_useful(ceiling, catalog.policy)
             command = self._command(call, card, ceiling, floor, catalog)
             result = await self._ledger.authorize(command)
@@ -223,7 +224,7 @@ def refusal_of(refused: Refused, card: RateCard, ceiling: Ceiling) -> Refusal:
         if (elastic := ceiling.elastic) is not None:
             left_nano = max(0, refused.available_nano or 0)
             shown.details[f"affordable_{elastic}"] = affordable(
-                card, left_nano, ceiling.usage, elastic, ceiling.choices
+                card, left_nano, ceiling.usage, elastic, ceiling.choices, beside=ceiling.beside
             )
     if refused.retry_after_us is not None:
         shown.headers["Retry-After-Ms"] = str(-(-refused.retry_after_us // 1_000))

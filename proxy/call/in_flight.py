@@ -48,6 +48,7 @@ class InFlightCall:
         self.first_byte_at_us: int | None = None
         self.budget: int | None = None
         self._elastic = admitted.ceiling.elastic
+        self._surcharges = admitted.routed.terms.surcharges
         self._ended = False
         self._text_tokens = 0
         self._counted_chars = 0
@@ -188,7 +189,7 @@ class InFlightCall:
         card, tally = self.admitted.routed.card, self.tally
         reading = tally.reported()
         if card.billing_type == "per_call":
-            usage = {**ONE_CALL, **(reading.usage if reading else {})}
+            usage = {**ONE_CALL, **(reading.usage if reading else {}), **self._surcharges}
             return Spent(usage, "per_call", 0, price(card, usage))
         anomalies = reading.anomalies if reading else tally.anomalies
         if reading and tally.complete and (self._is_told(reading.usage) or not tally.produced_size):
@@ -208,6 +209,7 @@ class InFlightCall:
 
         Some upstreams leave out what they took from a cache; no request amounts to nothing.
         """
+        usage = {**usage, **self._surcharges}
         if all(map(usage.get, self.admitted.ceiling.fixed)):
             return usage
         fixed = await self._fixed_usage()
@@ -223,7 +225,7 @@ class InFlightCall:
         return {**produced, self._elastic: min(self.budget, produced.get(self._elastic, 0))}
 
     async def _fixed_usage(self) -> Usage:
-        """What the request itself amounts to, counted once."""
+        """What the request itself amounts to, counted once, with what it turns on."""
         if self._fixed is None:
-            self._fixed = (await exact_ceiling(self.admitted.routed.ask)).fixed
+            self._fixed = {**(await exact_ceiling(self.admitted.routed.ask)).fixed, **self._surcharges}
         return self._fixed

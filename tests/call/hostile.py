@@ -65,6 +65,8 @@ VALUES: Mapping[str, Shape] = {
     "calls": many(b'{"function":{"name":"f"}}', b'[{"message":{"tool_calls":[', b"]}}]"),
     "words": many(b'{"type":"text","text":"a"}', b'[{"message":{"content":[', b"]}}]"),
     "members": numbered,
+    "repeats": many(b'"a":1', b"{", b"}"),
+    "messages with repeats": many(b'{"role":"user","content":[],"content":"a"}'),
     "nested": nested,
     "deep": lambda size: b"[" * (size // 2) + b"]" * (size // 2),
     "brackets": lambda size: b"[" * size,
@@ -79,11 +81,17 @@ VALUES: Mapping[str, Shape] = {
 BODIES: Mapping[str, Mapping[str, bytes]] = {
     "/v1/chat/completions": {
         name: b'{"model":"m","messages":[],"%b":$}' % name.encode()
-        for name in ("messages", "tools", "functions", "response_format", "user", "stream_options", "extra")
+        for name in (
+            *("messages", "tools", "functions", "response_format", "user", "stream_options", "extra"),
+            *("plugins", "thinking", "modalities", "service_tier", "web_search", "prediction", "max_tokens"),
+        )
     }
     | {
         "content": b'{"model":"m","messages":[{"role":"user","content":$}]}',
         "url": b'{"model":"m","messages":[{"content":[{"type":"image_url","image_url":{"url":$}}]}]}',
+        "file": b'{"model":"m","messages":[{"content":[{"type":"file","file":{"file_data":$}}]}]}',
+        "tool": b'{"model":"m","messages":[],"tools":[{"type":"function","function":$},{"type":$}]}',
+        "budget": b'{"model":"m","messages":[],"thinking":{"budget_tokens":$}}',
         "model": b'{"messages":[],"model":$}',
         "n": b'{"model":"m","messages":[],"n":$}',
     },

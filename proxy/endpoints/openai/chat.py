@@ -5,15 +5,13 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.endpoints.openai.generation import (
-    ChoiceCount,
-    GenerationAsk,
-    OutputBound,
-    named_bounds,
-    shows_usage,
-)
+from proxy.endpoints.openai.bounds import OutputBound, named_bound, thinking_budget
+from proxy.endpoints.openai.generation import ChoiceCount, GenerationAsk, shows_usage
+from proxy.endpoints.openai.members import CHAT
+from proxy.endpoints.openai.messages import hidden_in_messages, is_flat
 from proxy.endpoints.reading import fields
-from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, read_body, too_many
+from proxy.endpoints.reading.body import JsonBody, read_body, too_many
+from proxy.endpoints.reading.repeats import has_repeats
 from proxy.metering.parts import Media
 from proxy.metering.prompts import REPLY_PRIMING_TOKENS, chat_tokens, content_parts, media_total
 
@@ -22,14 +20,8 @@ PARTS_MAX: Final = 65_536
 """How many parts all messages of a chat may have together."""
 
 TOOLS_MAX: Final = 4_096
-_COUNTED: Final = (
-    "messages",
-    "tools",
-    "functions",
-    "tool_choice",
-    "function_call",
-    "response_format",
-)
+_TOOL_LISTS: Final = ("tools", "functions", "plugins", "search_settings")
+_COUNTED: Final = ("messages", "tools", "functions", "tool_choice", "function_call", "response_format")
 """The members that are decoded when a chat is counted."""
 
 
@@ -61,40 +53,63 @@ class ChatEndpoint:
         request = read_body(body)
         model = fields.model_of(request)
         fields.require(request, "messages", (b"[",), "an array of messages")
-        stream = fields.flag(request, "stream")
         _bound_counts(request)
-        media = _media(request, model)
+        features = CHAT.features(request)
+        flat = is_flat(request, "messages")
+        if not flat:
+            features += tuple(hidden_in_messages(request, "messages"))
+        stream = fields.flag(request, "stream")
+        choices = _choices(request)
+        # Media are parts in a list, and flat messages have none.
+        media = Media(0, 0) if flat else media_total(_contents(request), model)
         text_bytes = request.size_bytes - media.payload_chars
         return GenerationAsk(
             body=request,
             model=model,
             stream=stream,
-            choices=fields.whole(request, "n", fields.CHOICES_MAX) or 1,
-            named_bounds=named_bounds(request, ("max_completion_tokens", "max_tokens")),
+            choices=choices,
+            bound=named_bound(request),
             input_tokens_max=max(1, text_bytes + REPLY_PRIMING_TOKENS + media.tokens),
             input_text_bytes=text_bytes,
-            count_input=chat_tokens,
+            count_input=_count_input,
             shows_usage=stream and shows_usage(request),
             end_user=fields.end_user(request),
+            features=features,
+            beside=choices * _beside(request),
         )
 
 
 def _bound_counts(request: JsonBody) -> None:
-    """See that there is not more of anything than is counted. Raises Refusal `invalid_value`."""
+    """See that there is not more of anything than is read. Raises Refusal `invalid_value`."""
     request.bound_items("messages", MESSAGES_MAX)
-    request.bound_items("tools", TOOLS_MAX)
-    request.bound_items("functions", TOOLS_MAX)
+    for name in _TOOL_LISTS:
+        request.bound_items(name, TOOLS_MAX)
     for name in _COUNTED:
         request.bound_values(name)
 
 
-def _media(request: JsonBody, model: str) -> Media:
-    """All images, sounds and files of a chat. Raises Refusal `invalid_value` for too many parts."""
-    raw = request.members["messages"]
-    if len(memoryview(raw)) <= LARGE_BYTES and bytes(raw).count(b"[") == 1:
-        # Media are parts in a list, and the only list is that of the messages.
-        return Media(0, 0)
-    return media_total(_contents(request), model)
+def _choices(request: JsonBody) -> int:
+    each = fields.whole(request, "n", fields.CHOICES_MAX) or 1
+    return max(each, fields.whole(request, "best_of", fields.CHOICES_MAX) or 1)
+
+
+def _beside(request: JsonBody) -> int:
+    """What each choice may produce beyond its bound: thoughts, and what it rejects of a prediction."""
+    predicted = request.bytes_of("prediction") + request.bytes_of("speculation")
+    return predicted + thinking_budget(request)
+
+
+def _count_input(request: JsonBody, model: str) -> int:
+    return chat_tokens(request, model) + _repeated_bytes(request)
+
+
+def _repeated_bytes(request: JsonBody) -> int:
+    """The bytes of what has a name twice within it: an upstream may read the value that was not counted."""
+    return sum(
+        request.bytes_of(name)
+        for name in _COUNTED
+        if name in request and has_repeats(memoryview(request.members[name]), request[name])
+    )
 
 
 def _contents(request: JsonBody) -> Iterator[Sequence[object]]:

@@ -4,13 +4,9 @@ from typing import Final
 
 import msgspec
 
-from proxy.endpoints.openai.generation import (
-    ChoiceCount,
-    GenerationAsk,
-    OutputBound,
-    named_bounds,
-    shows_usage,
-)
+from proxy.endpoints.openai.bounds import OutputBound, named_bound, thinking_budget
+from proxy.endpoints.openai.generation import ChoiceCount, GenerationAsk, shows_usage
+from proxy.endpoints.openai.members import COMPLETION
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, read_body
 from proxy.endpoints.reading.inputs import InputText, bound_inputs, input_count, input_texts, input_tokens
@@ -50,17 +46,19 @@ class CompletionEndpoint:
         model = fields.model_of(request)
         if "prompt" in request:
             fields.require(request, "prompt", (b'"', b"[", b"n"), "a string or an array")
-        stream = fields.flag(request, "stream")
         bound_inputs(request, "prompt")
+        features = COMPLETION.features(request)
+        stream = fields.flag(request, "stream")
         each = fields.whole(request, "n", fields.CHOICES_MAX) or 1
         text_bytes = request.bytes_of("prompt") + request.bytes_of("suffix")
         best = fields.whole(request, "best_of", fields.CHOICES_MAX) or 1
+        choices = max(each, best) * input_count(request, "prompt")
         return GenerationAsk(
             body=request,
             model=model,
             stream=stream,
-            choices=max(each, best) * input_count(request, "prompt"),
-            named_bounds=named_bounds(request, ("max_tokens",)),
+            choices=choices,
+            bound=named_bound(request),
             input_tokens_max=EMPTY_PROMPT_TOKENS + text_bytes,
             input_text_bytes=text_bytes,
             count_input=_count_input,
@@ -69,6 +67,8 @@ class CompletionEndpoint:
             default_bound=DEFAULT_BOUND_TOKENS,
             bound_field="max_tokens",
             echo=_echo(request, each),
+            features=features,
+            beside=choices * thinking_budget(request),
         )
 
 

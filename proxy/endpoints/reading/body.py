@@ -6,7 +6,7 @@ another value than the one that was checked and priced.
 
 import codecs
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Final
 
@@ -31,9 +31,9 @@ from proxy.endpoints.reading.steps import (
     checked,
     count_values,
     counts_more_items,
+    each_member,
     first_byte,
     items,
-    members_of,
     opens_more,
     slices,
 )
@@ -53,6 +53,7 @@ Members = dict[str, msgspec.Raw]
 """The members of a JSON object, each value still the bytes it came in."""
 
 _OBJECT: Final = msgspec.json.Decoder(Members)
+_ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _RAW: Final = msgspec.json.Decoder(msgspec.Raw)
 _FAULT: Final = re.compile(r"(?:JSON is malformed: )?(.*?)(?: \(byte (\d+)\))?\Z", re.DOTALL)
 
@@ -72,15 +73,6 @@ _HINTS: Final[Mapping[bytes, str]] = {
     b"F": "write false in lower case",
     b"/": "comments are not JSON",
 }
-
-
-DECISIVE: Final = frozenset(
-    {
-        "model", "stream", "stream_options", "n", "best_of", "max_tokens", "max_completion_tokens",
-        "messages", "prompt", "suffix", "input", "tools", "functions", "response_format",
-    }
-)  # fmt: skip
-"""Members that decide about route, ceiling or usage: no upstream may read other values of them."""
 
 
 class JsonBody(Mapping[str, object]):
@@ -140,6 +132,13 @@ class JsonBody(Mapping[str, object]):
         if count_values(memoryview(raw)) > VALUES_MAX:
             raise too_many(name, "values in all", VALUES_MAX)
 
+    def put(self, name: str, value: bytes) -> None:
+        """Put the JSON of what was read in the place of what came, so that nothing else can be read of it.
+
+        The marks that stand in `members` may stand in it too.
+        """
+        self.members[name] = msgspec.Raw(value)
+
     def patched(self, changes: Mapping[str, bytes | None]) -> bytes:
         """The body with other values for some members; see `patched`. Takes 0.5 ms per megabyte."""
         return restore(patched(self.members, changes), self._texts)
@@ -166,6 +165,30 @@ def beginning(raw: msgspec.Raw) -> bytes:
     return bytes(memoryview(raw)[:8])
 
 
+def members_of(raw: msgspec.Raw) -> Members | None:
+    """The members of an object within a body; None for any other value. Of two by one name the last counts.
+
+    Raises Refusal: `invalid_json` for a name that is no proper text, `invalid_value` for too many members.
+    """
+    try:
+        if len(memoryview(raw)) > LARGE_BYTES:
+            return _first_members(raw, "An object of the body") if beginning(raw).startswith(b"{") else None
+        return _OBJECT.decode(raw)
+    except msgspec.ValidationError:
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError, TooLong) as fault:
+        raise _refusal(_NO_NAME) from fault
+
+
+def items_of(raw: msgspec.Raw) -> list[msgspec.Raw] | None:
+    """The items of a list within a body; None for any other value."""
+    if not beginning(raw).startswith(b"["):
+        return None
+    if len(memoryview(raw)) > LARGE_BYTES:
+        return list(map(msgspec.Raw, items(memoryview(raw))))
+    return _ITEMS.decode(raw)
+
+
 def patched(members: Mapping[str, msgspec.Raw], changes: Mapping[str, bytes | None]) -> bytes:
     """A JSON object of `members` with the values of `changes` in place of theirs; None leaves a member out.
 
@@ -186,6 +209,12 @@ def patched(members: Mapping[str, msgspec.Raw], changes: Mapping[str, bytes | No
     return b"".join(pieces)
 
 
+def listed(values: Iterable[bytes]) -> bytes:
+    """A JSON array of these values."""
+    pieces = [piece for value in values for piece in (b",", value)]
+    return b"".join((b"[", *pieces[1:], b"]"))
+
+
 def read_body(data: bytes) -> JsonBody:
     """Read a JSON object. Raises Refusal `invalid_json`, saying what is wrong and where.
 
@@ -202,13 +231,6 @@ def read_body(data: bytes) -> JsonBody:
     short, members, texts = _read_large(data) if len(data) > LARGE_BYTES else _read_small(data)
     if len(members) > MEMBERS_MAX:
         raise Refusal("invalid_value", f"The body has {len(members)} members; {MEMBERS_MAX} is the most.")
-    for name in members:
-        if name not in DECISIVE and (meant := name.casefold()) in DECISIVE:
-            raise Refusal(
-                "invalid_value",
-                f"The member {name!r} differs from `{meant}` only in case; some upstreams take it for that.",
-                param=name,
-            )
     return JsonBody(len(data), short, members, texts)
 
 
@@ -259,7 +281,7 @@ def _read_large(data: bytes) -> _Read:
         sound = checked(short, check)
         if first_byte(short) != b"{":
             raise _refusal(f"it is {_kind(short)}")
-        return sound, _first_members(sound), texts
+        return sound, _first_members(sound, "The body"), texts
     except TooLong as fault:
         at = _offset(short, texts, fault.at)
         raise _refusal(
@@ -269,14 +291,14 @@ def _read_large(data: bytes) -> _Read:
         raise _refusal(_NO_NAME) from fault
 
 
-def _first_members(sound: bytes) -> Members:
+def _first_members(sound: bytes | msgspec.Raw, what: str) -> Members:
     """The members of a large object; no more than it takes to see that there are too many."""
     members: Members = {}
-    for count, (name, value) in enumerate(members_of(sound)):
+    for count, (name, value) in enumerate(each_member(memoryview(sound))):
         members[name] = value
         if count >= MEMBERS_MAX:
             raise Refusal(
-                "invalid_value", f"The body has at least {count + 1} members; {MEMBERS_MAX} is the most."
+                "invalid_value", f"{what} has at least {count + 1} members; {MEMBERS_MAX} is the most."
             )
     return members
 

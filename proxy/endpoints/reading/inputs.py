@@ -55,6 +55,21 @@ def input_count(body: JsonBody, name: str) -> int:
     return max(1, sum(1 for _ in items(view)))
 
 
+def count_objects(body: JsonBody, name: str) -> int:
+    """How many objects there are among the inputs, which are pictures and other things that are no text."""
+    raw = body.members[name]
+    if not beginning(raw).startswith(b"[") or not any(b"{" in step for step in _steps(raw)):
+        return 0
+    count = 0
+    for rest in ([item] for item in body.items_of(name)):
+        while rest:
+            value = rest.pop()
+            count += isinstance(value, dict)
+            if isinstance(value, list):
+                rest.extend(value)
+    return count
+
+
 def input_texts(body: JsonBody, name: str) -> Iterator[str | None]:
     """The inputs, one after the other: None for one that is no text. Large lists of ids give none."""
     raw = body.members.get(name)

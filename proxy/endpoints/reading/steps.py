@@ -24,6 +24,7 @@ _STRUCTURE: Final = re.compile(rb"[\[\]{},]")
 _NOT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _AS_DIGITS: Final = bytes.maketrans(b"[{]}", b"1100")
 _BLANKS: Final = b" \t\r\n"
+_REACH_BYTES: Final = 64
 _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 # What is nested deeply goes in fewer rounds when several levels go at once.
 _PAIRS: Final = (b"[" * 16 + b"]" * 16, b"{" * 16 + b"}" * 16, b"[[[[]]]]", b"[]", b"{}")
@@ -135,6 +136,30 @@ def opens_more(text: Text, most: int) -> bool:
     return False
 
 
+def count_names(text: Text) -> int:
+    """How many members all objects of a text have, those that have the same name counted twice."""
+    return sum(skeleton.count(b":") for _, skeleton in skeletons(text))
+
+
+def nests(text: Text) -> bool:
+    """Whether a member of an object, at any depth, is itself an array or an object."""
+    before = b""
+    for _, skeleton in skeletons(text):
+        dense = before + skeleton.translate(None, _BLANKS)
+        if b":{" in dense or b":[" in dense:
+            return True
+        before = dense[-1:]
+    return False
+
+
+def holds(text: Text, pattern: re.Pattern[bytes]) -> bool:
+    """Whether a pattern that never takes more than `_REACH_BYTES` is found anywhere in a text."""
+    return any(
+        pattern.search(bytes(text[at : at + STEP_BYTES + _REACH_BYTES]))
+        for at in range(0, len(text), STEP_BYTES)
+    )
+
+
 class TooLong(Exception):  # noqa: N818 - named for what is wrong with the text.
     """Between two commas of a text there is more than `PART_BYTES_MAX`; `at` is where that begins."""
 
@@ -226,7 +251,7 @@ _TEXT: Final = msgspec.json.Decoder(str)
 _NAME: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
-def members_of(text: Text) -> Iterator[tuple[str, msgspec.Raw]]:
+def each_member(text: Text) -> Iterator[tuple[str, msgspec.Raw]]:
     """The members of an object, names as often as they occur, each value the bytes it came in.
 
     Raises UnicodeDecodeError for a name that is no text, TooLong for one that is longer than two steps.
@@ -240,7 +265,7 @@ def members_of(text: Text) -> Iterator[tuple[str, msgspec.Raw]]:
 
 
 def member_name(member: Text) -> tuple[str, int]:
-    """The name of one member of an object, and where its value begins. Raises as `members_of` does."""
+    """The name of one member of an object, and where its value begins. Raises as `each_member` does."""
     name = _NAME.match(bytes(member[: 2 * STEP_BYTES]))
     if name is None:
         raise TooLong(0)

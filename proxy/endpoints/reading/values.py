@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from proxy.endpoints.reading.long_text import FOREIGN, decode
-from proxy.endpoints.reading.steps import STEP_BYTES, first_byte, items, members_of
+from proxy.endpoints.reading.steps import STEP_BYTES, each_member, first_byte, items
 
 VALUES_MAX: Final = 262_144
 """How many values are decoded together at most, at all depths."""
@@ -24,7 +24,7 @@ def value_of(raw: bytes | memoryview | msgspec.Raw, texts: Sequence[str], levels
             case b"[":
                 return [value_of(item, texts, levels - 1) for item in items(view)]
             case b"{":
-                return {name: value_of(value, texts, levels - 1) for name, value in members_of(view)}
+                return {name: value_of(value, texts, levels - 1) for name, value in each_member(view)}
     short = bytes(view)
     if FOREIGN not in short:
         try:

@@ -17,9 +17,9 @@ from proxy.endpoints.reading.steps import (
     checked,
     count_values,
     counts_more_items,
+    each_member,
     first_byte,
     items,
-    members_of,
     opens_more,
     skeletons,
     slices,
@@ -74,7 +74,7 @@ def outline_of(data: bytes) -> Outline:
             raise Unreadable
         sound = checked(short, _mended)
         members: Members = {}
-        for count, (name, value) in enumerate(members_of(sound)):
+        for count, (name, value) in enumerate(each_member(sound)):
             if count == MEMBERS_MAX:
                 raise Unreadable
             members[name] = value
@@ -110,7 +110,7 @@ def _pruned(view: memoryview, shape: Shape | None) -> bytes:
     if first == b"[":
         return b"[%b]" % b",".join(_pruned(item, shape) for item in items(view))
     if first == b"{" and shape is not None:
-        kept = {name: raw for name, raw in members_of(view) if name in shape}
+        kept = {name: raw for name, raw in each_member(view) if name in shape}
         return msgspec.json.encode(
             {name: msgspec.Raw(_pruned(memoryview(raw), shape[name])) for name, raw in kept.items()}
         )

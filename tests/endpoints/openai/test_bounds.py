@@ -43,6 +43,8 @@ BOUNDS: list[tuple[str, str | None, int, Body]] = [
     (CHAT, "messages", PARTS_MAX, lambda n: written(messages=parts(n))),
     (CHAT, "tools", TOOLS_MAX, lambda n: written(messages=[], tools=[{"type": "x"}] * n)),
     (CHAT, "functions", TOOLS_MAX, lambda n: written(messages=[], functions=[1] * n)),
+    (CHAT, "plugins", TOOLS_MAX, lambda n: written(messages=[], plugins=[{"id": "web"}] * n)),
+    (CHAT, "search_settings", TOOLS_MAX, lambda n: written(messages=[], search_settings=[1] * n)),
     (CHAT, "response_format", VALUES_MAX, lambda n: written(messages=[], response_format=values(n))),
     (CHAT, "tool_choice", VALUES_MAX, lambda n: written(messages=[], tool_choice=values(n))),
     (COMPLETIONS, "prompt", INPUTS_MAX, lambda n: written(prompt=["a"] * n)),

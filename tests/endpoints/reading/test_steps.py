@@ -16,9 +16,9 @@ from proxy.endpoints.reading.steps import (
     checked,
     count_values,
     counts_more_items,
+    each_member,
     first_byte,
     items,
-    members_of,
 )
 
 RAW = msgspec.json.Decoder(msgspec.Raw)
@@ -124,7 +124,7 @@ def test_items_are_those_of_the_array(value: list[object], indent: int | None) -
 def test_members_are_those_of_the_object(value: dict[str, object], ascii_only: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only).encode()
     try:
-        found = {name: msgspec.json.decode(raw) for name, raw in members_of(text)}
+        found = {name: msgspec.json.decode(raw) for name, raw in each_member(text)}
     except TooLong:
         assert max(len(json.dumps(name).encode()) for name in value) > 10
     else:
@@ -132,7 +132,7 @@ def test_members_are_those_of_the_object(value: dict[str, object], ascii_only: b
 
 
 def test_a_name_that_occurs_twice_is_given_twice() -> None:
-    assert [(name, bytes(raw)) for name, raw in members_of(b'{"a":1,"a":[2,3]}')] == [
+    assert [(name, bytes(raw)) for name, raw in each_member(b'{"a":1,"a":[2,3]}')] == [
         ("a", b"1"),
         ("a", b"[2,3]"),
     ]

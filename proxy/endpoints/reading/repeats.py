@@ -1,0 +1,21 @@
+"""Names that a JSON object has twice: readers differ in which of the two they take."""
+
+from proxy.endpoints.reading.steps import Text, count_names
+
+
+def has_repeats(text: Text, value: object) -> bool:
+    """Whether an object in a JSON text has a name twice, at any depth; `value` is what was read of it."""
+    return count_names(text) != names_in_value(value)
+
+
+def names_in_value(value: object) -> int:
+    """How many names the objects of a decoded value have."""
+    count, rest = 0, [value]
+    while rest:
+        item = rest.pop()
+        if type(item) is dict:
+            count += len(item)
+            rest.extend(item.values())
+        elif type(item) is list:
+            rest.extend(item)
+    return count
