@@ -8,7 +8,7 @@ import msgspec
 from proxy.endpoints.openai.bounds import OutputBound, named_bound, thinking_budget
 from proxy.endpoints.openai.generation import ChoiceCount, GenerationAsk, shows_usage
 from proxy.endpoints.openai.members import CHAT
-from proxy.endpoints.openai.messages import hidden_in_messages, is_flat
+from proxy.endpoints.openai.messages import HiddenInMessages, is_flat
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, read_body, too_many
 from proxy.endpoints.reading.repeats import has_repeats
@@ -55,13 +55,13 @@ class ChatEndpoint:
         fields.require(request, "messages", (b"[",), "an array of messages")
         _bound_counts(request)
         features = CHAT.features(request)
-        flat = is_flat(request, "messages")
-        if not flat:
-            features += tuple(hidden_in_messages(request, "messages"))
+        media = Media(0, 0)
+        if not is_flat(request, "messages"):
+            hidden = HiddenInMessages("messages")
+            media = media_total(_contents(request, hidden), model)
+            features += tuple(hidden.features(request.members["messages"]))
         stream = fields.flag(request, "stream")
         choices = _choices(request)
-        # Media are parts in a list, and flat messages have none.
-        media = Media(0, 0) if flat else media_total(_contents(request), model)
         text_bytes = request.size_bytes - media.payload_chars
         return GenerationAsk(
             body=request,
@@ -112,12 +112,13 @@ def _repeated_bytes(request: JsonBody) -> int:
     )
 
 
-def _contents(request: JsonBody) -> Iterator[Sequence[object]]:
-    """The parts of each message."""
+def _contents(request: JsonBody, hidden: HiddenInMessages) -> Iterator[Sequence[object]]:
+    """The parts of each message, which is decoded once and held no longer than it is needed."""
     left = PARTS_MAX
     for message in request.items_of("messages"):
         parts = content_parts(message)
         left -= len(parts)
         if left < 0:
             raise too_many("messages", "parts in all", PARTS_MAX)
+        hidden.add(message)
         yield parts

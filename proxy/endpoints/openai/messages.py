@@ -48,24 +48,29 @@ def is_flat(body: JsonBody, name: str) -> bool:
     return not nests(memoryview(body.members[name]))
 
 
-def hidden_in_messages(body: JsonBody, name: str) -> Iterator[Feature]:
-    """The inputs that messages only refer to; none in flat ones.
+class HiddenInMessages:
+    """The inputs that messages only refer to, which are added one by one; flat ones have none."""
 
-    Raises Refusal `invalid_value` for what could be read in two ways.
-    """
-    hidden: Counter[str] = Counter()
-    names = 0
-    for message in body.items_of(name):
-        names += names_in_value(message)
-        hidden.update(_hidden_in_message(message, f"{name}[]"))
-    if names != count_names(memoryview(body.members[name])):
-        raise Refusal(
-            "invalid_value",
-            f"An object within `{name}` has the same name twice; upstreams differ in which they read.",
-            param=name,
-        )
-    for where, count in hidden.items():
-        yield hidden_input(where, name, count)
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._names = 0
+        self._hidden: Counter[str] = Counter()
+
+    def add(self, message: object) -> None:
+        """Look into a decoded message. Raises Refusal `invalid_value` for what could be read in two ways."""
+        self._names += names_in_value(message)
+        self._hidden.update(_hidden_in_message(message, f"{self._name}[]"))
+
+    def features(self, raw: msgspec.Raw) -> Iterator[Feature]:
+        """The inputs that are hidden in all messages of `raw`. Raises Refusal as `add` does."""
+        if self._names != count_names(memoryview(raw)):
+            raise Refusal(
+                "invalid_value",
+                f"An object within `{self._name}` has one name twice; upstreams differ in which they read.",
+                param=self._name,
+            )
+        for where, count in self._hidden.items():
+            yield hidden_input(where, self._name, count)
 
 
 def _hidden_in_message(message: object, where: str) -> Iterator[str]:

@@ -9,7 +9,16 @@ import msgspec
 
 from proxy.endpoints.features import Feature, surcharged
 from proxy.endpoints.members import is_on, refuse_other_cases
-from proxy.endpoints.reading.body import JsonBody, Members, beginning, items_of, listed, members_of, patched
+from proxy.endpoints.reading.body import (
+    LARGE_BYTES,
+    JsonBody,
+    Members,
+    beginning,
+    items_of,
+    listed,
+    members_of,
+    patched,
+)
 from proxy.endpoints.reading.steps import holds
 
 _SEARCH: Final = re.compile(rb'search|brows|"web"', re.IGNORECASE)
@@ -30,7 +39,8 @@ def server_tools(body: JsonBody, name: str) -> Iterator[Feature]:
         # It is no list of objects, so that it is nothing of the caller's own.
         yield from extras(body, name)
         return
-    body.put(name, listed(patched(tool, {}) for tool in tools))
+    is_large = len(memoryview(body.members[name])) > LARGE_BYTES
+    body.put(name, listed(patched(tool, {}) for tool in tools) if is_large else msgspec.json.encode(tools))
     own = Counter(_meter_of(tool) for tool in tools if not _is_function(tool, f"{name}[]"))
     for meter, count in own.items():
         yield surcharged(f"{name}[].type", name, meter, count)

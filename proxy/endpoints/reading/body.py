@@ -106,9 +106,14 @@ class JsonBody(Mapping[str, object]):
     def items_of(self, name: str) -> Iterator[object]:
         """The decoded items of a member that is an array, one after the other; none of any other value."""
         raw = self.members.get(name)
-        if raw is not None and beginning(raw).startswith(b"["):
-            for item in items(memoryview(raw)):
-                yield self._value(item, is_sliced=name in _SLICED)
+        if raw is None or not beginning(raw).startswith(b"["):
+            return
+        if len(memoryview(raw)) <= LARGE_BYTES:
+            whole = self[name]
+            yield from whole if isinstance(whole, list) else ()
+            return
+        for item in items(memoryview(raw)):
+            yield self._value(item, is_sliced=name in _SLICED)
 
     def bytes_of(self, name: str) -> int:
         """How many bytes of the client's the value takes; 0 when there is no such member."""
@@ -211,6 +216,7 @@ def patched(members: Mapping[str, msgspec.Raw], changes: Mapping[str, bytes | No
 
 def listed(values: Iterable[bytes]) -> bytes:
     """A JSON array of these values."""
+    # As in `patched`.
     pieces = [piece for value in values for piece in (b",", value)]
     return b"".join((b"[", *pieces[1:], b"]"))
 

@@ -23,6 +23,7 @@ _BACKSLASH: Final = b"\\"
 _STRUCTURE: Final = re.compile(rb"[\[\]{},]")
 _NOT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _AS_DIGITS: Final = bytes.maketrans(b"[{]}", b"1100")
+_NESTED: Final = re.compile(rb":\s*[{\[]")
 _BLANKS: Final = b" \t\r\n"
 _REACH_BYTES: Final = 64
 _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
@@ -143,6 +144,8 @@ def count_names(text: Text) -> int:
 
 def nests(text: Text) -> bool:
     """Whether a member of an object, at any depth, is itself an array or an object."""
+    if len(text) <= STEP_BYTES and not _NESTED.search(text):
+        return False
     before = b""
     for _, skeleton in skeletons(text):
         dense = before + skeleton.translate(None, _BLANKS)
