@@ -14,11 +14,14 @@ from proxy.endpoints.reading.steps import (
     PART_BYTES_MAX,
     TooLong,
     checked,
+    count_names,
     count_values,
     counts_more_items,
     each_member,
     first_byte,
+    holds,
     items,
+    nests,
 )
 
 RAW = msgspec.json.Decoder(msgspec.Raw)
@@ -155,3 +158,27 @@ def test_blanks_and_numbers_without_end_are_too_long(long: bytes) -> None:
         with pytest.raises(TooLong) as caught:
             checked(b"[0," + long + b"]", decoded)
     assert caught.value.at == 3
+
+
+@given(TEXTS)
+def test_a_text_nests_where_a_member_holds_an_array_or_an_object(text: bytes) -> None:
+    def nested(value: object) -> bool:
+        if isinstance(value, dict):
+            return any(isinstance(inner, dict | list) for inner in value.values())
+        return isinstance(value, list) and any(map(nested, value))
+
+    assert nests(text) == nested(json.loads(text))
+
+
+@given(TEXTS)
+def test_names_are_counted_wherever_the_steps_end(text: bytes) -> None:
+    pairs: list[object] = []
+    json.loads(text, object_pairs_hook=pairs.extend)
+    assert count_names(text) == len(pairs)
+    assert count_names(b'[{"a":1,"a":":"},' + text + b"]") == len(pairs) + 2
+
+
+@given(st.integers(0, 100), st.integers(0, 100))
+def test_a_word_is_found_wherever_the_steps_end(before: int, after: int) -> None:
+    assert holds(b"-" * before + b"search" + b"-" * after, re.compile(b"search"))
+    assert not holds(b"-" * before + b"sear" + b"-" * after, re.compile(b"search"))
