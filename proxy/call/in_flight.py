@@ -15,7 +15,7 @@ from proxy.call.policy import Policy
 from proxy.clock import Clock
 from proxy.endpoints.base import Tally
 from proxy.metering.tokens import COUNTER
-from proxy.metering.usage import ONE_CALL, Basis, Usage
+from proxy.metering.usage import METERS, ONE_CALL, Basis, Usage
 from proxy.pricing.charge import Charge, price
 from proxy.upstream.base import Answer, UpstreamFailure
 
@@ -216,7 +216,9 @@ class InFlightCall:
         produced = self.tally.produced(text_tokens)
         if self.budget is None or self._elastic is None:
             return produced
-        return {**produced, self._elastic: min(self.budget, produced.get(self._elastic, 0))}
+        # Parts are cut to their whole, as those that are reported are.
+        within = {self._elastic, *(meter for meter in produced if METERS[meter].part_of == self._elastic)}
+        return {meter: min(self.budget, n) if meter in within else n for meter, n in produced.items()}
 
     async def _fixed_usage(self) -> Usage:
         """What the request itself amounts to, counted once."""

@@ -97,6 +97,11 @@ class Tally(Protocol):
         """
         ...
 
+    @property
+    def has_data(self) -> bool:
+        """Output came that is no text, so that only reported usage tells what it takes. Asked at any time."""
+        ...
+
     def output_text(self) -> str:
         """All text the model has produced so far, to be counted when nothing was reported."""
         ...

@@ -25,6 +25,7 @@ class ToolTally:
     failed = False
     anomalies = 0
     produced_size = 0
+    has_data = False
     pending_bytes = 0
 
     def __init__(self) -> None:

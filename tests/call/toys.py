@@ -19,6 +19,7 @@ class Lines:
     failed = False
     anomalies = 0
     pending_bytes = 0
+    has_data = False
     done = False
 
     def __init__(self, meter: str | None) -> None:

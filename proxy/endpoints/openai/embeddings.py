@@ -10,7 +10,7 @@ from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, read_body
 from proxy.endpoints.reading.depth import is_too_deep
 from proxy.endpoints.reading.inputs import InputText, input_tokens
-from proxy.endpoints.tallies.part import Part
+from proxy.endpoints.tallies.members import Part
 from proxy.endpoints.tallies.whole import WholeTally
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.prompts import EMPTY_PROMPT_TOKENS

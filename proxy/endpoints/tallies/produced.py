@@ -1,8 +1,9 @@
-"""The text a reply has produced so far, kept small: one buffer of UTF-8 for each choice."""
-
-from collections.abc import Sequence
+"""What a reply has produced so far, kept small: one buffer of UTF-8 for each choice, and the size of data."""
 
 import msgspec
+
+from proxy.endpoints.tallies.payload import DATA_BYTES_PER_TOKEN, SOUND_BYTES_PER_TOKEN, Payload
+from proxy.metering.usage import Usage
 
 
 class Echo(msgspec.Struct, frozen=True):
@@ -21,17 +22,18 @@ NO_ECHO = Echo()
 
 
 class Produced:
-    """Collects text by choice. An echo of the prompt is left out, from the count of bytes too.
+    """Collects text by choice, and counts data. An echo of the prompt is left out, from the size too.
 
-    `size_bytes` is the length of all text in UTF-8.
+    `size` is the length of all text in UTF-8, and the tokens that data counts as.
     """
 
-    __slots__ = ("_echo", "_texts", "size_bytes")
+    __slots__ = ("_data_bytes", "_echo", "_sound_bytes", "_texts", "size")
 
     def __init__(self, echo: Echo = NO_ECHO) -> None:
         self._echo = echo
         self._texts: dict[int, bytearray] = {}
-        self.size_bytes = 0
+        self._data_bytes = self._sound_bytes = 0
+        self.size = 0
 
     def add(self, index: int, text: str) -> None:
         """Add text to the choice of this index."""
@@ -44,10 +46,36 @@ class Produced:
             self._texts[index] = bytearray(encoded)
         else:
             buffer += encoded
-        self.size_bytes += len(encoded)
+        self.size += len(encoded)
         if self._echo.prompts:
             # More text can show that what seemed an echo is none, so all of it is compared again.
-            self.size_bytes = sum(len(text) - self._echoed_bytes(at) for at, text in self._texts.items())
+            text_bytes = sum(len(text) - self._echoed_bytes(at) for at, text in self._texts.items())
+            self.size = text_bytes + self.data_tokens
+
+    def put(self, index: int, payload: Payload) -> None:
+        """Add what the choice of this index has beside its text."""
+        for text in payload.texts:
+            self.add(index, text)
+        before = self.data_tokens
+        self._data_bytes += payload.data_bytes
+        self._sound_bytes += payload.sound_bytes
+        self.size += self.data_tokens - before
+
+    @property
+    def data_tokens(self) -> int:
+        """What all data so far counts as."""
+        return -(-self._data_bytes // DATA_BYTES_PER_TOKEN) + self._sound_tokens
+
+    @property
+    def _sound_tokens(self) -> int:
+        return -(-self._sound_bytes // SOUND_BYTES_PER_TOKEN)
+
+    def usage(self, text_tokens: int) -> Usage:
+        """All output by meter, when the text comes to so many tokens."""
+        usage = {"output_tokens": text_tokens + self.data_tokens}
+        if self._sound_bytes:
+            usage["output_audio_tokens"] = self._sound_tokens
+        return usage
 
     def text(self) -> str:
         """All text, one choice after the other."""
@@ -69,14 +97,3 @@ def _decoded(text: memoryview) -> str:
         # Halves of a character that came in two events are put together, and lone ones replaced.
         halves = str(text, "utf-8", "surrogatepass")
         return halves.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def text_of(value: object) -> str:
-    """All text in a value that should be a string: of parts and lists of them too."""
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, Sequence):
-        return "".join(text_of(item) for item in value)
-    if isinstance(value, dict):
-        return "".join(text_of(value[name]) for name in ("text", "thinking", "refusal") if name in value)
-    return ""

@@ -6,7 +6,8 @@ from typing import Final
 from proxy.endpoints.base import Reading
 from proxy.endpoints.reading.depth import DEPTH_MAX, is_too_deep
 from proxy.endpoints.tallies.cost import event_with_cost
-from proxy.endpoints.tallies.part import Choice, Part, read_part
+from proxy.endpoints.tallies.members import Choice, OddPart, Part
+from proxy.endpoints.tallies.part import read_part
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo, Produced
 from proxy.endpoints.tallies.sse import EVENT_BYTES_MAX, Splitter, name_and_data, only_data
 from proxy.endpoints.tallies.usage import UsageReport
@@ -79,16 +80,23 @@ class StreamTally:
 
     @property
     def produced_size(self) -> int:
-        """UTF-8 bytes of the text so far."""
-        return self._body.produced_size if self._body is not None else self._produced.size_bytes
+        """UTF-8 bytes of the text so far, and tokens of data."""
+        return self._body.produced_size if self._body is not None else self._produced.size
+
+    @property
+    def has_data(self) -> bool:
+        """Output came that is no text."""
+        return self._body.has_data if self._body is not None else self._produced.data_tokens > 0
 
     def output_text(self) -> str:
         """All text so far, one choice after the other."""
         return self._body.output_text() if self._body is not None else self._produced.text()
 
     def produced(self, text_tokens: int) -> Usage:
-        """The text's tokens as output."""
-        return {"output_tokens": text_tokens}
+        """The text's tokens and those of data as output."""
+        return (
+            self._body.produced(text_tokens) if self._body is not None else self._produced.usage(text_tokens)
+        )
 
     def reported(self) -> Reading | None:
         """The usage from the top level of events, field by field the largest."""
@@ -266,6 +274,9 @@ class StreamTally:
     def _note(self, part: Part) -> None:
         for choice in part.choices or ():
             self._read_choice(choice)
+        if isinstance(part, OddPart):
+            for index, payload in part.payloads:
+                self._produced.put(index, payload)
         if part.usage is not None or part.x_groq is not None:
             self._note_usage(part)
         if part.tells_error:

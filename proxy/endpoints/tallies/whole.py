@@ -6,7 +6,8 @@ from typing import Final
 from proxy.endpoints.base import Reading
 from proxy.endpoints.reading.body import LARGE_BYTES
 from proxy.endpoints.tallies.cost import with_cost
-from proxy.endpoints.tallies.part import Part, read_part
+from proxy.endpoints.tallies.members import OddPart, Part
+from proxy.endpoints.tallies.part import read_part
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo, Produced
 from proxy.endpoints.tallies.usage import UsageReport
 from proxy.errors import Refusal
@@ -71,16 +72,21 @@ class WholeTally:
 
     @property
     def produced_size(self) -> int:
-        """UTF-8 bytes of all answers' text; 0 while the reply is not read."""
-        return self._output().size_bytes if self._part is not None else 0
+        """UTF-8 bytes of all answers' text, and tokens of data; 0 while the reply is not read."""
+        return self._output().size if self._part is not None else 0
+
+    @property
+    def has_data(self) -> bool:
+        """Output came that is no text."""
+        return self._output().data_tokens > 0
 
     def output_text(self) -> str:
         """All answers' text; empty while the reply is not read."""
         return self._output().text()
 
     def produced(self, text_tokens: int) -> Usage:
-        """The text's tokens as output; nothing of a reply that has no output."""
-        return {"output_tokens": text_tokens} if self._has_output else {}
+        """The text's tokens and those of data as output; nothing of a reply that has no output."""
+        return self._output().usage(text_tokens) if self._has_output else {}
 
     def reported(self) -> Reading | None:
         """The usage at the top level of the reply."""
@@ -128,5 +134,7 @@ class WholeTally:
         for choice in self._part.choices or ():
             for text in choice.texts():
                 produced.add(choice.index, text)
+        for index, payload in self._part.payloads if isinstance(self._part, OddPart) else ():
+            produced.put(index, payload)
         self._produced = produced
         return produced
