@@ -11,6 +11,7 @@ from proxy.call.base import AdmittedCall
 from proxy.call.in_flight import InFlightCall, Spent
 from proxy.call.outcomes import CLIENT_LEFT_STATUS, OUR_FAULT, Ending, OutcomeRule, ending_of, rule_of
 from proxy.call.policy import Policy
+from proxy.call.reasoning import ReasoningModels
 from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ledger.commands import Extend, Observe, Refused, Reroute, Settle, Settled, Void
@@ -46,6 +47,7 @@ class Closing:
         self._clock = clock
         self._tasks = tasks
         self._observer = observer
+        self._reasoning = ReasoningModels()
         self._streams: set[InFlightCall] = set()
 
     def open(self, admitted: AdmittedCall, policy: Policy) -> InFlightCall:
@@ -166,15 +168,11 @@ class Closing:
         self._tasks.spawn(self._finish_alone(in_flight, answer, rule), name=f"finish {in_flight.call.id}")
 
     async def _finish_alone(self, in_flight: InFlightCall, answer: Answer, rule: OutcomeRule) -> None:
-        """Read on to learn the usage: whole bodies always, streams if the policy is to drain.
-
-        A stream whose choices have all finished is read on for a moment: its usage is about to come, and only
-        that has hidden reasoning. A client cannot avoid paying for it by leaving just before.
-        """
-        drains = in_flight.policy.on_disconnect == "drain" or rule.charged == "if_whole"
+        """Read on for as long as that may tell the usage, and close the hold."""
+        seconds = self._reads_on_seconds(in_flight, rule)
         try:
-            if drains or in_flight.tally.choices_finished:
-                async with asyncio.timeout(in_flight.policy.drain_seconds if drains else USAGE_SECONDS):
+            if seconds > 0:
+                async with asyncio.timeout(seconds):
                     async for chunk in answer.chunks():
                         await in_flight.read(chunk)
                     await in_flight.finish()
@@ -185,6 +183,21 @@ class Closing:
         finally:
             answer.close()
         await self._close(in_flight, rule, CLIENT_LEFT_STATUS)
+
+    def _reads_on_seconds(self, in_flight: InFlightCall, rule: OutcomeRule) -> float:
+        """How long to read on when the client has left: whole bodies always, streams by the policy.
+
+        Only the usage has reasoning that is not shown, and only it is exact about pictures and sounds: a
+        client cannot avoid paying for these by leaving before it comes. It is about to come where all choices
+        have finished.
+        """
+        policy, tally = in_flight.policy, in_flight.tally
+        drains = policy.on_disconnect == "drain" or rule.charged == "if_whole"
+        if policy.on_disconnect == "auto" and in_flight.admitted.routed.card.billing_type != "per_call":
+            drains = drains or tally.has_data or self._reasoning.may_hide(in_flight.call)
+        if drains:
+            return policy.drain_seconds
+        return USAGE_SECONDS if tally.choices_finished else 0.0
 
     async def _end(self, in_flight: InFlightCall, ending: Ending, refusal: Refusal | None = None) -> Settled:
         """Close the hold by the rule for this ending; returns when that is durable."""
@@ -201,6 +214,7 @@ class Closing:
         try:
             if _is_charged(in_flight, rule):
                 spent = await in_flight.spent()
+                self._reasoning.learn(in_flight.call, spent.usage, whole=spent.basis == "reported")
         except Exception as fault:  # noqa: BLE001 - no fault of ours may keep the hold open.
             self._tell_fault(f"price {in_flight.call.id}", fault)
             outcome = OUR_FAULT

@@ -14,7 +14,7 @@ class Policy(msgspec.Struct, frozen=True):
 
     when_short: Literal["clamp", "refuse"] = "clamp"
     min_output_tokens: int = 16
-    on_disconnect: Literal["count", "drain"] = "count"
+    on_disconnect: Literal["auto", "count", "drain"] = "auto"
     drain_seconds: float = 10.0
     on_upstream_failure: Literal["charge", "free"] = "charge"
 

@@ -120,9 +120,12 @@ class Streams(Schema, frozen=True, kw_only=True):
     """The charge of streams that break off, and how often usage is recorded for crash recovery."""
 
     on_disconnect: Annotated[
-        Literal["count", "drain"],
-        _doc("When the client leaves: count stops the upstream at once, drain reads on to learn the usage."),
-    ] = "count"
+        Literal["auto", "count", "drain"],
+        _doc(
+            "When the client leaves: count stops the upstream at once, drain reads on to learn the usage, "
+            "auto does either, by model and answer."
+        ),
+    ] = "auto"
     drain_seconds: Annotated[Seconds, _doc("How long a drain reads on at most.")] = 10.0
     on_upstream_failure: Annotated[
         Literal["charge", "free"],

@@ -49,6 +49,9 @@ METERS: Final[dict[str, Meter]] = {
 }
 
 
+HIDDEN: Final = frozenset({"reasoning_tokens"})
+"""What an answer need not show: only an upstream's usage tells of it."""
+
 ONE_CALL: Final[Usage] = {"requests": 1}
 """What every call uses, whatever else it does."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from proxy.call.admission import Admission
@@ -52,9 +52,14 @@ class Hands:
 
 
 class Answered:
-    """An answer that comes in pieces, each after the loop has turned; it ends when `end` is set."""
+    """An answer that comes in pieces, each after the loop has turned.
 
-    def __init__(self, pieces: list[bytes], status: int, *, breaks: bool, end: asyncio.Event | None) -> None:
+    When `end` is set, the pieces of `then` come, and it ends.
+    """
+
+    def __init__(
+        self, pieces: list[bytes], status: int, *, breaks: bool, end: asyncio.Event | None, then: list[bytes]
+    ) -> None:
         self.status = status
         self.headers = [("Content-Type", "text/event-stream")]
         self.closed = 0
@@ -62,6 +67,7 @@ class Answered:
         self._pieces = pieces.copy()
         self._breaks = breaks
         self._end = end
+        self._then = then.copy()
 
     def chunks(self) -> "Answered":
         return self
@@ -75,6 +81,8 @@ class Answered:
             if self._end is not None:
                 self.waits = True
                 await self._end.wait()
+            if self._then:
+                return self._then.pop(0)
             if self._breaks:
                 raise UpstreamFailure("upstream_failed", "It broke off.")
             raise StopAsyncIteration
@@ -94,10 +102,11 @@ class Upstreams:
         *,
         breaks: bool = False,
         end: asyncio.Event | None = None,
+        then: Sequence[bytes] = (),
     ) -> None:
         self.answers: list[Answered] = []
         self.requests: list[UpstreamRequest] = []
-        self._make = partial(Answered, pieces, status, breaks=breaks, end=end)
+        self._make = partial(Answered, pieces, status, breaks=breaks, end=end, then=list(then))
 
     async def send(self, target: Target, request: UpstreamRequest) -> Answered:
         await asyncio.sleep(0)
