@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from proxy.ledger.commands import Settled
 from proxy.ledger.rows import Call, Outcome
 from proxy.metering.usage import Usage
 from proxy.pricing.charge import Charge
@@ -108,6 +109,18 @@ class Telemetry:
         self._anomalies = Counter(
             "farebox_usage_anomalies", "Reported usage fields that were corrected.", registry=registry
         )
+        self._exceeded = Counter(
+            "farebox_ceilings_exceeded",
+            "Calls that cost more than was held for them, by upstream and model.",
+            ["upstream", "model"],
+            registry=registry,
+        )
+        self._shortfall = Counter(
+            "farebox_shortfall_nano_usd",
+            "Nano-USD that neither hold nor funds covered, forgiven or owed, by upstream and model.",
+            ["upstream", "model"],
+            registry=registry,
+        )
         self._refusals = Counter(
             "farebox_refusals", "Requests refused, by code.", ["code"], registry=registry
         )
@@ -172,6 +185,24 @@ class Telemetry:
                 charge_nano=charge.total_nano,
                 seconds=round(seconds, 6),
             )
+
+    def exceeded(self, call: Call, hold_nano: int, settled: Settled) -> None:
+        """A call cost more than was held for it, so its upstream has reported more than its ceiling."""
+        self._exceeded.labels(call.upstream, call.model).inc()
+        if uncovered_nano := settled.shortfall_nano + settled.owed_nano:
+            self._shortfall.labels(call.upstream, call.model).inc(uncovered_nano)
+        self._log.warning(
+            "charge exceeds ceiling",
+            request_id=call.id,
+            account_id=call.account_id,
+            upstream=call.upstream,
+            model=call.model,
+            upstream_model=call.upstream_model,
+            hold_nano=hold_nano,
+            charge_nano=settled.charged_nano + settled.shortfall_nano,
+            forgiven_nano=settled.shortfall_nano,
+            owed_nano=settled.owed_nano,
+        )
 
     def _figures(self, key: tuple[str, str, str]) -> _Figures:
         endpoint = key[0]

@@ -1,8 +1,13 @@
 """The figures of calls add up, also when operators ask for them often."""
 
+import json
+
+import pytest
+
+from proxy.ledger.commands import Settled
 from proxy.ledger.rows import Call, Outcome
 from proxy.pricing.charge import Charge
-from proxy.telemetry import Telemetry
+from proxy.telemetry import Telemetry, configure_logging
 
 CALL = Call(
     id="req_1",
@@ -48,3 +53,22 @@ def test_meters_sum_over_every_kind_of_end() -> None:
     for outcome in (COMPLETE, left):
         telemetry.ended(CALL, outcome, Charge(0, (), "card@1"))
     assert figure(telemetry, "farebox_usage_total", meter="input_tokens") == 2 * 38
+
+
+@pytest.mark.parametrize("settled", [Settled(70, 30, 0, 0), Settled(100, 0, 0, -30, owed_nano=30)])
+def test_what_no_funds_cover_is_counted_by_upstream_and_model(
+    settled: Settled, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whether it is forgiven or owed. The log warns with account, upstream, model and both figures."""
+    configure_logging("info", "json")
+    telemetry = Telemetry()
+    telemetry.exceeded(CALL, 60, settled)
+    telemetry.exceeded(CALL, 60, Settled(90, 0, 5, 5))
+    labels = {"upstream": "up", "model": "m"}
+    assert figure(telemetry, "farebox_ceilings_exceeded_total", **labels) == 2
+    assert figure(telemetry, "farebox_shortfall_nano_usd_total", **labels) == 30
+    line = json.loads(capsys.readouterr().err.splitlines()[0])
+    assert (line["level"], line["event"]) == ("warning", "charge exceeds ceiling")
+    assert (line["account_id"], line["upstream"], line["model"]) == ("acct_1", "up", "m")
+    assert (line["hold_nano"], line["charge_nano"]) == (60, 100)
+    assert line["forgiven_nano"] + line["owed_nano"] == 30

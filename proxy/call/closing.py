@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 from msgspec.structs import replace
@@ -32,6 +33,10 @@ class CallObserver(Protocol):
 
     def ended(self, call: Call, outcome: Outcome, charge: Charge) -> None:
         """A call's hold was closed with this outcome."""
+        ...
+
+    def exceeded(self, call: Call, hold_nano: int, settled: Settled) -> None:
+        """A call came to more than what was held for it: an upstream reports more than its ceiling."""
         ...
 
     def fault(self, task: str, error: BaseException) -> None:
@@ -154,7 +159,7 @@ class Closing:
             # What was produced is charged in full, as far as the funds go.
             in_flight.budget = None
             raise Refusal("hold_outgrown", "The answer outgrew what could be paid for it and was cut.")
-        in_flight.budget = budget + more
+        in_flight.budget, in_flight.hold_nano = budget + more, result.hold_nano
 
     def _abandon(self, in_flight: InFlightCall) -> None:
         """Close the hold of a call whose client has left, without waiting: its own task may be cancelled."""
@@ -239,12 +244,28 @@ class Closing:
         else:
             charge = spent.charge
             ended = Outcome(outcome, status, spent.basis, spent.usage, now_us, first_at_us, spent.anomalies)
-            future = self._ledger.settle(Settle(call, at_us, now_us, ended, charge))
+            settle = Settle(call, at_us, now_us, ended, charge, in_flight.policy.on_shortfall)
+            future = self._ledger.settle(settle)
+            if charge.total_nano > in_flight.hold_nano:
+                future.add_done_callback(partial(self._tell_excess, call, in_flight.hold_nano))
+                # A caller that is cancelled would cancel the future that it awaits, and nobody be told.
+                future = asyncio.shield(future)
         try:
             self._observer.ended(call, ended, charge)
         except Exception as fault:  # noqa: BLE001 - figures and logs must not keep a call from ending.
             self._tell_fault(f"observe {call.id}", fault)
         return future
+
+    def _tell_excess(self, call: Call, hold_nano: int, future: "asyncio.Future[Settled | Refused]") -> None:
+        """An upstream has reported more than the ceiling: what the ledger made of it is told once."""
+        if future.cancelled() or future.exception() is not None:
+            return
+        settled = future.result()
+        if isinstance(settled, Settled) and not settled.replayed:
+            try:
+                self._observer.exceeded(call, hold_nano, settled)
+            except Exception as fault:  # noqa: BLE001 - figures and logs must not keep a call from ending.
+                self._tell_fault(f"observe {call.id}", fault)
 
     def _tell_fault(self, task: str, fault: BaseException) -> None:
         with contextlib.suppress(Exception):

@@ -48,6 +48,7 @@ class InFlightCall:
         self.answer: Answer | None = None
         self.first_byte_at_us: int | None = None
         self.budget: int | None = None
+        self.hold_nano = admitted.granted.hold_nano
         self._elastic = admitted.ceiling.elastic
         self._ended = False
         self._text_tokens = 0

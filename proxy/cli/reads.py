@@ -125,7 +125,7 @@ def _show_receipt(call: Json) -> None:
         "end_user",
         *("started_at", "first_byte_at", "ended_at", "outcome", "status", "basis", "usage", "price_id"),
     )
-    amounts = ("hold", "total", "charged", "shortfall")
+    amounts = ("hold", "total", "charged", "shortfall", "owed")
     print_members(
         [
             *((name.replace("_", " "), shown(call[name])) for name in names),

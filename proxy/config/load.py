@@ -56,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True):
     unit: Unit
     limits: Limits
     when_short: Literal["clamp", "refuse"]
+    on_shortfall: Literal["forgive", "owe"]
     min_output_tokens: int
     upstreams: dict[str, Upstream]
     routes: Routes
@@ -106,6 +107,7 @@ def _build(source: FilePath, schema: ConfigSchema, findings: Findings) -> Settin
         unit=unit,
         limits=_limits(schema.accounts.limits, unit, findings),
         when_short=schema.accounts.when_short,
+        on_shortfall=schema.accounts.on_shortfall,
         min_output_tokens=schema.accounts.min_output_tokens,
         upstreams=upstreams,
         routes=build_routes(schema, upstreams, book, findings),

@@ -111,6 +111,10 @@ class AccountsSchema(Schema, frozen=True, kw_only=True):
         Literal["clamp", "refuse"],
         _doc("A call that could cost more than is left: clamp lowers its output bound, refuse answers 402."),
     ] = "clamp"
+    on_shortfall: Annotated[
+        Literal["forgive", "owe"],
+        _doc("A charge beyond the hold and all funds: forgive lets it go, owe makes it debt."),
+    ] = "forgive"
     min_output_tokens: Annotated[
         Count, _doc("A call clamped below this many output tokens is of no use and is refused.")
     ] = 16

@@ -19,6 +19,7 @@ from proxy.ledger.rows import (
     Key,
     Limits,
     Observed,
+    OnShortfall,
     Outcome,
     ThrottleKind,
 )
@@ -228,6 +229,7 @@ class Settle(Close, frozen=True):
 
     outcome: Outcome
     charge: Charge = NO_CHARGE
+    on_shortfall: OnShortfall = "forgive"
 
 
 class Void(Close, frozen=True):
@@ -238,6 +240,8 @@ class Void(Close, frozen=True):
 
 class Recover(Close, frozen=True):
     """Close a hold whose process is gone, or whose deadline has passed: what was observed is charged."""
+
+    on_shortfall: OnShortfall = "forgive"
 
 
 def _leaves(kind: type[Command]) -> Iterator[type[Command]]:
@@ -280,13 +284,17 @@ class Granted(msgspec.Struct, frozen=True):
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """A hold was closed. `charged_nano + shortfall_nano` is the charge's total."""
+    """A hold was closed. `charged_nano + shortfall_nano` is the charge's total.
+
+    Of what was charged, `owed_nano` is debt now: hold and funds did not cover it.
+    """
 
     charged_nano: int
     shortfall_nano: int
     balance_nano: int
     available_nano: int
     replayed: bool = False
+    owed_nano: int = 0
 
 
 class Refused(msgspec.Struct, frozen=True):

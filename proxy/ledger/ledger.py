@@ -29,7 +29,7 @@ from proxy.ledger.commands import (
 )
 from proxy.ledger.refusals import refusal
 from proxy.ledger.rhythm import GATHER_SECONDS, Rhythm
-from proxy.ledger.rows import Outcome
+from proxy.ledger.rows import Hold, OnShortfall, Outcome
 from proxy.ledger.store import LedgerUnavailable, Store
 from proxy.tasks import Tasks
 
@@ -201,22 +201,26 @@ class Ledger:
             raise refusal(result)
         return cast("Done", result)
 
-    async def recover(self, now_us: int) -> int:
-        """Close all orphans, see `Store.orphans`; returns how many it closed.
+    async def recover(self, now_us: int, on_shortfall: OnShortfall = "forgive") -> list[tuple[Hold, Settled]]:
+        """Close all orphans, see `Store.orphans`; returns those that it closed, each with what came of it.
 
         One that cannot be closed, because its account's books do not add up, stays open: `tasks` reports the
         fault, and the other orphans are closed. Raises `Refusal` with `ledger_unavailable` if the ledger was
         closed meanwhile.
         """
+        holds = await self._store.orphans(now_us)
         futures = [
-            self._enter(Recover(hold.call, hold.created_at_us, now_us))
-            for hold in await self._store.orphans(now_us)
+            self._enter(Recover(hold.call, hold.created_at_us, now_us, on_shortfall)) for hold in holds
         ]
         results = await asyncio.gather(*futures, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException) and self._ended:
                 raise result
-        return sum(isinstance(result, Settled) and not result.replayed for result in results)
+        return [
+            (hold, result)
+            for hold, result in zip(holds, results, strict=True)
+            if isinstance(result, Settled) and not result.replayed
+        ]
 
     def _enter(self, command: Command) -> asyncio.Future[Any]:
         loop = self._loop = self._loop or asyncio.get_running_loop()

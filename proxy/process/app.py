@@ -147,10 +147,13 @@ class Farebox:
 
     async def _recover(self) -> None:
         """Close the holds of processes that are gone. Raises LedgerUnavailable or Refusal."""
-        recovered = await self.ledger.recover(self.clock.now_us())
+        recovered = await self.ledger.recover(self.clock.now_us(), self.settings.on_shortfall)
         if recovered:
-            self.telemetry.recovered.inc(recovered)
-            self._log.warning("recovered", holds=recovered)
+            self.telemetry.recovered.inc(len(recovered))
+            self._log.warning("recovered", holds=len(recovered))
+        for hold, settled in recovered:
+            if settled.shortfall_nano or settled.owed_nano:
+                self.telemetry.exceeded(hold.call, hold.amount_nano, settled)
 
     async def _recover_others(self) -> None:
         """Close the holds of other processes that have gone: no successor may ever start in their place."""
@@ -214,6 +217,7 @@ def catalog_of(settings: Settings) -> Catalog:
     streams = settings.streams
     policy = Policy(
         when_short=settings.when_short,
+        on_shortfall=settings.on_shortfall,
         min_output_tokens=settings.min_output_tokens,
         on_disconnect=streams.on_disconnect,
         drain_seconds=streams.drain_seconds,

@@ -84,6 +84,7 @@ ACCOUNTS: Final = Table(
         _of("integer", "changes", "balance_nano held_nano debt_nano credit_limit_nano"),
         _of("integer", "changes", "open_holds entries next_expiry_us"),
         _of("json", "changes", "limits spending"),
+        _of("integer", "changes", "owed_nano"),
     ),
 )
 KEYS: Final = Table(
@@ -180,6 +181,7 @@ RECEIPTS: Final = Table(
         _of("text", "fixed", "price_id"),
         _of("integer", "fixed", "charged_nano shortfall_nano hold_nano day"),
         _of("text", "fixed", "end_user"),
+        _of("integer", "fixed", "owed_nano"),
     ),
 )
 USAGE_DAYS: Final = Table(

@@ -144,7 +144,7 @@ class History:
         call = (id_, account_, key_, ENDPOINT, model, "upstream", model, number & 1, at_us)
         outcome = ("upstream_error", 502) if void else ("complete", 200)
         ended = (*outcome, kind.basis, kind.usage, ended_us, None if void else at_us + 90_000, 0)
-        charge = (charged_nano, kind.lines, kind.charge.price_id, charged_nano, 0, hold_nano, day, "")
+        charge = (charged_nano, kind.lines, kind.charge.price_id, charged_nano, 0, hold_nano, day, "", 0)
         rows["receipts"].append((*call, *ended, *charge))
         figures = days.setdefault((account_, day, key_, model), [0, 0, 0, 0, 0])
         for place, figure in enumerate((int(not void), *kind.tokens, charged_nano)):
@@ -207,7 +207,7 @@ class History:
     def _account(self, number: int) -> tuple[Any, ...]:
         id_ = self._account_ids[number]
         figures = (self._balance_nano[number], 0, 0, 0, 0, self._entries[number], NEVER_US)
-        return (id_, f"account {number}", OPENED_US, "active", *figures, text(LIMITS), self._spent_by(id_))
+        return (id_, f"account {number}", OPENED_US, "active", *figures, text(LIMITS), self._spent_by(id_), 0)
 
     def _key(self, account: int, id_: str) -> tuple[Any, ...]:
         named = (id_, self._account_ids[account], "bench", f"digest of {id_}", id_[-4:], OPENED_US)

@@ -13,7 +13,7 @@ from proxy.endpoints.base import Endpoint
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
 from proxy.ids import digest_of
-from proxy.ledger.commands import CreateKey, Grant, OpenAccount
+from proxy.ledger.commands import CreateKey, Grant, OpenAccount, Settled
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.rows import UNLIMITED, Call, Outcome, Receipt
 from proxy.money import parse_amount
@@ -179,6 +179,10 @@ class Heard:
     def __init__(self) -> None:
         self.outcomes: list[Outcome] = []
         self.faults: list[tuple[str, BaseException]] = []
+        self.excesses: list[tuple[Call, int, Settled]] = []
+
+    def exceeded(self, call: Call, hold_nano: int, settled: Settled) -> None:
+        self.excesses.append((call, hold_nano, settled))
 
     def ended(self, call: Call, outcome: Outcome, charge: Charge) -> None:
         self.outcomes.append(outcome)
@@ -263,5 +267,7 @@ class Stage:
         assert books.keys["key_1"].open_holds == 0
         assert all(hold.state != "open" for hold in books.holds.values())
         assert len(rows) == len(books.holds)
-        assert account.balance_nano == self.funds_nano - sum(row.charged_nano for row in rows)
+        paid_nano = sum(row.charged_nano - row.owed_nano for row in rows)
+        assert account.balance_nano == self.funds_nano - paid_nano
+        assert account.owed_nano == sum(row.owed_nano for row in rows)
         return rows

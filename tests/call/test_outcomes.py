@@ -29,6 +29,8 @@ LONG = {"choices": [{"index": 0, "delta": {"content": "word " * 900}, "finish_re
 GROWN = b"data: " + json.dumps(LONG).encode() + b"\n\n"
 FREE = Policy(on_upstream_failure="free")
 HASTY = Policy(drain_seconds=0.0)
+COUNTING = Policy(on_disconnect="count")
+DRAINING = Policy(on_disconnect="drain")
 FUNDS_NANO = 300_000
 
 
@@ -109,6 +111,8 @@ SCENES: tuple[Scene, ...] = (
     Scene("error", "client_left", "void", pieces=BAD_STATUS, status=500, leaves=True),
     Scene("stream", "client_left", "reported", pieces=CHUNKS[:3], leaves=True),
     Scene("stream", "client_left", "counted", pieces=CHUNKS[:1], leaves=True, stalls=True),
+    Scene("stream", "client_left", "counted", pieces=CHUNKS[:1], leaves=True, policy=COUNTING),
+    Scene("stream", "client_left", "reported", pieces=CHUNKS[:3], leaves=True, policy=DRAINING),
     Scene("stream", "client_left", "per_call", pieces=CHUNKS[:1], leaves=True, per_call=True),
     Scene("whole", "client_left", "reported", pieces=WHOLE, leaves=True),
     Scene("whole", "client_left", "counted", pieces=SILENT, leaves=True),

@@ -47,7 +47,7 @@ def check_results(commands: Sequence[Command], results: Sequence[Result], expect
 
 
 def money_adds_up(look: Look, model: Model) -> Iterator[str]:
-    """The balance is what the lots have left, held what open holds hold, and available is never negative."""
+    """The balance is what the lots have left, held what open holds hold, and these always have funds."""
     if len(look.rows["accounts"]) != 1:
         yield f"the account has {len(look.rows['accounts'])} rows"
         return
@@ -58,8 +58,8 @@ def money_adds_up(look: Look, model: Model) -> Iterator[str]:
         yield f"the balance is {account.balance_nano}, its lots have {left}"
     if account.held_nano != held:
         yield f"{account.held_nano} are held, by open holds of {held}"
-    if account.available_nano < 0:
-        yield f"{account.available_nano} are available"
+    if account.uncommitted_nano < 0:
+        yield f"{account.uncommitted_nano} are left beside what is held"
     right = model.parties[look.account_id].row()
     if account != right:
         yield f"the account is {account}, and should be {right}"
@@ -203,7 +203,7 @@ def differences(found: Iterable[object], right: Iterable[object]) -> Iterator[st
 def wrong_arithmetic(row: Row) -> Iterator[str]:
     """What is wrong with a receipt by its own figures."""
     usage, charge_nano, lines = _usage_of(row[12]), row[16], _lines_of(row[17])
-    charged_nano, shortfall_nano = row[19], row[20]
+    charged_nano, shortfall_nano, owed_nano = row[19], row[20], row[-1]
     exact = [Fraction(line.price_nano) * line.quantity / line.per for line in lines]
     if charge_nano != round(sum(exact, Fraction(0))):
         yield f"{row[0]} is charged {charge_nano} for {sum(exact, Fraction(0))}"
@@ -218,6 +218,8 @@ def wrong_arithmetic(row: Row) -> Iterator[str]:
             yield f"{row[0]} is charged for {quantity} {meter} of {usage}"
     if charged_nano + shortfall_nano != charge_nano or min(charged_nano, shortfall_nano) < 0:
         yield f"{row[0]} pays {charged_nano} and is {shortfall_nano} short of {charge_nano}"
+    if not 0 <= owed_nano <= (0 if shortfall_nano else charged_nano):
+        yield f"{row[0]} owes {owed_nano} of {charged_nano}"
 
 
 def _receipt_row(model: Model, call_id: str) -> Row:

@@ -28,8 +28,9 @@ class LineView(Struct, frozen=True, kw_only=True):
 class ReceiptView(Struct, frozen=True, kw_only=True):
     """The receipt of a call: its usage, its charge line by line, and the basis of the usage.
 
-    `charged + shortfall` is `total`: neither the hold nor the funds covered the shortfall. `hold` is what
-    was held for the call. `end_user` is the request's `user`, null where it had none.
+    `charged + shortfall` is `total`: neither the hold nor the funds covered the shortfall, which is forgiven.
+    Nor did they cover `owed`, which is a part of `charged`: it became debt. `hold` is what was held for the
+    call. `end_user` is the request's `user`, null where it had none.
     """
 
     object: Literal["receipt"] = "receipt"
@@ -53,6 +54,7 @@ class ReceiptView(Struct, frozen=True, kw_only=True):
     total: Usd
     charged: Usd
     shortfall: Usd
+    owed: Usd
     hold: Usd
     display: Display | UnsetType = UNSET
 
@@ -130,12 +132,14 @@ def receipt_view(row: Receipt, unit: Unit) -> ReceiptView:
         total=usd_string(charge.total_nano),
         charged=usd_string(row.charged_nano),
         shortfall=usd_string(row.shortfall_nano),
+        owed=usd_string(row.owed_nano),
         hold=usd_string(row.hold_nano),
         display=display(
             unit,
             total=charge.total_nano,
             charged=row.charged_nano,
             shortfall=row.shortfall_nano,
+            owed=row.owed_nano,
             hold=row.hold_nano,
         ),
     )

@@ -122,6 +122,8 @@ class Part(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     service_tier: msgspec.Raw = PASSED
     provider: msgspec.Raw = PASSED
     obfuscation: msgspec.Raw = PASSED
+    padding: msgspec.Raw = PASSED
+    p: msgspec.Raw = PASSED
     prompt_filter_results: msgspec.Raw = PASSED
     prompt_token_ids: msgspec.Raw = PASSED
     citations: msgspec.Raw = PASSED

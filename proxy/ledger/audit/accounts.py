@@ -39,10 +39,12 @@ def _account_faults(
     account: AccountRow, rows: dict[str, Iterator[Any]], receipts_since_day: int
 ) -> Iterator[Difference]:
     account_id = account.account_id
-    yield from Chain(rows["lots"]).faults(account, rows["entries"])
+    chain = Chain(rows["lots"])
+    yield from chain.faults(account, rows["entries"])
     yield from command_faults(rows["commands"], rows["puts"])
     calls = Calls(account_id, receipts_since_day=receipts_since_day)
     yield from calls.faults(rows["holds"], rows["receipts"], rows["charges"])
+    yield from _debt_faults(account, chain, calls, receipts_since_day)
     yield from compare("accounts", account_id, "held_nano", calls.held_nano, account.held_nano)
     open_holds = sum(calls.open_by_key.values())
     yield from compare("accounts", account_id, "open_holds", open_holds, account.open_holds)
@@ -53,6 +55,23 @@ def _account_faults(
     available_nano = account.balance_nano - account.held_nano - account.debt_nano + account.credit_limit_nano
     if available_nano < 0:
         yield Difference("accounts", account_id, "available", "not below 0", str(available_nano))
+
+
+def _debt_faults(
+    account: AccountRow, chain: Chain, calls: Calls, receipts_since_day: int
+) -> Iterator[Difference]:
+    """What is owed is what charges made so, less what was repaid since; all other debt is drawn credit.
+
+    Where old receipts are dropped nobody knows the first any more, only that it is not more than all debt.
+    """
+    id_, owed_nano = account.account_id, 0
+    for _, change_nano in sorted([*calls.owed, *chain.repaid]):
+        # What is owed is repaid before what was drawn.
+        owed_nano = max(0, owed_nano + change_nano)
+    if receipts_since_day:
+        owed_nano = min(account.owed_nano, chain.debt_nano)
+    yield from compare("accounts", id_, "owed_nano", owed_nano, account.owed_nano)
+    yield from compare("accounts", id_, "debt_nano", chain.debt_nano - owed_nano, account.debt_nano)
 
 
 def _key_faults(calls: Calls, keys: Iterator[KeyRow]) -> Iterator[Difference]:

@@ -21,13 +21,15 @@ _BASES: Final[Mapping[str, tuple[str, ...]]] = {
 class Calls:
     """The calls of one account, counted as they are read.
 
-    `held_nano` and `open_by_key` are of its open holds, `keys` those that its calls name.
+    `held_nano` and `open_by_key` are of its open holds, `keys` those that its calls name. `owed` is what
+    charges added to what is owed, each with the number of its entry.
     """
 
     def __init__(self, account_id: str, *, receipts_since_day: int) -> None:
         self.held_nano = 0
         self.open_by_key: dict[str, int] = {}
         self.keys: set[str] = set()
+        self.owed: list[tuple[int, int]] = []
         self.spending = AccountSpending(account_id, receipts_since_day=receipts_since_day)
         self._since_day = receipts_since_day
 
@@ -68,6 +70,8 @@ class Calls:
             return
         yield from _posted_faults(call_id, receipt.charged_nano if receipt else 0, posted)
         if receipt is not None:
+            if receipt.owed_nano:
+                self.owed += ((entry.seq, receipt.owed_nano) for entry in posted[:1])
             yield from self._receipt_faults(receipt)
 
     def _receipt_faults(self, receipt: ReceiptRow) -> Iterator[Difference]:

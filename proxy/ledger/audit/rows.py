@@ -44,6 +44,7 @@ class AccountRow(msgspec.Struct, frozen=True, gc=False):
     entries: int
     next_expiry_us: int
     spending: str
+    owed_nano: int = 0
 
 
 class KeyRow(msgspec.Struct, frozen=True, gc=False):
@@ -125,6 +126,7 @@ class ReceiptRow(msgspec.Struct, frozen=True, gc=False):
     shortfall_nano: int
     hold_nano: int
     day: int
+    owed_nano: int = 0
 
 
 class DayRow(msgspec.Struct, frozen=True, gc=False):

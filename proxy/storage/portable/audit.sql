@@ -4,7 +4,7 @@
 -- name: audit_accounts
 -- The figures of every account.
 SELECT id, balance_nano, held_nano, debt_nano, credit_limit_nano, open_holds, entries, next_expiry_us,
-    spending
+    spending, owed_nano
 FROM accounts
 ORDER BY id;
 
@@ -56,7 +56,8 @@ ORDER BY account_id, id;
 
 -- name: audit_receipts
 -- Every receipt, by account and call.
-SELECT account_id, id, key_id, model, basis, usage, charge_nano, lines, charged_nano, shortfall_nano, hold_nano, day
+SELECT account_id, id, key_id, model, basis, usage, charge_nano, lines, charged_nano, shortfall_nano, hold_nano, day,
+    owed_nano
 FROM receipts
 ORDER BY account_id, id;
 

@@ -90,6 +90,7 @@ def _account(account: Account) -> AccountRow:
         account.entries,
         account.next_expiry_us,
         text(account.spending),
+        account.owed_nano,
     )
 
 
@@ -135,6 +136,7 @@ def _receipt(row: Receipt, day: int) -> ReceiptRow:
         row.shortfall_nano,
         row.hold_nano,
         day,
+        row.owed_nano,
     )
 
 

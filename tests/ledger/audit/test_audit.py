@@ -96,6 +96,31 @@ def test_the_history_has_every_kind_of_row_and_no_difference(rows: Rows) -> None
     assert differences(rows) == []
 
 
+def test_what_is_owed_is_explained_by_charges_and_grants() -> None:
+    """By all of them in their order; and any other figure is found."""
+    desk = Desk(credit_limit_nano=50)
+    desk.grant(30)
+    desk.hold(20, "call_a")
+    desk.owe("call_a", 110)
+    desk.grant(60, lot_id="lot_b")
+    desk.adjust(25)
+    desk.hold(10, "call_b")
+    desk.owe("call_b", 100)
+    found = rows_of(desk.store.books)
+    assert desk.account.owed_nano > 0 < desk.account.debt_nano
+    assert differences(found) == []
+    for stream, name, field, change, column in (
+        ("accounts", ACCOUNT, "owed_nano", 1, "owed_nano"),
+        ("accounts", ACCOUNT, "debt_nano", -1, "debt_nano"),
+        ("receipts", "call_b", "owed_nano", -1, "owed_nano"),
+        ("receipts", "call_b", "owed_nano", 10**6, "owed_nano"),
+    ):
+        wrong = differences(tampered(found, stream, name, field, change))
+        assert column in {difference.column for difference in wrong}
+    dropped = differences(tampered(found, "accounts", ACCOUNT, "owed_nano", 10**6), receipts_since_day=1)
+    assert "owed_nano" in {difference.column for difference in dropped}
+
+
 # --- what was changed by hand ---
 
 Tampering = tuple[str, str, str, object, tuple[str, str, str]]
@@ -108,6 +133,7 @@ TAMPERINGS: tuple[Tampering, ...] = (
     ("accounts", ACCOUNT, "balance_nano", 1, ("accounts", ACCOUNT, "balance_nano")),
     ("accounts", ACCOUNT, "held_nano", -45, ("accounts", ACCOUNT, "held_nano")),
     ("accounts", ACCOUNT, "debt_nano", 1, ("accounts", ACCOUNT, "debt_nano")),
+    ("accounts", ACCOUNT, "owed_nano", 1, ("accounts", ACCOUNT, "owed_nano")),
     ("accounts", ACCOUNT, "credit_limit_nano", -10_000, ("accounts", ACCOUNT, "available")),
     ("accounts", ACCOUNT, "open_holds", 1, ("accounts", ACCOUNT, "open_holds")),
     ("accounts", ACCOUNT, "entries", 1, ("accounts", ACCOUNT, "entries")),
@@ -154,6 +180,8 @@ TAMPERINGS: tuple[Tampering, ...] = (
     ("receipts", "call_a", "charged_nano", -1, ("entries", ENTRY + "3", "amount_nano")),
     ("receipts", "call_a", "charge_nano", 1, ("receipts", "call_a", "charge_nano")),
     ("receipts", "call_d", "shortfall_nano", -1, ("receipts", "call_d", "charged + shortfall")),
+    ("receipts", "call_a", "owed_nano", 1, ("accounts", ACCOUNT, "owed_nano")),
+    ("receipts", "call_d", "owed_nano", 1, ("receipts", "call_d", "owed_nano")),
     ("receipts", "call_a", "hold_nano", 1, ("receipts", "call_a", "hold_nano")),
     ("receipts", "call_a", "day", 1, ("receipts", "call_a", "day")),
     ("receipts", "call_a", "day", 10**9, ("receipts", "call_a", "day")),
