@@ -47,7 +47,9 @@ CLIENT_NAMES: Final = (
 SERVER_MODULE: Final = "proxy.edge.aiohttp_server"
 SERVER_NAMES: Final = (
     "aiohttp.http_parser:HttpRequestParser",
-    "aiohttp.http_parser:HttpRequestParserPy",
+    "aiohttp.http_parser:HttpRequestParserPy(protocol, loop, limit)",
+    "aiohttp.http_parser:HttpRequestParserPy(max_line_size, max_field_size, max_headers)",
+    "aiohttp.http_parser:HttpRequestParserPy(payload_exception, auto_decompress, max_msg_queue_size)",
     "aiohttp.http_writer:HttpVersion(major, minor)",
     "aiohttp.http_writer:HttpVersion10",
     "aiohttp.http_writer:HttpVersion11",
@@ -60,11 +62,19 @@ SERVER_NAMES: Final = (
     "aiohttp.web:BaseRequest.writer",
     "aiohttp.web:RequestHandler(manager, loop, access_log, lingering_time, keepalive_timeout)",
     "aiohttp.web:RequestHandler(auto_decompress)",
+    "aiohttp.web:RequestHandler._current_request",
+    "aiohttp.web:RequestHandler._loop",
+    "aiohttp.web:RequestHandler._max_msg_queue_size",
+    "aiohttp.web:RequestHandler._msg_queue_resume_size",
+    "aiohttp.web:RequestHandler._next_keepalive_close_time",
+    "aiohttp.web:RequestHandler._parser",
     "aiohttp.web:RequestHandler._request_count",
+    "aiohttp.web:RequestHandler.connection_made(transport)",
     "aiohttp.web:RequestHandler.force_close()",
+    "aiohttp.web:RequestHandler.peername",
     "aiohttp.web:RequestHandler.handle_error(request, status, exc, message)",
     "aiohttp.web:RequestHandler.writing_paused",
-    "aiohttp.web:Server.connections",
+    "aiohttp.web_protocol:RequestPayloadError",
     "aiohttp.web:StreamResponse.keep_alive",
     "aiohttp.web:StreamResponse.prepare(request)",
     "aiohttp.web:StreamResponse.prepared",
@@ -73,6 +83,10 @@ SERVER_NAMES: Final = (
 
 MEMBERS: Final = frozenset(
     {
+        "_current_request",
+        "_max_msg_queue_size",
+        "_msg_queue_resume_size",
+        "_next_keepalive_close_time",
         "_parser",
         "_reading_paused",
         "_request_count",

@@ -22,13 +22,16 @@ from proxy.call.policy import Catalog, Policy
 from proxy.call.relay import Relay
 from proxy.clock import Clock, SystemClock
 from proxy.config.load import Settings
-from proxy.edge.gateway import Bounds, Gateway, expect_later
+from proxy.edge.bodies import Bounds
+from proxy.edge.gateway import Gateway, expect_later
 from proxy.edge.listener import Listener
 from proxy.edge.middleware import Edge
+from proxy.edge.watch import DRAIN_PACE, ConnectionWatch, Pace, usual_pace
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.store import LedgerUnavailable, Store
+from proxy.process.descriptors import most_connections
 from proxy.storage.locations import store_for
 from proxy.tasks import Tasks
 from proxy.telemetry import Telemetry, configure_logging
@@ -119,11 +122,18 @@ class Farebox:
         if self._shares_figures:
             self._background.spawn(self._share_figures(), name="figures")
         await self.upstreams.open()
+        watch = ConnectionWatch(
+            pace=self._pace,
+            now=asyncio.get_running_loop().time,
+            most=most_connections(self.settings.server.max_connections),
+        )
+        self._background.spawn(watch.run(), name="connections")
         self._listener = Listener(
             self.application(),
             direct=ENDPOINTS,
             handler=partial(self._edge, handler=self.gateway.handle),
             clock=self.clock,
+            watch=watch,
             shutdown_seconds=CUT_SECONDS,
         )
         self.port = await self._listener.open(self.settings.server.host, self.port, shared=self._shares_port)
@@ -144,6 +154,9 @@ class Farebox:
                 self._log.warning("drain timed out", calls=self.gateway.in_flight)
             if self._listener is not None:
                 await self._listener.close(max(0.0, until - loop.time()))
+
+    def _pace(self) -> Pace:
+        return DRAIN_PACE if self.gateway.draining else usual_pace(self.settings.streams.write_seconds)
 
     async def _recover(self) -> None:
         """Close the holds of processes that are gone. Raises LedgerUnavailable or Refusal."""
@@ -175,6 +188,7 @@ class Farebox:
         fixed = {
             "server.host": server.host != before.host,
             "server.port": server.port != before.port,
+            "server.max_connections": server.max_connections != before.max_connections,
             "server.workers": server.workers != before.workers,
             "server.max_reply_bytes": server.max_reply_bytes != before.max_reply_bytes,
             "storage": settings.storage != self.settings.storage,
@@ -225,4 +239,9 @@ def catalog_of(settings: Settings) -> Catalog:
 def bounds_of(settings: Settings) -> Bounds:
     """The part of the settings that bounds clients."""
     server = settings.server
-    return Bounds(server.max_body_bytes, server.body_seconds, settings.streams.write_seconds)
+    return Bounds(
+        max_body_bytes=server.max_body_bytes,
+        body_seconds=server.body_seconds,
+        write_seconds=settings.streams.write_seconds,
+        body_memory_bytes=server.body_memory_bytes,
+    )

@@ -20,6 +20,7 @@ from proxy.metering.model_names import encoding_name
 from proxy.metering.vocabulary import SHARED
 from proxy.process import signals
 from proxy.process.app import Farebox
+from proxy.process.descriptors import raise_limit
 from proxy.process.quickstart import welcome
 from proxy.process.supervisor import Lifeline
 from proxy.telemetry import configure_logging
@@ -35,6 +36,7 @@ def prepare(settings: Settings) -> None:
     Raises RuntimeError without aiohttp's C parser.
     """
     refuse_pure_python_parser()
+    raise_limit()
     configure_logging(settings.log.level, settings.log.format)
     # A vocabulary takes up to half a second to load, too long for the first call that needs it.
     SHARED.preload({encoding_name(glob) for glob in settings.routes.globs})

@@ -18,7 +18,6 @@ from proxy.edge.aiohttp_server import (
     refuse_pure_python_parser,
     send_interim,
     serialized_head,
-    unsent_bytes,
     wrap_callback,
 )
 from tests.aiohttp_names import SERVER_NAMES, fault_of
@@ -157,7 +156,7 @@ async def test_a_slow_client_pauses_the_writing() -> None:
         request.transport.write(b"x" * size)
         count_sent(request, size)
         assert is_write_paused(request)
-        assert unsent_bytes(server) > 0
+        assert [one.unsent_bytes > 0 for one in protocols] == [True]
         reading.set()
         await drain(request)
         assert not is_write_paused(request)
@@ -165,12 +164,12 @@ async def test_a_slow_client_pauses_the_writing() -> None:
         raise ConnectionResetError
 
     reading = asyncio.Event()
-    async with serving(handle) as (server, port, _):
+    async with serving(handle) as (_, port, protocols):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1_024)
         writer.write(GET)
         async with asyncio.timeout(10):
             await reading.wait()
             await reader.readexactly(size)
             await ended.wait()
-        assert unsent_bytes(server) == 0
+        assert [one.unsent_bytes for one in protocols] == [0]
         writer.close()
