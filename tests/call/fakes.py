@@ -119,7 +119,11 @@ class Asked:
         self.headers: tuple[tuple[str, str], ...] = ()
         self.secret: str | None = SECRET
         self.wants_cost = False
+        self.facts: dict[str, str] = {}
         self._fields = {"model": "m", "stream": stream, **more}
+
+    async def body_at_hand(self) -> bytes | None:
+        return await self.body()
 
     async def body(self) -> bytes:
         await asyncio.sleep(0)

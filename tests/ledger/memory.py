@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import asdict
+
 from proxy.ledger import rules
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Command, Result
@@ -59,7 +61,10 @@ class MemoryStore:
         return next((key for key in self.books.keys.values() if key.digest == digest), None)
 
     async def query(self, name: str, params: Mapping[str, object]) -> list[Row]:
-        raise KeyError(name, params)
+        if name != "account_by_id":
+            raise KeyError(name, params)
+        account = self.books.accounts.get(str(params["account_id"]))
+        return [{**asdict(account), "available_nano": account.available_nano}] if account else []
 
     async def close(self) -> None:
         """Nothing has to be let go of."""
