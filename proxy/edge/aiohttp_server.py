@@ -8,7 +8,7 @@ import socket
 import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
@@ -43,11 +43,21 @@ READ_AHEAD_BYTES: Final = 65_536
 """About how much of a body is taken from the system before somebody reads it."""
 PIPELINED_MAX: Final = 2
 """How many requests of a connection are taken from the system before they are handled."""
+HEAD_BYTES_MAX: Final = 65_536
+"""About how long a head may be; aiohttp bounds only its lines and their number, which allows a megabyte."""
 _HEAD_LINE_BYTES: Final = 8_190
 _HEADERS_MAX: Final = 128
 _TCP_INFO_BYTES: Final = 128
 _BYTES_ACKED: Final = struct.Struct("=120xQ")
 """Where Linux tells in `TCP_INFO` how many bytes the other side has taken."""
+
+
+class _Body(Protocol):
+    """The body of a request, as far as it matters here."""
+
+    def is_eof(self) -> bool:
+        """Whether all of it has come."""
+        ...
 
 
 class ServerProtocol(web.RequestHandler):
@@ -57,7 +67,15 @@ class ServerProtocol(web.RequestHandler):
     through that came over it.
     """
 
-    __slots__ = ("_client", "_keepalive_seconds", "_on_fault", "had_call", "opened_at")
+    __slots__ = (
+        "_client",
+        "_head_bytes",
+        "_keepalive_seconds",
+        "_last_body",
+        "_on_fault",
+        "had_call",
+        "opened_at",
+    )
 
     def __init__(
         self,
@@ -92,6 +110,8 @@ class ServerProtocol(web.RequestHandler):
         self._on_fault = on_fault
         self._keepalive_seconds = keepalive_seconds
         self._client: asyncio.Transport | None = None
+        self._last_body: _Body | None = None
+        self._head_bytes = 0
         self.had_call = False
         self.opened_at = 0.0
 
@@ -101,6 +121,18 @@ class ServerProtocol(web.RequestHandler):
         self._client = cast("asyncio.Transport", transport)
         self.opened_at = self._loop.time()
         super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """The client has sent something. A head that grows too long ends the connection."""
+        requests, last = self._request_count, self._last_body
+        is_head = last is None or last.is_eof()
+        super().data_received(data)
+        if self._request_count != requests:
+            self._last_body, self._head_bytes = self._messages[-1][1], 0
+        elif is_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self.abort()
 
     @property
     def idle_since(self) -> float | None:

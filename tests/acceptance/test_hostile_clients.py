@@ -24,6 +24,7 @@ from tests.acceptance.hostile import (
     status_of,
 )
 from tests.acceptance.scripted_upstream import ScriptedUpstream
+from tests.bench.attackers import Attack, attacked
 
 EVERYDAY = {"model": "f-whole", "messages": HELLO}
 UPLOADS = 20
@@ -173,3 +174,27 @@ def kept_call(client: http.client.HTTPConnection, account: Account) -> int:
     with client.getresponse() as answer:
         answer.read()
         return answer.status
+
+
+CALLS = 100
+
+
+def test_a_paying_caller_is_served_beside_attackers_of_every_kind(tight: Server) -> None:
+    """No key, a key without funds, and a funded key, flat out: each of its calls succeeds, memory is bounded.
+
+    `make bench PARTS=attacks` measures how much longer its calls take.
+    """
+    payer, broke, foe = tight.account("10.00"), tight.account(amount=""), tight.account("1000.00")
+    before = memory_of(tight)
+    with attacked(
+        Attack("stranger", tight.port, "", "f-whole"),
+        Attack("broke", tight.port, broke.secret, "f-whole"),
+        Attack("payer", tight.port, foe.secret, "f-whole"),
+    ):
+        eventually(lambda: bool(foe.requests()))
+        for _ in range(CALLS):
+            assert payer.api.post(CHAT, EVERYDAY)["choices"]
+            assert memory_of(tight) - before < BUDGET + FORK_BYTES
+    assert len(foe.requests()) > 1
+    assert broke.requests() == []
+    assert payer.nano("balance") == 10_000_000_000 - CALLS * 20_000
