@@ -192,8 +192,12 @@ class Telemetry:
         self._commit.observe(seconds)
 
     def outage(self, reason: str) -> None:
-        """The ledger cannot be written."""
+        """The ledger cannot be read or written."""
         self._log.error("ledger unavailable", reason=reason)
+
+    def returned(self, seconds: float) -> None:
+        """The ledger can be read and written again."""
+        self._log.warning("ledger available again", after_seconds=round(seconds, 3))
 
     def fault(self, task: str, error: BaseException) -> None:
         """A background task failed; the first word of its name says which kind."""

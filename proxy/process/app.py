@@ -28,6 +28,7 @@ from proxy.edge.middleware import Edge
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
 from proxy.ledger.ledger import Ledger
+from proxy.ledger.readiness import Readiness
 from proxy.ledger.store import LedgerUnavailable, Store
 from proxy.storage.locations import store_for
 from proxy.tasks import Tasks
@@ -83,6 +84,7 @@ class Farebox:
             on_batch=self.telemetry.committed,
             on_outage=self.telemetry.outage,
         )
+        self.readiness = Readiness(ledger=self.ledger, store=self.store, observer=self.telemetry)
         self.upstreams = parts.upstreams(max_reply_bytes=settings.server.max_reply_bytes)
         self.closing = Closing(
             ledger=self.ledger, clock=self.clock, tasks=self.tasks, observer=self.telemetry
@@ -112,6 +114,8 @@ class Farebox:
         await self.store.open()
         self.ledger.start()
         await self._recover()
+        await self.readiness.check()
+        self._background.spawn(self.readiness.watch(), name="readiness")
         self._background.spawn(self._recover_others(), name="recover")
         self._background.spawn(
             self.closing.watch(lambda: self.settings.streams.observe_seconds), name="watch"
@@ -194,7 +198,7 @@ class Farebox:
         for path in ENDPOINTS:
             app.router.add_route("*", path, self.gateway.handle, expect_handler=expect_later)
         models = Models(store=self.store, catalog=lambda: self.relay.catalog, clock=self.clock)
-        health = Health(gateway=self.gateway, telemetry=self.telemetry, ledger=self.ledger)
+        health = Health(gateway=self.gateway, telemetry=self.telemetry, readiness=self.readiness)
         app.add_routes(models.routes())
         app.add_routes(health.routes())
         for api_routes in (admin_routes, billing_routes):
