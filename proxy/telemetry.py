@@ -142,6 +142,12 @@ class Telemetry:
         self.faults = Counter(
             "farebox_faults", "Faults of Farebox itself, by task.", ["task"], registry=registry
         )
+        self._denials = Counter(
+            "farebox_upstream_denials",
+            "Upstreams that began to refuse Farebox's own credential.",
+            ["upstream"],
+            registry=registry,
+        )
         ProcessCollector(registry=self.registry)
         self._kept: dict[tuple[str, str, str], _Figures] = {}
 
@@ -185,6 +191,15 @@ class Telemetry:
     def refused(self, code: str) -> None:
         """A request was refused."""
         self._refusals.labels(code).inc()
+
+    def upstream_denied(self, upstream: str, status: int) -> None:
+        """An upstream began to refuse Farebox's own credential."""
+        self._denials.labels(upstream).inc()
+        self._log.error("upstream refuses the credential", upstream=upstream, status=status)
+
+    def upstream_accepts(self, upstream: str) -> None:
+        """An upstream that refused the credential has answered well again."""
+        self._log.warning("upstream accepts the credential again", upstream=upstream)
 
     def committed(self, commands: int, seconds: float) -> None:
         """A batch was committed."""

@@ -34,6 +34,7 @@ from proxy.storage.locations import store_for
 from proxy.tasks import Tasks
 from proxy.telemetry import Telemetry, configure_logging
 from proxy.upstream.client import HttpUpstreams
+from proxy.upstream.denials import Denials
 
 CLOSING_SECONDS: Final = 10.0
 """How long the last closes may take at the end; no caller waits for them."""
@@ -96,6 +97,7 @@ class Farebox:
             closing=self.closing,
             upstreams=self.upstreams,
             clock=self.clock,
+            denials=Denials(on_denial=self.telemetry.upstream_denied, on_end=self.telemetry.upstream_accepts),
         )
         self.gateway = Gateway(relay=self.relay, bounds=lambda: bounds_of(self.settings))
         self._edge = Edge(
