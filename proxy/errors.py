@@ -49,7 +49,7 @@ CODES: Final[dict[str, Kind]] = {
     "credit_balance_exhausted": Kind(402, _FUNDS, "Nothing is left on the account.", retry=False),
     "request_exceeds_balance": Kind(402, _FUNDS, "The call could cost more than what is left.", retry=False),
     "in_flight_budget_exhausted": Kind(
-        402, _FUNDS, "Calls in flight hold what this one needs; it may fit after `Retry-After`.", retry=False
+        402, _FUNDS, "Calls in flight hold what this one needs; it may fit after `Retry-After`.", retry=True
     ),
     "daily_limit_exceeded": Kind(
         402, _FUNDS, "The account's limit for this UTC day is reached.", retry=False

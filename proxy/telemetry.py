@@ -201,6 +201,12 @@ class Telemetry:
         self.faults = Counter(
             "farebox_faults", "Faults of Farebox itself, by task.", ["task"], registry=registry
         )
+        self._denials = Counter(
+            "farebox_upstream_denials",
+            "Upstreams that began to refuse Farebox's own credential.",
+            ["upstream"],
+            registry=registry,
+        )
         # What has not happened yet is a 0 and not a gap, so that the first time is an increase.
         for code in CODES:
             self._refusals.labels(code)
@@ -250,14 +256,27 @@ class Telemetry:
         """A request was refused."""
         self._refusals.labels(code).inc()
 
+    def upstream_denied(self, upstream: str, status: int) -> None:
+        """An upstream began to refuse Farebox's own credential."""
+        self._denials.labels(upstream).inc()
+        self._log.error("upstream refuses the credential", upstream=upstream, status=status)
+
+    def upstream_accepts(self, upstream: str) -> None:
+        """An upstream that refused the credential has answered well again."""
+        self._log.warning("upstream accepts the credential again", upstream=upstream)
+
     def committed(self, commands: int, seconds: float) -> None:
         """A batch was committed."""
         self._batch.observe(commands)
         self._commit.observe(seconds)
 
     def outage(self, reason: str) -> None:
-        """The ledger cannot be written."""
+        """The ledger cannot be read or written."""
         self._log.error("ledger unavailable", reason=reason)
+
+    def returned(self, seconds: float) -> None:
+        """The ledger can be read and written again."""
+        self._log.warning("ledger available again", after_seconds=round(seconds, 3))
 
     def fault(self, task: str, error: BaseException) -> None:
         """A background task failed; the first word of its name says which kind."""

@@ -31,8 +31,8 @@ BOUND_OVER_COUNT: Final = 32
 COUNTED_BYTES_MAX: Final = 8 * 1024 * 1024
 """Text beyond this is longer than any model reads, and is not counted."""
 
-# The generous bound on the input may be the reason of these refusals; an exact count can then help.
-_WORTH_COUNTING: Final = frozenset(
+# What these refuse may pass with less output, and with an exact count in place of the bound on the input.
+_OF_FUNDS: Final = frozenset(
     {
         "credit_balance_exhausted",
         "request_exceeds_balance",
@@ -42,7 +42,6 @@ _WORTH_COUNTING: Final = frozenset(
         "monthly_limit_exceeded",
         "total_limit_exceeded",
         "key_limit_exceeded",
-        "rate_limit_exceeded",
     }
 )
 
@@ -133,17 +132,21 @@ class Admission:
     async def authorize(self, call: Call, routed: RoutedCall, catalog: Catalog) -> AdmittedCall:
         """Hold the call's ceiling, clamped to what can be paid where the policy allows.
 
-        The cheap ceiling is tried first; it is counted exactly only if that does not fit.
+        The cheap ceiling is tried first, all or nothing. If it does not fit, the call is decided about anew
+        by the least that it has to hold: counted exactly where that could help, and clamped. So a refusal
+        never asks for more, and a call that could pass with nothing else in flight is never sent away.
         """
         ask, card = routed.ask, routed.card
-        ceiling = floor = ask.ceiling().bounded(card.default_bound)
-        command = self._command(call, card, ceiling, floor, catalog)
+        bound = ceiling = ask.ceiling().bounded(card.default_bound)
+        command = self._command(call, card, ceiling, ceiling, catalog)
         result = await self._ledger.authorize(command)
-        if isinstance(result, Refused) and _is_worth_counting(result, ask, ceiling, card):
-            ceiling = (await exact_ceiling(ask)).bounded(card.default_bound)
+        if isinstance(result, Refused):
+            if _is_worth_counting(result, ask, ceiling, card):
+                ceiling = (await exact_ceiling(ask)).bounded(card.default_bound)
             floor = _least_useful(ceiling, catalog.policy)
-            command = self._command(call, card, ceiling, floor, catalog)
-            result = await self._ledger.authorize(command)
+            if ceiling is not bound or (floor is not ceiling and result.code in _OF_FUNDS):
+                command = self._command(call, card, ceiling, floor, catalog)
+                result = await self._ledger.authorize(command)
         if isinstance(result, Refused):
             raise refusal_of(result, card, ceiling)
         return AdmittedCall(
@@ -174,17 +177,26 @@ def _least_useful(ceiling: Ceiling, policy: Policy) -> Ceiling:
 
 
 def _is_worth_counting(refused: Refused, ask: Ask, ceiling: Ceiling, card: RateCard) -> bool:
-    """Whether an exact count could be let through: some is, where enough is left for a request of this size.
+    """Whether an exact count could tell otherwise: some can, where a request of this size could be paid for.
 
-    A caller without money cannot make Farebox count much.
+    A caller without money cannot make Farebox count much. One whose money is only held can: whether the call
+    fits once it is free again decides what its client is told.
     """
-    if refused.code not in _WORTH_COUNTING or (refused.limit_source or "").endswith("_rpm"):
-        return False
-    if refused.available_nano is None:
-        return ask.input_text_length() <= COUNTED_BYTES_MAX
-    least = {meter: bound // BOUND_OVER_COUNT for meter, bound in ceiling.fixed.items()}
-    affords = max(1, worst_nano(card, least)) <= refused.available_nano
-    return affords and ask.input_text_length() <= COUNTED_BYTES_MAX
+    if refused.code == "rate_limit_exceeded":
+        can_help = not (refused.limit_source or "").endswith("_rpm")
+    elif refused.code in _OF_FUNDS:
+        least = {meter: bound // BOUND_OVER_COUNT for meter, bound in ceiling.fixed.items()}
+        can_help = max(1, worst_nano(card, least)) <= _idle_nano(refused)
+    else:
+        can_help = False
+    return can_help and ask.input_text_length() <= COUNTED_BYTES_MAX
+
+
+def _idle_nano(refused: Refused) -> int:
+    """What the bound that is to blame leaves while no call is in flight."""
+    if refused.limit_nano is not None:
+        return refused.limit_nano - (refused.spent_nano or 0)
+    return (refused.available_nano or 0) + (refused.held_nano or 0)
 
 
 async def exact_ceiling(ask: Ask) -> Ceiling:

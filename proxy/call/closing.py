@@ -217,14 +217,16 @@ class Closing:
         in_flight.closed = True
         self._streams.discard(in_flight)
         call, at_us, now_us = in_flight.call, in_flight.admitted.at_us, self._clock.now_us()
-        first_at_us = in_flight.first_byte_at_us
+        first_at_us, tried = in_flight.first_byte_at_us, in_flight.attempts
         if spent is None:
             charge = NO_CHARGE
-            ended = Outcome(outcome, status, "void", {}, now_us, first_at_us)
+            ended = Outcome(outcome, status, "void", {}, now_us, first_at_us, attempts=tried)
             future = self._ledger.void(Void(call, at_us, now_us, ended))
         else:
             charge = spent.charge
-            ended = Outcome(outcome, status, spent.basis, spent.usage, now_us, first_at_us, spent.anomalies)
+            ended = Outcome(
+                outcome, status, spent.basis, spent.usage, now_us, first_at_us, spent.anomalies, tried
+            )
             future = self._ledger.settle(Settle(call, at_us, now_us, ended, charge))
         try:
             self._observer.ended(call, ended, charge)

@@ -14,6 +14,7 @@ from proxy.call.outcomes import Phase
 from proxy.call.policy import Policy
 from proxy.clock import Clock
 from proxy.endpoints.base import Tally
+from proxy.ledger.rows import Attempt
 from proxy.metering.tokens import COUNTER
 from proxy.metering.usage import ONE_CALL, Basis, Usage
 from proxy.pricing.charge import Charge, price
@@ -22,6 +23,8 @@ from proxy.upstream.base import Answer, UpstreamFailure
 _Result = TypeVar("_Result")
 
 REST_SECONDS: Final = 0.25
+ATTEMPTS_MAX: Final = 8
+"""How many attempts a receipt has at most."""
 LARGE_BYTES: Final = 1_048_576
 """From this size on, bytes are read in a thread."""
 
@@ -47,6 +50,7 @@ class InFlightCall:
         self.closed = False
         self.answer: Answer | None = None
         self.first_byte_at_us: int | None = None
+        self.attempts: tuple[Attempt, ...] = ()
         self.budget: int | None = None
         self._elastic = admitted.ceiling.elastic
         self._ended = False
@@ -79,6 +83,11 @@ class InFlightCall:
     def is_whole(self) -> bool:
         """Whether the reply was read to its end, and that is a proper one."""
         return self._ended and self.tally.complete
+
+    def tried(self, target: str, status: int | None, duration_us: int) -> None:
+        """Remember an attempt. Beyond `ATTEMPTS_MAX` the latest takes the place of the one before."""
+        attempt = Attempt(target, status, duration_us)
+        self.attempts = (*self.attempts[: ATTEMPTS_MAX - 1], attempt)
 
     def answered(self, answer: Answer) -> None:
         """Remember the answer that the client will get."""

@@ -103,7 +103,7 @@ OUTCOMES: Final[tuple[OutcomeRule, ...]] = (
         _VOID,
     ),
     OutcomeRule(
-        "The upstream refuses Farebox's own credential: 401, 402, 403, or 429 `insufficient_quota`",
+        "The last target refuses Farebox's own credential: 401, 402, 403, or 429 `insufficient_quota`",
         ("error",),
         "upstream_denied",
         "upstream_failed",

@@ -22,6 +22,7 @@ _UPSTREAM_COLUMNS = (
     Column("targets", lambda row: ", ".join(map(_target, row["targets"]))),
 )
 _USAGE_COUNTS = ("requests", "input_tokens", "cached_input_tokens", "output_tokens")
+_ATTEMPT_COLUMNS = plain("target", "status", "seconds")
 _LINE_COLUMNS = (
     *plain("meter"),
     Column("quantity", field("quantity"), right=True),
@@ -132,4 +133,5 @@ def _show_receipt(call: Json) -> None:
             *((name, amount(call, name)) for name in amounts),
         ]
     )
+    print_table(call["attempts"], _ATTEMPT_COLUMNS, title="Attempts")
     print_table(call["lines"], _LINE_COLUMNS, title="Charge")

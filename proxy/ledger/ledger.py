@@ -117,19 +117,18 @@ class Ledger:
         """Whether commands other than closes are taken now."""
         return not (self._closing or self._down or len(self._inbox) >= self._max_waiting)
 
-    async def is_ready(self) -> bool:
-        """Whether a call would get through: keys are found, and commands are carried out.
+    @property
+    def outage(self) -> str:
+        """Why the last batch could not be carried out; empty when it was."""
+        return self._outage
 
-        The store may find no key and still take batches, on a connection that it has. After an outage a
-        command that changes nothing is carried out first.
+    async def end_outage(self) -> None:
+        """After an outage, find out whether it is over, by a command that changes nothing.
+
+        Raises `Refusal` with `ledger_unavailable` while it is not.
         """
-        try:
-            await self._store.key_by_digest("")
-            if self._outage:
-                await self._enter(Sweep("", 0))
-        except (LedgerUnavailable, Refusal):
-            return False
-        return self.available
+        if self._outage:
+            await self._enter(Sweep("", 0))
 
     def start(self) -> None:
         """Begin to carry out commands, first those that were submitted before."""

@@ -33,6 +33,13 @@ class Store(Protocol):
         """Carry out a batch; one result for each command. Raises LedgerUnavailable if it could not commit."""
         ...
 
+    async def probe(self) -> None:
+        """Find out whether keys are found and, where that can be lost, commits succeed, for any process.
+
+        Raises LedgerUnavailable. The caller bounds how long it may take.
+        """
+        ...
+
     async def orphans(self, now_us: int) -> list[Hold]:
         """Open holds without a process that will close them, in the order of their ids.
 

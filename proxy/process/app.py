@@ -30,12 +30,14 @@ from proxy.edge.watch import DRAIN_PACE, ConnectionWatch, Pace, usual_pace
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
 from proxy.ledger.ledger import Ledger
+from proxy.ledger.readiness import Readiness
 from proxy.ledger.store import LedgerUnavailable, Store
 from proxy.process.descriptors import most_connections
 from proxy.storage.locations import store_for
 from proxy.tasks import Tasks
 from proxy.telemetry import Telemetry, configure_logging
 from proxy.upstream.client import HttpUpstreams
+from proxy.upstream.denials import Denials
 
 CLOSING_SECONDS: Final = 10.0
 """How long the last closes may take at the end; no caller waits for them."""
@@ -86,6 +88,7 @@ class Farebox:
             on_batch=self.telemetry.committed,
             on_outage=self.telemetry.outage,
         )
+        self.readiness = Readiness(ledger=self.ledger, store=self.store, observer=self.telemetry)
         self.upstreams = parts.upstreams(max_reply_bytes=settings.server.max_reply_bytes)
         self.closing = Closing(
             ledger=self.ledger, clock=self.clock, tasks=self.tasks, observer=self.telemetry
@@ -97,6 +100,7 @@ class Farebox:
             closing=self.closing,
             upstreams=self.upstreams,
             clock=self.clock,
+            denials=Denials(on_denial=self.telemetry.upstream_denied, on_end=self.telemetry.upstream_accepts),
         )
         self.gateway = Gateway(relay=self.relay, bounds=lambda: bounds_of(self.settings))
         self._edge = Edge(
@@ -115,6 +119,8 @@ class Farebox:
         await self.store.open()
         self.ledger.start()
         await self._recover()
+        await self.readiness.check()
+        self._background.spawn(self.readiness.watch(), name="readiness")
         self._background.spawn(self._recover_others(), name="recover")
         self._background.spawn(
             self.closing.watch(lambda: self.settings.streams.observe_seconds), name="watch"
@@ -208,7 +214,7 @@ class Farebox:
         for path in ENDPOINTS:
             app.router.add_route("*", path, self.gateway.handle, expect_handler=expect_later)
         models = Models(store=self.store, catalog=lambda: self.relay.catalog, clock=self.clock)
-        health = Health(gateway=self.gateway, telemetry=self.telemetry, ledger=self.ledger)
+        health = Health(gateway=self.gateway, telemetry=self.telemetry, readiness=self.readiness)
         app.add_routes(models.routes())
         app.add_routes(health.routes())
         for api_routes in (admin_routes, billing_routes):

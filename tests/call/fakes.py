@@ -22,6 +22,7 @@ from proxy.pricing.charge import Charge
 from proxy.pricing.rates import Rate, RateCard
 from proxy.tasks import Tasks
 from proxy.upstream.base import UpstreamClient, UpstreamFailure, UpstreamRequest
+from proxy.upstream.denials import Denials
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.ledger.memory import MemoryStore
 
@@ -214,6 +215,7 @@ class Stage:
         endpoints: Mapping[str, Endpoint] = ENDPOINTS,
         rates: tuple[Rate, ...] = RATES,
         funds_nano: int = GRANT_NANO,
+        denials: Denials | None = None,
     ) -> None:
         self.faults: list[BaseException] = []
         self.tasks = Tasks(lambda _, error: self.faults.append(error))
@@ -241,6 +243,7 @@ class Stage:
             closing=self.closing,
             upstreams=upstreams,
             clock=self.clock,
+            denials=denials,
         )
         self.ledger.start()
 

@@ -49,6 +49,9 @@ class MemoryStore:
         self._written(part)
         return results
 
+    async def probe(self) -> None:
+        """Memory is always there."""
+
     async def orphans(self, now_us: int) -> list[Hold]:
         """Every process but this one is gone, and this one has begun just now."""
         return [

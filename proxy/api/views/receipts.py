@@ -25,11 +25,20 @@ class LineView(Struct, frozen=True, kw_only=True):
     display: Display | UnsetType = UNSET
 
 
+class AttemptView(Struct, frozen=True, kw_only=True):
+    """One try at one target, by the name of its upstream; `status` is null when no answer came."""
+
+    target: str
+    status: int | None
+    seconds: float
+
+
 class ReceiptView(Struct, frozen=True, kw_only=True):
     """The receipt of a call: its usage, its charge line by line, and the basis of the usage.
 
     `charged + shortfall` is `total`: neither the hold nor the funds covered the shortfall. `hold` is what
-    was held for the call. `end_user` is the request's `user`, null where it had none.
+    was held for the call. `end_user` is the request's `user`, null where it had none. `attempts` are the
+    targets that it was sent to, in order.
     """
 
     object: Literal["receipt"] = "receipt"
@@ -48,6 +57,7 @@ class ReceiptView(Struct, frozen=True, kw_only=True):
     basis: Basis
     usage: dict[str, int]
     anomalies: int
+    attempts: list[AttemptView]
     price_id: str
     lines: list[LineView]
     total: Usd
@@ -125,6 +135,10 @@ def receipt_view(row: Receipt, unit: Unit) -> ReceiptView:
         basis=outcome.basis,
         usage=outcome.usage,
         anomalies=outcome.anomalies,
+        attempts=[
+            AttemptView(target=each.target, status=each.status, seconds=each.duration_us / 1e6)
+            for each in outcome.attempts
+        ],
         price_id=charge.price_id,
         lines=[line_view(line, unit) for line in charge.lines],
         total=usd_string(charge.total_nano),

@@ -107,6 +107,12 @@ class SqliteStore:
                 raise
             return results
 
+    async def probe(self) -> None:
+        """Read from the file. A write would take the one write lock, and wear the disk; batches try it."""
+        if self._lost is not None:
+            raise LedgerUnavailable(self._lost)
+        await self.key_by_digest("")
+
     async def orphans(self, now_us: int) -> list[Hold]:
         """Open holds of processes that are gone, and those under this store's name from before it opened.
 
