@@ -30,7 +30,7 @@ from proxy.ledger.commands import (
 from proxy.ledger.refusals import refusal
 from proxy.ledger.rhythm import GATHER_SECONDS, Rhythm
 from proxy.ledger.rows import Outcome
-from proxy.ledger.store import LedgerUnavailable, Store
+from proxy.ledger.store import LedgerLost, LedgerUnavailable, Store
 from proxy.tasks import Tasks
 
 FIRST_RETRY_SECONDS: Final = 0.05
@@ -70,8 +70,8 @@ class Ledger:
 
     When `max_waiting` commands wait, or the store is known to be down, further ones fail with
     `ledger_unavailable`. Those that close a hold are always taken, and tried again until the ledger is
-    closed. `on_batch` gets the size of each batch and the seconds it took, `on_outage` the reason why the
-    store could not be written.
+    closed, or the store is lost for good: then every command fails at once. `on_batch` gets the size of each
+    batch and the seconds it took, `on_outage` the reason why the store could not be written.
 
     `tasks` reports every other fault. The batch is then tried command by command, so that only the one at
     fault fails.
@@ -115,7 +115,7 @@ class Ledger:
     @property
     def available(self) -> bool:
         """Whether commands other than closes are taken now."""
-        return not (self._closing or self._down or len(self._inbox) >= self._max_waiting)
+        return not (self._closing or self._ended or self._down or len(self._inbox) >= self._max_waiting)
 
     async def is_ready(self) -> bool:
         """Whether a call would get through: keys are found, and commands are carried out.
@@ -261,6 +261,10 @@ class Ledger:
         started = clock()
         try:
             results = await self._store.apply(commands)
+        except LedgerLost as error:
+            self._note_outage(str(error))
+            self._end()
+            return
         except LedgerUnavailable as error:
             self._note_outage(str(error))
             await self._wait_for_store(len(commands))
