@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol
 
 from msgspec.structs import replace
 
@@ -113,10 +113,11 @@ class Closing:
             return refusal
         if refusal.code == "ledger_unavailable":
             # The ledger closes the hold when it is back; the client does not wait for that.
-            self._tasks.spawn(self._end(in_flight, ending, refusal), name=f"end {in_flight.call.id}")
+            closing = self._end(in_flight, ending, refusal)
+            self._tasks.spawn(_unless_away(closing), name=f"end {in_flight.call.id}")
             return refusal
         try:
-            await self._end(in_flight, ending, refusal)
+            await _unless_away(self._end(in_flight, ending, refusal))
         except BaseException:
             self._abandon(in_flight)
             raise
@@ -184,7 +185,7 @@ class Closing:
             self._tell_fault(f"finish {in_flight.call.id}", fault)
         finally:
             answer.close()
-        await self._close(in_flight, rule, CLIENT_LEFT_STATUS)
+        await _unless_away(self._close(in_flight, rule, CLIENT_LEFT_STATUS))
 
     async def _end(self, in_flight: InFlightCall, ending: Ending, refusal: Refusal | None = None) -> Settled:
         """Close the hold by the rule for this ending; returns when that is durable."""
@@ -237,6 +238,15 @@ class Closing:
     def _tell_fault(self, task: str, fault: BaseException) -> None:
         with contextlib.suppress(Exception):
             self._observer.fault(task, fault)
+
+
+async def _unless_away(closing: Coroutine[Any, Any, Settled]) -> None:
+    """Wait for a close whose result nobody needs. When the ledger is away for long it comes later."""
+    try:
+        await closing
+    except Refusal as refusal:
+        if refusal.code != "ledger_unavailable":
+            raise
 
 
 def _is_charged(in_flight: InFlightCall, rule: OutcomeRule) -> bool:

@@ -184,6 +184,16 @@ OUTCOMES: Final[tuple[OutcomeRule, ...]] = (
         _VOID,
     ),
     OutcomeRule(
+        "Any other answer than a stream is complete, and the ledger cannot be written for 15 seconds; "
+        "the caller is told 503",
+        ("whole",),
+        "ledger_lost",
+        "ledger_unavailable",
+        503,
+        "nothing",
+        _VOID,
+    ),
+    OutcomeRule(
         "Farebox crashes",
         ("unanswered", "error", "whole", "stream"),
         "crash",

@@ -13,6 +13,10 @@ class LedgerUnavailable(Exception):  # noqa: N818 - it is an answer to the calle
     """The engine could not commit. Nothing of the batch is on the ledger."""
 
 
+class LedgerLost(LedgerUnavailable):
+    """This process can never use the ledger again, however often it tries. A new process may."""
+
+
 class Store(Protocol):
     """A storage engine for the ledger. Each `apply` is one write transaction.
 
@@ -38,6 +42,10 @@ class Store(Protocol):
 
         Raises LedgerUnavailable. The caller bounds how long it may take.
         """
+        ...
+
+    async def loss(self) -> str:
+        """Wait until every method but `close` raises LedgerLost for good; returns why."""
         ...
 
     async def orphans(self, now_us: int) -> list[Hold]:

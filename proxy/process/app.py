@@ -61,6 +61,8 @@ class Parts(msgspec.Struct, frozen=True):
 class Farebox:
     """One process: `start`, then `stop`. `reload` may swap `settings` in between.
 
+    `loss` tells why this process can never use the ledger again; it is empty as long as all is well.
+
     It listens on `port` if that is given, and on the configured port otherwise. With `shares_port` other
     processes may listen there, too. With `figures_folder` it shares its figures with them in files there.
     """
@@ -112,11 +114,16 @@ class Farebox:
         self._listener: Listener | None = None
         self._shares_port = shares_port
         self._shares_figures = figures_folder is not None
+        self.loss = ""
         self.port = settings.server.port if port is None else port
 
-    async def start(self) -> None:
-        """Open the ledger, close what a crash left open, and listen. Raises OSError for a taken address."""
+    async def start(self, on_loss: Callable[[], object] = lambda: None) -> None:
+        """Open the ledger, close what a crash left open, and listen. Raises OSError for a taken address.
+
+        `on_loss` is called when there is a `loss`: all that is left to do then is to stop.
+        """
         await self.store.open()
+        self._background.spawn(self._watch_store(on_loss), name="store")
         self.ledger.start()
         await self._recover()
         await self.readiness.check()
@@ -145,9 +152,15 @@ class Farebox:
         self.port = await self._listener.open(self.settings.server.host, self.port, shared=self._shares_port)
 
     async def stop(self) -> None:
-        """Drain: refuse new calls, let those in flight end up to the bound, close every hold, let go."""
+        """Drain: refuse new calls, let those in flight end up to the bound, close every hold, let go.
+
+        After a loss there is nothing to wait for: no call can be closed any more.
+        """
         loop = asyncio.get_running_loop()
-        until = loop.time() + self.settings.server.drain_seconds
+        drain_seconds, closing_seconds = self.settings.server.drain_seconds, CLOSING_SECONDS
+        if self.loss:
+            drain_seconds = closing_seconds = 0.0
+        until = loop.time() + drain_seconds
         self.gateway.draining = True
         # The last that is put here is let go first, and a fault in one keeps none of the others.
         async with AsyncExitStack() as parts:
@@ -155,14 +168,19 @@ class Farebox:
             parts.push_async_callback(self._background.drain, 0)
             parts.push_async_callback(self.ledger.close)
             parts.push_async_callback(self.upstreams.close)
-            parts.push_async_callback(self.tasks.drain, CLOSING_SECONDS)
-            if not await self.gateway.drained(self.settings.server.drain_seconds):
+            parts.push_async_callback(self.tasks.drain, closing_seconds)
+            if not await self.gateway.drained(drain_seconds):
                 self._log.warning("drain timed out", calls=self.gateway.in_flight)
             if self._listener is not None:
                 await self._listener.close(max(0.0, until - loop.time()))
 
     def _pace(self) -> Pace:
         return DRAIN_PACE if self.gateway.draining else usual_pace(self.settings.streams.write_seconds)
+
+    async def _watch_store(self, on_loss: Callable[[], object]) -> None:
+        self.loss = await self.store.loss()
+        self._log.error("ledger lost", reason=self.loss)
+        on_loss()
 
     async def _recover(self) -> None:
         """Close the holds of processes that are gone. Raises LedgerUnavailable or Refusal."""

@@ -143,6 +143,9 @@ class MortalStore:
     async def probe(self) -> None:
         await self._store.probe()
 
+    async def loss(self) -> str:
+        return await self._store.loss()
+
     async def orphans(self, now_us: int) -> list[Hold]:
         return await self._store.orphans(now_us)
 

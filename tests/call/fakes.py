@@ -14,7 +14,7 @@ from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
 from proxy.ids import digest_of
 from proxy.ledger.commands import CreateKey, Grant, OpenAccount
-from proxy.ledger.ledger import Ledger
+from proxy.ledger.ledger import PATIENCE_SECONDS, Ledger
 from proxy.ledger.rows import UNLIMITED, Call, Outcome, Receipt
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
@@ -216,6 +216,7 @@ class Stage:
         rates: tuple[Rate, ...] = RATES,
         funds_nano: int = GRANT_NANO,
         denials: Denials | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self.faults: list[BaseException] = []
         self.tasks = Tasks(lambda _, error: self.faults.append(error))
@@ -230,7 +231,7 @@ class Stage:
                 CreateKey("acct_1", "key_1", "k", digest_of(SECRET), "test", NOW_US),
             ]
         )
-        self.ledger = Ledger(self.store, self._committers)
+        self.ledger = Ledger(self.store, self._committers, patience_seconds=patience_seconds)
         self.admission = admission(
             ledger=self.ledger, store=self.store, clock=self.clock, endpoints=endpoints
         )

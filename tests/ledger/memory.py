@@ -1,5 +1,6 @@
 """A store that keeps its books in memory, for tests of what needs no disk. It runs the real rules."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from msgspec.structs import asdict
@@ -51,6 +52,11 @@ class MemoryStore:
 
     async def probe(self) -> None:
         """Memory is always there."""
+
+    async def loss(self) -> str:
+        """Memory stays."""
+        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await never
 
     async def orphans(self, now_us: int) -> list[Hold]:
         """Every process but this one is gone, and this one has begun just now."""

@@ -23,7 +23,7 @@ from proxy.ledger.commands import (
 )
 from proxy.ledger.ledger import FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS, Ledger
 from proxy.ledger.rows import Observed
-from proxy.ledger.store import LedgerUnavailable
+from proxy.ledger.store import LedgerLost, LedgerUnavailable
 from proxy.tasks import Tasks
 from tests.ledger.desk import ACCOUNT, NOON_US, Desk, charge_of
 from tests.ledger.memory import MemoryStore
@@ -234,6 +234,39 @@ async def test_in_an_outage_nothing_new_passes_and_closes_are_tried_until_they_s
     assert house.slept == [0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0]
     assert (house.slept[0], house.slept[-1]) == (FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS)
     assert house.faults == []
+
+
+async def test_when_an_outage_lasts_callers_are_told_and_their_closes_stay(house: House) -> None:
+    """Once for all: the patience is with the outage, and not with each caller."""
+    for call_id in ("first", "second"):
+        house.desk.hold(10, call_id)
+    house.ledger = Ledger(house.store, house.tasks, sleep=house.sleep, patience_seconds=0)
+    house.store.faults.extend([LedgerUnavailable()] * 3)
+    futures = [house.ledger.settle(house.desk.settlement(call_id, 10)) for call_id in ("first", "second")]
+    house.ledger.start()
+    for future in futures:
+        with pytest.raises(Refusal, match="cannot be written"):
+            await future
+    await settled()
+    assert [receipt.call.id for receipt in house.desk.receipts] == ["first", "second"]
+    assert (house.ledger.waiting, house.desk.account.held_nano) == (0, 0)
+    assert house.faults == []
+
+
+async def test_a_ledger_whose_store_is_lost_turns_everything_away_at_once_and_for_good(house: House) -> None:
+    """Closes too: nothing will ever be written, and the next process closes what is open."""
+    house.desk.hold(10, "call")
+    house.store.faults.append(LedgerLost("The file was taken away."))
+    close, new = (
+        house.ledger.settle(house.desk.settlement("call", 10)),
+        house.ledger.submit(house.desk.ask(5)),
+    )
+    house.ledger.start()
+    await settled()
+    late = house.ledger.settle(house.desk.settlement("call", 10))
+    assert {code_of(future) for future in (close, new, late)} == {"ledger_unavailable"}
+    assert (house.store.tried, house.slept, house.outages) == ([2], [], ["The file was taken away."])
+    assert not house.ledger.available
 
 
 async def test_a_new_outage_is_waited_out_from_the_start(house: House) -> None:

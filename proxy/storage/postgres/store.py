@@ -150,6 +150,11 @@ class PostgresStore:
         if commits:
             await fetch(STATEMENTS["touch_owner"], self._lease.name)
 
+    async def loss(self) -> str:
+        """Wait for ever: the files are the server's, and a process that was cut off takes a new name."""
+        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await never
+
     async def orphans(self, now_us: int) -> list[Hold]:
         """Open holds of processes that are gone, which can make no more under their names.
 

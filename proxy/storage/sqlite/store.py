@@ -2,28 +2,37 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Final
 
 from proxy.ledger.commands import Command, Result
 from proxy.ledger.rows import Hold, Key
-from proxy.ledger.store import LedgerUnavailable, Row
+from proxy.ledger.store import LedgerLost, LedgerUnavailable, Row
 from proxy.storage import columns
 from proxy.storage.faults import ConstraintFault, StorageFault
 from proxy.storage.owners import claim, gone
 from proxy.storage.queries import PORTABLE_READS, Query, load
 from proxy.storage.sqlite.batch import SqliteBatches
-from proxy.storage.sqlite.file import path_of, prepare
+from proxy.storage.sqlite.file import is_busy, path_of, prepare
 from proxy.storage.sqlite.job_thread import JobThread
 from proxy.storage.sqlite.load import LOADS
 from proxy.storage.sqlite.log import SYNC_DATA, WriteAheadLog
+from proxy.storage.sqlite.open_files import OpenFiles
 from proxy.storage.sqlite.read import Parameters, SqliteReaders
 
 READS: Final[dict[str, Query]] = load(*PORTABLE_READS, "sqlite/sql/read.sql")
 """The named queries, with what each is for and the parameters it takes."""
+FRESH_SECONDS: Final = 0.01
+"""How long a look at the files counts for the batches that follow. A busy process has many in that time."""
+ABANDON_SECONDS: Final = 0.25
+"""After how long an opening that waits for another process notices that it is not wanted any more."""
+LOOK_SECONDS: Final = 0.5
+"""How often the files are looked at when there is no batch."""
 
 
 class SqliteStore:
@@ -34,6 +43,9 @@ class SqliteStore:
     batch waits up to `busy_timeout_seconds` for another process to finish its own. `sync` makes a file's data
     durable. Up to `keep_rows` rows stay in memory between batches. Raises StorageFault for a location that is
     not a file.
+
+    A store is lost when one of its files is not the one under its name any more, or when the disk fails after
+    a commit. What it wrote after that would not be found by anyone.
     """
 
     def __init__(
@@ -44,11 +56,15 @@ class SqliteStore:
         readers: int = 2,
         keep_rows: int = 100_000,
         sync: Callable[[int], None] = SYNC_DATA,
+        monotonic: Callable[[], float] = time.monotonic,
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self.path = path_of(location)
         self._busy_timeout_seconds = busy_timeout_seconds
         self._keep_rows = keep_rows
         self._sync = sync
+        self._monotonic = monotonic
+        self._look_seconds = look_seconds
         self._writing = JobThread("farebox-sync")
         self._readers = SqliteReaders(
             self.path, connections=readers, busy_timeout_seconds=busy_timeout_seconds
@@ -57,7 +73,11 @@ class SqliteStore:
         self._log: WriteAheadLog | None = None
         self._one_batch = asyncio.Lock()
         self._opening = asyncio.Lock()
-        self._lost: str | None = None
+        self._files: OpenFiles | None = None
+        self._looked_at = -FRESH_SECONDS
+        self._loss = ""
+        self._is_lost = asyncio.Event()
+        self._abandoned = Event()
         self._resources = ExitStack()
         self._closed = False
         self._owner = ""
@@ -65,22 +85,26 @@ class SqliteStore:
 
     @property
     def owner(self) -> str:
-        """This process's name on the holds it makes, such as `owner-0`; empty until the store is open."""
+        """This process's name on the holds it makes, such as `owner-0-81f2`; empty until it is open."""
         return self._owner
 
     async def open(self) -> None:
         """Make the file if there is none, bring it up to date, and claim an owner name.
 
-        Raises StorageFault, with everything released, when the file cannot be used. A store opens once.
+        Raises StorageFault, with everything released, when the file cannot be used. A store opens once. A
+        cancel ends also a wait for other processes.
         """
         async with self._opening:
             try:
                 await self._writing.run(self._acquire)
                 await self._readers.open()
+                # The readers have opened the file by its name once more, which has to be the same file.
+                self._look()
             except BaseException as error:
+                self._abandoned.set()
                 await self._writing.run(self._release)
                 self._writing.stop()
-                if isinstance(error, StorageFault | OSError | sqlite3.Error):
+                if isinstance(error, StorageFault | LedgerLost | OSError | sqlite3.Error):
                     raise StorageFault(f"{self.path}: {error}") from error
                 raise
 
@@ -88,12 +112,10 @@ class SqliteStore:
         """Carry out a batch; one result for each command. Nothing of it is stored when this raises.
 
         Raises LedgerUnavailable if it could not be committed, and ConstraintFault if a command would break
-        the schema's constraints. When the disk fails after the commit, it is unknown what is stored: this and
-        every later batch is refused, until a new process has opened the file and recovered.
+        the schema's constraints. When the disk fails after the commit, it is unknown what is stored: the
+        store is lost, until a new process has opened the file and recovered.
         """
         async with self._one_batch:
-            if self._lost is not None:
-                raise LedgerUnavailable(f"a commit may be lost, only a restart can tell: {self._lost}")
             batches, log = self._opened()
             with self._as_faults():
                 await batches.begin()
@@ -103,15 +125,23 @@ class SqliteStore:
                     await self._writing.run(log.make_durable)
             except LedgerUnavailable as error:
                 # The system may forget what it failed to write: a later sync that succeeds proves nothing.
-                self._lost = str(error)
-                raise
+                self._lose(f"a commit may be lost, only a restart can tell: {error}")
+                raise LedgerLost(self._loss) from error
             return results
 
     async def probe(self) -> None:
         """Read from the file. A write would take the one write lock, and wear the disk; batches try it."""
-        if self._lost is not None:
-            raise LedgerUnavailable(self._lost)
         await self.key_by_digest("")
+
+    async def loss(self) -> str:
+        """Wait until the store is lost, with a look at its files now and then; returns why."""
+        while not self._loss:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._look_seconds):
+                    await self._is_lost.wait()
+            with suppress(LedgerLost):
+                self._look()
+        return self._loss
 
     async def orphans(self, now_us: int) -> list[Hold]:
         """Open holds of processes that are gone, and those under this store's name from before it opened.
@@ -163,22 +193,59 @@ class SqliteStore:
 
     def _acquire(self) -> None:
         with ExitStack() as stack:
-            writer = prepare(self.path, busy_timeout_seconds=self._busy_timeout_seconds)
+            writer = self._prepared()
             stack.enter_context(closing(writer))
-            self._owner = stack.enter_context(claim(self.path))
+            owner = stack.enter_context(claim(self.path))
+            self._owner = owner.name
             open_holds = map(columns.hold_of, writer.execute(LOADS["load_all_open_holds"]))
             self._inherited = frozenset(hold.id for hold in open_holds if hold.owner == self._owner)
             self._log = WriteAheadLog(writer, self.path, sync=self._sync)
             stack.callback(self._log.close)
+            beside = [Path(f"{self.path}-wal"), Path(f"{self.path}-shm"), owner.file]
+            self._files = OpenFiles(self.path, beside)
             self._batches = SqliteBatches(
-                writer, keep_rows=self._keep_rows, busy_timeout_seconds=self._busy_timeout_seconds
+                writer,
+                keep_rows=self._keep_rows,
+                busy_timeout_seconds=self._busy_timeout_seconds,
+                check=self._look_unless_fresh,
             )
             self._resources = stack.pop_all()
 
+    def _prepared(self) -> sqlite3.Connection:
+        """A connection for writing. Short waits for another process's batch follow one another."""
+        deadline = self._monotonic() + self._busy_timeout_seconds
+        wait_seconds = min(ABANDON_SECONDS, self._busy_timeout_seconds)
+        while True:
+            try:
+                return prepare(self.path, busy_timeout_seconds=wait_seconds, abandoned=self._abandoned)
+            except sqlite3.OperationalError as error:
+                if not is_busy(error) or self._abandoned.is_set() or self._monotonic() >= deadline:
+                    raise
+
     def _release(self) -> None:
+        self._files = None
         self._resources.close()
 
+    def _look_unless_fresh(self) -> None:
+        if self._monotonic() - self._looked_at >= FRESH_SECONDS:
+            self._look()
+
+    def _look(self) -> None:
+        """Raise LedgerLost unless every file is the one under its name."""
+        if self._files is not None and not self._loss:
+            self._looked_at = self._monotonic()
+            if loss := self._files.loss():
+                self._lose(f"{loss}; Farebox has to be started again")
+        if self._loss:
+            raise LedgerLost(self._loss)
+
+    def _lose(self, reason: str) -> None:
+        self._loss = reason
+        self._is_lost.set()
+
     def _opened(self) -> tuple[SqliteBatches, WriteAheadLog]:
+        if self._loss:
+            raise LedgerLost(self._loss)
         if self._closed or self._batches is None or self._log is None:
             raise LedgerUnavailable("the store is not open")
         return self._batches, self._log
