@@ -8,10 +8,19 @@ from typing import Final
 
 import structlog
 from aiohttp import web
+from multidict import CIMultiDict
 
 from proxy.clock import Clock
-from proxy.edge.aiohttp_server import RequestCallback, ServerProtocol, wrap_callback
+from proxy.edge.aiohttp_server import (
+    RequestCallback,
+    ServerProtocol,
+    count_sent,
+    serialized_head,
+    wrap_callback,
+)
+from proxy.edge.framing import framing_fault
 from proxy.edge.middleware import Handler, name_ourselves, raw_path
+from proxy.edge.reply import SENT_AND_CLOSED
 from proxy.edge.watch import ConnectionWatch
 from proxy.errors import Refusal
 from proxy.ids import new_id
@@ -86,11 +95,27 @@ class Listener:
         direct, handler = self._direct, self._handler
 
         def dispatch(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+            fault = framing_fault(request)
+            if fault is not None:
+                return self._refuse(request, fault)
             if isinstance(request, web.Request) and raw_path(request) in direct:
                 return handler(request)
             return application(request)
 
         return dispatch
+
+    async def _refuse(self, request: web.BaseRequest, fault: str) -> web.StreamResponse:
+        """Refuse a request whose framing cannot be trusted, in the version we speak, and hang up."""
+        response = _malformed(
+            self._clock, 400, Refusal("invalid_request", fault), fault, request.remote or ""
+        )
+        assert isinstance(response.body, bytes)
+        head = {**response.headers, "Content-Length": str(response.content_length), "Connection": "close"}
+        sent = serialized_head("HTTP/1.1 400 Bad Request", CIMultiDict(head)) + response.body
+        if request.transport is not None:
+            request.transport.write(sent)
+            count_sent(request, len(sent))
+        return SENT_AND_CLOSED
 
 
 class _Protocol(ServerProtocol):
@@ -120,21 +145,18 @@ class _Protocol(ServerProtocol):
 
     def _fault_response(self, status: int, fault: BaseException | None) -> web.Response:
         """A malformed request never reaches a handler, so its refusal is made here, in OpenAI's shape."""
-        request_id = new_id("req", self._clock.now_us())
-        structlog.get_logger("farebox.edge").info(
-            "malformed request",
-            request_id=request_id,
-            status=status,
-            fault=type(fault).__name__,
-            client=self.client_address,
-        )
         refusal = Refusal("invalid_request", "The request is not well-formed HTTP, or its head is too large.")
         if status >= 500:
             refusal = Refusal("internal_error", "Something went wrong here; the log has the request id.")
-        response = web.Response(
-            status=status if status >= 500 else 400,
-            body=refusal.body(request_id),
-            content_type="application/json",
-        )
-        name_ourselves(response.headers, request_id)
-        return response
+        status = status if status >= 500 else 400
+        return _malformed(self._clock, status, refusal, type(fault).__name__, self.client_address)
+
+
+def _malformed(clock: Clock, status: int, refusal: Refusal, fault: str, client: str) -> web.Response:
+    request_id = new_id("req", clock.now_us())
+    structlog.get_logger("farebox.edge").info(
+        "malformed request", request_id=request_id, status=status, fault=fault, client=client
+    )
+    response = web.Response(status=status, body=refusal.body(request_id), content_type="application/json")
+    name_ourselves(response.headers, request_id)
+    return response
