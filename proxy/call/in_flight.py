@@ -15,7 +15,7 @@ from proxy.call.policy import Policy
 from proxy.clock import Clock
 from proxy.endpoints.base import Tally
 from proxy.metering.tokens import COUNTER
-from proxy.metering.usage import ONE_CALL, Basis, Usage
+from proxy.metering.usage import ONE_CALL, Basis, Inference, Usage
 from proxy.pricing.charge import Charge, price
 from proxy.upstream.base import Answer, UpstreamFailure
 
@@ -33,6 +33,7 @@ class Spent(msgspec.Struct, frozen=True, gc=False):
     basis: Basis
     anomalies: int
     charge: Charge
+    inferred: dict[str, Inference]
 
 
 class InFlightCall:
@@ -186,29 +187,32 @@ class InFlightCall:
         reading = tally.reported()
         if card.billing_type == "per_call":
             usage = {**ONE_CALL, **(reading.usage if reading else {})}
-            return Spent(usage, "per_call", 0, price(card, usage))
+            return Spent(usage, "per_call", 0, price(card, usage), {})
         anomalies = reading.anomalies if reading else tally.anomalies
-        if reading and tally.complete and (self._is_told(reading.usage) or not tally.produced_size):
-            usage = await self._filled(reading.usage)
-            return Spent(usage, "reported", anomalies, price(card, usage))
-        counted = {**await self._fixed_usage(), **await self._produced()}
-        if reading:
-            # A reply that broke off has used at least what it had reported by then.
-            counted |= {meter: max(n, counted.get(meter, 0)) for meter, n in reading.usage.items()}
-        return Spent(counted, "counted", anomalies, price(card, counted))
+        usage, inferred = dict(reading.usage) if reading else {}, dict(reading.inferred) if reading else {}
+        counted = await self._counted(usage)
+        usage |= counted
+        inferred |= dict.fromkeys(counted, "counted")
+        # What broke off had reported no more than it had used by then.
+        basis: Basis = "counted" if counted or not tally.complete else "reported"
+        return Spent(usage, basis, anomalies, price(card, usage), inferred)
 
-    def _is_told(self, usage: Usage) -> bool:
-        return self._elastic is None or bool(usage.get(self._elastic))
+    async def _counted(self, reported: Usage) -> dict[str, int]:
+        """The figures that have to be counted, as they were not reported or cannot be believed.
 
-    async def _filled(self, usage: dict[str, int]) -> dict[str, int]:
-        """A reported usage, with what the request amounts to where that is missing.
-
-        Some upstreams leave out what they took from a cache; no request amounts to nothing.
+        No request amounts to nothing, although some upstreams leave out what they took from a cache. A reply
+        that has text has output, and one that broke off at least what was counted.
         """
-        if all(map(usage.get, self.admitted.ceiling.fixed)):
-            return usage
-        fixed = await self._fixed_usage()
-        return usage | {meter: quantity for meter, quantity in fixed.items() if not usage.get(meter)}
+        counted: dict[str, int] = {}
+        if not all(map(reported.get, self.admitted.ceiling.fixed)):
+            fixed = await self._fixed_usage()
+            counted |= {meter: quantity for meter, quantity in fixed.items() if not reported.get(meter)}
+        told = self._elastic is None or bool(reported.get(self._elastic)) or not self.tally.produced_size
+        if not told or not reported or not self.tally.complete:
+            for meter, quantity in (await self._produced()).items():
+                if quantity > reported.get(meter, -1):
+                    counted[meter] = quantity
+        return counted
 
     async def _produced(self) -> Usage:
         """All that was produced, counted, within the budget."""

@@ -1,11 +1,12 @@
 """The seam of an API family: how a request is read, what goes upstream, how a reply is tallied. Sans I/O."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
 
 from proxy.metering.ceiling import Ceiling
-from proxy.metering.usage import Usage
+from proxy.metering.usage import Inference, Usage
 
 
 class ForwardPlan(msgspec.Struct, frozen=True, gc=False):
@@ -23,10 +24,14 @@ class ForwardPlan(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
-    """What a tally has read so far: `usage` by meter, and how many reported fields had to be corrected."""
+    """What a tally has read so far: `usage` by meter, and how many reported fields had to be corrected.
+
+    `inferred` has the meters whose figures the upstream did not give itself, and how each was found.
+    """
 
     usage: dict[str, int]
     anomalies: int = 0
+    inferred: Mapping[str, Inference] = {}
 
 
 class Tally(Protocol):

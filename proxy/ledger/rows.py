@@ -6,7 +6,7 @@ import msgspec
 
 from proxy.ledger.spending import NOTHING_SPENT, Spending
 from proxy.ledger.windows import Window
-from proxy.metering.usage import Basis
+from proxy.metering.usage import Basis, Inference
 from proxy.money import MAX_NANO
 from proxy.pricing.charge import Charge
 
@@ -199,6 +199,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """How a call ended: `outcome` names the row of the charge table, `status` is the status of the reply.
 
     `usage` is by meter. `anomalies` counts the fields of the upstream's usage that had to be corrected.
+    `inferred` has the meters of the usage whose figures the upstream did not give, and how each was found.
     """
 
     outcome: str
@@ -208,6 +209,7 @@ class Outcome(msgspec.Struct, frozen=True):
     ended_at_us: int
     first_byte_at_us: int | None = None
     anomalies: int = 0
+    inferred: dict[str, Inference] = {}
 
 
 class Receipt(msgspec.Struct, frozen=True):

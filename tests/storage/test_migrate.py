@@ -105,14 +105,16 @@ FROZEN = {
     "sqlite": [
         "9b9d82e2bd55eebab2aa301bd82d1b3ef1ea4e027374e3d5e33e3af8fcba3936",
         "5674033fbca22005b64715d7c0b6efe897639b6211c04f2d0a1c6a60ec8d35f7",
+        "aacf6fa2571ba0990720b9fd8f9aa8102b7dc1efdf21fccf5c331028be6050fa",
     ],
     "postgres": [
         "0f6b410b73c02ae1c9883135e796194b7e531b761ca95d45bf1e7b1569692f54",
         "5674033fbca22005b64715d7c0b6efe897639b6211c04f2d0a1c6a60ec8d35f7",
+        "aacf6fa2571ba0990720b9fd8f9aa8102b7dc1efdf21fccf5c331028be6050fa",
     ],
 }
 """The digests of the migrations that databases have been made with. This list only ever grows."""
-FROZEN_FUNCTIONS = {2: "6577acc11390522b29bd1520b8e66904074ccd5757802342e8c0b43d2d3a5b27"}
+FROZEN_FUNCTIONS = {3: "82832eca8f8ae66c321a361806b86fea3c5b90d3dfa05af809c927b9f4130949"}
 """Those of PostgreSQL's batch functions, by the schema's version: another text takes another migration."""
 
 

@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 from proxy.api.reader import SeenHold
 from proxy.api.views.money import Display, Usd, When, display, instant
 from proxy.ledger.rows import HoldState, Receipt
-from proxy.metering.usage import Basis
+from proxy.metering.usage import Basis, Inference
 from proxy.money import NANO_PER_USD, Unit, decimal_string, usd_string
 from proxy.pricing.charge import Line
 
@@ -29,7 +29,8 @@ class ReceiptView(Struct, frozen=True, kw_only=True):
     """The receipt of a call: its usage, its charge line by line, and the basis of the usage.
 
     `charged + shortfall` is `total`: neither the hold nor the funds covered the shortfall. `hold` is what
-    was held for the call. `end_user` is the request's `user`, null where it had none.
+    was held for the call. `end_user` is the request's `user`, null where it had none. `inferred` has the
+    meters of the usage whose figures the upstream did not give itself, and how each was found.
     """
 
     object: Literal["receipt"] = "receipt"
@@ -47,6 +48,7 @@ class ReceiptView(Struct, frozen=True, kw_only=True):
     status: int
     basis: Basis
     usage: dict[str, int]
+    inferred: dict[str, Inference]
     anomalies: int
     price_id: str
     lines: list[LineView]
@@ -124,6 +126,7 @@ def receipt_view(row: Receipt, unit: Unit) -> ReceiptView:
         status=outcome.status,
         basis=outcome.basis,
         usage=outcome.usage,
+        inferred=outcome.inferred,
         anomalies=outcome.anomalies,
         price_id=charge.price_id,
         lines=[line_view(line, unit) for line in charge.lines],

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from proxy.endpoints.base import Reading
 from proxy.endpoints.reading.depth import DEPTH_MAX, is_too_deep
 from proxy.endpoints.tallies.cost import event_with_cost
@@ -98,7 +100,7 @@ class StreamTally:
         reading = self._usage.reading()
         if reading is None:
             return None
-        return Reading(reading.usage, reading.anomalies + self._unreadable)
+        return replace(reading, anomalies=reading.anomalies + self._unreadable)
 
     def feed(self, chunk: bytes) -> bytes:
         """The whole events that `chunk` completes and that may go on now.
