@@ -7,13 +7,14 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from proxy.call.admission import exact_ceiling
 from proxy.call.base import AdmittedCall
 from proxy.call.budget import OutputBudget
 from proxy.call.outcomes import Phase
 from proxy.call.policy import Policy
 from proxy.clock import Clock
 from proxy.endpoints.base import Tally
+from proxy.metering.model_names import counting_name
+from proxy.metering.parts import BASE64_PDF
 from proxy.metering.tokens import COUNTER
 from proxy.metering.usage import ONE_CALL, Basis, Inference, Usage
 from proxy.pricing.charge import Charge, price
@@ -139,7 +140,7 @@ class InFlightCall:
         """How much more output was counted than the hold pays for; below zero: how much it still pays for."""
         if self.budget is None or self._elastic is None:
             return 0
-        return self.tally.produced(self._text_tokens).get(self._elastic, 0) - self.budget
+        return self.tally.produced(self._text_tokens, self._counted_as).get(self._elastic, 0) - self.budget
 
     def tail(self, cost: str | None) -> bytes:
         """The bytes that were kept back, with the cost in them where the client asked for it."""
@@ -162,7 +163,7 @@ class InFlightCall:
     async def observed(self) -> dict[str, int]:
         """What a stream has used so far, counted."""
         await self.count_output()
-        return {**await self._fixed_usage(), **self.tally.produced(self._text_tokens)}
+        return {**await self._fixed_usage(), **self.tally.produced(self._text_tokens, self._counted_as)}
 
     async def count_output(self) -> None:
         """Count what a stream has produced so far; text that was counted before is not counted again."""
@@ -173,11 +174,11 @@ class InFlightCall:
                 # The text is one choice after the other, so that what is new is not at its end.
                 self._text_tokens, self._counted_chars = 0, 0
             new = text[self._counted_chars :]
-            self._text_tokens += await COUNTER.count_off_loop(new, self.call.model)
+            self._text_tokens += await COUNTER.count_off_loop(new, self._counted_as)
             self._counted_chars, self._checkpoint_size = len(text), size
             if self.overrun > 0:
                 # Text counted in pieces comes to a little more than it does as one; this decides about a cut.
-                self._text_tokens = await COUNTER.count_off_loop(text, self.call.model)
+                self._text_tokens = await COUNTER.count_off_loop(text, self._counted_as)
 
     async def spent(self) -> Spent:
         """What the call has used and what that costs: as reported, or else as counted within its budget."""
@@ -216,14 +217,26 @@ class InFlightCall:
 
     async def _produced(self) -> Usage:
         """All that was produced, counted, within the budget."""
-        text_tokens = await COUNTER.count_off_loop(self.tally.output_text(), self.call.model)
-        produced = self.tally.produced(text_tokens)
+        text_tokens = await COUNTER.count_off_loop(self.tally.output_text(), self._counted_as)
+        produced = self.tally.produced(text_tokens, self._counted_as)
         if self.budget is None or self._elastic is None:
             return produced
         return {**produced, self._elastic: min(self.budget, produced.get(self._elastic, 0))}
 
     async def _fixed_usage(self) -> Usage:
-        """What the request itself amounts to, counted once."""
+        """What the request itself most likely amounts to, found once; in a thread where that takes long.
+
+        What a family does not estimate is what its ceiling says.
+        """
         if self._fixed is None:
-            self._fixed = (await exact_ceiling(self.admitted.routed.ask)).fixed
+            routed, model = self.admitted.routed, self._counted_as
+            if COUNTER.is_quick(len(routed.body), model) and BASE64_PDF.encode() not in routed.body:
+                estimate = routed.ask.estimate(model)
+            else:
+                estimate = await asyncio.to_thread(routed.ask.estimate, model)
+            self._fixed = {**self.admitted.ceiling.fixed, **estimate}
         return self._fixed
+
+    @property
+    def _counted_as(self) -> str:
+        return counting_name(self.call.upstream_model, self.call.model)

@@ -106,8 +106,8 @@ class Tally(Protocol):
         """All text the model has produced so far, to be counted when nothing was reported."""
         ...
 
-    def produced(self, text_tokens: int) -> Usage:
-        """What was produced so far, by meter, when `output_text` comes to so many tokens."""
+    def produced(self, text_tokens: int, model: str) -> Usage:
+        """What `model` has produced so far, by meter, when `output_text` comes to so many tokens."""
         ...
 
 
@@ -135,6 +135,13 @@ class Ask(Protocol):
 
     def ceiling_exact(self) -> Ceiling:
         """The same, counted by a tokenizer. Long text takes long: call it off the loop then."""
+        ...
+
+    def estimate(self, model: str) -> Usage:
+        """What the request itself most likely amounts to where `model` reads it; at most the ceiling's.
+
+        Long text and files take long: call it off the loop then.
+        """
         ...
 
     def input_text_length(self) -> int:

@@ -110,20 +110,6 @@ GLOBS = [
     *("*", "gpt-*", "gpt-4*", "*4", "*/gpt-?", "ft:*", "f*"),
     *("openai*", "openai/*", "*embed*", "[gb]*", "*:*", "X/gpt*"),
 ]
-    "*",
-    "gpt-*",
-    "gpt-4*",
-    "*4",
-    "*/gpt-?",
-    "ft:*",
-    "f*",
-    "openai*",
-    "openai/*",
-    "*embed*",
-    "[gb]*",
-    "*:*",
-    "X/gpt*",
-]
 
 
 @pytest.mark.parametrize("glob", [*GLOBS, *NAMES])

@@ -88,9 +88,11 @@ class StreamTally:
         """All text so far, one choice after the other."""
         return self._body.output_text() if self._body is not None else self._produced.text()
 
-    def produced(self, text_tokens: int) -> Usage:
-        """The text's tokens as output."""
-        return {"output_tokens": text_tokens}
+    def produced(self, text_tokens: int, model: str) -> Usage:
+        """The text's tokens as output, and what calls of tools take beside."""
+        if self._body is not None:
+            return self._body.produced(text_tokens, model)
+        return {"output_tokens": text_tokens + self._produced.call_tokens(model)}
 
     def reported(self) -> Reading | None:
         """The usage from the top level of events, field by field the largest."""
@@ -294,3 +296,6 @@ class StreamTally:
             self._running.add(index)
         for text in choice.texts():
             self._produced.add(index, text)
+        if choice.delta is not None and (choice.delta.tool_calls or choice.delta.function_call):
+            for place in choice.calls():
+                self._produced.add_call(index, place)
