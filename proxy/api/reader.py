@@ -198,7 +198,7 @@ def _receipt(row: Row) -> Receipt:
     figures: dict[str, Any] = {name: row[name] for name in ("charged_nano", "shortfall_nano", "hold_nano")}
     return Receipt(
         call=_made(row, Call),
-        outcome=_made(row, Outcome, "usage", "attempts"),
+        outcome=_made(row, Outcome, "usage", "attempts", "inferred"),
         charge=Charge(cast("int", row["charge_nano"]), lines, cast("str", row["price_id"])),
         **figures,
     )

@@ -225,9 +225,8 @@ class Closing:
             future = self._ledger.void(Void(call, at_us, now_us, ended))
         else:
             charge = spent.charge
-            ended = Outcome(
-                outcome, status, spent.basis, spent.usage, now_us, first_at_us, spent.anomalies, tried
-            )
+            how = (spent.basis, spent.usage, now_us, first_at_us, spent.anomalies, tried, spent.inferred)
+            ended = Outcome(outcome, status, *how)
             future = self._ledger.settle(Settle(call, at_us, now_us, ended, charge))
         try:
             self._observer.ended(call, ended, charge)

@@ -6,7 +6,7 @@ import msgspec
 
 from proxy.ledger.spending import NOTHING_SPENT, Spending
 from proxy.ledger.windows import Window
-from proxy.metering.usage import Basis
+from proxy.metering.usage import Basis, Inference
 from proxy.money import MAX_NANO
 from proxy.pricing.charge import Charge
 
@@ -211,6 +211,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
     `usage` is by meter. `anomalies` counts the fields of the upstream's usage that had to be corrected.
     `attempts` are those at the targets of its route, in order; nobody knows them after a crash.
+    `inferred` has the meters of the usage whose figures the upstream did not give, and how each was found.
     """
 
     outcome: str
@@ -221,6 +222,7 @@ class Outcome(msgspec.Struct, frozen=True):
     first_byte_at_us: int | None = None
     anomalies: int = 0
     attempts: tuple[Attempt, ...] = ()
+    inferred: dict[str, Inference] = {}
 
 
 class Receipt(msgspec.Struct, frozen=True):

@@ -17,8 +17,8 @@ from proxy.config.load import Settings, load
 from proxy.config.source import ConfigError
 from proxy.demo import demo_upstream
 from proxy.edge.aiohttp_server import refuse_pure_python_parser
-from proxy.metering.model_names import encoding_name
-from proxy.metering.vocabulary import SHARED
+from proxy.metering.model_names import encoding_names
+from proxy.metering.vocabulary import SHARED, VocabularyError
 from proxy.process import signals
 from proxy.process.app import Farebox
 from proxy.process.descriptors import raise_limit
@@ -41,8 +41,18 @@ def prepare(settings: Settings) -> None:
     refuse_pure_python_parser()
     raise_limit()
     configure_logging(settings.log.level, settings.log.format)
-    # A vocabulary takes up to half a second to load, too long for the first call that needs it.
-    SHARED.preload({encoding_name(glob) for glob in settings.routes.globs})
+    preload(settings)
+
+
+def preload(settings: Settings) -> None:
+    """Load every vocabulary that a call of these settings may be counted with.
+
+    One takes up to half a second, and stops all threads for a part of it: too long for the first call that
+    needs it, and for the others in flight then.
+    """
+    routes = settings.routes
+    models = {target.model for route in routes.all for target in route.targets if target.model}
+    SHARED.preload(frozenset().union(*map(encoding_names, {*routes.globs, *models})))
 
 
 class WorkerSlot(msgspec.Struct, frozen=True):
@@ -82,9 +92,15 @@ async def serve_until_stopped(farebox: Farebox, path: Path, lifeline: Lifeline |
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
 
+    one_by_one = asyncio.Lock()
+
+    async def reload_in_turn() -> None:
+        async with one_by_one:
+            await reload(farebox, path)
+
     def reload_unless_stopping() -> None:
         if not stopping.is_set():
-            reload(farebox, path)
+            farebox.tasks.spawn(reload_in_turn(), name="reload")
 
     signals.handle(
         stop=lambda: loop.call_soon_threadsafe(stopping.set),
@@ -131,11 +147,16 @@ async def ended_before(stopping: asyncio.Event, step: Coroutine[Any, Any, None])
     return False
 
 
-def reload(farebox: Farebox, path: Path) -> None:
-    """Put the file's settings in force; a bad file leaves the old ones, and the log says why."""
+async def reload(farebox: Farebox, path: Path) -> None:
+    """Put the file's settings in force; a bad file leaves the old ones, and the log says why.
+
+    Vocabularies that the new routes need are loaded in a thread first.
+    """
     try:
-        farebox.reload(load(path, os.environ))
-    except (ConfigError, OSError) as error:
+        settings = load(path, os.environ)
+        await asyncio.to_thread(preload, settings)
+        farebox.reload(settings)
+    except (ConfigError, OSError, VocabularyError) as error:
         log_bad_reload(error)
     else:
         structlog.get_logger("farebox").info("reloaded", file=str(path))

@@ -55,6 +55,7 @@ _RECEIPT_VALUES: Final = (
 )
 _OUTCOME_USAGE: Final = _RECEIPT_VALUES.index("usage")
 _OUTCOME_ATTEMPTS: Final = _RECEIPT_VALUES.index("attempts")
+_OUTCOME_INFERRED: Final = _RECEIPT_VALUES.index("inferred")
 _in_receipt_order: Final = itemgetter(*(_RECEIPT_VALUES.index(column.name) for column in RECEIPTS.columns))
 _REST_OF_A_CALL: Final = msgspec.structs.fields(Call)[IDS_OF_A_CALL:]
 
@@ -196,6 +197,7 @@ def receipt_row(row: Receipt, day: int) -> tuple[SqlValue, ...]:
     values[_CALL_STREAM] = int(call.stream)
     values[_OUTCOME_USAGE] = text(outcome.usage)
     values[_OUTCOME_ATTEMPTS] = text(outcome.attempts)
+    values[_OUTCOME_INFERRED] = text(outcome.inferred)
     ordered: tuple[SqlValue, ...] = _in_receipt_order(values)
     return ordered
 

@@ -181,6 +181,7 @@ RECEIPTS: Final = Table(
         _of("integer", "fixed", "charged_nano shortfall_nano hold_nano day"),
         _of("text", "fixed", "end_user"),
         _of("json", "fixed", "attempts"),
+        _of("json", "fixed", "inferred"),
     ),
 )
 USAGE_DAYS: Final = Table(

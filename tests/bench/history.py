@@ -144,7 +144,18 @@ class History:
         call = (id_, account_, key_, ENDPOINT, model, "upstream", model, number & 1, at_us)
         outcome = ("upstream_error", 502) if void else ("complete", 200)
         ended = (*outcome, kind.basis, kind.usage, ended_us, None if void else at_us + 90_000, 0)
-        charge = (charged_nano, kind.lines, kind.charge.price_id, charged_nano, 0, hold_nano, day, "", "[]")
+        charge = (
+            charged_nano,
+            kind.lines,
+            kind.charge.price_id,
+            charged_nano,
+            0,
+            hold_nano,
+            day,
+            "",
+            "[]",
+            "{}",
+        )
         rows["receipts"].append((*call, *ended, *charge))
         figures = days.setdefault((account_, day, key_, model), [0, 0, 0, 0, 0])
         for place, figure in enumerate((int(not void), *kind.tokens, charged_nano)):

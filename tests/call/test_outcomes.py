@@ -82,7 +82,7 @@ class Scene(msgspec.Struct, frozen=True):
 
 
 GROWING = with_tally(
-    lambda tally: Twisted(tally, produced_size=10**6, produced=lambda _: {"output_tokens": 10**6})
+    lambda tally: Twisted(tally, produced_size=10**6, produced=lambda *_: {"output_tokens": 10**6})
 )
 FAULTY = with_tally(lambda tally: Twisted(tally, feed=broken(TypeError("no"))))
 UNSENT = twisting(lambda ask: Twisted(ask, forward_body=broken(TypeError("no"))))

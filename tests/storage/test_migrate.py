@@ -106,15 +106,17 @@ FROZEN = {
         "9b9d82e2bd55eebab2aa301bd82d1b3ef1ea4e027374e3d5e33e3af8fcba3936",
         "5674033fbca22005b64715d7c0b6efe897639b6211c04f2d0a1c6a60ec8d35f7",
         "89bc54310424ff41d5d270335369224917b1b136dc878aa1f4792cfeb0587144",
+        "aacf6fa2571ba0990720b9fd8f9aa8102b7dc1efdf21fccf5c331028be6050fa",
     ],
     "postgres": [
         "0f6b410b73c02ae1c9883135e796194b7e531b761ca95d45bf1e7b1569692f54",
         "5674033fbca22005b64715d7c0b6efe897639b6211c04f2d0a1c6a60ec8d35f7",
         "89bc54310424ff41d5d270335369224917b1b136dc878aa1f4792cfeb0587144",
+        "aacf6fa2571ba0990720b9fd8f9aa8102b7dc1efdf21fccf5c331028be6050fa",
     ],
 }
 """The digests of the migrations that databases have been made with. This list only ever grows."""
-FROZEN_FUNCTIONS = {3: "9fa7914f747e9d50c0db2cb93a1072671078e9d1e4b44d2cc6074e7448b6dafe"}
+FROZEN_FUNCTIONS = {4: "f2a48cf3f1d8165d5da55dc7cc63adbdeb884bd56e8b1dec6084b90cc41c424d"}
 """Those of PostgreSQL's batch functions, by the schema's version: another text takes another migration."""
 
 

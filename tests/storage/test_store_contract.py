@@ -235,6 +235,7 @@ async def test_a_receipt_keeps_all_that_explains_the_charge(store: Store) -> Non
         "day": NOON_US // DAY_US,
         "end_user": "",
         "attempts": "[]",
+        "inferred": '{"output_tokens":"total"}',
     }
 
 

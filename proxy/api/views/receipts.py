@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 from proxy.api.reader import SeenHold
 from proxy.api.views.money import Display, Usd, When, display, instant
 from proxy.ledger.rows import HoldState, Receipt
-from proxy.metering.usage import Basis
+from proxy.metering.usage import Basis, Inference
 from proxy.money import NANO_PER_USD, Unit, decimal_string, usd_string
 from proxy.pricing.charge import Line
 
@@ -38,7 +38,8 @@ class ReceiptView(Struct, frozen=True, kw_only=True):
 
     `charged + shortfall` is `total`: neither the hold nor the funds covered the shortfall. `hold` is what
     was held for the call. `end_user` is the request's `user`, null where it had none. `attempts` are the
-    targets that it was sent to, in order.
+    targets that it was sent to, in order. `inferred` has the meters of the usage whose figures the upstream
+    did not give itself, and how each was found.
     """
 
     object: Literal["receipt"] = "receipt"
@@ -56,6 +57,7 @@ class ReceiptView(Struct, frozen=True, kw_only=True):
     status: int
     basis: Basis
     usage: dict[str, int]
+    inferred: dict[str, Inference]
     anomalies: int
     attempts: list[AttemptView]
     price_id: str
@@ -134,6 +136,7 @@ def receipt_view(row: Receipt, unit: Unit) -> ReceiptView:
         status=outcome.status,
         basis=outcome.basis,
         usage=outcome.usage,
+        inferred=outcome.inferred,
         anomalies=outcome.anomalies,
         attempts=[
             AttemptView(target=each.target, status=each.status, seconds=each.duration_us / 1e6)

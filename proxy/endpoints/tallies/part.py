@@ -30,6 +30,12 @@ class ToolCall(msgspec.Struct, frozen=True, gc=False):
 
     function: Function | None = None
     custom: "Custom | None" = None
+    index: int | None = None
+
+    @property
+    def begins(self) -> bool:
+        """Whether it is a call, and not only more of one: it has a name."""
+        return bool((self.function and self.function.name) or (self.custom and self.custom.name))
 
 
 class Custom(msgspec.Struct, frozen=True, gc=False):
@@ -89,6 +95,16 @@ class Choice(msgspec.Struct, frozen=True, gc=False):
         if message is not None:
             return message.texts()
         return [self.text] if self.text else []
+
+    def calls(self) -> list[int | None]:
+        """The place of each call of a tool that begins here; None where the upstream does not number them."""
+        message = self.delta or self.message
+        if message is None:
+            return []
+        begun: list[int | None] = [call.index for call in message.tool_calls or () if call.begins]
+        if message.function_call and message.function_call.name:
+            begun.append(None)
+        return begun
 
 
 class Part(msgspec.Struct, frozen=True, gc=False):
@@ -211,10 +227,11 @@ def _message(value: object) -> Message | None:
 
 
 def _call(value: Mapping[str, object]) -> ToolCall:
-    custom = value.get("custom")
+    custom, index = value.get("custom"), value.get("index")
     return ToolCall(
         _function(value.get("function")),
         Custom(_text(custom, "name"), _text(custom, "input")) if isinstance(custom, dict) else None,
+        index if type(index) is int else None,
     )
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from proxy.metering.tools import call_tokens
+
 
 class Echo(msgspec.Struct, frozen=True):
     """Prompts that a completion repeats at the start of its choices, `choices` of them each; no output."""
@@ -26,11 +28,12 @@ class Produced:
     `size_bytes` is the length of all text in UTF-8.
     """
 
-    __slots__ = ("_echo", "_texts", "size_bytes")
+    __slots__ = ("_calls", "_echo", "_texts", "size_bytes")
 
     def __init__(self, echo: Echo = NO_ECHO) -> None:
         self._echo = echo
         self._texts: dict[int, bytearray] = {}
+        self._calls: dict[int, set[int]] = {}
         self.size_bytes = 0
 
     def add(self, index: int, text: str) -> None:
@@ -48,6 +51,15 @@ class Produced:
         if self._echo.prompts:
             # More text can show that what seemed an echo is none, so all of it is compared again.
             self.size_bytes = sum(len(text) - self._echoed_bytes(at) for at, text in self._texts.items())
+
+    def add_call(self, index: int, place: int | None) -> None:
+        """Note that the choice of this index calls a tool, the one at `place` if they are numbered."""
+        places = self._calls.setdefault(index, set())
+        places.add(len(places) if place is None else place)
+
+    def call_tokens(self, model: str) -> int:
+        """What the calls of all choices take beside their names and arguments."""
+        return sum(call_tokens(len(places), model) for places in self._calls.values())
 
     def text(self) -> str:
         """All text, one choice after the other."""

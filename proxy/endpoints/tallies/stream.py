@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from proxy.endpoints.base import Reading
 from proxy.endpoints.reading.depth import DEPTH_MAX, is_too_deep
 from proxy.endpoints.tallies.cost import event_with_cost
@@ -86,9 +88,11 @@ class StreamTally:
         """All text so far, one choice after the other."""
         return self._body.output_text() if self._body is not None else self._produced.text()
 
-    def produced(self, text_tokens: int) -> Usage:
-        """The text's tokens as output."""
-        return {"output_tokens": text_tokens}
+    def produced(self, text_tokens: int, model: str) -> Usage:
+        """The text's tokens as output, and what calls of tools take beside."""
+        if self._body is not None:
+            return self._body.produced(text_tokens, model)
+        return {"output_tokens": text_tokens + self._produced.call_tokens(model)}
 
     def reported(self) -> Reading | None:
         """The usage from the top level of events, field by field the largest."""
@@ -98,7 +102,7 @@ class StreamTally:
         reading = self._usage.reading()
         if reading is None:
             return None
-        return Reading(reading.usage, reading.anomalies + self._unreadable)
+        return replace(reading, anomalies=reading.anomalies + self._unreadable)
 
     def feed(self, chunk: bytes) -> bytes:
         """The whole events that `chunk` completes and that may go on now.
@@ -292,3 +296,6 @@ class StreamTally:
             self._running.add(index)
         for text in choice.texts():
             self._produced.add(index, text)
+        if choice.delta is not None and (choice.delta.tool_calls or choice.delta.function_call):
+            for place in choice.calls():
+                self._produced.add_call(index, place)

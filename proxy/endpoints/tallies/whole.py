@@ -78,9 +78,9 @@ class WholeTally:
         """All answers' text; empty while the reply is not read."""
         return self._output().text()
 
-    def produced(self, text_tokens: int) -> Usage:
-        """The text's tokens as output; nothing of a reply that has no output."""
-        return {"output_tokens": text_tokens} if self._has_output else {}
+    def produced(self, text_tokens: int, model: str) -> Usage:
+        """The text's tokens as output, and what calls take beside; nothing of a reply that has no output."""
+        return {"output_tokens": text_tokens + self._output().call_tokens(model)} if self._has_output else {}
 
     def reported(self) -> Reading | None:
         """The usage at the top level of the reply."""
@@ -128,5 +128,7 @@ class WholeTally:
         for choice in self._part.choices or ():
             for text in choice.texts():
                 produced.add(choice.index, text)
+            for place in choice.calls():
+                produced.add_call(choice.index, place)
         self._produced = produced
         return produced
