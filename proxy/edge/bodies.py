@@ -31,7 +31,8 @@ class BodyReader:
         self._request = request
         self._bounds = bounds
         self._share = memory.share(bounds.body_memory_bytes, bounds.max_body_bytes)
-        self._pieces: list[bytes] = []
+        self._memory = memory
+        self._pieces: list[bytes] | None = None
         self._size = 0
 
     def let_go(self) -> None:
@@ -52,7 +53,8 @@ class BodyReader:
             body = content.read_nowait()
             if len(body) > limit:
                 raise _too_large(limit)
-            await self._share.grow(len(body))
+            if not self._memory.took(self._share, len(body)):
+                await self._share.grow(len(body))
             return body
         if (length or 0) > limit:
             raise _too_large(limit)
@@ -91,20 +93,28 @@ class BodyReader:
         expected = request.headers.get(hdrs.EXPECT, "").lower()
         return request.version >= HttpVersion11 and expected == "100-continue"
 
+    async def _hold(self) -> None:
+        """Take room for all that was read."""
+        if self._size > self._share.held_bytes:
+            await self._share.grow(self._size - self._share.held_bytes)
+
     async def _read(self) -> bytes:
         """Read on to the end. What was read before a cancel is kept."""
         content, limit, share = self._request.content, self._bounds.max_body_bytes, self._share
         clock = asyncio.get_running_loop().time
+        pieces = self._pieces = self._pieces or []
         while not content.at_eof():
             piece = await content.readany()
-            self._pieces.append(piece)
+            pieces.append(piece)
             self._size += len(piece)
             if self._size > limit:
                 raise _too_large(limit)
-            if self._size > share.held_bytes:
-                await share.grow(self._size - share.held_bytes)
-            share.came(len(piece), clock())
-        pieces, self._pieces = self._pieces, []
+            if share.on_slow is not None:
+                share.came(len(piece), clock())
+            await self._hold()
+        # What was read before a cancel may have no room yet.
+        await self._hold()
+        self._pieces = None
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 

@@ -30,16 +30,19 @@ class BodyShare:
     `on_slow` ends the reading of a body that comes too slowly while others wait for its room.
     """
 
-    __slots__ = ("_memory", "_steps_bytes", "advanced_at", "held_bytes", "large_limit", "limit", "on_slow")
+    __slots__ = ("_memory", "_steps_bytes", "advanced_at", "held_bytes", "largest", "limit", "on_slow")
 
     def __init__(self, memory: "BodyMemory", limit: int, largest: int) -> None:
         self.limit = limit
-        self.large_limit = max(limit - limit // 4, min(largest, limit))
+        self.largest = largest
         self.held_bytes = 0
-        self.advanced_at = 0.0
         self.on_slow: Callable[[], None] | None = None
         self._memory = memory
-        self._steps_bytes = 0
+
+    @property
+    def large_limit(self) -> int:
+        """What all bodies may take together when this one is large."""
+        return max(self.limit - self.limit // 4, min(self.largest, self.limit))
 
     async def grow(self, size: int) -> None:
         """Take room for `size` more bytes. Raises Refusal `overloaded` when none comes free in time."""
@@ -48,7 +51,7 @@ class BodyShare:
 
     def arriving(self, on_slow: Callable[[], None], now: float) -> None:
         """The body is read from now on, and may be ended by `on_slow`."""
-        self.on_slow, self.advanced_at = on_slow, now
+        self.on_slow, self.advanced_at, self._steps_bytes = on_slow, now, 0
         self._memory.arriving[self] = None
 
     def came(self, size: int, now: float) -> None:
@@ -64,7 +67,6 @@ class BodyShare:
 
     def let_go(self) -> None:
         """Give all of it back; idempotent."""
-        self.arrived()
         self._memory.release(self)
 
 
@@ -101,7 +103,7 @@ class BodyMemory:
     def took(self, share: BodyShare, size: int) -> bool:
         """Take room at once, if there is room and nobody is to have it before."""
         is_large = share.held_bytes + size > SMALL_BYTES
-        if self._waiters and (is_large or any(not _is_large(waiter) for waiter in self._waiters)):
+        if self._waiters and (is_large or not all(map(_is_large, self._waiters))):
             return False
         return self._gave(share, size, is_large=is_large)
 

@@ -3,16 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import TestServer, make_mocked_request
 
 from proxy.call.base import InboundRequest
 from proxy.call.relay import ClientReply, Relay
 from proxy.clock import SystemClock
-from proxy.edge.bodies import Bounds
-from proxy.edge.body_memory import SMALL_BYTES
+from proxy.edge.bodies import BodyReader, Bounds
+from proxy.edge.body_memory import SMALL_BYTES, BodyMemory
 from proxy.edge.gateway import Gateway, expect_later
 from proxy.edge.middleware import Edge
 from proxy.errors import Refusal
@@ -182,3 +183,36 @@ async def test_a_body_in_parts_is_whole() -> None:
         async with asyncio.timeout(30):
             assert (await reader.read()).endswith(b"\r\n\r\nhelloworld")
         writer.close()
+
+
+class Come:
+    """A body of which all has come by the time when its first part is read, but not with its head."""
+
+    def __init__(self) -> None:
+        self._parts = [b"hello"]
+
+    def is_eof(self) -> bool:
+        return False
+
+    def at_eof(self) -> bool:
+        return not self._parts
+
+    async def readany(self) -> bytes:
+        return self._parts.pop()
+
+
+async def test_a_body_that_has_come_still_needs_room() -> None:
+    """One that was read while there was no room waits for it like any other, and counts."""
+    memory = BodyMemory(now=asyncio.get_running_loop().time)
+    full = [memory.share(BOUNDS.body_memory_bytes, LARGEST) for _ in range(2 * LARGEST // SMALL_BYTES)]
+    assert all(memory.took(share, SMALL_BYTES) for share in full)
+    request = make_mocked_request("POST", "/", {"Content-Length": "5"}, payload=cast("Any", Come()))
+    reader = BodyReader(request, BOUNDS, memory)
+    assert await reader.at_hand() is None
+    assert memory.used_bytes == BOUNDS.body_memory_bytes
+    for share in full:
+        share.let_go()
+    assert await reader.whole() == b"hello"
+    assert memory.used_bytes == 5
+    reader.let_go()
+    assert memory.used_bytes == 0
