@@ -5,6 +5,7 @@ import click
 from proxy.cli.api import Api, Json, segment
 from proxy.cli.options import asks, paged
 from proxy.cli.output import Column, Out, amount, field, money, plain, print_members, print_table, shown
+from proxy.cli.pages import whole_usage
 
 _GROUPS = ("day", "model", "key", "account")
 _HOLD_COLUMNS = (
@@ -48,9 +49,11 @@ def usage(
     end_date: str | None,
     account: str | None,
 ) -> None:
-    """Sum up usage and charges by day, model, key or account."""
+    """Sum up usage and charges by day, model, key or account: all of them, however many there are."""
     query = {"group_by": group_by, "start_date": start_date, "end_date": end_date, "account_id": account}
-    out.answer(api.get("/admin/v1/usage", query), _show_usage)
+    out.answer(
+        whole_usage(lambda cursor: api.get("/admin/v1/usage", {**query, "cursor": cursor})), _show_usage
+    )
 
 
 @click.command()
