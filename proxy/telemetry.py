@@ -278,6 +278,10 @@ class Telemetry:
         """The ledger can be read and written again."""
         self._log.warning("ledger available again", after_seconds=round(seconds, 3))
 
+    def clock_set(self, step_us: int) -> None:
+        """The machine's wall clock was set, ahead or back."""
+        self._log.warning("the clock was set", seconds=round(step_us / 1e6, 3))
+
     def fault(self, task: str, error: BaseException) -> None:
         """A background task failed; the first word of its name says which kind."""
         self.faults.labels(task.partition(" ")[0]).inc()

@@ -39,11 +39,11 @@ class Callers:
                 headers={"WWW-Authenticate": "Bearer"},
             )
         digest = digest_of(secret)
-        now_us = self._clock.now_us()
+        now_us, passed_us = self._clock.now_us(), self._clock.monotonic_us()
         key, known_until_us = self._known.get(digest, _UNKNOWN)
-        if key is None or now_us >= known_until_us or now_us >= key.expires_at_us:
+        if key is None or passed_us >= known_until_us or now_us >= key.expires_at_us:
             key = await self._read(digest)
-            self._known[digest] = (key, now_us + REMEMBER_US)
+            self._known[digest] = (key, passed_us + REMEMBER_US)
             if len(self._known) > REMEMBERED_KEYS:
                 self._known.popitem(last=False)
         return key

@@ -217,8 +217,10 @@ class Closing:
         """Hand the close to the ledger, once for each call: a cancel does not stop it."""
         in_flight.closed = True
         self._streams.discard(in_flight)
-        call, at_us, now_us = in_flight.call, in_flight.admitted.at_us, self._clock.now_us()
-        first_at_us, tried = in_flight.first_byte_at_us, in_flight.attempts
+        call, at_us, first_at_us = in_flight.call, in_flight.admitted.at_us, in_flight.first_byte_at_us
+        tried = in_flight.attempts
+        # Nothing ends before it has begun, also when the clock was set back meanwhile.
+        now_us = max(self._clock.now_us(), at_us, first_at_us or 0)
         if spent is None:
             charge = NO_CHARGE
             ended = Outcome(outcome, status, "void", {}, now_us, first_at_us, attempts=tried)

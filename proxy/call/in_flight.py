@@ -94,7 +94,8 @@ class InFlightCall:
     def answered(self, answer: Answer) -> None:
         """Remember the answer that the client will get."""
         self.answer = answer
-        self.first_byte_at_us = self._clock.now_us()
+        # The clock may have been set back since the call began.
+        self.first_byte_at_us = max(self._clock.now_us(), self.call.started_at_us)
 
     def is_large(self, chunk: bytes) -> bool:
         """Whether reading this chunk would stall the loop."""

@@ -56,6 +56,7 @@ class Parts(msgspec.Struct, frozen=True):
     ledger: Callable[..., Ledger] = Ledger
     upstreams: Callable[..., HttpUpstreams] = HttpUpstreams
     relay: Callable[..., Relay] = Relay
+    clock: Callable[..., Clock] = SystemClock
 
 
 class Farebox:
@@ -71,7 +72,6 @@ class Farebox:
         self,
         settings: Settings,
         *,
-        clock: Clock | None = None,
         port: int | None = None,
         shares_port: bool = False,
         figures_folder: str | None = None,
@@ -79,8 +79,8 @@ class Farebox:
     ) -> None:
         parts = parts or Parts()
         self.settings = settings
-        self.clock = clock or SystemClock()
         self.telemetry = Telemetry(log_calls=settings.log.calls, figures_folder=figures_folder)
+        self.clock = parts.clock(on_step=self.telemetry.clock_set)
         self.tasks = Tasks(self.telemetry.fault)
         self._background = Tasks(self.telemetry.fault)
         self.store = parts.store(settings.storage, tasks=self._background, keep_months=settings.keep_months)

@@ -206,6 +206,7 @@ def _resets_at_us(blamed: Bound, at_us: int) -> int | None:
 
 
 def _too_fast(model: Model, asked: list[Ask], at_us: int) -> Refused | None:
+    model.gauges.follow(asked, at_us)
     for ask in asked:
         over, wait_us = model.gauges.over(ask, at_us)
         if over > 0:

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -23,7 +23,7 @@ from proxy.storage.sqlite.job_thread import JobThread
 from proxy.storage.sqlite.load import LOADS
 from proxy.storage.sqlite.log import SYNC_DATA, WriteAheadLog
 from proxy.storage.sqlite.open_files import OpenFiles
-from proxy.storage.sqlite.read import Parameters, SqliteReaders
+from proxy.storage.sqlite.read import READ_SECONDS, Parameters, SqliteReaders
 
 READS: Final[dict[str, Query]] = load(*PORTABLE_READS, "sqlite/sql/read.sql")
 """The named queries, with what each is for and the parameters it takes."""
@@ -39,10 +39,10 @@ class SqliteStore:
     """A `Store` on the file at `location`, which is a path or a `sqlite:///` URL.
 
     A batch runs on the event loop, in a millisecond or two, and a thread makes it durable: a statement takes
-    less time than the way to a thread and back. `readers` connections serve everything else, in threads. A
-    batch waits up to `busy_timeout_seconds` for another process to finish its own. `sync` makes a file's data
-    durable. Up to `keep_rows` rows stay in memory between batches. Raises StorageFault for a location that is
-    not a file.
+    less time than the way to a thread and back. One connection looks up keys, and `readers` connections serve
+    everything else, in threads; a read may take `read_seconds`. A batch waits for up to
+    `busy_timeout_seconds` until another process has finished its own. `sync` makes a file's data durable. Up
+    to `keep_rows` rows stay in memory between batches. Raises StorageFault for a location that is not a file.
 
     A store is lost when one of its files is not the one under its name any more, or when the disk fails after
     a commit. What it wrote after that would not be found by anyone.
@@ -54,6 +54,7 @@ class SqliteStore:
         *,
         busy_timeout_seconds: float = 10.0,
         readers: int = 2,
+        read_seconds: float = READ_SECONDS,
         keep_rows: int = 100_000,
         sync: Callable[[int], None] = SYNC_DATA,
         monotonic: Callable[[], float] = time.monotonic,
@@ -66,9 +67,12 @@ class SqliteStore:
         self._monotonic = monotonic
         self._look_seconds = look_seconds
         self._writing = JobThread("farebox-sync")
-        self._readers = SqliteReaders(
-            self.path, connections=readers, busy_timeout_seconds=busy_timeout_seconds
+        reading = partial(
+            SqliteReaders, self.path, busy_timeout_seconds=busy_timeout_seconds, read_seconds=read_seconds
         )
+        self._readers = reading(connections=readers)
+        # A call looks its key up first. No report, however long, may keep it waiting.
+        self._key_readers = reading(connections=1)
         self._batches: SqliteBatches | None = None
         self._log: WriteAheadLog | None = None
         self._one_batch = asyncio.Lock()
@@ -98,12 +102,12 @@ class SqliteStore:
             try:
                 await self._writing.run(self._acquire)
                 await self._readers.open()
+                await self._key_readers.open()
                 # The readers have opened the file by its name once more, which has to be the same file.
                 self._look()
             except BaseException as error:
                 self._abandoned.set()
-                await self._writing.run(self._release)
-                self._writing.stop()
+                await self._let_go()
                 if isinstance(error, StorageFault | LedgerLost | OSError | sqlite3.Error):
                     raise StorageFault(f"{self.path}: {error}") from error
                 raise
@@ -166,7 +170,7 @@ class SqliteStore:
 
     async def key_by_digest(self, digest: str) -> Key | None:
         """The key with this digest, or None."""
-        rows = await self._read(LOADS["load_key_by_digest"], (digest,))
+        rows = await self._read(LOADS["load_key_by_digest"], (digest,), readers=self._key_readers)
         return columns.key_of(tuple(rows[0])) if rows else None
 
     async def query(self, name: str, params: Mapping[str, object]) -> list[Row]:
@@ -185,11 +189,15 @@ class SqliteStore:
             return
         self._closed = True
         async with self._opening:
-            try:
-                await self._readers.close()
-            finally:
-                await self._writing.run(self._release)
-                self._writing.stop()
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        # The last that is put here is let go first, and a fault in one keeps none of the others.
+        async with AsyncExitStack() as parts:
+            parts.callback(self._writing.stop)
+            parts.push_async_callback(self._writing.run, self._release)
+            parts.push_async_callback(self._key_readers.close)
+            parts.push_async_callback(self._readers.close)
 
     def _acquire(self) -> None:
         with ExitStack() as stack:
@@ -250,10 +258,12 @@ class SqliteStore:
             raise LedgerUnavailable("the store is not open")
         return self._batches, self._log
 
-    async def _read(self, sql: str, params: Parameters = ()) -> list[sqlite3.Row]:
+    async def _read(
+        self, sql: str, params: Parameters = (), *, readers: SqliteReaders | None = None
+    ) -> list[sqlite3.Row]:
         self._opened()
         with self._as_faults():
-            return await self._readers.fetch(sql, params)
+            return await (readers or self._readers).fetch(sql, params)
 
     @contextmanager
     def _as_faults(self) -> Iterator[None]:
