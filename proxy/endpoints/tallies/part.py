@@ -139,6 +139,16 @@ class Part(msgspec.Struct, frozen=True, gc=False):
         return (self.usage,)
 
     @property
+    def has_usage(self) -> bool:
+        """Whether it holds a usage object, wherever upstreams put them."""
+        return any(isinstance(usage, dict) for usage in self.usages)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it has nothing that a reply of OpenAI's form has: it can only be counted as text."""
+        return self.choices is None and not self.has_usage and not self.tells_error
+
+    @property
     def is_usage_only(self) -> bool:
         """Whether it is the extra event with a stream's usage. Azure begins with one that has none."""
         return self.choices == [] and isinstance(self.usage, dict)
