@@ -69,8 +69,11 @@ class BodyReader:
     async def whole(self) -> bytes:
         """The whole body. A client that expects `100 Continue` gets it only now.
 
-        Raises Refusal `body_too_large`, `body_timeout`, `overloaded`.
+        A body that tells its length is read once there is room for all of it, so that bodies that come
+        together do not wait for each other with a part of each. Raises Refusal `body_too_large`,
+        `body_timeout`, `overloaded`.
         """
+        await self._hold(self._request.content_length or 0)
         if self._expects_continue:
             await send_interim(self._request, CONTINUE)
         loop, share, seconds = asyncio.get_running_loop(), self._share, self._bounds.body_seconds
@@ -93,10 +96,10 @@ class BodyReader:
         expected = request.headers.get(hdrs.EXPECT, "").lower()
         return request.version >= HttpVersion11 and expected == "100-continue"
 
-    async def _hold(self) -> None:
-        """Take room for all that was read."""
-        if self._size > self._share.held_bytes:
-            await self._share.grow(self._size - self._share.held_bytes)
+    async def _hold(self, size: int) -> None:
+        """Take room for so much of the body."""
+        if size > self._share.held_bytes:
+            await self._share.grow(size - self._share.held_bytes)
 
     async def _read(self) -> bytes:
         """Read on to the end. What was read before a cancel is kept."""
@@ -111,9 +114,9 @@ class BodyReader:
                 raise _too_large(limit)
             if share.on_slow is not None:
                 share.came(len(piece), clock())
-            await self._hold()
+            await self._hold(self._size)
         # What was read before a cancel may have no room yet.
-        await self._hold()
+        await self._hold(self._size)
         self._pieces = None
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 

@@ -32,7 +32,7 @@ from proxy.errors import Refusal
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.readiness import Readiness
 from proxy.ledger.store import LedgerUnavailable, Store
-from proxy.process.descriptors import most_connections
+from proxy.process.descriptors import allowed_files, most_connections
 from proxy.storage.locations import store_for
 from proxy.tasks import Tasks
 from proxy.telemetry import Telemetry, configure_logging
@@ -138,7 +138,7 @@ class Farebox:
         watch = ConnectionWatch(
             pace=self._pace,
             now=asyncio.get_running_loop().time,
-            most=most_connections(self.settings.server.max_connections),
+            most=most_connections(self.settings.server.max_connections, allowed_files()),
         )
         self._background.spawn(watch.run(), name="connections")
         self._listener = Listener(

@@ -16,9 +16,12 @@ def raise_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def most_connections(wanted: int) -> int:
-    """How many clients may be connected: each call takes a second connection, to its upstream."""
+def allowed_files() -> int | None:
+    """How many files this process may have open; None for any number."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return wanted
-    return max(1, min(wanted, (soft - RESERVED) // 2))
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def most_connections(wanted: int, files: int | None) -> int:
+    """How many clients may be connected: each call takes a second connection, to its upstream."""
+    return wanted if files is None else max(1, min(wanted, (files - RESERVED) // 2))

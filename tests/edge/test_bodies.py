@@ -185,6 +185,24 @@ async def test_a_body_in_parts_is_whole() -> None:
         writer.close()
 
 
+async def test_bodies_that_come_together_are_read_one_after_the_other() -> None:
+    """There is room for one and a half: each gets through, as none holds a part that another waits for."""
+    async with serving(whole) as (gateway, port):
+        rest = gateway.memory.share(BOUNDS.body_memory_bytes, LARGEST)
+        assert gateway.memory.took(rest, SMALL_BYTES // 2)
+        pairs = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
+        for part in range(3):
+            for _, writer in pairs:
+                writer.write((b"" if part else head(LARGEST)) + b"x" * SMALL_BYTES)
+            await asyncio.sleep(0)
+        async with asyncio.timeout(30):
+            for reader, writer in pairs:
+                assert (await reader.read()).endswith(b"x" * LARGEST)
+                writer.close()
+        rest.let_go()
+        assert gateway.memory.used_bytes == 0
+
+
 class Come:
     """A body of which all has come by the time when its first part is read, but not with its head."""
 
