@@ -3,7 +3,6 @@
 import os
 import socket
 import sys
-import tempfile
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Literal
@@ -11,6 +10,7 @@ from typing import Final, Literal
 from proxy.config.load import Settings, load
 from proxy.config.source import ConfigError
 from proxy.process import signals
+from proxy.process.figures import figures_folder
 from proxy.process.supervisor import ENDS_ALL, Lifeline, Supervisor
 from proxy.storage.faults import StorageFault, StorageLost
 
@@ -29,7 +29,7 @@ def serve(path: Path) -> int:
     settings = load(path, os.environ)
     workers = worker_count(settings.server.workers)
     if workers > 1:
-        with tempfile.TemporaryDirectory(prefix="farebox-figures-") as folder:
+        with figures_folder() as folder:
             os.environ[FIGURES_FOLDER] = folder
             return _supervise(settings, path, workers, folder)
     # The environment may come from a process that shares figures. One that serves alone shares none.
