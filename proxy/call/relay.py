@@ -15,11 +15,13 @@ from proxy.errors import Refusal
 from proxy.ledger.rows import Call, Key
 from proxy.money import usd_string
 from proxy.upstream.base import Answer, UpstreamClient, UpstreamFailure, UpstreamRequest
+from proxy.upstream.moderation import is_moderation
 
 FAILOVER_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
 """Answers after which the next target is tried; the last target's is passed on."""
 OUR_CREDENTIAL_STATUSES: Final = frozenset({401, 402, 403})
-"""Answers about Farebox's own credential. The client cannot help it and must not see them."""
+"""Answers about Farebox's own credential, but for a 403 about what the client has sent. The client cannot help
+it and must not see them."""
 
 
 class ClientReply(Protocol):
@@ -164,7 +166,9 @@ class Relay:
     async def _pass_error(self, answer: Answer, in_flight: InFlightCall, reply: ClientReply) -> None:
         """Void the hold and hand the upstream's own error on, unless it is about our credential there."""
         body = b"".join([chunk async for chunk in answer.chunks()])
-        denied = answer.status in OUR_CREDENTIAL_STATUSES
+        denied = answer.status in OUR_CREDENTIAL_STATUSES and not (
+            answer.status == 403 and is_moderation(body)
+        )
         if denied or (answer.status == 429 and b"insufficient_quota" in body):
             raise UpstreamFailure(
                 "upstream_denied", "The upstream does not accept Farebox's own credential for this."
