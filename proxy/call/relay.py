@@ -20,8 +20,8 @@ from proxy.upstream.moderation import is_moderation
 FAILOVER_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
 """Answers after which the next target is tried; the last target's is passed on."""
 OUR_CREDENTIAL_STATUSES: Final = frozenset({401, 402, 403})
-"""Answers about Farebox's own credential, but for a 403 about what the client has sent. The client cannot help
-it and must not see them."""
+"""Answers about Farebox's own credential, but for a 403 about what the client has sent. The client cannot
+help those, and must not see them."""
 
 
 class ClientReply(Protocol):
