@@ -16,6 +16,7 @@ from proxy.ledger.rows import Call, Key
 from proxy.money import usd_string
 from proxy.upstream.base import Answer, UpstreamClient, UpstreamFailure
 from proxy.upstream.denials import Denials
+from proxy.upstream.moderation import is_moderation
 
 
 class ClientReply(Protocol):
@@ -131,7 +132,7 @@ class Relay:
     async def _pass_error(self, answer: Answer, in_flight: InFlightCall, reply: ClientReply) -> None:
         """Void the hold and hand the upstream's own error on."""
         body = b"".join([chunk async for chunk in answer.chunks()])
-        if answer.status == 403:
+        if answer.status == 403 and not is_moderation(body):
             # It is not said what about; it may be Farebox's own account, which is not the client's business.
             raise UpstreamFailure(
                 "upstream_denied", "The upstream does not accept Farebox's own credential for this."

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
+from proxy.upstream.moderation import is_moderation
+
 READ_BYTES: Final = 65_536
 """How much of an error is read to find out what it is about."""
 
@@ -20,7 +22,6 @@ _ABOUT_US: Final = re.compile(
     r"\b(api[ _-]?|access[ _-]?|secret[ _-]?|subscription[ _-]?)?(key|token|credential)s?\b"
     r"|permission|authenticat|not[ _]authori[sz]ed|unauthori[sz]ed|(does|do) not have access"
 )
-_ABOUT_THE_REQUEST: Final = re.compile(r"moderat|content[ _-]?(policy|filter|management)|flagged|safety")
 
 
 def needs_reading(status: int) -> bool:
@@ -38,8 +39,7 @@ def is_denial(status: int, body: bytes) -> bool:
     if status == 429:
         return "insufficient_quota" in _said(body)
     if status == 403:
-        said = _said(body)
-        return not _ABOUT_THE_REQUEST.search(said) and bool(_ABOUT_US.search(said))
+        return bool(_ABOUT_US.search(_said(body))) and not is_moderation(body)
     return False
 
 
