@@ -105,14 +105,16 @@ FROZEN = {
     "sqlite": [
         "9b9d82e2bd55eebab2aa301bd82d1b3ef1ea4e027374e3d5e33e3af8fcba3936",
         "5674033fbca22005b64715d7c0b6efe897639b6211c04f2d0a1c6a60ec8d35f7",
+        "0a1e652ae6aa845f17040bb9deaa978cb10bdd445797293c16822e6de927ec4a",
     ],
     "postgres": [
         "0f6b410b73c02ae1c9883135e796194b7e531b761ca95d45bf1e7b1569692f54",
         "5674033fbca22005b64715d7c0b6efe897639b6211c04f2d0a1c6a60ec8d35f7",
+        "5813a188facec206c470ae6408b46e0997610589fde9d6ca9474cbc4039e5af0",
     ],
 }
 """The digests of the migrations that databases have been made with. This list only ever grows."""
-FROZEN_FUNCTIONS = {2: "6577acc11390522b29bd1520b8e66904074ccd5757802342e8c0b43d2d3a5b27"}
+FROZEN_FUNCTIONS = {3: "14b7a366a5361af69a51106221fcd7e9685a87c3a36c3fefb571ecc1efee3f58"}
 """Those of PostgreSQL's batch functions, by the schema's version: another text takes another migration."""
 
 

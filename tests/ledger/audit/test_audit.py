@@ -34,7 +34,7 @@ CARD = RateCard(
     ),
 )
 CHARGE = price(CARD, USAGE)
-NOTHING = LedgerRows((), (), (), (), (), (), (), (), (), (), ())
+NOTHING = LedgerRows(*((),) * 12)
 TODAY = NOON_US // DAY_US
 WEEK = dict(starts_of_day(TODAY))["week"]
 
@@ -302,7 +302,7 @@ def test_rows_are_taken_as_they_are_needed_and_none_is_kept() -> None:
         nonlocal read
         for number in range(1000):
             read += 1
-            yield AccountRow(f"account_{number:04}", 0, 5, 0, 9, 0, 0, 2**62, text(NOTHING_SPENT))
+            yield AccountRow(f"account_{number:04}", 0, 0, 5, 0, 9, 0, 0, 2**62, text(NOTHING_SPENT))
 
     first = next(audit(replace(NOTHING, accounts=accounts())))
     assert (first.id, first.column) == ("account_0000", "held_nano")
