@@ -107,16 +107,18 @@ FROZEN = {
         "5674033fbca22005b64715d7c0b6efe897639b6211c04f2d0a1c6a60ec8d35f7",
         "89bc54310424ff41d5d270335369224917b1b136dc878aa1f4792cfeb0587144",
         "aacf6fa2571ba0990720b9fd8f9aa8102b7dc1efdf21fccf5c331028be6050fa",
+        "0a1e652ae6aa845f17040bb9deaa978cb10bdd445797293c16822e6de927ec4a",
     ],
     "postgres": [
         "0f6b410b73c02ae1c9883135e796194b7e531b761ca95d45bf1e7b1569692f54",
         "5674033fbca22005b64715d7c0b6efe897639b6211c04f2d0a1c6a60ec8d35f7",
         "89bc54310424ff41d5d270335369224917b1b136dc878aa1f4792cfeb0587144",
         "aacf6fa2571ba0990720b9fd8f9aa8102b7dc1efdf21fccf5c331028be6050fa",
+        "5813a188facec206c470ae6408b46e0997610589fde9d6ca9474cbc4039e5af0",
     ],
 }
 """The digests of the migrations that databases have been made with. This list only ever grows."""
-FROZEN_FUNCTIONS = {4: "f2a48cf3f1d8165d5da55dc7cc63adbdeb884bd56e8b1dec6084b90cc41c424d"}
+FROZEN_FUNCTIONS = {5: "0cd9d68c2464a53d9420b099619f9f1f082b4e0170de5fbc165d364d3b765f5e"}
 """Those of PostgreSQL's batch functions, by the schema's version: another text takes another migration."""
 
 
