@@ -1,4 +1,4 @@
-"""A ledger on a store that fails when a test says so."""
+"""A ledger on a store that fails and waits as a test says."""
 
 import asyncio
 from collections import deque
@@ -6,11 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from proxy.errors import Refusal
-from proxy.ledger.commands import (
-    Command,
-    Result,
-    Sweep,
-)
+from proxy.ledger.commands import Command, Result, Sweep
 from proxy.ledger.ledger import Ledger
 from proxy.tasks import Tasks
 from tests.ledger.desk import ACCOUNT, NOON_US, Desk

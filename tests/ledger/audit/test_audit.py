@@ -207,7 +207,16 @@ TAMPERINGS: tuple[Tampering, ...] = (
     ("holds", "call_a", "has_call", 1, ("holds", "call_a", "call")),
     *(
         ("receipts", "call_a", name, "another", ("receipts", "call_a", "seal"))
-        for name in ("endpoint", "upstream", "upstream_model", "outcome", "price_id", "end_user", "attempts", "inferred")
+        for name in (
+            "endpoint",
+            "upstream",
+            "upstream_model",
+            "outcome",
+            "price_id",
+            "end_user",
+            "attempts",
+            "inferred",
+        )
     ),
     *(
         ("receipts", "call_a", name, 1, ("receipts", "call_a", "seal"))
