@@ -16,6 +16,8 @@ from proxy.ids import digest_of
 from proxy.ledger.commands import CreateKey, Grant, OpenAccount
 from proxy.ledger.ledger import PATIENCE_SECONDS, Ledger
 from proxy.ledger.rows import UNLIMITED, Call, Outcome, Receipt
+from proxy.metering.model_names import encoding_name
+from proxy.metering.vocabulary import SHARED
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
 from proxy.pricing.charge import Charge
@@ -218,6 +220,7 @@ class Stage:
         denials: Denials | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
+        SHARED.preload([encoding_name("m")])  # As at the start of a process: no call waits for it.
         self.faults: list[BaseException] = []
         self.tasks = Tasks(lambda _, error: self.faults.append(error))
         self._committers = Tasks(lambda _, error: self.faults.append(error))
