@@ -199,7 +199,7 @@ def _receipt(row: Row) -> Receipt:
     figures: dict[str, Any] = {name: row[name] for name in names}
     return Receipt(
         call=_made(row, Call),
-        outcome=_made(row, Outcome, "usage"),
+        outcome=_made(row, Outcome, "usage", "attempts", "inferred"),
         charge=Charge(cast("int", row["charge_nano"]), lines, cast("str", row["price_id"])),
         **figures,
     )

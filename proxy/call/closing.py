@@ -2,9 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from msgspec.structs import replace
 
@@ -120,10 +120,11 @@ class Closing:
             return refusal
         if refusal.code == "ledger_unavailable":
             # The ledger closes the hold when it is back; the client does not wait for that.
-            self._tasks.spawn(self._end(in_flight, ending, refusal), name=f"end {in_flight.call.id}")
+            closing = self._end(in_flight, ending, refusal)
+            self._tasks.spawn(_unless_away(closing), name=f"end {in_flight.call.id}")
             return refusal
         try:
-            await self._end(in_flight, ending, refusal)
+            await _unless_away(self._end(in_flight, ending, refusal))
         except BaseException:
             self._abandon(in_flight)
             raise
@@ -187,7 +188,7 @@ class Closing:
             self._tell_fault(f"finish {in_flight.call.id}", fault)
         finally:
             answer.close()
-        await self._close(in_flight, rule, CLIENT_LEFT_STATUS)
+        await _unless_away(self._close(in_flight, rule, CLIENT_LEFT_STATUS))
 
     def _reads_on_seconds(self, in_flight: InFlightCall, rule: OutcomeRule) -> float:
         """How long to read on when the client has left: whole bodies always, streams by the policy.
@@ -235,15 +236,18 @@ class Closing:
         """Hand the close to the ledger, once for each call: a cancel does not stop it."""
         in_flight.closed = True
         self._streams.discard(in_flight)
-        call, at_us, now_us = in_flight.call, in_flight.admitted.at_us, self._clock.now_us()
-        first_at_us = in_flight.first_byte_at_us
+        call, at_us, first_at_us = in_flight.call, in_flight.admitted.at_us, in_flight.first_byte_at_us
+        tried = in_flight.attempts
+        # Nothing ends before it has begun, also when the clock was set back meanwhile.
+        now_us = max(self._clock.now_us(), at_us, first_at_us or 0)
         if spent is None:
             charge = NO_CHARGE
-            ended = Outcome(outcome, status, "void", {}, now_us, first_at_us)
+            ended = Outcome(outcome, status, "void", {}, now_us, first_at_us, attempts=tried)
             future = self._ledger.void(Void(call, at_us, now_us, ended))
         else:
             charge = spent.charge
-            ended = Outcome(outcome, status, spent.basis, spent.usage, now_us, first_at_us, spent.anomalies)
+            how = (spent.basis, spent.usage, now_us, first_at_us, spent.anomalies, tried, spent.inferred)
+            ended = Outcome(outcome, status, *how)
             settle = Settle(call, at_us, now_us, ended, charge, in_flight.policy.on_shortfall)
             future = self._ledger.settle(settle)
             if charge.total_nano > in_flight.hold_nano:
@@ -270,6 +274,15 @@ class Closing:
     def _tell_fault(self, task: str, fault: BaseException) -> None:
         with contextlib.suppress(Exception):
             self._observer.fault(task, fault)
+
+
+async def _unless_away(closing: Coroutine[Any, Any, Settled]) -> None:
+    """Wait for a close whose result nobody needs. When the ledger is away for long it comes later."""
+    try:
+        await closing
+    except Refusal as refusal:
+        if refusal.code != "ledger_unavailable":
+            raise
 
 
 def _is_charged(in_flight: InFlightCall, rule: OutcomeRule) -> bool:

@@ -94,6 +94,7 @@ def _build(source: FilePath, schema: ConfigSchema, findings: Findings) -> Settin
         findings.fault(
             ("keep_months",), "is for PostgreSQL only: SQLite keeps every receipt", schema.keep_months
         )
+    _check_body_memory(schema.server, findings)
     _check_admin_key(schema, findings)
     _check_quickstart(schema, unit, findings)
     return Settings(
@@ -192,6 +193,13 @@ def _check_quickstart(schema: ConfigSchema, unit: Unit, findings: Findings) -> N
         findings.fault(
             ("quickstart", "port"), "is also the port of the server; they need one each", demo.port
         )
+
+
+def _check_body_memory(server: Server, findings: Findings) -> None:
+    """Refuse a budget in which the largest body could never be read."""
+    if server.body_memory_bytes < server.max_body_bytes:
+        message = f"must be at least server.max_body_bytes, which is {server.max_body_bytes}"
+        findings.fault(("server", "body_memory_bytes"), message, server.body_memory_bytes)
 
 
 def _check_admin_key(schema: ConfigSchema, findings: Findings) -> None:

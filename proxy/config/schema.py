@@ -56,7 +56,13 @@ class Server(Schema, frozen=True, kw_only=True):
         _doc("How many processes serve; auto is one for each CPU this one may use."),
     ] = 1
     max_body_bytes: Annotated[Count, _doc("The largest request body; a larger one is answered 413.")] = 2**26
+    body_memory_bytes: Annotated[
+        Count, _doc("What the request bodies of all calls of a process may take of its memory together.")
+    ] = 2**28
     max_reply_bytes: Annotated[Count, _doc("The largest answer of an upstream that is not a stream.")] = 2**26
+    max_connections: Annotated[
+        Count, _doc("How many clients may be connected to a process; a new one displaces an idle one.")
+    ] = 4096
     body_seconds: Annotated[Seconds, _doc("How long a request body may take to arrive.")] = 60.0
     drain_seconds: Annotated[Seconds, _doc("How long calls in flight may take to end after SIGTERM.")] = 30.0
     payment_status: Annotated[

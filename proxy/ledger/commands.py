@@ -223,6 +223,10 @@ class Detach(OfHold, frozen=True):
 class Close(OfHold, frozen=True):
     """A command that closes a hold, and so must not be lost."""
 
+    def unanswered(self) -> "Close":
+        """What is carried out when nobody waits for the result any more: the same, as a rule."""
+        return self
+
 
 class Settle(Close, frozen=True):
     """Close a hold with a charge."""
@@ -230,6 +234,17 @@ class Settle(Close, frozen=True):
     outcome: Outcome
     charge: Charge = NO_CHARGE
     on_shortfall: OnShortfall = "forgive"
+
+    def unanswered(self) -> "Close":
+        """What takes its place when its caller was told that the ledger cannot be written.
+
+        An answer in one piece was not sent then, and costs nothing. Of a stream all but the end was.
+        """
+        if self.call.stream or self.outcome.outcome != "complete":
+            return self
+        ended = self.outcome
+        outcome = Outcome("ledger_unavailable", 503, "void", {}, ended.ended_at_us, ended.first_byte_at_us)
+        return Void(self.call, self.authorized_at_us, self.at_us, outcome)
 
 
 class Void(Close, frozen=True):

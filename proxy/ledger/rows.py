@@ -6,7 +6,7 @@ import msgspec
 
 from proxy.ledger.spending import NOTHING_SPENT, Spending
 from proxy.ledger.windows import Window
-from proxy.metering.usage import Basis
+from proxy.metering.usage import Basis, Inference
 from proxy.money import MAX_NANO
 from proxy.pricing.charge import Charge
 
@@ -209,10 +209,23 @@ class Entry(msgspec.Struct, frozen=True):
     note: str = ""
 
 
+class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One try at one target, which is named by its upstream, and how long it was waited for.
+
+    `status` is what it answered, None when no answer came.
+    """
+
+    target: str
+    status: int | None
+    duration_us: int
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """How a call ended: `outcome` names the row of the charge table, `status` is the status of the reply.
 
     `usage` is by meter. `anomalies` counts the fields of the upstream's usage that had to be corrected.
+    `attempts` are those at the targets of its route, in order; nobody knows them after a crash.
+    `inferred` has the meters of the usage whose figures the upstream did not give, and how each was found.
     """
 
     outcome: str
@@ -222,6 +235,8 @@ class Outcome(msgspec.Struct, frozen=True):
     ended_at_us: int
     first_byte_at_us: int | None = None
     anomalies: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    inferred: dict[str, Inference] = {}
 
 
 class Receipt(msgspec.Struct, frozen=True):

@@ -14,14 +14,17 @@ from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
 from proxy.ids import digest_of
 from proxy.ledger.commands import CreateKey, Grant, OpenAccount, Settled
-from proxy.ledger.ledger import Ledger
+from proxy.ledger.ledger import PATIENCE_SECONDS, Ledger
 from proxy.ledger.rows import UNLIMITED, Call, Outcome, Receipt
+from proxy.metering.model_names import encoding_name
+from proxy.metering.vocabulary import SHARED
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
 from proxy.pricing.charge import Charge
 from proxy.pricing.rates import Rate, RateCard
 from proxy.tasks import Tasks
 from proxy.upstream.base import UpstreamClient, UpstreamFailure, UpstreamRequest
+from proxy.upstream.denials import Denials
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.ledger.memory import MemoryStore
 
@@ -128,7 +131,11 @@ class Asked:
         self.headers: tuple[tuple[str, str], ...] = ()
         self.secret: str | None = SECRET
         self.wants_cost = False
+        self.facts: dict[str, str] = {}
         self._fields = {"model": "m", "stream": stream, **more}
+
+    async def body_at_hand(self) -> bytes | None:
+        return await self.body()
 
     async def body(self) -> bytes:
         await asyncio.sleep(0)
@@ -223,7 +230,10 @@ class Stage:
         endpoints: Mapping[str, Endpoint] = ENDPOINTS,
         rates: tuple[Rate, ...] = RATES,
         funds_nano: int = GRANT_NANO,
+        denials: Denials | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
+        SHARED.preload([encoding_name("m")])  # As at the start of a process: no call waits for it.
         self.faults: list[BaseException] = []
         self.tasks = Tasks(lambda _, error: self.faults.append(error))
         self._committers = Tasks(lambda _, error: self.faults.append(error))
@@ -237,7 +247,7 @@ class Stage:
                 CreateKey("acct_1", "key_1", "k", digest_of(SECRET), "test", NOW_US),
             ]
         )
-        self.ledger = Ledger(self.store, self._committers)
+        self.ledger = Ledger(self.store, self._committers, patience_seconds=patience_seconds)
         self.admission = admission(
             ledger=self.ledger, store=self.store, clock=self.clock, endpoints=endpoints
         )
@@ -250,6 +260,7 @@ class Stage:
             closing=self.closing,
             upstreams=upstreams,
             clock=self.clock,
+            denials=denials,
         )
         self.ledger.start()
 

@@ -17,7 +17,8 @@ from proxy.call.base import InboundRequest, RoutedCall
 from proxy.call.budget import OutputBudget
 from proxy.call.in_flight import InFlightCall
 from proxy.call.policy import Catalog, Policy
-from proxy.edge.gateway import Bounds, Gateway
+from proxy.edge.bodies import Bounds
+from proxy.edge.gateway import Gateway
 from proxy.edge.middleware import Edge
 from proxy.endpoints.base import Ask, Tally
 from proxy.errors import Refusal

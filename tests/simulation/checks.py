@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import astuple, replace
 
 from proxy.ledger.commands import Command, Result
+from proxy.ledger.seals import seal_of
 from proxy.pricing.charge import Line
 from proxy.storage import columns
 from tests.ledger.auditor import window_name
@@ -71,7 +72,9 @@ def keys_are_as_told(look: Look, model: Model) -> Iterator[str]:
     yield from differences(
         look.rows["keys"], (columns.key_row(model.key_row(model.keys[id_])) for id_ in party.keys)
     )
-    led = ((row[3], look.account_id, row[0]) for row in look.rows["keys"])
+    opened_at_us = party.row().created_at_us
+    sealed = [(row[3], look.account_id, row[0], row[4], row[5], opened_at_us) for row in look.rows["keys"]]
+    led = ((*values[:3], seal_of(*values)) for values in sealed)
     yield from differences(look.rows["key_digests"], led)
 
 
@@ -223,4 +226,4 @@ def wrong_arithmetic(row: Row) -> Iterator[str]:
 
 
 def _receipt_row(model: Model, call_id: str) -> Row:
-    return columns.receipt_row(model.receipts[call_id], model.holds[call_id].created_at_us // DAY_US)
+    return columns.receipt_row(model.receipts[call_id], model.holds[call_id])

@@ -196,7 +196,7 @@ def _shortage(party: Party, key: Key, limits: Limits, at_us: int, least_nano: in
 def _code(blamed: Bound) -> str:
     scope, _, window = blamed.source.partition("_")
     if not window:
-        return "request_exceeds_balance" if blamed.room > ZERO else "credit_balance_exhausted"
+        return "request_exceeds_balance" if blamed.room + blamed.held > ZERO else "credit_balance_exhausted"
     return ACCOUNT_CODES[window] if scope == ACCOUNT else "key_limit_exceeded"
 
 
@@ -206,6 +206,7 @@ def _resets_at_us(blamed: Bound, at_us: int) -> int | None:
 
 
 def _too_fast(model: Model, asked: list[Ask], at_us: int) -> Refused | None:
+    model.gauges.follow(asked, at_us)
     for ask in asked:
         over, wait_us = model.gauges.over(ask, at_us)
         if over > 0:

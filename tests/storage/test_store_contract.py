@@ -234,6 +234,8 @@ async def test_a_receipt_keeps_all_that_explains_the_charge(store: Store) -> Non
         "hold_nano": 300,
         "day": NOON_US // DAY_US,
         "end_user": "",
+        "attempts": "[]",
+        "inferred": '{"output_tokens":"total"}',
         "owed_nano": 0,
     }
 

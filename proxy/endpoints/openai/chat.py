@@ -13,6 +13,7 @@ from proxy.endpoints.openai.generation import (
 )
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, read_body
+from proxy.metering.estimates import chat_estimate
 from proxy.metering.prompts import chat_bound, chat_tokens
 
 
@@ -55,6 +56,7 @@ class ChatEndpoint:
             count_input=chat_tokens,
             shows_usage=stream and shows_usage(request),
             end_user=fields.end_user(request),
+            estimate_input=chat_estimate,
         )
 
 

@@ -14,6 +14,7 @@ from proxy.endpoints.tallies.members import Part
 from proxy.endpoints.tallies.whole import WholeTally
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.prompts import EMPTY_PROMPT_TOKENS
+from proxy.metering.usage import Usage
 
 _WINDOW_BYTES: Final = 1_024
 _VECTOR: Final = f"{string.ascii_letters}{string.digits}+-_/=., \t\r\n".encode()
@@ -48,6 +49,10 @@ class EmbeddingAsk(msgspec.Struct, frozen=True):
     def ceiling_exact(self) -> Ceiling:
         """The input tokens as counted. Raises VocabularyError when the vocabulary cannot be loaded."""
         return Ceiling({"input_tokens": input_tokens(self.body, "input", self.model)})
+
+    def estimate(self, model: str) -> Usage:
+        """The input tokens as counted. Raises VocabularyError when the vocabulary cannot be loaded."""
+        return {"input_tokens": input_tokens(self.body, "input", model)}
 
     def input_text_length(self) -> int:
         """The body's length."""

@@ -12,6 +12,7 @@ from proxy.endpoints.tallies.produced import NO_ECHO, Echo
 from proxy.endpoints.tallies.stream import StreamTally
 from proxy.endpoints.tallies.whole import WholeTally
 from proxy.metering.ceiling import Ceiling
+from proxy.metering.usage import Usage
 
 OutputBound = Annotated[int, msgspec.Meta(ge=1, description="at most so many tokens of output")]
 ChoiceCount = Annotated[int, msgspec.Meta(ge=1)]
@@ -36,6 +37,7 @@ class GenerationAsk(msgspec.Struct, frozen=True):
     bound_field: str | None = None
     echo: Echo = NO_ECHO
     end_user: str = ""
+    estimate_input: Callable[[JsonBody, str], int] | None = None
 
     def ceiling(self) -> Ceiling:
         """The most input tokens there can be, and output for each choice."""
@@ -44,6 +46,11 @@ class GenerationAsk(msgspec.Struct, frozen=True):
     def ceiling_exact(self) -> Ceiling:
         """The same with the input as counted. Raises VocabularyError when the vocabulary cannot be loaded."""
         return self._ceiling(self.count_input(self.body, self.model))
+
+    def estimate(self, model: str) -> Usage:
+        """The input as `estimate_input` finds it, or as counted without one. Raises VocabularyError."""
+        estimated = (self.estimate_input or self.count_input)(self.body, model)
+        return {"input_tokens": min(estimated, self.input_tokens_max)}
 
     def input_text_length(self) -> int:
         """The body's length without long images and sounds."""

@@ -4,9 +4,10 @@ from typing import Final
 
 import msgspec
 
-from proxy.endpoints.reading.body import Members, beginning, patched
+from proxy.endpoints.reading.body import BYTE_ORDER_MARK, Members, beginning, patched
 from proxy.endpoints.reading.depth import is_too_deep
 from proxy.endpoints.reading.long_text import mask_lone_surrogates
+from proxy.endpoints.tallies.sse import with_data
 
 _OBJECT: Final = msgspec.json.Decoder(Members)
 _PLACES_MAX: Final = 8
@@ -14,17 +15,22 @@ _PLACES_MAX: Final = 8
 
 
 def event_with_cost(event: bytes, data: bytes, cost: str) -> bytes:
-    """As `with_cost`, for the JSON `data` of an event; an event with data on several lines stays as it is."""
+    """As `with_cost`, for the JSON `data` of an event, which may be on several lines."""
+    changed = with_cost(data, cost)
+    if changed == data:
+        return event
     before, found, after = event.partition(data)
-    return before + with_cost(found, cost) + after if found else event
+    return before + changed + after if found else with_data(event, changed)
 
 
 def with_cost(reply: bytes, cost: str) -> bytes:
-    """`reply` with a member `cost`, a decimal string, in the usage object at its top level.
+    """`reply` with a member `cost`, a decimal string, in the usage object at its top level, or in Groq's own.
 
     It takes the place of an upstream's own figure. What is no JSON object, or has no usage object, is left as
     it is.
     """
+    if reply.startswith(BYTE_ORDER_MARK):
+        return BYTE_ORDER_MARK + with_cost(reply.removeprefix(BYTE_ORDER_MARK), cost)
     usage = None if is_too_deep(reply) else _top_level_usage(reply)
     if usage is None:
         return reply
@@ -44,10 +50,17 @@ def with_cost(reply: bytes, cost: str) -> bytes:
 def _top_level_usage(reply: bytes) -> bytes | None:
     """The bytes of the usage object, None if there is none."""
     try:
-        usage = _OBJECT.decode(mask_lone_surrogates(reply) or reply).get("usage")
+        members = _OBJECT.decode(mask_lone_surrogates(reply) or reply)
+        usage = _object_in(members, "usage")
+        groq = _object_in(members, "x_groq") if usage is None else None
+        return usage if groq is None else _object_in(_OBJECT.decode(groq), "usage")
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return bytes(usage) if usage is not None and beginning(usage).startswith(b"{") else None
+
+
+def _object_in(members: Members, name: str) -> bytes | None:
+    value = members.get(name)
+    return bytes(value) if value is not None and beginning(value).startswith(b"{") else None
 
 
 def _usage_with_cost(usage: bytes, cost: str) -> bytes:

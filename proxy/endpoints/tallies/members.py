@@ -33,9 +33,14 @@ class ToolCall(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True
 
     function: Function | None = None
     custom: Custom | None = None
-    index: msgspec.Raw = PASSED
+    index: int | None = None
     id: msgspec.Raw = PASSED
     type: msgspec.Raw = PASSED
+
+    @property
+    def begins(self) -> bool:
+        """Whether it is a call, and not only more of one: it has a name."""
+        return bool((self.function and self.function.name) or (self.custom and self.custom.name))
 
 
 class Audio(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -105,6 +110,16 @@ class Choice(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
         texts = message.texts() if message is not None else []
         return [self.text] if self.text and not texts else texts
 
+    def calls(self) -> list[int | None]:
+        """The place of each call of a tool that begins here; None where the upstream does not number them."""
+        message = self.delta or self.message
+        if message is None:
+            return []
+        begun: list[int | None] = [call.index for call in message.tool_calls or () if call.begins]
+        if message.function_call and message.function_call.name:
+            begun.append(None)
+        return begun
+
 
 class Part(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     """An event's data or a whole body. Only members at its top level count: deeper ones may be a client's."""
@@ -154,6 +169,16 @@ class Part(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
         return (self.usage,)
 
     @property
+    def has_usage(self) -> bool:
+        """Whether it holds a usage object, wherever upstreams put them."""
+        return any(isinstance(usage, dict) for usage in self.usages)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it has nothing that a reply of OpenAI's form has: it can only be counted as text."""
+        return self.choices is None and not self.has_usage and not self.tells_error
+
+    @property
     def is_usage_only(self) -> bool:
         """Whether it is the extra event with a stream's usage. Azure begins with one that has none."""
         return self.choices == [] and isinstance(self.usage, dict)
@@ -163,3 +188,8 @@ class OddPart(Part, frozen=True, gc=False, kw_only=True):
     """One that has output beside the texts of its choices: each piece with the index of its choice."""
 
     payloads: tuple[tuple[int, Payload], ...] = ()
+
+    @property
+    def is_foreign(self) -> bool:
+        """As above; what has data counts by that."""
+        return not self.payloads and super().is_foreign

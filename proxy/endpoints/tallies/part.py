@@ -143,8 +143,10 @@ def _tool_calls(value: object, rest: _Rest) -> list[ToolCall] | None:
     for call in value:
         if isinstance(call, dict):
             rest += _others(call, ToolCall)
-            custom = call.get("custom")
-            calls.append(ToolCall(_function("function", call.get("function"), rest), _custom(custom, rest)))
+            function = _function("function", call.get("function"), rest)
+            index = call.get("index")
+            place = index if type(index) is int else None
+            calls.append(ToolCall(function, _custom(call.get("custom"), rest), place))
         else:
             rest.append(("tool_calls", call))
     return calls

@@ -3,6 +3,7 @@
 import msgspec
 
 from proxy.endpoints.tallies.payload import DATA_BYTES_PER_TOKEN, SOUND_BYTES_PER_TOKEN, Payload
+from proxy.metering.tools import call_tokens
 from proxy.metering.usage import Usage
 
 
@@ -27,11 +28,12 @@ class Produced:
     `size` is the length of all text in UTF-8, and the tokens that data counts as.
     """
 
-    __slots__ = ("_data_bytes", "_echo", "_sound_bytes", "_texts", "size")
+    __slots__ = ("_calls", "_data_bytes", "_echo", "_sound_bytes", "_texts", "size")
 
     def __init__(self, echo: Echo = NO_ECHO) -> None:
         self._echo = echo
         self._texts: dict[int, bytearray] = {}
+        self._calls: dict[int, set[int]] = {}
         self._data_bytes = self._sound_bytes = 0
         self.size = 0
 
@@ -76,6 +78,15 @@ class Produced:
         if self._sound_bytes:
             usage["output_audio_tokens"] = self._sound_tokens
         return usage
+
+    def add_call(self, index: int, place: int | None) -> None:
+        """Note that the choice of this index calls a tool, the one at `place` if they are numbered."""
+        places = self._calls.setdefault(index, set())
+        places.add(len(places) if place is None else place)
+
+    def call_tokens(self, model: str) -> int:
+        """What the calls of all choices take beside their names and arguments."""
+        return sum(call_tokens(len(places), model) for places in self._calls.values())
 
     def text(self) -> str:
         """All text, one choice after the other."""

@@ -73,13 +73,13 @@ def test_data_counts_by_its_size_wherever_it_is(name: str, where: str) -> None:
     assert tally.feed(chunk) == chunk
     assert tally.has_data
     least = SOUND_TOKENS if name.startswith("sound") else TOKENS
-    produced = tally.produced(0)["output_tokens"]
+    produced = tally.produced(0, "gpt-4o")["output_tokens"]
     assert least <= produced <= least * 1.1 + 1
     assert tally.produced_size >= produced
     whole = WholeTally()
     whole.feed(json.dumps(place(DATA[name], where)).encode())
     whole.finish()
-    assert (whole.has_data, whole.produced(0)["output_tokens"]) == (True, produced)
+    assert (whole.has_data, whole.produced(0, "gpt-4o")["output_tokens"]) == (True, produced)
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -97,14 +97,17 @@ def test_what_is_text_beside_data_is_text(known: str) -> None:
     tally = StreamTally()
     tally.feed(event({"choices": [{"delta": {known: "x", "images": [URL], "content": "Here"}}]}))
     assert "Here" in tally.output_text()
-    assert tally.produced(0)["output_tokens"] >= TOKENS
+    assert tally.produced(0, "gpt-4o")["output_tokens"] >= TOKENS
 
 
 def test_sound_is_a_part_of_the_output_of_its_own() -> None:
     """So that a rate for sound applies to it."""
     tally = StreamTally()
     tally.feed(event({"choices": [{"delta": {"audio": {"data": ENCODED, "transcript": "Oh"}}}]}))
-    assert tally.produced(1) == {"output_tokens": SOUND_TOKENS + 1, "output_audio_tokens": SOUND_TOKENS}
+    assert tally.produced(1, "gpt-4o") == {
+        "output_tokens": SOUND_TOKENS + 1,
+        "output_audio_tokens": SOUND_TOKENS,
+    }
     assert tally.output_text() == "Oh"
 
 
@@ -112,23 +115,23 @@ def test_pieces_of_data_are_added_up_before_they_are_rounded() -> None:
     tally = StreamTally()
     for at in range(0, len(ENCODED), 40):
         tally.feed(event({"choices": [{"delta": {"audio": {"data": ENCODED[at : at + 40]}}}]}))
-    assert tally.produced(0)["output_tokens"] == tally.produced_size == SOUND_TOKENS
+    assert tally.produced(0, "gpt-4o")["output_tokens"] == tally.produced_size == SOUND_TOKENS
 
 
 def test_the_size_grows_by_as_much_as_the_tokens() -> None:
     """A budget relies on that."""
     tally = StreamTally()
     for _ in range(5):
-        before = tally.produced_size, tally.produced(0)["output_tokens"]
+        before = tally.produced_size, tally.produced(0, "gpt-4o")["output_tokens"]
         tally.feed(event(place(DATA["pictures"], "delta")))
-        assert tally.produced_size - before[0] >= tally.produced(0)["output_tokens"] - before[1]
+        assert tally.produced_size - before[0] >= tally.produced(0, "gpt-4o")["output_tokens"] - before[1]
 
 
 def test_what_is_somewhere_else_counts_as_a_large_one() -> None:
     tally = StreamTally()
     url = "https://files.example.com/a.png"
     tally.feed(event({"choices": [{"delta": {"images": [{"image_url": {"url": url}}]}}]}))
-    assert tally.produced(0) == {"output_tokens": REFERRED_BYTES // DATA_BYTES_PER_TOKEN}
+    assert tally.produced(0, "gpt-4o") == {"output_tokens": REFERRED_BYTES // DATA_BYTES_PER_TOKEN}
 
 
 @pytest.mark.parametrize(

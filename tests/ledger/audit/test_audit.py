@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from proxy.ledger.audit.accounts import audit
 from proxy.ledger.audit.feed import Feed, OutOfOrder, keys_of
-from proxy.ledger.audit.rows import AccountRow, BucketRow, LedgerRows
+from proxy.ledger.audit.rows import AccountRow, BucketRow, EntryRow, LedgerRows
 from proxy.ledger.commands import CreateKey
+from proxy.ledger.rows import Limits
 from proxy.ledger.spending import NOTHING_SPENT
 from proxy.ledger.windows import DAY_US, starts_of_day
 from proxy.pricing.charge import price
@@ -34,7 +35,7 @@ CARD = RateCard(
     ),
 )
 CHARGE = price(CARD, USAGE)
-NOTHING = LedgerRows((), (), (), (), (), (), (), (), (), (), ())
+NOTHING = LedgerRows(*((),) * 12)
 TODAY = NOON_US // DAY_US
 WEEK = dict(starts_of_day(TODAY))["week"]
 
@@ -55,7 +56,7 @@ TestAnyHistoryHasNoDifference.settings = settings(settings(), stateful_step_coun
 
 def history() -> Desk:
     """Every kind of row: a lot that expires, debt that is repaid, calls of every end, one on the next day."""
-    desk = Desk(credit_limit_nano=500)
+    desk = Desk(credit_limit_nano=500, limits=Limits(rpm=1_000))
     desk.do(CreateKey(ACCOUNT, "key_2", "Another key", "digest 2", "hint", desk.now_us))
     desk.grant(200_000, lot_id="lot_a", priority=10)
     desk.grant(90, lot_id="lot_b", lives_us=5)
@@ -208,6 +209,49 @@ TAMPERINGS: tuple[Tampering, ...] = (
         for wrong in ("[]", "[1]", "[1,[]]", "[1,[[1,1]]]", NO_SUMS[:-1] + ",1]", "[" * 9_000)
     ),
     ("accounts", ACCOUNT, "spending", "[-1" + NO_SUMS[6:], ("accounts", ACCOUNT, "spending")),
+    ("accounts", ACCOUNT, "created_at_us", 1, ("key_digests", "digest", "seal")),
+    ("keys", KEY, "digest", "another", ("key_digests", "another", "seal")),
+    ("keys", KEY, "hint", "another", ("key_digests", "digest", "seal")),
+    ("keys", KEY, "created_at_us", 1, ("key_digests", "digest", "seal")),
+    ("keys", KEY, "seal", 1, ("key_digests", "digest", "seal")),
+    ("lots", "lot_a", "kind", "gift", ("commands", "grant_1", "digest")),
+    ("lots", "lot_a", "priority", 1, ("commands", "grant_1", "digest")),
+    ("lots", "lot_a", "expires_at_us", -1, ("commands", "grant_1", "digest")),
+    ("lots", "lot_a", "granted_at_us", 1, ("lots", "lot_a", "granted_at_us")),
+    ("lots", "lot_of_adjust_5", "kind", "gift", ("lots", "lot_of_adjust_5", "kind")),
+    ("lots", "lot_of_adjust_5", "priority", -1, ("lots", "lot_of_adjust_5", "priority")),
+    ("lots", "lot_of_adjust_5", "expires_at_us", -1, ("lots", "lot_of_adjust_5", "expires_at_us")),
+    ("entries", "1", "at_us", 1, ("lots", "lot_a", "granted_at_us")),
+    ("entries", "3", "note", "a note", ("entries", ENTRY + "3", "note")),
+    ("charges", "call_a", "at_us", 1, ("entries", ENTRY + "3", "at_us")),
+    ("puts", "grant_1", "kind", "adjust", ("commands", "grant_1", "digest")),
+    ("puts", "grant_1", "note", "a note", ("commands", "grant_1", "digest")),
+    ("puts", "adjust_3", "note", "another reason", ("commands", "adjust_3", "digest")),
+    ("puts", "adjust_3", "amount_nano", 1, ("commands", "adjust_3", "digest")),
+    ("puts", "grant_1", "at_us", 1, ("commands", "grant_1", "at_us")),
+    ("commands", "grant_1", "digest", "another", ("commands", "grant_1", "digest")),
+    ("holds", "call_a", "tokens", 1, ("receipts", "call_a", "seal")),
+    ("holds", "call_a", "owner", "another", ("receipts", "call_a", "seal")),
+    ("holds", "call_a", "has_call", 1, ("holds", "call_a", "call")),
+    *(
+        ("receipts", "call_a", name, "another", ("receipts", "call_a", "seal"))
+        for name in (
+            "endpoint",
+            "upstream",
+            "upstream_model",
+            "outcome",
+            "price_id",
+            "end_user",
+            "attempts",
+            "inferred",
+        )
+    ),
+    *(
+        ("receipts", "call_a", name, 1, ("receipts", "call_a", "seal"))
+        for name in ("stream", "started_at_us", "status", "ended_at_us", "anomalies", "seal")
+    ),
+    ("receipts", "call_a", "first_byte_at_us", "5", ("receipts", "call_a", "seal")),
+    ("throttles", ACCOUNT, "scope_id", "key_x", ("throttles", "key_x", "row")),
     ("keys", KEY, "spending", NO_SUMS, ("keys", f"{KEY}/week/{WEEK}", "spent_nano")),
     ("keys", KEY, "spending", "nothing", ("keys", KEY, "spending")),
     ("keys", KEY, "spending", "[99999999" + NO_SUMS[6:], ("keys", KEY, "spending")),
@@ -216,12 +260,13 @@ TAMPERINGS: tuple[Tampering, ...] = (
 
 def name_of(row: Any) -> str:
     """What a tampering calls a row."""
-    if hasattr(row, "scope_id"):
-        return f"{row.scope_id}/{row.window}"
-    for name in ("id", "ref", "seq", "day"):
-        if hasattr(row, name) and not (name == "ref" and hasattr(row, "draws")):
-            return str(getattr(row, name))
-    return str(row.account_id)
+    match row:
+        case BucketRow():
+            return f"{row.scope_id}/{row.window}"
+        case EntryRow():
+            return str(row.seq)
+    names = ("scope_id", "id", "ref", "day", "account_id")
+    return str(next(getattr(row, name) for name in names if hasattr(row, name)))
 
 
 def tampered(rows: Rows, stream: str, name: str, field: str, value: object) -> Rows:
@@ -251,11 +296,10 @@ def test_every_field_of_every_row_was_changed() -> None:
         (s, "id") for s in ("keys", "lots", "holds", "receipts")
     }
     others = {
-        *(("entries", "seq"), ("charges", "seq"), ("puts", "seq"), ("charges", "at_us")),
-        *(("puts", "at_us"), ("puts", "amount_nano")),
+        *(("entries", "seq"), ("charges", "seq"), ("puts", "seq"), ("puts", "draws")),
+        *(("charges", "kind"), ("charges", "draws"), ("charges", "note")),
         *(("days", "day"), ("days", "key_id"), ("days", "model"), ("buckets", "scope_id")),
         ("buckets", "table"),
-        ("lots", "expires_at_us"),
     }
     assert {(stream, field) for stream, _, field, *_ in TAMPERINGS} == fields - ids - others
 
@@ -330,7 +374,7 @@ def test_rows_are_taken_as_they_are_needed_and_none_is_kept() -> None:
         nonlocal read
         for number in range(1000):
             read += 1
-            yield AccountRow(f"account_{number:04}", 0, 5, 0, 9, 0, 0, 2**62, text(NOTHING_SPENT))
+            yield AccountRow(f"account_{number:04}", 0, 0, 5, 0, 9, 0, 0, 2**62, text(NOTHING_SPENT))
 
     first = next(audit(replace(NOTHING, accounts=accounts())))
     assert (first.id, first.column) == ("account_0000", "held_nano")
