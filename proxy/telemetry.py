@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import sys
+from functools import partial
 from typing import Any, Final, Literal, TextIO, cast
 
 import structlog
@@ -36,7 +37,12 @@ FAULT_TASKS: Final = (
     "ledger",
     "observe",
     "price",
+    "readiness",
     "recover",
+    "reload",
+    "start",
+    "stop",
+    "store",
     "watch",
 )
 """The tasks in which faults of Farebox itself can come up: the first words of their names."""
@@ -155,52 +161,34 @@ class Telemetry:
         self._figures_folder = figures_folder
         self._log = structlog.get_logger("farebox.calls")
         registry = self.registry
-        self._calls = Counter(
-            "farebox_calls",
-            "Calls closed, by endpoint, outcome and basis.",
-            ["endpoint", "outcome", "basis"],
-            registry=registry,
+        counter, histogram = partial(Counter, registry=registry), partial(Histogram, registry=registry)
+        self._calls = counter(
+            "farebox_calls", "Calls closed, by endpoint, outcome and basis.", ["endpoint", "outcome", "basis"]
         )
-        self._charged = Counter(
-            "farebox_charge_nano_usd", "Nano-USD charged, by endpoint.", ["endpoint"], registry=registry
-        )
-        self._units = Counter("farebox_usage", "Usage by meter.", ["meter"], registry=registry)
-        self._anomalies = Counter(
-            "farebox_usage_anomalies", "Reported usage fields that were corrected.", registry=registry
-        )
-        self._exceeded = Counter(
+        self._charged = counter("farebox_charge_nano_usd", "Nano-USD charged, by endpoint.", ["endpoint"])
+        self._units = counter("farebox_usage", "Usage by meter.", ["meter"])
+        self._anomalies = counter("farebox_usage_anomalies", "Reported usage fields that were corrected.")
+        self._exceeded = counter(
             "farebox_ceilings_exceeded",
             "Calls that cost more than was held for them, by upstream and model.",
             ["upstream", "model"],
-            registry=registry,
         )
-        self._shortfall = Counter(
+        self._shortfall = counter(
             "farebox_shortfall_nano_usd",
             "Nano-USD that neither hold nor funds covered, forgiven or owed, by upstream and model.",
             ["upstream", "model"],
-            registry=registry,
         )
-        self._refusals = Counter(
-            "farebox_refusals", "Requests refused, by code.", ["code"], registry=registry
+        self._refusals = counter("farebox_refusals", "Requests refused, by code.", ["code"])
+        self._seconds = histogram(
+            "farebox_call_seconds", "From the call's start to its close.", ["endpoint"], buckets=_SECONDS
         )
-        self._seconds = Histogram(
-            "farebox_call_seconds",
-            "From the call's start to its close.",
-            ["endpoint"],
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self._batch = Histogram(
+        self._batch = histogram(
             "farebox_ledger_batch_commands",
             "Commands in a batch.",
             buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
-            registry=registry,
         )
-        self._commit = Histogram(
-            "farebox_ledger_commit_seconds",
-            "Time a batch takes to commit.",
-            buckets=_SECONDS,
-            registry=registry,
+        self._commit = histogram(
+            "farebox_ledger_commit_seconds", "Time a batch takes to commit.", buckets=_SECONDS
         )
         self._in_flight = Gauge(
             "farebox_calls_in_flight",
@@ -208,17 +196,12 @@ class Telemetry:
             registry=registry,
             multiprocess_mode="livesum",
         )
-        self.recovered = Counter(
-            "farebox_holds_recovered", "Holds of dead processes that were closed.", registry=registry
-        )
-        self.faults = Counter(
-            "farebox_faults", "Faults of Farebox itself, by task.", ["task"], registry=registry
-        )
-        self._denials = Counter(
+        self.recovered = counter("farebox_holds_recovered", "Holds of dead processes that were closed.")
+        self.faults = counter("farebox_faults", "Faults of Farebox itself, by task.", ["task"])
+        self._denials = counter(
             "farebox_upstream_denials",
             "Upstreams that began to refuse Farebox's own credential.",
             ["upstream"],
-            registry=registry,
         )
         # What has not happened yet is a 0 and not a gap, so that the first time is an increase.
         for code in CODES:

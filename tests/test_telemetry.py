@@ -66,7 +66,7 @@ def test_meters_sum_over_every_kind_of_end() -> None:
 
 @pytest.mark.parametrize("settled", [Settled(70, 30, 0, 0), Settled(100, 0, 0, -30, owed_nano=30)])
 def test_what_no_funds_cover_is_counted_by_upstream_and_model(
-    settled: Settled, capsys: pytest.CaptureFixture[str]
+    settled: Settled, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Whether it is forgiven or owed. The log warns with account, upstream, model and both figures."""
     configure_logging("info", "json")
@@ -76,7 +76,7 @@ def test_what_no_funds_cover_is_counted_by_upstream_and_model(
     labels = {"upstream": "up", "model": "m"}
     assert figure(telemetry, "farebox_ceilings_exceeded_total", **labels) == 2
     assert figure(telemetry, "farebox_shortfall_nano_usd_total", **labels) == 30
-    line = json.loads(capsys.readouterr().err.splitlines()[0])
+    line = json.loads(capfd.readouterr().err.splitlines()[0])
     assert (line["level"], line["event"]) == ("warning", "charge exceeds ceiling")
     assert (line["account_id"], line["upstream"], line["model"]) == ("acct_1", "up", "m")
     assert (line["hold_nano"], line["charge_nano"]) == (60, 100)

@@ -206,7 +206,7 @@ def differences(found: Iterable[object], right: Iterable[object]) -> Iterator[st
 def wrong_arithmetic(row: Row) -> Iterator[str]:
     """What is wrong with a receipt by its own figures."""
     usage, charge_nano, lines = _usage_of(row[12]), row[16], _lines_of(row[17])
-    charged_nano, shortfall_nano, owed_nano = row[19], row[20], row[-1]
+    charged_nano, shortfall_nano, owed_nano = row[19], row[20], row[-2]
     exact = [Fraction(line.price_nano) * line.quantity / line.per for line in lines]
     if charge_nano != round(sum(exact, Fraction(0))):
         yield f"{row[0]} is charged {charge_nano} for {sum(exact, Fraction(0))}"

@@ -290,7 +290,7 @@ class StreamTally:
     def _note(self, part: Part) -> None:
         for choice in part.choices or ():
             self._read_choice(choice)
-        if isinstance(part, OddPart):
+        if isinstance(part, OddPart) and not part.is_foreign:
             for index, payload in part.payloads:
                 self._produced.put(index, payload)
         if part.usage is not None or part.x_groq is not None:

@@ -140,8 +140,9 @@ class WholeTally:
                 produced.add(choice.index, text)
             for place in choice.calls():
                 produced.add_call(choice.index, place)
-        for index, payload in self._part.payloads if isinstance(self._part, OddPart) else ():
-            produced.put(index, payload)
+        if isinstance(self._part, OddPart) and not self._is_foreign:
+            for index, payload in self._part.payloads:
+                produced.put(index, payload)
         if self._is_foreign:
             produced.add(0, foreign_text(self._chunks[0].removeprefix(BYTE_ORDER_MARK)))
         self._produced = produced
