@@ -103,8 +103,9 @@ def void(world: World) -> Void | None:
 
 
 def recover(world: World) -> Recover | None:
-    """A call that is taken for one whose process is gone."""
-    hold = world.some_hold()
+    """A call that is taken for one whose process is gone; often a job, which may have time left."""
+    jobs = [hold for hold in world.model.flight.values() if hold.deadline_us is not None]
+    hold = world.one_of(jobs) if jobs and world.happens(50) else world.some_hold()
     if hold is None:
         return None
     began_us, at_us = _began_us(world, hold), world.at_us()
