@@ -43,6 +43,9 @@ CODES: Final[dict[str, Kind]] = {
     "model_not_found": Kind(404, _INVALID, "No route serves this model on this endpoint."),
     "model_not_allowed": Kind(403, _DENIED, "The key's allow-list does not hold this model."),
     "model_not_priced": Kind(403, _DENIED, "No rate card prices this model, so it is refused."),
+    "unpriced_feature": Kind(
+        403, _DENIED, "A member of the body can cost extra at the upstream, and no rate prices that."
+    ),
     "idempotency_conflict": Kind(409, _INVALID, "The idempotency key was used for another command."),
     "conflict": Kind(409, _INVALID, "The object is not in a state that allows this."),
     "account_suspended": Kind(402, _FUNDS, "The account is suspended.", retry=False),

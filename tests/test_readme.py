@@ -16,6 +16,7 @@ from proxy.api.openapi import OPERATIONS
 from proxy.call.outcomes import OUTCOMES, OutcomeRule
 from proxy.cli import main
 from proxy.config.reference import describe_keys
+from proxy.endpoints.openai.members import TABLES
 from proxy.endpoints.registry import ENDPOINT_NAMES
 from proxy.errors import CODES
 from proxy.metering.usage import METERS
@@ -151,6 +152,19 @@ def meter_faults(readme: Readme) -> Iterator[str]:
     yield from differences("the meter", map(" of ".join, listed), map(" of ".join, there))
 
 
+def member_faults(readme: Readme) -> Iterator[str]:
+    """Every member of a table of members is there, with what is done about it, and no other."""
+    listed = {
+        (name.partition(".")[0], row[2].split(",")[0].split(":")[0])
+        for row in readme.rows("Member of the body")
+        for name in re.findall(r"`(.*?)`", row[0])
+    }
+    passed = re.search(r"^Passed: (.*?)\.$", readme.prose, flags=re.DOTALL | re.MULTILINE)
+    listed |= {(name, "passed") for name in re.findall(r"`(.*?)`", passed[1] if passed else "")}
+    there = {(name, row.treatment) for table in TABLES.values() for name, row in table.rows.items()}
+    yield from differences("the member", map(", ".join, listed), map(", ".join, there))
+
+
 def endpoint_faults(readme: Readme) -> Iterator[str]:
     """Every endpoint of the registry can be named in a route, as the reference says, and no other."""
     (kinds,) = (kind for path, kind, *_ in readme.rows("Key") if path == "`routes[].endpoints`")
@@ -220,6 +234,7 @@ CHECKS: tuple[Check, ...] = (
     dependency_faults,
     metric_faults,
     meter_faults,
+    member_faults,
     outcome_faults,
     endpoint_faults,
     layout_faults,
@@ -254,6 +269,8 @@ BREACHES: tuple[tuple[Check, str, str], ...] = (
     (dependency_faults, "| `psutil` |", "| `pstool` |"),
     (metric_faults, "`farebox_calls_in_flight`", "`farebox_calls_open`"),
     (metric_faults, "`farebox_usage_total`", "`farebox_usage`"),
+    (member_faults, "| `tools` | chats | priced", "| `tools` | chats | passed"),
+    (member_faults, "Passed: `add_generation_prompt`,", "Passed:"),
     (meter_faults, "| `reasoning_tokens` | `output_tokens` |", "| `reasoning_tokens` | |"),
     (endpoint_faults, "| list of `chat.completions`, `completions`,", "| list of `completions`,"),
     (outcome_faults, "| `cut` | the refusal's |", "| `cut` | 200 |"),

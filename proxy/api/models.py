@@ -74,8 +74,13 @@ def priced(card: RateCard) -> dict[str, object]:
         rate.meter: {"price": decimal_string(rate.price / NANO_PER_USD), "per": rate.per, "currency": "USD"}
         for rate in card.rates
     }
-    bound = {"max_output_tokens": card.default_bound} if card.default_bound else {}
-    return {"billing_type": card.billing_type, "pricing": rates, "price_id": card.price_id, **bound}
+    rest = {
+        "max_output_tokens": card.default_bound,
+        "input_allowance_tokens": card.input_allowance,
+        "service_tiers": {tier: decimal_string(multiplier) for tier, multiplier in card.service_tiers},
+    }
+    said = {name: value for name, value in rest.items() if value}
+    return {"billing_type": card.billing_type, "pricing": rates, "price_id": card.price_id, **said}
 
 
 def _names(catalog: Catalog) -> list[str]:

@@ -1,7 +1,7 @@
 """The operations of the gateway and of the process, described for the OpenAPI document.
 
-Bodies and replies of calls are OpenAI's. A family names the fields that decide about routing and money; all
-others pass unchanged.
+Bodies and replies of calls are OpenAI's. A family names the fields that decide about routing and money; its
+table of members says which others pass.
 """
 
 from typing import Any, Final, Literal
@@ -38,6 +38,8 @@ class ModelView(Struct, frozen=True, kw_only=True):
     pricing: dict[str, PriceView]
     price_id: str
     max_output_tokens: int | UnsetType = UNSET
+    input_allowance_tokens: int | UnsetType = UNSET
+    service_tiers: dict[str, str] | UnsetType = UNSET
 
 
 class ModelsView(Struct, frozen=True, kw_only=True):

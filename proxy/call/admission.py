@@ -8,6 +8,7 @@ from proxy.call.base import AdmittedCall, InboundRequest, RoutedCall
 from proxy.call.callers import Callers
 from proxy.call.headers import rate_headers
 from proxy.call.policy import Catalog, Policy
+from proxy.call.terms import Terms, terms_of
 from proxy.clock import Clock
 from proxy.endpoints.base import Ask, Endpoint, ForwardPlan
 from proxy.endpoints.registry import ENDPOINTS
@@ -99,7 +100,7 @@ class Admission:
             raise Refusal(
                 "model_not_priced", f"The model {ask.model!r} has no price, so it is refused.", param="model"
             )
-        return RoutedCall(endpoint, ask, route, card, body)
+        return RoutedCall(endpoint, ask, route, terms_of(ask.features, route, card), body)
 
     async def _tool_call(self, request: InboundRequest, catalog: Catalog) -> RoutedCall:
         route = catalog.routes.for_path(request.method, request.path)
@@ -118,7 +119,7 @@ class Admission:
         if card is None or not card.covers(endpoint.meters):
             raise Refusal("model_not_priced", f"The tool {route.name!r} has no price, so it is refused.")
         body = await self._body(request, costs=not card.is_free_for(endpoint.meters))
-        return RoutedCall(endpoint, endpoint.read(body), route, card, body)
+        return RoutedCall(endpoint, endpoint.read(body), route, Terms(card), body)
 
     async def _body(self, request: InboundRequest, *, costs: bool) -> bytes:
         """The body. One that has to be waited for is, only if the call could be let through."""
@@ -137,12 +138,12 @@ class Admission:
         never asks for more, and a call that could pass with nothing else in flight is never sent away.
         """
         ask, card = routed.ask, routed.card
-        bound = ceiling = ask.ceiling().bounded(card.default_bound)
+        bound = ceiling = routed.bounded(ask.ceiling())
         command = self._command(call, card, ceiling, ceiling, catalog)
         result = await self._ledger.authorize(command)
         if isinstance(result, Refused):
             if _is_worth_counting(result, ask, ceiling, card):
-                ceiling = (await exact_ceiling(ask)).bounded(card.default_bound)
+                ceiling = routed.bounded(await exact_ceiling(ask))
             floor = _least_useful(ceiling, catalog.policy)
             if ceiling is not bound or (floor is not ceiling and result.code in _OF_FUNDS):
                 command = self._command(call, card, ceiling, floor, catalog)
@@ -224,7 +225,7 @@ def refusal_of(refused: Refused, card: RateCard, ceiling: Ceiling) -> Refusal:
         if (elastic := ceiling.elastic) is not None:
             left_nano = max(0, refused.available_nano or 0)
             shown.details[f"affordable_{elastic}"] = affordable(
-                card, left_nano, ceiling.usage, elastic, ceiling.choices
+                card, left_nano, ceiling.usage, elastic, ceiling.choices, beside=ceiling.beside
             )
     if refused.retry_after_us is not None:
         shown.headers["Retry-After-Ms"] = str(-(-refused.retry_after_us // 1_000))

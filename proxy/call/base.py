@@ -4,6 +4,7 @@ from typing import Protocol
 
 import msgspec
 
+from proxy.call.terms import Terms
 from proxy.endpoints.base import Ask, Endpoint
 from proxy.ledger.commands import Granted
 from proxy.ledger.rows import Call, Limits
@@ -37,13 +38,22 @@ class InboundRequest(Protocol):
 
 
 class RoutedCall(msgspec.Struct, frozen=True):
-    """What a request asks for, where it goes, and its rate card."""
+    """What a request asks for, where it goes, and its terms."""
 
     endpoint: Endpoint
     ask: Ask
     route: Route
-    card: RateCard
+    terms: Terms
     body: bytes
+
+    @property
+    def card(self) -> RateCard:
+        """The rate card that prices it."""
+        return self.terms.card
+
+    def bounded(self, ceiling: Ceiling) -> Ceiling:
+        """A ceiling of what is asked for, with all that the rate card and the terms add to it."""
+        return ceiling.bounded(self.card.default_bound).allowing(self.terms.unseen)
 
 
 class AdmittedCall(msgspec.Struct, frozen=True):

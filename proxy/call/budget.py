@@ -23,5 +23,12 @@ def budget_of(admitted: AdmittedCall) -> OutputBudget:
         return OutputBudget()
     if admitted.granted.hold_nano >= admitted.ceiling_nano:
         return OutputBudget(ceiling.elastic_total)
-    each = affordable(card, admitted.granted.hold_nano, ceiling.usage, ceiling.elastic, ceiling.choices)
-    return OutputBudget(each * ceiling.choices, each)
+    each = affordable(
+        card,
+        admitted.granted.hold_nano,
+        ceiling.usage,
+        ceiling.elastic,
+        ceiling.choices,
+        beside=ceiling.beside,
+    )
+    return OutputBudget(each * ceiling.choices + ceiling.beside, each)

@@ -56,6 +56,7 @@ class InFlightCall:
         self.budget: int | None = None
         self.hold_nano = admitted.granted.hold_nano
         self._elastic = admitted.ceiling.elastic
+        self._surcharges = admitted.routed.terms.surcharges
         self._ended = False
         self._text_tokens = 0
         self._counted_chars = 0
@@ -198,12 +199,13 @@ class InFlightCall:
         card, tally = self.admitted.routed.card, self.tally
         reading = tally.reported()
         if card.billing_type == "per_call":
-            usage = {**ONE_CALL, **(reading.usage if reading else {})}
+            usage = {**ONE_CALL, **(reading.usage if reading else {}), **self._surcharges}
             return Spent(usage, "per_call", 0, price(card, usage), {})
         anomalies = reading.anomalies if reading else tally.anomalies
         usage, inferred = dict(reading.usage) if reading else {}, dict(reading.inferred) if reading else {}
         counted = await self._counted(usage)
-        usage |= counted
+        # What the request turns on is used by that alone, whatever is reported of it.
+        usage |= {**counted, **self._surcharges}
         inferred |= dict.fromkeys(counted, "counted")
         # What broke off had reported no more than it had used by then.
         basis: Basis = "counted" if counted or not tally.complete else "reported"
@@ -216,9 +218,10 @@ class InFlightCall:
         that has text has output, and one that broke off at least what was counted.
         """
         counted: dict[str, int] = {}
-        if not all(map(reported.get, self.admitted.ceiling.fixed)):
+        due = [meter for meter in self.admitted.ceiling.fixed if not reported.get(meter)]
+        if due and not self._surcharges.keys() >= set(due):
             fixed = await self._fixed_usage()
-            counted |= {meter: quantity for meter, quantity in fixed.items() if not reported.get(meter)}
+            counted |= {meter: fixed[meter] for meter in due if meter not in self._surcharges}
         told = self._elastic is None or bool(reported.get(self._elastic)) or not self.tally.produced_size
         if not told or not reported or not self.tally.complete:
             for meter, quantity in (await self._produced()).items():
@@ -239,7 +242,7 @@ class InFlightCall:
     async def _fixed_usage(self) -> Usage:
         """What the request itself most likely amounts to, found once; in a thread where that takes long.
 
-        What a family does not estimate is what its ceiling says.
+        What a family does not estimate is what its ceiling says, and so is what the request turns on.
         """
         if self._fixed is None:
             routed, model = self.admitted.routed, self._counted_as

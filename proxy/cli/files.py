@@ -106,7 +106,8 @@ def _cards(settings: Settings, routes: list[Route]) -> Iterator[RateCard]:
     of_models = (settings.book.card_for(glob) for glob in settings.book.globs)
     of_routes = (settings.book.by_id(route.rate_card) for route in routes if route.rate_card)
     found: dict[str, RateCard] = {card.id: card for card in (*of_models, *of_routes) if card}
-    yield from found.values()
+    for card in found.values():
+        yield from (card, *card.by_tier.values())
 
 
 def _price_rows(card: RateCard) -> Iterator[Json]:

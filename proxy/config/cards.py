@@ -41,7 +41,21 @@ def _card(name: str, schema: RateCardSchema, unit: Unit, findings: Findings) -> 
             (*path, "max_output_tokens"),
             "is missing; a card that prices output has to say how much a call can produce",
         )
-    return RateCard(name, tuple(schema.match), tuple(rates), schema.max_output_tokens or 0)
+    tiers = tuple((tier, Fraction(multiplier)) for tier, multiplier in schema.service_tiers.items())
+    card = RateCard(
+        id=name,
+        match=tuple(schema.match),
+        rates=tuple(rates),
+        default_bound=schema.max_output_tokens or 0,
+        service_tiers=tiers,
+        input_allowance=schema.input_allowance_tokens or 0,
+    )
+    for tier, tier_card in card.by_tier.items():
+        if any(rate.price > MAX_NANO for rate in tier_card.rates):
+            findings.fault(
+                (*path, "service_tiers", tier), "makes a rate larger than the largest amount there is"
+            )
+    return card
 
 
 def _is_output(meter: str) -> bool:

@@ -25,6 +25,14 @@ Money = Annotated[
         extra={"wanted": 'an amount in quotes: US dollars such as "0.15", or "<number> <unit name>"'},
     ),
 ]
+Multiplier = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]{1,4}(\.[0-9]{1,6})?$",
+        examples=["0.5", "2"],
+        extra={"wanted": 'a decimal number in quotes such as "0.5" or "2", below 10000'},
+    ),
+]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Count = Annotated[int, Meta(ge=1, le=10**12)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -170,8 +178,12 @@ class UpstreamSchema(Schema, frozen=True, kw_only=True):
     ] = True
     output_bound_field: Annotated[
         Literal["max_completion_tokens", "max_tokens"],
-        _doc("The name of a clamped output bound there, if the call has none of its own."),
+        _doc("The only name under which an output bound of a chat goes there, whatever the client says."),
     ] = "max_completion_tokens"
+    forward: Annotated[
+        list[Text],
+        _doc('Members of calls that go there although no rate prices them; "*" for all that are not known.'),
+    ] = field(default_factory=list)
     connect_seconds: Annotated[Seconds, _doc("How long connecting may take.")] = 10.0
     first_byte_seconds: Annotated[Seconds, _doc("How long its answer may take to begin.")] = 600.0
     idle_seconds: Annotated[Seconds, _doc("How long it may be silent within an answer.")] = 300.0
@@ -226,6 +238,17 @@ class RateCardSchema(Schema, frozen=True, kw_only=True):
         Count | None,
         _doc("The most output of a call that names no bound; needed by cards that price output."),
     ] = None
+    input_allowance_tokens: Annotated[
+        Count | None,
+        _doc(
+            "The most tokens of one input that a call only refers to: a stored file, a search. "
+            "Without it, such calls are refused."
+        ),
+    ] = None
+    service_tiers: Annotated[
+        dict[Text, Multiplier],
+        _doc("What a service tier multiplies its rates with, by tier; calls of dearer tiers need it."),
+    ] = field(default_factory=dict)
 
 
 class DemoSchema(Schema, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from proxy.config.faults import Findings
 from proxy.config.schema import UpstreamSchema
+from proxy.endpoints.openai.members import forward_fault
 from proxy.upstream.routes import Credential, Upstream
 from proxy.validation import Path
 
@@ -42,6 +43,7 @@ def build_upstreams(schemas: Mapping[str, UpstreamSchema], findings: Findings) -
             findings.fault((*path, "base_url"), fault, schema.base_url)
         headers = _headers(schema, (*path, "headers"), findings)
         credential = _credential(schema, (*path, "credential"), findings)
+        _check_forward(schema, (*path, "forward"), findings)
         if is_left_out(schema):
             continue
         built[name] = Upstream(
@@ -51,6 +53,7 @@ def build_upstreams(schemas: Mapping[str, UpstreamSchema], findings: Findings) -
             headers=headers,
             include_usage=schema.include_usage,
             output_bound_field=schema.output_bound_field,
+            forward=frozenset(schema.forward),
             connect_seconds=schema.connect_seconds,
             first_byte_seconds=schema.first_byte_seconds,
             idle_seconds=schema.idle_seconds,
@@ -62,6 +65,15 @@ def build_upstreams(schemas: Mapping[str, UpstreamSchema], findings: Findings) -
 def is_left_out(schema: UpstreamSchema) -> bool:
     """Whether an upstream is not used, because its `when` is empty."""
     return schema.when is not None and not schema.when.strip()
+
+
+def _check_forward(schema: UpstreamSchema, path: Path, findings: Findings) -> None:
+    """Refuse names that Farebox reads itself: another value of them would make the hold untrue."""
+    for index, name in enumerate(schema.forward):
+        if name in schema.forward[:index]:
+            findings.fault((*path, index), "is there already", name)
+        elif (fault := forward_fault(name)) is not None:
+            findings.fault((*path, index), fault, name)
 
 
 def url_fault(text: str) -> str | None:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 
+from proxy.endpoints.features import Feature
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import Inference, Usage
 
@@ -13,7 +14,7 @@ class ForwardPlan(msgspec.Struct, frozen=True, gc=False):
     """What the body for one target depends on.
 
     `model` is its name there. `output_bound` is set when the output was clamped: each choice may use so much
-    of the elastic meter. `output_bound_field` is its name where the client named no bound. `include_usage`
+    of the elastic meter. `output_bound_field` is the upstream's only name for such a bound. `include_usage`
     asks a stream for its usage although the client did not.
     """
 
@@ -132,6 +133,11 @@ class Ask(Protocol):
     @property
     def end_user(self) -> str:
         """Whom the caller says it is for; empty where it does not say."""
+        ...
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """What it turns on that its text does not bound."""
         ...
 
     def ceiling(self) -> Ceiling:

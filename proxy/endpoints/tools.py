@@ -3,6 +3,7 @@
 from typing import Final
 
 from proxy.endpoints.base import ForwardPlan, Reading
+from proxy.endpoints.features import Feature
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import ONE_CALL, Usage
 
@@ -63,6 +64,7 @@ class ToolAsk:
 
     stream = False
     end_user = ""
+    features: tuple[Feature, ...] = ()
 
     def __init__(self, model: str, body: bytes) -> None:
         self.model = model

@@ -11,13 +11,15 @@ class Ceiling(msgspec.Struct, frozen=True, gc=False):
 
     `fixed` is what the request itself amounts to, by meter, whatever the answer is. `elastic` is the meter of
     the answer, if there is one: an upstream can be told to use less of it. Each of `choices` may use `bound`
-    of it; None where the client names no bound, so that the rate card's applies.
+    of it; None where the client names no bound, so that the rate card's applies. `beside` is what all choices
+    together may use of it beyond their bounds, such as tokens of a prediction that the model rejects.
     """
 
     fixed: Usage
     elastic: str | None = None
     bound: int | None = None
     choices: int = 1
+    beside: int = 0
 
     def bounded(self, bound: int) -> "Ceiling":
         """The same, with `bound` where the client names none."""
@@ -29,15 +31,24 @@ class Ceiling(msgspec.Struct, frozen=True, gc=False):
             return self
         return replace(self, bound=bound)
 
+    def allowing(self, more: Usage) -> "Ceiling":
+        """The same, with so much more that the request does not show, by meter."""
+        if not any(more.values()):
+            return self
+        fixed = dict(self.fixed)
+        for meter, quantity in more.items():
+            fixed[meter] = fixed.get(meter, 0) + quantity
+        return replace(self, fixed=fixed)
+
     @property
     def elastic_total(self) -> int:
         """How much of the elastic meter all choices may use together; 0 without one, or without a bound."""
-        return (self.bound or 0) * self.choices
+        return (self.bound or 0) * self.choices + self.beside
 
     @property
     def usage(self) -> dict[str, int]:
         """All of it by meter."""
         usage = dict(self.fixed)
         if self.elastic is not None:
-            usage[self.elastic] = (self.bound or 0) * self.choices
+            usage[self.elastic] = self.elastic_total
         return usage

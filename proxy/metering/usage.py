@@ -45,6 +45,9 @@ METERS: Final[dict[str, Meter]] = {
         Meter("cached_output_tokens", "token", "output_tokens"),
         Meter("reasoning_tokens", "token", "output_tokens"),
         Meter("output_audio_tokens", "token", "output_tokens"),
+        Meter("output_image_tokens", "token", "output_tokens"),
+        Meter("web_searches", "search"),
+        Meter("server_tools", "tool"),
         Meter("images", "image"),
         Meter("characters", "character"),
         Meter("audio_seconds", "second"),
@@ -52,6 +55,8 @@ METERS: Final[dict[str, Meter]] = {
     )
 }
 
+SURCHARGES: Final = frozenset({"web_searches", "server_tools"})
+"""Meters of what a request turns on: a call uses them because it asks, whatever its answer reports."""
 
 HIDDEN: Final = frozenset({"reasoning_tokens"})
 """What an answer need not show: only an upstream's usage tells of it."""

@@ -62,17 +62,20 @@ def more_nano(card: RateCard, meter: str, quantity: int) -> int:
     return -(-card.worst_weights.get(meter, 0) * quantity // card.denominator)
 
 
-def affordable(card: RateCard, funds_nano: int, ceiling: Usage, meter: str, bundle: int = 1) -> int:
+def affordable(
+    card: RateCard, funds_nano: int, ceiling: Usage, meter: str, bundle: int = 1, *, beside: int = 0
+) -> int:
     """How many units of `meter`, each used `bundle` times, `funds_nano` pay beside the rest of `ceiling`.
 
-    Zero when they do not pay the rest; as many as the ceiling has when the meter costs nothing.
+    `beside` units of the meter belong to the rest. Zero when the funds do not pay the rest; as many as the
+    ceiling has when the meter costs nothing.
     """
-    rest = {**ceiling, meter: 0}
+    rest = {**ceiling, meter: beside}
     left = funds_nano * card.denominator - _worst_numerator(card, rest)
     weight = card.worst_weights.get(meter, 0) * bundle
     if left < 0:
         return 0
-    return left // weight if weight else ceiling.get(meter, 0) // bundle
+    return left // weight if weight else (ceiling.get(meter, 0) - beside) // bundle
 
 
 def _worst_numerator(card: RateCard, ceiling: Usage) -> int:

@@ -7,8 +7,9 @@ from math import lcm
 from typing import Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 
-from proxy.metering.usage import METERS, Usage
+from proxy.metering.usage import METERS, SURCHARGES, Usage
 from proxy.money import decimal_string
 
 BillingType = Literal["per_call", "per_token", "metered"]
@@ -34,12 +35,17 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     """The rates of one model or API. `match` holds the model globs it prices, in a price book's order.
 
     `default_bound` is for each choice of a call that names no bound of its own; 0 where no output is priced.
+    `service_tiers` are the tiers it prices, each by what it multiplies the rates with.
+    `input_allowance` is the most that one input can take which a call only refers to; 0 where the card
+    allows for none.
     """
 
     id: str
     match: tuple[str, ...]
     rates: tuple[Rate, ...]
     default_bound: int = 0
+    service_tiers: tuple[tuple[str, Fraction], ...] = ()
+    input_allowance: int = 0
 
     @cached_property
     def version(self) -> str:
@@ -55,10 +61,33 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def billing_type(self) -> BillingType:
         """How the card charges: a fixed price for each call, by tokens, or by other meters."""
-        meters = {rate.meter for rate in self.rates}
+        meters = {rate.meter for rate in self.rates} - SURCHARGES
         if meters == {"requests"}:
             return "per_call"
         return "per_token" if any(METERS[meter].noun == "token" for meter in meters) else "metered"
+
+    @cached_property
+    def keys(self) -> frozenset[str]:
+        """What it prices, as its keys in a configuration: `rates.web_searches`, `service_tiers.priority`."""
+        allowance = {"input_allowance_tokens"} if self.input_allowance else set()
+        tiers = {f"service_tiers.{tier}" for tier, _ in self.service_tiers}
+        return frozenset({f"rates.{meter}" for meter in self.weights} | tiers | allowance)
+
+    @cached_property
+    def by_tier(self) -> dict[str, "RateCard"]:
+        """The cards of its service tiers: every rate but surcharges multiplied, the tier in the id."""
+        return {
+            tier: replace(
+                self,
+                id=f"{self.id}+{tier}",
+                rates=tuple(
+                    rate if rate.meter in SURCHARGES else replace(rate, price=rate.price * multiplier)
+                    for rate in self.rates
+                ),
+                service_tiers=(),
+            )
+            for tier, multiplier in self.service_tiers
+        }
 
     @cached_property
     def denominator(self) -> int:

@@ -23,7 +23,11 @@ class Credential(msgspec.Struct, frozen=True):
 
 
 class Upstream(msgspec.Struct, frozen=True):
-    """An upstream API and how to treat it. `base_url` has no trailing slash; waits are in seconds."""
+    """An upstream API and how to treat it. `base_url` has no trailing slash; waits are in seconds.
+
+    `forward` names the members of calls that may go there although no rate prices them; `*` stands for all
+    that Farebox does not know.
+    """
 
     name: str
     base_url: str
@@ -31,6 +35,7 @@ class Upstream(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
     include_usage: bool = True
     output_bound_field: str = "max_completion_tokens"
+    forward: frozenset[str] = frozenset()
     connect_seconds: float = 10.0
     first_byte_seconds: float = 600.0
     idle_seconds: float = 300.0

@@ -25,7 +25,13 @@ CASES: list[tuple[str, object, int, str, str | None]] = [
     ("not utf-8", b'{"model": "\xff"}', 400, "invalid_json", None),
     ("no model", {"messages": HELLO}, 400, "invalid_value", "model"),
     ("model of a wrong type", {"model": 5, "messages": HELLO}, 400, "invalid_value", "model"),
-    ("zero tokens", {"model": "m", "messages": HELLO, "max_tokens": 0}, 400, "invalid_value", "max_tokens"),
+    (
+        "half a token",
+        {"model": "m", "messages": HELLO, "max_tokens": 0.5},
+        400,
+        "invalid_value",
+        "max_tokens",
+    ),
     (
         "tokens as text",
         {"model": "m", "messages": HELLO, "max_tokens": "9"},
@@ -33,7 +39,22 @@ CASES: list[tuple[str, object, int, str, str | None]] = [
         "invalid_value",
         "max_tokens",
     ),
-    ("n of zero", {"model": "m", "messages": HELLO, "n": 0}, 400, "invalid_value", "n"),
+    ("n below zero", {"model": "m", "messages": HELLO, "n": -1}, 400, "invalid_value", "n"),
+    ("an unknown member", {"model": "m", "messages": HELLO, "wings": 2}, 403, "unpriced_feature", "wings"),
+    (
+        "a search without a price",
+        {"model": "m", "messages": HELLO, "web_search_options": {}},
+        403,
+        "unpriced_feature",
+        "web_search_options",
+    ),
+    (
+        "a member in another case",
+        {"model": "m", "messages": HELLO, "Max_Tokens": 9},
+        400,
+        "invalid_value",
+        "Max_Tokens",
+    ),
     (
         "stream of a wrong type",
         {"model": "m", "messages": HELLO, "stream": "yes"},

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from proxy.endpoints.base import Endpoint, ForwardPlan, Reading
+from proxy.endpoints.features import Feature
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import Usage
 from proxy.money import parse_amount
@@ -65,6 +66,7 @@ class Ask(msgspec.Struct, frozen=True):
     exact: Ceiling
     stream: bool = True
     end_user: str = ""
+    features: tuple[Feature, ...] = ()
 
     def ceiling(self) -> Ceiling:
         return self.most

@@ -2,13 +2,15 @@
 
 import pytest
 
-from tests.config.samples import Reported, card, text_of
+from tests.config.samples import LoadText, Reported, card, text_of
 
 RATE = "rate_cards.chat.rates.input_tokens"
 NO_BOUND = "is missing; a card that prices output has to say how much a call can produce"
 NOT_AN_AMOUNT = 'is not an amount; write a decimal string such as "0.15"'
 TOO_LARGE = "is larger than 4611686018.427387903 USD, the largest amount there is"
 IN = "input_tokens: {per_1m: '1'}"
+TIER = "rate_cards.chat.service_tiers.priority"
+MULTIPLIER = 'a decimal number in quotes such as "0.5" or "2", below 10000'
 IN_RATES = f"rates: {{{IN}}}"
 
 
@@ -61,8 +63,47 @@ IN_RATES = f"rates: {{{IN}}}"
                 "rate_cards.b.match[0]: 'x' is matched by 'a' already",
             ],
         ),
+        *(
+            (
+                card(f"{IN_RATES}, service_tiers: {{priority: {value}}}"),
+                [f"{TIER}: {shown} is not {MULTIPLIER}"],
+            )
+            for value, shown in (
+                ("'-1'", "'-1'"),
+                ("'1e2'", "'1e2'"),
+                ("'10000'", "'10000'"),
+                ("double", "'double'"),
+                ("2", "2"),
+            )
+        ),
+        (
+            card("rates: {input_tokens: {per_unit: '4611686018'}}, service_tiers: {priority: '2'}"),
+            [f"{TIER}: makes a rate larger than the largest amount there is"],
+        ),
     ],
 )
 def test_rate_cards_have_exact_prices_for_meters(reported: Reported, cards: str, faults: list[str]) -> None:
     unit = "unit: {name: thirds, per_usd: 3}"
     assert reported(text_of(rate_cards=cards, routes="", unit=unit)) == faults
+
+
+def test_a_card_says_what_tiers_and_unseen_inputs_cost(load_text: LoadText) -> None:
+    """A tier multiplies every rate but surcharges, exactly, and is seen in the card's id."""
+    text = card(
+        "rates: {input_tokens: {per_1m: '0.15'}, web_searches: {per_1k: '10'}}, "
+        "service_tiers: {priority: '1.75', flex: '0.5'}, input_allowance_tokens: 9000"
+    )
+    found = load_text(text_of(rate_cards=text, routes="")).book.by_id("chat")
+    assert found is not None
+    assert found.input_allowance == 9_000
+    assert found.keys == {
+        "rates.input_tokens",
+        "rates.web_searches",
+        "service_tiers.priority",
+        "service_tiers.flex",
+        "input_allowance_tokens",
+    }
+    priority = found.by_tier["priority"]
+    assert priority.id == "chat+priority"
+    assert [term[2:] for term in priority.terms] == [("262500000.00", 1_000_000), ("10000000000.00", 1_000)]
+    assert priority.price_id != found.price_id

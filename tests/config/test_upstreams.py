@@ -32,6 +32,31 @@ def test_a_base_url_is_an_address_and_a_path_and_no_more(reported: Reported, url
     assert found.endswith(fault)
 
 
+@pytest.mark.parametrize(
+    ("forward", "faults"),
+    [
+        ("[plugins, frobnicate, '*']", []),
+        ("[plugins, plugins]", ["upstreams.openai.forward[1]: 'plugins' is there already"]),
+        *(
+            (
+                f"[{name}]",
+                [f"upstreams.openai.forward[0]: '{name}' is read by Farebox, and goes up as it was read"],
+            )
+            for name in ("max_tokens", "n_predict", "n", "model", "messages", "stream_options")
+        ),
+    ],
+)
+def test_what_farebox_reads_itself_cannot_be_forwarded_as_it_is(
+    reported: Reported, load_text: LoadText, forward: str, faults: list[str]
+) -> None:
+    """Another value of it at the upstream would make the hold untrue."""
+    text = text_of(upstreams=upstream(f"{URL}, forward: {forward}"))
+    if faults:
+        assert reported(text) == faults
+    else:
+        assert load_text(text).upstreams["openai"].forward == {"plugins", "frobnicate", "*"}
+
+
 NO_FIELD = "is not the name of a query field: letters, digits, '.', '_', '~', '-'"
 NO_EFFECT = "has no effect on a credential that is sent in the query"
 NO_HEADER = "is not the name of a header that can be set"

@@ -20,6 +20,19 @@ def test_a_ceiling_is_clamped_and_never_raised() -> None:
     assert CHAT.clamped(4).bound == 4
 
 
+def test_what_may_come_beside_the_bounds_is_held_and_never_clamped() -> None:
+    ceiling = Ceiling({"input_tokens": 7}, "output_tokens", 10, 3, beside=5)
+    assert ceiling.usage == {"input_tokens": 7, "output_tokens": 35}
+    assert ceiling.clamped(4).usage == {"input_tokens": 7, "output_tokens": 17}
+
+
+def test_what_a_request_does_not_show_is_added_to_what_it_does() -> None:
+    more = {"input_tokens": 100, "web_searches": 2}
+    assert CHAT.allowing(more).fixed == {"input_tokens": 107, "web_searches": 2}
+    assert CHAT.allowing({}) is CHAT.allowing({"input_tokens": 0}) is CHAT
+    assert CHAT.fixed == {"input_tokens": 7}
+
+
 def test_without_an_elastic_meter_there_is_nothing_to_bound() -> None:
     fixed = Ceiling({"requests": 1})
     assert fixed.bounded(5) is fixed.clamped(5) is fixed

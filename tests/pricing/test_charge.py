@@ -122,14 +122,17 @@ def test_more_of_a_meter_is_held_for_by_itself(card: RateCard, meter: str, count
     usages(),
     st.sampled_from(["output_tokens", "requests", "images"]),
     st.integers(1, 9),
+    st.integers(0, 99),
 )
 def test_what_is_affordable_fits_and_one_more_would_not(
-    card: RateCard, funds_nano: int, ceiling: dict[str, int], meter: str, bundle: int
+    card: RateCard, funds_nano: int, ceiling: dict[str, int], meter: str, bundle: int, beside: int
 ) -> None:
-    units = affordable(card, funds_nano, ceiling, meter, bundle)
+    """What comes `beside` is paid for first."""
+    ceiling = {**ceiling, meter: ceiling.get(meter, 0) + beside}
+    units = affordable(card, funds_nano, ceiling, meter, bundle, beside=beside)
 
     def worst_of(count: int) -> int:
-        return worst_nano(card, {**ceiling, meter: count * bundle})
+        return worst_nano(card, {**ceiling, meter: count * bundle + beside})
 
     if worst_of(0) > funds_nano:
         assert units == 0
@@ -138,7 +141,7 @@ def test_what_is_affordable_fits_and_one_more_would_not(
     if card.worst_weights.get(meter):
         assert worst_of(units + 1) > funds_nano
     else:
-        assert units == ceiling.get(meter, 0) // bundle
+        assert units == (ceiling[meter] - beside) // bundle
 
 
 def card_in(unit: Unit, **prices: str) -> RateCard:

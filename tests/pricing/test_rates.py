@@ -5,6 +5,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.metering.usage import METERS
 from proxy.pricing.rates import Rate, RateCard
@@ -128,3 +129,36 @@ def test_equal_rates_have_equal_versions_and_any_change_of_them_another() -> Non
 def test_a_price_is_labelled_exactly_even_below_a_nano_dollar() -> None:
     card = RateCard("a", (), (Rate("input_tokens", Fraction(5, 2), 1_000),))
     assert [term[2:] for term in card.terms] == [("2.50", 1_000)]
+
+
+@pytest.mark.parametrize(
+    ("meters", "billing"),
+    [
+        (("requests", "web_searches"), "per_call"),
+        (("requests", "input_tokens", "web_searches"), "per_token"),
+        (("web_searches",), "metered"),
+    ],
+)
+def test_a_surcharge_does_not_change_how_a_card_charges(meters: tuple[str, ...], billing: str) -> None:
+    assert card_of(**dict.fromkeys(meters, 1)).billing_type == billing
+
+
+def test_a_tier_multiplies_all_rates_but_surcharges() -> None:
+    """Its card has another price id, so that a receipt says at which tier a call was charged."""
+    base = replace(
+        card_of(requests=3, input_tokens=2, web_searches=7), service_tiers=(("flex", Fraction(1, 2)),)
+    )
+    flex = base.by_tier["flex"]
+    assert {rate.meter: rate.price for rate in flex.rates} == {
+        "requests": Fraction(3, 2),
+        "input_tokens": 1,
+        "web_searches": 7,
+    }
+    assert flex.price_id.startswith("card+flex@")
+    assert flex.version != base.version
+    assert base.keys == {
+        "rates.requests",
+        "rates.input_tokens",
+        "rates.web_searches",
+        "service_tiers.flex",
+    }

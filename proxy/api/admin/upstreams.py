@@ -34,6 +34,7 @@ class UpstreamView(Struct, frozen=True, kw_only=True):
     headers: list[str]
     include_usage: bool
     output_bound_field: str
+    forward: list[str]
     connect_seconds: float
     first_byte_seconds: float
     idle_seconds: float
@@ -81,6 +82,7 @@ def _view(upstream: Upstream, routes: Routes) -> UpstreamView:
         headers=[name for name, _ in upstream.headers],
         include_usage=upstream.include_usage,
         output_bound_field=upstream.output_bound_field,
+        forward=sorted(upstream.forward),
         connect_seconds=upstream.connect_seconds,
         first_byte_seconds=upstream.first_byte_seconds,
         idle_seconds=upstream.idle_seconds,

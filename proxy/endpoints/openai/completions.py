@@ -4,13 +4,9 @@ from typing import Final
 
 import msgspec
 
-from proxy.endpoints.openai.generation import (
-    ChoiceCount,
-    GenerationAsk,
-    OutputBound,
-    named_bounds,
-    shows_usage,
-)
+from proxy.endpoints.openai.bounds import OutputBound, named_bound, thinking_budget
+from proxy.endpoints.openai.generation import ChoiceCount, GenerationAsk, shows_usage
+from proxy.endpoints.openai.members import COMPLETION
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, read_body
 from proxy.endpoints.reading.inputs import InputText, input_count, input_tokens
@@ -50,15 +46,17 @@ class CompletionEndpoint:
         model = fields.model_of(request)
         if "prompt" in request:
             fields.require(request, "prompt", (b'"', b"[", b"n"), "a string or an array")
+        features = COMPLETION.features(request)
         stream = fields.flag(request, "stream")
         each = fields.whole(request, "n", fields.CHOICES_MAX) or 1
         best = fields.whole(request, "best_of", fields.CHOICES_MAX) or 1
+        choices = max(each, best) * input_count(request, "prompt")
         return GenerationAsk(
             body=request,
             model=model,
             stream=stream,
-            choices=max(each, best) * input_count(request, "prompt"),
-            named_bounds=named_bounds(request, ("max_tokens",)),
+            choices=choices,
+            bound=named_bound(request),
             input_tokens_max=_input_bound(request),
             count_input=_count_input,
             shows_usage=stream and shows_usage(request),
@@ -66,6 +64,8 @@ class CompletionEndpoint:
             default_bound=DEFAULT_BOUND_TOKENS,
             bound_field="max_tokens",
             echo=_echo(request, each),
+            features=features,
+            beside=choices * thinking_budget(request),
         )
 
 

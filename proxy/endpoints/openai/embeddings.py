@@ -6,6 +6,8 @@ from typing import Any, Final
 import msgspec
 
 from proxy.endpoints.base import ForwardPlan
+from proxy.endpoints.features import Feature
+from proxy.endpoints.openai.members import EMBEDDING
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, read_body
 from proxy.endpoints.reading.depth import is_too_deep
@@ -41,6 +43,7 @@ class EmbeddingAsk(msgspec.Struct, frozen=True):
     input_tokens_max: int
     stream: bool = False
     end_user: str = ""
+    features: tuple[Feature, ...] = ()
 
     def ceiling(self) -> Ceiling:
         """The most input tokens there can be."""
@@ -93,7 +96,8 @@ class EmbeddingEndpoint:
         model = fields.model_of(request)
         fields.require(request, "input", (b'"', b"["), "a string or an array")
         bound = EMPTY_PROMPT_TOKENS + request.bytes_of("input")
-        return EmbeddingAsk(request, model, bound, end_user=fields.end_user(request))
+        features = EMBEDDING.features(request)
+        return EmbeddingAsk(request, model, bound, end_user=fields.end_user(request), features=features)
 
 
 def read_vectors(data: bytes) -> Part | None:

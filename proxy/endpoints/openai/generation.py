@@ -1,35 +1,42 @@
 """A request for text, which chats and completions have in common: output bounds, streaming, choices."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Final
 
 import msgspec
 
 from proxy.endpoints.base import ForwardPlan, Tally
+from proxy.endpoints.features import Feature
+from proxy.endpoints.members import refuse_other_cases
+from proxy.endpoints.openai.bounds import NamedBound
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, beginning, patched
+from proxy.endpoints.reading.repeats import has_repeats
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo
 from proxy.endpoints.tallies.stream import StreamTally
 from proxy.endpoints.tallies.whole import WholeTally
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import Usage
 
-OutputBound = Annotated[int, msgspec.Meta(ge=1, description="at most so many tokens of output")]
-ChoiceCount = Annotated[int, msgspec.Meta(ge=1)]
+ChoiceCount = Annotated[int, msgspec.Meta(ge=0)]
+
+_STREAM_OPTIONS: Final = frozenset({"include_usage", "include_obfuscation", "continuous_usage_stats"})
+_COUNTED: Final = ("messages", "tools", "functions", "response_format")
 
 
 class GenerationAsk(msgspec.Struct, frozen=True):
-    """One request for text. `named_bounds` are the client's own bounds on output tokens, by field.
+    """One request for text. `bound` is the client's own on the output tokens of each choice.
 
     `default_bound` is the API's when the client names none. `count_input` counts the input by a tokenizer.
-    With `shows_usage` the client asked for the usage of a stream.
+    With `shows_usage` the client asked for the usage of a stream. `beside` are output tokens that may come
+    beyond the bound.
     """
 
     body: JsonBody
     model: str
     stream: bool
     choices: int
-    named_bounds: Mapping[str, int]
+    bound: NamedBound
     input_tokens_max: int
     count_input: Callable[[JsonBody, str], int]
     shows_usage: bool
@@ -38,6 +45,8 @@ class GenerationAsk(msgspec.Struct, frozen=True):
     echo: Echo = NO_ECHO
     end_user: str = ""
     estimate_input: Callable[[JsonBody, str], int] | None = None
+    features: tuple[Feature, ...] = ()
+    beside: int = 0
 
     def ceiling(self) -> Ceiling:
         """The most input tokens there can be, and output for each choice."""
@@ -45,7 +54,8 @@ class GenerationAsk(msgspec.Struct, frozen=True):
 
     def ceiling_exact(self) -> Ceiling:
         """The same with the input as counted. Raises VocabularyError when the vocabulary cannot be loaded."""
-        return self._ceiling(self.count_input(self.body, self.model))
+        counted = self.count_input(self.body, self.model) + _repeated_bytes(self.body)
+        return self._ceiling(min(counted, self.input_tokens_max))
 
     def estimate(self, model: str) -> Usage:
         """The input as `estimate_input` finds it, or as counted without one. Raises VocabularyError."""
@@ -57,14 +67,16 @@ class GenerationAsk(msgspec.Struct, frozen=True):
         return self.body.short_bytes
 
     def _ceiling(self, input_tokens: int) -> Ceiling:
-        # The largest of several bounds: an upstream may know only that one.
-        bound = max(self.named_bounds.values()) if self.named_bounds else self.default_bound
-        return Ceiling({"input_tokens": input_tokens}, "output_tokens", bound, self.choices)
+        # Some upstreams take 0 for no bound at all, so that the rate card's has to be held then.
+        bound = self.bound.tokens if self.bound.is_given else self.default_bound
+        return Ceiling(
+            {"input_tokens": input_tokens}, "output_tokens", bound or None, self.choices, self.beside
+        )
 
     def forward_body(self, plan: ForwardPlan) -> bytes:
-        """The client's body with the target's model name, the clamped bound, and `include_usage`.
+        """The client's body with the target's model name, the bound on the output, and `include_usage`.
 
-        A clamped bound goes into each field the client named, and never above the client's own.
+        The bound goes up under the upstream's own name and no other: it could take another one for more.
         """
         changes: dict[str, bytes | None] = {}
         if plan.model != self.model:
@@ -72,12 +84,18 @@ class GenerationAsk(msgspec.Struct, frozen=True):
         if self.stream and plan.include_usage and not self.shows_usage:
             options = fields.stream_options(self.body)
             changes["stream_options"] = patched(options, {"include_usage": b"true"})
-        if plan.output_bound is not None:
-            field = self.bound_field or plan.output_bound_field
-            bounds = self.named_bounds or {field: self.default_bound or plan.output_bound}
-            for name, bound in bounds.items():
-                changes[name] = b"%d" % min(bound, plan.output_bound)
+        own = self.bound_field or plan.output_bound_field
+        for name in self.bound.names:
+            if name != own:
+                changes[name] = None
+        if (bound := self._bound_sent(plan)) is not None:
+            changes[own] = b"%d" % bound
         return self.body.patched(changes)
+
+    def _bound_sent(self, plan: ForwardPlan) -> int | None:
+        if self.bound.is_given or self.default_bound is None:
+            return self.bound.lowered(plan.output_bound)
+        return min(self.default_bound, plan.output_bound or self.default_bound)
 
     def tally(self, *, keep_usage: bool = False) -> Tally:
         """A fresh tally for a stream or a whole body, whichever was asked for."""
@@ -86,21 +104,28 @@ class GenerationAsk(msgspec.Struct, frozen=True):
         return WholeTally(keep_usage=keep_usage, echo=self.echo)
 
 
-def named_bounds(body: JsonBody, names: Sequence[str]) -> dict[str, int]:
-    """The bounds on output tokens that the client named. Raises Refusal `invalid_value`."""
-    bounds = {}
-    for name in names:
-        bound = fields.whole(body, name, fields.TOKENS_MAX)
-        if bound is not None:
-            bounds[name] = bound
-    return bounds
-
-
 def shows_usage(body: JsonBody) -> bool:
-    """Whether a stream's usage was asked for. Raises Refusal `invalid_value`."""
-    asked = fields.stream_options(body).get("include_usage")
+    """Whether a stream's usage was asked for; its options are put back as they were read.
+
+    Raises Refusal `invalid_value`.
+    """
+    options = fields.stream_options(body)
+    if not options:
+        return False
+    refuse_other_cases(options, _STREAM_OPTIONS, "stream_options")
+    body.put("stream_options", msgspec.json.encode(options))
+    asked = options.get("include_usage")
     if asked is None or beginning(asked) in {b"null", b"false"}:
         return False
     if beginning(asked) != b"true":
         raise fields.wrong(body, "stream_options", "an object whose `include_usage` is true or false")
     return True
+
+
+def _repeated_bytes(body: JsonBody) -> int:
+    """The bytes of what has a name twice within it: an upstream may read the value that was not counted."""
+    return sum(
+        body.bytes_of(name)
+        for name in _COUNTED
+        if name in body and has_repeats(bytes(body.members[name]), body[name])
+    )

@@ -59,15 +59,6 @@ _HINTS: Final[Mapping[bytes, str]] = {
 }
 
 
-DECISIVE: Final = frozenset(
-    {
-        "model", "stream", "stream_options", "n", "best_of", "max_tokens", "max_completion_tokens",
-        "messages", "prompt", "suffix", "input", "tools", "functions", "response_format",
-    }
-)  # fmt: skip
-"""Members that decide about route, ceiling or usage: no upstream may read other values of them."""
-
-
 class JsonBody(Mapping[str, object]):
     """A JSON object as it came: a mapping whose values are decoded each time they are asked for.
 
@@ -102,6 +93,13 @@ class JsonBody(Mapping[str, object]):
         raw = self.members.get(name)
         return restored_bytes(memoryview(raw), self._texts) if raw is not None else 0
 
+    def put(self, name: str, value: bytes) -> None:
+        """Put the JSON of what was read in the place of what came, so that nothing else can be read of it.
+
+        The marks that stand in `members` may stand in it too.
+        """
+        self.members[name] = msgspec.Raw(value)
+
     def patched(self, changes: Mapping[str, bytes | None]) -> bytes:
         """The body with other values for some members; see `patched`. Takes 0.5 ms per megabyte."""
         return restore(patched(self.members, changes), self._texts)
@@ -128,6 +126,24 @@ class JsonBody(Mapping[str, object]):
 def beginning(raw: msgspec.Raw) -> bytes:
     """The first eight bytes of a value: all of null, true and false, and enough to know every other kind."""
     return bytes(memoryview(raw)[:8])
+
+
+def members_of(raw: msgspec.Raw) -> Members | None:
+    """The members of an object within a body; None for any other value. Of two by one name the last counts.
+
+    Raises Refusal `invalid_json` for a name that is no proper text.
+    """
+    try:
+        return _OBJECT.decode(raw)
+    except msgspec.ValidationError:
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise _refusal(_NO_NAME) from fault
+
+
+def items_of(raw: msgspec.Raw) -> list[msgspec.Raw] | None:
+    """The items of a list within a body; None for any other value."""
+    return _ITEMS.decode(raw) if beginning(raw).startswith(b"[") else None
 
 
 def patched(members: Mapping[str, msgspec.Raw], changes: Mapping[str, bytes | None]) -> bytes:
@@ -169,13 +185,6 @@ def read_body(data: bytes) -> JsonBody:
         members = _OBJECT.decode(short)
     except UnicodeDecodeError as fault:
         raise _refusal(_NO_NAME) from fault
-    for name in members:
-        if name not in DECISIVE and (meant := name.casefold()) in DECISIVE:
-            raise Refusal(
-                "invalid_value",
-                f"The member {name!r} differs from `{meant}` only in case; some upstreams take it for that.",
-                param=name,
-            )
     return JsonBody(len(data), short, members, texts)
 
 

@@ -18,7 +18,7 @@ SHOWN_CHARS: Final = 60
 END_USER_CHARS_MAX: Final = 256
 
 _TEXT: Final = msgspec.json.Decoder(str)
-_WHOLE: Final = msgspec.json.Decoder(int)
+_NUMBER: Final = msgspec.json.Decoder(int | float)
 _MEMBERS: Final = msgspec.json.Decoder(Members)
 _FLAGS: Final = {b"true": True, b"false": False, b"null": False}
 
@@ -57,18 +57,31 @@ def flag(body: JsonBody, name: str) -> bool:
     return value
 
 
-def whole(body: JsonBody, name: str, largest: int) -> int | None:
-    """An integer from 1 to `largest`; None for null and absence. Raises Refusal `invalid_value`."""
+def whole(body: JsonBody, name: str, largest: int, *, least: int = 0) -> int | None:
+    """A whole number from `least` to `largest`, however it is written; None for null and absence.
+
+    Raises Refusal `invalid_value`. A number such as `1e2` is put back as an integer: some upstreams would
+    read it in another way.
+    """
     raw = body.members.get(name)
     if raw is None or beginning(raw) == b"null":
         return None
-    try:
-        value = _WHOLE.decode(raw)
-    except msgspec.DecodeError:
-        value = 0
-    if not 1 <= value <= largest:
-        raise wrong(body, name, f"a whole number from 1 to {largest}")
+    value = whole_number(raw)
+    if value is None or not least <= value <= largest:
+        raise wrong(body, name, f"a whole number from {least} to {largest}")
+    body.put(name, b"%d" % value)
     return value
+
+
+def whole_number(raw: msgspec.Raw) -> int | None:
+    """A JSON number that is whole, such as `100`, `100.0` and `1e2`; None for any other value."""
+    try:
+        value = _NUMBER.decode(raw)
+    except msgspec.DecodeError:
+        return None
+    if type(value) is int:
+        return value
+    return int(value) if value == value // 1 else None
 
 
 def require(body: JsonBody, name: str, kinds: Sequence[bytes], wanted: str) -> None:

@@ -30,6 +30,7 @@ _PARTS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("cached_tokens", "cached_output_tokens"),
         ("reasoning_tokens", "reasoning_tokens"),
         ("audio_tokens", "output_audio_tokens"),
+        ("image_tokens", "output_image_tokens"),
     ),
 }
 

@@ -20,6 +20,7 @@ upstreams:
     headers: {X-Tenant: 'of-nobody-elses-business'}
     include_usage: false
     output_bound_field: max_tokens
+    forward: [plugins, "*"]
     idle_seconds: 7.5
   second:
     base_url: https://search.example.com
@@ -62,6 +63,7 @@ async def test_each_upstream_is_listed_with_its_targets(apis: Apis) -> None:
         "headers": ["X-Tenant"],
         "include_usage": False,
         "output_bound_field": "max_tokens",
+        "forward": ["*", "plugins"],
         "connect_seconds": 10.0,
         "first_byte_seconds": 600.0,
         "idle_seconds": 7.5,

@@ -4,10 +4,14 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.endpoints.base import ForwardPlan
 from proxy.endpoints.openai.generation import GenerationAsk
+from proxy.endpoints.openai.members import OUTPUT_BOUNDS
 from proxy.endpoints.reading.depth import DEPTH_MAX
+from proxy.endpoints.reading.repeats import names_in_text, names_in_value
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.endpoints.tallies.stream import StreamTally
 from proxy.endpoints.tallies.whole import WholeTally
@@ -18,6 +22,7 @@ from tests.endpoints.events import DONE, fed, usage_event
 MESSAGES = [{"role": "user", "content": "Hello, world"}]
 ENDPOINT = ENDPOINTS["/v1/chat/completions"]
 AS_IS = ForwardPlan("gpt-4o", include_usage=False)
+CARDS_BOUND = 100
 DEEP = (b"messages", b"tools", b"response_format", b"prompt", b"suffix", b"input")
 
 
@@ -45,19 +50,23 @@ def test_a_plain_request_asks_for_one_answer_without_a_bound() -> None:
         ({"max_tokens": 5}, 5),
         ({"max_completion_tokens": 5}, 5),
         ({"max_completion_tokens": None, "max_tokens": 5}, 5),
-        ({"max_completion_tokens": 5, "max_tokens": 9}, 9),
-        ({"max_completion_tokens": 9, "max_tokens": 5}, 9),
+        ({"max_completion_tokens": 5, "max_tokens": 9}, 5),
+        ({"max_completion_tokens": 9, "max_tokens": 5}, 5),
         ({"max_tokens": None}, None),
+        ({"max_tokens": -1}, None),
+        ({"max_tokens": -1, "n_predict": 7}, 7),
+        ({"max_tokens": 0}, None),
+        ({"max_output_tokens": 1e2}, 100),
     ],
 )
-def test_the_output_bound_is_the_most_that_any_upstream_may_take_it_for(
+def test_the_output_bound_is_the_least_that_is_named_and_none_is_the_cards(
     members: dict[str, Any], bound: int | None
 ) -> None:
     assert read(**members).ceiling().bound == bound
 
 
-@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "n"])
-@pytest.mark.parametrize("value", [0, -1, True, 1.5, "5", [], 10**10])
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "n_predict", "n", "thinking_budget"])
+@pytest.mark.parametrize("value", [True, 1.5, "5", [], 10**10])
 def test_an_impossible_number_is_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(Refusal) as refused:
         read(**{name: value})
@@ -162,10 +171,10 @@ def test_the_model_is_renamed_in_place() -> None:
 
 
 def test_only_the_value_that_was_read_is_sent() -> None:
-    data = b'{"max_tokens":9000,"model":"dear","messages":[],"model":"gpt-4o","max_tokens":9}'
+    data = b'{"n":9,"max_tokens":9000,"model":"dear","messages":[],"model":"gpt-4o","max_tokens":9,"n":1}'
     ask = read(data)
-    assert (ask.model, ask.ceiling().bound) == ("gpt-4o", 9)
-    assert ask.forward_body(AS_IS) == b'{"max_tokens":9,"model":"gpt-4o","messages":[]}'
+    assert (ask.model, ask.ceiling().bound, ask.ceiling().choices) == ("gpt-4o", 9, 1)
+    assert ask.forward_body(AS_IS) == b'{"n":1,"model":"gpt-4o","messages":[],"max_completion_tokens":9}'
 
 
 @pytest.mark.parametrize(
@@ -203,23 +212,120 @@ def test_stream_options_without_a_stream_are_the_upstreams_business(options: obj
     ("members", "expected"),
     [
         ({}, {"max_completion_tokens": 50}),
-        ({"max_tokens": None}, {"max_tokens": None, "max_completion_tokens": 50}),
-        ({"max_tokens": 90}, {"max_tokens": 50}),
+        ({"max_tokens": None}, {"max_completion_tokens": 50}),
+        ({"max_tokens": -1}, {"max_completion_tokens": 50}),
+        ({"max_tokens": 0}, {"max_completion_tokens": 1}),
+        ({"max_tokens": 90}, {"max_completion_tokens": 50}),
         ({"max_completion_tokens": 90}, {"max_completion_tokens": 50}),
-        ({"max_tokens": 90, "max_completion_tokens": 70}, {"max_tokens": 50, "max_completion_tokens": 50}),
-        ({"max_tokens": 90, "max_completion_tokens": 20}, {"max_tokens": 50, "max_completion_tokens": 20}),
+        ({"max_tokens": 90, "max_completion_tokens": 70}, {"max_completion_tokens": 50}),
+        ({"max_tokens": 90, "max_completion_tokens": 20}, {"max_completion_tokens": 20}),
     ],
 )
-def test_a_clamped_bound_replaces_each_that_the_client_named(
+def test_a_clamped_bound_takes_the_place_of_each_that_the_client_named(
     members: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     found = sent(read(**members), ForwardPlan("gpt-4o", output_bound=50))
     assert {name: value for name, value in found.items() if name.startswith("max_")} == expected
 
 
-def test_the_upstream_decides_what_a_new_bound_is_called() -> None:
-    plan = ForwardPlan("gpt-4o", output_bound=50, output_bound_field="max_tokens")
-    assert sent(read(), plan)["max_tokens"] == 50
+BOUND_VALUES = st.none() | st.integers(-2, 60) | st.sampled_from([1e1, 20.0])
+
+
+@given(
+    st.dictionaries(st.sampled_from(sorted(OUTPUT_BOUNDS)), BOUND_VALUES),
+    st.sampled_from(["max_tokens", "max_completion_tokens"]),
+    st.none() | st.integers(1, 50),
+)
+def test_a_bound_goes_up_under_the_upstreams_own_name_and_is_never_more_than_is_held(
+    members: dict[str, Any], own: str, clamped: int | None
+) -> None:
+    """Whatever the client calls its bound: the upstream sees one, the one that the ceiling has."""
+    ask = read(**members)
+    held = ask.ceiling().bounded(CARDS_BOUND).clamped(clamped or CARDS_BOUND).bound
+    found = sent(ask, ForwardPlan("gpt-4o", output_bound=clamped, output_bound_field=own))
+    up = {name: value for name, value in found.items() if name in OUTPUT_BOUNDS}
+    assert up.keys() <= {own}
+    assert held is not None
+    if up.get(own) is None or up[own] <= 0:
+        # For some upstreams that is no bound: then as much is held as the rate card says at most.
+        assert held == CARDS_BOUND
+        assert clamped is None
+    else:
+        assert 1 <= up[own] <= held
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"thinking_budget": 500},
+        {"thinking": {"type": "enabled", "budget_tokens": 500}},
+        {"reasoning": {"max_tokens": 5e2}},
+        {"thinking_config": {"thinking_budget": 500}},
+    ],
+)
+def test_a_budget_for_thinking_is_held_beside_the_bound_of_each_choice(members: dict[str, Any]) -> None:
+    """Some upstreams count it within the bound, and some beside it."""
+    assert read(**members, max_tokens=10, n=2).ceiling().usage["output_tokens"] == 2 * (10 + 500)
+    assert read(**dict.fromkeys(members), max_tokens=10).ceiling().usage["output_tokens"] == 10
+
+
+def test_what_a_model_may_reject_of_a_prediction_is_held_beside_the_bound() -> None:
+    prediction = {"type": "content", "content": "x = 1\n" * 100}
+    held = read(prediction=prediction, max_tokens=10, n=2).ceiling().usage["output_tokens"]
+    assert held == 2 * (10 + len(json.dumps(prediction)))
+
+
+@pytest.mark.parametrize("name", ["n", "best_of"])
+def test_a_number_of_choices_is_sent_as_it_was_read(name: str) -> None:
+    data = b'{"model":"gpt-4o","messages":[],"%b":3.0}' % name.encode()
+    assert read(data).ceiling().choices == 3
+    assert read(data).forward_body(AS_IS) == data.replace(b"3.0", b"3")
+
+
+TWICE = [
+    b'{"stream":true,"stream_options":{"include_usage":true,"include_usage":false}}',
+    b'{"stream":true,"stream_options":{"include_usage":false,"include_\\u0075sage":true}}',
+    b'{"thinking":{"budget_tokens":5,"budget_tokens":9000}}',
+    b'{"tools":[{"type":"web_search","type":"function","function":{"name":"f"}}]}',
+]
+
+
+@pytest.mark.parametrize("members", TWICE)
+def test_within_what_decides_only_the_value_that_was_read_is_sent(members: bytes) -> None:
+    """Of a name given twice an object upstream holds one: the one that was priced."""
+    data = b'{"model":"gpt-4o","messages":[],' + members[1:]
+    body = read(data).forward_body(AS_IS)
+    assert json.loads(body) == json.loads(data)
+    assert names_in_text(body) == names_in_value(json.loads(body))
+
+
+@pytest.mark.parametrize(
+    ("members", "param"),
+    [
+        ({"stream": True, "stream_options": {"Include_Usage": True}}, "stream_options.Include_Usage"),
+        ({"thinking": {"Budget_tokens": 9}}, "thinking.Budget_tokens"),
+        ({"reasoning": {"MAX_TOKENS": 9}}, "reasoning.MAX_TOKENS"),
+        ({"tools": [{"Type": "web_search", "function": {}}]}, "tools[].Type"),
+    ],
+)
+def test_within_what_decides_a_name_in_another_case_is_refused(members: dict[str, Any], param: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        read(**members)
+    assert (refused.value.code, refused.value.param) == ("invalid_value", param)
+
+
+def test_what_is_given_twice_within_a_text_counts_with_all_its_bytes() -> None:
+    """An upstream may read the long one, whatever was counted."""
+    long = b'{"role":"user","content":"%b","content":"x"}' % (b"word " * 500)
+    tool = b'{"type":"function","function":{"name":"f","description":"%b","description":"x"}}' % (
+        b"word " * 500
+    )
+    for data in (
+        b'{"model":"gpt-4o","messages":[' + long + b"]}",
+        b'{"model":"gpt-4o","messages":[],"tools":[' + tool + b"]}",
+    ):
+        ask = read(data)
+        assert 2_500 <= ask.ceiling_exact().fixed["input_tokens"] <= ask.ceiling().fixed["input_tokens"]
 
 
 def test_the_tally_fits_what_was_asked_for() -> None:

@@ -31,6 +31,8 @@ def read(**members: Any) -> GenerationAsk:
         ({"prompt": "a", "n": 3}, 3),
         ({"prompt": "a", "n": 3, "best_of": 5}, 5),
         ({"prompt": "a", "best_of": 5}, 5),
+        ({"prompt": "a", "best_of": 0}, 1),
+        ({"prompt": "a", "n": 2.0, "best_of": 0}, 2),
         ({"prompt": []}, 1),
         ({"prompt": ["a", "b"]}, 2),
         ({"prompt": ["a", "b"], "n": 3}, 6),
@@ -46,7 +48,7 @@ def test_each_prompt_is_answered_by_as_many_choices(members: dict[str, Any], cho
 
 
 @pytest.mark.parametrize(
-    "members", [{"best_of": 0}, {"best_of": 129}, {"prompt": 7}, {"prompt": {}}, {"echo": "x"}]
+    "members", [{"best_of": -1}, {"best_of": 129}, {"prompt": 7}, {"prompt": {}}, {"echo": "x"}]
 )
 def test_an_impossible_value_is_refused_by_name(members: dict[str, Any]) -> None:
     with pytest.raises(Refusal) as refused:
@@ -90,6 +92,24 @@ def test_without_a_bound_the_api_answers_sixteen_tokens() -> None:
     assert read().ceiling().bound == 16
     assert read(max_tokens=None).ceiling().bound == 16
     assert read(max_tokens=5).ceiling().bound == 5
+
+
+@pytest.mark.parametrize("members", [{}, {"max_tokens": None}, {"n_predict": None}])
+def test_the_apis_own_bound_goes_up_as_well(members: dict[str, Any]) -> None:
+    """Some upstreams have no such bound of their own, and answer without end."""
+    found = json.loads(read(**members).forward_body(ForwardPlan(MODEL)))
+    assert found == {"model": MODEL, "max_tokens": 16}
+
+
+@pytest.mark.parametrize("value", [0, -1])
+def test_no_bound_is_none_of_the_apis_and_the_rate_cards_is_held(value: int) -> None:
+    """0 asks OpenAI for nothing and some other upstreams for as much as comes."""
+    ask = read(max_tokens=value)
+    assert ask.ceiling().bound is None
+    assert json.loads(ask.forward_body(ForwardPlan(MODEL)))["max_tokens"] == value
+    assert json.loads(ask.forward_body(ForwardPlan(MODEL, output_bound=9)))["max_tokens"] == (
+        9 if value else 1
+    )
 
 
 @pytest.mark.parametrize(("members", "bound"), [({}, 10), ({"max_tokens": 90}, 10), ({"max_tokens": 5}, 5)])

@@ -1,0 +1,77 @@
+"""Terms: at which rates a call is priced, and what is held and charged for what it turns on."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from proxy.endpoints.features import Feature
+from proxy.errors import Refusal
+from proxy.metering.usage import Usage
+from proxy.pricing.rates import RateCard
+from proxy.upstream.routes import Route
+
+_NOTHING: Final[Usage] = {}
+_ANY_UNKNOWN: Final = "*"
+
+
+class Terms(msgspec.Struct, frozen=True, gc=False):
+    """The terms of a call: its rate card, that of its service tier where it has one.
+
+    `surcharges` is what it uses by turning something on, by meter. `hidden` is the most input there can be
+    that the request does not show: it is held, and charged only where it is reported.
+    """
+
+    card: RateCard
+    surcharges: Usage = _NOTHING
+    hidden: Usage = _NOTHING
+
+    @property
+    def unseen(self) -> Mapping[str, int]:
+        """What the ceiling has to have beside what the request amounts to by itself, by meter."""
+        return {**self.hidden, **self.surcharges}
+
+
+def terms_of(features: Sequence[Feature], route: Route, card: RateCard) -> Terms:
+    """The terms for a call that turns these features on. Raises Refusal `unpriced_feature`.
+
+    What the card prices is charged and held for. What it does not price has to be forwarded by every upstream
+    of the route, since the call may go to any of them.
+    """
+    if not features:
+        return Terms(card)
+    surcharges: Counter[str] = Counter()
+    hidden: Counter[str] = Counter()
+    tier_card = card
+    for feature in features:
+        missing = [key for key in feature.needs if key not in card.keys]
+        if (missing or not feature.needs) and not feature.optional and not _is_forwarded(feature, route):
+            raise _unpriced(feature, missing, card)
+        surcharges.update(feature.surcharges)
+        hidden.update(feature.hidden)
+        if feature.tier is not None:
+            tier_card = card.by_tier.get(feature.tier, card)
+    allowed = {meter: count * card.input_allowance for meter, count in hidden.items()}
+    return Terms(tier_card, dict(surcharges), allowed)
+
+
+def _is_forwarded(feature: Feature, route: Route) -> bool:
+    names = {feature.name} if feature.known else {feature.name, _ANY_UNKNOWN}
+    return all(names & target.upstream.forward for target in route.targets)
+
+
+def _unpriced(feature: Feature, missing: list[str], card: RateCard) -> Refusal:
+    if not feature.known:
+        said = f"Farebox does not know the member {feature.member!r}, and cannot tell what it costs"
+    elif missing:
+        keys = " and ".join(f"`{key}`" for key in missing)
+        said = f"`{feature.member}` can cost extra, and the rate card {card.id!r} has no {keys} for it"
+    else:
+        said = f"`{feature.member}` can cost more than any rate card says"
+    return Refusal(
+        "unpriced_feature",
+        f"{said}, so it is refused; an upstream may be set to `forward` {feature.name!r}.",
+        param=feature.member,
+        details={"rate_card": card.id, "rate_card_keys": missing},
+    )

@@ -1,0 +1,63 @@
+"""What a request can turn on that costs more than its text shows, and what of a rate card would price it."""
+
+from typing import Final
+
+import msgspec
+
+from proxy.metering.usage import Usage
+
+NOTHING: Final[Usage] = {}
+ALLOWANCE: Final = "input_allowance_tokens"
+"""The key of a rate card that says how much an input can take that a request only refers to."""
+
+_INPUT: Final = "input_tokens"
+
+
+class Feature(msgspec.Struct, frozen=True, gc=False):
+    """One thing that a request turns on.
+
+    `member` says where in the body, `name` is the body's member that holds it. `needs` are the keys of a rate
+    card that price it, all of them; without any, no rate card can. `surcharges` is what it uses by meter,
+    `hidden` how many inputs it only refers to, by the meter they are counted in, `tier` the service tier.
+    `known` is False for a member that Farebox does not know. What is `optional` costs no more than the usual
+    rates, and is charged otherwise only where a card says so.
+    """
+
+    member: str
+    name: str
+    needs: tuple[str, ...] = ()
+    surcharges: Usage = NOTHING
+    hidden: Usage = NOTHING
+    tier: str | None = None
+    known: bool = True
+    optional: bool = False
+
+
+def hidden_input(member: str, name: str, count: int = 1) -> Feature:
+    """Input that the body only refers to: nothing in it tells the size."""
+    return Feature(member, name, (ALLOWANCE,), hidden={_INPUT: count})
+
+
+def surcharged(member: str, name: str, meter: str, count: int = 1) -> Feature:
+    """Something that the upstream does and bills beside the tokens; what it finds is read as input."""
+    return Feature(member, name, (rate_key(meter), ALLOWANCE), {meter: count}, {_INPUT: count})
+
+
+def rated(member: str, name: str, meter: str) -> Feature:
+    """Something that the upstream reports and bills at a rate of its own."""
+    return Feature(member, name, (rate_key(meter),))
+
+
+def at_tier(member: str, name: str, tier: str) -> Feature:
+    """A service tier whose rates are others than the usual ones."""
+    return Feature(member, name, (tier_key(tier),), tier=tier)
+
+
+def rate_key(meter: str) -> str:
+    """The key of a rate card for the rate of a meter."""
+    return f"rates.{meter}"
+
+
+def tier_key(tier: str) -> str:
+    """The key of a rate card for the multiplier of a service tier."""
+    return f"service_tiers.{tier}"

@@ -1,0 +1,240 @@
+"""The tables of members of OpenAI's API families, and of what those who imitate it have added.
+
+A name belongs here when it is known what it can cost. `passed` are those that neither add input or output
+that is not bounded anyway, nor choose a dearer rate. What is in no table is refused, unless an upstream
+forwards it.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from proxy.endpoints.features import Feature, at_tier, hidden_input, rated
+from proxy.endpoints.members import Member, MemberTable, Reader, is_on
+from proxy.endpoints.openai.tools import extras, search, server_tools
+from proxy.endpoints.reading import fields
+from proxy.endpoints.reading.body import JsonBody, beginning
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+OUTPUT_BOUNDS: Final = _names(
+    """
+    max_completion_tokens max_tokens max_output_tokens max_new_tokens max_length max_gen_len max_gen_tokens
+    max_generated_tokens max_decode_tokens max_tokens_to_sample max_len max_generation_length n_predict
+    num_predict tokens_to_generate maxTokens maxOutputTokens maxNewTokens maxCompletionTokens
+    """
+)
+"""What upstreams call the most tokens of each choice. Only the upstream's own name ever goes up."""
+
+BUDGETS: Final = _names("thinking_budget thinking_token_budget thinking_budget_tokens")
+"""Tokens that a model may think with, which some upstreams count beside the bound on the output."""
+
+BUDGET_OBJECTS: Final[Mapping[str, str]] = {
+    "thinking": "budget_tokens",
+    "reasoning": "max_tokens",
+    "thinking_config": "thinking_budget",
+}
+"""Objects that may hold such a budget, with its name there."""
+
+USUAL_TIERS: Final = frozenset({"auto", "default", "standard", "standard_only", "on_demand", "flex"})
+"""Service tiers that cost no more than the rates of a card."""
+
+_OBJECT_IN_LIST: Final = re.compile(rb"(?:^|[\[,])\s*\{")
+_OUTPUTS: Final = {"audio": "output_audio_tokens", "image": "output_image_tokens"}
+
+
+def forward_fault(name: str) -> str | None:
+    """Why an upstream cannot forward a member by this name, or None."""
+    for table in TABLES.values():
+        row = table.rows.get(name)
+        if row is not None and row.treatment == "bounded":
+            return "is read by Farebox, and goes up as it was read"
+    return None
+
+
+def _refused(body: JsonBody, name: str) -> Iterator[Feature]:
+    if is_on(body.members[name]):
+        yield Feature(name, name)
+
+
+def _hidden(body: JsonBody, name: str) -> Iterator[Feature]:
+    if is_on(body.members[name]):
+        yield hidden_input(name, name)
+
+
+def _hidden_in_inputs(body: JsonBody, name: str) -> Iterator[Feature]:
+    """Objects among inputs: pictures and other things that are no text."""
+    raw = body.members[name]
+    if beginning(raw)[:1] == b'"' or not _OBJECT_IN_LIST.search(raw):
+        return
+    count, rest = 0, [body[name]]
+    while rest:
+        item = rest.pop()
+        count += isinstance(item, dict)
+        if isinstance(item, list):
+            rest.extend(item)
+    if count:
+        yield hidden_input(f"{name}[]", name, count)
+
+
+def _tier(body: JsonBody, name: str) -> Iterator[Feature]:
+    tier = body[name]
+    if not isinstance(tier, str):
+        raise fields.wrong(body, name, "a string")
+    if tier not in USUAL_TIERS:
+        yield at_tier(f"{name}: {tier[: fields.SHOWN_CHARS]}", name, tier)
+    else:
+        yield Feature(name, name, tier=tier, optional=True)
+
+
+def _modalities(body: JsonBody, name: str) -> Iterator[Feature]:
+    value = body[name]
+    kinds = [value] if isinstance(value, str) else value
+    if not isinstance(kinds, list) or not all(isinstance(kind, str) for kind in kinds):
+        raise fields.wrong(body, name, "an array of strings")
+    for kind in dict.fromkeys(kinds):
+        member = f"{name}: {kind[: fields.SHOWN_CHARS]}"
+        if kind in _OUTPUTS:
+            yield rated(member, name, _OUTPUTS[kind])
+        elif kind != "text":
+            yield Feature(member, name)
+
+
+def _sound(body: JsonBody, name: str) -> Iterator[Feature]:
+    if is_on(body.members[name]):
+        yield rated(name, name, _OUTPUTS["audio"])
+
+
+def _rows(names: str, row: Member) -> dict[str, Member]:
+    return dict.fromkeys(names.split(), row)
+
+
+def _priced(names: str, read: Reader) -> dict[str, Member]:
+    return _rows(names, Member("priced", read))
+
+
+_BOUNDED: Final = Member("bounded")
+
+_EVERYWHERE: Final[Mapping[str, Member]] = {
+    **_rows("model", _BOUNDED),
+    **_rows(
+        """
+        user safety_identifier metadata store tags trace session_id request_id priority cache_salt
+        encoding_format timeout request_timeout ttl keep_alive verbose
+        """,
+        Member("passed"),
+    ),
+    **_priced("service_tier", _tier),
+    **_rows(
+        """
+        models fallbacks route provider preset extra_body extra_headers extra_query api_base api_key
+        api_version base_url custom_llm_provider options background deferred callback_url webhook_url lora
+        lora_path adapter adapter_id draft_model kv_transfer_params
+        """,
+        Member("refused", _refused),
+    ),
+}
+
+_GENERATION: Final[Mapping[str, Member]] = {
+    **_EVERYWHERE,
+    **dict.fromkeys((*OUTPUT_BOUNDS, *BUDGETS), _BOUNDED),
+    **_rows("stream stream_options n best_of", _BOUNDED),
+    **_rows(
+        """
+        num_return_sequences num_return num_generations num_completions n_completions num_beams beam_width
+        beam_size candidate_count candidateCount chat_template template extra_args vllm_xargs
+        logits_processors
+        """,
+        Member("refused", _refused),
+    ),
+    **_rows(
+        """
+        temperature top_p top_k top_a min_p typical_p typical tfs_z eta_cutoff epsilon_cutoff nsigma
+        top_n_sigma seed random_seed stop stop_token_ids stop_sequences include_stop_str_in_output
+        ignore_eos min_tokens min_length min_new_tokens early_stopping length_penalty repetition_penalty
+        repeat_penalty repeat_last_n presence_penalty frequency_penalty no_repeat_ngram_size logit_bias
+        logprobs top_logprobs prompt_logprobs dynatemp_range dynatemp_exponent mirostat mirostat_tau
+        mirostat_eta mirostat_mode dry_multiplier dry_base dry_allowed_length dry_penalty_last_n
+        dry_sequence_breakers xtc_probability xtc_threshold smoothing_factor temperature_last samplers
+        do_sample use_beam_search allowed_token_ids bad_words bad_words_ids skip_special_tokens
+        spaces_between_special_tokens add_special_tokens return_tokens_as_token_ids return_token_ids
+        truncate_prompt_tokens prompt_truncate_len context_length_exceeded_behavior response_format
+        grammar json_schema guided_json guided_regex guided_choice guided_grammar guided_decoding_backend
+        guided_whitespace_pattern structured_outputs regex ebnf cache_prompt n_keep n_probs id_slot
+        slot_id timings_per_token return_progress t_max_predict_ms prompt_cache_key prompt_cache_retention
+        prompt_cache_options stream_usage perf_metrics_in_response raw_output return_hidden_states
+        """,
+        Member("passed"),
+    ),
+}
+
+CHAT: Final = MemberTable(
+    {
+        **_GENERATION,
+        **_rows("messages functions prediction speculation", _BOUNDED),
+        **dict.fromkeys(BUDGET_OBJECTS, _BOUNDED),
+        "tools": Member("priced", server_tools),
+        "modalities": Member("priced", _modalities),
+        "audio": Member("priced", _sound),
+        **_priced("plugins search_settings", extras),
+        **_priced(
+            "web_search_options web_search enable_web_search enable_search search_options search_parameters",
+            search,
+        ),
+        **_priced(
+            """
+            prompt prompt_id previous_response_id conversation conversation_id thread_id context_id
+            cached_content data_sources documents files file_ids attachments vector_store_ids
+            knowledge_base mm_processor_kwargs media_io_kwargs vl_high_resolution_images
+            """,
+            _hidden,
+        ),
+        **_rows(
+            """
+            tool_choice function_call parallel_tool_calls parallel_function_calling
+            disable_tool_validation reasoning_effort reasoning_format reasoning_split reasoning_summary
+            include_reasoning enable_thinking think clear_thinking disable_reasoning verbosity moderation
+            safe_prompt safety_model prompt_mode usage transforms include add_generation_prompt
+            continue_final_message chat_template_kwargs citation_options tool_stream exclude_domains
+            include_domains return_related_questions echo mask_sensitive_info
+            """,
+            Member("passed"),
+        ),
+    }
+)
+"""The members of a chat completion."""
+
+COMPLETION: Final = MemberTable(
+    {
+        **_GENERATION,
+        **_rows("suffix echo", _BOUNDED),
+        "prompt": Member("bounded", _hidden_in_inputs),
+    }
+)
+"""The members of a completion."""
+
+EMBEDDING: Final = MemberTable(
+    {
+        **_EVERYWHERE,
+        "input": Member("bounded", _hidden_in_inputs),
+        **_rows(
+            """
+            dimensions output_dimension truncate_dim input_type task task_type truncate truncation
+            truncate_prompt_tokens truncation_direction normalize normalized output_dtype embedding_type
+            embedding_types add_special_tokens
+            """,
+            Member("passed"),
+        ),
+    }
+)
+"""The members of a call for embeddings."""
+
+TABLES: Final[Mapping[str, MemberTable]] = {
+    "chat.completions": CHAT,
+    "completions": COMPLETION,
+    "embeddings": EMBEDDING,
+}
+"""The tables by endpoint."""

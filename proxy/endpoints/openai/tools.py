@@ -1,0 +1,65 @@
+"""What an upstream carries out by itself within a call: tools of its own kind, searches, plugins."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from proxy.endpoints.features import Feature, surcharged
+from proxy.endpoints.members import is_on, refuse_other_cases
+from proxy.endpoints.reading.body import JsonBody, Members, items_of
+
+_SEARCH: Final = re.compile(rb'search|brows|"web"', re.IGNORECASE)
+
+_FUNCTION: Final = frozenset(
+    {
+        "type", "function", "custom", "name", "description", "parameters", "strict", "format", "input_schema",
+        "cache_control", "defer_loading", "allowed_callers", "input_examples", "eager_input_streaming",
+    }
+)  # fmt: skip
+_TOOLS: Final = msgspec.json.Decoder(list[Members])
+_KINDS: Final = frozenset({b'"function"', b'"custom"'})
+
+
+def server_tools(body: JsonBody, name: str) -> Iterator[Feature]:
+    """The tools that the caller does not carry out itself. Each tool is put back as it was read."""
+    try:
+        tools = _TOOLS.decode(body.members[name])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # It is no list of objects, so that it is nothing of the caller's own.
+        yield from extras(body, name)
+        return
+    body.put(name, msgspec.json.encode(tools))
+    own = Counter(_meter_of(tool) for tool in tools if not _is_function(tool, f"{name}[]"))
+    for meter, count in own.items():
+        yield surcharged(f"{name}[].type", name, meter, count)
+
+
+def extras(body: JsonBody, name: str) -> Iterator[Feature]:
+    """What an upstream adds to a call: each item of a list, or the value as one."""
+    raw = body.members[name]
+    if is_on(raw):
+        for meter, count in Counter(map(_meter_of, items_of(raw) or [raw])).items():
+            yield surcharged(name, name, meter, count)
+
+
+def search(body: JsonBody, name: str) -> Iterator[Feature]:
+    """A search of the web, however it is described."""
+    if is_on(body.members[name]):
+        yield surcharged(name, name, "web_searches")
+
+
+def _is_function(tool: Members, where: str) -> bool:
+    """Whether a tool is a function of the caller's, which is but text to the model."""
+    if not tool.keys() <= _FUNCTION:
+        refuse_other_cases(tool, _FUNCTION, where)
+        return False
+    kind = tool.get("type")
+    return kind is None or bytes(kind) in _KINDS
+
+
+def _meter_of(value: msgspec.Raw | Members) -> str:
+    raw = value if isinstance(value, msgspec.Raw) else msgspec.json.encode(value)
+    return "web_searches" if _SEARCH.search(raw) else "server_tools"

@@ -1,0 +1,187 @@
+"""The tables of members: what each can make an upstream bill is bounded, priced, passed or refused."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openai.types import completion_create_params, embedding_create_params
+from openai.types.chat import completion_create_params as chat_create_params
+
+from proxy.endpoints.features import Feature
+from proxy.endpoints.openai.members import OUTPUT_BOUNDS, TABLES, USUAL_TIERS, forward_fault
+from proxy.endpoints.registry import ENDPOINTS
+from proxy.errors import Refusal
+
+PATHS = {endpoint.name: path for path, endpoint in ENDPOINTS.items()}
+LEAST: dict[str, dict[str, Any]] = {
+    "chat.completions": {"model": "m", "messages": [{"role": "user", "content": "Hi"}]},
+    "completions": {"model": "m", "prompt": "Hi"},
+    "embeddings": {"model": "m", "input": "Hi"},
+}
+ROWS = [(endpoint, name) for endpoint, table in TABLES.items() for name in table.rows]
+TURNED_ON: dict[str, list[Any]] = {
+    "service_tier": ["priority", "Default"],
+    "modalities": [["text", "audio"], ["image"], ["smell"], "audio"],
+    "tools": [
+        [{"type": "web_search"}],
+        [{"type": "function", "function": {"name": "f"}}, {"type": "browser_search"}],
+        [{"google_search": {}}],
+        [{"type": "builtin_function", "function": {"name": "$web_search"}}],
+        [{"type": "function", "function": {"name": "f"}, "web_search": {"enable": True}}],
+        ["web_search"],
+        {"google_search": {}},
+    ],
+    "messages": [[{"role": "user", "content": [{"type": "file", "file": {"file_id": "file-1"}}]}]],
+    "prompt": [[{"prompt_embeds": "AAAA"}], [["a"], [{"image": "x"}]], {"id": "pmpt_1"}],
+    "input": [[{"image": "https://host/a.png"}], ["a", {"text": "b"}]],
+}
+"""Values that can cost extra, of the members for which not just any value can."""
+USUAL: dict[str, Any] = {
+    "model": "m",
+    "messages": LEAST["chat.completions"]["messages"],
+    "prompt": ["a {brace}", [1, 2]],
+    "input": ["a {brace}", "b"],
+    "modalities": ["text"],
+    "service_tier": "auto",
+    "stream": True,
+    "stream_options": {"include_usage": True},
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}],
+    "prediction": {"type": "content", "content": "x"},
+    "echo": True,
+    "max_tokens": 0,
+    "max_completion_tokens": 0,
+    "n": 1,
+    "best_of": 0,
+}
+"""Values of the SDK's own members that cost nothing extra; all others may have any."""
+COSTS_EXTRA = {"audio", "web_search_options"}
+"""Members of the SDK that have no value which costs nothing extra, but null."""
+
+
+def read(endpoint: str, **members: Any) -> tuple[Feature, ...]:
+    body = json.dumps(LEAST[endpoint] | members).encode()
+    return ENDPOINTS[PATHS[endpoint]].read(body).features
+
+
+def sdk_members() -> Iterator[tuple[str, str]]:
+    """Every member that the OpenAI SDK can send."""
+    shapes = {
+        "chat.completions": chat_create_params.CompletionCreateParamsBase,
+        "completions": completion_create_params.CompletionCreateParamsBase,
+        "embeddings": embedding_create_params.EmbeddingCreateParams,
+    }
+    yield from ((endpoint, name) for endpoint, shape in shapes.items() for name in shape.__annotations__)
+    yield from (("chat.completions", "stream"), ("completions", "stream"))
+
+
+def test_there_is_a_table_for_each_endpoint() -> None:
+    assert TABLES.keys() == PATHS.keys()
+
+
+@pytest.mark.parametrize(("endpoint", "name"), sorted(sdk_members()))
+def test_the_sdks_usual_members_pass_without_a_price(endpoint: str, name: str) -> None:
+    """They are known, and turn nothing on that the ceiling does not cover, with few exceptions."""
+    assert name in TABLES[endpoint].rows
+    found = read(endpoint, **{name: USUAL.get(name, {"any": "value"} if name != "user" else "u")})
+    assert bool([feature for feature in found if not feature.optional]) == (name in COSTS_EXTRA)
+
+
+@pytest.mark.parametrize(("endpoint", "name"), ROWS)
+def test_null_turns_nothing_on(endpoint: str, name: str) -> None:
+    if name not in LEAST[endpoint]:
+        assert read(endpoint, **{name: None}) == ()
+
+
+@pytest.mark.parametrize(("endpoint", "name"), ROWS)
+def test_what_can_cost_extra_is_found_and_says_what_would_price_it(endpoint: str, name: str) -> None:
+    """A priced member needs something of a rate card, one that is refused can have nothing there."""
+    row = TABLES[endpoint].rows[name]
+    values = TURNED_ON.get(name, [{}, {"a": 1}, True, "x", [{"id": "web"}]])
+    if row.read is None:
+        assert row.treatment in {"bounded", "passed"}
+        return
+    for value in values:
+        if (endpoint, name, type(value)) == ("completions", "prompt", dict):
+            continue  # That is none of the shapes of a prompt.
+        found = read(endpoint, **{name: value})
+        assert [feature.name for feature in found] == [name] * len(found) != []
+        assert all(feature.member.startswith(name) and feature.known for feature in found)
+        if row.treatment == "refused":
+            assert not any(feature.needs for feature in found)
+
+
+@pytest.mark.parametrize("endpoint", TABLES)
+@pytest.mark.parametrize("value", [1, "x", {}, [1], True])
+def test_a_member_that_nobody_knows_is_not_known_to_cost_nothing(endpoint: str, value: object) -> None:
+    (found,) = read(endpoint, frobnicate=value)
+    assert (found.member, found.known, found.needs) == ("frobnicate", False, ())
+
+
+@pytest.mark.parametrize("endpoint", TABLES)
+@pytest.mark.parametrize("value", [None, False, []])
+def test_a_member_that_nobody_knows_may_be_turned_off(endpoint: str, value: object) -> None:
+    assert read(endpoint, frobnicate=value) == ()
+
+
+def in_other_cases(name: str) -> Iterator[str]:
+    yield name.upper()
+    yield name.title()
+    yield name.replace("s", "\u017f").replace("k", "\u212a")
+
+
+@pytest.mark.parametrize(("endpoint", "name"), ROWS)
+def test_a_member_that_differs_from_a_known_one_only_in_case_is_refused(endpoint: str, name: str) -> None:
+    """Some upstreams fold case: they would read another value than was priced, whatever is forwarded."""
+    for other in set(in_other_cases(name)) - TABLES[endpoint].rows.keys():
+        with pytest.raises(Refusal) as caught:
+            read(endpoint, **{other: 1})
+        assert (caught.value.code, caught.value.param) == ("invalid_value", other)
+
+
+@pytest.mark.parametrize("endpoint", ["chat.completions", "completions"])
+@pytest.mark.parametrize("name", sorted(OUTPUT_BOUNDS))
+def test_every_name_for_an_output_bound_is_one(endpoint: str, name: str) -> None:
+    ask = ENDPOINTS[PATHS[endpoint]].read(json.dumps(LEAST[endpoint] | {name: 7}).encode())
+    assert (ask.features, ask.ceiling().bound) == ((), 7)
+
+
+def test_what_farebox_reads_cannot_be_forwarded_as_it_is() -> None:
+    """An operator may let pass what costs extra, and not what decides how much is held."""
+    bounded = {name for table in TABLES.values() for name in table.names("bounded")}
+    assert bounded > OUTPUT_BOUNDS
+    assert all(forward_fault(name) for name in bounded)
+    assert not any(map(forward_fault, ["plugins", "frobnicate", "*"]))
+
+
+@pytest.mark.parametrize("tier", sorted(USUAL_TIERS))
+def test_a_usual_tier_needs_no_price_and_may_have_one(tier: str) -> None:
+    (found,) = read("chat.completions", service_tier=tier)
+    assert (found.optional, found.tier) == (True, tier)
+
+
+@pytest.mark.parametrize(
+    ("members", "needs"),
+    [
+        ({"service_tier": "priority"}, ("service_tiers.priority",)),
+        ({"modalities": ["audio"]}, ("rates.output_audio_tokens",)),
+        ({"modalities": ["image"]}, ("rates.output_image_tokens",)),
+        ({"audio": {"voice": "x"}}, ("rates.output_audio_tokens",)),
+        ({"web_search_options": {}}, ("rates.web_searches", "input_allowance_tokens")),
+        ({"plugins": [{"id": "web"}]}, ("rates.web_searches", "input_allowance_tokens")),
+        ({"plugins": [{"id": "file-parser"}]}, ("rates.server_tools", "input_allowance_tokens")),
+        ({"tools": [{"type": "web_search"}]}, ("rates.web_searches", "input_allowance_tokens")),
+        ({"tools": [{"type": "code_interpreter"}]}, ("rates.server_tools", "input_allowance_tokens")),
+        ({"previous_response_id": "resp_1"}, ("input_allowance_tokens",)),
+    ],
+)
+def test_what_prices_it_is_a_key_of_the_rate_card(members: dict[str, Any], needs: tuple[str, ...]) -> None:
+    (found,) = read("chat.completions", **members)
+    assert found.needs == needs
+
+
+@pytest.mark.parametrize("value", [7, ["auto"], {}])
+def test_a_tier_that_cannot_be_read_is_refused(value: object) -> None:
+    with pytest.raises(Refusal) as caught:
+        read("chat.completions", service_tier=value)
+    assert (caught.value.code, caught.value.param) == ("invalid_value", "service_tier")
