@@ -47,7 +47,7 @@ lint: $(VENV)/.dev ## check style, formatting and types
 
 PARTS ?= http
 ROWS ?= 10_000_000
-bench: $(VENV)/.dev ## measure speed: PARTS=http, or some of "pairs metered reads growth" with ROWS=10_000_000
+bench: $(VENV)/.dev ## measure speed: PARTS=http, attacks, or some of "pairs metered reads growth" with ROWS=10_000_000
 	@$(BIN)/python -m tests.bench $(PARTS) --rows $(ROWS)
 
 clean: ## remove .venv, caches and built packages; databases stay

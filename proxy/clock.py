@@ -2,14 +2,20 @@
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
+
+STEP_US: Final = 1_000_000
+"""By how much the wall clock has to be off to count as set. By less it is only being adjusted."""
 
 
 class Clock(Protocol):
     """Two readings, both whole microseconds."""
 
     def now_us(self) -> int:
-        """Return the wall time as microseconds since 1970-01-01 UTC; never less than it returned before."""
+        """Return the wall time as microseconds since 1970-01-01 UTC.
+
+        It is less than before only if the machine's wall clock was set back by `STEP_US` or more.
+        """
         ...
 
     def monotonic_us(self) -> int:
@@ -20,8 +26,9 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's clock. One instance serves a whole process, in one thread.
 
-    When the machine's wall clock is set back, `now_us` stands still until the wall clock has caught up. So
-    entries stay in order, and an expiry comes late and not twice. `monotonic_us` goes on.
+    The monotonic clock tells how much time has passed. Where the wall clock says something else by `STEP_US`
+    or more it was set: the time follows it at once, in either direction, and `on_step` gets by how many
+    microseconds. When it is back by less, the time stands still for that long.
     """
 
     def __init__(
@@ -29,15 +36,24 @@ class SystemClock:
         *,
         wall_ns: Callable[[], int] = time.time_ns,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        on_step: Callable[[int], object] = lambda _: None,
     ) -> None:
         self._wall_ns = wall_ns
         self._monotonic_ns = monotonic_ns
-        self._latest_us = 0
+        self._on_step = on_step
+        self._latest_us = wall_ns() // 1_000
+        self._anchor_us = self._latest_us - self.monotonic_us()
 
     def now_us(self) -> int:
-        """Return the wall time in microseconds since the epoch, never less than it returned before."""
+        """Return the wall time in microseconds since the epoch; see `Clock.now_us`."""
+        passed_us = self._monotonic_ns() // 1_000
         now_us = self._wall_ns() // 1_000
-        if now_us < self._latest_us:
+        step_us = now_us - passed_us - self._anchor_us
+        self._anchor_us += step_us
+        back_us = self._latest_us - now_us
+        if back_us >= STEP_US or not -STEP_US < step_us < STEP_US:
+            self._on_step(step_us)
+        elif back_us > 0:
             return self._latest_us
         self._latest_us = now_us
         return now_us

@@ -36,6 +36,7 @@ CODES: Final[dict[str, Kind]] = {
     "method_not_allowed": Kind(405, _INVALID, "The route exists, the method does not."),
     "body_too_large": Kind(413, _INVALID, "The body is larger than `server.max_body_bytes`."),
     "body_timeout": Kind(408, _INVALID, "The body did not arrive in time.", retry=False),
+    "overloaded": Kind(503, _SERVER, "The memory for request bodies is used up.", retry=True),
     "unsupported_encoding": Kind(415, _INVALID, "The request body is compressed; send it plain."),
     "invalid_json": Kind(400, _INVALID, "The body is not a JSON object."),
     "invalid_value": Kind(400, _INVALID, "A field has the wrong type or an impossible value."),
@@ -51,7 +52,7 @@ CODES: Final[dict[str, Kind]] = {
     "credit_balance_exhausted": Kind(402, _FUNDS, "Nothing is left on the account.", retry=False),
     "request_exceeds_balance": Kind(402, _FUNDS, "The call could cost more than what is left.", retry=False),
     "in_flight_budget_exhausted": Kind(
-        402, _FUNDS, "Calls in flight hold what this one needs; it may fit after `Retry-After`.", retry=False
+        402, _FUNDS, "Calls in flight hold what this one needs; it may fit after `Retry-After`.", retry=True
     ),
     "daily_limit_exceeded": Kind(
         402, _FUNDS, "The account's limit for this UTC day is reached.", retry=False

@@ -1,4 +1,4 @@
-"""Globs of model names: which of many matches a name first."""
+"""Globs of model names: which of many matches a name first, and which can match the same names."""
 
 import re
 from collections.abc import Iterable
@@ -6,11 +6,31 @@ from fnmatch import translate
 from typing import Final
 
 _GLOB_CHARS: Final = frozenset("*?[")
+_BRACKETS: Final = re.compile(r"\[!?\]?[^\]]*\]")
 
 
 def is_glob(text: str) -> bool:
     """Whether a text can match other names than itself."""
     return not _GLOB_CHARS.isdisjoint(text)
+
+
+def may_overlap(one: str, other: str) -> bool:
+    """Whether a name could match both globs. A set in brackets counts as any character."""
+    left, right = _BRACKETS.sub("?", one), _BRACKETS.sub("?", other)
+    # meets[i][j]: whether the rests from i and from j have a name in common. It is filled from the ends.
+    meets = [[False] * (len(right) + 1) for _ in range(len(left) + 1)]
+    for i in range(len(left), -1, -1):
+        for j in range(len(right), -1, -1):
+            a, b = left[i : i + 1], right[j : j + 1]
+            if a == "*":
+                meets[i][j] = meets[i + 1][j] or (b != "" and meets[i][j + 1])
+            elif b == "*":
+                meets[i][j] = meets[i][j + 1] or (a != "" and meets[i + 1][j])
+            elif a and b:
+                meets[i][j] = (a == b or "?" in (a, b)) and meets[i + 1][j + 1]
+            else:
+                meets[i][j] = a == b
+    return meets[0][0]
 
 
 class GlobIndex:

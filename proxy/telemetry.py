@@ -2,14 +2,18 @@
 
 import contextlib
 import logging
+import os
 import sys
-from typing import Final, Literal, TextIO, cast
+from functools import partial
+from typing import Any, Final, Literal, TextIO, cast
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.process_collector import ProcessCollector
 
+from proxy.errors import CODES
+from proxy.ledger.commands import Settled
 from proxy.ledger.rows import Call, Outcome
 from proxy.metering.usage import Usage
 from proxy.pricing.charge import Charge
@@ -18,6 +22,30 @@ LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _METERED: Final = ("input_tokens", "cached_input_tokens", "output_tokens")
 _WAITING_MAX: Final = 64
+LINE_BYTES: Final = 4_096
+"""How much Linux takes at once of what several processes write to one pipe."""
+LINE_CUTS: Final = 64
+"""How often a line is shortened at most; no line of ours needs a tenth of that."""
+CUT_MARK: Final = " [...] "
+FAULT_TASKS: Final = (
+    "call",
+    "checkpoint",
+    "connections",
+    "end",
+    "figures",
+    "finish",
+    "ledger",
+    "observe",
+    "price",
+    "readiness",
+    "recover",
+    "reload",
+    "start",
+    "stop",
+    "store",
+    "watch",
+)
+"""The tasks in which faults of Farebox itself can come up: the first words of their names."""
 
 
 def configure_logging(level: str, style: Literal["json", "console"]) -> None:
@@ -32,26 +60,64 @@ def configure_logging(level: str, style: Literal["json", "console"]) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            renderer,
+            LineRenderer(renderer),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _StandardError())),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _StandardError())),
         cache_logger_on_first_use=False,
     )
+    # What libraries tell the standard library's log takes the same way; a log that is set up already stays.
+    logging.basicConfig(handlers=[_Forwarder()], level=logging.WARNING)
     # aiohttp logs malformed requests through the standard library; they are the clients' faults, not ours.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
 
 
+class _Forwarder(logging.Handler):
+    """Makes lines of ours of what libraries log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger = structlog.get_logger(record.name)
+        logger.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
+
+
+class LineRenderer:
+    """Renders an event as one line that a pipe takes at once, so that lines of several processes never mix.
+
+    A longer one loses the middle of its longest text, which is a traceback as a rule.
+    """
+
+    def __init__(self, renderer: structlog.types.Processor) -> None:
+        self._renderer = renderer
+
+    def __call__(self, logger: object, method: str, event: structlog.types.EventDict) -> str:
+        """The line, without its end."""
+        line = self._rendered(logger, method, event)
+        for _ in range(LINE_CUTS):
+            if len(line.encode("utf-8", "backslashreplace")) < LINE_BYTES:
+                break
+            name, text = max(
+                ((name, str(value)) for name, value in event.items()), key=lambda each: len(each[1])
+            )
+            kept = len(text) // 3
+            event = {**event, name: f"{text[:kept]}{CUT_MARK}{text[-kept:] if kept else ''}"}
+            line = self._rendered(logger, method, event)
+        return line
+
+    def _rendered(self, logger: object, method: str, event: structlog.types.EventDict) -> str:
+        # A renderer takes out what it renders first, and consoles show texts over several lines.
+        line: Any = self._renderer(logger, method, {**event})
+        return str(line)
+
+
 class _StandardError:
-    """Standard error. A full disk or a closed pipe behind it loses lines and stops nothing."""
+    """Standard error, one write for each line. A full disk or a closed pipe loses lines and stops nothing."""
 
     def write(self, text: str) -> None:
         with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(text)
+            os.write(sys.stderr.fileno(), text.encode("utf-8", "backslashreplace"))
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stderr.flush()
+        """Nothing waits."""
 
 
 class _Figures:
@@ -95,40 +161,34 @@ class Telemetry:
         self._figures_folder = figures_folder
         self._log = structlog.get_logger("farebox.calls")
         registry = self.registry
-        self._calls = Counter(
-            "farebox_calls",
-            "Calls closed, by endpoint, outcome and basis.",
-            ["endpoint", "outcome", "basis"],
-            registry=registry,
+        counter, histogram = partial(Counter, registry=registry), partial(Histogram, registry=registry)
+        self._calls = counter(
+            "farebox_calls", "Calls closed, by endpoint, outcome and basis.", ["endpoint", "outcome", "basis"]
         )
-        self._charged = Counter(
-            "farebox_charge_nano_usd", "Nano-USD charged, by endpoint.", ["endpoint"], registry=registry
+        self._charged = counter("farebox_charge_nano_usd", "Nano-USD charged, by endpoint.", ["endpoint"])
+        self._units = counter("farebox_usage", "Usage by meter.", ["meter"])
+        self._anomalies = counter("farebox_usage_anomalies", "Reported usage fields that were corrected.")
+        self._exceeded = counter(
+            "farebox_ceilings_exceeded",
+            "Calls that cost more than was held for them, by upstream and model.",
+            ["upstream", "model"],
         )
-        self._units = Counter("farebox_usage", "Usage by meter.", ["meter"], registry=registry)
-        self._anomalies = Counter(
-            "farebox_usage_anomalies", "Reported usage fields that were corrected.", registry=registry
+        self._shortfall = counter(
+            "farebox_shortfall_nano_usd",
+            "Nano-USD that neither hold nor funds covered, forgiven or owed, by upstream and model.",
+            ["upstream", "model"],
         )
-        self._refusals = Counter(
-            "farebox_refusals", "Requests refused, by code.", ["code"], registry=registry
+        self._refusals = counter("farebox_refusals", "Requests refused, by code.", ["code"])
+        self._seconds = histogram(
+            "farebox_call_seconds", "From the call's start to its close.", ["endpoint"], buckets=_SECONDS
         )
-        self._seconds = Histogram(
-            "farebox_call_seconds",
-            "From the call's start to its close.",
-            ["endpoint"],
-            buckets=_SECONDS,
-            registry=registry,
-        )
-        self._batch = Histogram(
+        self._batch = histogram(
             "farebox_ledger_batch_commands",
             "Commands in a batch.",
             buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256),
-            registry=registry,
         )
-        self._commit = Histogram(
-            "farebox_ledger_commit_seconds",
-            "Time a batch takes to commit.",
-            buckets=_SECONDS,
-            registry=registry,
+        self._commit = histogram(
+            "farebox_ledger_commit_seconds", "Time a batch takes to commit.", buckets=_SECONDS
         )
         self._in_flight = Gauge(
             "farebox_calls_in_flight",
@@ -136,12 +196,18 @@ class Telemetry:
             registry=registry,
             multiprocess_mode="livesum",
         )
-        self.recovered = Counter(
-            "farebox_holds_recovered", "Holds of dead processes that were closed.", registry=registry
+        self.recovered = counter("farebox_holds_recovered", "Holds of dead processes that were closed.")
+        self.faults = counter("farebox_faults", "Faults of Farebox itself, by task.", ["task"])
+        self._denials = counter(
+            "farebox_upstream_denials",
+            "Upstreams that began to refuse Farebox's own credential.",
+            ["upstream"],
         )
-        self.faults = Counter(
-            "farebox_faults", "Faults of Farebox itself, by task.", ["task"], registry=registry
-        )
+        # What has not happened yet is a 0 and not a gap, so that the first time is an increase.
+        for code in CODES:
+            self._refusals.labels(code)
+        for task in FAULT_TASKS:
+            self.faults.labels(task)
         ProcessCollector(registry=self.registry)
         self._kept: dict[tuple[str, str, str], _Figures] = {}
 
@@ -173,6 +239,24 @@ class Telemetry:
                 seconds=round(seconds, 6),
             )
 
+    def exceeded(self, call: Call, hold_nano: int, settled: Settled) -> None:
+        """A call cost more than was held for it, so its upstream has reported more than its ceiling."""
+        self._exceeded.labels(call.upstream, call.model).inc()
+        if uncovered_nano := settled.shortfall_nano + settled.owed_nano:
+            self._shortfall.labels(call.upstream, call.model).inc(uncovered_nano)
+        self._log.warning(
+            "charge exceeds ceiling",
+            request_id=call.id,
+            account_id=call.account_id,
+            upstream=call.upstream,
+            model=call.model,
+            upstream_model=call.upstream_model,
+            hold_nano=hold_nano,
+            charge_nano=settled.charged_nano + settled.shortfall_nano,
+            forgiven_nano=settled.shortfall_nano,
+            owed_nano=settled.owed_nano,
+        )
+
     def _figures(self, key: tuple[str, str, str]) -> _Figures:
         endpoint = key[0]
         return _Figures(
@@ -186,14 +270,31 @@ class Telemetry:
         """A request was refused."""
         self._refusals.labels(code).inc()
 
+    def upstream_denied(self, upstream: str, status: int) -> None:
+        """An upstream began to refuse Farebox's own credential."""
+        self._denials.labels(upstream).inc()
+        self._log.error("upstream refuses the credential", upstream=upstream, status=status)
+
+    def upstream_accepts(self, upstream: str) -> None:
+        """An upstream that refused the credential has answered well again."""
+        self._log.warning("upstream accepts the credential again", upstream=upstream)
+
     def committed(self, commands: int, seconds: float) -> None:
         """A batch was committed."""
         self._batch.observe(commands)
         self._commit.observe(seconds)
 
     def outage(self, reason: str) -> None:
-        """The ledger cannot be written."""
+        """The ledger cannot be read or written."""
         self._log.error("ledger unavailable", reason=reason)
+
+    def returned(self, seconds: float) -> None:
+        """The ledger can be read and written again."""
+        self._log.warning("ledger available again", after_seconds=round(seconds, 3))
+
+    def clock_set(self, step_us: int) -> None:
+        """The machine's wall clock was set, ahead or back."""
+        self._log.warning("the clock was set", seconds=round(step_us / 1e6, 3))
 
     def fault(self, task: str, error: BaseException) -> None:
         """A background task failed; the first word of its name says which kind."""

@@ -4,6 +4,7 @@ Each rule is a check that yields faults of a text. The README has none, and a ch
 in `BREACHES`, so that none passes because it looks at nothing.
 """
 
+import ast
 import re
 import tomllib
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ from tests.readme import (
     served,
     untick,
 )
-from tests.sources import PROXY, ROOT
+from tests.sources import PROXY, ROOT, TESTS
 
 TOOLS = "/{tool}"
 """Stands for the paths that a configuration adds, and is none itself."""
@@ -170,6 +171,8 @@ def endpoint_faults(readme: Readme) -> Iterator[str]:
     yield from differences("the endpoint", re.findall(r"`([^`]+)`", kinds), ENDPOINT_NAMES)
 
 
+SPENT = {"bytes", "processor time", "descriptors", "seconds"}
+"""What a client can make Farebox spend."""
 STATUSES = {"upstream": "the upstream's", "refusal": "the refusal's"}
 
 
@@ -201,6 +204,25 @@ def layout_faults(readme: Readme) -> Iterator[str]:
     yield from differences("the part", listed, parts)
 
 
+def threat_faults(readme: Readme) -> Iterator[str]:
+    """Every row of the threat model has a bound, and names a test that there is; each kind has every row."""
+    rows = readme.rows("Who")
+    tests = {
+        f"{module.path.removeprefix('tests/')}::{node.name}"
+        for module in TESTS
+        for node in module.tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+    }
+    yield from (f"the threat model names {row[3]}" for row in rows if untick(row[3]) not in tests)
+    yield from (f"there is no bound for {row[1]}" for row in rows if not row[2])
+    starts = [index for index, row in enumerate(rows) if row[0]]
+    for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+        spent = {row[1] for row in rows[start:end]}
+        yield from (f"{rows[start][0]}: nothing is said of {what}" for what in SPENT - spent)
+    if len(starts) != 3:
+        yield "the threat model is about three kinds of clients"
+
+
 CHECKS: tuple[Check, ...] = (
     key_faults,
     code_faults,
@@ -216,6 +238,7 @@ CHECKS: tuple[Check, ...] = (
     outcome_faults,
     endpoint_faults,
     layout_faults,
+    threat_faults,
 )
 
 
@@ -256,6 +279,9 @@ BREACHES: tuple[tuple[Check, str, str], ...] = (
     (outcome_faults, "| 0 | `internal_error` |", "| what was used | `internal_error` |"),
     (outcome_faults, "| 0; its error is passed on |", "| its error is passed on |"),
     (layout_faults, "| `pricing/` |", "| `prices/` |"),
+    (threat_faults, "::test_who_is_aborted_and_when`", "::test_who_is_cut_and_when`"),
+    (threat_faults, "| | seconds | As a stranger, and", "| | bytes | As a stranger, and"),
+    (threat_faults, "| A funded key | bytes |", "| | bytes |"),
 )
 
 

@@ -1,8 +1,22 @@
-"""The figures of calls add up, also when operators ask for them often."""
+"""What operators see: figures that add up and are there from the start, and log lines that are whole."""
 
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from structlog.dev import ConsoleRenderer
+from structlog.processors import JSONRenderer
+
+from proxy.errors import CODES
+from proxy.ledger.commands import Settled
 from proxy.ledger.rows import Call, Outcome
 from proxy.pricing.charge import Charge
-from proxy.telemetry import Telemetry
+from proxy.telemetry import FAULT_TASKS, LINE_BYTES, LineRenderer, Telemetry, configure_logging
+from tests.sources import PROXY, ROOT, Finding, Module
 
 CALL = Call(
     id="req_1",
@@ -48,3 +62,107 @@ def test_meters_sum_over_every_kind_of_end() -> None:
     for outcome in (COMPLETE, left):
         telemetry.ended(CALL, outcome, Charge(0, (), "card@1"))
     assert figure(telemetry, "farebox_usage_total", meter="input_tokens") == 2 * 38
+
+
+@pytest.mark.parametrize("settled", [Settled(70, 30, 0, 0), Settled(100, 0, 0, -30, owed_nano=30)])
+def test_what_no_funds_cover_is_counted_by_upstream_and_model(
+    settled: Settled, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whether it is forgiven or owed. The log warns with account, upstream, model and both figures."""
+    configure_logging("info", "json")
+    telemetry = Telemetry()
+    telemetry.exceeded(CALL, 60, settled)
+    telemetry.exceeded(CALL, 60, Settled(90, 0, 5, 5))
+    labels = {"upstream": "up", "model": "m"}
+    assert figure(telemetry, "farebox_ceilings_exceeded_total", **labels) == 2
+    assert figure(telemetry, "farebox_shortfall_nano_usd_total", **labels) == 30
+    line = json.loads(capfd.readouterr().err.splitlines()[0])
+    assert (line["level"], line["event"]) == ("warning", "charge exceeds ceiling")
+    assert (line["account_id"], line["upstream"], line["model"]) == ("acct_1", "up", "m")
+    assert (line["hold_nano"], line["charge_nano"]) == (60, 100)
+    assert line["forgiven_nano"] + line["owed_nano"] == 30
+
+
+def test_what_has_not_happened_yet_is_a_zero() -> None:
+    """Every code and every task is there from the start, so that the first time shows as an increase."""
+    telemetry = Telemetry()
+    for code in CODES:
+        assert figure(telemetry, "farebox_refusals_total", code=code) == 0
+    for task in FAULT_TASKS:
+        assert figure(telemetry, "farebox_faults_total", task=task) == 0
+
+
+def named_tasks(module: Module) -> Iterator[Finding]:
+    """The first word of each name that a module gives to a task, or to a fault that it tells."""
+    for node in ast.walk(module.tree):
+        if not isinstance(node, ast.Call):
+            continue
+        names = [word.value for word in node.keywords if word.arg == "name"]
+        called = getattr(node.func, "attr", "")
+        if called in {"fault", "_tell_fault"}:
+            names = node.args[:1]
+        elif called != "spawn":
+            continue
+        for name in names:
+            first = name.values[0] if isinstance(name, ast.JoinedStr) else name
+            if isinstance(first, ast.Constant):
+                yield node.lineno, str(first.value).partition(" ")[0]
+
+
+def test_every_task_is_known() -> None:
+    """A task with a new name has a figure of its own, which is there from the start like the others."""
+    # The uploads to upstreams tell the loop of their faults, which are those of connections.
+    found = {word for module in PROXY for _, word in named_tasks(module)} - {"upload"}
+    assert found == set(FAULT_TASKS)
+
+
+LONG = "x" * 20_000
+EVENTS: list[dict[str, object]] = [
+    {"event": "refused", "code": "not_found"},
+    {"event": "task failed", "exception": f"Traceback\n{LONG}\nValueError: the end"},
+    {"event": "refused", "model": "\u20ac\U0001f600" * 5_000, "path": LONG},
+    {"event": LONG},
+    {"event": "calls", "many": list(range(5_000))},
+    {"event": "\ud800" * 4_000},
+]
+
+
+@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_a_line_is_short_enough_for_one_write(event: dict[str, object], style: str) -> None:
+    """A pipe takes it whole or not at all, and what decides is still in it."""
+    renderer = JSONRenderer() if style == "json" else ConsoleRenderer(colors=False)
+    line = LineRenderer(renderer)(None, "info", {"level": "info", "request_id": "req_1", **event})
+    assert len(line.encode("utf-8", "backslashreplace")) < LINE_BYTES
+    assert "req_1" in line
+    if style == "json":
+        assert json.loads(line)["level"] == "info"
+    if "exception" in event:
+        assert "Traceback" in line
+        assert "the end" in line
+
+
+WRITER = """
+import sys
+from proxy.telemetry import configure_logging
+import logging, structlog
+configure_logging("info", "json")
+log = structlog.get_logger("test")
+for number in range(400):
+    log.info("refused", writer=sys.argv[1], number=number, model="m" * (number * 13 % 6000))
+    logging.getLogger("asyncio").warning("number %d", number)
+"""
+
+
+def test_lines_of_several_processes_never_mix() -> None:
+    """Each line that several write to one pipe is whole, also those of libraries."""
+    read, write = os.pipe()
+    command = [sys.executable, "-c", WRITER]
+    writers = [subprocess.Popen([*command, str(number)], stderr=write, cwd=ROOT) for number in range(4)]
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        lines = [json.loads(line) for line in pipe.read().splitlines()]
+    assert [writer.wait() for writer in writers] == [0] * 4
+    assert len(lines) == 4 * 2 * 400
+    assert {line["event"] for line in lines} >= {"refused", "number 399"}
+    assert {line["logger"] for line in lines if line["event"] != "refused"} == {"asyncio"}

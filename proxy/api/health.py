@@ -3,15 +3,15 @@
 from aiohttp import web
 
 from proxy.edge.gateway import Gateway
-from proxy.ledger.ledger import Ledger
+from proxy.ledger.readiness import Readiness
 from proxy.telemetry import Telemetry
 
 
 class Health:
     """`/healthz`: the process answers. `/readyz`: it takes calls. `/metrics`: its figures."""
 
-    def __init__(self, *, gateway: Gateway, telemetry: Telemetry, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, *, gateway: Gateway, telemetry: Telemetry, readiness: Readiness) -> None:
+        self._readiness = readiness
         self._gateway = gateway
         self._telemetry = telemetry
 
@@ -33,7 +33,7 @@ class Health:
         del request
         if self._gateway.draining:
             return web.json_response({"status": "draining"}, status=503)
-        if not await self._ledger.is_ready():
+        if not self._readiness.is_ready:
             return web.json_response({"status": "ledger unavailable"}, status=503)
         return web.json_response({"status": "ok"})
 

@@ -3,12 +3,13 @@
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from typing import Annotated, Final, Generic, Literal, TypeVar
+from typing import Annotated, Final, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from proxy.api.decode import invalid
+from proxy.errors import Refusal
 from proxy.validation import wants
 
 Row = TypeVar("Row")
@@ -23,14 +24,23 @@ PlaceKind = TypeVar("PlaceKind", str, int)
 
 LAST_NUMBER: Final = 2**62
 
+Cursor = Annotated[str, wants("the `next_cursor` of the page before", max_length=MAX_CURSOR_LENGTH)]
+
+
+class Paged(Protocol):
+    """A query of a list that has pages."""
+
+    @property
+    def cursor(self) -> str | None:
+        """The `next_cursor` of the page before."""
+        ...
+
 
 class PageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How many rows of a list, and after which place."""
 
     limit: Annotated[int, wants("a whole number from 1 to 100", ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT
-    cursor: (
-        Annotated[str, wants("the `next_cursor` of the page before", max_length=MAX_CURSOR_LENGTH)] | None
-    ) = None
+    cursor: Cursor | None = None
 
 
 class Page(Struct, Generic[View], frozen=True):
@@ -42,7 +52,7 @@ class Page(Struct, Generic[View], frozen=True):
     object: Literal["list"] = "list"
 
 
-def place_of(query: PageQuery, kind: type[PlaceKind]) -> PlaceKind | None:
+def place_of(query: Paged, kind: type[PlaceKind]) -> PlaceKind | None:
     """The place before the page, None for the first. Raises Refusal `invalid_value` for a bad cursor."""
     if query.cursor is None:
         return None
@@ -53,8 +63,13 @@ def place_of(query: PageQuery, kind: type[PlaceKind]) -> PlaceKind | None:
         place = None
     is_place = "\0" not in place if isinstance(place, str) else 0 <= (place or 0) <= LAST_NUMBER
     if place is None or not is_place:
-        raise invalid("cursor", query.cursor, "send the `next_cursor` of the page before, as it is")
+        raise bad_cursor(query)
     return place
+
+
+def bad_cursor(query: Paged) -> Refusal:
+    """The refusal of a cursor that no page has ended with."""
+    return invalid("cursor", query.cursor, "send the `next_cursor` of the page before, as it is")
 
 
 def page_of(

@@ -195,10 +195,11 @@ def _key(row: Row) -> Key:
 
 def _receipt(row: Row) -> Receipt:
     lines = msgspec.json.decode(cast("str", row["lines"]), type=tuple[Line, ...])
-    figures: dict[str, Any] = {name: row[name] for name in ("charged_nano", "shortfall_nano", "hold_nano")}
+    names = ("charged_nano", "shortfall_nano", "hold_nano", "owed_nano")
+    figures: dict[str, Any] = {name: row[name] for name in names}
     return Receipt(
         call=_made(row, Call),
-        outcome=_made(row, Outcome, "usage"),
+        outcome=_made(row, Outcome, "usage", "attempts", "inferred"),
         charge=Charge(cast("int", row["charge_nano"]), lines, cast("str", row["price_id"])),
         **figures,
     )

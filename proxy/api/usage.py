@@ -1,31 +1,39 @@
-"""Usage by day, model, key or account: the days of a query, and the views of the sums."""
+"""Usage by day, model, key or account: the days of a query, its pages, and the views of the sums."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Final, Literal
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.decode import invalid
+from proxy.api.paging import Cursor, bad_cursor, page_of, place_of
 from proxy.api.reader import Reader, UsageGroup, UsageSum
 from proxy.api.views.money import Display, Usd, display
 from proxy.ledger.windows import EPOCH
 from proxy.money import Unit, usd_string
 from proxy.validation import wants
 
+_Rank = tuple[int, str]
+
 MAX_DAYS: Final = 366
 DEFAULT_DAYS: Final = 30
 MAX_GROUPS: Final = 1000
+"""How many groups a page has at most."""
 
+GroupLimit = Annotated[int, wants(f"a whole number from 1 to {MAX_GROUPS}", ge=1, le=MAX_GROUPS)]
 Day = Annotated[date, wants("a UTC day such as 2030-01-31")]
 
 
 class UsageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The days, both ends included, and the grouping. The default is the last 30 days, by day."""
+    """The days, both ends included, the grouping, and the page. The default is the last 30 days, by day."""
 
     start_date: Day | None = None
     end_date: Day | None = None
     group_by: Literal["day", "model", "key"] = "day"
+    limit: GroupLimit = MAX_GROUPS
+    cursor: Cursor | None = None
 
 
 class AdminUsageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -35,6 +43,8 @@ class AdminUsageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     end_date: Day | None = None
     group_by: UsageGroup = "day"
     account_id: str | None = None
+    limit: GroupLimit = MAX_GROUPS
+    cursor: Cursor | None = None
 
 
 class UsageTotalView(Struct, frozen=True, kw_only=True):
@@ -56,7 +66,11 @@ class UsageGroupView(UsageTotalView, frozen=True, kw_only=True):
 
 
 class UsageView(Struct, frozen=True, kw_only=True):
-    """Usage by group: days in order, others dearest first. `has_more`: the cheapest are left out."""
+    """A page of usage by group: days in order, others dearest first.
+
+    `total` is of all groups, whichever are on the page. `next_cursor` leads to the rest, and is null on the
+    last page: the rows of all pages sum to the total, unless a call has ended between two pages.
+    """
 
     object: Literal["usage"] = "usage"
     start_date: date
@@ -64,28 +78,54 @@ class UsageView(Struct, frozen=True, kw_only=True):
     group_by: UsageGroup
     data: list[UsageGroupView]
     has_more: bool
+    next_cursor: str | None
     total: UsageTotalView
 
 
 async def usage_report(
     reader: Reader, query: UsageQuery | AdminUsageQuery, *, account_id: str, unit: Unit, now_us: int
 ) -> UsageView:
-    """The usage of a query; an empty `account_id` sums over all. Raises Refusal `invalid_value`."""
+    """A page of the usage of a query; an empty `account_id` sums over all. Raises Refusal `invalid_value`."""
     first, last = days_of(query, now_us)
+    after = _rank_after(query)
     sums = await reader.usage(
         query.group_by,
         account_id=account_id,
         first_day=(first - EPOCH).days,
         last_day=(last - EPOCH).days,
     )
+    rest = sorted((one for one in sums if after is None or _rank(one) > after), key=_rank)
+    page = page_of(rest, query.limit, lambda one: _group_view(one, unit), _place)
     return UsageView(
         start_date=first,
         end_date=last,
         group_by=query.group_by,
-        data=[_group_view(one, unit) for one in sums[:MAX_GROUPS]],
-        has_more=len(sums) > MAX_GROUPS,
+        data=page.data,
+        has_more=page.has_more,
+        next_cursor=page.next_cursor,
         total=_total_view(sums, unit),
     )
+
+
+def _rank(one: UsageSum) -> _Rank:
+    """Where a group comes: days in order, others dearest first, and by name where they cost the same."""
+    return (one.group, "") if isinstance(one.group, int) else (-one.charged_nano, one.group)
+
+
+def _place(one: UsageSum) -> str:
+    return msgspec.json.encode(_rank(one)).decode()
+
+
+def _rank_after(query: UsageQuery | AdminUsageQuery) -> _Rank | None:
+    """The last group of the page before, None for the first page. Raises Refusal `invalid_value`."""
+    place = place_of(query, str)
+    if place is None:
+        return None
+    try:
+        rank: _Rank = msgspec.json.decode(place, type=_Rank)
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        raise bad_cursor(query) from None
+    return rank
 
 
 def days_of(query: UsageQuery | AdminUsageQuery, now_us: int) -> tuple[date, date]:

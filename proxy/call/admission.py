@@ -1,11 +1,11 @@
 """Admission: who asks, where the call goes, the most it can cost, and the hold for that."""
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
 from proxy.call.base import AdmittedCall, InboundRequest, RoutedCall
+from proxy.call.callers import Callers
 from proxy.call.headers import rate_headers
 from proxy.call.off_loop import in_thread, off_loop
 from proxy.call.policy import Catalog, Policy
@@ -15,13 +15,11 @@ from proxy.endpoints.base import Ask, Endpoint, ForwardPlan
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.endpoints.tools import ToolEndpoint
 from proxy.errors import Refusal
-from proxy.ids import digest_of
 from proxy.ledger.commands import Authorize, Refused
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.refusals import refusal
 from proxy.ledger.rows import Call, Key
 from proxy.ledger.store import Store
-from proxy.ledger.windows import iso
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.tokens import COUNTER
 from proxy.metering.usage import METERS, tokens_of
@@ -32,12 +30,9 @@ BOUND_OVER_COUNT: Final = 32
 """How much larger a bound hardly ever is than what is counted: a token is 4 bytes of text on average."""
 COUNTED_BYTES_MAX: Final = 8 * 1024 * 1024
 """Text beyond this is longer than any model reads, and is not counted."""
-REMEMBERED_KEYS: Final = 10_000
-REMEMBER_US: Final = 5_000_000
-_UNKNOWN: Final = (None, 0)
 
-# The generous bound on the input may be the reason of these refusals; an exact count can then help.
-_WORTH_COUNTING: Final = frozenset(
+# What these refuse may pass with less output, and with an exact count in place of the bound on the input.
+_OF_FUNDS: Final = frozenset(
     {
         "credit_balance_exhausted",
         "request_exceeds_balance",
@@ -47,7 +42,6 @@ _WORTH_COUNTING: Final = frozenset(
         "monthly_limit_exceeded",
         "total_limit_exceeded",
         "key_limit_exceeded",
-        "rate_limit_exceeded",
     }
 )
 
@@ -67,35 +61,12 @@ class Admission:
         self._store = store
         self._clock = clock
         self._endpoints = endpoints
-        self._known: OrderedDict[str, tuple[Key, int]] = OrderedDict()
+        self._callers = Callers(store=store, clock=clock)
 
     async def identify(self, request: InboundRequest) -> Key:
-        """The key behind the request's bearer secret. Raises Refusal 401.
-
-        A remembered key may be some seconds out of date. Authorize checks the key again, in the database.
-        """
-        if not request.secret:
-            raise Refusal(
-                "missing_api_key",
-                "Send your key as `Authorization: Bearer sk-fbx-...`.",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
-        digest = digest_of(request.secret)
-        now_us = self._clock.now_us()
-        key, known_until_us = self._known.get(digest, _UNKNOWN)
-        if key is None or now_us >= known_until_us or now_us >= key.expires_at_us:
-            key = await self._store.key_by_digest(digest)
-            if key is None:
-                raise Refusal("invalid_api_key", "This key is not known here. Keys begin with `sk-fbx-`.")
-            if key.status != "active":
-                raise Refusal("api_key_disabled", f"The key ending in {key.hint} has been disabled.")
-            if key.expires_at_us <= now_us:
-                raise Refusal(
-                    "api_key_expired", f"The key ending in {key.hint} expired at {iso(key.expires_at_us)}."
-                )
-            self._known[digest] = (key, now_us + REMEMBER_US)
-            if len(self._known) > REMEMBERED_KEYS:
-                self._known.popitem(last=False)
+        """The key behind the request's secret, perhaps as it was some seconds ago. Raises Refusal 401."""
+        key = await self._callers.identify(request.secret)
+        request.facts |= {"account_id": key.account_id, "key_id": key.id}
         return key
 
     async def route(self, request: InboundRequest, catalog: Catalog) -> RoutedCall:
@@ -109,8 +80,9 @@ class Admission:
                 f"{request.path} takes POST, not {request.method}.",
                 headers={"Allow": "POST"},
             )
-        body = await request.body()
+        body = await self._body(request, costs=not catalog.book.has_free(endpoint.meters))
         ask = await off_loop(len(body), partial(endpoint.read, body))
+        request.facts["model"] = ask.model
         route = catalog.routes.for_model(endpoint.name, ask.model)
         if route is None:
             raise Refusal(
@@ -118,6 +90,7 @@ class Admission:
                 f"The model {ask.model!r} is not served on {request.path}; GET /v1/models lists what is.",
                 param="model",
             )
+        request.facts["route"] = route.name
         card = catalog.book.card_of(route.rate_card, ask.model)
         if card is None or not card.covers(endpoint.meters):
             raise Refusal(
@@ -136,27 +109,41 @@ class Admission:
                     headers={"Allow": ", ".join(methods)},
                 )
             raise Refusal("not_found", f"Nothing is served at {request.path}.")
+        request.facts["route"] = route.name
         endpoint = ToolEndpoint(route.name, request.path)
         card = catalog.book.card_of(route.rate_card, route.name)
         if card is None or not card.covers(endpoint.meters):
             raise Refusal("model_not_priced", f"The tool {route.name!r} has no price, so it is refused.")
-        body = await request.body()
+        body = await self._body(request, costs=not card.is_free_for(endpoint.meters))
         return RoutedCall(endpoint, endpoint.read(body), route, Terms(card), body)
+
+    async def _body(self, request: InboundRequest, *, costs: bool) -> bytes:
+        """The body. One that has to be waited for is, only if the call could be let through."""
+        body = await request.body_at_hand()
+        if body is None:
+            assert request.secret is not None, "the request was identified"
+            await self._callers.screen(request.secret, costs=costs)
+            body = await request.body()
+        return body
 
     async def authorize(self, call: Call, routed: RoutedCall, catalog: Catalog) -> AdmittedCall:
         """Hold the call's ceiling, clamped to what can be paid where the policy allows.
 
-        The cheap ceiling is tried first; it is counted exactly only if that does not fit.
+        The cheap ceiling is tried first, all or nothing. If it does not fit, the call is decided about anew
+        by the least that it has to hold: counted exactly where that could help, and clamped. So a refusal
+        never asks for more, and a call that could pass with nothing else in flight is never sent away.
         """
         ask, card = routed.ask, routed.card
-        ceiling = floor = routed.bounded(ask.ceiling())
-        command = self._command(call, card, ceiling, floor, catalog)
+        bound = ceiling = routed.bounded(ask.ceiling())
+        command = self._command(call, card, ceiling, ceiling, catalog)
         result = await self._ledger.authorize(command)
-        if isinstance(result, Refused) and _is_worth_counting(result, ask, ceiling, card):
-            ceiling = routed.bounded(await exact_ceiling(ask))
+        if isinstance(result, Refused):
+            if _is_worth_counting(result, ask, ceiling, card):
+                ceiling = routed.bounded(await exact_ceiling(ask))
             floor = _least_useful(ceiling, catalog.policy)
-            command = self._command(call, card, ceiling, floor, catalog)
-            result = await self._ledger.authorize(command)
+            if ceiling is not bound or (floor is not ceiling and result.code in _OF_FUNDS):
+                command = self._command(call, card, ceiling, floor, catalog)
+                result = await self._ledger.authorize(command)
         if isinstance(result, Refused):
             raise refusal_of(result, card, ceiling)
         return AdmittedCall(
@@ -187,17 +174,26 @@ def _least_useful(ceiling: Ceiling, policy: Policy) -> Ceiling:
 
 
 def _is_worth_counting(refused: Refused, ask: Ask, ceiling: Ceiling, card: RateCard) -> bool:
-    """Whether an exact count could be let through: some is, where enough is left for a request of this size.
+    """Whether an exact count could tell otherwise: some can, where a request of this size could be paid for.
 
-    A caller without money cannot make Farebox count much.
+    A caller without money cannot make Farebox count much. One whose money is only held can: whether the call
+    fits once it is free again decides what its client is told.
     """
-    if refused.code not in _WORTH_COUNTING or (refused.limit_source or "").endswith("_rpm"):
-        return False
-    if refused.available_nano is None:
-        return ask.input_text_length() <= COUNTED_BYTES_MAX
-    least = {meter: bound // BOUND_OVER_COUNT for meter, bound in ceiling.fixed.items()}
-    affords = max(1, worst_nano(card, least)) <= refused.available_nano
-    return affords and ask.input_text_length() <= COUNTED_BYTES_MAX
+    if refused.code == "rate_limit_exceeded":
+        can_help = not (refused.limit_source or "").endswith("_rpm")
+    elif refused.code in _OF_FUNDS:
+        least = {meter: bound // BOUND_OVER_COUNT for meter, bound in ceiling.fixed.items()}
+        can_help = max(1, worst_nano(card, least)) <= _idle_nano(refused)
+    else:
+        can_help = False
+    return can_help and ask.input_text_length() <= COUNTED_BYTES_MAX
+
+
+def _idle_nano(refused: Refused) -> int:
+    """What the bound that is to blame leaves while no call is in flight."""
+    if refused.limit_nano is not None:
+        return refused.limit_nano - (refused.spent_nano or 0)
+    return (refused.available_nano or 0) + (refused.held_nano or 0)
 
 
 async def exact_ceiling(ask: Ask) -> Ceiling:

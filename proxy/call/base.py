@@ -14,7 +14,10 @@ from proxy.upstream.routes import Route
 
 
 class InboundRequest(Protocol):
-    """A client's request. `path` is raw and checked, `secret` the bearer key if there was one."""
+    """A client's request. `path` is raw and checked, `secret` the bearer key if there was one.
+
+    `facts` is what is known of it so far, by name, for the log of a refusal.
+    """
 
     id: str
     method: str
@@ -23,9 +26,14 @@ class InboundRequest(Protocol):
     headers: tuple[tuple[str, str], ...]
     secret: str | None
     wants_cost: bool
+    facts: dict[str, str]
+
+    async def body_at_hand(self) -> bytes | None:
+        """The whole body if nobody has to wait for it, else None. Raises Refusal as `body`."""
+        ...
 
     async def body(self) -> bytes:
-        """The whole body. Raises Refusal when it is too large, too slow or compressed."""
+        """The whole body, after `body_at_hand` gave None. Raises Refusal when it is too large or too slow."""
         ...
 
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Final, Protocol
 
 from msgspec.structs import replace
 
@@ -11,6 +12,7 @@ from proxy.call.base import AdmittedCall
 from proxy.call.in_flight import InFlightCall, Spent
 from proxy.call.outcomes import CLIENT_LEFT_STATUS, OUR_FAULT, Ending, OutcomeRule, ending_of, rule_of
 from proxy.call.policy import Policy
+from proxy.call.reasoning import ReasoningModels
 from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ledger.commands import Extend, Observe, Refused, Reroute, Settle, Settled, Void
@@ -33,6 +35,10 @@ class CallObserver(Protocol):
         """A call's hold was closed with this outcome."""
         ...
 
+    def exceeded(self, call: Call, hold_nano: int, settled: Settled) -> None:
+        """A call came to more than what was held for it: an upstream reports more than its ceiling."""
+        ...
+
     def fault(self, task: str, error: BaseException) -> None:
         """A fault of Farebox came up while a call was in flight or was closed."""
         ...
@@ -46,6 +52,7 @@ class Closing:
         self._clock = clock
         self._tasks = tasks
         self._observer = observer
+        self._reasoning = ReasoningModels()
         self._streams: set[InFlightCall] = set()
 
     def open(self, admitted: AdmittedCall, policy: Policy) -> InFlightCall:
@@ -113,10 +120,11 @@ class Closing:
             return refusal
         if refusal.code == "ledger_unavailable":
             # The ledger closes the hold when it is back; the client does not wait for that.
-            self._tasks.spawn(self._end(in_flight, ending, refusal), name=f"end {in_flight.call.id}")
+            closing = self._end(in_flight, ending, refusal)
+            self._tasks.spawn(_unless_away(closing), name=f"end {in_flight.call.id}")
             return refusal
         try:
-            await self._end(in_flight, ending, refusal)
+            await _unless_away(self._end(in_flight, ending, refusal))
         except BaseException:
             self._abandon(in_flight)
             raise
@@ -152,7 +160,7 @@ class Closing:
             # What was produced is charged in full, as far as the funds go.
             in_flight.budget = None
             raise Refusal("hold_outgrown", "The answer outgrew what could be paid for it and was cut.")
-        in_flight.budget = budget + more
+        in_flight.budget, in_flight.hold_nano = budget + more, result.hold_nano
 
     def _abandon(self, in_flight: InFlightCall) -> None:
         """Close the hold of a call whose client has left, without waiting: its own task may be cancelled."""
@@ -166,15 +174,11 @@ class Closing:
         self._tasks.spawn(self._finish_alone(in_flight, answer, rule), name=f"finish {in_flight.call.id}")
 
     async def _finish_alone(self, in_flight: InFlightCall, answer: Answer, rule: OutcomeRule) -> None:
-        """Read on to learn the usage: whole bodies always, streams if the policy is to drain.
-
-        A stream whose choices have all finished is read on for a moment: its usage is about to come, and only
-        that has hidden reasoning. A client cannot avoid paying for it by leaving just before.
-        """
-        drains = in_flight.policy.on_disconnect == "drain" or rule.charged == "if_whole"
+        """Read on for as long as that may tell the usage, and close the hold."""
+        seconds = self._reads_on_seconds(in_flight, rule)
         try:
-            if drains or in_flight.tally.choices_finished:
-                async with asyncio.timeout(in_flight.policy.drain_seconds if drains else USAGE_SECONDS):
+            if seconds > 0:
+                async with asyncio.timeout(seconds):
                     async for chunk in answer.chunks():
                         await in_flight.read(chunk)
                     await in_flight.finish()
@@ -184,7 +188,22 @@ class Closing:
             self._tell_fault(f"finish {in_flight.call.id}", fault)
         finally:
             answer.close()
-        await self._close(in_flight, rule, CLIENT_LEFT_STATUS)
+        await _unless_away(self._close(in_flight, rule, CLIENT_LEFT_STATUS))
+
+    def _reads_on_seconds(self, in_flight: InFlightCall, rule: OutcomeRule) -> float:
+        """How long to read on when the client has left: whole bodies always, streams by the policy.
+
+        Only the usage has reasoning that is not shown, and only it is exact about pictures and sounds: a
+        client cannot avoid paying for these by leaving before it comes. It is about to come where all choices
+        have finished.
+        """
+        policy, tally = in_flight.policy, in_flight.tally
+        drains = policy.on_disconnect == "drain" or rule.charged == "if_whole"
+        if policy.on_disconnect == "auto" and in_flight.admitted.routed.card.billing_type != "per_call":
+            drains = drains or tally.has_data or self._reasoning.may_hide(in_flight.call)
+        if drains:
+            return policy.drain_seconds
+        return USAGE_SECONDS if tally.choices_finished else 0.0
 
     async def _end(self, in_flight: InFlightCall, ending: Ending, refusal: Refusal | None = None) -> Settled:
         """Close the hold by the rule for this ending; returns when that is durable."""
@@ -201,6 +220,7 @@ class Closing:
         try:
             if _is_charged(in_flight, rule):
                 spent = await in_flight.spent()
+                self._reasoning.learn(in_flight.call, spent.usage, whole=spent.basis == "reported")
         except Exception as fault:  # noqa: BLE001 - no fault of ours may keep the hold open.
             self._tell_fault(f"price {in_flight.call.id}", fault)
             outcome = OUR_FAULT
@@ -216,25 +236,53 @@ class Closing:
         """Hand the close to the ledger, once for each call: a cancel does not stop it."""
         in_flight.closed = True
         self._streams.discard(in_flight)
-        call, at_us, now_us = in_flight.call, in_flight.admitted.at_us, self._clock.now_us()
-        first_at_us = in_flight.first_byte_at_us
+        call, at_us, first_at_us = in_flight.call, in_flight.admitted.at_us, in_flight.first_byte_at_us
+        tried = in_flight.attempts
+        # Nothing ends before it has begun, also when the clock was set back meanwhile.
+        now_us = max(self._clock.now_us(), at_us, first_at_us or 0)
         if spent is None:
             charge = NO_CHARGE
-            ended = Outcome(outcome, status, "void", {}, now_us, first_at_us)
+            ended = Outcome(outcome, status, "void", {}, now_us, first_at_us, attempts=tried)
             future = self._ledger.void(Void(call, at_us, now_us, ended))
         else:
             charge = spent.charge
-            ended = Outcome(outcome, status, spent.basis, spent.usage, now_us, first_at_us, spent.anomalies)
-            future = self._ledger.settle(Settle(call, at_us, now_us, ended, charge))
+            how = (spent.basis, spent.usage, now_us, first_at_us, spent.anomalies, tried, spent.inferred)
+            ended = Outcome(outcome, status, *how)
+            settle = Settle(call, at_us, now_us, ended, charge, in_flight.policy.on_shortfall)
+            future = self._ledger.settle(settle)
+            if charge.total_nano > in_flight.hold_nano:
+                future.add_done_callback(partial(self._tell_excess, call, in_flight.hold_nano))
+                # A caller that is cancelled would cancel the future that it awaits, and nobody be told.
+                future = asyncio.shield(future)
         try:
             self._observer.ended(call, ended, charge)
         except Exception as fault:  # noqa: BLE001 - figures and logs must not keep a call from ending.
             self._tell_fault(f"observe {call.id}", fault)
         return future
 
+    def _tell_excess(self, call: Call, hold_nano: int, future: "asyncio.Future[Settled | Refused]") -> None:
+        """An upstream has reported more than the ceiling: what the ledger made of it is told once."""
+        if future.cancelled() or future.exception() is not None:
+            return
+        settled = future.result()
+        if isinstance(settled, Settled) and not settled.replayed:
+            try:
+                self._observer.exceeded(call, hold_nano, settled)
+            except Exception as fault:  # noqa: BLE001 - figures and logs must not keep a call from ending.
+                self._tell_fault(f"observe {call.id}", fault)
+
     def _tell_fault(self, task: str, fault: BaseException) -> None:
         with contextlib.suppress(Exception):
             self._observer.fault(task, fault)
+
+
+async def _unless_away(closing: Coroutine[Any, Any, Settled]) -> None:
+    """Wait for a close whose result nobody needs. When the ledger is away for long it comes later."""
+    try:
+        await closing
+    except Refusal as refusal:
+        if refusal.code != "ledger_unavailable":
+            raise
 
 
 def _is_charged(in_flight: InFlightCall, rule: OutcomeRule) -> bool:

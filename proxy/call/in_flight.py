@@ -7,7 +7,6 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from proxy.call.admission import exact_ceiling
 from proxy.call.base import AdmittedCall
 from proxy.call.budget import OutputBudget
 from proxy.call.off_loop import LARGE_BYTES, in_thread, off_loop
@@ -15,14 +14,19 @@ from proxy.call.outcomes import Phase
 from proxy.call.policy import Policy
 from proxy.clock import Clock
 from proxy.endpoints.base import Tally
+from proxy.ledger.rows import Attempt
+from proxy.metering.model_names import counting_name
+from proxy.metering.parts import BASE64_PDF
 from proxy.metering.tokens import COUNTER
-from proxy.metering.usage import ONE_CALL, Basis, Usage
+from proxy.metering.usage import METERS, ONE_CALL, Basis, Inference, Usage
 from proxy.pricing.charge import Charge, price
 from proxy.upstream.base import Answer, UpstreamFailure
 
 _Result = TypeVar("_Result")
 
 REST_SECONDS: Final = 0.25
+ATTEMPTS_MAX: Final = 8
+"""How many attempts a receipt has at most."""
 
 
 class Spent(msgspec.Struct, frozen=True, gc=False):
@@ -32,6 +36,7 @@ class Spent(msgspec.Struct, frozen=True, gc=False):
     basis: Basis
     anomalies: int
     charge: Charge
+    inferred: dict[str, Inference]
 
 
 class InFlightCall:
@@ -46,7 +51,9 @@ class InFlightCall:
         self.closed = False
         self.answer: Answer | None = None
         self.first_byte_at_us: int | None = None
+        self.attempts: tuple[Attempt, ...] = ()
         self.budget: int | None = None
+        self.hold_nano = admitted.granted.hold_nano
         self._elastic = admitted.ceiling.elastic
         self._surcharges = admitted.routed.terms.surcharges
         self._ended = False
@@ -80,10 +87,16 @@ class InFlightCall:
         """Whether the reply was read to its end, and that is a proper one."""
         return self._ended and self.tally.complete
 
+    def tried(self, target: str, status: int | None, duration_us: int) -> None:
+        """Remember an attempt. Beyond `ATTEMPTS_MAX` the latest takes the place of the one before."""
+        attempt = Attempt(target, status, duration_us)
+        self.attempts = (*self.attempts[: ATTEMPTS_MAX - 1], attempt)
+
     def answered(self, answer: Answer) -> None:
         """Remember the answer that the client will get."""
         self.answer = answer
-        self.first_byte_at_us = self._clock.now_us()
+        # The clock may have been set back since the call began.
+        self.first_byte_at_us = max(self._clock.now_us(), self.call.started_at_us)
 
     def is_large(self, chunk: bytes) -> bool:
         """Whether reading this chunk would stall the loop."""
@@ -138,7 +151,7 @@ class InFlightCall:
         """How much more output was counted than the hold pays for; below zero: how much it still pays for."""
         if self.budget is None or self._elastic is None:
             return 0
-        return self.tally.produced(self._text_tokens).get(self._elastic, 0) - self.budget
+        return self.tally.produced(self._text_tokens, self._counted_as).get(self._elastic, 0) - self.budget
 
     async def tail(self, cost: str | None) -> bytes:
         """The bytes that were kept back, with the cost in them where the client asked for it."""
@@ -164,7 +177,7 @@ class InFlightCall:
     async def observed(self) -> dict[str, int]:
         """What a stream has used so far, counted."""
         await self.count_output()
-        return {**await self._fixed_usage(), **self.tally.produced(self._text_tokens)}
+        return {**await self._fixed_usage(), **self.tally.produced(self._text_tokens, self._counted_as)}
 
     async def count_output(self) -> None:
         """Count what a stream has produced so far; text that was counted before is not counted again."""
@@ -176,11 +189,11 @@ class InFlightCall:
                 # The text is one choice after the other, so that what is new is not at its end.
                 self._text_tokens, self._counted_chars = 0, 0
             new = text[self._counted_chars :]
-            self._text_tokens += await COUNTER.count_off_loop(new, self.call.model)
+            self._text_tokens += await COUNTER.count_off_loop(new, self._counted_as)
             self._counted_chars, self._checkpoint_size = len(text), size
             if self.overrun > 0:
                 # Text counted in pieces comes to a little more than it does as one; this decides about a cut.
-                self._text_tokens = await COUNTER.count_off_loop(text, self.call.model)
+                self._text_tokens = await COUNTER.count_off_loop(text, self._counted_as)
 
     async def spent(self) -> Spent:
         """What the call has used and what that costs: as reported, or else as counted within its budget."""
@@ -190,42 +203,60 @@ class InFlightCall:
         reading = tally.reported()
         if card.billing_type == "per_call":
             usage = {**ONE_CALL, **(reading.usage if reading else {}), **self._surcharges}
-            return Spent(usage, "per_call", 0, price(card, usage))
+            return Spent(usage, "per_call", 0, price(card, usage), {})
         anomalies = reading.anomalies if reading else tally.anomalies
-        if reading and tally.complete and (self._is_told(reading.usage) or not tally.produced_size):
-            usage = await self._filled(reading.usage)
-            return Spent(usage, "reported", anomalies, price(card, usage))
-        counted = {**await self._fixed_usage(), **await self._produced()}
-        if reading:
-            # A reply that broke off has used at least what it had reported by then.
-            counted |= {meter: max(n, counted.get(meter, 0)) for meter, n in reading.usage.items()}
-        return Spent(counted, "counted", anomalies, price(card, counted))
+        usage, inferred = dict(reading.usage) if reading else {}, dict(reading.inferred) if reading else {}
+        counted = await self._counted(usage)
+        # What the request turns on is used by that alone, whatever is reported of it.
+        usage |= {**counted, **self._surcharges}
+        inferred |= dict.fromkeys(counted, "counted")
+        # What broke off had reported no more than it had used by then.
+        basis: Basis = "counted" if counted or not tally.complete else "reported"
+        return Spent(usage, basis, anomalies, price(card, usage), inferred)
 
-    def _is_told(self, usage: Usage) -> bool:
-        return self._elastic is None or bool(usage.get(self._elastic))
+    async def _counted(self, reported: Usage) -> dict[str, int]:
+        """The figures that have to be counted, as they were not reported or cannot be believed.
 
-    async def _filled(self, usage: dict[str, int]) -> dict[str, int]:
-        """A reported usage, with what the request amounts to where that is missing.
-
-        Some upstreams leave out what they took from a cache; no request amounts to nothing.
+        No request amounts to nothing, although some upstreams leave out what they took from a cache. A reply
+        that has text has output, and one that broke off at least what was counted.
         """
-        usage = {**usage, **self._surcharges}
-        if all(map(usage.get, self.admitted.ceiling.fixed)):
-            return usage
-        fixed = await self._fixed_usage()
-        return usage | {meter: quantity for meter, quantity in fixed.items() if not usage.get(meter)}
+        counted: dict[str, int] = {}
+        due = [meter for meter in self.admitted.ceiling.fixed if not reported.get(meter)]
+        if due and not self._surcharges.keys() >= set(due):
+            fixed = await self._fixed_usage()
+            counted |= {meter: fixed[meter] for meter in due if meter not in self._surcharges}
+        told = self._elastic is None or bool(reported.get(self._elastic)) or not self.tally.produced_size
+        if not told or not reported or not self.tally.complete:
+            for meter, quantity in (await self._produced()).items():
+                if quantity > reported.get(meter, -1):
+                    counted[meter] = quantity
+        return counted
 
     async def _produced(self) -> Usage:
         """All that was produced, counted, within the budget."""
         text = await off_loop(self.tally.produced_size, self.tally.output_text)
-        text_tokens = await COUNTER.count_off_loop(text, self.call.model)
-        produced = self.tally.produced(text_tokens)
+        text_tokens = await COUNTER.count_off_loop(text, self._counted_as)
+        produced = self.tally.produced(text_tokens, self._counted_as)
         if self.budget is None or self._elastic is None:
             return produced
-        return {**produced, self._elastic: min(self.budget, produced.get(self._elastic, 0))}
+        # Parts are cut to their whole, as those that are reported are.
+        within = {self._elastic, *(meter for meter in produced if METERS[meter].part_of == self._elastic)}
+        return {meter: min(self.budget, n) if meter in within else n for meter, n in produced.items()}
 
     async def _fixed_usage(self) -> Usage:
-        """What the request itself amounts to, counted once, with what it turns on."""
+        """What the request itself most likely amounts to, found once; in a thread where that takes long.
+
+        What a family does not estimate is what its ceiling says, and so is what the request turns on.
+        """
         if self._fixed is None:
-            self._fixed = {**(await exact_ceiling(self.admitted.routed.ask)).fixed, **self._surcharges}
+            routed, model = self.admitted.routed, self._counted_as
+            if COUNTER.is_quick(len(routed.body), model) and BASE64_PDF.encode() not in routed.body:
+                estimate = routed.ask.estimate(model)
+            else:
+                estimate = await asyncio.to_thread(routed.ask.estimate, model)
+            self._fixed = {**self.admitted.ceiling.fixed, **estimate}
         return self._fixed
+
+    @property
+    def _counted_as(self) -> str:
+        return counting_name(self.call.upstream_model, self.call.model)

@@ -103,7 +103,7 @@ OUTCOMES: Final[tuple[OutcomeRule, ...]] = (
         _VOID,
     ),
     OutcomeRule(
-        "The upstream refuses Farebox's own credential: 401, 402, 403, or 429 `insufficient_quota`",
+        "The last target refuses Farebox's own credential: 401, 402, 403, or 429 `insufficient_quota`",
         ("error",),
         "upstream_denied",
         "upstream_failed",
@@ -177,6 +177,16 @@ OUTCOMES: Final[tuple[OutcomeRule, ...]] = (
     OutcomeRule(
         "On PostgreSQL, the connection is lost while the call is authorized; the caller is told 503",
         ("authorizing",),
+        "ledger_lost",
+        "ledger_unavailable",
+        503,
+        "nothing",
+        _VOID,
+    ),
+    OutcomeRule(
+        "Any other answer than a stream is complete, and the ledger cannot be written for 15 seconds; "
+        "the caller is told 503",
+        ("whole",),
         "ledger_lost",
         "ledger_unavailable",
         503,

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from proxy.ledger.rows import Limits
+from proxy.ledger.rows import Limits, OnShortfall
 from proxy.pricing.book import PriceBook
 from proxy.upstream.routes import Routes
 
@@ -14,7 +14,8 @@ class Policy(msgspec.Struct, frozen=True):
 
     when_short: Literal["clamp", "refuse"] = "clamp"
     min_output_tokens: int = 16
-    on_disconnect: Literal["count", "drain"] = "count"
+    on_shortfall: OnShortfall = "forgive"
+    on_disconnect: Literal["auto", "count", "drain"] = "auto"
     drain_seconds: float = 10.0
     on_upstream_failure: Literal["charge", "free"] = "charge"
 

@@ -1,25 +1,22 @@
 """The life of a call, in one function: see `Relay.relay`."""
 
-from typing import Final, Protocol
+from typing import Protocol
 
-from proxy.call.admission import Admission, forward_body
+from proxy.call.admission import Admission
 from proxy.call.base import InboundRequest, RoutedCall
-from proxy.call.budget import OutputBudget, budget_of
+from proxy.call.budget import budget_of
 from proxy.call.closing import Closing
+from proxy.call.forwarding import Forwarding
 from proxy.call.headers import admission_headers, receipt_headers
 from proxy.call.in_flight import InFlightCall
 from proxy.call.policy import Catalog
 from proxy.clock import Clock
-from proxy.endpoints.base import ForwardPlan
 from proxy.errors import Refusal
 from proxy.ledger.rows import Call, Key
 from proxy.money import usd_string
-from proxy.upstream.base import Answer, UpstreamClient, UpstreamFailure, UpstreamRequest
-
-FAILOVER_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
-"""Answers after which the next target is tried; the last target's is passed on."""
-OUR_CREDENTIAL_STATUSES: Final = frozenset({401, 402, 403})
-"""Answers about Farebox's own credential. The client cannot help it and must not see them."""
+from proxy.upstream.base import Answer, UpstreamClient, UpstreamFailure
+from proxy.upstream.denials import Denials
+from proxy.upstream.moderation import is_moderation
 
 
 class ClientReply(Protocol):
@@ -62,11 +59,14 @@ class Relay:
         closing: Closing,
         upstreams: UpstreamClient,
         clock: Clock,
+        denials: Denials | None = None,
     ) -> None:
         self.catalog = catalog
         self._admission = admission
         self._closing = closing
-        self._upstreams = upstreams
+        self._forwarding = Forwarding(
+            upstreams=upstreams, closing=closing, clock=clock, denials=denials or Denials()
+        )
         self._clock = clock
 
     async def relay(self, request: InboundRequest, reply: ClientReply) -> None:
@@ -84,7 +84,7 @@ class Relay:
         try:
             budget = budget_of(admitted)
             in_flight.begin(budget, keep_usage=request.wants_cost)
-            answer = await self._forward(request, routed, budget, in_flight)
+            answer = await self._forwarding.forward(request, routed, budget, in_flight)
             reply.head(answer.status, answer.headers)
             reply.add_headers(admission_headers(admitted, budget))
             if in_flight.phase == "error":
@@ -130,43 +130,11 @@ class Relay:
             end_user=routed.ask.end_user,
         )
 
-    async def _forward(
-        self, request: InboundRequest, routed: RoutedCall, budget: OutputBudget, in_flight: InFlightCall
-    ) -> Answer:
-        """One target after the other until one answers. Raises the last UpstreamFailure when none does."""
-        endpoint, targets = routed.endpoint, routed.route.targets
-        last = len(targets) - 1
-        for index, target in enumerate(targets):
-            model = target.model or routed.ask.model
-            upstream = target.upstream
-            plan = ForwardPlan(model, budget.clamped_to, upstream.output_bound_field, upstream.include_usage)
-            path = target.path or endpoint.upstream_path
-            body = await forward_body(routed, plan)
-            upstream_request = UpstreamRequest(
-                request.method, path, request.query, request.headers, body, endpoint.repeatable
-            )
-            if index:
-                await self._closing.goes_to(in_flight, upstream.name, model)
-            try:
-                answer = await self._upstreams.send(target, upstream_request)
-            except UpstreamFailure as failure:
-                if index == last or not (endpoint.repeatable or failure.untouched):
-                    raise
-                continue
-            if index < last and endpoint.repeatable and answer.status in FAILOVER_STATUSES:
-                answer.close()
-                continue
-            in_flight.answered(answer)
-            return answer
-        raise AssertionError(
-            "a route has at least one target"
-        )  # pragma: no cover - the configuration sees to it.
-
     async def _pass_error(self, answer: Answer, in_flight: InFlightCall, reply: ClientReply) -> None:
-        """Void the hold and hand the upstream's own error on, unless it is about our credential there."""
+        """Void the hold and hand the upstream's own error on."""
         body = b"".join([chunk async for chunk in answer.chunks()])
-        denied = answer.status in OUR_CREDENTIAL_STATUSES
-        if denied or (answer.status == 429 and b"insufficient_quota" in body):
+        if answer.status == 403 and not is_moderation(body):
+            # It is not said what about; it may be Farebox's own account, which is not the client's business.
             raise UpstreamFailure(
                 "upstream_denied", "The upstream does not accept Farebox's own credential for this."
             )

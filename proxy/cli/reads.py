@@ -5,6 +5,7 @@ import click
 from proxy.cli.api import Api, Json, segment
 from proxy.cli.options import asks, paged
 from proxy.cli.output import Column, Out, amount, field, money, plain, print_members, print_table, shown
+from proxy.cli.pages import whole_usage
 
 _GROUPS = ("day", "model", "key", "account")
 _HOLD_COLUMNS = (
@@ -22,6 +23,7 @@ _UPSTREAM_COLUMNS = (
     Column("targets", lambda row: ", ".join(map(_target, row["targets"]))),
 )
 _USAGE_COUNTS = ("requests", "input_tokens", "cached_input_tokens", "output_tokens")
+_ATTEMPT_COLUMNS = plain("target", "status", "seconds")
 _LINE_COLUMNS = (
     *plain("meter"),
     Column("quantity", field("quantity"), right=True),
@@ -47,9 +49,11 @@ def usage(
     end_date: str | None,
     account: str | None,
 ) -> None:
-    """Sum up usage and charges by day, model, key or account."""
+    """Sum up usage and charges by day, model, key or account: all of them, however many there are."""
     query = {"group_by": group_by, "start_date": start_date, "end_date": end_date, "account_id": account}
-    out.answer(api.get("/admin/v1/usage", query), _show_usage)
+    out.answer(
+        whole_usage(lambda cursor: api.get("/admin/v1/usage", {**query, "cursor": cursor})), _show_usage
+    )
 
 
 @click.command()
@@ -123,13 +127,15 @@ def _show_receipt(call: Json) -> None:
     names = (
         *("id", "account_id", "key_id", "endpoint", "model", "upstream", "upstream_model", "stream"),
         "end_user",
-        *("started_at", "first_byte_at", "ended_at", "outcome", "status", "basis", "usage", "price_id"),
+        *("started_at", "first_byte_at", "ended_at", "outcome", "status", "basis", "usage"),
+        *("inferred", "price_id"),
     )
-    amounts = ("hold", "total", "charged", "shortfall")
+    amounts = ("hold", "total", "charged", "shortfall", "owed")
     print_members(
         [
             *((name.replace("_", " "), shown(call[name])) for name in names),
             *((name, amount(call, name)) for name in amounts),
         ]
     )
+    print_table(call["attempts"], _ATTEMPT_COLUMNS, title="Attempts")
     print_table(call["lines"], _LINE_COLUMNS, title="Charge")

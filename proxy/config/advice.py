@@ -1,6 +1,5 @@
 """Warnings: what a configuration may say, but hardly means."""
 
-import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
@@ -10,12 +9,10 @@ from proxy.config.faults import Findings
 from proxy.config.routing import REQUESTS
 from proxy.config.schema import ConfigSchema, RouteSchema
 from proxy.config.upstreams import is_left_out
-from proxy.globs import is_glob
+from proxy.globs import is_glob, may_overlap
 from proxy.validation import Path
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-
-_BRACKETS: Final = re.compile(r"\[!?\]?[^\]]*\]")
 
 
 def advise(schema: ConfigSchema, findings: Findings) -> None:
@@ -26,25 +23,6 @@ def advise(schema: ConfigSchema, findings: Findings) -> None:
     if schema.quickstart is not None and schema.server.host not in LOOPBACK:
         message = "opens the quickstart to other machines, with an admin key that is easy to guess"
         findings.warn(("server", "host"), message, schema.server.host)
-
-
-def may_overlap(one: str, other: str) -> bool:
-    """Whether a name could match both globs. A set in brackets counts as any character."""
-    left, right = _BRACKETS.sub("?", one), _BRACKETS.sub("?", other)
-    # meets[i][j]: whether the rests from i and from j have a name in common. It is filled from the ends.
-    meets = [[False] * (len(right) + 1) for _ in range(len(left) + 1)]
-    for i in range(len(left), -1, -1):
-        for j in range(len(right), -1, -1):
-            a, b = left[i : i + 1], right[j : j + 1]
-            if a == "*":
-                meets[i][j] = meets[i + 1][j] or (b != "" and meets[i][j + 1])
-            elif b == "*":
-                meets[i][j] = meets[i][j + 1] or (a != "" and meets[i + 1][j])
-            elif a and b:
-                meets[i][j] = (a == b or "?" in (a, b)) and meets[i + 1][j + 1]
-            else:
-                meets[i][j] = a == b
-    return meets[0][0]
 
 
 def _any_meets(models: Iterable[str], globs: Sequence[str]) -> bool:

@@ -56,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True):
     unit: Unit
     limits: Limits
     when_short: Literal["clamp", "refuse"]
+    on_shortfall: Literal["forgive", "owe"]
     min_output_tokens: int
     upstreams: dict[str, Upstream]
     routes: Routes
@@ -93,6 +94,7 @@ def _build(source: FilePath, schema: ConfigSchema, findings: Findings) -> Settin
         findings.fault(
             ("keep_months",), "is for PostgreSQL only: SQLite keeps every receipt", schema.keep_months
         )
+    _check_body_memory(schema.server, findings)
     _check_admin_key(schema, findings)
     _check_quickstart(schema, unit, findings)
     return Settings(
@@ -106,6 +108,7 @@ def _build(source: FilePath, schema: ConfigSchema, findings: Findings) -> Settin
         unit=unit,
         limits=_limits(schema.accounts.limits, unit, findings),
         when_short=schema.accounts.when_short,
+        on_shortfall=schema.accounts.on_shortfall,
         min_output_tokens=schema.accounts.min_output_tokens,
         upstreams=upstreams,
         routes=build_routes(schema, upstreams, book, findings),
@@ -190,6 +193,13 @@ def _check_quickstart(schema: ConfigSchema, unit: Unit, findings: Findings) -> N
         findings.fault(
             ("quickstart", "port"), "is also the port of the server; they need one each", demo.port
         )
+
+
+def _check_body_memory(server: Server, findings: Findings) -> None:
+    """Refuse a budget in which the largest body could never be read."""
+    if server.body_memory_bytes < server.max_body_bytes:
+        message = f"must be at least server.max_body_bytes, which is {server.max_body_bytes}"
+        findings.fault(("server", "body_memory_bytes"), message, server.body_memory_bytes)
 
 
 def _check_admin_key(schema: ConfigSchema, findings: Findings) -> None:

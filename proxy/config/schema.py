@@ -64,7 +64,13 @@ class Server(Schema, frozen=True, kw_only=True):
         _doc("How many processes serve; auto is one for each CPU this one may use."),
     ] = 1
     max_body_bytes: Annotated[Count, _doc("The largest request body; a larger one is answered 413.")] = 2**26
+    body_memory_bytes: Annotated[
+        Count, _doc("What the request bodies of all calls of a process may take of its memory together.")
+    ] = 2**28
     max_reply_bytes: Annotated[Count, _doc("The largest answer of an upstream that is not a stream.")] = 2**26
+    max_connections: Annotated[
+        Count, _doc("How many clients may be connected to a process; a new one displaces an idle one.")
+    ] = 4096
     body_seconds: Annotated[Seconds, _doc("How long a request body may take to arrive.")] = 60.0
     drain_seconds: Annotated[Seconds, _doc("How long calls in flight may take to end after SIGTERM.")] = 30.0
     payment_status: Annotated[
@@ -119,6 +125,10 @@ class AccountsSchema(Schema, frozen=True, kw_only=True):
         Literal["clamp", "refuse"],
         _doc("A call that could cost more than is left: clamp lowers its output bound, refuse answers 402."),
     ] = "clamp"
+    on_shortfall: Annotated[
+        Literal["forgive", "owe"],
+        _doc("A charge beyond the hold and all funds: forgive lets it go, owe makes it debt."),
+    ] = "forgive"
     min_output_tokens: Annotated[
         Count, _doc("A call clamped below this many output tokens is of no use and is refused.")
     ] = 16
@@ -128,9 +138,12 @@ class Streams(Schema, frozen=True, kw_only=True):
     """The charge of streams that break off, and how often usage is recorded for crash recovery."""
 
     on_disconnect: Annotated[
-        Literal["count", "drain"],
-        _doc("When the client leaves: count stops the upstream at once, drain reads on to learn the usage."),
-    ] = "count"
+        Literal["auto", "count", "drain"],
+        _doc(
+            "When the client leaves: count stops the upstream at once, drain reads on to learn the usage, "
+            "auto does either, by model and answer."
+        ),
+    ] = "auto"
     drain_seconds: Annotated[Seconds, _doc("How long a drain reads on at most.")] = 10.0
     on_upstream_failure: Annotated[
         Literal["charge", "free"],

@@ -4,13 +4,18 @@
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final, Protocol, cast
 
 from aiohttp import web
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 from aiohttp.http_writer import HttpVersion, HttpVersion10, HttpVersion11
 from aiohttp.http_writer import _serialize_headers as serialized_head
 from aiohttp.typedefs import Middleware
+from aiohttp.web_protocol import RequestPayloadError
 
 __all__ = [
     "HttpVersion",
@@ -23,10 +28,10 @@ __all__ = [
     "drain",
     "has_sent",
     "is_write_paused",
+    "mark_call",
     "refuse_pure_python_parser",
     "send_interim",
     "serialized_head",
-    "unsent_bytes",
     "wrap_callback",
 ]
 
@@ -34,13 +39,43 @@ RequestCallback = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 """What a server calls with each request."""
 
 
+READ_AHEAD_BYTES: Final = 65_536
+"""About how much of a body is taken from the system before somebody reads it."""
+PIPELINED_MAX: Final = 2
+"""How many requests of a connection are taken from the system before they are handled."""
+HEAD_BYTES_MAX: Final = 65_536
+"""About how long a head may be; aiohttp bounds only its lines and their number, which allows a megabyte."""
+_HEAD_LINE_BYTES: Final = 8_190
+_HEADERS_MAX: Final = 128
+_TCP_INFO_BYTES: Final = 128
+_BYTES_ACKED: Final = struct.Struct("=120xQ")
+"""Where Linux tells in `TCP_INFO` how many bytes the other side has taken."""
+
+
+class _Body(Protocol):
+    """The body of a request, as far as it matters here."""
+
+    def is_eof(self) -> bool:
+        """Whether all of it has come."""
+        ...
+
+
 class ServerProtocol(web.RequestHandler):
     """One connection of a client. `on_fault` makes the response to what aiohttp's parser refused.
 
-    It gets the status that aiohttp would answer with, and the exception.
+    It gets the status that aiohttp would answer with, and the exception. `had_call` is whether a call was let
+    through that came over it.
     """
 
-    __slots__ = ("_on_fault",)
+    __slots__ = (
+        "_client",
+        "_head_bytes",
+        "_keepalive_seconds",
+        "_last_body",
+        "_on_fault",
+        "had_call",
+        "opened_at",
+    )
 
     def __init__(
         self,
@@ -58,7 +93,84 @@ class ServerProtocol(web.RequestHandler):
             keepalive_timeout=keepalive_seconds,
             auto_decompress=False,
         )
+        # aiohttp's own parser would take 32 requests with their bodies, for whoever sends them.
+        self._max_msg_queue_size = PIPELINED_MAX
+        self._msg_queue_resume_size = PIPELINED_MAX // 2
+        self._parser = HttpRequestParser(
+            self,
+            self._loop,
+            READ_AHEAD_BYTES,
+            max_line_size=_HEAD_LINE_BYTES,
+            max_field_size=_HEAD_LINE_BYTES,
+            max_headers=_HEADERS_MAX,
+            payload_exception=RequestPayloadError,
+            auto_decompress=False,
+            max_msg_queue_size=PIPELINED_MAX,
+        )
         self._on_fault = on_fault
+        self._keepalive_seconds = keepalive_seconds
+        self._client: asyncio.Transport | None = None
+        self._last_body: _Body | None = None
+        self._head_bytes = 0
+        self.had_call = False
+        self.opened_at = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has connected."""
+        # uvloop's transports are of no class of asyncio's.
+        self._client = cast("asyncio.Transport", transport)
+        self.opened_at = self._loop.time()
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """The client has sent something. A head that grows too long ends the connection."""
+        requests, last = self._request_count, self._last_body
+        is_head = last is None or last.is_eof()
+        super().data_received(data)
+        if self._request_count != requests:
+            self._last_body, self._head_bytes = self._messages[-1][1], 0
+        elif is_head:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES_MAX:
+                self.abort()
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when no request is being handled; None while one is."""
+        if self._current_request is not None:
+            return None
+        return self._next_keepalive_close_time - self._keepalive_seconds
+
+    @property
+    def unsent_bytes(self) -> int:
+        """How much has been written that the system has not taken yet, also after a polite close."""
+        client = self._client
+        return 0 if client is None else client.get_write_buffer_size()
+
+    @property
+    def taken_bytes(self) -> int:
+        """A figure that grows by what the client takes; where the system does not tell, by what it takes."""
+        client = self._client
+        if client is None:
+            return 0
+        with suppress(OSError, AttributeError, struct.error):
+            info = client.get_extra_info("socket").getsockopt(
+                socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES
+            )
+            (taken,) = _BYTES_ACKED.unpack(info)
+            return int(taken)
+        return -client.get_write_buffer_size()
+
+    @property
+    def client_address(self) -> str:
+        """The address that the connection comes from; empty where there is none."""
+        peer = self.peername
+        return str(peer[0]) if isinstance(peer, tuple) else ""
+
+    def abort(self) -> None:
+        """End the connection at once, with all that is unsent."""
+        if self._client is not None:
+            self._client.abort()
 
     @property
     def had_request(self) -> bool:
@@ -89,10 +201,11 @@ def wrap_callback(server: web.Server, wrap: Callable[[RequestCallback], RequestC
     server.request_handler = wrap(server.request_handler)
 
 
-def unsent_bytes(server: web.Server) -> int:
-    """How many bytes a server has written that no client has taken yet."""
-    transports = [connection.transport for connection in server.connections]
-    return sum(transport.get_write_buffer_size() for transport in transports if transport)
+def mark_call(request: web.BaseRequest) -> None:
+    """Note on a request's connection that it has carried a call."""
+    protocol = request.protocol
+    if isinstance(protocol, ServerProtocol):
+        protocol.had_call = True
 
 
 def has_sent(request: web.BaseRequest) -> bool:

@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 from msgspec import Struct
 
 from proxy.clock import Clock
+from proxy.edge.middleware import FACTS
 from proxy.errors import Refusal
 from proxy.ids import digest_of
 from proxy.ledger.rows import Key
@@ -73,6 +74,7 @@ async def account_key(request: web.Request, *, store: Store, clock: Clock) -> Ke
     key = await store.key_by_digest(digest_of(bearer(request)))
     if key is None:
         raise Refusal("invalid_api_key", "The key is unknown.")
+    request[FACTS] = {"account_id": key.account_id, "key_id": key.id}
     if key.status != "active":
         raise Refusal("api_key_disabled", f"The key ending in {key.hint} has been disabled.")
     if key.expires_at_us <= clock.now_us():

@@ -8,15 +8,23 @@ from typing import Final
 
 import structlog
 from aiohttp import web
+from multidict import CIMultiDict
 
 from proxy.clock import Clock
-from proxy.edge.aiohttp_server import RequestCallback, ServerProtocol, unsent_bytes, wrap_callback
+from proxy.edge.aiohttp_server import (
+    RequestCallback,
+    ServerProtocol,
+    count_sent,
+    serialized_head,
+    wrap_callback,
+)
+from proxy.edge.framing import framing_fault
 from proxy.edge.middleware import Handler, name_ourselves, raw_path
+from proxy.edge.reply import SENT_AND_CLOSED
+from proxy.edge.watch import ConnectionWatch
 from proxy.errors import Refusal
 from proxy.ids import new_id
 
-HEAD_SECONDS: Final = 30.0
-"""How long a new connection may take to send the head of its first request."""
 KEEPALIVE_SECONDS: Final = 75.0
 """How long a connection may lie idle between requests."""
 FLUSH_POLL_SECONDS: Final = 0.01
@@ -39,11 +47,13 @@ class Listener:
         direct: Collection[str],
         handler: Handler,
         clock: Clock,
+        watch: ConnectionWatch,
         shutdown_seconds: float,
     ) -> None:
         self._direct = frozenset(direct)
         self._handler = handler
         self._clock = clock
+        self._watch = watch
         self._runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=shutdown_seconds
         )
@@ -59,7 +69,11 @@ class Listener:
         assert server is not None
         wrap_callback(server, self._dispatcher)
         self._listening = await asyncio.get_running_loop().create_server(
-            partial(_Protocol, server, self._clock), host, port, backlog=BACKLOG, reuse_port=shared
+            partial(_Protocol, server, self._clock, self._watch),
+            host,
+            port,
+            backlog=BACKLOG,
+            reuse_port=shared,
         )
         chosen: int = self._listening.sockets[0].getsockname()[1]
         return chosen
@@ -67,13 +81,13 @@ class Listener:
     async def close(self, flush_seconds: float) -> None:
         """Stop listening, and end or cancel the handlers; idempotent.
 
-        Clients get `flush_seconds` to take the bytes that handlers have written.
+        Clients get `flush_seconds` to take the bytes that handlers have written, if the watch lets them.
         """
         if self._listening is not None:
             self._listening.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(flush_seconds):
-                while (server := self._runner.server) and unsent_bytes(server):  # noqa: ASYNC110 - no event says that a buffer ran empty.
+                while self._watch.has_unsent:  # noqa: ASYNC110 - no event says that a buffer ran empty.
                     await asyncio.sleep(FLUSH_POLL_SECONDS)
         await self._runner.cleanup()
 
@@ -81,19 +95,35 @@ class Listener:
         direct, handler = self._direct, self._handler
 
         def dispatch(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+            fault = framing_fault(request)
+            if fault is not None:
+                return self._refuse(request, fault)
             if isinstance(request, web.Request) and raw_path(request) in direct:
                 return handler(request)
             return application(request)
 
         return dispatch
 
+    async def _refuse(self, request: web.BaseRequest, fault: str) -> web.StreamResponse:
+        """Refuse a request whose framing cannot be trusted, in the version we speak, and hang up."""
+        response = _malformed(
+            self._clock, 400, Refusal("invalid_request", fault), fault, request.remote or ""
+        )
+        assert isinstance(response.body, bytes)
+        head = {**response.headers, "Content-Length": str(response.content_length), "Connection": "close"}
+        sent = serialized_head("HTTP/1.1 400 Bad Request", CIMultiDict(head)) + response.body
+        if request.transport is not None:
+            request.transport.write(sent)
+            count_sent(request, len(sent))
+        return SENT_AND_CLOSED
+
 
 class _Protocol(ServerProtocol):
-    """One connection of a client, which has to send the head of its first request before long."""
+    """One connection of a client, under the watch."""
 
-    __slots__ = ("_clock", "_head_timer")
+    __slots__ = ("_clock", "_watch")
 
-    def __init__(self, server: web.Server, clock: Clock) -> None:
+    def __init__(self, server: web.Server, clock: Clock, watch: ConnectionWatch) -> None:
         super().__init__(
             server,
             linger_seconds=LINGER_SECONDS,
@@ -101,37 +131,32 @@ class _Protocol(ServerProtocol):
             on_fault=self._fault_response,
         )
         self._clock = clock
-        self._head_timer: asyncio.TimerHandle | None = None
+        self._watch = watch
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected."""
         super().connection_made(transport)
-        self._head_timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._check_head)
+        self._watch.add(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The client is gone."""
-        if self._head_timer is not None:
-            self._head_timer.cancel()
+        self._watch.remove(self)
         super().connection_lost(exc)
-
-    def _check_head(self) -> None:
-        # aiohttp bounds the time between requests itself, and the relay bounds the time of a body.
-        if not self.had_request:
-            self.force_close()
 
     def _fault_response(self, status: int, fault: BaseException | None) -> web.Response:
         """A malformed request never reaches a handler, so its refusal is made here, in OpenAI's shape."""
-        request_id = new_id("req", self._clock.now_us())
-        structlog.get_logger("farebox.edge").info(
-            "malformed request", request_id=request_id, status=status, fault=type(fault).__name__
-        )
         refusal = Refusal("invalid_request", "The request is not well-formed HTTP, or its head is too large.")
         if status >= 500:
             refusal = Refusal("internal_error", "Something went wrong here; the log has the request id.")
-        response = web.Response(
-            status=status if status >= 500 else 400,
-            body=refusal.body(request_id),
-            content_type="application/json",
-        )
-        name_ourselves(response.headers, request_id)
-        return response
+        status = status if status >= 500 else 400
+        return _malformed(self._clock, status, refusal, type(fault).__name__, self.client_address)
+
+
+def _malformed(clock: Clock, status: int, refusal: Refusal, fault: str, client: str) -> web.Response:
+    request_id = new_id("req", clock.now_us())
+    structlog.get_logger("farebox.edge").info(
+        "malformed request", request_id=request_id, status=status, fault=fault, client=client
+    )
+    response = web.Response(status=status, body=refusal.body(request_id), content_type="application/json")
+    name_ourselves(response.headers, request_id)
+    return response

@@ -19,7 +19,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
+FACTS: Final = web.RequestKey("facts", dict[str, str])
+"""What is known of a request so far, such as its account: for the log."""
 
+UNAVAILABLE_STATUS: Final = 503
+RETRY_SECONDS: Final = "1"
+SHOWN_LENGTH: Final = 256
 MODEL_PATH: Final = "/v1/models/"
 _UNSAFE_PATH: Final = re.compile(r"(?:^|/)\.\.?(?:/|\Z)|//|\\|%2e|%2f|%5c|%00|[\x00-\x20\x7f]", re.IGNORECASE)
 
@@ -64,6 +69,8 @@ class Edge:
                 response = self.refused(fault, request_id, request)
             if not response.prepared:
                 name_ourselves(response.headers, request_id)
+                if response.status == UNAVAILABLE_STATUS:
+                    send_elsewhere(response)
             return response
 
         return edge
@@ -72,8 +79,15 @@ class Edge:
         """A refusal as a response in OpenAI's shape."""
         self._on_refusal(refusal.code)
         level = self._log.warning if refusal.kind.status >= 500 else self._log.info
+        facts = {name: shown(fact) for name, fact in request.get(FACTS, {}).items()}
         level(
-            "refused", request_id=request_id, code=refusal.code, method=request.method, path=raw_path(request)
+            "refused",
+            request_id=request_id,
+            code=refusal.code,
+            method=request.method,
+            path=shown(raw_path(request)),
+            client=request.remote or "",
+            **facts,
         )
         status = refusal.kind.status
         headers = dict(refusal.headers)
@@ -84,6 +98,17 @@ class Edge:
         return web.Response(
             status=status, body=refusal.body(request_id), headers=headers, content_type="application/json"
         )
+
+
+def send_elsewhere(response: web.StreamResponse) -> None:
+    """Make a client that comes through a balancer move on: its next connection may reach another process."""
+    response.headers.setdefault("Retry-After", RETRY_SECONDS)
+    response.force_close()
+
+
+def shown(fact: str) -> str:
+    """A fact for the log; what a client wrote may be of any length."""
+    return fact if len(fact) <= SHOWN_LENGTH else f"{fact[:SHOWN_LENGTH]}..."
 
 
 def name_ourselves(headers: CIMultiDict[str], request_id: str) -> None:

@@ -1,12 +1,13 @@
 """The seam of an API family: how a request is read, what goes upstream, how a reply is tallied. Sans I/O."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import msgspec
 
 from proxy.endpoints.features import Feature
 from proxy.metering.ceiling import Ceiling
-from proxy.metering.usage import Usage
+from proxy.metering.usage import Inference, Usage
 
 
 class ForwardPlan(msgspec.Struct, frozen=True, gc=False):
@@ -24,10 +25,14 @@ class ForwardPlan(msgspec.Struct, frozen=True, gc=False):
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):
-    """What a tally has read so far: `usage` by meter, and how many reported fields had to be corrected."""
+    """What a tally has read so far: `usage` by meter, and how many reported fields had to be corrected.
+
+    `inferred` has the meters whose figures the upstream did not give itself, and how each was found.
+    """
 
     usage: dict[str, int]
     anomalies: int = 0
+    inferred: Mapping[str, Inference] = {}
 
 
 class Tally(Protocol):
@@ -98,6 +103,11 @@ class Tally(Protocol):
         """
         ...
 
+    @property
+    def has_data(self) -> bool:
+        """Output came that is no text, so that only reported usage tells what it takes. Asked at any time."""
+        ...
+
     def output_text(self) -> str:
         """All text the model has produced so far, to be counted when nothing was reported.
 
@@ -105,8 +115,8 @@ class Tally(Protocol):
         """
         ...
 
-    def produced(self, text_tokens: int) -> Usage:
-        """What was produced so far, by meter, when `output_text` comes to so many tokens."""
+    def produced(self, text_tokens: int, model: str) -> Usage:
+        """What `model` has produced so far, by meter, when `output_text` comes to so many tokens."""
         ...
 
 
@@ -139,6 +149,13 @@ class Ask(Protocol):
 
     def ceiling_exact(self) -> Ceiling:
         """The same, counted by a tokenizer. Long text takes long: call it off the loop then."""
+        ...
+
+    def estimate(self, model: str) -> Usage:
+        """What the request itself most likely amounts to where `model` reads it; at most the ceiling's.
+
+        Long text and files take long: call it off the loop then.
+        """
         ...
 
     def input_text_length(self) -> int:

@@ -26,6 +26,7 @@ class ToolTally:
     failed = False
     anomalies = 0
     produced_size = 0
+    has_data = False
     pending_bytes = 0
 
     def __init__(self) -> None:
@@ -53,7 +54,7 @@ class ToolTally:
         """No text of a model."""
         return ""
 
-    def produced(self, text_tokens: int) -> Usage:  # noqa: ARG002 - there is no text.
+    def produced(self, text_tokens: int, model: str) -> Usage:  # noqa: ARG002 - there is no text.
         """Nothing that is metered."""
         return _NOTHING
 
@@ -76,6 +77,10 @@ class ToolAsk:
     def ceiling_exact(self) -> Ceiling:
         """One call."""
         return _CEILING
+
+    def estimate(self, model: str) -> Usage:  # noqa: ARG002 - no model reads it.
+        """One call."""
+        return ONE_CALL
 
     def input_text_length(self) -> int:
         """Nothing is counted."""

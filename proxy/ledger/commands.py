@@ -19,6 +19,7 @@ from proxy.ledger.rows import (
     Key,
     Limits,
     Observed,
+    OnShortfall,
     Outcome,
     ThrottleKind,
 )
@@ -222,12 +223,28 @@ class Detach(OfHold, frozen=True):
 class Close(OfHold, frozen=True):
     """A command that closes a hold, and so must not be lost."""
 
+    def unanswered(self) -> "Close":
+        """What is carried out when nobody waits for the result any more: the same, as a rule."""
+        return self
+
 
 class Settle(Close, frozen=True):
     """Close a hold with a charge."""
 
     outcome: Outcome
     charge: Charge = NO_CHARGE
+    on_shortfall: OnShortfall = "forgive"
+
+    def unanswered(self) -> "Close":
+        """What takes its place when its caller was told that the ledger cannot be written.
+
+        An answer in one piece was not sent then, and costs nothing. Of a stream all but the end was.
+        """
+        if self.call.stream or self.outcome.outcome != "complete":
+            return self
+        ended = self.outcome
+        outcome = Outcome("ledger_unavailable", 503, "void", {}, ended.ended_at_us, ended.first_byte_at_us)
+        return Void(self.call, self.authorized_at_us, self.at_us, outcome)
 
 
 class Void(Close, frozen=True):
@@ -238,6 +255,8 @@ class Void(Close, frozen=True):
 
 class Recover(Close, frozen=True):
     """Close a hold whose process is gone, or whose deadline has passed: what was observed is charged."""
+
+    on_shortfall: OnShortfall = "forgive"
 
 
 def _leaves(kind: type[Command]) -> Iterator[type[Command]]:
@@ -280,13 +299,17 @@ class Granted(msgspec.Struct, frozen=True):
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """A hold was closed. `charged_nano + shortfall_nano` is the charge's total."""
+    """A hold was closed. `charged_nano + shortfall_nano` is the charge's total.
+
+    Of what was charged, `owed_nano` is debt now: hold and funds did not cover it.
+    """
 
     charged_nano: int
     shortfall_nano: int
     balance_nano: int
     available_nano: int
     replayed: bool = False
+    owed_nano: int = 0
 
 
 class Refused(msgspec.Struct, frozen=True):

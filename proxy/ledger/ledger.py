@@ -29,12 +29,14 @@ from proxy.ledger.commands import (
 )
 from proxy.ledger.refusals import refusal
 from proxy.ledger.rhythm import GATHER_SECONDS, Rhythm
-from proxy.ledger.rows import Outcome
-from proxy.ledger.store import LedgerUnavailable, Store
+from proxy.ledger.rows import Hold, OnShortfall, Outcome
+from proxy.ledger.store import LedgerLost, LedgerUnavailable, Store
 from proxy.tasks import Tasks
 
 FIRST_RETRY_SECONDS: Final = 0.05
 LAST_RETRY_SECONDS: Final = 1.0
+PATIENCE_SECONDS: Final = 15.0
+"""How long callers wait for a close while the store is away. A store tries a batch for up to 10 seconds."""
 
 
 class Ticket(msgspec.Struct, frozen=True):
@@ -53,6 +55,13 @@ class Ticket(msgspec.Struct, frozen=True):
         if not self.future.done():
             self.future.set_result(result)
 
+    def unanswered(self) -> "Ticket":
+        """Tell the caller that the ledger cannot be written, and keep what closes the hold all the same."""
+        if self.future.done():
+            return self
+        self.turn_away()
+        return Ticket(self.command.unanswered(), self.future) if isinstance(self.command, Close) else self
+
     def turn_away(self) -> None:
         """Refuse the command as `ledger_unavailable`, unless the caller was cancelled."""
         if not self.future.done():
@@ -70,8 +79,9 @@ class Ledger:
 
     When `max_waiting` commands wait, or the store is known to be down, further ones fail with
     `ledger_unavailable`. Those that close a hold are always taken, and tried again until the ledger is
-    closed. `on_batch` gets the size of each batch and the seconds it took, `on_outage` the reason why the
-    store could not be written.
+    closed, or the store is lost for good: then every command fails at once. Their callers are told after
+    `patience_seconds` that the store is away. `on_batch` gets the size of each
+    batch and the seconds it took, `on_outage` the reason why the store could not be written.
 
     `tasks` reports every other fault. The batch is then tried command by command, so that only the one at
     fault fails.
@@ -84,6 +94,7 @@ class Ledger:
         *,
         max_batch: int = 256,
         max_waiting: int = 10_000,
+        patience_seconds: float = PATIENCE_SECONDS,
         on_batch: Callable[[int, float], None] | None = None,
         on_outage: Callable[[str], None] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -92,9 +103,11 @@ class Ledger:
         self._tasks = tasks
         self._max_batch = max_batch
         self._max_waiting = max_waiting
+        self._patience_seconds = patience_seconds
         self._on_batch = on_batch
         self._on_outage = on_outage
         self._outage = ""
+        self._away_since: float | None = None
         self._sleep = sleep
         self._inbox: deque[Ticket] = deque()
         self._filled = asyncio.Event()
@@ -115,21 +128,20 @@ class Ledger:
     @property
     def available(self) -> bool:
         """Whether commands other than closes are taken now."""
-        return not (self._closing or self._down or len(self._inbox) >= self._max_waiting)
+        return not (self._closing or self._ended or self._down or len(self._inbox) >= self._max_waiting)
 
-    async def is_ready(self) -> bool:
-        """Whether a call would get through: keys are found, and commands are carried out.
+    @property
+    def outage(self) -> str:
+        """Why the last batch could not be carried out; empty when it was."""
+        return self._outage
 
-        The store may find no key and still take batches, on a connection that it has. After an outage a
-        command that changes nothing is carried out first.
+    async def end_outage(self) -> None:
+        """After an outage, find out whether it is over, by a command that changes nothing.
+
+        Raises `Refusal` with `ledger_unavailable` while it is not.
         """
-        try:
-            await self._store.key_by_digest("")
-            if self._outage:
-                await self._enter(Sweep("", 0))
-        except (LedgerUnavailable, Refusal):
-            return False
-        return self.available
+        if self._outage:
+            await self._enter(Sweep("", 0))
 
     def start(self) -> None:
         """Begin to carry out commands, first those that were submitted before."""
@@ -186,7 +198,8 @@ class Ledger:
         """Close a hold with a charge; it is durable when the future has its result.
 
         The result is `Refused` for a hold that does not exist or is another call's. The future raises
-        `Refusal` with `ledger_unavailable` if the ledger was closed before the store could be written again.
+        `Refusal` with `ledger_unavailable` if the store is away for too long. The hold is closed when it is
+        back, as `Settle.unanswered` says; if the ledger is closed before that, the next process closes it.
         """
         return self._enter(command)
 
@@ -201,22 +214,26 @@ class Ledger:
             raise refusal(result)
         return cast("Done", result)
 
-    async def recover(self, now_us: int) -> int:
-        """Close all orphans, see `Store.orphans`; returns how many it closed.
+    async def recover(self, now_us: int, on_shortfall: OnShortfall = "forgive") -> list[tuple[Hold, Settled]]:
+        """Close all orphans, see `Store.orphans`; returns those that it closed, each with what came of it.
 
         One that cannot be closed, because its account's books do not add up, stays open: `tasks` reports the
         fault, and the other orphans are closed. Raises `Refusal` with `ledger_unavailable` if the ledger was
         closed meanwhile.
         """
+        holds = await self._store.orphans(now_us)
         futures = [
-            self._enter(Recover(hold.call, hold.created_at_us, now_us))
-            for hold in await self._store.orphans(now_us)
+            self._enter(Recover(hold.call, hold.created_at_us, now_us, on_shortfall)) for hold in holds
         ]
         results = await asyncio.gather(*futures, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException) and self._ended:
                 raise result
-        return sum(isinstance(result, Settled) and not result.replayed for result in results)
+        return [
+            (hold, result)
+            for hold, result in zip(holds, results, strict=True)
+            if isinstance(result, Settled) and not result.replayed
+        ]
 
     def _enter(self, command: Command) -> asyncio.Future[Any]:
         loop = self._loop = self._loop or asyncio.get_running_loop()
@@ -261,9 +278,14 @@ class Ledger:
         started = clock()
         try:
             results = await self._store.apply(commands)
+        except LedgerLost as error:
+            self._note_outage(str(error))
+            self._end()
+            return
         except LedgerUnavailable as error:
             self._note_outage(str(error))
-            await self._wait_for_store(len(commands))
+            self._away_since = started if self._away_since is None else self._away_since
+            await self._wait_for_store(len(commands), clock() - self._away_since)
             return
         except Exception as error:  # noqa: BLE001 - the callers must learn of any fault.
             self._tasks.spawn(_report(error), name="ledger batch")
@@ -271,6 +293,7 @@ class Ledger:
             return
         self._retry_seconds = FIRST_RETRY_SECONDS
         self._outage = ""
+        self._away_since = None
         self._rhythm.beat(len(commands))
         if self._on_batch is not None:
             self._on_batch(len(commands), clock() - started)
@@ -290,15 +313,17 @@ class Ledger:
         else:
             self._inbox.popleft().turn_away()
 
-    async def _wait_for_store(self, tried: int) -> None:
+    async def _wait_for_store(self, tried: int, away_seconds: float) -> None:
         """Turn away every command that closes no hold, and try the others again after a while.
 
+        When the store has been away for too long their callers wait no longer.
         Once the ledger is closing, the first `tried` have had their last chance, and are turned away too.
         """
         waiting, self._inbox = self._inbox, deque()
+        is_long = away_seconds >= self._patience_seconds
         for index, ticket in enumerate(waiting):
             if ticket.closes and not (self._closing and index < tried):
-                self._inbox.append(ticket)
+                self._inbox.append(ticket.unanswered() if is_long else ticket)
             else:
                 ticket.turn_away()
         if self._closing or not self._inbox:

@@ -6,7 +6,7 @@ import msgspec
 
 from proxy.ledger.spending import NOTHING_SPENT, Spending
 from proxy.ledger.windows import Window
-from proxy.metering.usage import Basis
+from proxy.metering.usage import Basis, Inference
 from proxy.money import MAX_NANO
 from proxy.pricing.charge import Charge
 
@@ -17,6 +17,8 @@ NO_LIMIT: Final = MAX_NANO
 
 HoldState = Literal["open", "settled", "voided", "expired"]
 ThrottleKind = Literal["requests", "tokens"]
+OnShortfall = Literal["forgive", "owe"]
+"""What becomes of a charge that neither the hold nor the funds cover: it is let go, or it is debt."""
 
 
 class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -50,10 +52,11 @@ UNLIMITED: Final = Limits()
 
 
 class Account(msgspec.Struct, frozen=True):
-    """Who is billed. `available = balance - held - debt + credit_limit` never falls below zero.
+    """Who is billed. `uncommitted = balance - held - debt + credit_limit` never falls below zero.
 
     `entries` counts the account's entries, `open_holds` its calls in flight; `next_expiry_us` is the
-    earliest expiry of a lot with something left.
+    earliest expiry of a lot with something left. `debt_nano` is what was drawn of the credit limit, and
+    `owed_nano` what calls cost beyond all funds, where that is not forgiven.
     """
 
     id: str
@@ -69,11 +72,22 @@ class Account(msgspec.Struct, frozen=True):
     next_expiry_us: int = NEVER_US
     limits: Limits = UNLIMITED
     spending: Spending = NOTHING_SPENT
+    owed_nano: int = 0
+
+    @property
+    def uncommitted_nano(self) -> int:
+        """The funds that no call in flight was promised."""
+        return self.balance_nano - self.held_nano - self.debt_nano + self.credit_limit_nano
 
     @property
     def available_nano(self) -> int:
-        """What new calls may hold."""
-        return self.balance_nano - self.held_nano - self.debt_nano + self.credit_limit_nano
+        """What new calls may hold: what is owed is kept from them. It is below zero where more is owed."""
+        return self.uncommitted_nano - self.owed_nano
+
+    @property
+    def whole_debt_nano(self) -> int:
+        """All that the next grants repay."""
+        return self.debt_nano + self.owed_nano
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -195,10 +209,23 @@ class Entry(msgspec.Struct, frozen=True):
     note: str = ""
 
 
+class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One try at one target, which is named by its upstream, and how long it was waited for.
+
+    `status` is what it answered, None when no answer came.
+    """
+
+    target: str
+    status: int | None
+    duration_us: int
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """How a call ended: `outcome` names the row of the charge table, `status` is the status of the reply.
 
     `usage` is by meter. `anomalies` counts the fields of the upstream's usage that had to be corrected.
+    `attempts` are those at the targets of its route, in order; nobody knows them after a crash.
+    `inferred` has the meters of the usage whose figures the upstream did not give, and how each was found.
     """
 
     outcome: str
@@ -208,10 +235,16 @@ class Outcome(msgspec.Struct, frozen=True):
     ended_at_us: int
     first_byte_at_us: int | None = None
     anomalies: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    inferred: dict[str, Inference] = {}
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """The record of one call: what it used, what was charged for that, and why."""
+    """The record of one call: what it used, what was charged for that, and why.
+
+    `charged_nano + shortfall_nano` is the charge's total. Of what was charged, `owed_nano` went beyond the
+    hold and the funds, and became debt.
+    """
 
     call: Call
     outcome: Outcome
@@ -219,3 +252,4 @@ class Receipt(msgspec.Struct, frozen=True):
     charged_nano: int
     shortfall_nano: int
     hold_nano: int
+    owed_nano: int = 0

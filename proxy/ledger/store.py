@@ -13,6 +13,10 @@ class LedgerUnavailable(Exception):  # noqa: N818 - it is an answer to the calle
     """The engine could not commit. Nothing of the batch is on the ledger."""
 
 
+class LedgerLost(LedgerUnavailable):
+    """This process can never use the ledger again, however often it tries. A new process may."""
+
+
 class Store(Protocol):
     """A storage engine for the ledger. Each `apply` is one write transaction.
 
@@ -31,6 +35,17 @@ class Store(Protocol):
 
     async def apply(self, commands: Sequence[Command]) -> list[Result]:
         """Carry out a batch; one result for each command. Raises LedgerUnavailable if it could not commit."""
+        ...
+
+    async def probe(self) -> None:
+        """Find out whether keys are found and, where that can be lost, commits succeed, for any process.
+
+        Raises LedgerUnavailable. The caller bounds how long it may take.
+        """
+        ...
+
+    async def loss(self) -> str:
+        """Wait until every method but `close` raises LedgerLost for good; returns why."""
         ...
 
     async def orphans(self, now_us: int) -> list[Hold]:

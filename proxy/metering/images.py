@@ -1,4 +1,4 @@
-"""The most tokens an image can take in a prompt. Nothing is fetched: only the request itself is read.
+"""The tokens an image takes in a prompt, at most or most likely. Nothing is fetched.
 
 The makers change their rules, and charges go by reported usage. These figures serve holds, and calls whose
 upstream reports nothing. Where sources differ, the larger figure stands.
@@ -109,6 +109,10 @@ _GPT_6: Final = Patches(
 # least the highest flat rate among them, and at most about 16,384 tokens, where the largest of them stop.
 _UNKNOWN: Final = Patches(_one_fit(65_535, 13_107), 125, patch_px=14, least=1_120)
 
+# What those models take mostly: one token for 28 by 28 pixels.
+_LIKELY: Final = Patches(_one_fit(2_048, 4_096), patch_px=28)
+_TYPICAL_SIZE: Final = (1_024, 1_024)
+
 # The first pattern that is found in the bare model name decides.
 _FAMILIES: Final[tuple[tuple[re.Pattern[str], Family], ...]] = tuple(
     (re.compile(pattern), family)
@@ -157,6 +161,14 @@ def image_tokens_bound(part: Mapping[str, object], model: str) -> int:
 def image_data_tokens(image: ImageData, model: str) -> int:
     """`image_tokens_bound` of a part that `image_data` has read."""
     return family_of(model).tokens(_size(image), image.detail)
+
+
+def image_data_estimate(image: ImageData, model: str) -> int:
+    """What a part that `image_data` has read most likely takes: an unknown size counts as a typical one."""
+    family = family_of(model)
+    likely = _LIKELY if family is _UNKNOWN else family
+    tokens = likely.tokens(_size(image) or _TYPICAL_SIZE, image.detail)
+    return min(tokens, family.tokens(_size(image), image.detail))
 
 
 @lru_cache(maxsize=256)

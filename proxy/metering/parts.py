@@ -22,7 +22,8 @@ FILE_FRAMING_TOKENS: Final = 192
 _SOUND_BYTES_PER_TOKEN: Final[Mapping[str, int]] = {"wav": 160, "mp3": 100}
 _SOUND_BYTES_PER_TOKEN_LEAST: Final = 50
 
-_BASE64_PDF: Final = "JVBERi0"
+BASE64_PDF: Final = "JVBERi0"
+"""How the text of a PDF in base64 begins."""
 
 
 class Media(msgspec.Struct, frozen=True):
@@ -41,6 +42,11 @@ def media_of(part: object, model: str) -> Media | None:
     return read(part, model) if read is not None else None
 
 
+def is_pdf(data: str) -> bool:
+    """Whether a file in base64, with or without a `data:` header, is a PDF."""
+    return BASE64_PDF in data[:256]
+
+
 def _image(part: Mapping[str, object], model: str) -> Media:
     image = image_data(part)
     return Media(image_data_tokens(image, model), image.payload_chars)
@@ -54,7 +60,7 @@ def _sound(part: Mapping[str, object], _model: str) -> Media | None:
     per_token = _SOUND_BYTES_PER_TOKEN_LEAST
     if isinstance(form, str):
         per_token = _SOUND_BYTES_PER_TOKEN.get(form, per_token)
-    return Media(1 + _decoded_bytes(data) // per_token, len(data))
+    return Media(1 + decoded_bytes(data) // per_token, len(data))
 
 
 def _file(part: Mapping[str, object], model: str) -> Media:
@@ -62,9 +68,9 @@ def _file(part: Mapping[str, object], model: str) -> Media:
     data = file.get("file_data") if isinstance(file, dict) else None
     if not isinstance(data, str):
         return Media(STORED_TOKENS, 0)
-    size_bytes = _decoded_bytes(data)
+    size_bytes = decoded_bytes(data)
     tokens = FILE_FRAMING_TOKENS + min(size_bytes, FILE_TEXT_TOKENS_MAX)
-    if _BASE64_PDF in data[:256]:
+    if is_pdf(data):
         # Each page of a PDF is shown to the model as text and as an image.
         pages = min(FILE_PAGES_MAX, 1 + size_bytes // FILE_PAGE_BYTES)
         tokens += pages * family_of(model).tokens(None, "high")
@@ -75,7 +81,7 @@ def _stored(_part: Mapping[str, object], _model: str) -> Media:
     return Media(STORED_TOKENS, 0)
 
 
-def _decoded_bytes(data: str) -> int:
+def decoded_bytes(data: str) -> int:
     """The most bytes that base64 text, with or without a `data:` header, or a plain data URL stands for."""
     header = data[:256].partition(",")[0]
     if header[:5].lower() == "data:" and not header.lower().endswith(";base64"):

@@ -101,7 +101,7 @@ def input_items(value: object) -> Iterator[Item]:
 
 def chat_items(body: Mapping[str, object], model: str) -> Iterator[Item]:
     """What to count of a chat request: its texts one by one, and the tokens that need no counting."""
-    rule = _RULES.get(bare_name(model), _RULE)
+    rule = rule_of(model)
     yield REPLY_PRIMING_TOKENS
     messages = body.get("messages")
     if isinstance(messages, list):
@@ -110,9 +110,18 @@ def chat_items(body: Mapping[str, object], model: str) -> Iterator[Item]:
     else:
         yield from value_items(messages)
     yield from tool_items(body, model)
+    yield from schema_items(body)
+
+
+def rule_of(model: str) -> MessageRule:
+    """What the messages of this model take."""
+    return _RULES.get(bare_name(model), _RULE)
+
+
+def schema_items(body: Mapping[str, object]) -> Iterator[Item]:
+    """The schema that the reply is to have. The model reads it as text; in which form is not published."""
     wanted = body.get("response_format")
     if isinstance(wanted, dict) and wanted.get("type") == "json_schema":
-        # The model reads the schema as text; in which form is not published.
         yield from value_items(wanted.get("json_schema"))
 
 
@@ -138,7 +147,7 @@ def _message_items(message: object, model: str, rule: MessageRule) -> Iterator[I
             for call in value:
                 yield from _call_items(call)
         elif key == "function_call":
-            yield from _members(value)
+            yield from members(value)
         else:
             yield from value_items(value)
         if key == "name" and isinstance(value, str):
@@ -149,13 +158,14 @@ def _part_items(part: object, model: str) -> Iterator[Item]:
     media = media_of(part, model)
     if media is not None:
         yield media.tokens
-    elif isinstance(part, dict) and (field := _text_field(part)) is not None:
+    elif isinstance(part, dict) and (field := text_field(part)) is not None:
         yield from value_items(part.get(field))
     else:
         yield from value_items(part)
 
 
-def _text_field(part: Mapping[str, object]) -> str | None:
+def text_field(part: Mapping[str, object]) -> str | None:
+    """The member of a part that is its text; None for a part that is none."""
     kind = part.get("type")
     return _TEXT_FIELDS.get(kind) if isinstance(kind, str) else None
 
@@ -164,12 +174,12 @@ def _call_items(call: object) -> Iterator[Item]:
     """A tool call that an earlier reply made: its name and arguments, without its id."""
     called = call.get("function", call.get("custom")) if isinstance(call, dict) else None
     if isinstance(called, dict):
-        yield from _members(called)
+        yield from members(called)
     else:
         yield from value_items(call)
 
 
-def _members(value: object) -> Iterator[Item]:
+def members(value: object) -> Iterator[Item]:
     """The values of an object one by one; anything else as it is."""
     if isinstance(value, dict):
         for member in value.values():

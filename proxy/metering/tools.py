@@ -6,11 +6,12 @@ exceeds the JSON punctuation that it comes with, so that a body's length bounds 
 relies on that.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 from proxy.metering.json_text import json_text
-from proxy.metering.model_names import encoding_name
+from proxy.metering.model_names import bare_name, encoding_name
 from proxy.metering.tokens import Item
 
 FUNCTION_TOKENS: Final = 7
@@ -23,9 +24,27 @@ PROPERTY_TOKENS: Final = 3
 ENUM_TOKENS: Final = -3
 ENUM_ITEM_TOKENS: Final = 3
 NO_CHOICE_TOKENS: Final = 1
+CALL_TOKENS: Final = 7
+CALL_TOKENS_OLD: Final = 4
+"""For a call that a model makes, beside name and arguments; the old models make one at a time."""
+CALLS_TOKENS: Final = 12
+CALLS_EACH_TOKENS: Final = 8
+"""For several calls at once, and for each of them."""
 NAMED_CHOICE_TOKENS: Final = 7
 
+_OLD: Final = re.compile(r"gpt-4(-32k)?(-0314|-0613)?\Z|gpt-3\.5-turbo(-16k)?-0613\Z")
 _COVERED: Final = frozenset({"type", "description", "enum"})
+
+
+def call_tokens(calls: int, model: str) -> int:
+    """What an answer with so many tool calls takes beside their names and arguments.
+
+    Measured at OpenAI's API, where the calls of one answer are put into a frame of their own. A later request
+    that repeats the calls has the same tokens in its prompt.
+    """
+    if _OLD.match(bare_name(model)):
+        return CALL_TOKENS_OLD * calls
+    return CALL_TOKENS * calls if calls < 2 else CALLS_TOKENS + CALLS_EACH_TOKENS * calls
 
 
 def value_items(value: object) -> Iterator[Item]:
@@ -40,7 +59,7 @@ def tool_items(body: Mapping[str, object], model: str) -> Iterator[Item]:
     """The items of `tools`, `functions`, `tool_choice` and `function_call` in the body of a chat request."""
     function_tokens = FUNCTION_TOKENS_OLD if encoding_name(model) == "cl100k_base" else FUNCTION_TOKENS
     functions = 0
-    for definition in _definitions(body):
+    for definition in definitions(body):
         if isinstance(definition, dict) and isinstance(definition.get("name"), str):
             functions += 1
             yield function_tokens
@@ -49,11 +68,11 @@ def tool_items(body: Mapping[str, object], model: str) -> Iterator[Item]:
             yield from value_items(definition)
     if functions:
         yield FUNCTIONS_END_TOKENS
-    yield from _choice_items(body.get("tool_choice"))
-    yield from _choice_items(body.get("function_call"))
+    yield from choice_items(body.get("tool_choice"))
+    yield from choice_items(body.get("function_call"))
 
 
-def _definitions(body: Mapping[str, object]) -> Iterator[object]:
+def definitions(body: Mapping[str, object]) -> Iterator[object]:
     """Each function's definition, without the wrapper that it may have; tools of other kinds unchanged."""
     tools, functions = body.get("tools"), body.get("functions")
     if isinstance(tools, list):
@@ -116,7 +135,8 @@ def _description(holder: Mapping[str, object]) -> str:
     return text.removesuffix(".") if isinstance(text, str) else ""
 
 
-def _choice_items(choice: object) -> Iterator[Item]:
+def choice_items(choice: object) -> Iterator[Item]:
+    """The items of `tool_choice` or `function_call`."""
     if choice == "none":
         yield NO_CHOICE_TOKENS
     if isinstance(choice, dict):

@@ -11,6 +11,10 @@ Usage = Mapping[str, int]
 Basis = Literal["reported", "counted", "per_call", "void", "recovered"]
 """Where the quantities of a charge come from: how a call's usage is known."""
 
+Inference = Literal["total", "parts", "counted"]
+"""How a figure was found that the upstream did not give itself. `total`: its `total_tokens` proves it.
+`parts`: it is the sum of parts that it gave. `counted`: Farebox counted it."""
+
 MAX_QUANTITY: Final = 10**8
 """No call uses more of anything; a larger figure from an upstream is absurd."""
 
@@ -53,6 +57,9 @@ METERS: Final[dict[str, Meter]] = {
 
 SURCHARGES: Final = frozenset({"web_searches", "server_tools"})
 """Meters of what a request turns on: a call uses them because it asks, whatever its answer reports."""
+
+HIDDEN: Final = frozenset({"reasoning_tokens"})
+"""What an answer need not show: only an upstream's usage tells of it."""
 
 ONE_CALL: Final[Usage] = {"requests": 1}
 """What every call uses, whatever else it does."""

@@ -28,6 +28,10 @@ class PriceBook:
         """The card a route names, else the one for its model; None: then the call must be refused."""
         return self.card_for(model) if rate_card is None else self._by_id.get(rate_card)
 
+    def has_free(self, meters: tuple[str, ...]) -> bool:
+        """Whether a call that uses `meters` may cost nothing."""
+        return any(card.covers(meters) and card.is_free_for(meters) for card in self._cards)
+
     @property
     def globs(self) -> tuple[str, ...]:
         """Every model glob, in order."""

@@ -130,6 +130,10 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
         """Whether a call that uses `meters` is priced: by a fixed price alone, or a rate for each of them."""
         return self.billing_type == "per_call" or self.rated.issuperset(meters)
 
+    def is_free_for(self, meters: tuple[str, ...]) -> bool:
+        """Whether a call that uses `meters` costs nothing."""
+        return not any(self.worst_weights.get(meter) for meter in (*meters, "requests"))
+
     def quantities(self, usage: Usage) -> dict[str, int]:
         """The quantity each rate applies to: a part with a rate of its own is taken out of its whole.
 

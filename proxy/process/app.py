@@ -22,17 +22,22 @@ from proxy.call.policy import Catalog, Policy
 from proxy.call.relay import Relay
 from proxy.clock import Clock, SystemClock
 from proxy.config.load import Settings
-from proxy.edge.gateway import Bounds, Gateway, expect_later
+from proxy.edge.bodies import Bounds
+from proxy.edge.gateway import Gateway, expect_later
 from proxy.edge.listener import Listener
 from proxy.edge.middleware import Edge
+from proxy.edge.watch import DRAIN_PACE, ConnectionWatch, Pace, usual_pace
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
 from proxy.ledger.ledger import Ledger
+from proxy.ledger.readiness import Readiness
 from proxy.ledger.store import LedgerUnavailable, Store
+from proxy.process.descriptors import allowed_files, most_connections
 from proxy.storage.locations import store_for
 from proxy.tasks import Tasks
 from proxy.telemetry import Telemetry, configure_logging
 from proxy.upstream.client import HttpUpstreams
+from proxy.upstream.denials import Denials
 
 CLOSING_SECONDS: Final = 10.0
 """How long the last closes may take at the end; no caller waits for them."""
@@ -51,10 +56,13 @@ class Parts(msgspec.Struct, frozen=True):
     ledger: Callable[..., Ledger] = Ledger
     upstreams: Callable[..., HttpUpstreams] = HttpUpstreams
     relay: Callable[..., Relay] = Relay
+    clock: Callable[..., Clock] = SystemClock
 
 
 class Farebox:
     """One process: `start`, then `stop`. `reload` may swap `settings` in between.
+
+    `loss` tells why this process can never use the ledger again; it is empty as long as all is well.
 
     It listens on `port` if that is given, and on the configured port otherwise. With `shares_port` other
     processes may listen there, too. With `figures_folder` it shares its figures with them in files there.
@@ -64,7 +72,6 @@ class Farebox:
         self,
         settings: Settings,
         *,
-        clock: Clock | None = None,
         port: int | None = None,
         shares_port: bool = False,
         figures_folder: str | None = None,
@@ -72,8 +79,8 @@ class Farebox:
     ) -> None:
         parts = parts or Parts()
         self.settings = settings
-        self.clock = clock or SystemClock()
         self.telemetry = Telemetry(log_calls=settings.log.calls, figures_folder=figures_folder)
+        self.clock = parts.clock(on_step=self.telemetry.clock_set)
         self.tasks = Tasks(self.telemetry.fault)
         self._background = Tasks(self.telemetry.fault)
         self.store = parts.store(settings.storage, tasks=self._background, keep_months=settings.keep_months)
@@ -83,6 +90,7 @@ class Farebox:
             on_batch=self.telemetry.committed,
             on_outage=self.telemetry.outage,
         )
+        self.readiness = Readiness(ledger=self.ledger, store=self.store, observer=self.telemetry)
         self.upstreams = parts.upstreams(max_reply_bytes=settings.server.max_reply_bytes)
         self.closing = Closing(
             ledger=self.ledger, clock=self.clock, tasks=self.tasks, observer=self.telemetry
@@ -94,6 +102,7 @@ class Farebox:
             closing=self.closing,
             upstreams=self.upstreams,
             clock=self.clock,
+            denials=Denials(on_denial=self.telemetry.upstream_denied, on_end=self.telemetry.upstream_accepts),
         )
         self.gateway = Gateway(relay=self.relay, bounds=lambda: bounds_of(self.settings))
         self._edge = Edge(
@@ -105,13 +114,20 @@ class Farebox:
         self._listener: Listener | None = None
         self._shares_port = shares_port
         self._shares_figures = figures_folder is not None
+        self.loss = ""
         self.port = settings.server.port if port is None else port
 
-    async def start(self) -> None:
-        """Open the ledger, close what a crash left open, and listen. Raises OSError for a taken address."""
+    async def start(self, on_loss: Callable[[], object] = lambda: None) -> None:
+        """Open the ledger, close what a crash left open, and listen. Raises OSError for a taken address.
+
+        `on_loss` is called when there is a `loss`: all that is left to do then is to stop.
+        """
         await self.store.open()
+        self._background.spawn(self._watch_store(on_loss), name="store")
         self.ledger.start()
         await self._recover()
+        await self.readiness.check()
+        self._background.spawn(self.readiness.watch(), name="readiness")
         self._background.spawn(self._recover_others(), name="recover")
         self._background.spawn(
             self.closing.watch(lambda: self.settings.streams.observe_seconds), name="watch"
@@ -119,19 +135,32 @@ class Farebox:
         if self._shares_figures:
             self._background.spawn(self._share_figures(), name="figures")
         await self.upstreams.open()
+        watch = ConnectionWatch(
+            pace=self._pace,
+            now=asyncio.get_running_loop().time,
+            most=most_connections(self.settings.server.max_connections, allowed_files()),
+        )
+        self._background.spawn(watch.run(), name="connections")
         self._listener = Listener(
             self.application(),
             direct=ENDPOINTS,
             handler=partial(self._edge, handler=self.gateway.handle),
             clock=self.clock,
+            watch=watch,
             shutdown_seconds=CUT_SECONDS,
         )
         self.port = await self._listener.open(self.settings.server.host, self.port, shared=self._shares_port)
 
     async def stop(self) -> None:
-        """Drain: refuse new calls, let those in flight end up to the bound, close every hold, let go."""
+        """Drain: refuse new calls, let those in flight end up to the bound, close every hold, let go.
+
+        After a loss there is nothing to wait for: no call can be closed any more.
+        """
         loop = asyncio.get_running_loop()
-        until = loop.time() + self.settings.server.drain_seconds
+        drain_seconds, closing_seconds = self.settings.server.drain_seconds, CLOSING_SECONDS
+        if self.loss:
+            drain_seconds = closing_seconds = 0.0
+        until = loop.time() + drain_seconds
         self.gateway.draining = True
         # The last that is put here is let go first, and a fault in one keeps none of the others.
         async with AsyncExitStack() as parts:
@@ -139,18 +168,29 @@ class Farebox:
             parts.push_async_callback(self._background.drain, 0)
             parts.push_async_callback(self.ledger.close)
             parts.push_async_callback(self.upstreams.close)
-            parts.push_async_callback(self.tasks.drain, CLOSING_SECONDS)
-            if not await self.gateway.drained(self.settings.server.drain_seconds):
+            parts.push_async_callback(self.tasks.drain, closing_seconds)
+            if not await self.gateway.drained(drain_seconds):
                 self._log.warning("drain timed out", calls=self.gateway.in_flight)
             if self._listener is not None:
                 await self._listener.close(max(0.0, until - loop.time()))
 
+    def _pace(self) -> Pace:
+        return DRAIN_PACE if self.gateway.draining else usual_pace(self.settings.streams.write_seconds)
+
+    async def _watch_store(self, on_loss: Callable[[], object]) -> None:
+        self.loss = await self.store.loss()
+        self._log.error("ledger lost", reason=self.loss)
+        on_loss()
+
     async def _recover(self) -> None:
         """Close the holds of processes that are gone. Raises LedgerUnavailable or Refusal."""
-        recovered = await self.ledger.recover(self.clock.now_us())
+        recovered = await self.ledger.recover(self.clock.now_us(), self.settings.on_shortfall)
         if recovered:
-            self.telemetry.recovered.inc(recovered)
-            self._log.warning("recovered", holds=recovered)
+            self.telemetry.recovered.inc(len(recovered))
+            self._log.warning("recovered", holds=len(recovered))
+        for hold, settled in recovered:
+            if settled.shortfall_nano or settled.owed_nano:
+                self.telemetry.exceeded(hold.call, hold.amount_nano, settled)
 
     async def _recover_others(self) -> None:
         """Close the holds of other processes that have gone: no successor may ever start in their place."""
@@ -175,6 +215,7 @@ class Farebox:
         fixed = {
             "server.host": server.host != before.host,
             "server.port": server.port != before.port,
+            "server.max_connections": server.max_connections != before.max_connections,
             "server.workers": server.workers != before.workers,
             "server.max_reply_bytes": server.max_reply_bytes != before.max_reply_bytes,
             "storage": settings.storage != self.settings.storage,
@@ -194,7 +235,7 @@ class Farebox:
         for path in ENDPOINTS:
             app.router.add_route("*", path, self.gateway.handle, expect_handler=expect_later)
         models = Models(store=self.store, catalog=lambda: self.relay.catalog, clock=self.clock)
-        health = Health(gateway=self.gateway, telemetry=self.telemetry, ledger=self.ledger)
+        health = Health(gateway=self.gateway, telemetry=self.telemetry, readiness=self.readiness)
         app.add_routes(models.routes())
         app.add_routes(health.routes())
         for api_routes in (admin_routes, billing_routes):
@@ -214,6 +255,7 @@ def catalog_of(settings: Settings) -> Catalog:
     streams = settings.streams
     policy = Policy(
         when_short=settings.when_short,
+        on_shortfall=settings.on_shortfall,
         min_output_tokens=settings.min_output_tokens,
         on_disconnect=streams.on_disconnect,
         drain_seconds=streams.drain_seconds,
@@ -225,4 +267,9 @@ def catalog_of(settings: Settings) -> Catalog:
 def bounds_of(settings: Settings) -> Bounds:
     """The part of the settings that bounds clients."""
     server = settings.server
-    return Bounds(server.max_body_bytes, server.body_seconds, settings.streams.write_seconds)
+    return Bounds(
+        max_body_bytes=server.max_body_bytes,
+        body_seconds=server.body_seconds,
+        write_seconds=settings.streams.write_seconds,
+        body_memory_bytes=server.body_memory_bytes,
+    )

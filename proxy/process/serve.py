@@ -3,7 +3,6 @@
 import os
 import socket
 import sys
-import tempfile
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Literal
@@ -11,8 +10,9 @@ from typing import Final, Literal
 from proxy.config.load import Settings, load
 from proxy.config.source import ConfigError
 from proxy.process import signals
-from proxy.process.supervisor import Lifeline, Supervisor
-from proxy.storage.faults import StorageFault
+from proxy.process.figures import figures_folder
+from proxy.process.supervisor import ENDS_ALL, Lifeline, Supervisor
+from proxy.storage.faults import StorageFault, StorageLost
 
 FIGURES_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 """The variable by which prometheus_client is told, before it is imported, to keep figures in shared files."""
@@ -22,13 +22,14 @@ def serve(path: Path) -> int:
     """Serve what the file at `path` configures, until SIGTERM or SIGINT; returns the exit code.
 
     Raises ConfigError for a bad file, OSError for a taken address, StorageFault for a database that cannot be
-    used. With several workers the worker that meets a fault prints it, and the exit code is 1.
+    used, or that is lost while it is served. With several workers the one that meets a fault prints it, and
+    the exit code is 1.
     """
     signals.end_start()
     settings = load(path, os.environ)
     workers = worker_count(settings.server.workers)
     if workers > 1:
-        with tempfile.TemporaryDirectory(prefix="farebox-figures-") as folder:
+        with figures_folder() as folder:
             os.environ[FIGURES_FOLDER] = folder
             return _supervise(settings, path, workers, folder)
     # The environment may come from a process that shares figures. One that serves alone shares none.
@@ -61,7 +62,7 @@ def _supervise(settings: Settings, path: Path, workers: int, figures_folder: str
             worker.run(in_force, path, worker.WorkerSlot(port, figures_folder, lifeline))
         except (OSError, RuntimeError, StorageFault) as fault:
             sys.stderr.write(f"Error: Farebox cannot run: {fault}\n")
-            return 1
+            return ENDS_ALL if isinstance(fault, StorageLost) else 1
         return 0
 
     def reload() -> bool:

@@ -24,6 +24,8 @@ STEADY_SECONDS: Final = 10.0
 """A worker that dies after so long is replaced at once; one that dies sooner, after a growing delay."""
 KILL_MARGIN_SECONDS: Final = 15.0
 """How much longer than the bound on its drain a worker may take before it is killed."""
+ENDS_ALL: Final = 74
+"""The exit code of a worker that has met what no other worker can serve with, either."""
 _PID: Final = struct.Struct("=i")
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
@@ -48,7 +50,8 @@ class Supervisor:
 
     On SIGHUP it calls `reload`, and passes the signal on to the workers if the result is true. A worker has
     `drain_seconds()` and `margin_seconds` to end before it is killed. `ended` gets the process id of each
-    worker that ends. A worker that ends before any was ready ends all: the next one would fare no better.
+    worker that ends. A worker that ends before any was ready ends all: the next one would fare no better. So
+    does one with the exit code `ENDS_ALL`; the others drain, and `run` returns 1.
     """
 
     def __init__(
@@ -205,8 +208,8 @@ class Supervisor:
         self._ended(pid)
         if self._exit_code is not None:
             return
-        if not self._was_ready:
-            self._stop(code if code > 0 else 1)
+        if code == ENDS_ALL or not self._was_ready:
+            self._stop(code if code > 0 and code != ENDS_ALL else 1)
             return
         now = self._monotonic()
         if now - started >= STEADY_SECONDS:

@@ -16,11 +16,14 @@ AUDIT: Final[dict[str, Query]] = load("portable/audit.sql")
 
 _HOLD_STATE: Final = HOLDS.place("state")
 _HOLD_FIGURES: Final = [HOLDS.place(name) for name in rows.HoldRow.__struct_fields__ if name != "has_call"]
+# What only an open hold carries.
+_HOLD_BURDEN: Final = [HOLDS.place(name) for name in ("call", "observed", "deadline_us")]
 
 
 def _hold(*row: Any) -> rows.HoldRow:
     """A hold from all its columns."""
-    has_call = row[_HOLD_STATE] == "open" and _has_call(row)
+    is_bare = all(row[place] is None for place in _HOLD_BURDEN)
+    has_call = _has_call(row) if row[_HOLD_STATE] == "open" else not is_bare
     return rows.HoldRow(*(*(row[place] for place in _HOLD_FIGURES), has_call))
 
 
@@ -44,6 +47,7 @@ _STREAMS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "receipts": ("audit_receipts", rows.ReceiptRow),
     "days": ("audit_days", rows.DayRow),
     "buckets": ("audit_buckets", rows.BucketRow),
+    "throttles": ("audit_throttles", rows.ThrottleRow),
 }
 # Nearly every entry belongs to a call, a grant or an adjustment, and is read once more as such.
 _READ: Final = (
@@ -56,6 +60,7 @@ _READ: Final = (
     "receipts",
     "usage_days",
     "buckets",
+    "throttles",
     "entries",
 )
 

@@ -23,7 +23,9 @@ from proxy.ledger.rows import (
     Receipt,
     Throttle,
 )
+from proxy.ledger.seals import seal_of
 from proxy.ledger.spending import Bucket, Spending
+from proxy.ledger.windows import DAY_US
 from proxy.storage.queries import SqlValue
 from proxy.storage.tables import ACCOUNTS, ENTRIES, HOLDS, IDS_OF_A_CALL, KEYS, RECEIPTS
 
@@ -54,7 +56,11 @@ _RECEIPT_VALUES: Final = (
     "day",
 )
 _OUTCOME_USAGE: Final = _RECEIPT_VALUES.index("usage")
-_in_receipt_order: Final = itemgetter(*(_RECEIPT_VALUES.index(column.name) for column in RECEIPTS.columns))
+_OUTCOME_ATTEMPTS: Final = _RECEIPT_VALUES.index("attempts")
+_OUTCOME_INFERRED: Final = _RECEIPT_VALUES.index("inferred")
+_in_receipt_order: Final = itemgetter(
+    *(_RECEIPT_VALUES.index(column.name) for column in RECEIPTS.columns[:-1])
+)
 _REST_OF_A_CALL: Final = msgspec.structs.fields(Call)[IDS_OF_A_CALL:]
 
 
@@ -117,9 +123,10 @@ def key_of(row: tuple[Any, ...]) -> Key:
     return Key(*values)
 
 
-def key_digest_row(key: Key) -> tuple[SqlValue, ...]:
-    """What leads to a key without its account."""
-    return (key.digest, key.account_id, key.id)
+def key_digest_row(books: Books, key: Key) -> tuple[SqlValue, ...]:
+    """What leads to a key without its account, and the seal of what never changes in both."""
+    sealed = (key.digest, key.account_id, key.id, key.hint, key.created_at_us)
+    return (*sealed[:3], seal_of(*sealed, books.accounts[key.account_id].created_at_us))
 
 
 def bucket_row(books: Books, key: BucketKey) -> tuple[SqlValue, ...]:
@@ -187,22 +194,24 @@ def entry_of(row: tuple[Any, ...]) -> Entry:
     return Entry(*values)
 
 
-def receipt_row(row: Receipt, day: int) -> tuple[SqlValue, ...]:
-    """A receipt's columns; `day` is that of its authorization."""
+def receipt_row(row: Receipt, hold: Hold) -> tuple[SqlValue, ...]:
+    """A receipt's columns. The day is that of its authorization, and the seal is that of its hold as well."""
     call, outcome, charge, *figures = astuple(row)
     charged = (charge.total_nano, text(charge.lines), charge.price_id)
-    values = [*astuple(call), *astuple(outcome), *charged, *figures, day]
+    values = [*astuple(call), *astuple(outcome), *charged, *figures, hold.created_at_us // DAY_US]
     values[_CALL_STREAM] = int(call.stream)
     values[_OUTCOME_USAGE] = text(outcome.usage)
+    values[_OUTCOME_ATTEMPTS] = text(outcome.attempts)
+    values[_OUTCOME_INFERRED] = text(outcome.inferred)
     ordered: tuple[SqlValue, ...] = _in_receipt_order(values)
-    return ordered
+    return (*ordered, seal_of(*ordered, hold.tokens, hold.created_at_us, hold.owner))
 
 
-def usage_day_rows(receipts: Iterable[tuple[Receipt, int]]) -> Iterator[tuple[SqlValue, ...]]:
-    """What receipts, each with its day, add to the sums of their days. A voided call counts no request."""
+def usage_day_rows(receipts: Iterable[tuple[Receipt, Hold]]) -> Iterator[tuple[SqlValue, ...]]:
+    """What receipts, each with its hold, add to the sums of their days. A voided call counts no request."""
     sums: dict[DayKey, list[int]] = {}
-    for row, day in receipts:
-        call, usage = row.call, row.outcome.usage
+    for row, hold in receipts:
+        call, usage, day = row.call, row.outcome.usage, hold.created_at_us // DAY_US
         figures = sums.setdefault((call.account_id, day, call.key_id, call.model), [0, 0, 0, 0, 0])
         figures[0] += row.outcome.basis != "void"
         figures[1] += usage.get("input_tokens", 0)

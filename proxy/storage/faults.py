@@ -5,6 +5,10 @@ class StorageFault(Exception):  # noqa: N818 - the fault is the database's, not 
     """The database cannot be used as it is. The message names the file and says what would help."""
 
 
+class StorageLost(StorageFault):
+    """The database was lost while it was served: nothing that this process does can bring it back."""
+
+
 class ConstraintFault(Exception):  # noqa: N818 - the database found it, and is well.
     """The schema refuses what a command writes, such as an id that is taken. Nothing was written.
 

@@ -84,6 +84,7 @@ ACCOUNTS: Final = Table(
         _of("integer", "changes", "balance_nano held_nano debt_nano credit_limit_nano"),
         _of("integer", "changes", "open_holds entries next_expiry_us"),
         _of("json", "changes", "limits spending"),
+        _of("integer", "changes", "owed_nano"),
     ),
 )
 KEYS: Final = Table(
@@ -106,6 +107,7 @@ KEY_DIGESTS: Final = Table(
     _columns(
         _of("text", "key", "digest", secret=True),
         _of("text", "fixed", "account_id key_id"),
+        _of("integer", "fixed", "seal", secret=True),
     ),
 )
 LOTS: Final = Table(
@@ -180,6 +182,10 @@ RECEIPTS: Final = Table(
         _of("text", "fixed", "price_id"),
         _of("integer", "fixed", "charged_nano shortfall_nano hold_nano day"),
         _of("text", "fixed", "end_user"),
+        _of("json", "fixed", "attempts"),
+        _of("json", "fixed", "inferred"),
+        _of("integer", "fixed", "owed_nano"),
+        _of("integer", "fixed", "seal", secret=True),
     ),
 )
 USAGE_DAYS: Final = Table(

@@ -1,6 +1,8 @@
-"""The body of an answer as it comes: bounded in size and in silence, its content encoding undone."""
+"""The body of an answer as it comes: bounded in size and in silence, its encoding undone, no secret in it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Final
 
 from aiohttp import StreamReader
 
@@ -9,6 +11,10 @@ from proxy.upstream.base import UpstreamFailure
 from proxy.upstream.connection import Connection
 from proxy.upstream.failures import failure_of
 from proxy.upstream.inflate import BrokenEncoding, Inflater
+from proxy.upstream.redaction import Masking, Redaction
+
+_INLINE_BYTES: Final = 16_384
+"""Errors up to this size are searched at once; in a larger one that would keep the loop from other calls."""
 
 
 class AnswerBody(AsyncIterator[bytes]):
@@ -16,9 +22,18 @@ class AnswerBody(AsyncIterator[bytes]):
 
     A silence longer than `idle_seconds` is a stall only while a reader waits for the next chunk: a slow
     reader is not the upstream's fault. The bytes before a fault are handed on before the fault is raised.
+    `masking` hides secrets in them.
     """
 
-    __slots__ = ("_connection", "_content", "_idle_seconds", "_max_bytes", "_read_bytes", "_upstream_name")
+    __slots__ = (
+        "_connection",
+        "_content",
+        "_idle_seconds",
+        "_masking",
+        "_max_bytes",
+        "_read_bytes",
+        "_upstream_name",
+    )
 
     def __init__(
         self,
@@ -28,6 +43,7 @@ class AnswerBody(AsyncIterator[bytes]):
         upstream_name: str,
         idle_seconds: float,
         max_bytes: int,
+        masking: Masking | None = None,
     ) -> None:
         self._connection = connection
         self._content = content
@@ -35,16 +51,21 @@ class AnswerBody(AsyncIterator[bytes]):
         self._idle_seconds = idle_seconds
         self._max_bytes = max_bytes
         self._read_bytes = 0
+        self._masking = masking
 
     async def __anext__(self) -> bytes:
-        content = self._content
+        content, masking = self._content, self._masking
         watched = False
         while count_received(content) == self._read_bytes:
             # After a whole answer the connection serves other requests, so its error is read only after this.
             if content.is_eof():
+                if masking is not None and (rest := masking.rest()):
+                    return rest
                 raise StopAsyncIteration
             connection = self._connection
             if connection.error is not None:
+                if masking is not None and (rest := masking.rest()):
+                    return rest
                 raise failure_of(connection.error, self._upstream_name) from None
             if not watched:
                 connection.watch(self._idle_seconds)
@@ -54,7 +75,7 @@ class AnswerBody(AsyncIterator[bytes]):
         self._read_bytes += len(chunk)
         if self._read_bytes > self._max_bytes:
             raise too_large(self._upstream_name)
-        return chunk
+        return chunk if masking is None else masking.feed(chunk)
 
     def stop(self) -> None:
         """Stop the upstream at once, unless the body has come whole; idempotent, never blocks."""
@@ -65,8 +86,17 @@ class AnswerBody(AsyncIterator[bytes]):
 class InflatedBody(AsyncIterator[bytes]):
     """The chunks of a compressed body, decompressed; `max_bytes` bounds their sum as well."""
 
-    def __init__(self, body: AnswerBody, inflater: Inflater, *, upstream_name: str, max_bytes: int) -> None:
+    def __init__(
+        self,
+        body: AnswerBody,
+        inflater: Inflater,
+        *,
+        upstream_name: str,
+        max_bytes: int,
+        masking: Masking | None = None,
+    ) -> None:
         self._body = body
+        self._masking = masking
         self._inflater = inflater
         self._upstream_name = upstream_name
         self._left_bytes = max_bytes
@@ -77,6 +107,8 @@ class InflatedBody(AsyncIterator[bytes]):
             while (piece := next(self._pieces, None)) is None:
                 chunk = await anext(self._body, None)
                 if chunk is None:
+                    if self._masking is not None and (rest := self._masking.rest()):
+                        return rest
                     self._inflater.finish()
                     raise StopAsyncIteration
                 self._pieces = self._inflater.feed(chunk)
@@ -85,7 +117,37 @@ class InflatedBody(AsyncIterator[bytes]):
         self._left_bytes -= len(piece)
         if self._left_bytes < 0:
             raise too_large(self._upstream_name)
-        return piece
+        return piece if self._masking is None else self._masking.feed(piece)
+
+
+class ErrorBody(AsyncIterator[bytes]):
+    """An error's body in one piece, once it has come whole.
+
+    A secret as it was sent is masked, and the rest of the error is passed on. In any other spelling it cannot
+    be told where it begins and ends: such an error is withheld, and `upstream_denied` takes its place.
+    """
+
+    def __init__(self, body: AsyncIterator[bytes], redaction: Redaction, *, upstream_name: str) -> None:
+        self._body = body
+        self._redaction = redaction
+        self._upstream_name = upstream_name
+        self._pieces: list[bytes] = []
+        self._given = False
+
+    async def __anext__(self) -> bytes:
+        if self._given:
+            raise StopAsyncIteration
+        async for piece in self._body:
+            self._pieces.append(piece)
+        whole = self._redaction.masked(b"".join(self._pieces))
+        tells = self._redaction.is_told_by
+        if tells(whole) if len(whole) <= _INLINE_BYTES else await asyncio.to_thread(tells, whole):
+            raise UpstreamFailure(
+                "upstream_denied",
+                f"The error of the upstream {self._upstream_name!r} is withheld: it repeats its credential.",
+            )
+        self._given = True
+        return whole
 
 
 def too_large(upstream_name: str) -> UpstreamFailure:

@@ -11,7 +11,7 @@ from yarl import URL
 from proxy.tasks import Tasks
 from proxy.upstream.address import origin
 from proxy.upstream.base import UpstreamFailure, UpstreamRequest
-from proxy.upstream.body import AnswerBody, InflatedBody, too_large
+from proxy.upstream.body import AnswerBody, ErrorBody, InflatedBody, too_large
 from proxy.upstream.connection import AnswerParts, Connection, RequestBytes
 from proxy.upstream.failures import FAILURES, failure_of
 from proxy.upstream.headers import Field, downward
@@ -26,6 +26,8 @@ RESENDABLE_BYTES: Final = 1_048_576
 """Bodies up to this size are sent again when an idle connection turns out to be dead."""
 
 MAX_REPLY_BYTES: Final = 67_108_864
+MAX_ERROR_BYTES: Final = 1_048_576
+"""What is not a success is searched for secrets, and is larger only by mistake."""
 
 _DNS_SECONDS: Final = 60
 _UPLOADS_END_SECONDS: Final = 1.0
@@ -121,14 +123,23 @@ class HttpUpstreams:
     def _answer(self, destination: Destination, connection: Connection, reply: AnswerParts) -> HttpAnswer:
         """The answer with headers stripped and body decompressed. One that cannot be passed on is stopped."""
         message, content = reply
-        name, fields = destination.upstream.name, message.headers
-        # A stream is not held in memory, and its hold bounds it. An error is passed on whole, whatever its
-        # content type, so it is bounded like any other answer.
-        streamed = fields.get(hdrs.CONTENT_TYPE, "").lower().startswith("text/event-stream")
-        max_bytes = NO_BOUND if streamed and message.code < 300 else self._max_reply_bytes
-        idle_seconds = destination.upstream.idle_seconds
+        name, fields, redaction = destination.upstream.name, message.headers, destination.redaction
+        is_error = message.code >= 300
+        max_bytes = self._max_bytes(message.code, fields.get(hdrs.CONTENT_TYPE, ""))
+        masking = None if is_error else redaction.masking()
+        try:
+            coding = coding_of(",".join(fields.getall(hdrs.CONTENT_ENCODING, ())))
+        except BrokenEncoding as error:
+            if not content.is_eof():
+                connection.stop()
+            raise failure_of(error, name) from None
         body = AnswerBody(
-            connection, content, upstream_name=name, idle_seconds=idle_seconds, max_bytes=max_bytes
+            connection,
+            content,
+            upstream_name=name,
+            idle_seconds=destination.upstream.idle_seconds,
+            max_bytes=max_bytes,
+            masking=masking if coding is None else None,
         )
         try:
             if message.code < 200:
@@ -136,18 +147,33 @@ class HttpUpstreams:
             # An answer to HEAD, or a 304, has the length of a body that does not come.
             if not content.is_eof() and int(fields.get(hdrs.CONTENT_LENGTH, 0)) > max_bytes:
                 raise too_large(name)
-            coding = coding_of(",".join(fields.getall(hdrs.CONTENT_ENCODING, ())))
-        except BrokenEncoding as error:
-            body.stop()
-            raise failure_of(error, name) from None
         except UpstreamFailure:
             body.stop()
             raise
-        headers = downward(message.code, fields.items(), origin=destination.origin, undone=coding is not None)
-        if coding is None:
-            return HttpAnswer(message.code, headers, body, body)
-        chunks = InflatedBody(body, Inflater(coding), upstream_name=name, max_bytes=max_bytes)
+        headers = downward(
+            message.code,
+            fields.items(),
+            origin=destination.origin,
+            redaction=redaction,
+            undone=coding is not None,
+        )
+        chunks: AsyncIterator[bytes] = body
+        if coding is not None:
+            chunks = InflatedBody(
+                body, Inflater(coding), upstream_name=name, max_bytes=max_bytes, masking=masking
+            )
+        if is_error:
+            chunks = ErrorBody(chunks, redaction, upstream_name=name)
         return HttpAnswer(message.code, headers, body, chunks)
+
+    def _max_bytes(self, status: int, content_type: str) -> int:
+        """How large a body may be. A stream is not held in memory, and its hold bounds it.
+
+        An error is passed on in one piece, whatever its content type.
+        """
+        if status >= 300:
+            return min(MAX_ERROR_BYTES, self._max_reply_bytes)
+        return NO_BOUND if content_type.lower().startswith("text/event-stream") else self._max_reply_bytes
 
     def _new_destination(self, upstream: Upstream) -> Destination:
         """The destination of an upstream. Upstreams of one origin and one keepalive share a pool."""

@@ -10,6 +10,10 @@ from functools import lru_cache
 from itertools import compress
 from typing import Final
 
+import msgspec
+
+from proxy.upstream.redaction import Redaction
+
 Field = tuple[str, str]
 
 UNSENDABLE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -27,33 +31,72 @@ _HOP_BY_HOP: Final = frozenset(
     }
 )
 
-# Farebox frames the request and answers Expect itself. Headers that authenticate or identify the client stop
-# here, and so does the choice of an organization: it belongs to the operator's account.
-_NOT_UP: Final = _HOP_BY_HOP | {
-    "accept-encoding",
-    "api-key",
-    "authorization",
-    "cf-connecting-ip",
-    "client-ip",
-    "content-length",
-    "cookie",
-    "cookie2",
-    "expect",
-    "forwarded",
-    "host",
-    "openai-organization",
-    "openai-project",
-    "true-client-ip",
-    "via",
-    "x-api-key",
-    "x-client-ip",
-    "x-goog-api-key",
-    "x-real-ip",
-}
-_NOT_UP_PREFIXES: Final = ("proxy-", "x-farebox-", "x-forwarded-")
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+class Stopped(msgspec.Struct, frozen=True):
+    """Fields of requests that stop here, and why: by whole names, by beginnings, or by a word in the name."""
+
+    why: str
+    names: frozenset[str] = frozenset()
+    prefixes: tuple[str, ...] = ()
+    words: str = ""
+
+    def has(self, name: str) -> bool:
+        """Whether a name in lower case, with hyphens, is one of these."""
+        return (
+            name in self.names
+            or name.startswith(self.prefixes)
+            or bool(self.words and re.search(rf"(?:^|-)(?:{self.words})(?:-|\Z)", name))
+        )
+
+
+# A server may take `_` in a name for `-`, so that the table has both in each of its names.
+NOT_UP: Final = (
+    Stopped("Farebox frames the request, and serves one connection at a time.", _HOP_BY_HOP),
+    Stopped(
+        "They describe a body, a host or a wish that Farebox answers itself.",
+        _names("accept-encoding content-encoding content-length expect host"),
+    ),
+    Stopped(
+        "They authenticate the client, to Farebox or to somebody else, and are not for the upstream.",
+        _names("cookie cookie2 dpop x-ms-client-principal x-wsse"),
+        prefixes=("proxy-", "x-amz-", "x-amzn-", "x-goog-", "ocp-apim-", "cf-access-", "aeg-"),
+        words=r"api-?key|auth|authorization|credentials?|jwt|key\Z|pass(?:word|wd|phrase)?|sas|secret|"
+        r"session(?:-?id)?|signature(?:-input)?|(?:auth|access|csrf|id|session|user|xsrf)-?token|token\Z",
+    ),
+    Stopped(
+        "They choose a part of the operator's account.",
+        _names("anthropic-organization-id openai-organization openai-project"),
+    ),
+    Stopped(
+        "They would have the upstream carry out another method than the one that was checked and priced.",
+        _names("x-http-method x-method"),
+        words="method-override|override-method",
+    ),
+    Stopped(
+        "They would have the upstream serve another path or host than the one that was checked and priced.",
+        _names("base-url destination http-url proxy request-uri x-host x-http-destinationurl x-http-host"),
+        prefixes=("x-accel-", "x-envoy-", "x-original-", "x-proxy-", "x-request-ur", "x-rewrite-", "x-waws-"),
+        words="(?:host|path|uri|url)-override|override-(?:host|path|uri|url)",
+    ),
+    Stopped(
+        "They say who the client is; an upstream that believed them would believe any client.",
+        _names("forwarded front-end-https via x-forwarded x-originating-ip x-scheme x-url-scheme"),
+        prefixes=("cf-", "fastly-", "fly-", "x-appengine-", "x-authenticated-", "x-forwarded-", "x-vercel-"),
+        words="client-?ip|real-ip|remote-(?:addr|ip|user)|(?:client|ssl)-(?:cert|verify|dn|s-dn)",
+    ),
+    Stopped("They are Farebox's own.", prefixes=("x-farebox-",)),
+)
+"""What of a request does not go up, by the reason. Everything that is not named here does."""
+
+_GOES_UP: Final = frozenset({"idempotency-key", "x-idempotency-key"})
+"""Their names end like those of credentials."""
 
 # Beside the framing, these describe the upstream account that all clients share, the upstream's software, or
-# the origin, which is Farebox's own.
+# the origin, which is Farebox's own; or they would give orders to a server in front of Farebox.
 _NOT_DOWN: Final = _HOP_BY_HOP | {
     "alt-svc",
     "clear-site-data",
@@ -71,12 +114,17 @@ _NOT_DOWN: Final = _HOP_BY_HOP | {
     "strict-transport-security",
     "via",
     "www-authenticate",
+    "x-lighttpd-send-file",
+    "x-reproxy-url",
+    "x-sendfile",
+    "x-sendfile2",
 }
 _NOT_DOWN_PREFIXES: Final = (
     "anthropic-organization-",
     "anthropic-ratelimit-",
     "cf-",
     "proxy-",
+    "x-accel-",
     "x-farebox-",
     "x-ratelimit-",
 )
@@ -86,6 +134,8 @@ RETRY_AFTER_STATUSES: Final = frozenset({202, 429, 503})
 """Statuses whose Retry-After is about the call. With others it is about the shared upstream account."""
 
 _RENAMED: Final = {"x-request-id": "x-upstream-request-id"}
+_LEADING: Final = frozenset({"content-location", "link", "location", "refresh"})
+"""Fields whose value is an address to go to."""
 _DIGESTS: Final = frozenset({"content-digest", "content-md5", "digest", "repr-digest"})
 
 
@@ -96,21 +146,26 @@ def upward(headers: Iterable[Field], own: Collection[Field]) -> list[Field]:
     return [*compress(fields, goes), *own]
 
 
-def downward(status: int, headers: Iterable[Field], *, origin: str, undone: bool) -> list[Field]:
-    """The upstream's `headers` that may go to the client, in order.
+def downward(
+    status: int, headers: Iterable[Field], *, origin: str, redaction: Redaction, undone: bool
+) -> list[Field]:
+    """The upstream's `headers` that may go to the client, in order; none of them tells a secret.
 
     `origin` is the upstream's scheme and authority: a `Location` on it would send the client past Farebox and
     reveal an inner address. `undone`: a content encoding was removed, which makes digests wrong.
     """
     waits = status in RETRY_AFTER_STATUSES
+    least_chars = redaction.least_chars
     passed = []
     for name, value in _beyond_one_hop(headers):
-        name_down = _name_down(name, undone, waits)
-        if name_down is None or (len(name) == 8 and name.lower() == "location" and _is_on(origin, value)):
+        down = _down(name, undone, waits)
+        if down is None or (down.leads and _leads_to(origin).search(value)):
+            continue
+        if len(value) + len(name) >= least_chars and redaction.is_told_by(f"{name}: {value}".encode()):
             continue
         # A printable value can be sent, and that check is much faster.
         if value.isprintable() or not UNSENDABLE.search(value):
-            passed.append((name_down, value))
+            passed.append((down.name, value))
     return passed
 
 
@@ -129,27 +184,41 @@ def _beyond_one_hop(headers: Iterable[Field]) -> list[Field]:
 @lru_cache(maxsize=256)
 def _goes_up(names: tuple[str, ...], own: tuple[str, ...]) -> tuple[bool, ...]:
     """For each of `names`, whether it goes to the upstream."""
-    stopped = _NOT_UP | {name.lower() for name in own}
-    lowered = [name.lower() for name in names]
-    return tuple(name not in stopped and not name.startswith(_NOT_UP_PREFIXES) for name in lowered)
+    replaced = {_as_read(name) for name in own}
+    return tuple(name not in replaced and not _stops(name) for name in map(_as_read, names))
+
+
+def _stops(name: str) -> bool:
+    return name not in _GOES_UP and any(kind.has(name) for kind in NOT_UP)
+
+
+def _as_read(name: str) -> str:
+    """A name as the most generous server reads it."""
+    return name.lower().replace("_", "-")
+
+
+class _Down(msgspec.Struct, frozen=True):
+    name: str
+    leads: bool
 
 
 @lru_cache(maxsize=1024)
-def _name_down(name: str, undone: bool, waits: bool) -> str | None:  # noqa: FBT001 - keywords cost time here.
-    """The name of a field for the client, None for one that does not pass."""
+def _down(name: str, undone: bool, waits: bool) -> _Down | None:  # noqa: FBT001 - keywords cost time here.
+    """The name of a field for the client, and whether it leads somewhere; None for one that does not pass."""
     lower = name.lower()
     if lower in _NOT_DOWN or lower.startswith(_NOT_DOWN_PREFIXES):
         return None
     if (undone and lower in _DIGESTS) or (not waits and lower in _RETRY_AFTER):
         return None
-    return _RENAMED.get(lower, name)
+    return _Down(_RENAMED.get(lower, name), lower in _LEADING)
 
 
-def _is_on(origin: str, location: str) -> bool:
-    """Whether an absolute or scheme-relative `location` has the upstream's authority."""
-    authority = origin.partition("//")[2].lower()
-    before, mark, after = location.strip().lower().partition("//")
-    if not mark or before not in ("", "http:", "https:"):
-        return False
-    rest = after.removeprefix(authority)
-    return rest != after and (not rest or rest[0] in "/?#:")
+@lru_cache(maxsize=256)
+def _leads_to(origin: str) -> re.Pattern[str]:
+    """What finds an absolute or scheme-relative address that has the upstream's authority."""
+    scheme, _, authority = origin.partition("://")
+    authority = authority.removesuffix({"http": ":80", "https": ":443"}.get(scheme.lower(), ""))
+    return re.compile(
+        rf"(?:\A|[^0-9A-Za-z+.:/-]|https?:)//(?:[^/?#\s]*@)?{re.escape(authority)}(?![0-9A-Za-z.-])",
+        re.IGNORECASE,
+    )

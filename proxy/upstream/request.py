@@ -12,6 +12,7 @@ from proxy.upstream.base import UpstreamRequest
 from proxy.upstream.connection import RequestBytes
 from proxy.upstream.headers import UNSENDABLE, Field, upward
 from proxy.upstream.pool import ConnectionPool
+from proxy.upstream.redaction import Redaction, secrets_of
 from proxy.upstream.routes import Upstream
 
 _BODILESS_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -25,6 +26,7 @@ class Destination(msgspec.Struct, frozen=True):
     origin: str
     host: str
     own_headers: tuple[Field, ...]
+    redaction: Redaction
     pool: ConnectionPool
 
 
@@ -35,7 +37,8 @@ def destination_of(upstream: Upstream, pool: ConnectionPool) -> Destination:
     if credential is not None and credential.query is None:
         own.append((credential.header, credential.value))
     host = URL(upstream.base_url).host_port_subcomponent or ""
-    return Destination(upstream, origin(upstream.base_url), host, tuple(own), pool)
+    redaction = Redaction(secrets_of(upstream))
+    return Destination(upstream, origin(upstream.base_url), host, tuple(own), redaction, pool)
 
 
 def request_bytes(destination: Destination, request: UpstreamRequest) -> RequestBytes:

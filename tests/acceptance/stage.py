@@ -59,8 +59,8 @@ def staged(settings: Settings, folder: Path) -> Farebox:
     trap = Trap(folder / STEP_FILE)
     return Farebox(
         settings,
-        clock=SystemClock(wall_ns=SetClock(folder / AHEAD_FILE).wall_ns),
         parts=Parts(
+            clock=partial(SystemClock, wall_ns=SetClock(folder / AHEAD_FILE).wall_ns),
             store=lambda location, **options: MortalStore(trap, _store(location, **options)),
             ledger=partial(MortalLedger, trap),
             upstreams=partial(MortalUpstreams, trap),

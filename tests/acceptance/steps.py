@@ -140,6 +140,12 @@ class MortalStore:
             await self._trap.reach(step)
         return results
 
+    async def probe(self) -> None:
+        await self._store.probe()
+
+    async def loss(self) -> str:
+        return await self._store.loss()
+
     async def orphans(self, now_us: int) -> list[Hold]:
         return await self._store.orphans(now_us)
 

@@ -5,6 +5,7 @@ The server has a time of its own here: tomorrow evening.
 
 import asyncio
 import contextlib
+import json
 import secrets
 import threading
 import time
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from proxy.storage.locations import database_at
-from tests.acceptance.harness import Account, config_for, nano
+from tests.acceptance.harness import Account, config_for, eventually, nano
 from tests.acceptance.raw_upstream import Streaming
 from tests.acceptance.scripted_upstream import (
     DONE,
@@ -136,7 +137,7 @@ def in_flight(upstream: ScriptedUpstream, account: Account) -> Iterator[Callable
 def test_days_and_expiry_hold_through_jumps_forward_and_back(
     upstream: ScriptedUpstream, stage: Turned
 ) -> None:
-    """What was held before is charged on its own day, from the lot it was promised; time never runs back."""
+    """What was held before is charged on its own day, from the lot it was promised; what expired stays so."""
     daily, lapsing = stage.account("1.00", limits={"day": "0.05"}), expiring(stage, hours=1)
     assert [search(daily) for _ in range(3)] == [SERVED, SERVED, SPENT]
     with in_flight(upstream, daily) as end_of_day, in_flight(upstream, lapsing) as end_of_lot:
@@ -145,9 +146,10 @@ def test_days_and_expiry_hold_through_jumps_forward_and_back(
         assert ask(lapsing) == (402, "in_flight_budget_exhausted")
         assert end_of_day().endswith(DONE)
         assert end_of_lot().endswith(DONE)
-    stage.turn(hours=-2)
-    assert search(daily) == SERVED, "the time stands, and so it is still that day"
+    assert search(daily) == SERVED
     assert search(daily) == SPENT
+    stage.turn(hours=-2)
+    assert search(daily) == SPENT, "it is the first day again"
     assert ask(lapsing) == (402, "credit_balance_exhausted"), "what has expired does not come back"
     assert charges_by_day(stage, daily) == [2 * SEARCH_NANO + STREAM_NANO, 2 * SEARCH_NANO]
     assert [nano(row["charged"]) for row in lapsing.requests()] == [STREAM_NANO]
@@ -176,6 +178,42 @@ def test_a_server_that_starts_in_the_past_goes_by_the_books(
     assert [search(daily), search(daily)] == [SERVED, SPENT]
     assert charges_by_day(stage, daily) == [2 * SEARCH_NANO, 2 * SEARCH_NANO]
     assert_whole(stage, daily, lapsing, fresh)
+
+
+def test_a_step_back_bars_nobody_and_a_jump_ahead_stays_no_longer_than_it_lasts(
+    upstream: ScriptedUpstream, stage: Turned
+) -> None:
+    """The server follows its clock without a restart, and says so in the log."""
+    daily = stage.account("1.00", limits={"day": "0.05"})
+    limited = stage.account("9.00", limits={"rpm": 30})
+    assert [search(daily) for _ in range(3)] == [SERVED, SERVED, SPENT]
+    for hours in (9_000, 0, -1):
+        stage.turn(hours)
+        assert search(limited) == SERVED
+        search(daily)
+    assert search(daily) == SPENT
+    told = [json.loads(line) for line in stage.log_text().splitlines() if "the clock was set" in line]
+    steps = [round(line["seconds"] / HOUR) for line in told]
+    assert steps == [9_000, -9_000, -1]
+    while search(limited) == SERVED:
+        pass
+    status, headers, answer = limited.api.ask("POST", "/v1/search", {})
+    assert (status, answer["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert int(headers["Retry-After"]) <= 2, "and not the hour that the clock was set back by"
+    eventually(lambda: search(limited) == SERVED)
+    assert_whole(stage, daily, limited)
+
+
+def test_a_call_in_flight_never_ends_before_it_began(upstream: ScriptedUpstream, stage: Turned) -> None:
+    """Its receipt has its times in their order, whatever the clock did meanwhile."""
+    account = stage.account("1.00")
+    with in_flight(upstream, account) as end:
+        stage.turn(hours=-3)
+        assert search(account) == SERVED
+        assert end().endswith(DONE)
+    [row] = [row for row in stage.admin.get("/admin/v1/receipts")["data"] if row["model"] == "j-gated"][:1]
+    assert row["started_at"] <= row["ended_at"]
+    assert_whole(stage, account)
 
 
 def test_no_jump_lets_more_calls_through_than_a_rate_allows(

@@ -103,6 +103,50 @@ def test_a_full_disk_refuses_calls_and_keeps_the_closes_of_those_in_flight(
     assert audited(server) == []
 
 
+def test_a_client_gets_an_end_while_the_disk_stays_full(upstream: ScriptedUpstream, server: Server) -> None:
+    """A stream is broken off, another answer is 503; both holds are closed when there is room again."""
+    account, gate = server.account("1.00"), threading.Event()
+
+    async def rest(response: Any) -> None:
+        await asyncio.to_thread(gate.wait, WAIT_SECONDS)
+        await response.write(chunk(finish="stop") + usage_chunk(10, 5) + DONE)
+
+    def gated(request: Any, body: Any) -> Any:
+        return asyncio.to_thread(gate.wait, WAIT_SECONDS)
+
+    async def whole(request: Any, body: dict[str, Any]) -> Any:
+        await gated(request, body)
+        return await answers(completion())(request, body)
+
+    upstream.behaviours |= {"d-gated": streams(chunk("hello"), then=rest), "d-whole": whole}
+    told: list[tuple[int, Any]] = []
+
+    def ask_whole() -> None:
+        status, _, answer = account.api.ask("POST", "/v1/chat/completions", {**PROBE, "model": "d-whole"})
+        told.append((status, answer["error"]["code"]))
+
+    asking = threading.Thread(target=ask_whole)
+    with Streaming(account, "d-gated") as client:
+        assert client.event() + b"\n" == chunk("hello")
+        asking.start()
+        eventually(lambda: len(server.admin.get("/admin/v1/holds?state=open")["data"]) == 2)
+        with full_disk(server):
+            eventually(lambda: probe(account) == (503, "ledger_unavailable"))
+            gate.set()
+            end = client.rest()
+            asking.join(WAIT_SECONDS)
+            assert b"ledger_unavailable" in end
+            assert not end.endswith(DONE)
+            assert told == [(503, "ledger_unavailable")]
+            assert account.nano("held") > 0
+    eventually(lambda: account.nano("held") == 0)
+    rows = {row["model"]: (row["outcome"], nano(row["charged"])) for row in account.requests()}
+    assert rows.pop("d-gated") == ("complete", 20_000)
+    assert rows.pop("d-whole") == ("ledger_unavailable", 0)
+    assert audited(server) == []
+    assert "task failed" not in server.log_text()
+
+
 async def test_a_disk_that_is_full_now_and_then_under_load_loses_and_doubles_nothing(
     upstream: ScriptedUpstream, server: Server
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.harness import Account, Server, config_for, nano, running
+from tests.acceptance.harness import Account, Api, Server, config_for, nano, running
 from tests.acceptance.raw_upstream import (
     LAST_CHUNK,
     RawUpstream,
@@ -19,6 +19,7 @@ from tests.acceptance.raw_upstream import (
 )
 from tests.acceptance.scripted_upstream import DONE, chunk, completion, usage_chunk
 
+DENIED = answer({"error": {"message": "Incorrect API key provided"}}, status=b"401 Unauthorized")
 BUSY = answer({"error": {"message": "busy", "code": "busy"}}, status=b"503 Service Unavailable")
 CHARGE_NANO = 11_000 + 7 * 2_000
 FIRST_BYTE_SECONDS = 0.3
@@ -29,6 +30,7 @@ def first() -> Iterator[RawUpstream]:
     """The first target: it does what its models and paths are called after."""
     upstream = RawUpstream()
     upstream.acts["busy"] = upstream.acts["/v1/busy"] = says(BUSY)
+    upstream.acts["denied"] = upstream.acts["/v1/denied"] = says(DENIED)
     upstream.acts["stalling"] = upstream.acts["/v1/stalling"] = says(b"", until_left)
     upstream.acts["broken"] = says(begins(chunk("Hel")), hang_up)
     yield upstream
@@ -63,13 +65,14 @@ def server(
             for name, port in ports.items()
         }
         config["routes"] = [
-            models(["busy", "stalling", "broken"], "first", "second"),
+            models(["busy", "stalling", "broken", "denied"], "first", "second"),
             models(["refusing", "streamed"], "down", "second"),
             models(["gone"], "down", "gone"),
             models(["all-stalling"], "first", "again", model="stalling"),
             models(["all-busy"], "first", "again", model="busy"),
             tool("busy", "first", "second"),
             tool("stalling", "first", "second"),
+            tool("denied", "first", "second"),
             tool("refusing", "down", "second"),
         ]
         with running(config, folder) as started:
@@ -164,3 +167,38 @@ def test_a_tool_that_was_not_reached_is_failed_over(account: Account, second: Ra
     assert account.api.ask("POST", "/v1/refusing", {"pay": 1})[0] == 200
     assert second.bodies("/v1/refusing") == [b'{"pay": 1}']
     assert closed(account, 20_000_000, "complete")["upstream"] == "second"
+
+
+def test_a_target_that_refuses_fareboxs_credential_is_passed_over(account: Account, server: Server) -> None:
+    """Chats and tools: the caller notices nothing. Log and metric say so once, however often it happens."""
+    before = server.log_text()
+    for _ in range(3):
+        assert chat(account, "denied")[0] == 200
+        assert account.api.ask("POST", "/v1/denied", {"pay": 1})[0] == 200
+    assert [row["outcome"] for row in account.requests()] == ["complete"] * 6
+    lines = server.log_text().removeprefix(before).splitlines()
+    (line,) = [line for line in lines if "refuses the credential" in line]
+    assert ('"upstream": "first"' in line, '"status": 401' in line) == (True, True)
+    figures = Api(server.url, "").ask("GET", "/metrics")[2].decode()
+    assert 'farebox_upstream_denials_total{upstream="first"} 1.0' in figures
+
+
+def test_a_receipt_has_each_attempt(account: Account) -> None:
+    """Where the call went, what was answered, and how long that took, for the account and for the admin."""
+    assert chat(account, "stalling")[0] == 200
+    assert chat(account, "refusing")[0] == 200
+    assert chat(account, "gone")[0] == 502
+    receipts = account.requests()
+    attempts = [[(each["target"], each["status"]) for each in row["attempts"]] for row in receipts]
+    assert attempts == [
+        [("first", None), ("second", 200)],
+        [("down", None), ("second", 200)],
+        [("down", None), ("gone", None)],
+    ]
+    seconds = [each["seconds"] for each in receipts[0]["attempts"]]
+    assert seconds[0] >= FIRST_BYTE_SECONDS
+    assert seconds[1] > 0
+    for row in receipts:
+        seen = account.admin.get(f"/admin/v1/receipts/{row['id']}")
+        assert seen["attempts"] == account.api.get(f"/v1/billing/receipts/{row['id']}")["attempts"]
+        assert seen["attempts"] == row["attempts"]

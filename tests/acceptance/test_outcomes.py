@@ -141,6 +141,17 @@ def test_trouble_with_our_own_credential_is_not_the_clients(
     closed(account, "0.00", "void", "upstream_failed")
 
 
+def test_a_403_about_the_content_is_the_clients(
+    server: Server, account: Account, upstream: ScriptedUpstream
+) -> None:
+    """Moderation refuses the call, and not Farebox: its error reaches the client as it is."""
+    error = {"error": {"message": "This model requires moderation: your input was flagged", "code": 403}}
+    upstream.behaviours["o-flag"] = answers(error, status=403)
+    answer = chat(server, account, "o-flag")
+    assert (answer.status_code, answer.json()) == (403, error)
+    closed(account, "0.00", "void", "upstream_refused")
+
+
 def test_an_upstream_that_drops_the_call_costs_nothing(
     server: Server, account: Account, upstream: ScriptedUpstream
 ) -> None:

@@ -10,7 +10,7 @@ import openai
 import pytest
 from aiohttp import web
 
-from tests.acceptance.harness import HELLO, WAIT_SECONDS, Account, Server
+from tests.acceptance.harness import HELLO, WAIT_SECONDS, Account, Server, nano
 from tests.acceptance.scripted_upstream import (
     DONE,
     ScriptedUpstream,
@@ -206,3 +206,40 @@ def test_models_lists_what_the_key_may_use_with_prices(server: Server, account: 
     assert model["billing_type"] == "per_token"
     assert model["pricing"]["output_tokens"] == {"price": "2.00", "per": 1_000_000, "currency": "USD"}
     assert caught.value.code == "model_not_found"
+
+
+@pytest.mark.parametrize(("callers", "retries"), [(2, openai.DEFAULT_MAX_RETRIES), (5, 30)])
+@pytest.mark.parametrize("limits", [{}, {"limits": {"day": "0.004"}}], ids=["balance", "daily limit"])
+async def test_calls_that_race_for_the_same_money_succeed_by_the_sdks_own_retries(
+    server: Server, upstream: ScriptedUpstream, limits: dict[str, Any], callers: int, retries: int
+) -> None:
+    """The first call holds all there is, clamped. The others are told to wait, do so, and succeed."""
+
+    async def behaviour(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        await asyncio.sleep(0.1)
+        return web.json_response(completion(prompt=9, output=16))
+
+    upstream.behaviours["racing"] = behaviour
+    # The money pays for all of them, but for the ceiling of not even one.
+    account = server.account("1.00" if limits else "0.004", **limits)
+    refused: list[Any] = []
+
+    async def remember(response: httpx.Response) -> None:
+        if response.status_code != 200:
+            refused.append(
+                (response.status_code, json.loads(await response.aread())["error"], response.headers)
+            )
+
+    http = httpx.AsyncClient(event_hooks={"response": [remember]}, timeout=WAIT_SECONDS)
+    async with openai.AsyncOpenAI(
+        base_url=f"{server.url}/v1", api_key=account.secret, http_client=http, max_retries=retries
+    ) as client:
+        calls = (client.chat.completions.create(model="racing", messages=HELLO) for _ in range(callers))
+        replies = await asyncio.gather(*calls)
+    assert len(replies) == len(account.requests()) == callers
+    assert refused, "nobody raced"
+    for status, error, headers in refused:
+        assert (status, error["code"]) == (402, "in_flight_budget_exhausted"), error
+        assert (headers["x-should-retry"], headers["retry-after"]) == ("true", "1")
+        assert nano(error["required"]) <= 100_000, "it is the least, and not the unclamped ceiling"
+    assert account.nano("held") == 0

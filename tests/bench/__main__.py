@@ -1,6 +1,7 @@
 """`python -m tests.bench`: what Farebox costs, each part in one run of its own.
 
-`http` is Farebox beside its upstream itself and a bare pass-through. The other parts are of the ledger, on
+`http` is Farebox beside its upstream itself and a bare pass-through, and `attacks` is what a paying caller
+notices of those who attack it. The other parts are of the ledger, on
 SQLite and on PostgreSQL with every commit synced: `pairs` of authorize and settle, `metered` calls over HTTP,
 `reads` of a ledger with many calls, and `growth`, which is pairs without calls and with many.
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tests.bench.attacks import attacks
 from tests.bench.engines import engines
 from tests.bench.forwarding import Extent as HttpExtent
 from tests.bench.forwarding import http
@@ -21,9 +23,11 @@ from tests.bench.storage import PARTS as LEDGER_PARTS
 from tests.bench.storage import Extent as LedgerExtent
 from tests.bench.storage import Storage
 
-PARTS = ("http", *LEDGER_PARTS)
+PARTS = ("http", "attacks", *LEDGER_PARTS)
 FULL, QUICK = HttpExtent(rounds=5, seconds=4.0), HttpExtent(rounds=1, seconds=1.0)
 ROWS, QUICK_ROWS = 10_000_000, 200_000
+OUTPUTS, LEDGER_OUTPUT = {"http": "bench.json", "attacks": "bench-attacks.json"}, "bench-ledger.json"
+"""The file of the figures, by the part that is asked for first."""
 FILE_WIDTH = 120
 """Columns of the table where no terminal tells its own."""
 
@@ -32,12 +36,14 @@ def run(options: argparse.Namespace, folder: Path, console: Console) -> Report:
     """Measure the parts that are asked for; databases and logs are made in `folder`."""
     machine = machine_of(folder)
     found = http(QUICK if options.quick else FULL, folder, console) if "http" in options.parts else None
+    rounds, seconds = (1, 1.0) if options.quick else (3, 5.0)
+    attacked = attacks(rounds, seconds, folder, console) if "attacks" in options.parts else None
     if not set(LEDGER_PARTS) & set(options.parts):
-        return Report(machine, found)
+        return Report(machine, found, attacks=attacked)
     rows = options.rows or (QUICK_ROWS if options.quick else ROWS)
     extent = LedgerExtent(rows, rounds=1, seconds=0.5) if options.quick else LedgerExtent(rows, 3, 2.0)
     with engines(folder) as both:
-        return Report(machine, found, Storage(extent, both, folder, console).figures(options.parts))
+        return Report(machine, found, Storage(extent, both, folder, console).figures(options.parts), attacked)
 
 
 def options_of(arguments: Sequence[str]) -> argparse.Namespace:
@@ -54,14 +60,14 @@ def options_of(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--plans", action="store_true", help="tell by which plan each read is carried out")
     parser.add_argument(
-        "--output", type=Path, help="where the figures go (bench.json, or bench-ledger.json without http)"
+        "--output", type=Path, help="where the figures go (by default bench.json or the like)"
     )
     parser.add_argument(
         "--folder", type=Path, default=Path(), help="a folder on the disk to measure (%(default)s)"
     )
     options = parser.parse_args(arguments)
     options.parts = options.parts or ["http"]
-    options.output = options.output or Path("bench.json" if "http" in options.parts else "bench-ledger.json")
+    options.output = options.output or Path(OUTPUTS.get(options.parts[0], LEDGER_OUTPUT))
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(sorted(unknown))}; write some of {', '.join(PARTS)}")
     if options.rows is not None and options.rows < 1:

@@ -20,6 +20,8 @@ ADMIN_KEY = secrets.token_hex(24)
 GRANTED_USD = 100_000
 INPUT_NANO, OUTPUT_NANO = 150, 600
 """The price of one token of each kind, in nano-USD."""
+BODY_MEMORY_BYTES = 2**28
+"""What request bodies may take of its memory together."""
 
 
 class Books(msgspec.Struct, frozen=True):
@@ -42,6 +44,15 @@ class Till:
         charged_nano = (GRANTED_USD - Decimal(account["balance"])) * 10**9
         return Books(int(charged_nano), account["open_holds"])
 
+    def key_without_funds(self) -> str:
+        """The secret of a key of an account that was never granted anything."""
+        account = _call(self.server.port, "/admin/v1/accounts", {"name": "broke"})["id"]
+        return _key_of(self.server.port, account)
+
+    def another_key(self) -> str:
+        """The secret of a key of another account with money on it."""
+        return _key_of(self.server.port, _granted(self.server.port, "another"))
+
 
 def price_nano(output_tokens: int) -> int:
     """What one call costs."""
@@ -61,11 +72,20 @@ def farebox(folder: Path, upstream_port: int, storage: str | None = None) -> Ite
     config.write_text(json.dumps(_config(storage, port, upstream_port)))
     command = Path(sys.executable).with_name("farebox")
     with server([str(command), "serve", str(config)], port, folder) as running:
-        account = _call(port, "/admin/v1/accounts", {"name": "bench"})["id"]
-        path = f"/admin/v1/accounts/{account}"
-        _call(port, f"{path}/grants", {"amount": str(GRANTED_USD)}, {"Idempotency-Key": "bench"})
-        running.key = _call(port, f"{path}/keys", {"name": "bench"})["secret"]
+        account = _granted(port, "bench")
+        running.key = _key_of(port, account)
         yield Till(running, account)
+
+
+def _granted(port: int, name: str) -> str:
+    account = str(_call(port, "/admin/v1/accounts", {"name": name})["id"])
+    path = f"/admin/v1/accounts/{account}/grants"
+    _call(port, path, {"amount": str(GRANTED_USD)}, {"Idempotency-Key": name})
+    return account
+
+
+def _key_of(port: int, account: str) -> str:
+    return str(_call(port, f"/admin/v1/accounts/{account}/keys", {"name": "bench"})["secret"])
 
 
 def _config(storage: str, port: int, upstream_port: int) -> dict[str, Any]:
@@ -82,7 +102,7 @@ def _config(storage: str, port: int, upstream_port: int) -> dict[str, Any]:
         "max_output_tokens": 4096,
     }
     return {
-        "server": {"host": "127.0.0.1", "port": port},
+        "server": {"host": "127.0.0.1", "port": port, "body_memory_bytes": BODY_MEMORY_BYTES},
         "storage": storage,
         "admin": {"key": ADMIN_KEY},
         "accounts": {"limits": {"day": "1000000"}},

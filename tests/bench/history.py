@@ -13,7 +13,10 @@ import msgspec
 from msgspec.structs import astuple
 
 from proxy.ids import new_id
-from proxy.ledger.rows import NEVER_US, Draw, Limits
+from proxy.ledger.commands import Grant
+from proxy.ledger.rows import NEVER_US, Draw, Limits, Lot
+from proxy.ledger.rules.credit import command_digest
+from proxy.ledger.seals import seal_of
 from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
 from proxy.ledger.windows import DAY_US
 from proxy.money import NANO_PER_USD, parse_amount
@@ -120,10 +123,13 @@ class History:
         yield "lots", [self._lot(number) for number in range(ACCOUNTS)]
         yield (
             "commands",
-            [(self._account_ids[n], _numbered("grant", n), "digest", OPENED_US, 1) for n in range(ACCOUNTS)],
+            [
+                (self._account_ids[n], _numbered("grant", n), self._grant_digest(n), OPENED_US, 1)
+                for n in range(ACCOUNTS)
+            ],
         )
         owners = {id_: self._account_ids[number] for number, ids in enumerate(self._key_ids) for id_ in ids}
-        yield "key_digests", [(f"digest of {id_}", account, id_) for id_, account in owners.items()]
+        yield "key_digests", [(f"digest of {id_}", account, id_, None) for id_, account in owners.items()]
         yield "buckets", [(owners.get(row.scope_id, row.scope_id), *astuple(row)) for row in self._ended]
 
     def _call(
@@ -144,8 +150,9 @@ class History:
         call = (id_, account_, key_, ENDPOINT, model, "upstream", model, number & 1, at_us)
         outcome = ("upstream_error", 502) if void else ("complete", 200)
         ended = (*outcome, kind.basis, kind.usage, ended_us, None if void else at_us + 90_000, 0)
-        charge = (charged_nano, kind.lines, kind.charge.price_id, charged_nano, 0, hold_nano, day, "")
-        rows["receipts"].append((*call, *ended, *charge))
+        charge = (charged_nano, kind.lines, kind.charge.price_id, charged_nano, 0, hold_nano, day)
+        receipt = (*call, *ended, *charge, "", "[]", "{}", 0)
+        rows["receipts"].append((*receipt, seal_of(*receipt, 0, at_us, "owner-0")))
         figures = days.setdefault((account_, day, key_, model), [0, 0, 0, 0, 0])
         for place, figure in enumerate((int(not void), *kind.tokens, charged_nano)):
             figures[place] += figure
@@ -188,6 +195,13 @@ class History:
         posted = (self._account_ids[account], self._entries[account], "charge", -charged_nano)
         return (*posted, balance_nano, 0, ref, at_us, draws, "")
 
+    def _grant_digest(self, account: int) -> str:
+        lot = Lot(*self._lot(account))
+        command_id, nano = _numbered("grant", account), lot.amount_nano
+        return command_digest(
+            Grant(lot.account_id, command_id, "", nano, 0, lot.kind, lot.priority, lot.expires_at_us)
+        )
+
     def _grant_entry(self, account: int) -> tuple[Any, ...]:
         draws = text((Draw(self._lots[account], GRANTED_NANO),))
         posted = (self._account_ids[account], 1, "grant", GRANTED_NANO, GRANTED_NANO, 0)
@@ -207,7 +221,7 @@ class History:
     def _account(self, number: int) -> tuple[Any, ...]:
         id_ = self._account_ids[number]
         figures = (self._balance_nano[number], 0, 0, 0, 0, self._entries[number], NEVER_US)
-        return (id_, f"account {number}", OPENED_US, "active", *figures, text(LIMITS), self._spent_by(id_))
+        return (id_, f"account {number}", OPENED_US, "active", *figures, text(LIMITS), self._spent_by(id_), 0)
 
     def _key(self, account: int, id_: str) -> tuple[Any, ...]:
         named = (id_, self._account_ids[account], "bench", f"digest of {id_}", id_[-4:], OPENED_US)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from proxy.money import usd_string
+from tests.bench.attacks import AttackFigures, attack_lines
 from tests.bench.farebox import Books
 from tests.bench.loads import Yield
 from tests.bench.pairs import PairSample
@@ -112,11 +113,12 @@ class Report(msgspec.Struct, frozen=True):
     machine: Machine
     http: Http | None = None
     ledger: LedgerFigures | None = None
+    attacks: AttackFigures | None = None
 
     @property
     def adds_up(self) -> bool:
-        """Whether all books do."""
-        return (self.http is None or self.http.adds_up) and (self.ledger is None or self.ledger.adds_up)
+        """Whether all books do, and attackers were held within their bounds."""
+        return all(part is None or part.adds_up for part in (self.http, self.ledger, self.attacks))
 
 
 def machine_of(folder: Path) -> Machine:
@@ -217,6 +219,8 @@ def show(report: Report, console: Console, *, plans: bool = False) -> None:
     """Print what there is, and the machine; `plans` adds how each read was carried out."""
     if report.http is not None:
         _show_http(report.http, console)
+    for line in attack_lines(report.attacks) if report.attacks is not None else ():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     if report.ledger is not None:
         for line in lines_of(report.ledger, plans=plans):
             console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from proxy.call.admission import Admission
@@ -13,15 +13,18 @@ from proxy.endpoints.base import Endpoint
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
 from proxy.ids import digest_of
-from proxy.ledger.commands import CreateKey, Grant, OpenAccount
-from proxy.ledger.ledger import Ledger
+from proxy.ledger.commands import CreateKey, Grant, OpenAccount, Settled
+from proxy.ledger.ledger import PATIENCE_SECONDS, Ledger
 from proxy.ledger.rows import UNLIMITED, Call, Outcome, Receipt
+from proxy.metering.model_names import encoding_name
+from proxy.metering.vocabulary import SHARED
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
 from proxy.pricing.charge import Charge
 from proxy.pricing.rates import Rate, RateCard
 from proxy.tasks import Tasks
 from proxy.upstream.base import UpstreamClient, UpstreamFailure, UpstreamRequest
+from proxy.upstream.denials import Denials
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.ledger.memory import MemoryStore
 
@@ -52,9 +55,14 @@ class Hands:
 
 
 class Answered:
-    """An answer that comes in pieces, each after the loop has turned; it ends when `end` is set."""
+    """An answer that comes in pieces, each after the loop has turned.
 
-    def __init__(self, pieces: list[bytes], status: int, *, breaks: bool, end: asyncio.Event | None) -> None:
+    When `end` is set, the pieces of `then` come, and it ends.
+    """
+
+    def __init__(
+        self, pieces: list[bytes], status: int, *, breaks: bool, end: asyncio.Event | None, then: list[bytes]
+    ) -> None:
         self.status = status
         self.headers = [("Content-Type", "text/event-stream")]
         self.closed = 0
@@ -62,6 +70,7 @@ class Answered:
         self._pieces = pieces.copy()
         self._breaks = breaks
         self._end = end
+        self._then = then.copy()
 
     def chunks(self) -> "Answered":
         return self
@@ -75,6 +84,8 @@ class Answered:
             if self._end is not None:
                 self.waits = True
                 await self._end.wait()
+            if self._then:
+                return self._then.pop(0)
             if self._breaks:
                 raise UpstreamFailure("upstream_failed", "It broke off.")
             raise StopAsyncIteration
@@ -94,10 +105,11 @@ class Upstreams:
         *,
         breaks: bool = False,
         end: asyncio.Event | None = None,
+        then: Sequence[bytes] = (),
     ) -> None:
         self.answers: list[Answered] = []
         self.requests: list[UpstreamRequest] = []
-        self._make = partial(Answered, pieces, status, breaks=breaks, end=end)
+        self._make = partial(Answered, pieces, status, breaks=breaks, end=end, then=list(then))
 
     async def send(self, target: Target, request: UpstreamRequest) -> Answered:
         await asyncio.sleep(0)
@@ -119,7 +131,11 @@ class Asked:
         self.headers: tuple[tuple[str, str], ...] = ()
         self.secret: str | None = SECRET
         self.wants_cost = False
+        self.facts: dict[str, str] = {}
         self._fields = {"model": "m", "stream": stream, **more}
+
+    async def body_at_hand(self) -> bytes | None:
+        return await self.body()
 
     async def body(self) -> bytes:
         await asyncio.sleep(0)
@@ -170,6 +186,10 @@ class Heard:
     def __init__(self) -> None:
         self.outcomes: list[Outcome] = []
         self.faults: list[tuple[str, BaseException]] = []
+        self.excesses: list[tuple[Call, int, Settled]] = []
+
+    def exceeded(self, call: Call, hold_nano: int, settled: Settled) -> None:
+        self.excesses.append((call, hold_nano, settled))
 
     def ended(self, call: Call, outcome: Outcome, charge: Charge) -> None:
         self.outcomes.append(outcome)
@@ -210,7 +230,10 @@ class Stage:
         endpoints: Mapping[str, Endpoint] = ENDPOINTS,
         rates: tuple[Rate, ...] = RATES,
         funds_nano: int = GRANT_NANO,
+        denials: Denials | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
+        SHARED.preload([encoding_name("m")])  # As at the start of a process: no call waits for it.
         self.faults: list[BaseException] = []
         self.tasks = Tasks(lambda _, error: self.faults.append(error))
         self._committers = Tasks(lambda _, error: self.faults.append(error))
@@ -224,7 +247,7 @@ class Stage:
                 CreateKey("acct_1", "key_1", "k", digest_of(SECRET), "test", NOW_US),
             ]
         )
-        self.ledger = Ledger(self.store, self._committers)
+        self.ledger = Ledger(self.store, self._committers, patience_seconds=patience_seconds)
         self.admission = admission(
             ledger=self.ledger, store=self.store, clock=self.clock, endpoints=endpoints
         )
@@ -237,6 +260,7 @@ class Stage:
             closing=self.closing,
             upstreams=upstreams,
             clock=self.clock,
+            denials=denials,
         )
         self.ledger.start()
 
@@ -254,5 +278,7 @@ class Stage:
         assert books.keys["key_1"].open_holds == 0
         assert all(hold.state != "open" for hold in books.holds.values())
         assert len(rows) == len(books.holds)
-        assert account.balance_nano == self.funds_nano - sum(row.charged_nano for row in rows)
+        paid_nano = sum(row.charged_nano - row.owed_nano for row in rows)
+        assert account.balance_nano == self.funds_nano - paid_nano
+        assert account.owed_nano == sum(row.owed_nano for row in rows)
         return rows

@@ -130,7 +130,12 @@ class Body:
         self.headers: tuple[tuple[str, str], ...] = ()
         self.secret: str | None = SECRET
         self.wants_cost = wants_cost
+        self.facts: dict[str, str] = {}
         self._body = body
+
+    async def body_at_hand(self) -> bytes | None:
+        """The bytes."""
+        return self._body
 
     async def body(self) -> bytes:
         """The bytes."""

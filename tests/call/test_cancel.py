@@ -30,7 +30,7 @@ async def cancelled_at(
 
 
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("on_disconnect", ["count", "drain"])
+@pytest.mark.parametrize("on_disconnect", ["auto", "count", "drain"])
 @pytest.mark.parametrize("step", range(STEPS))
 async def test_a_cancel_at_any_await_closes_the_hold_once(
     step: int, on_disconnect: Any, stream: bool

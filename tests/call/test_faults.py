@@ -17,10 +17,12 @@ from proxy.call.base import InboundRequest, RoutedCall
 from proxy.call.budget import OutputBudget
 from proxy.call.in_flight import InFlightCall
 from proxy.call.policy import Catalog, Policy
-from proxy.edge.gateway import Bounds, Gateway
+from proxy.edge.bodies import Bounds
+from proxy.edge.gateway import Gateway
 from proxy.edge.middleware import Edge
 from proxy.endpoints.base import Ask, Tally
 from proxy.errors import Refusal
+from proxy.ledger.commands import Settled
 from proxy.ledger.rows import Call, Key, Outcome
 from proxy.ledger.store import LedgerUnavailable
 from proxy.metering.tokens import COUNTER
@@ -85,17 +87,21 @@ class Broken:
     def ended(self, call: Call, outcome: Outcome, charge: Charge) -> None:
         raise RuntimeError("the disk of the logs is full")
 
+    def exceeded(self, call: Call, hold_nano: int, settled: Settled) -> None:
+        raise RuntimeError("the disk of the logs is full")
+
     def fault(self, task: str, error: BaseException) -> None:
         raise RuntimeError("the disk of the logs is full")
 
 
 async def test_an_observer_that_fails_keeps_no_call_from_ending() -> None:
     """Figures and logs come after the ledger: whatever they do, a call is charged and answered."""
-    stage, sent = Stage(Upstreams(CHUNKS), observer=Broken()), Sent()
-    await stage.relay.relay(Asked(stream=True), sent)
-    await stage.rest()
-    assert sent.ended
-    assert [row.charged_nano for row in stage.rows()] == [FULL_NANO]
+    for bound in (5, 1):  # With 1 the upstream reports more than the ceiling.
+        stage, sent = Stage(Upstreams(CHUNKS), observer=Broken()), Sent()
+        await stage.relay.relay(Asked(stream=True, max_tokens=bound), sent)
+        await stage.rest()
+        assert sent.ended
+        assert [row.charged_nano for row in stage.rows()] == [FULL_NANO]
 
 
 async def test_a_fault_that_cannot_be_told_still_closes_the_hold() -> None:

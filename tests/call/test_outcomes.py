@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 
 import msgspec
 import pytest
@@ -11,8 +12,9 @@ from proxy.call.base import AdmittedCall, RoutedCall
 from proxy.call.outcomes import CLIENT_LEFT_STATUS, OUTCOMES, Ending, Phase, ending_of, rule_of
 from proxy.call.policy import Catalog, Policy
 from proxy.errors import Refusal
-from proxy.ledger.commands import Authorize, Granted, Recover
+from proxy.ledger.commands import Authorize, Close, Command, Granted, Recover, Result
 from proxy.ledger.rows import Call, Receipt
+from proxy.ledger.store import LedgerUnavailable
 from proxy.metering.usage import Basis
 from proxy.money import parse_amount
 from proxy.pricing.rates import Rate
@@ -21,6 +23,7 @@ from proxy.upstream.base import UpstreamFailure, UpstreamRequest
 from proxy.upstream.routes import Target
 from tests.call.fakes import CHUNKS, NOW_US, RATES, WHOLE, Answered, Asked, Sent, Stage, Upstreams, until
 from tests.call.test_faults import Twisted, broken, twisting, with_tally
+from tests.ledger.memory import MemoryStore
 
 PER_CALL = (Rate("requests", parse_amount("0.000007"), 1),)
 SILENT = [b'{"choices": [{"message": {"content": "Hello"}, "finish_reason": "stop"}]}']
@@ -29,6 +32,8 @@ LONG = {"choices": [{"index": 0, "delta": {"content": "word " * 900}, "finish_re
 GROWN = b"data: " + json.dumps(LONG).encode() + b"\n\n"
 FREE = Policy(on_upstream_failure="free")
 HASTY = Policy(drain_seconds=0.0)
+COUNTING = Policy(on_disconnect="count")
+DRAINING = Policy(on_disconnect="drain")
 FUNDS_NANO = 300_000
 
 
@@ -79,7 +84,7 @@ class Scene(msgspec.Struct, frozen=True):
 
 
 GROWING = with_tally(
-    lambda tally: Twisted(tally, produced_size=10**6, produced=lambda _: {"output_tokens": 10**6})
+    lambda tally: Twisted(tally, produced_size=10**6, produced=lambda *_: {"output_tokens": 10**6})
 )
 FAULTY = with_tally(lambda tally: Twisted(tally, feed=broken(TypeError("no"))))
 UNSENT = twisting(lambda ask: Twisted(ask, forward_body=broken(TypeError("no"))))
@@ -109,6 +114,8 @@ SCENES: tuple[Scene, ...] = (
     Scene("error", "client_left", "void", pieces=BAD_STATUS, status=500, leaves=True),
     Scene("stream", "client_left", "reported", pieces=CHUNKS[:3], leaves=True),
     Scene("stream", "client_left", "counted", pieces=CHUNKS[:1], leaves=True, stalls=True),
+    Scene("stream", "client_left", "counted", pieces=CHUNKS[:1], leaves=True, policy=COUNTING),
+    Scene("stream", "client_left", "reported", pieces=CHUNKS[:3], leaves=True, policy=DRAINING),
     Scene("stream", "client_left", "per_call", pieces=CHUNKS[:1], leaves=True, per_call=True),
     Scene("whole", "client_left", "reported", pieces=WHOLE, leaves=True),
     Scene("whole", "client_left", "counted", pieces=SILENT, leaves=True),
@@ -216,10 +223,60 @@ async def test_a_connection_lost_while_authorizing_voids_what_it_held() -> None:
     assert (row.outcome.basis, row.charged_nano) == ("void", 0)
 
 
+class AwayStore(MemoryStore):
+    """A store that cannot close a hold before it is `back`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.back = asyncio.Event()
+
+    async def apply(self, commands: Sequence[Command]) -> list[Result]:
+        if not self.back.is_set() and any(isinstance(command, Close) for command in commands):
+            raise LedgerUnavailable("The disk is full.")
+        return await super().apply(commands)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "status", "breaks", "phase", "ending", "basis"),
+    [
+        (WHOLE, 200, False, "whole", "ledger_lost", "void"),
+        (CHUNKS, 200, False, "stream", "complete", "reported"),
+        (CHUNKS[:1], 200, True, "stream", "upstream_failed", "counted"),
+        (BAD_STATUS, 404, False, "error", "upstream_refused", "void"),
+    ],
+)
+async def test_a_client_does_not_wait_for_a_ledger_that_stays_away(
+    pieces: list[bytes], status: int, breaks: bool, phase: Phase, ending: Ending, basis: Basis
+) -> None:
+    """It gets an error in place of the end; the hold is closed by the table when the ledger is back."""
+    store = AwayStore()
+    stage = Stage(Upstreams(pieces, status, breaks=breaks), store=store, patience_seconds=0)
+    sent, streams = Sent(), phase == "stream"
+    asked = asyncio.gather(stage.relay.relay(Asked(streams), sent), return_exceptions=True)
+    async with asyncio.timeout(10):
+        (failure,) = await asked
+    assert not sent.ended
+    if streams:
+        code = "upstream_failed" if breaks else "ledger_unavailable"
+        assert sent.data.endswith(Refusal(code, "").body("req_1")[-20:])
+        assert code.encode() in sent.data
+    else:
+        assert isinstance(failure, Refusal)
+        assert failure.code == "ledger_unavailable"
+    assert store.books.new_receipts == []
+    store.back.set()
+    await stage.rest()
+    (row,) = stage.rows()
+    rule = rule_of(phase, ending)
+    assert (row.outcome.outcome, row.outcome.basis) == (rule.outcome, basis)
+    assert (row.charged_nano == 0) == (basis == "void")
+    assert stage.heard.faults == []
+
+
 def test_every_cell_of_the_table_is_driven() -> None:
     """The scenes reach each phase, each ending and each basis that a rule names, and nothing else."""
-    lost = ("authorizing", "ledger_lost", "void")
-    reached = {(scene.phase, scene.ending, scene.basis) for scene in SCENES} | {lost}
+    lost = {("authorizing", "ledger_lost", "void"), ("whole", "ledger_lost", "void")}
+    reached = {(scene.phase, scene.ending, scene.basis) for scene in SCENES} | lost
     cells = {(phase, rule.ending) for rule in OUTCOMES for phase in rule.phases}
     assert {(phase, ending) for phase, ending, _ in reached} == cells
     for rule in OUTCOMES:

@@ -20,6 +20,7 @@ class Lines:
     failed = False
     anomalies = 0
     pending_bytes = 0
+    has_data = False
     done = False
 
     def __init__(self, meter: str | None) -> None:
@@ -53,7 +54,7 @@ class Lines:
     def output_text(self) -> str:
         return ""
 
-    def produced(self, text_tokens: int) -> Usage:
+    def produced(self, text_tokens: int, model: str) -> Usage:
         return {self._meter: self.produced_size} if self._meter else {}
 
 
@@ -72,6 +73,9 @@ class Ask(msgspec.Struct, frozen=True):
 
     def ceiling_exact(self) -> Ceiling:
         return self.exact
+
+    def estimate(self, model: str) -> Usage:
+        return self.exact.fixed
 
     def input_text_length(self) -> int:
         return 0

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.config.advice import may_overlap
 from proxy.config.load import check
+from proxy.globs import may_overlap
 from tests.config.samples import card, route, text_of, upstream
 
 PER_CALL = card("rates: {requests: {per_unit: '1'}}")

@@ -63,6 +63,10 @@ WHICH_STORAGE = (
             "quickstart: {port: 8080}",
             ["quickstart.port: 8080 is also the port of the server; they need one each"],
         ),
+        (
+            "server: {max_body_bytes: 10, body_memory_bytes: 9}",
+            ["server.body_memory_bytes: 9 must be at least server.max_body_bytes, which is 10"],
+        ),
     ],
 )
 def test_amounts_and_ports_make_sense(reported: Reported, text: str, faults: list[str]) -> None:

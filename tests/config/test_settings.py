@@ -21,6 +21,7 @@ unit: {name: credits, per_usd: 10000}
 accounts:
   limits: {day: "10", week: none, month: 5000 credits, rpm: 60, tpm: none, concurrency: "${AT_ONCE}"}
   when_short: refuse
+  on_shortfall: owe
   min_output_tokens: 32
 streams: {on_disconnect: drain}
 upstreams:
@@ -78,6 +79,7 @@ def test_the_parts_of_the_process_have_theirs(settings: Settings, tmp_path: Path
     assert settings.storage == Path("/var/lib/farebox.db")
     assert settings.unit == Unit("credits", 10_000)
     assert (settings.when_short, settings.min_output_tokens) == ("refuse", 32)
+    assert settings.on_shortfall == "owe"
     assert settings.streams.on_disconnect == "drain"
 
 

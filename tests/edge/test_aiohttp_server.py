@@ -1,6 +1,7 @@
 """What Farebox takes for granted of aiohttp's server although no documentation promises it."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -9,6 +10,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from proxy.edge.aiohttp_server import (
+    HEAD_BYTES_MAX,
     RequestCallback,
     ServerProtocol,
     count_sent,
@@ -18,7 +20,6 @@ from proxy.edge.aiohttp_server import (
     refuse_pure_python_parser,
     send_interim,
     serialized_head,
-    unsent_bytes,
     wrap_callback,
 )
 from tests.aiohttp_names import SERVER_NAMES, fault_of
@@ -117,6 +118,49 @@ async def test_a_connection_without_a_request_has_had_none() -> None:
         writer.close()
 
 
+async def never_ending(port: int, before: bytes) -> bytes:
+    """Send the lines of a head for ever, after some whole requests; gives all that comes until the end."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(before + GET[:-26])
+    received = bytearray()
+    with contextlib.suppress(ConnectionResetError):
+        async with asyncio.timeout(30):
+            while not reader.at_eof():
+                writer.write(b"X-Line: %b\r\n" % (b"x" * 4_000))
+                await writer.drain()
+                with contextlib.suppress(TimeoutError):
+                    received += await asyncio.wait_for(reader.read(65_536), 0.01)
+    writer.transport.abort()
+    return bytes(received)
+
+
+BODY = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n" + b"x" * 300_000
+
+
+@pytest.mark.parametrize("before", [b"", GET.replace(b"close", b"keep-alive"), BODY])
+async def test_a_head_without_an_end_is_cut(before: bytes) -> None:
+    """First or later over its connection, and long before aiohttp has counted all the lines it lets pass."""
+    async with serving(ok) as (_, port, protocols):
+        received = await never_ending(port, before)
+        assert b" 400 " not in received
+        assert protocols[0].had_request == (b" 200 " in received) == bool(before)
+
+
+@pytest.mark.parametrize("size", [1, HEAD_BYTES_MAX, 10 * HEAD_BYTES_MAX])
+async def test_a_body_is_no_head(size: int) -> None:
+    """However long it is, and in however many parts it comes, requests behind it are heads anew."""
+
+    async def read(request: web.BaseRequest) -> web.StreamResponse:
+        body = b"".join([piece async for piece in request.content.iter_any()])
+        return web.Response(text=str(len(body)))
+
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size
+    async with serving(read) as (_, port, _):
+        answers = await ask(port, (head + b"x" * size) * 2 + GET)
+    assert answers.count(b"\r\n\r\n%d" % size) == 2
+    assert answers.endswith(b"\r\n\r\n0")
+
+
 @pytest.mark.parametrize("malformed", [b"GET / HTTP/1.1\r\nHost x\r\n\r\n", b"\x16\x03\x01\x02\r\n\r\n"])
 async def test_what_the_parser_refuses_is_answered_by_us(malformed: bytes) -> None:
     """The response is ours, with the status and exception that aiohttp gives, and it ends the connection."""
@@ -157,7 +201,7 @@ async def test_a_slow_client_pauses_the_writing() -> None:
         request.transport.write(b"x" * size)
         count_sent(request, size)
         assert is_write_paused(request)
-        assert unsent_bytes(server) > 0
+        assert [one.unsent_bytes > 0 for one in protocols] == [True]
         reading.set()
         await drain(request)
         assert not is_write_paused(request)
@@ -165,12 +209,12 @@ async def test_a_slow_client_pauses_the_writing() -> None:
         raise ConnectionResetError
 
     reading = asyncio.Event()
-    async with serving(handle) as (server, port, _):
+    async with serving(handle) as (_, port, protocols):
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1_024)
         writer.write(GET)
         async with asyncio.timeout(10):
             await reading.wait()
             await reader.readexactly(size)
             await ended.wait()
-        assert unsent_bytes(server) == 0
+        assert [one.unsent_bytes for one in protocols] == [0]
         writer.close()

@@ -7,7 +7,9 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from proxy.edge.gateway import Bounds, HttpInbound, expect_later
+from proxy.edge.bodies import BodyReader, Bounds
+from proxy.edge.body_memory import BodyMemory
+from proxy.edge.gateway import expect_later
 from proxy.edge.middleware import REQUEST_ID
 from proxy.edge.reply import HttpReply
 
@@ -46,13 +48,14 @@ async def test_a_client_that_never_reads_is_cut_and_leaves_nothing_behind() -> N
 @pytest.mark.parametrize(("version", "interim"), [("1.0", b""), ("1.1", b"HTTP/1.1 100 Continue\r\n\r\n")])
 async def test_who_knows_interim_answers_is_told_to_continue(version: str, interim: bytes) -> None:
     """A client of HTTP/1.0 would take it for the answer, so that its wish is passed over."""
-    asked = asyncio.Event()
+    asked, loop = asyncio.Event(), asyncio.get_running_loop()
 
     async def handle(request: web.Request) -> web.StreamResponse:
         request[REQUEST_ID] = "req_1"
         reply = HttpReply(request, 5.0)
         asked.set()
-        await reply.end(await HttpInbound(request, Bounds(10, 5.0, 5.0)).body())
+        reader = BodyReader(request, Bounds(10, 5.0, 5.0), BodyMemory(now=loop.time))
+        await reply.end(await reader.at_hand() or await reader.whole())
         return reply.sent
 
     app = web.Application()

@@ -68,6 +68,7 @@ class Auditor:
     def __init__(self, credit_limit_nano: int = 0) -> None:
         self.credit = dollars(credit_limit_nano)
         self.debt = ZERO
+        self.owed = ZERO
         self.pieces: list[dict[str, Any]] = []
         self.flight: dict[str, dict[str, Any]] = {}
         self.paid: dict[Label, Dollars] = {}
@@ -83,8 +84,11 @@ class Auditor:
     def open_calls(self) -> list[dict[str, Any]]:
         return list(self.flight.values())
 
-    def available(self) -> Dollars:
+    def uncommitted(self) -> Dollars:
         return self.balance() + self.credit - self.debt - self.promised()
+
+    def available(self) -> Dollars:
+        return self.uncommitted() - self.owed
 
     def next_expiry_us(self) -> int:
         return min((piece["until"] for piece in self.pieces if piece["left"]), default=2**62)
@@ -122,8 +126,11 @@ class Auditor:
     def put_in(
         self, lot_id: str, nano: int, at_us: int, expires_us: int, priority: int
     ) -> list[tuple[str, Dollars]]:
-        """Repay debt, keep the rest as a piece; returns what went to the piece."""
+        """Repay what is owed, then debt, and keep the rest as a piece; returns what went to the piece."""
         rest = dollars(nano)
+        paid_back = min(self.owed, rest)
+        self.owed -= paid_back
+        rest -= paid_back
         repaid = min(self.debt, rest)
         self.debt -= repaid
         rest -= repaid
@@ -142,7 +149,7 @@ class Auditor:
             older = self.promised(call for call in self.open_calls() if call["at_us"] < piece["until"])
             kept = sorted((ZERO, older - spoken_for, piece["left"]))[1]
             spoken_for += kept
-            gone = sorted((ZERO, self.available(), piece["left"] - kept))[1]
+            gone = sorted((ZERO, self.uncommitted(), piece["left"] - kept))[1]
             if gone:
                 piece["left"] -= gone
                 self.post("expire", -gone, piece["id"], now_us, [(piece["id"], -gone)])
@@ -176,25 +183,32 @@ class Auditor:
     def extend(self, call_id: str, nano: int) -> None:
         self.flight[call_id]["held"] += dollars(nano)
 
-    def end(self, call_id: str, total_nano: int, now_us: int) -> tuple[Dollars, Dollars]:
-        """Close a call; returns what is paid and what falls short."""
+    def end(
+        self, call_id: str, total_nano: int, now_us: int, *, owes: bool = False
+    ) -> tuple[Dollars, Dollars, Dollars]:
+        """Close a call; returns what it costs, what falls short of that, and what of the cost is owed."""
         call = self.flight[call_id]
         self.expire(now_us)
         total = dollars(total_nano)
-        paid = min(total, call["held"] + self.available())
+        paid = min(total, call["held"] + self.uncommitted())
+        owed = total - paid if owes else ZERO
+        cost = paid + owed
         del self.flight[call_id]
-        if paid:
+        if cost:
             for label in labels_of(call):
-                self.paid[label] = self.paid.get(label, ZERO) + paid
-            self.post("charge", -paid, call_id, now_us, self.take(paid, call["at_us"], now_us))
+                self.paid[label] = self.paid.get(label, ZERO) + cost
+            draws = self.take(paid, call["at_us"], now_us) if paid else []
+            self.owed += owed
+            self.post("charge", -cost, call_id, now_us, draws)
         self.expire(now_us)
-        return paid, total - paid
+        return cost, total - cost, owed
 
     def post(
         self, kind: str, amount: Dollars, ref: str, at_us: int, draws: Iterable[tuple[str, Dollars]]
     ) -> None:
         """Note the entry that should be there for a change that has been made."""
-        self.lines.append(Line(kind, amount, self.balance(), self.debt, ref, at_us, tuple(draws)))
+        debt = self.debt + self.owed
+        self.lines.append(Line(kind, amount, self.balance(), debt, ref, at_us, tuple(draws)))
 
     def audit(self, books: Books, account_id: str) -> None:
         """The account, its lots, holds, buckets and entries show what this history makes them."""
@@ -202,7 +216,8 @@ class Auditor:
         assert dollars(account.balance_nano) == self.balance()
         assert dollars(account.debt_nano) == self.debt
         assert dollars(account.held_nano) == self.promised()
-        assert dollars(account.available_nano) == self.available() >= 0
+        assert dollars(account.uncommitted_nano) == self.uncommitted() >= 0
+        assert dollars(account.available_nano) == self.available()
         assert account.open_holds == len(self.open_calls())
         assert sum(key.open_holds for key in books.keys.values()) == len(self.open_calls())
         lots = books.lots.get(account_id, {})
@@ -224,7 +239,7 @@ class Auditor:
             for draw in entry.draws:
                 lots[draw.lot_id] += draw.amount_nano
         assert account.entries == len(books.new_entries)
-        assert worth == account.balance_nano - account.debt_nano
+        assert worth == account.balance_nano - account.whole_debt_nano
         assert lots == {lot.id: lot.remaining_nano for lot in books.lots.get(account_id, {}).values()}
         paid = [-entry.amount_nano for entry in books.new_entries if entry.kind == "charge"]
         assert sum(paid) == sum(receipt.charged_nano for receipt in books.new_receipts)

@@ -33,6 +33,7 @@ from proxy.ledger.rows import (
     Limits,
     Lot,
     Observed,
+    OnShortfall,
     Outcome,
     Receipt,
 )
@@ -179,10 +180,22 @@ class Desk:
     def reroute(self, call_id: str, upstream: str) -> Result:
         return self.do(self.rerouting(call_id, upstream))
 
-    def settlement(self, call_id: str, total_nano: int, usage: dict[str, int] | None = None) -> Settle:
+    def settlement(
+        self,
+        call_id: str,
+        total_nano: int,
+        usage: dict[str, int] | None = None,
+        on_shortfall: OnShortfall = "forgive",
+    ) -> Settle:
         outcome = Outcome("complete", 200, "reported", usage or {}, self.now_us)
         opened_us = self.opened_us[call_id]
-        return Settle(self.calls[call_id], opened_us, self.now_us, outcome, charge_of(total_nano))
+        return Settle(
+            self.calls[call_id], opened_us, self.now_us, outcome, charge_of(total_nano), on_shortfall
+        )
+
+    def owe(self, call_id: str, total_nano: int) -> Result:
+        """Settle so that what no funds cover is debt."""
+        return self.do(self.settlement(call_id, total_nano, on_shortfall="owe"))
 
     def settle(self, call_id: str, total_nano: int, usage: dict[str, int] | None = None) -> Result:
         return self.do(self.settlement(call_id, total_nano, usage))
@@ -194,8 +207,8 @@ class Desk:
     def void(self, call_id: str) -> Result:
         return self.do(self.voiding(call_id))
 
-    def recovery(self, call_id: str) -> Recover:
-        return Recover(self.calls[call_id], self.opened_us[call_id], self.now_us)
+    def recovery(self, call_id: str, on_shortfall: OnShortfall = "forgive") -> Recover:
+        return Recover(self.calls[call_id], self.opened_us[call_id], self.now_us, on_shortfall)
 
     def sweep(self) -> Result:
         return self.do(Sweep(ACCOUNT, self.now_us))

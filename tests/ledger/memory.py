@@ -1,6 +1,9 @@
 """A store that keeps its books in memory, for tests of what needs no disk. It runs the real rules."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
+
+from msgspec.structs import asdict
 
 from proxy.ledger import rules
 from proxy.ledger.books import Books
@@ -47,6 +50,14 @@ class MemoryStore:
         self._written(part)
         return results
 
+    async def probe(self) -> None:
+        """Memory is always there."""
+
+    async def loss(self) -> str:
+        """Memory stays."""
+        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await never
+
     async def orphans(self, now_us: int) -> list[Hold]:
         """Every process but this one is gone, and this one has begun just now."""
         return [
@@ -59,7 +70,10 @@ class MemoryStore:
         return next((key for key in self.books.keys.values() if key.digest == digest), None)
 
     async def query(self, name: str, params: Mapping[str, object]) -> list[Row]:
-        raise KeyError(name, params)
+        if name != "account_by_id":
+            raise KeyError(name, params)
+        account = self.books.accounts.get(str(params["account_id"]))
+        return [{**asdict(account), "available_nano": account.available_nano}] if account else []
 
     async def close(self) -> None:
         """Nothing has to be let go of."""

@@ -35,12 +35,12 @@ async def ledger(desk: Desk) -> AsyncIterator[Ledger]:
 
 async def test_recovery_leaves_jobs_alone_until_their_deadline(desk: Desk, ledger: Ledger) -> None:
     assert await ledger.detach(desk.detachment("job", 90)) == Done()
-    assert await ledger.recover(NOON_US + 89) == 1
+    assert len(await ledger.recover(NOON_US + 89)) == 1
     assert {hold.id: hold.state for hold in desk.store.books.holds.values()} == {
         "call": "expired",
         "job": "open",
     }
-    assert await ledger.recover(NOON_US + 90) == 1
+    assert len(await ledger.recover(NOON_US + 90)) == 1
     assert desk.account.held_nano == 0
 
 
@@ -49,7 +49,7 @@ async def test_a_hold_that_is_detached_while_it_is_recovered_is_not_counted(
 ) -> None:
     """Recovery read it as an orphan, and comes too late."""
     detached = ledger.submit(desk.detachment("job", 90))
-    assert await ledger.recover(NOON_US + 1) == 1
+    assert len(await ledger.recover(NOON_US + 1)) == 1
     assert await detached == Done()
     assert desk.account.held_nano == 10
 

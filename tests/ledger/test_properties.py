@@ -140,6 +140,13 @@ class Histories(RuleBasedStateMachine):
         self.close(call_id, self.desk.settlement(call_id, total), total, swept=swept)
 
     @in_flight
+    @rule(one=ONE, total=st.integers(0, 45), swept=SWEPT)
+    def owe(self, one: int, total: int, swept: bool) -> None:
+        call_id = self.open_call(one)
+        command = self.desk.settlement(call_id, total, on_shortfall="owe")
+        self.close(call_id, command, total, swept=swept, owes=True)
+
+    @in_flight
     @rule(one=ONE, swept=SWEPT)
     def void(self, one: int, swept: bool) -> None:
         call_id = self.open_call(one)
@@ -151,11 +158,12 @@ class Histories(RuleBasedStateMachine):
         call_id = self.open_call(one)
         self.close(call_id, self.desk.recovery(call_id), self.observed.get(call_id, 0), swept=swept)
 
-    def close(self, call_id: str, command: Command, total: int, *, swept: bool) -> None:
+    def close(self, call_id: str, command: Command, total: int, *, swept: bool, owes: bool = False) -> None:
         result = self.do(command, swept=swept)
-        paid, short = self.auditor.end(call_id, total, self.desk.now_us)
+        expected = self.auditor.end(call_id, total, self.desk.now_us, owes=owes)
         assert isinstance(result, Settled)
-        assert (dollars(result.charged_nano), dollars(result.shortfall_nano)) == (paid, short)
+        figures = (result.charged_nano, result.shortfall_nano, result.owed_nano)
+        assert tuple(map(dollars, figures)) == expected
         assert dollars(result.available_nano) == self.auditor.available()
 
     @rule()
@@ -168,7 +176,7 @@ class Histories(RuleBasedStateMachine):
         command = ChangeAccount(ACCOUNT, self.desk.now_us, credit_limit_nano=credit_limit_nano)
         result = self.do(command, swept=swept)
         self.auditor.expire(self.desk.now_us)
-        after = self.auditor.available() - self.auditor.credit + dollars(credit_limit_nano)
+        after = self.auditor.uncommitted() - self.auditor.credit + dollars(credit_limit_nano)
         assert isinstance(result, Done) == (after >= 0)
         if isinstance(result, Done):
             self.auditor.credit = dollars(credit_limit_nano)

@@ -1,6 +1,8 @@
+from fnmatch import fnmatchcase
+
 import pytest
 
-from proxy.metering.model_names import bare_name, encoding_name
+from proxy.metering.model_names import bare_name, counting_name, encoding_name, encoding_names
 
 
 @pytest.mark.parametrize(
@@ -79,3 +81,62 @@ def test_unknown_embedding_models_are_counted_with_the_embedding_vocabulary(mode
 
 def test_gpt2_is_an_old_name_of_r50k() -> None:
     assert encoding_name("gpt2") == encoding_name("gpt-2") == "r50k_base"
+
+
+SPELLINGS = (
+    "{}",
+    "openai/{}",
+    "ft:{}",
+    "openai/ft:{}",
+    "{}:extended",
+    "ft:{}:acme::7p4l",
+    "{}-2024-05-13",
+    "X/{}",
+)
+NAMES = [
+    spelling.format(name)
+    for spelling in SPELLINGS
+    for name in (
+        "gpt-4",
+        "gpt-4o",
+        "gpt-3.5-turbo",
+        "gpt-oss-20b",
+        "text-embedding-3-small",
+        "bge-embed",
+        "llama-3",
+    )
+]
+GLOBS = [
+    *("*", "gpt-*", "gpt-4*", "*4", "*/gpt-?", "ft:*", "f*"),
+    *("openai*", "openai/*", "*embed*", "[gb]*", "*:*", "X/gpt*"),
+]
+
+
+@pytest.mark.parametrize("glob", [*GLOBS, *NAMES])
+def test_a_glob_tells_every_encoding_that_a_name_it_matches_has(glob: str) -> None:
+    """So that the vocabularies of all routes are loaded before the first call, whatever model it asks for."""
+    for name in NAMES:
+        if fnmatchcase(name, glob):
+            assert encoding_name(name) in encoding_names(glob), name
+
+
+def test_a_plain_name_needs_one_vocabulary_only() -> None:
+    assert encoding_names("gpt-4o-mini") == {"o200k_base"}
+    assert encoding_names("text-embedding-3-small") == {"cl100k_base"}
+
+
+@pytest.mark.parametrize(
+    ("upstream_model", "model", "counted_as"),
+    [
+        ("gpt-4o-mini", "acme-small", "gpt-4o-mini"),
+        ("gpt-4", "gpt-4o", "gpt-4"),
+        ("prod-eu-1", "gpt-4", "gpt-4"),
+        ("llama-3", "acme-small", "llama-3"),
+        ("anthropic/claude-4", "gpt-4o", "anthropic/claude-4"),
+    ],
+)
+def test_a_call_is_counted_as_the_model_that_answers(
+    upstream_model: str, model: str, counted_as: str
+) -> None:
+    """Unless only the public name tells which one that is."""
+    assert counting_name(upstream_model, model) == counted_as

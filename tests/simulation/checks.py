@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import astuple, replace
 
 from proxy.ledger.commands import Command, Result
+from proxy.ledger.seals import seal_of
 from proxy.pricing.charge import Line
 from proxy.storage import columns
 from tests.ledger.auditor import window_name
@@ -47,7 +48,7 @@ def check_results(commands: Sequence[Command], results: Sequence[Result], expect
 
 
 def money_adds_up(look: Look, model: Model) -> Iterator[str]:
-    """The balance is what the lots have left, held what open holds hold, and available is never negative."""
+    """The balance is what the lots have left, held what open holds hold, and these always have funds."""
     if len(look.rows["accounts"]) != 1:
         yield f"the account has {len(look.rows['accounts'])} rows"
         return
@@ -58,8 +59,8 @@ def money_adds_up(look: Look, model: Model) -> Iterator[str]:
         yield f"the balance is {account.balance_nano}, its lots have {left}"
     if account.held_nano != held:
         yield f"{account.held_nano} are held, by open holds of {held}"
-    if account.available_nano < 0:
-        yield f"{account.available_nano} are available"
+    if account.uncommitted_nano < 0:
+        yield f"{account.uncommitted_nano} are left beside what is held"
     right = model.parties[look.account_id].row()
     if account != right:
         yield f"the account is {account}, and should be {right}"
@@ -71,7 +72,9 @@ def keys_are_as_told(look: Look, model: Model) -> Iterator[str]:
     yield from differences(
         look.rows["keys"], (columns.key_row(model.key_row(model.keys[id_])) for id_ in party.keys)
     )
-    led = ((row[3], look.account_id, row[0]) for row in look.rows["keys"])
+    opened_at_us = party.row().created_at_us
+    sealed = [(row[3], look.account_id, row[0], row[4], row[5], opened_at_us) for row in look.rows["keys"]]
+    led = ((*values[:3], seal_of(*values)) for values in sealed)
     yield from differences(look.rows["key_digests"], led)
 
 
@@ -203,7 +206,7 @@ def differences(found: Iterable[object], right: Iterable[object]) -> Iterator[st
 def wrong_arithmetic(row: Row) -> Iterator[str]:
     """What is wrong with a receipt by its own figures."""
     usage, charge_nano, lines = _usage_of(row[12]), row[16], _lines_of(row[17])
-    charged_nano, shortfall_nano = row[19], row[20]
+    charged_nano, shortfall_nano, owed_nano = row[19], row[20], row[-2]
     exact = [Fraction(line.price_nano) * line.quantity / line.per for line in lines]
     if charge_nano != round(sum(exact, Fraction(0))):
         yield f"{row[0]} is charged {charge_nano} for {sum(exact, Fraction(0))}"
@@ -218,7 +221,9 @@ def wrong_arithmetic(row: Row) -> Iterator[str]:
             yield f"{row[0]} is charged for {quantity} {meter} of {usage}"
     if charged_nano + shortfall_nano != charge_nano or min(charged_nano, shortfall_nano) < 0:
         yield f"{row[0]} pays {charged_nano} and is {shortfall_nano} short of {charge_nano}"
+    if not 0 <= owed_nano <= (0 if shortfall_nano else charged_nano):
+        yield f"{row[0]} owes {owed_nano} of {charged_nano}"
 
 
 def _receipt_row(model: Model, call_id: str) -> Row:
-    return columns.receipt_row(model.receipts[call_id], model.holds[call_id].created_at_us // DAY_US)
+    return columns.receipt_row(model.receipts[call_id], model.holds[call_id])

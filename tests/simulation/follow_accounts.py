@@ -53,7 +53,7 @@ def change_account(model: Model, command: ChangeAccount) -> Done | Refused:
         if not 0 <= command.credit_limit_nano <= MAX_NANO:
             return INVALID
         history.expire(command.at_us)
-        if history.available() - history.credit + dollars(command.credit_limit_nano) < 0:
+        if history.uncommitted() - history.credit + dollars(command.credit_limit_nano) < 0:
             return CONFLICT
         history.credit = dollars(command.credit_limit_nano)
     party.account = replace(party.account, **_given(command, "name", "status", "limits"))

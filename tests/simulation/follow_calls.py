@@ -127,7 +127,7 @@ def detach(model: Model, command: Detach) -> Done | Refused:
 
 
 def settle(model: Model, command: Settle) -> Settled | Refused:
-    """A call is charged once, up to what it holds and what is available beside it."""
+    """A call is charged once, up to what it holds and what is free beside it; the rest is let go or owed."""
     return _close(model, command, command.call, "settled", command.outcome, command.charge)
 
 
@@ -196,7 +196,7 @@ def _shortage(party: Party, key: Key, limits: Limits, at_us: int, least_nano: in
 def _code(blamed: Bound) -> str:
     scope, _, window = blamed.source.partition("_")
     if not window:
-        return "request_exceeds_balance" if blamed.room > ZERO else "credit_balance_exhausted"
+        return "request_exceeds_balance" if blamed.room + blamed.held > ZERO else "credit_balance_exhausted"
     return ACCOUNT_CODES[window] if scope == ACCOUNT else "key_limit_exceeded"
 
 
@@ -206,6 +206,7 @@ def _resets_at_us(blamed: Bound, at_us: int) -> int | None:
 
 
 def _too_fast(model: Model, asked: list[Ask], at_us: int) -> Refused | None:
+    model.gauges.follow(asked, at_us)
     for ask in asked:
         over, wait_us = model.gauges.over(ask, at_us)
         if over > 0:
@@ -249,7 +250,8 @@ def _close(
     history = party.history
     if hold.state != "open":
         return Settled(0, 0, nano(history.balance()), nano(history.available()), replayed=True)
-    paid, short = history.end(hold.id, charge.total_nano, command.at_us)
+    owes = not isinstance(command, Void) and getattr(command, "on_shortfall", None) == "owe"
+    paid, short, owed = history.end(hold.id, charge.total_nano, command.at_us, owes=owes)
     if hold.tokens:
         used = outcome.usage.get("input_tokens", 0) + outcome.usage.get("output_tokens", 0)
         used = 0 if isinstance(command, Void) else used
@@ -257,6 +259,7 @@ def _close(
         key = model.keys[hold.key_id]
         model.gauges.correct(key.id, at_most(hold.tokens, key.limits.tpm), used)
     model.put_hold(replace(hold, state=state, observed=None))
-    row = Receipt(call, outcome, charge, nano(paid), nano(short), hold.amount_nano)
+    row = Receipt(call, outcome, charge, nano(paid), nano(short), hold.amount_nano, nano(owed))
     model.put_receipt(row, hold.created_at_us)
-    return Settled(nano(paid), nano(short), nano(history.balance()), nano(history.available()))
+    left = nano(history.balance()), nano(history.available())
+    return Settled(nano(paid), nano(short), *left, owed_nano=nano(owed))

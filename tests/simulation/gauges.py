@@ -35,8 +35,15 @@ class Gauges:
     def __init__(self) -> None:
         self.of: dict[tuple[str, ThrottleKind], Gauge] = {}
 
+    def follow(self, asked: list[Ask], now_us: int) -> None:
+        """Take a clock that is more than a minute behind a gauge for one that was set back."""
+        for ask in asked:
+            gauge = self.of.get((ask.scope_id, ask.kind))
+            if gauge is not None and gauge.at_us > now_us + MINUTE_US:
+                self.of[ask.scope_id, ask.kind] = Gauge(gauge.full, now_us)
+
     def full(self, ask: Ask, now_us: int) -> Fraction:
-        """How full a gauge is, drained at the limit of now. A clock that ran back drains nothing."""
+        """How full a gauge is, drained at the limit of now. A clock that is behind drains nothing."""
         gauge = self.of.get((ask.scope_id, ask.kind))
         if gauge is None:
             return EMPTY

@@ -57,6 +57,6 @@ KINDS: Final[dict[type[Command], Kind]] = {
     Detach: Kind(30, make_calls.detach, follow_calls.detach),
     Settle: Kind(240, make_calls.settle, follow_calls.settle),
     Void: Kind(40, make_calls.void, follow_calls.void),
-    Recover: Kind(5, make_calls.recover, follow_calls.recover),
+    Recover: Kind(10, make_calls.recover, follow_calls.recover),
     Sweep: Kind(10, make_accounts.sweep, follow_accounts.sweep),
 }

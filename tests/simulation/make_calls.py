@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from proxy.ledger.commands import Authorize, Detach, Extend, Observe, Recover, Reroute, Settle, Void
-from proxy.ledger.rows import UNLIMITED, Call, Hold, Observed, Outcome
+from proxy.ledger.rows import UNLIMITED, Call, Hold, Observed, OnShortfall, Outcome
 from proxy.metering.usage import Basis
 from proxy.pricing.charge import NO_CHARGE, worst_nano
 from tests.simulation.world import CARDS, HOUR_US, SECOND_US, World
@@ -89,7 +89,7 @@ def settle(world: World) -> Settle | None:
         first_byte_at_us,
         anomalies,
     )
-    return Settle(hold.call, _began_us(world, hold), at_us, outcome, charge)
+    return Settle(hold.call, _began_us(world, hold), at_us, outcome, charge, _on_shortfall(at_us))
 
 
 def void(world: World) -> Void | None:
@@ -103,9 +103,18 @@ def void(world: World) -> Void | None:
 
 
 def recover(world: World) -> Recover | None:
-    """A call that is taken for one whose process is gone."""
-    hold = world.some_hold()
-    return None if hold is None else Recover(hold.call, _began_us(world, hold), world.at_us())
+    """A call that is taken for one whose process is gone; often a job, which may have time left."""
+    jobs = [hold for hold in world.model.flight.values() if hold.deadline_us is not None]
+    hold = world.one_of(jobs) if jobs and world.happens(50) else world.some_hold()
+    if hold is None:
+        return None
+    began_us, at_us = _began_us(world, hold), world.at_us()
+    return Recover(hold.call, began_us, at_us, _on_shortfall(at_us))
+
+
+def _on_shortfall(at_us: int) -> OnShortfall:
+    """What the operator has chosen by now. Who owes makes few calls, so that most are forgiven."""
+    return "owe" if at_us % 10 < 2 else "forgive"
 
 
 def _usage(world: World, hold: Hold) -> dict[str, int]:

@@ -13,7 +13,6 @@ from proxy.ledger.commands import Command, Result
 from proxy.ledger.needs import Needs, needs_of
 from proxy.ledger.rows import Hold
 from proxy.ledger.store import LedgerUnavailable, Store
-from proxy.ledger.windows import DAY_US
 from proxy.storage import columns
 from tests.ledger.memory import MemoryStore
 from tests.simulation.steps import Fault
@@ -118,14 +117,14 @@ class MemoryStage:
         put("accounts", (columns.account_row(part.accounts[id_]) for id_ in part.changed_accounts))
         put("keys", (columns.key_row(part.keys[id_]) for id_ in part.changed_keys))
         put("lots", (astuple(part.lots[account_id][id_]) for account_id, id_ in part.changed_lots))
-        put("key_digests", (columns.key_digest_row(part.keys[id_]) for id_ in part.changed_keys))
+        put("key_digests", (columns.key_digest_row(part, part.keys[id_]) for id_ in part.changed_keys))
         put("buckets", (columns.bucket_row(part, key) for key in part.changed_buckets))
         put("throttles", (columns.throttle_row(part, key) for key in part.changed_throttles))
         put("holds", (columns.hold_row(part.holds[id_]) for id_ in part.changed_holds))
         put("entries", map(columns.entry_row, part.new_entries))
         put("commands", map(astuple, part.new_commands))
-        receipts = [(row, part.holds[row.call.id].created_at_us // DAY_US) for row in part.new_receipts]
-        put("receipts", (columns.receipt_row(row, day) for row, day in receipts))
+        receipts = [(row, part.holds[row.call.id]) for row in part.new_receipts]
+        put("receipts", (columns.receipt_row(row, hold) for row, hold in receipts))
         put("usage_days", map(self._added, columns.usage_day_rows(receipts)))
 
     def _added(self, row: Row) -> Row:

@@ -47,6 +47,7 @@ class Party:
             entries=len(history.lines),
             next_expiry_us=history.next_expiry_us(),
             spending=self.spending(ACCOUNT),
+            owed_nano=nano(history.owed),
         )
 
     def spending(self, scope: str) -> Spending:

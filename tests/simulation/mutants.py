@@ -237,6 +237,24 @@ def hides_the_shortfall(books: Books, command: Command) -> Result:
     return result
 
 
+def lets_go_of_what_is_owed(books: Books, command: Command) -> Result:
+    """A call's cost beyond all funds is charged, and nobody owes it."""
+    before = books.accounts.get(command.call.account_id) if isinstance(command, Settle) else None
+    result = rules.apply(books, command)
+    if before is not None and isinstance(result, Settled) and result.owed_nano:
+        books.put_account(replace(books.accounts[before.id], owed_nano=before.owed_nano))
+    return result
+
+
+def never_repays_what_is_owed(books: Books, command: Command) -> Result:
+    """A grant takes off what it repays, and it is owed all the same."""
+    before = books.accounts.get(command.account_id) if isinstance(command, Grant) else None
+    result = rules.apply(books, command)
+    if before is not None and before.owed_nano and isinstance(result, Done):
+        books.put_account(replace(books.accounts[before.id], owed_nano=before.owed_nano))
+    return result
+
+
 def leaves_token_limits_full(books: Books, command: Command) -> Result:
     """The tokens that a call did not use are not given back to its rate limits."""
     before = dict(books.throttles)
@@ -310,6 +328,8 @@ _RULES: Final[tuple[Callable[[Books, Command], Result], ...]] = (
     keeps_the_first_deadline,
     names_the_first_upstream,
     hides_the_shortfall,
+    lets_go_of_what_is_owed,
+    never_repays_what_is_owed,
     leaves_token_limits_full,
     writes_no_entry,
     tells_the_balance_of_before,

@@ -133,7 +133,10 @@ class Player:
         }
         if found != right:
             raise Violation(ORPHANS, f"found {sorted(found)}, and should have {sorted(right)}")
-        commands = [Recover(right[id_].call, right[id_].created_at_us, step.at_us) for id_ in sorted(right)]
+        commands = [
+            Recover(hold.call, hold.created_at_us, step.at_us, "owe" if hold.amount_nano % 2 else "forgive")
+            for _, hold in sorted(right.items())
+        ]
         self.seen["orphans"] += len(commands)
         self.seen["overdue"] += sum(hold.deadline_us is not None for hold in right.values())
         if commands and step.fault is None:
@@ -205,8 +208,8 @@ class Player:
                 self.seen[result.code] += 1
             elif getattr(result, "replayed", False):
                 self.seen["replayed"] += 1
-            elif isinstance(result, Settled) and result.shortfall_nano:
-                self.seen["shortfall"] += 1
+            elif isinstance(result, Settled) and (result.shortfall_nano or result.owed_nano):
+                self.seen["shortfall" if result.shortfall_nano else "owed"] += 1
 
 
 async def carried_out(doing: Awaitable[_Answer]) -> _Answer:

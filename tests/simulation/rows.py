@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from proxy.storage.tables import ACCOUNTS, KEYS
 from tests.simulation.model import Model, Touched
 from tests.simulation.stages import Stage
 from tests.storage.engines import Dump
@@ -82,10 +83,12 @@ def look_at_all(dump: Dump, model: Model) -> list[Look]:
 def buckets_in(rows: Mapping[str, list[Row]]) -> Iterator[Row]:
     """All buckets: those of windows that have ended, and those that lie with accounts and keys."""
     yield from (row[1:] for row in rows["buckets"])
-    for row in (*rows["accounts"], *rows["keys"]):
-        day, sums = msgspec.json.decode(row[-1])
+    spending = [(row[0], row[ACCOUNTS.place("spending")]) for row in rows["accounts"]]
+    spending += ((row[0], row[KEYS.place("spending")]) for row in rows["keys"])
+    for scope_id, text in spending:
+        day, sums = msgspec.json.decode(text)
         for window, (spent_nano, held_nano) in zip(first_days(day).items(), sums, strict=True):
-            yield row[0], *window, spent_nano, held_nano
+            yield scope_id, *window, spent_nano, held_nano
 
 
 def first_days(day: int) -> dict[str, int]:

@@ -58,7 +58,7 @@ async def test_a_week_meets_everything_there_is() -> None:
     assert outcome.violation is None, outcome.violation
     kinds = {type_.__name__ for type_ in (*COMMANDS, *get_args(Step))}
     assert (
-        kinds | REFUSALS | set(get_args(Fault)) | {"orphans", "replayed", "shortfall", *JOBS}
+        kinds | REFUSALS | set(get_args(Fault)) | {"orphans", "replayed", "shortfall", "owed", *JOBS}
         <= outcome.seen.keys()
     )
 

@@ -31,8 +31,9 @@ def entries_sum_to_the_balance(dump: Dump) -> Iterator[str]:
     for row in dump["entries"]:
         sums[row[0]] += row[3]
     for row in dump["accounts"]:
-        if sums[row[0]] != row[4] - row[6]:
-            yield f"{row[0]} has {row[4]} and owes {row[6]}, its entries sum to {sums[row[0]]}"
+        debt = row[6] + row[-1]
+        if sums[row[0]] != row[4] - debt:
+            yield f"{row[0]} has {row[4]} and owes {debt}, its entries sum to {sums[row[0]]}"
 
 
 def draws_sum_to_what_is_left(dump: Dump) -> Iterator[str]:

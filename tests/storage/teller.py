@@ -23,6 +23,7 @@ from proxy.ledger.commands import (
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Call, Limits, Outcome
 from proxy.ledger.store import Store
 from proxy.ledger.windows import DAY_US
+from proxy.metering.usage import Inference
 from proxy.pricing.charge import Charge, Line
 
 NOON_US = 20_000 * DAY_US + DAY_US // 2
@@ -67,7 +68,8 @@ def charge(nano: int) -> Charge:
 
 def settle(made: Call, nano: int) -> Settle:
     at_us = made.started_at_us
-    outcome = Outcome("complete", 200, "reported", USAGE, at_us + 900, at_us + 300, anomalies=1)
+    inferred: dict[str, Inference] = {"output_tokens": "total"}
+    outcome = Outcome("complete", 200, "reported", USAGE, at_us + 900, at_us + 300, 1, inferred=inferred)
     return Settle(made, at_us, at_us + 900, outcome, charge(nano))
 
 

@@ -105,14 +105,22 @@ FROZEN = {
     "sqlite": [
         "9b9d82e2bd55eebab2aa301bd82d1b3ef1ea4e027374e3d5e33e3af8fcba3936",
         "5674033fbca22005b64715d7c0b6efe897639b6211c04f2d0a1c6a60ec8d35f7",
+        "89bc54310424ff41d5d270335369224917b1b136dc878aa1f4792cfeb0587144",
+        "aacf6fa2571ba0990720b9fd8f9aa8102b7dc1efdf21fccf5c331028be6050fa",
+        "916478e4df931c4bf0f3b8035f3646c7792c944f0e08e655875226c8c80c9e57",
+        "0a1e652ae6aa845f17040bb9deaa978cb10bdd445797293c16822e6de927ec4a",
     ],
     "postgres": [
         "0f6b410b73c02ae1c9883135e796194b7e531b761ca95d45bf1e7b1569692f54",
         "5674033fbca22005b64715d7c0b6efe897639b6211c04f2d0a1c6a60ec8d35f7",
+        "89bc54310424ff41d5d270335369224917b1b136dc878aa1f4792cfeb0587144",
+        "aacf6fa2571ba0990720b9fd8f9aa8102b7dc1efdf21fccf5c331028be6050fa",
+        "9a6400ee70b5b8bcd43609f6931d3a86f6f109a7db44f33069b367630ac488cd",
+        "5813a188facec206c470ae6408b46e0997610589fde9d6ca9474cbc4039e5af0",
     ],
 }
 """The digests of the migrations that databases have been made with. This list only ever grows."""
-FROZEN_FUNCTIONS = {2: "6577acc11390522b29bd1520b8e66904074ccd5757802342e8c0b43d2d3a5b27"}
+FROZEN_FUNCTIONS = {6: "2f9d633f7a1b6f53790ca7ea9f5b2912b28ef524d81903fb05d3a15ea7bf981d"}
 """Those of PostgreSQL's batch functions, by the schema's version: another text takes another migration."""
 
 

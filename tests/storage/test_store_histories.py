@@ -106,18 +106,18 @@ def command_of(verb: str, number: int, amount: int, key_id: str, at_us: int) -> 
 
 def rows_of(books: Books) -> Dump:
     """The rows that a database with these books should have."""
-    receipts = [(row, books.holds[row.call.id].created_at_us // DAY_US) for row in books.new_receipts]
+    receipts = [(row, books.holds[row.call.id]) for row in books.new_receipts]
     rows: dict[str, Iterable[tuple[Any, ...]]] = {
         "accounts": map(columns.account_row, books.accounts.values()),
         "keys": map(columns.key_row, books.keys.values()),
         "lots": (astuple(lot) for lots in books.lots.values() for lot in lots.values()),
-        "key_digests": map(columns.key_digest_row, books.keys.values()),
+        "key_digests": (columns.key_digest_row(books, key) for key in books.keys.values()),
         "buckets": (columns.bucket_row(books, key) for key in books.buckets),
         "throttles": (columns.throttle_row(books, key) for key in books.throttles),
         "holds": map(columns.hold_row, books.holds.values()),
         "entries": map(columns.entry_row, books.new_entries),
         "commands": map(astuple, books.commands.values()),
-        "receipts": (columns.receipt_row(row, day) for row, day in receipts),
+        "receipts": (columns.receipt_row(row, hold) for row, hold in receipts),
         "usage_days": columns.usage_day_rows(receipts),
     }
     return {table: sorted(values, key=repr) for table, values in rows.items()}

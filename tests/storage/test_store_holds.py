@@ -3,10 +3,11 @@
 import asyncio
 from typing import cast
 
+import msgspec
 from msgspec.structs import replace
 
 from proxy.ledger.commands import Adjust, Extend, Granted, Observe, Refused, Settled
-from proxy.ledger.rows import Limits, Observed
+from proxy.ledger.rows import Attempt, Limits, Observed
 from proxy.ledger.store import Store
 from proxy.ledger.windows import DAY_US
 from tests.storage.conftest import OpenStore
@@ -79,6 +80,19 @@ async def test_the_end_user_of_a_call_is_on_its_receipt_however_it_ends(open_sto
         assert row["end_user"] == f"user {number}"
     (result,) = await second.apply([settle(calls[0], 40)])
     assert cast("Settled", result).replayed
+
+
+async def test_the_attempts_of_a_call_are_on_its_receipt(store: Store) -> None:
+    """Also those that no answer came to; a call that nothing came of has none."""
+    await store.apply(opening(1_000))
+    attempts = (Attempt("down", None, 1_000), Attempt("denying", 401, 2_000), Attempt("up", 200, 3_000))
+    for number, tried in enumerate([attempts, ()]):
+        made = call(f"call_{number}")
+        await granted(store, made, 300)
+        closed = settle(made, 40)
+        await expect(store, Settled, replace(closed, outcome=replace(closed.outcome, attempts=tried)))
+        (row,) = await store.query("receipt_by_id", {"call_id": made.id})
+        assert msgspec.json.decode(str(row["attempts"]), type=tuple[Attempt, ...]) == tried
 
 
 async def test_holds_of_a_live_store_are_nobodys_to_recover(open_store: OpenStore) -> None:

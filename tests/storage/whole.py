@@ -55,9 +55,10 @@ async def _differences(database: Database) -> list[Difference]:
 
 
 def honest(command: Command) -> Command:
-    """The command with a charge that follows from its line."""
+    """The command with a charge that follows from its line, and with the time at which its call ended."""
     if isinstance(command, Settle):
-        return replace(command, charge=_charge(command.charge.total_nano))
+        ended = replace(command.outcome, ended_at_us=command.at_us)
+        return replace(command, outcome=ended, charge=_charge(command.charge.total_nano))
     if isinstance(command, Observe) and command.observed is not None:
         charge = _charge(command.observed.charge.total_nano)
         return replace(command, observed=Observed(command.observed.usage, charge))
@@ -95,6 +96,7 @@ def tamper(engine: Engine, *statements: str) -> None:
     """Carry out SQL that no trigger and no constraint on figures hinders."""
     if isinstance(engine, Sqlite):
         with closing(sqlite3.connect(engine.path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous = OFF")
             connection.execute("PRAGMA ignore_check_constraints = ON")
             connection.execute("DROP TRIGGER IF EXISTS entries_never_change")
             connection.execute("DROP TRIGGER IF EXISTS entries_never_go")

@@ -4,14 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.upstream.headers import RETRY_AFTER_STATUSES, downward, upward
+from proxy.upstream.headers import NOT_UP, RETRY_AFTER_STATUSES, Stopped, downward, upward
+from proxy.upstream.redaction import Redaction
 
 NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,20}", fullmatch=True)
 FIELDS = st.lists(st.tuples(NAMES, st.text("abc, xyz", max_size=12)), max_size=12)
 
 
 def down(*headers: tuple[str, str], status: int = 200, undone: bool = False) -> list[tuple[str, str]]:
-    return downward(status, headers, origin="https://inner.example:8443", undone=undone)
+    return downward(
+        status, headers, origin="https://inner.example:8443", redaction=Redaction(()), undone=undone
+    )
 
 
 @pytest.mark.parametrize(
@@ -44,6 +47,58 @@ def test_these_never_go_up(name: str) -> None:
     """Credentials, who the client is, framing and hop-by-hop fields stay here, however they are written."""
     for written in (name, name.lower(), name.upper()):
         assert upward([(written, "x"), ("User-Agent", "sdk")], ()) == [("User-Agent", "sdk")]
+
+
+SPECIMENS = {
+    "Farebox frames": "Transfer-Encoding Upgrade TE HTTP2-Settings",
+    "They describe": "Content-Encoding Content-Length Host Expect Accept-Encoding",
+    "They authenticate": (
+        "Authorization Cookie Cookie2 Proxy-Authorization X-Api-Key X-Auth-Token Private-Token "
+        "X-Access-Token X-Goog-Api-Key X-Goog-Iam-Authorization-Token X-Amz-Security-Token X-Amz-Date "
+        "Xi-Api-Key X-Amzn-Oidc-Data Ocp-Apim-Subscription-Key X-RapidAPI-Key X-Subscription-Token "
+        "DD-API-KEY X-CSRF-Token DD-APPLICATION-KEY X-Functions-Key Aeg-Sas-Key X-XSRF-TOKEN "
+        "X-Vault-Token CF-Access-Client-Secret DPoP X-Forwarded-Access-Token X-Id-Token X-Password "
+        "X-Session-Id Signature Signature-Input X-JWT-Assertion X-Hub-Signature-256 X-WSSE "
+        "X-MS-Client-Principal X-Auth-Request-Email Session_Id Apikey Client-Secret"
+    ),
+    "They choose": "OpenAI-Organization OpenAI-Project",
+    "They would have the upstream carry": "X-HTTP-Method-Override X-HTTP-Method X-Method-Override X-Method",
+    "They would have the upstream serve": (
+        "X-Original-URL X-Rewrite-URL X-Original-URI X-Original-Host Proxy X-Host-Override "
+        "X-HTTP-Host-Override X-Envoy-Original-Path X-Override-URL X-Proxy-URL X-Host Destination"
+    ),
+    "They say": (
+        "X-Forwarded-For X-Forwarded-Host Forwarded Via X-Real-IP True-Client-IP CF-Connecting-IP "
+        "Fastly-Client-IP X-Client-IP X-Remote-User Remote-User X-Cluster-Client-IP X-SSL-Client-Cert "
+        "X-Appengine-User-IP"
+    ),
+    "They are Farebox's": "X-Farebox-Account x-farebox-include",
+}
+"""Fields of each kind in the table, by how its reason begins."""
+
+
+@pytest.mark.parametrize("kind", NOT_UP, ids=lambda kind: kind.why[:28])
+def test_no_field_of_any_kind_that_stops_here_goes_up(kind: Stopped) -> None:
+    """Each kind has its reason, and holds however a name is written: with `_` servers read it as with `-`."""
+    (specimens,) = [names for why, names in SPECIMENS.items() if kind.why.startswith(why)]
+    named = [*specimens.split(), *kind.names, *(f"{prefix}anything" for prefix in kind.prefixes)]
+    for name in named:
+        for written in (name, name.lower(), name.upper(), name.replace("-", "_")):
+            assert upward([(written, "x"), ("User-Agent", "sdk")], ()) == [("User-Agent", "sdk")], written
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Accept", "User-Agent", "OpenAI-Beta", "anthropic-version", "Idempotency-Key", "X-Stainless-Arch"),
+        *("X-Request-Id", "traceparent", "baggage", "Content-Type", "Accept-Language", "X-Client-Request-Id"),
+        *("X-Max-Tokens", "X-Token-Count", "Helicone-Property-App", "HTTP-Referer", "X-Title", "Authority"),
+        *("X-Keyboard", "X-Passenger", "If-None-Match", "Range", "X-Signatures-Wanted", "Sessions"),
+    ],
+)
+def test_what_is_of_no_such_kind_goes_up(name: str) -> None:
+    """A name that only resembles a credential's is none."""
+    assert upward([(name, "x")], ()) == [(name, "x")]
 
 
 def test_everything_else_goes_up_in_order_with_repeats() -> None:
@@ -131,6 +186,31 @@ def test_when_to_come_back_is_told_only_where_it_is_about_the_call(status: int) 
 def test_a_redirect_never_leads_past_us(location: str, comes_down: bool) -> None:
     """A Location on the upstream itself is dropped, any other passes."""
     assert down(("Location", location), status=302) == ([("Location", location)] if comes_down else [])
+
+
+@pytest.mark.parametrize("name", ["Link", "Content-Location", "Refresh", "location"])
+@pytest.mark.parametrize(
+    ("value", "comes_down"),
+    [
+        ("<https://inner.example:8443/v1/x?page=2>; rel=next", False),
+        ("</v1/x>; rel=prev, <//user@INNER.example:8443>; rel=next", False),
+        ("0; url=http://inner.example:8443/x", False),
+        ("<https://inner.example:84430/x>; rel=next", True),
+        ("<https://files.example/x?of=https:/inner.example:8443>; rel=next", True),
+        ("</v1/x?page=2>; rel=next", True),
+    ],
+)
+def test_no_field_that_leads_somewhere_leads_to_the_upstream_itself(
+    name: str, value: str, comes_down: bool
+) -> None:
+    assert down((name, value)) == ([(name, value)] if comes_down else [])
+
+
+@pytest.mark.parametrize("base", ["https://inner.example", "https://inner.example:443"])
+@pytest.mark.parametrize("location", ["https://inner.example/x", "https://inner.example:443/x"])
+def test_the_port_by_default_is_the_same_address(base: str, location: str) -> None:
+    sent = [("Location", location)]
+    assert downward(302, sent, origin=base, redaction=Redaction(()), undone=False) == []
 
 
 @pytest.mark.parametrize("undone", [True, False])

@@ -166,14 +166,14 @@ class Billing:
             balance=usd_string(account.balance_nano),
             held=usd_string(account.held_nano),
             available=usd_string(account.available_nano),
-            debt=usd_string(account.debt_nano),
+            debt=usd_string(account.whole_debt_nano),
             credit_limit=usd_string(account.credit_limit_nano),
             display=display(
                 incoming.settings.unit,
                 balance=account.balance_nano,
                 held=account.held_nano,
                 available=account.available_nano,
-                debt=account.debt_nano,
+                debt=account.whole_debt_nano,
                 credit_limit=account.credit_limit_nano,
             ),
         )

@@ -48,7 +48,8 @@ class SpendingView(Struct, frozen=True):
 class AccountView(Struct, frozen=True, kw_only=True):
     """An account. New calls may hold `available = balance - held - debt + credit_limit`.
 
-    `limits` are its own; `effective_limits` are those in force, with the defaults.
+    That is below zero where a call cost more than all funds and this is owed. `limits` are its own;
+    `effective_limits` are those in force, with the defaults.
     """
 
     object: Literal["account"] = "account"
@@ -144,7 +145,7 @@ def account_view(account: Account, defaults: Limits, buckets: Iterable[Bucket], 
         balance=usd_string(account.balance_nano),
         held=usd_string(account.held_nano),
         available=usd_string(account.available_nano),
-        debt=usd_string(account.debt_nano),
+        debt=usd_string(account.whole_debt_nano),
         credit_limit=usd_string(account.credit_limit_nano),
         open_holds=account.open_holds,
         limits=limits_view(account.limits),
@@ -155,7 +156,7 @@ def account_view(account: Account, defaults: Limits, buckets: Iterable[Bucket], 
             balance=account.balance_nano,
             held=account.held_nano,
             available=account.available_nano,
-            debt=account.debt_nano,
+            debt=account.whole_debt_nano,
             credit_limit=account.credit_limit_nano,
         ),
     )

@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 from proxy.api.reader import SeenHold
 from proxy.api.views.money import Display, Usd, When, display, instant
 from proxy.ledger.rows import HoldState, Receipt
-from proxy.metering.usage import Basis
+from proxy.metering.usage import Basis, Inference
 from proxy.money import NANO_PER_USD, Unit, decimal_string, usd_string
 from proxy.pricing.charge import Line
 
@@ -25,11 +25,22 @@ class LineView(Struct, frozen=True, kw_only=True):
     display: Display | UnsetType = UNSET
 
 
+class AttemptView(Struct, frozen=True, kw_only=True):
+    """One try at one target, by the name of its upstream; `status` is null when no answer came."""
+
+    target: str
+    status: int | None
+    seconds: float
+
+
 class ReceiptView(Struct, frozen=True, kw_only=True):
     """The receipt of a call: its usage, its charge line by line, and the basis of the usage.
 
-    `charged + shortfall` is `total`: neither the hold nor the funds covered the shortfall. `hold` is what
-    was held for the call. `end_user` is the request's `user`, null where it had none.
+    `charged + shortfall` is `total`: neither the hold nor the funds covered the shortfall, which is forgiven.
+    Nor did they cover `owed`, which is a part of `charged`: it became debt. `hold` is what was held for the
+    call. `end_user` is the request's `user`, null where it had none. `attempts` are the targets that it was
+    sent to, in order. `inferred` has the meters of the usage whose figures the upstream did not give itself,
+    and how each was found.
     """
 
     object: Literal["receipt"] = "receipt"
@@ -47,12 +58,15 @@ class ReceiptView(Struct, frozen=True, kw_only=True):
     status: int
     basis: Basis
     usage: dict[str, int]
+    inferred: dict[str, Inference]
     anomalies: int
+    attempts: list[AttemptView]
     price_id: str
     lines: list[LineView]
     total: Usd
     charged: Usd
     shortfall: Usd
+    owed: Usd
     hold: Usd
     display: Display | UnsetType = UNSET
 
@@ -124,18 +138,25 @@ def receipt_view(row: Receipt, unit: Unit) -> ReceiptView:
         status=outcome.status,
         basis=outcome.basis,
         usage=outcome.usage,
+        inferred=outcome.inferred,
         anomalies=outcome.anomalies,
+        attempts=[
+            AttemptView(target=each.target, status=each.status, seconds=each.duration_us / 1e6)
+            for each in outcome.attempts
+        ],
         price_id=charge.price_id,
         lines=[line_view(line, unit) for line in charge.lines],
         total=usd_string(charge.total_nano),
         charged=usd_string(row.charged_nano),
         shortfall=usd_string(row.shortfall_nano),
+        owed=usd_string(row.owed_nano),
         hold=usd_string(row.hold_nano),
         display=display(
             unit,
             total=charge.total_nano,
             charged=row.charged_nano,
             shortfall=row.shortfall_nano,
+            owed=row.owed_nano,
             hold=row.hold_nano,
         ),
     )

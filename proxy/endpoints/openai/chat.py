@@ -12,6 +12,7 @@ from proxy.endpoints.openai.messages import HiddenInMessages, is_flat
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, read_body, too_many
 from proxy.endpoints.reading.repeats import has_repeats
+from proxy.metering.estimates import chat_estimate
 from proxy.metering.parts import Media
 from proxy.metering.prompts import REPLY_PRIMING_TOKENS, chat_tokens, content_parts, media_total
 
@@ -74,6 +75,7 @@ class ChatEndpoint:
             count_input=_count_input,
             shows_usage=stream and shows_usage(request),
             end_user=fields.end_user(request),
+            estimate_input=chat_estimate,
             features=features,
             beside=choices * _beside(request),
         )

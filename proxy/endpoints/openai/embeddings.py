@@ -12,10 +12,12 @@ from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, read_body
 from proxy.endpoints.reading.depth import is_too_deep
 from proxy.endpoints.reading.inputs import InputText, bound_inputs, input_tokens
-from proxy.endpoints.tallies.part import Part, read_part
+from proxy.endpoints.tallies.members import Part
+from proxy.endpoints.tallies.part import read_part
 from proxy.endpoints.tallies.whole import WholeTally
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.prompts import EMPTY_PROMPT_TOKENS
+from proxy.metering.usage import Usage
 
 _WINDOW_BYTES: Final = 1_024
 _VECTOR: Final = f"{string.ascii_letters}{string.digits}+-_/=., \t\r\n".encode()
@@ -51,6 +53,10 @@ class EmbeddingAsk(msgspec.Struct, frozen=True):
     def ceiling_exact(self) -> Ceiling:
         """The input tokens as counted. Raises VocabularyError when the vocabulary cannot be loaded."""
         return Ceiling({"input_tokens": input_tokens(self.body, "input", self.model)})
+
+    def estimate(self, model: str) -> Usage:
+        """The input tokens as counted. Raises VocabularyError when the vocabulary cannot be loaded."""
+        return {"input_tokens": input_tokens(self.body, "input", model)}
 
     def input_text_length(self) -> int:
         """The input's length."""

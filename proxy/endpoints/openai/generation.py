@@ -15,6 +15,7 @@ from proxy.endpoints.tallies.produced import NO_ECHO, Echo
 from proxy.endpoints.tallies.stream import StreamTally
 from proxy.endpoints.tallies.whole import WholeTally
 from proxy.metering.ceiling import Ceiling
+from proxy.metering.usage import Usage
 
 ChoiceCount = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -42,6 +43,7 @@ class GenerationAsk(msgspec.Struct, frozen=True):
     bound_field: str | None = None
     echo: Echo = NO_ECHO
     end_user: str = ""
+    estimate_input: Callable[[JsonBody, str], int] | None = None
     features: tuple[Feature, ...] = ()
     beside: int = 0
 
@@ -53,6 +55,11 @@ class GenerationAsk(msgspec.Struct, frozen=True):
         """The same with the input as counted. Raises VocabularyError when the vocabulary cannot be loaded."""
         counted = self.count_input(self.body, self.model)
         return self._ceiling(min(counted, self.input_tokens_max))
+
+    def estimate(self, model: str) -> Usage:
+        """The input as `estimate_input` finds it, or as counted without one. Raises VocabularyError."""
+        estimated = (self.estimate_input or self.count_input)(self.body, model)
+        return {"input_tokens": min(estimated, self.input_tokens_max)}
 
     def input_text_length(self) -> int:
         """What is counted as text, or the body without its long strings where that is more to decode."""

@@ -62,7 +62,8 @@ _FAULT: Final = re.compile(r"(?:JSON is malformed: )?(.*?)(?: \(byte (\d+)\))?\Z
 _SLICED: Final = frozenset({"messages", "input", "prompt"})
 
 _NO_NAME: Final = "a member's name is no proper text"
-_BYTE_ORDER_MARK: Final = codecs.BOM_UTF8
+BYTE_ORDER_MARK: Final = codecs.BOM_UTF8
+"""Some servers begin their answers with it; no request may."""
 
 # What people write that is no JSON, by the byte at which decoding stops.
 _HINTS: Final[Mapping[bytes, str]] = {
@@ -229,7 +230,7 @@ def read_body(data: bytes) -> JsonBody:
     """
     if not data:
         raise _refusal("it is empty")
-    if data.startswith(_BYTE_ORDER_MARK):
+    if data.startswith(BYTE_ORDER_MARK):
         raise _refusal("it begins with a byte order mark")
     odd_at = utf8_fault(data)
     if odd_at is not None:

@@ -27,7 +27,10 @@ from proxy.endpoints.reading.steps import (
 from proxy.endpoints.reading.values import VALUES_MAX, value_of
 
 Shape = Mapping[str, Any]
-"""The members that matter of an object, or of each in an array, with their own shapes; None: any value."""
+"""Members of an object, or of each in an array, with their own shapes; None: any value. Others are any value
+too, and what is `PASSED` does not matter."""
+
+PASSED: Final = "passed"
 
 CONTAINERS_MAX: Final = 4_194_304
 """How many arrays and objects a reply may have: log probabilities take dozens for each token."""
@@ -91,8 +94,10 @@ def shape_of(struct: Any) -> Shape:
     return {field.encode_name: _shape(field.type) for field in info.fields}
 
 
-def _shape(info: inspect.Type) -> Shape | None:
+def _shape(info: inspect.Type) -> Any:
     match info:
+        case inspect.RawType():
+            return PASSED
         case inspect.StructType(cls=struct):
             return shape_of(struct)
         case inspect.ListType(item_type=inner):
@@ -110,9 +115,9 @@ def _pruned(view: memoryview, shape: Shape | None) -> bytes:
     if first == b"[":
         return b"[%b]" % b",".join(_pruned(item, shape) for item in items(view))
     if first == b"{" and shape is not None:
-        kept = {name: raw for name, raw in each_member(view) if name in shape}
+        kept = {name: raw for name, raw in each_member(view) if shape.get(name) != PASSED}
         return msgspec.json.encode(
-            {name: msgspec.Raw(_pruned(memoryview(raw), shape[name])) for name, raw in kept.items()}
+            {name: msgspec.Raw(_pruned(memoryview(raw), shape.get(name))) for name, raw in kept.items()}
         )
     return b"".join(slices(view, 0, len(view)))
 

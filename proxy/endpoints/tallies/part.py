@@ -1,6 +1,7 @@
-"""What matters in a JSON object of a reply, which is one event of a stream or a whole body, read quickly.
+"""Reads a JSON object of a reply. A usual one takes a microsecond; an odd one is read leniently.
 
-Objects of odd forms are read leniently: what can be understood counts, and the rest does not.
+Of an odd one, what can be understood counts as what it is, and all else by its form: no output is overlooked
+because nobody has seen its like before.
 """
 
 import json
@@ -14,126 +15,36 @@ from proxy.endpoints.reading.body import LARGE_BYTES, beginning
 from proxy.endpoints.reading.depth import is_too_deep
 from proxy.endpoints.reading.long_text import LongText
 from proxy.endpoints.reading.values import VALUES_MAX, value_of
+from proxy.endpoints.tallies.members import (
+    Audio,
+    Choice,
+    Custom,
+    Function,
+    Message,
+    OddPart,
+    Part,
+    ToolCall,
+)
 from proxy.endpoints.tallies.outline import Unreadable, outline_of, shape_of
-from proxy.endpoints.tallies.produced import text_of
+from proxy.endpoints.tallies.payload import Payload, payload_of
 
-_SMALL: Final = frozenset({"usage", "error", "object", "type", "x_groq"})
+_PASSED: Final = frozenset(Part.__struct_fields__) - {
+    *("choices", "usage", "error", "object", "type", "x_groq")
+}
+"""The members at the top level that describe a reply."""
+_NOTHING: Final = Payload()
 SHORT_BYTES: Final = 512
 """A text up to this length is read however deep it is; most events are as short, and save the check."""
 
-
-class Function(msgspec.Struct, frozen=True, gc=False):
-    """A function that the model calls: its name, and its arguments as JSON text, in parts when streamed."""
-
-    name: str | None = None
-    arguments: str | None = None
-
-
-class ToolCall(msgspec.Struct, frozen=True, gc=False):
-    """A tool that the model calls."""
-
-    function: Function | None = None
-    custom: "Custom | None" = None
-
-
-class Custom(msgspec.Struct, frozen=True, gc=False):
-    """A tool without a schema that the model calls, and the text it gets."""
-
-    name: str | None = None
-    input: str | None = None
-
-
-class Audio(msgspec.Struct, frozen=True, gc=False):
-    """Speech; its text is all that can be counted of it."""
-
-    transcript: str | None = None
-
-
-class Message(msgspec.Struct, frozen=True, gc=False):
-    """A message, or what an event adds to one."""
-
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    refusal: str | None = None
-    tool_calls: list[ToolCall] | None = None
-    function_call: Function | None = None
-    audio: Audio | None = None
-
-    def texts(self) -> list[str]:
-        """All text in it that the model has produced; reasoning under both its names counts once."""
-        content, reasoning = self.content, self.reasoning_content or self.reasoning
-        if not (reasoning or self.refusal or self.tool_calls or self.function_call or self.audio):
-            return [content] if content else []
-        texts = [content, reasoning, self.refusal]
-        for call in self.tool_calls or ():
-            if call.function:
-                texts += (call.function.name, call.function.arguments)
-            if call.custom:
-                texts += (call.custom.name, call.custom.input)
-        if self.function_call:
-            texts += (self.function_call.name, self.function_call.arguments)
-        if self.audio:
-            texts.append(self.audio.transcript)
-        return [text for text in texts if text]
-
-
-class Choice(msgspec.Struct, frozen=True, gc=False):
-    """One answer, or what an event adds to it: a message in chats, text in completions."""
-
-    index: int = 0
-    delta: Message | None = None
-    message: Message | None = None
-    text: str | None = None
-    finish_reason: str | None = None
-
-    def texts(self) -> list[str]:
-        """All text in it that the model has produced."""
-        message = self.delta or self.message
-        if message is not None:
-            return message.texts()
-        return [self.text] if self.text else []
-
-
-class Part(msgspec.Struct, frozen=True, gc=False):
-    """An event's data or a whole body. Only members at its top level count: deeper ones may be a client's."""
-
-    choices: list[Choice] | None = None
-    usage: Any = None
-    error: Any = None
-    object: str | None = None
-    type: str | None = None
-    x_groq: Any = None
-
-    @property
-    def failed(self) -> bool:
-        """Whether it reports an error, in one of the ways that upstreams have."""
-        if self.tells_error:
-            return True
-        return "error" in [choice.finish_reason for choice in self.choices or ()]
-
-    @property
-    def tells_error(self) -> bool:
-        """Whether it reports an error outside of its choices."""
-        if self.error or self.object == "error" or self.type == "error":
-            return True
-        return isinstance(self.x_groq, dict) and bool(self.x_groq.get("error"))
-
-    @property
-    def usages(self) -> tuple[Any, ...]:
-        """The usage objects it holds, where upstreams put them: each may be None, or no object at all."""
-        if isinstance(self.x_groq, dict):
-            return self.usage, self.x_groq.get("usage")
-        return (self.usage,)
-
-    @property
-    def is_usage_only(self) -> bool:
-        """Whether it is the extra event with a stream's usage. Azure begins with one that has none."""
-        return self.choices == [] and isinstance(self.usage, dict)
-
-
 _PART: Final = msgspec.json.Decoder(Part)
 _CHOICE: Final = msgspec.json.Decoder(Choice)
+_ANY: Final = msgspec.json.Decoder()
+
+_Rest = list[tuple[str, object]]
+"""Members that no field takes, by name."""
+
+_Found = tuple[Choice | None, Payload]
+"""A choice, if it is one, and what it has beside its text."""
 
 
 def read_part(data: bytes) -> Part | None:
@@ -148,111 +59,184 @@ def read_part(data: bytes) -> Part | None:
     try:
         return _PART.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        pass  # A lone surrogate, NaN, or content that is no string: none of these makes it unreadable.
+        pass  # A lone surrogate, NaN, a member of ours with another type, or one of another's.
     try:
-        return _lenient(json.loads(data.decode("utf-8", "replace")))
+        return _lenient(_any(data))
     except ValueError:
         return None
 
 
+def _any(data: bytes) -> object:
+    """The decoded JSON. Raises ValueError."""
+    try:
+        return _ANY.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return json.loads(data.decode("utf-8", "replace"))  # Python's own decoder takes more.
+
+
 def _read_large(data: bytes) -> Part | None:
+    """The same of a large object. Long strings are marks in it, and what describes others is not decoded."""
     try:
         outline = outline_of(data)
-        part = _lenient({name: outline.small(name) for name in outline.members.keys() & _SMALL})
-        assert part is not None
         choices = outline.members.get("choices")
-        if choices is None or not beginning(choices).startswith(b"["):
+        is_list = choices is not None and beginning(choices).startswith(b"[")
+        read = outline.members.keys() - (_PASSED | {"choices"} if is_list else _PASSED)
+        part = _lenient({name: outline.small(name) for name in read})
+        assert part is not None
+        if not is_list:
             return part
-        read = (_read_choice(item, outline.texts) for item in outline.items("choices", shape_of(Choice)))
-        return replace(part, choices=_bounded(read))
+        shape = shape_of(Choice)
+        found = _bounded(_read_choice(item, outline.texts) for item in outline.items("choices", shape))
     except (Unreadable, ValueError):
         return None
+    payloads = [(choice.index if choice else 0, payload) for choice, payload in found if payload]
+    choices_found = [choice for choice, _ in found if choice]
+    return replace(part, choices=choices_found, payloads=(*payloads, *part.payloads))
 
 
-def _bounded(read: Iterator[Choice | None]) -> list[Choice]:
-    """The choices that are some. Raises Unreadable when they hold too much together."""
-    kept: list[Choice] = []
+def _bounded(read: Iterator[_Found]) -> list[_Found]:
+    """All choices. Raises Unreadable when they hold too much together."""
+    kept: list[_Found] = []
     calls = 0
-    for choice in read:
-        if choice is not None:
-            kept.append(choice)
-            message = choice.delta or choice.message
-            calls += len(message.tool_calls or ()) if message is not None else 0
-            if calls > VALUES_MAX:
-                raise Unreadable
+    for choice, payload in read:
+        kept.append((choice, payload))
+        message = (choice.delta or choice.message) if choice else None
+        calls += len(message.tool_calls or ()) if message is not None else 0
+        if calls > VALUES_MAX:
+            raise Unreadable
     return kept
 
 
-def _read_choice(item: bytes, texts: Sequence[LongText]) -> Choice | None:
+def _read_choice(item: bytes, texts: Sequence[LongText]) -> _Found:
     if len(item) <= LARGE_BYTES:
         try:
-            return _CHOICE.decode(item)
+            return _CHOICE.decode(item), _NOTHING
         except (msgspec.DecodeError, UnicodeDecodeError):
-            pass  # It has a long string, a lone surrogate, or content that is no string.
+            pass  # It has a long string, a lone surrogate, or a member that no field takes.
     value = value_of(item, texts)
-    return _choice(value) if isinstance(value, dict) else None
+    if isinstance(value, dict):
+        return _choice(value)
+    return None, payload_of((("choices", value),))
 
 
-def _lenient(value: object) -> Part | None:
+def _lenient(value: object) -> OddPart | None:
     if not isinstance(value, dict):
         return None
     choices = value.get("choices")
-    return Part(
-        choices=[_choice(item) for item in choices if isinstance(item, dict)]
-        if isinstance(choices, list)
-        else None,
+    items = choices if isinstance(choices, list) else ()
+    found = [_choice(item) for item in items if isinstance(item, dict)]
+    odd = [item for item in items if not isinstance(item, dict)] if isinstance(choices, list) else choices
+    # What describes a whole reply is text; output beside its choices is only what is data.
+    pieces = [
+        *((choice.index, payload) for choice, payload in found),
+        (0, payload_of((("choices", odd),))),
+        (0, payload_of(_others(value, Part), texts=False)),
+    ]
+    return OddPart(
+        choices=[choice for choice, _ in found] if isinstance(choices, list) else None,
         usage=value.get("usage"),
         error=value.get("error"),
         object=_text(value, "object"),
         type=_text(value, "type"),
         x_groq=value.get("x_groq"),
+        payloads=tuple((index, payload) for index, payload in pieces if payload),
     )
 
 
-def _choice(value: Mapping[str, object]) -> Choice:
-    index = value.get("index")
-    return Choice(
+def _choice(value: Mapping[str, Any]) -> tuple[Choice, Payload]:
+    rest = _others(value, Choice)
+    index, message = value.get("index"), value.get("delta")
+    if message is None:
+        message = value.get("message")
+    added = _message(message, rest) if isinstance(message, dict) else None
+    if added is None:
+        rest.append(("message", message))
+    choice = Choice(
         index=index if type(index) is int else 0,
-        delta=_message(value.get("delta")),
-        message=_message(value.get("message")),
-        text=_text(value, "text"),
+        delta=added,
+        text=_string(value, "text", rest),
         finish_reason=_text(value, "finish_reason"),
     )
+    return choice, payload_of(rest)
 
 
-def _message(value: object) -> Message | None:
-    if not isinstance(value, dict):
-        return None
-    calls = value.get("tool_calls")
-    return Message(
-        content=_text(value, "content"),
-        reasoning_content=_text(value, "reasoning_content"),
-        reasoning=_text(value, "reasoning"),
-        refusal=_text(value, "refusal"),
-        tool_calls=[_call(item) for item in calls if isinstance(item, dict)]
-        if isinstance(calls, list)
-        else None,
-        function_call=_function(value.get("function_call")),
-        audio=Audio(_text(value["audio"], "transcript")) if isinstance(value.get("audio"), dict) else None,
+def _message(value: Mapping[str, Any], rest: _Rest) -> Message:
+    """What fields take of a message; what they do not take is added to the rest."""
+    rest += _others(value, Message)
+    message = Message(
+        content=_string(value, "content", rest),
+        reasoning_content=_string(value, "reasoning_content", rest),
+        reasoning=_string(value, "reasoning", rest),
+        refusal=_string(value, "refusal", rest),
+        tool_calls=_tool_calls(value.get("tool_calls"), rest),
+        function_call=_function("function_call", value.get("function_call"), rest),
+        audio=_audio(value.get("audio"), rest),
     )
+    # Where reasoning is text as well, its details repeat it.
+    if not (message.reasoning_content or message.reasoning):
+        rest.append(("reasoning_details", value.get("reasoning_details")))
+    return message
 
 
-def _call(value: Mapping[str, object]) -> ToolCall:
-    custom = value.get("custom")
-    return ToolCall(
-        _function(value.get("function")),
-        Custom(_text(custom, "name"), _text(custom, "input")) if isinstance(custom, dict) else None,
-    )
-
-
-def _function(value: object) -> Function | None:
-    if not isinstance(value, dict):
+def _tool_calls(value: object, rest: _Rest) -> list[ToolCall] | None:
+    if not isinstance(value, list):
+        rest.append(("tool_calls", value))
         return None
+    calls = []
+    for call in value:
+        if isinstance(call, dict):
+            rest += _others(call, ToolCall)
+            function = _function("function", call.get("function"), rest)
+            index = call.get("index")
+            place = index if type(index) is int else None
+            calls.append(ToolCall(function, _custom(call.get("custom"), rest), place))
+        else:
+            rest.append(("tool_calls", call))
+    return calls
+
+
+def _custom(value: object, rest: _Rest) -> Custom | None:
+    if not isinstance(value, dict):
+        rest.append(("custom", value))
+        return None
+    rest += _others(value, Custom)
+    return Custom(_string(value, "name", rest), _string(value, "input", rest))
+
+
+def _function(name: str, value: object, rest: _Rest) -> Function | None:
+    if not isinstance(value, dict):
+        rest.append((name, value))
+        return None
+    rest += _others(value, Function)
     arguments = value.get("arguments")
     # Some servers give the arguments as an object instead of its JSON.
     written = arguments if arguments is None or isinstance(arguments, str) else json.dumps(arguments)
-    return Function(_text(value, "name"), written)
+    return Function(_string(value, "name", rest), written)
+
+
+def _audio(value: object, rest: _Rest) -> Audio | None:
+    if not isinstance(value, dict):
+        rest.append(("audio", value))
+        return None
+    rest.append(("audio", dict(_others(value, Audio))))
+    return Audio(_string(value, "transcript", rest))
+
+
+def _others(value: Mapping[str, Any], struct: type[msgspec.Struct]) -> _Rest:
+    """The members that a struct has no field for."""
+    return [(name, member) for name, member in value.items() if name not in struct.__struct_fields__]
+
+
+def _string(holder: Mapping[str, Any], name: str, rest: _Rest) -> str | None:
+    """A member that should be a string; one that is anything else is added to the rest."""
+    value = holder.get(name)
+    if isinstance(value, str):
+        return value or None
+    if value is not None:
+        rest.append(("text", value))
+    return None
 
 
 def _text(holder: Mapping[str, object], name: str) -> str | None:
-    return text_of(holder.get(name)) or None
+    value = holder.get(name)
+    return value if isinstance(value, str) else None

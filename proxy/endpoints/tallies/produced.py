@@ -1,13 +1,16 @@
-"""The text a reply has produced so far, kept small: one buffer of UTF-8 for each choice."""
+"""What a reply has produced so far, kept small: one buffer of UTF-8 for each choice, and the size of data."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
 from proxy.endpoints.reading.steps import STEP_BYTES
+from proxy.endpoints.tallies.payload import DATA_BYTES_PER_TOKEN, SOUND_BYTES_PER_TOKEN, Payload
 from proxy.metering.tokens import PiecewiseText
+from proxy.metering.tools import call_tokens
+from proxy.metering.usage import Usage
 
 # Halves of characters beyond the basic plane, as they are when each is encoded by itself.
 _HIGH_HALF: Final = re.compile(rb"\xed[\xa0-\xaf]", re.DOTALL)
@@ -56,18 +59,20 @@ class _Repeat:
 
 
 class Produced:
-    """Collects text by choice. An echo of the prompt is left out, from the count of bytes too.
+    """Collects text by choice, and counts data. An echo of the prompt is left out, from the size too.
 
-    `size_bytes` is the length of all text in UTF-8.
+    `size` is the length of all text in UTF-8, and the tokens that data counts as.
     """
 
-    __slots__ = ("_echo", "_repeats", "_texts", "size_bytes")
+    __slots__ = ("_calls", "_data_bytes", "_echo", "_repeats", "_sound_bytes", "_texts", "size")
 
     def __init__(self, echo: Echo = NO_ECHO) -> None:
         self._echo = echo
         self._repeats: dict[int, _Repeat] = {}
         self._texts: dict[int, bytearray] = {}
-        self.size_bytes = 0
+        self._calls: dict[int, set[int]] = {}
+        self._data_bytes = self._sound_bytes = 0
+        self.size = 0
 
     def add(self, index: int, text: str) -> None:
         """Add text to the choice of this index."""
@@ -84,9 +89,43 @@ class Produced:
             self._texts[index] = bytearray(encoded)
         else:
             buffer += encoded
-        self.size_bytes += len(encoded)
+        self.size += len(encoded)
         if self._echo.prompts:
             self._leave_out(index, encoded)
+
+    def put(self, index: int, payload: Payload) -> None:
+        """Add what the choice of this index has beside its text."""
+        for text in payload.texts:
+            self.add(index, text)
+        before = self.data_tokens
+        self._data_bytes += payload.data_bytes
+        self._sound_bytes += payload.sound_bytes
+        self.size += self.data_tokens - before
+
+    @property
+    def data_tokens(self) -> int:
+        """What all data so far counts as."""
+        return -(-self._data_bytes // DATA_BYTES_PER_TOKEN) + self._sound_tokens
+
+    @property
+    def _sound_tokens(self) -> int:
+        return -(-self._sound_bytes // SOUND_BYTES_PER_TOKEN)
+
+    def usage(self, text_tokens: int) -> Usage:
+        """All output by meter, when the text comes to so many tokens."""
+        usage = {"output_tokens": text_tokens + self.data_tokens}
+        if self._sound_bytes:
+            usage["output_audio_tokens"] = self._sound_tokens
+        return usage
+
+    def add_call(self, index: int, place: int | None) -> None:
+        """Note that the choice of this index calls a tool, the one at `place` if they are numbered."""
+        places = self._calls.setdefault(index, set())
+        places.add(len(places) if place is None else place)
+
+    def call_tokens(self, model: str) -> int:
+        """What the calls of all choices take beside their names and arguments."""
+        return sum(call_tokens(len(places), model) for places in self._calls.values())
 
     def text(self) -> str:
         """All text, one choice after the other. It may be asked for in one thread while another adds text."""
@@ -98,7 +137,7 @@ class Produced:
         if repeat is None:
             repeat = self._repeats[index] = _Repeat(self._echo.of(index))
         if repeat.is_open:
-            self.size_bytes -= repeat.add(encoded)
+            self.size -= repeat.add(encoded)
 
     def _echoed_bytes(self, index: int) -> int:
         repeat = self._repeats.get(index)
@@ -135,14 +174,3 @@ def _decoded(piece: bytes) -> str:
 def _together(halves: re.Match[bytes]) -> bytes:
     text = str(halves[0], "utf-8", "surrogatepass")
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le").encode()
-
-
-def text_of(value: object) -> str:
-    """All text in a value that should be a string: of parts and lists of them too."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Sequence):
-        return "".join(str(text_of(item)) for item in value)
-    if isinstance(value, dict):
-        return "".join(str(text_of(value[name])) for name in ("text", "thinking", "refusal") if name in value)
-    return ""

@@ -15,6 +15,7 @@ LINES_MAX: Final = 16_384
 # A line ends with CR LF, LF or CR, and an empty line ends an event. A CR before LF is never one by itself.
 _END: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
 _LINE_END: Final = re.compile(rb"\r\n|\n|\r")
+_FIELDS: Final = frozenset({b"data", b"event", b"id", b"retry"})
 # A search of bytes for a number takes a fifth of the time of a search for bytes.
 _LF: Final = 0x0A
 _CR: Final = 0x0D
@@ -99,6 +100,22 @@ def _ends(text: bytes) -> Iterator[int]:
         at += len(empty_line)
         yield at
         at = text.find(empty_line, at)
+
+
+def stray_text(event: bytes) -> bytes:
+    """The lines of an event that are neither fields nor comments: no reader of events takes them for any."""
+    return b"\n".join(
+        line
+        for line in _LINE_END.split(event)
+        if line.partition(b":")[0] not in _FIELDS and not line.startswith(b":")
+    ).strip()
+
+
+def with_data(event: bytes, data: bytes) -> bytes:
+    """The event with other data, on as many lines as that has; its other fields come first."""
+    end = b"\r\n" if b"\r\n" in event else b"\n"
+    others = [line for line in _LINE_END.split(event) if line and line.partition(b":")[0] != b"data"]
+    return end.join((*others, *(b"data: " + line for line in data.split(b"\n")), b"", b""))
 
 
 def only_data(event: bytes) -> bytes | None:

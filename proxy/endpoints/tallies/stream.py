@@ -3,13 +3,17 @@
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from proxy.endpoints.base import Reading
-from proxy.endpoints.reading.body import LARGE_BYTES
+from proxy.endpoints.reading.body import BYTE_ORDER_MARK, LARGE_BYTES
 from proxy.endpoints.reading.depth import DEPTH_MAX, is_too_deep
 from proxy.endpoints.tallies.cost import event_with_cost
-from proxy.endpoints.tallies.part import Choice, Part, read_part
+from proxy.endpoints.tallies.foreign import foreign_text
+from proxy.endpoints.tallies.members import Choice, OddPart, Part
+from proxy.endpoints.tallies.part import read_part
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo, Produced
-from proxy.endpoints.tallies.sse import EVENT_BYTES_MAX, Splitter, name_and_data, only_data
+from proxy.endpoints.tallies.sse import EVENT_BYTES_MAX, Splitter, name_and_data, only_data, stray_text
 from proxy.endpoints.tallies.usage import UsageReport
 from proxy.endpoints.tallies.whole import WholeTally
 from proxy.errors import Refusal
@@ -22,8 +26,9 @@ class StreamTally:
     """Reads the events of a chat or a completion.
 
     `[DONE]` and all that follows is kept back; of that only usage counts. The event that holds nothing but
-    the usage is swallowed if `swallow_usage`; with `keep_usage` it is kept back instead, so that `tail` can
-    put the cost in. A JSON object in place of events is a whole body, and `WholeTally` takes it from there.
+    the usage is swallowed if `swallow_usage`. With `keep_usage` every event with a usage is kept back until
+    the next one comes, so that `tail` can put the cost into the last. A JSON object in place of events is a
+    whole body, and `WholeTally` takes it from there. What is of no known form is counted as text.
     """
 
     def __init__(
@@ -70,7 +75,7 @@ class StreamTally:
 
     @property
     def anomalies(self) -> int:
-        """Events that were no JSON objects, and reported figures that were no sane quantities."""
+        """Events of no known form, and reported figures that were no sane quantities."""
         return self._body.anomalies if self._body is not None else self._unreadable + self._usage.anomalies
 
     @property
@@ -80,16 +85,23 @@ class StreamTally:
 
     @property
     def produced_size(self) -> int:
-        """UTF-8 bytes of the text so far."""
-        return self._body.produced_size if self._body is not None else self._produced.size_bytes
+        """UTF-8 bytes of the text so far, and tokens of data."""
+        return self._body.produced_size if self._body is not None else self._produced.size
+
+    @property
+    def has_data(self) -> bool:
+        """Output came that is no text."""
+        return self._body.has_data if self._body is not None else self._produced.data_tokens > 0
 
     def output_text(self) -> str:
         """All text so far, one choice after the other."""
         return self._body.output_text() if self._body is not None else self._produced.text()
 
-    def produced(self, text_tokens: int) -> Usage:
-        """The text's tokens as output."""
-        return {"output_tokens": text_tokens}
+    def produced(self, text_tokens: int, model: str) -> Usage:
+        """The text's tokens, those of data, and what calls of tools take beside, as output."""
+        if self._body is not None:
+            return self._body.produced(text_tokens, model)
+        return self._produced.usage(text_tokens + self._produced.call_tokens(model))
 
     def reported(self) -> Reading | None:
         """The usage from the top level of events, field by field the largest."""
@@ -99,7 +111,7 @@ class StreamTally:
         reading = self._usage.reading()
         if reading is None:
             return None
-        return Reading(reading.usage, reading.anomalies + self._unreadable)
+        return replace(reading, anomalies=reading.anomalies + self._unreadable)
 
     def feed(self, chunk: bytes) -> bytes:
         """The whole events that `chunk` completes and that may go on now.
@@ -136,10 +148,8 @@ class StreamTally:
         self._finish()
         if self._body is not None:
             return self._body.tail(cost)
-        usage = self._kept_usage
-        if usage and cost is not None:
-            usage = event_with_cost(usage, name_and_data(usage)[1] or b"", cost)
-        return b"".join((self._late, usage, *self._kept))
+        kept = b"".join((self._late, self._kept_usage, *self._kept))
+        return kept if cost is None or not self._keep_usage else _with_cost_in_last(kept, cost)
 
     def _feed_late(self, chunk: bytes) -> bytes:
         if self._refusal is not None:
@@ -151,7 +161,7 @@ class StreamTally:
 
     def _take_all(self, events: list[bytes], passing: list[bytes]) -> None:
         for at, event in enumerate(events):
-            if not self._begun and event.lstrip().startswith(b"{"):
+            if not self._begun and _begins_object(event):
                 self._take_body(b"".join((*events[at:], self._splitter.finish())))
                 break
             if self._take(event, passing):
@@ -167,7 +177,7 @@ class StreamTally:
         self._finished = True
         unreadable = self._unreadable
         rest = self._splitter.finish()
-        if not self._begun and rest.lstrip().startswith(b"{"):
+        if not self._begun and _begins_object(rest):
             self._take_body(rest)
         if self._body is not None:
             self._body.finish()
@@ -191,7 +201,7 @@ class StreamTally:
         if self._splitter.pending_bytes or self._kept_usage or not data.startswith(b"{"):
             return False
         part = read_part(data)
-        if part is None or part.usage is not None:
+        if part is None or part.usage is not None or part.x_groq is not None or part.choices is None:
             return False
         self._begun = True
         self._note(part)
@@ -199,7 +209,7 @@ class StreamTally:
 
     def _take(self, event: bytes, passing: list[bytes]) -> bool:
         """Put one event with those that pass or those that are kept, or leave it out. True for the last."""
-        name, data = name_and_data(event)
+        name, data = name_and_data(event if self._begun else event.removeprefix(BYTE_ORDER_MARK))
         self._begun = self._begun or data is not None
         if data is None and event.lstrip().startswith(b"{"):
             self._read(event, b"")
@@ -207,11 +217,14 @@ class StreamTally:
         elif data is None and self._kept_usage:
             self._keep(event)
         elif data is None:
+            stray = stray_text(event)
+            self._unreadable += bool(stray)
+            self._note_foreign(stray)
             passing.append(event)
         elif data.startswith(_DONE):
             self._keep(event)
             return True
-        elif (part := self._read(data, name)) is not None and isinstance(part.usage, dict):
+        elif (part := self._read(data, name)) is not None and part.has_usage:
             self._take_usage(event, part, passing)
         else:
             self._release(passing)
@@ -222,8 +235,8 @@ class StreamTally:
         if part.is_usage_only and self._swallow_usage:
             return
         self._release(passing)
-        # Some servers report with every event; only what comes with or after the end can be the last.
-        if self._keep_usage and (part.is_usage_only or (self._ended and not self._running)):
+        # Some servers report with every event: which one is the last shows when no other follows.
+        if self._keep_usage:
             self._kept_usage = event
         else:
             passing.append(event)
@@ -260,15 +273,28 @@ class StreamTally:
             if len(data) > LARGE_BYTES:
                 raise Refusal("upstream_invalid", "The upstream sent a large event that cannot be read.")
             self._unreadable += 1
+            self._note_foreign(data)
             return None
         if name == b"error":
             self._failed = True
+        elif part.is_foreign:
+            self._unreadable += self._note_foreign(data)
         self._note(part)
         return part
+
+    def _note_foreign(self, data: bytes) -> bool:
+        """Count as text what is of no known form; of the rest of a stream, which does not pass, nothing."""
+        text = foreign_text(data) if data else ""
+        if text and not self._finished:
+            self._produced.add(0, text)
+        return bool(text)
 
     def _note(self, part: Part) -> None:
         for choice in part.choices or ():
             self._read_choice(choice)
+        if isinstance(part, OddPart) and not part.is_foreign:
+            for index, payload in part.payloads:
+                self._produced.put(index, payload)
         if part.usage is not None or part.x_groq is not None:
             self._note_usage(part)
         if part.tells_error:
@@ -295,3 +321,22 @@ class StreamTally:
             self._running.add(index)
         for text in choice.texts():
             self._produced.add(index, text)
+        if choice.delta is not None and (choice.delta.tool_calls or choice.delta.function_call):
+            for place in choice.calls():
+                self._produced.add_call(index, place)
+
+
+def _begins_object(event: bytes) -> bool:
+    return event.removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"{")
+
+
+def _with_cost_in_last(kept: bytes, cost: str) -> bytes:
+    """The same events, with the cost in the last that has a usage object."""
+    splitter = Splitter()
+    events = [*splitter.feed(kept), splitter.finish()]
+    for at in reversed(range(len(events))):
+        data = name_and_data(events[at])[1]
+        changed = event_with_cost(events[at], data, cost) if data else events[at]
+        if changed != events[at]:
+            return b"".join((*events[:at], changed, *events[at + 1 :]))
+    return kept

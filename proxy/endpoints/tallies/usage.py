@@ -1,16 +1,18 @@
 """Usage objects in OpenAI's form, read: its API and the many that imitate it report them."""
 
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Final
 
 from proxy.endpoints.base import Reading
-from proxy.metering.usage import MAX_QUANTITY, sane_quantity
+from proxy.metering.usage import MAX_QUANTITY, METERS, Inference, sane_quantity
 
 _INPUT: Final = "prompt_tokens"
 _OUTPUT: Final = "completion_tokens"
 _TOTAL: Final = "total_tokens"
 _HIT: Final = "prompt_cache_hit_tokens"
 _MISS: Final = "prompt_cache_miss_tokens"
+_SECONDS: Final = "prompt_audio_seconds"
 _CACHED: Final = "cached_input_tokens"
 
 _PLAIN: Final = frozenset({_INPUT, _OUTPUT, _TOTAL, _HIT, _MISS})
@@ -31,6 +33,18 @@ _PARTS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("image_tokens", "output_image_tokens"),
     ),
 }
+
+_WHOLES: Final = frozenset({"input_tokens", "output_tokens"})
+_LEFT_OUT: Final = (
+    "reasoning_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+    "input_image_tokens",
+    _CACHED,
+    "cache_write_tokens",
+    "cached_output_tokens",
+)
+"""The parts that a surplus of the total is looked for in, the likeliest first."""
 
 
 class UsageReport:
@@ -57,6 +71,8 @@ class UsageReport:
                 note(name, value)
             elif name in _PARTS:
                 self._note_parts(name, value)
+            elif name == _SECONDS and (seconds := sane_quantity(value)):
+                self._fields[name] = max(seconds, self._fields.get(name, 0))
 
     def _note_parts(self, holder: str, details: object) -> None:
         if isinstance(details, dict):
@@ -83,43 +99,81 @@ class UsageReport:
         """Input and output as reported; None when neither was. One that is not even implied is left out.
 
         A missing input is what the total leaves, or what the cache hits and misses come to; a missing output
-        is what the total leaves. Some upstreams leave reasoning out of the output but not out of the total:
-        it is added then. Parts are cut to their whole. A total that does not add up is an anomaly.
+        is what the total leaves. What the total has beyond both is charged, too: see `_share`. Parts are cut
+        to their whole. A total that is less than both is an anomaly.
         """
-        fields = self._fields
+        fields, inferred = self._fields, dict[str, Inference]()
         prompt, output, total = fields.get(_INPUT), fields.get(_OUTPUT), fields.get(_TOTAL)
-        anomalies = len(self._odd)
         if prompt is None and _MISS in fields:
             prompt = fields[_MISS] + fields.get(_HIT, 0)
+            inferred["input_tokens"] = "parts"
         if prompt is None and output is None:
             return None
+        surpluses: Mapping[str, int] = {}
+        anomalies = len(self._odd)
         if total is not None:
             if prompt is None:
-                prompt = max(0, total - (output or 0))
+                prompt, inferred["input_tokens"] = max(0, total - (output or 0)), "total"
             elif output is None:
-                output = max(0, total - prompt)
-            elif total == prompt + output + fields.get("reasoning_tokens", 0):
-                output = total - prompt
-            anomalies += total != prompt + (output or 0)
-        return self._with_parts(prompt, output, anomalies)
+                output, inferred["output_tokens"] = max(0, total - prompt), "total"
+            surplus = total - prompt - (output or 0)
+            if surplus > 0:
+                surpluses = self._share(surplus, prompt)
+                anomalies += not surpluses.keys() - _WHOLES
+            anomalies += surplus < 0
+        return self._with_parts(prompt, output, anomalies, inferred, surpluses)
 
     def input_reading(self) -> Reading | None:
-        """The input alone, for replies that have no output; the total stands for it where it is missing."""
-        prompt = self._fields.get(_INPUT, self._fields.get(_TOTAL))
-        return None if prompt is None else self._with_parts(prompt, None, len(self._odd))
+        """The input alone, for replies that have no output; the total stands for it where it is larger."""
+        prompt, total = self._fields.get(_INPUT), self._fields.get(_TOTAL)
+        if total is None or (prompt is not None and total <= prompt):
+            return None if prompt is None else self._with_parts(prompt, None, len(self._odd), {}, {})
+        anomalies = len(self._odd) + (prompt is not None)
+        return self._with_parts(total, None, anomalies, {"input_tokens": "total"}, {})
 
-    def _with_parts(self, prompt: int | None, output: int | None, anomalies: int) -> Reading:
+    def _share(self, surplus: int, prompt: int) -> Mapping[str, int]:
+        """How much of what the total has beyond input and output belongs to which part, or whole.
+
+        Upstreams leave some parts out of their wholes, but not out of the total: xAI its reasoning, others
+        sound or what was cached. The fewest reported parts that come to the surplus are it. Mistral reports
+        sound in seconds only. Without a prompt the surplus is the prompt; else it is output, as with Gemini,
+        which does not report its reasoning.
+        """
+        parts = [(part, self._fields.get(part, 0)) for part in _LEFT_OUT]
+        reported = [(part, quantity) for part, quantity in parts if quantity]
+        for count in range(1, len(reported) + 1):
+            for some in combinations(reported, count):
+                if sum(quantity for _, quantity in some) == surplus:
+                    return dict(some)
+        if _SECONDS in self._fields:
+            return {"input_audio_tokens": surplus}
+        return {"output_tokens" if prompt else "input_tokens": surplus}
+
+    def _with_parts(
+        self,
+        prompt: int | None,
+        output: int | None,
+        anomalies: int,
+        inferred: dict[str, Inference],
+        surpluses: Mapping[str, int],
+    ) -> Reading:
         fields = self._fields
         if _HIT in fields:
             fields[_CACHED] = max(fields[_HIT], fields.get(_CACHED, 0))
+        wholes = {"input_tokens": prompt, "output_tokens": output}
+        for name, surplus in surpluses.items():
+            whole = METERS[name].part_of or name
+            wholes[whole] = (wholes[whole] or 0) + surplus
+            inferred[whole] = "total"
+            if name not in fields and name != whole:
+                fields[name], inferred[name] = surplus, "total"
         usage: dict[str, int] = {}
-        if prompt is not None:
-            usage["input_tokens"] = prompt
-            anomalies += self._put_parts(usage, _PARTS["prompt_tokens_details"], prompt)
-        if output is not None:
-            usage["output_tokens"] = output
-            anomalies += self._put_parts(usage, _PARTS["completion_tokens_details"], output)
-        return Reading(usage, anomalies)
+        for name, parts in zip(wholes, _PARTS.values(), strict=True):
+            quantity = wholes[name]
+            if quantity is not None:
+                usage[name] = quantity
+                anomalies += self._put_parts(usage, parts, quantity)
+        return Reading(usage, anomalies, inferred)
 
     def _put_parts(self, usage: dict[str, int], parts: tuple[tuple[str, str], ...], whole: int) -> int:
         """Add the parts of a whole to the usage, cut to it; gives how many were larger than it."""

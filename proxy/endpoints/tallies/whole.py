@@ -4,9 +4,11 @@ from collections.abc import Callable
 from typing import Final
 
 from proxy.endpoints.base import Reading
-from proxy.endpoints.reading.body import LARGE_BYTES
+from proxy.endpoints.reading.body import BYTE_ORDER_MARK, LARGE_BYTES
 from proxy.endpoints.tallies.cost import with_cost
-from proxy.endpoints.tallies.part import Part, read_part
+from proxy.endpoints.tallies.foreign import foreign_text
+from proxy.endpoints.tallies.members import OddPart, Part
+from proxy.endpoints.tallies.part import read_part
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo, Produced
 from proxy.endpoints.tallies.usage import UsageReport
 from proxy.errors import Refusal
@@ -40,6 +42,7 @@ class WholeTally:
         self._size_bytes = 0
         self._part: Part | None = None
         self._failed = False
+        self._is_foreign = False
         self._usage = UsageReport()
         self._echo = echo
         self._produced: Produced | None = None
@@ -66,21 +69,27 @@ class WholeTally:
 
     @property
     def anomalies(self) -> int:
-        """Reported figures that were no sane quantities."""
-        return self._usage.anomalies
+        """Reported figures that were no sane quantities, and a form that is not known."""
+        return self._usage.anomalies + self._is_foreign
 
     @property
     def produced_size(self) -> int:
-        """UTF-8 bytes of all answers' text; 0 while the reply is not read."""
-        return self._output().size_bytes if self._part is not None else 0
+        """UTF-8 bytes of all answers' text, and tokens of data; 0 while the reply is not read."""
+        return self._output().size if self._part is not None else 0
+
+    @property
+    def has_data(self) -> bool:
+        """Output came that is no text."""
+        return self._output().data_tokens > 0
 
     def output_text(self) -> str:
         """All answers' text; empty while the reply is not read."""
         return self._output().text()
 
-    def produced(self, text_tokens: int) -> Usage:
-        """The text's tokens as output; nothing of a reply that has no output."""
-        return {"output_tokens": text_tokens} if self._has_output else {}
+    def produced(self, text_tokens: int, model: str) -> Usage:
+        """The tokens of text, data and calls as output; nothing of a reply that has no output."""
+        output = self._output()
+        return output.usage(text_tokens + output.call_tokens(model)) if self._has_output else {}
 
     def reported(self) -> Reading | None:
         """The usage at the top level of the reply."""
@@ -105,11 +114,12 @@ class WholeTally:
         self.pending_bytes = 0
         whole = b"".join(self._chunks)
         self._chunks = [whole]
-        self._part = self._read(whole)
+        self._part = self._read(whole.removeprefix(BYTE_ORDER_MARK))
         if self._part is not None:
             self._failed = self._part.failed
             for usage in self._part.usages:
                 self._usage.add(usage)
+            self._is_foreign = self._has_output and self._part.is_foreign
             if len(whole) > LARGE_BYTES:
                 self._output()  # This may be a thread; the text is asked for on the loop.
 
@@ -128,5 +138,12 @@ class WholeTally:
         for choice in self._part.choices or ():
             for text in choice.texts():
                 produced.add(choice.index, text)
+            for place in choice.calls():
+                produced.add_call(choice.index, place)
+        if isinstance(self._part, OddPart) and not self._is_foreign:
+            for index, payload in self._part.payloads:
+                produced.put(index, payload)
+        if self._is_foreign:
+            produced.add(0, foreign_text(self._chunks[0].removeprefix(BYTE_ORDER_MARK)))
         self._produced = produced
         return produced

@@ -1,14 +1,15 @@
 """The audit of a whole ledger, one account after the other, in memory that does not grow with its calls."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from operator import attrgetter
 from typing import Any, Final
 
 from proxy.ledger.audit.calls import Calls
 from proxy.ledger.audit.entries import Chain, command_faults
 from proxy.ledger.audit.feed import Feed, keys_of
-from proxy.ledger.audit.rows import AccountRow, Difference, KeyRow, LedgerRows, compare
+from proxy.ledger.audit.rows import AccountRow, Difference, KeyRow, LedgerRows, ThrottleRow, compare
 from proxy.ledger.audit.totals import total_faults
+from proxy.ledger.seals import seal_of
 
 _STREAMS: Final = tuple(
     name for name in LedgerRows.__struct_fields__ if name not in ("totals", "receipts_since_day")
@@ -39,23 +40,44 @@ def _account_faults(
     account: AccountRow, rows: dict[str, Iterator[Any]], receipts_since_day: int
 ) -> Iterator[Difference]:
     account_id = account.account_id
-    yield from Chain(rows["lots"]).faults(account, rows["entries"])
-    yield from command_faults(rows["commands"], rows["puts"])
+    chain = Chain(rows["lots"])
+    yield from chain.faults(account, rows["entries"])
+    yield from command_faults(rows["commands"], rows["puts"], chain.lots)
     calls = Calls(account_id, receipts_since_day=receipts_since_day)
     yield from calls.faults(rows["holds"], rows["receipts"], rows["charges"])
+    yield from _debt_faults(account, chain, calls, receipts_since_day)
     yield from compare("accounts", account_id, "held_nano", calls.held_nano, account.held_nano)
     open_holds = sum(calls.open_by_key.values())
     yield from compare("accounts", account_id, "open_holds", open_holds, account.open_holds)
     yield from calls.spending.own_faults("accounts", account_id, account.spending)
-    yield from _key_faults(calls, rows["keys"])
+    keys = list(rows["keys"])
+    yield from _key_faults(calls, keys, account)
     yield from calls.spending.day_faults(rows["days"])
     yield from calls.spending.bucket_faults(rows["buckets"])
+    yield from _throttle_faults({account_id, *(key.id for key in keys)}, rows["throttles"])
     available_nano = account.balance_nano - account.held_nano - account.debt_nano + account.credit_limit_nano
     if available_nano < 0:
         yield Difference("accounts", account_id, "available", "not below 0", str(available_nano))
 
 
-def _key_faults(calls: Calls, keys: Iterator[KeyRow]) -> Iterator[Difference]:
+def _debt_faults(
+    account: AccountRow, chain: Chain, calls: Calls, receipts_since_day: int
+) -> Iterator[Difference]:
+    """What is owed is what charges made so, less what was repaid since; all other debt is drawn credit.
+
+    Where old receipts are dropped nobody knows the first any more, only that it is not more than all debt.
+    """
+    id_, owed_nano = account.account_id, 0
+    for _, change_nano in sorted([*calls.owed, *chain.repaid]):
+        # What is owed is repaid before what was drawn.
+        owed_nano = max(0, owed_nano + change_nano)
+    if receipts_since_day:
+        owed_nano = min(account.owed_nano, chain.debt_nano)
+    yield from compare("accounts", id_, "owed_nano", owed_nano, account.owed_nano)
+    yield from compare("accounts", id_, "debt_nano", chain.debt_nano - owed_nano, account.debt_nano)
+
+
+def _key_faults(calls: Calls, keys: Iterable[KeyRow], account: AccountRow) -> Iterator[Difference]:
     unknown = set(calls.keys)
     for key in keys:
         unknown.discard(key.id)
@@ -63,8 +85,17 @@ def _key_faults(calls: Calls, keys: Iterator[KeyRow]) -> Iterator[Difference]:
         yield from calls.spending.own_faults("keys", key.id, key.spending)
         if not key.is_found:
             yield Difference("keys", key.id, "digest", "one that leads to the key", "none")
+        elif key.seal is not None:
+            fixed = (key.digest, key.account_id, key.id, key.hint, key.created_at_us, account.created_at_us)
+            yield from compare("key_digests", key.digest, "seal", seal_of(*fixed), key.seal)
     for key_id in sorted(unknown):
         yield Difference("keys", key_id, "row", "one, as calls were made with it", "none")
+
+
+def _throttle_faults(scope_ids: Collection[str], throttles: Iterable[ThrottleRow]) -> Iterator[Difference]:
+    for throttle in throttles:
+        if throttle.scope_id not in scope_ids:
+            yield Difference("throttles", throttle.scope_id, "row", "none, as there is no such key", "one")
 
 
 def _stray_faults(account_id: str, rows: dict[str, Iterator[Any]]) -> Iterator[Difference]:

@@ -4,10 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Any, Final
 
+from msgspec.structs import astuple
+
 from proxy.ledger.audit.feed import Feed, keys_of
 from proxy.ledger.audit.receipts import receipt_faults, usage_of
 from proxy.ledger.audit.rows import Difference, HoldRow, PostedRow, ReceiptRow, compare
 from proxy.ledger.audit.spending import AccountSpending
+from proxy.ledger.seals import seal_of
 from proxy.ledger.windows import DAY_US
 
 _BASES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -21,13 +24,15 @@ _BASES: Final[Mapping[str, tuple[str, ...]]] = {
 class Calls:
     """The calls of one account, counted as they are read.
 
-    `held_nano` and `open_by_key` are of its open holds, `keys` those that its calls name.
+    `held_nano` and `open_by_key` are of its open holds, `keys` those that its calls name. `owed` is what
+    charges added to what is owed, each with the number of its entry.
     """
 
     def __init__(self, account_id: str, *, receipts_since_day: int) -> None:
         self.held_nano = 0
         self.open_by_key: dict[str, int] = {}
         self.keys: set[str] = set()
+        self.owed: list[tuple[int, int]] = []
         self.spending = AccountSpending(account_id, receipts_since_day=receipts_since_day)
         self._since_day = receipts_since_day
 
@@ -66,8 +71,10 @@ class Calls:
         elif all(entry.at_us // DAY_US <= self._since_day for entry in posted):
             # Hold and receipt have been dropped. A call may end a day after it was authorized.
             return
-        yield from _posted_faults(call_id, receipt.charged_nano if receipt else 0, posted)
+        yield from _posted_faults(call_id, receipt, posted)
         if receipt is not None:
+            if receipt.owed_nano:
+                self.owed += ((entry.seq, receipt.owed_nano) for entry in posted[:1])
             yield from self._receipt_faults(receipt)
 
     def _receipt_faults(self, receipt: ReceiptRow) -> Iterator[Difference]:
@@ -95,12 +102,19 @@ def _pair_faults(hold: HoldRow, receipt: ReceiptRow) -> Iterator[Difference]:
     if receipt.basis not in bases:
         found = f"{receipt.basis}, and the hold is {hold.state}"
         yield Difference("receipts", hold.id, "basis", " or ".join(bases) or "of a state there is", found)
+    if hold.has_call:
+        yield Difference("holds", hold.id, "call", f"none, as the hold is {hold.state}", "one")
+    if receipt.seal is not None:
+        *sealed, seal = astuple(receipt)
+        expected = seal_of(*sealed, hold.tokens, hold.created_at_us, hold.owner)
+        yield from compare("receipts", hold.id, "seal", expected, seal)
     if hold.state == "voided":
         yield from compare("receipts", hold.id, "charge_nano of a voided call", 0, receipt.charge_nano)
 
 
-def _posted_faults(call_id: str, charged_nano: int, posted: list[PostedRow]) -> Iterator[Difference]:
-    """A charge is one entry, and a charge of nothing is none."""
+def _posted_faults(call_id: str, receipt: ReceiptRow | None, posted: list[PostedRow]) -> Iterator[Difference]:
+    """A charge is one entry, made when the call ended, and a charge of nothing is none."""
+    charged_nano = receipt.charged_nano if receipt else 0
     if charged_nano and not posted:
         yield Difference("entries", call_id, "row", f"a charge of {charged_nano}", "none")
     for place, entry in enumerate(posted):
@@ -109,3 +123,5 @@ def _posted_faults(call_id: str, charged_nano: int, posted: list[PostedRow]) -> 
             yield Difference("entries", id_, "row", f"no such charge for {call_id}", str(entry.amount_nano))
         else:
             yield from compare("entries", id_, "amount_nano", -charged_nano, entry.amount_nano)
+            if receipt is not None:
+                yield from compare("entries", id_, "at_us", receipt.ended_at_us, entry.at_us)

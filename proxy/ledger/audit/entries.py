@@ -8,7 +8,9 @@ import msgspec
 
 from proxy.ledger.audit.feed import Feed, keys_of
 from proxy.ledger.audit.rows import AccountRow, CommandRow, Difference, EntryRow, LotRow, PostedRow, compare
+from proxy.ledger.commands import Adjust, Grant
 from proxy.ledger.rows import NEVER_US, Draw
+from proxy.ledger.rules.credit import ADJUSTMENT_PRIORITY, command_digest
 
 _SIGNS: Final[Mapping[str, tuple[int, ...]]] = {
     "grant": (1,),
@@ -18,20 +20,32 @@ _SIGNS: Final[Mapping[str, tuple[int, ...]]] = {
 }
 """Which way each kind of entry may go."""
 
+_NOTED: Final = ("grant", "adjust")
+_ADJUSTMENT_LOT: Final = (
+    ("kind", "adjust"),
+    ("priority", ADJUSTMENT_PRIORITY),
+    ("expires_at_us", NEVER_US),
+)
+"""What the lot of an adjustment is like, which no command says."""
+
 _decode_draws = msgspec.json.Decoder(tuple[Draw, ...]).decode
 
 
 class Chain:
     """The entries of one account, followed from the first to the last, with what they make of its lots.
 
+    `debt_nano` is all debt after the last; `repaid` what grants and adjustments repaid of it, below zero and
+    each with its number.
+
     After a difference it goes on from what was found, so that each is reported once.
     """
 
     def __init__(self, lots: Iterable[LotRow]) -> None:
-        self._lots = {lot.id: lot for lot in lots}
+        self.lots = {lot.id: lot for lot in lots}
         self._put: dict[str, int] = {}
         self._left: dict[str, int] = {}
-        self._seq = self._balance_nano = self._debt_nano = 0
+        self._seq = self._balance_nano = self.debt_nano = 0
+        self.repaid: list[tuple[int, int]] = []
 
     def faults(self, account: AccountRow, entries: Iterable[EntryRow]) -> Iterator[Difference]:
         """Where entries, account and lots disagree."""
@@ -40,13 +54,12 @@ class Chain:
         id_ = account.account_id
         yield from compare("accounts", id_, "entries", self._seq, account.entries)
         yield from compare("accounts", id_, "balance_nano", self._balance_nano, account.balance_nano)
-        yield from compare("accounts", id_, "debt_nano", self._debt_nano, account.debt_nano)
-        for lot in self._lots.values():
+        for lot in self.lots.values():
             yield from compare("lots", lot.id, "amount_nano", self._put.get(lot.id, 0), lot.amount_nano)
             yield from compare(
                 "lots", lot.id, "remaining_nano", self._left.get(lot.id, 0), lot.remaining_nano
             )
-        live = (lot.expires_at_us for lot in self._lots.values() if lot.remaining_nano)
+        live = (lot.expires_at_us for lot in self.lots.values() if lot.remaining_nano)
         yield from compare(
             "accounts", id_, "next_expiry_us", min(live, default=NEVER_US), account.next_expiry_us
         )
@@ -56,6 +69,8 @@ class Chain:
         yield from compare("entries", id_, "seq", self._seq + 1, entry.seq)
         if (entry.amount_nano > 0) - (entry.amount_nano < 0) not in _SIGNS.get(entry.kind, ()):
             yield Difference("entries", id_, "amount_nano", f"one of a {entry.kind}", str(entry.amount_nano))
+        if entry.note and entry.kind not in _NOTED:
+            yield Difference("entries", id_, "note", f"none, as of every {entry.kind}", entry.note)
         try:
             draws = _decode_draws(entry.draws)
         except msgspec.DecodeError:
@@ -65,12 +80,12 @@ class Chain:
             yield from self._after_faults(entry, id_, drawn_nano)
             yield from self._draw_faults(entry, id_, draws, drawn_nano)
         self._seq, self._balance_nano = entry.seq, entry.balance_after_nano
-        self._debt_nano = entry.debt_after_nano
+        self.debt_nano = entry.debt_after_nano
 
     def _after_faults(self, entry: EntryRow, id_: str, drawn_nano: int) -> Iterator[Difference]:
         """What lots give or get changes the balance; the rest of a charge is owed, that of a grant repays."""
         balance_nano = self._balance_nano + drawn_nano
-        debt_nano = self._debt_nano - (entry.amount_nano - drawn_nano)
+        debt_nano = self.debt_nano - (entry.amount_nano - drawn_nano)
         yield from compare("entries", id_, "balance_after_nano", balance_nano, entry.balance_after_nano)
         yield from compare("entries", id_, "debt_after_nano", debt_nano, entry.debt_after_nano)
 
@@ -80,7 +95,9 @@ class Chain:
         amount_nano = entry.amount_nano
         if amount_nano > 0:
             # Debt is repaid before anything is put in a lot.
-            kept_nano = amount_nano - min(amount_nano, self._debt_nano)
+            kept_nano = amount_nano - min(amount_nano, self.debt_nano)
+            if kept_nano < amount_nano:
+                self.repaid.append((entry.seq, kept_nano - amount_nano))
             yield from compare("entries", id_, "sum of draws", kept_nano, drawn_nano)
         elif entry.kind == "expire":
             found = tuple((draw.lot_id, draw.amount_nano) for draw in draws)
@@ -91,14 +108,18 @@ class Chain:
                 yield Difference(
                     "entries", id_, f"draw of {draw.lot_id}", f"{way} the lot", str(draw.amount_nano)
                 )
-            yield from self._drawn(id_, draw)
+            yield from self._drawn(id_, draw, entry)
 
-    def _drawn(self, id_: str, draw: Draw) -> Iterator[Difference]:
+    def _drawn(self, id_: str, draw: Draw, entry: EntryRow) -> Iterator[Difference]:
         lot_id, amount_nano = draw.lot_id, draw.amount_nano
-        if lot_id not in self._lots:
+        if lot_id not in self.lots:
             yield Difference("lots", lot_id, "row", f"one, as the entry {id_} has a draw of it", "none")
             return
+        if entry.kind == "expire" and entry.at_us < self.lots[lot_id].expires_at_us:
+            due = f"{self.lots[lot_id].expires_at_us} or later, when the lot is due"
+            yield Difference("entries", id_, "at_us", due, str(entry.at_us))
         if amount_nano > 0:
+            yield from compare("lots", lot_id, "granted_at_us", entry.at_us, self.lots[lot_id].granted_at_us)
             self._put[lot_id] = self._put.get(lot_id, 0) + amount_nano
         left_nano = self._left[lot_id] = self._left.get(lot_id, 0) + amount_nano
         if left_nano < 0:
@@ -107,8 +128,10 @@ class Chain:
             )
 
 
-def command_faults(commands: Iterable[CommandRow], puts: Iterable[PostedRow]) -> Iterator[Difference]:
-    """Each command has posted one entry, and each grant and adjustment is one command's."""
+def command_faults(
+    commands: Iterable[CommandRow], puts: Iterable[PostedRow], lots: Mapping[str, LotRow]
+) -> Iterator[Difference]:
+    """Each command has posted one entry, and each grant and adjustment is one command's, as it was given."""
     feeds: tuple[Feed[Any], ...] = (Feed(commands, attrgetter("id")), Feed(puts, attrgetter("ref")))
     for command_id in keys_of(*feeds):
         command: list[CommandRow] = list(feeds[0].of(command_id))
@@ -120,6 +143,46 @@ def command_faults(commands: Iterable[CommandRow], puts: Iterable[PostedRow]) ->
         else:
             yield from compare("commands", command_id, "at_us", posted[0].at_us, command[0].at_us)
             yield from compare("commands", command_id, "seq", posted[0].seq, command[0].seq)
+            yield from _digest_faults(command[0], posted[0], lots)
         for entry in posted[1:]:
             id_ = f"{entry.account_id}/{entry.seq}"
             yield Difference("entries", id_, "row", f"no second one of {command_id}", str(entry.amount_nano))
+
+
+def _digest_faults(command: CommandRow, entry: PostedRow, lots: Mapping[str, LotRow]) -> Iterator[Difference]:
+    """The digest of a command is that of what its entry and its lot say it was.
+
+    A grant that went into debt as a whole has left no lot, and nothing says of which kind it was.
+    """
+    lot = _lot_of(entry, lots)
+    if entry.kind == "adjust":
+        if lot is not None:
+            for name, expected in _ADJUSTMENT_LOT:
+                yield from compare("lots", lot.id, name, expected, getattr(lot, name))
+        given: Grant | Adjust = Adjust(
+            entry.account_id, command.id, "", entry.amount_nano, entry.note, entry.at_us
+        )
+    elif lot is not None:
+        given = Grant(
+            entry.account_id,
+            command.id,
+            "",
+            entry.amount_nano,
+            entry.at_us,
+            lot.kind,
+            lot.priority,
+            lot.expires_at_us,
+            entry.note,
+        )
+    else:
+        return
+    yield from compare("commands", command.id, "digest", command_digest(given), command.digest)
+
+
+def _lot_of(entry: PostedRow, lots: Mapping[str, LotRow]) -> LotRow | None:
+    """The lot that an entry has put something in, if it has, and if the entry can be read."""
+    try:
+        draws = _decode_draws(entry.draws)
+    except msgspec.DecodeError:
+        return None
+    return next((lots[draw.lot_id] for draw in draws if draw.amount_nano > 0 and draw.lot_id in lots), None)

@@ -31,6 +31,9 @@ def receipt_faults(receipt: ReceiptRow, usage: dict[str, int] | None) -> Iterato
         yield from compare("receipts", receipt.id, "usage", "whole quantities by meter", receipt.usage)
     paid_nano = receipt.charged_nano + receipt.shortfall_nano
     yield from compare("receipts", receipt.id, "charged + shortfall", max(receipt.charge_nano, 0), paid_nano)
+    most_nano = 0 if receipt.shortfall_nano else receipt.charged_nano
+    if not 0 <= receipt.owed_nano <= most_nano:
+        yield Difference("receipts", receipt.id, "owed_nano", f"0 to {most_nano}", str(receipt.owed_nano))
     try:
         lines = _decode_lines(receipt.lines)
     except msgspec.DecodeError:

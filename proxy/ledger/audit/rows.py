@@ -33,9 +33,10 @@ class OfAccount(Protocol):
 
 
 class AccountRow(msgspec.Struct, frozen=True, gc=False):
-    """The figures of an account."""
+    """The figures of an account, and when it was opened, which its keys' seals have."""
 
     account_id: str
+    created_at_us: int
     balance_nano: int
     held_nano: int
     debt_nano: int
@@ -44,16 +45,24 @@ class AccountRow(msgspec.Struct, frozen=True, gc=False):
     entries: int
     next_expiry_us: int
     spending: str
+    owed_nano: int = 0
 
 
 class KeyRow(msgspec.Struct, frozen=True, gc=False):
-    """A key: how many calls it has in flight, and what it spends; `is_found` if its digest leads to it."""
+    """A key: how many calls it has in flight, what it spends, and what never changes in it.
+
+    `is_found` if its digest leads to it. `seal` is None for a key that an earlier version has made.
+    """
 
     account_id: str
     id: str
     open_holds: int
     spending: str
+    digest: str
+    hint: str
+    created_at_us: int
     is_found: bool = True
+    seal: int | None = None
 
 
 class LotRow(msgspec.Struct, frozen=True, gc=False):
@@ -61,8 +70,11 @@ class LotRow(msgspec.Struct, frozen=True, gc=False):
 
     account_id: str
     id: str
+    kind: str
     amount_nano: int
     remaining_nano: int
+    priority: int
+    granted_at_us: int
     expires_at_us: int
 
 
@@ -76,7 +88,9 @@ class EntryRow(msgspec.Struct, frozen=True, gc=False):
     balance_after_nano: int
     debt_after_nano: int
     ref: str
+    at_us: int
     draws: str
+    note: str
 
 
 class PostedRow(msgspec.Struct, frozen=True, gc=False):
@@ -85,46 +99,68 @@ class PostedRow(msgspec.Struct, frozen=True, gc=False):
     account_id: str
     ref: str
     seq: int
+    kind: str
     amount_nano: int
     at_us: int
+    draws: str
+    note: str
 
 
 class CommandRow(msgspec.Struct, frozen=True, gc=False):
-    """That a grant or an adjustment was carried out, and the number of its entry."""
+    """That a grant or an adjustment was carried out, its digest, and the number of its entry."""
 
     account_id: str
     id: str
+    digest: str
     at_us: int
     seq: int
 
 
 class HoldRow(msgspec.Struct, frozen=True, gc=False):
-    """A hold in any state. `has_call` is whether an open one stores a call that can be read."""
+    """A hold in any state. `has_call` is whether it stores a call: to close it takes one."""
 
     account_id: str
     id: str
     key_id: str
     amount_nano: int
+    tokens: int
     state: str
     created_at_us: int
+    owner: str
     has_call: bool
 
 
 class ReceiptRow(msgspec.Struct, frozen=True, gc=False):
-    """What a receipt says of money, and of the quantities behind it."""
+    """All of a receipt. Its seal, the last member, is None where an earlier version has written it."""
 
-    account_id: str
     id: str
+    account_id: str
     key_id: str
+    endpoint: str
     model: str
+    upstream: str
+    upstream_model: str
+    stream: int
+    started_at_us: int
+    outcome: str
+    status: int
     basis: str
     usage: str
+    ended_at_us: int
+    first_byte_at_us: int | None
+    anomalies: int
     charge_nano: int
     lines: str
+    price_id: str
     charged_nano: int
     shortfall_nano: int
     hold_nano: int
     day: int
+    end_user: str
+    attempts: str
+    inferred: str
+    owed_nano: int
+    seal: int | None
 
 
 class DayRow(msgspec.Struct, frozen=True, gc=False):
@@ -139,6 +175,13 @@ class DayRow(msgspec.Struct, frozen=True, gc=False):
     cached_input_tokens: int
     output_tokens: int
     charged_nano: int
+
+
+class ThrottleRow(msgspec.Struct, frozen=True, gc=False):
+    """That a rate limit of an account or of one of its keys is kept count of."""
+
+    account_id: str
+    scope_id: str
 
 
 class BucketRow(msgspec.Struct, frozen=True, gc=False):
@@ -203,6 +246,8 @@ class LedgerRows(msgspec.Struct, frozen=True):
     days: Iterable[DayRow]
     """In any order."""
     buckets: Iterable[BucketRow]
+    """In any order."""
+    throttles: Iterable[ThrottleRow]
     """In any order."""
     receipts_since_day: int = 0
     """Receipts and holds from before this day may be gone; their usage days are not checked."""

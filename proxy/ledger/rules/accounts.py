@@ -41,7 +41,7 @@ def change_account(books: Books, command: ChangeAccount) -> Done | Refused:
         if not 0 <= command.credit_limit_nano <= MAX_NANO:
             return _impossible_credit_limit(command.credit_limit_nano)
         account = lots.swept(books, account, command.at_us)
-        short_nano = account.credit_limit_nano - command.credit_limit_nano - account.available_nano
+        short_nano = account.credit_limit_nano - command.credit_limit_nano - account.uncommitted_nano
         if short_nano > 0:
             return Refused(
                 "conflict",

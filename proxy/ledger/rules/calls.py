@@ -39,6 +39,7 @@ def authorize(books: Books, command: Authorize) -> Granted | Refused:
     if command.ceiling_nano > 0:
         amount_nano, refused = _affordable(books, command, account, key, limits)
     if not refused:
+        throttles.follow(books, asked, at_us)
         refused = throttles.refusal(books, asked, at_us) or throttles.crowded(account, key, limits)
     if refused:
         return replace(refused, rate_statuses=throttles.rate_statuses(books, asked, at_us))

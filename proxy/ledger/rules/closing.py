@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Close, OfHold, Recover, Refused, Settle, Settled, Void
-from proxy.ledger.rows import Account, Hold, HoldState, Outcome, Receipt
+from proxy.ledger.rows import Account, Draw, Hold, HoldState, OnShortfall, Outcome, Receipt
 from proxy.ledger.rules import lots, throttles
 from proxy.ledger.rules.registry import carries_out
 from proxy.ledger.windows import iso
@@ -23,8 +23,11 @@ NEXT_STATE: Final[dict[tuple[HoldState, type[Close]], HoldState]] = {
 
 @carries_out(Settle)
 def settle(books: Books, command: Settle) -> Settled | Refused:
-    """Close a hold with a charge, up to the hold and what is available beside it."""
-    return _close(books, command, command.outcome, command.charge, tokens_of(command.outcome.usage))
+    """Close a hold with a charge. What hold and uncommitted funds do not cover is forgiven, or owed."""
+    used_tokens = tokens_of(command.outcome.usage)
+    return _close(
+        books, command, command.outcome, command.charge, used_tokens, on_shortfall=command.on_shortfall
+    )
 
 
 @carries_out(Void)
@@ -49,7 +52,8 @@ def recover(books: Books, command: Recover) -> Settled | Refused:
     usage = hold.observed.usage if hold.observed else {}
     charge = hold.observed.charge if hold.observed else NO_CHARGE
     outcome = Outcome("crashed", 0, "recovered", usage, command.at_us)
-    return _close(books, replace(command, call=hold.call), outcome, charge, tokens_of(usage))
+    command = replace(command, call=hold.call)
+    return _close(books, command, outcome, charge, tokens_of(usage), on_shortfall=command.on_shortfall)
 
 
 def hold_of(books: Books, command: OfHold) -> Hold | Refused:
@@ -68,7 +72,13 @@ def hold_of(books: Books, command: OfHold) -> Hold | Refused:
 
 
 def _close(
-    books: Books, command: Close, outcome: Outcome, charge: Charge, used_tokens: int
+    books: Books,
+    command: Close,
+    outcome: Outcome,
+    charge: Charge,
+    used_tokens: int,
+    *,
+    on_shortfall: OnShortfall = "forgive",
 ) -> Settled | Refused:
     hold = hold_of(books, command)
     if isinstance(hold, Refused):
@@ -79,32 +89,45 @@ def _close(
         return Settled(0, 0, account.balance_nano, account.available_nano, replayed=True)
     account = lots.sweep(books, account, command.at_us)
     total_nano = max(0, charge.total_nano)
-    charged_nano = min(total_nano, hold.amount_nano + max(0, account.available_nano))
+    paid_nano = min(total_nano, hold.amount_nano + max(0, account.uncommitted_nano))
+    owed_nano = total_nano - paid_nano if on_shortfall == "owe" else 0
+    charged_nano = paid_nano + owed_nano
     shortfall_nano = total_nano - charged_nano
     books.put_hold(replace(hold, state=state))
-    account = _paid(books, account, hold, charged_nano, command.at_us)
+    account = _paid(books, account, hold, command.at_us, paid_nano=paid_nano, owed_nano=owed_nano)
     books.put_account(account)
     books.put_key(replace(key, open_holds=key.open_holds - 1))
     books.move((account.id, key.id), hold.created_at_us, spent_nano=charged_nano, held_nano=-hold.amount_nano)
     throttles.correct(books, hold, key, used_tokens)
     books.new_receipts.append(
-        Receipt(command.call, outcome, charge, charged_nano, shortfall_nano, hold.amount_nano)
+        Receipt(command.call, outcome, charge, charged_nano, shortfall_nano, hold.amount_nano, owed_nano)
     )
-    return Settled(charged_nano, shortfall_nano, account.balance_nano, account.available_nano)
+    return Settled(
+        charged_nano, shortfall_nano, account.balance_nano, account.available_nano, owed_nano=owed_nano
+    )
 
 
-def _paid(books: Books, account: Account, hold: Hold, charged_nano: int, at_us: int) -> Account:
-    """The account without the hold, and without the charge. The hold must be closed in the books."""
+def _paid(
+    books: Books, account: Account, hold: Hold, at_us: int, *, paid_nano: int, owed_nano: int
+) -> Account:
+    """The account without the hold, and without the charge. The hold must be closed in the books.
+
+    What is owed takes nothing of the funds that other calls in flight were promised.
+    """
     account = replace(
         account, held_nano=account.held_nano - hold.amount_nano, open_holds=account.open_holds - 1
     )
-    if charged_nano:
-        account, draws = lots.take(books, account, charged_nano, since_us=hold.created_at_us, now_us=at_us)
+    draws: tuple[Draw, ...] = ()
+    if paid_nano:
+        account, draws = lots.take(books, account, paid_nano, since_us=hold.created_at_us, now_us=at_us)
+    if owed_nano:
+        account = replace(account, owed_nano=account.owed_nano + owed_nano)
+    if charged_nano := paid_nano + owed_nano:
         account = lots.post(
             books, account, kind="charge", amount_nano=-charged_nano, ref=hold.id, at_us=at_us, draws=draws
         )
     # What a due lot still had for this hold alone expires now.
     account = lots.sweep(books, account, at_us)
     assert account.held_nano >= 0 <= account.open_holds, account
-    assert account.available_nano >= 0, account
+    assert account.uncommitted_nano >= 0, account
     return account

@@ -106,7 +106,7 @@ def _carried_out(books: Books, account: Account, command: Grant | Adjust, draws:
         note=command.note if isinstance(command, Grant) else command.reason,
     )
     books.put_account(account)
-    entry, digest = books.new_entries[-1], _digest(command)
+    entry, digest = books.new_entries[-1], command_digest(command)
     record = CommandRecord(account.id, command.command_id, digest, command.at_us, entry.seq)
     books.put_command(record, entry)
     return Done(account, entry=entry)
@@ -117,7 +117,7 @@ def _prior_result(books: Books, account: Account, command: Grant | Adjust) -> Do
     record = books.commands.get((account.id, command.command_id))
     if record is None:
         return None
-    if record.digest == _digest(command):
+    if record.digest == command_digest(command):
         return Done(account, replayed=True, entry=books.entries[record.account_id, record.seq])
     return Refused(
         "idempotency_conflict",
@@ -125,7 +125,7 @@ def _prior_result(books: Books, account: Account, command: Grant | Adjust) -> Do
     )
 
 
-def _digest(command: Grant | Adjust) -> str:
+def command_digest(command: Grant | Adjust) -> str:
     """A digest of a command, without the fields that differ each time it is tried."""
     content = msgspec.json.encode(replace(command, lot_id="", at_us=0))
     return hashlib.sha256(content).hexdigest()

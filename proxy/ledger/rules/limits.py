@@ -114,9 +114,10 @@ def _set_on(limits: Limits, day: int) -> tuple[tuple[Window, int, int], ...]:
 def _constraints(
     books: Books, account: Account, key: Key, limits: Limits, at_us: int
 ) -> Iterator[Constraint]:
-    available = account.available_nano
-    code = "request_exceeds_balance" if available > 0 else "credit_balance_exhausted"
-    yield Constraint("balance", code, "balance", available, account.held_nano)
+    available, held = account.available_nano, account.held_nano
+    # What is only held is not gone: it may come back.
+    code = "request_exceeds_balance" if available + held > 0 else "credit_balance_exhausted"
+    yield Constraint("balance", code, "balance", available, held)
     for scope, window, limit_nano, bucket in _limited(books, account, key, limits, at_us):
         yield Constraint(
             f"{scope}_{window}",
@@ -137,11 +138,12 @@ def _message(blamed: Constraint, required_nano: int, *, lasting: bool) -> str:
     if not lasting:
         return f"Of the {blamed.what}, {held} and {left}; {needs} and may fit when one of them ends."
     if blamed.limit_nano is None or blamed.spent_nano is None:
-        if blamed.headroom_nano <= 0:
-            return f"The balance is used up, {held}; {needs}. Add credit to go on."
+        if blamed.headroom_nano + blamed.held_nano <= 0:
+            return f"The balance is used up; {needs}. Add credit to go on."
         return f"The balance is too low: {left}, {held}; {needs}."
+    limit = f"{blamed.what} of {usd_string(blamed.limit_nano)} USD"
+    spent = f"{usd_string(blamed.spent_nano)} USD are spent"
+    if required_nano > blamed.limit_nano:
+        return f"The {limit} is too low for this call: {spent}, {held}; {needs}."
     resets = f" It resets at {iso(blamed.resets_at_us)}." if blamed.resets_at_us is not None else ""
-    return (
-        f"The {blamed.what} of {usd_string(blamed.limit_nano)} USD is reached: "
-        f"{usd_string(blamed.spent_nano)} USD are spent, {held}; {needs}.{resets}"
-    )
+    return f"The {limit} is reached: {spent}, {held}; {needs}.{resets}"

@@ -17,16 +17,20 @@ from proxy.ledger.rows import NEVER_US, Account, Draw, Entry, EntryKind, Lot
 
 
 def add(books: Books, account: Account, lot: Lot) -> tuple[Account, tuple[Draw, ...]]:
-    """Put a new lot's amount in: it repays debt first, and the lot has the rest, if there is any."""
+    """Put a new lot's amount in: it repays debt first, and the lot has the rest, if there is any.
+
+    What is owed beyond the credit limit is repaid before what was drawn of it.
+    """
     assert lot.amount_nano > 0, lot
-    repaid = min(lot.amount_nano, account.debt_nano)
-    rest = lot.amount_nano - repaid
+    owed = min(lot.amount_nano, account.owed_nano)
+    debt = min(lot.amount_nano - owed, account.debt_nano)
+    rest = lot.amount_nano - owed - debt
+    account = replace(account, owed_nano=account.owed_nano - owed, debt_nano=account.debt_nano - debt)
     if not rest:
-        return replace(account, debt_nano=account.debt_nano - repaid), ()
+        return account, ()
     books.put_lot(replace(lot, amount_nano=rest, remaining_nano=rest))
     account = replace(
         account,
-        debt_nano=account.debt_nano - repaid,
         balance_nano=account.balance_nano + rest,
         next_expiry_us=min(account.next_expiry_us, lot.expires_at_us),
     )
@@ -84,8 +88,8 @@ def sweep(books: Books, account: Account, now_us: int) -> Account:
         left_nano = min(lot.remaining_nano, max(0, account.held_nano - younger - promised_nano))
         promised_nano += left_nano
         # After a clock ran back, younger holds may have nothing but this lot to draw. They were promised
-        # their funds as well, so that no more expires than is available.
-        gone = min(lot.remaining_nano - left_nano, max(0, swept.available_nano))
+        # their funds as well, so that no more expires than is uncommitted.
+        gone = min(lot.remaining_nano - left_nano, max(0, swept.uncommitted_nano))
         if gone:
             books.put_lot(replace(lot, remaining_nano=lot.remaining_nano - gone))
             swept = replace(swept, balance_nano=swept.balance_nano - gone)
@@ -130,7 +134,7 @@ def post(
         kind,
         amount_nano,
         account.balance_nano,
-        account.debt_nano,
+        account.whole_debt_nano,
         ref,
         at_us,
         draws,

@@ -15,6 +15,8 @@ from proxy.ledger.rows import NO_LIMIT, Account, Hold, Key, Limits, Throttle, Th
 MINUTE_US: Final = 60_000_000
 RETRY_US: Final = 1_000_000
 """When to ask again for what the end of another call will free. Nobody knows when it ends."""
+SKEW_US: Final = MINUTE_US
+"""How far the clocks of processes may be apart. What is further ahead has seen a clock that was set back."""
 
 
 class Demand(msgspec.Struct, frozen=True, gc=False):
@@ -52,6 +54,18 @@ def demands(key: Key, limits: Limits, tokens: int) -> Sequence[Demand]:
 def charged_tokens(asked: Sequence[Demand]) -> int:
     """The tokens of a hold: what the account's token limit is charged, else what the key's is."""
     return max((demand.amount for demand in asked if demand.kind == "tokens"), default=0) if asked else 0
+
+
+def follow(books: Books, asked: Sequence[Demand], at_us: int) -> None:
+    """Set throttles back to a clock that was set back, with their levels: from now on they drain again.
+
+    No minute counts twice, and nobody waits for the clock to catch up. This is written even if the call is
+    refused, as the next one could not know otherwise how long the throttle has been draining.
+    """
+    for demand in asked:
+        throttle = books.throttles.get((demand.scope_id, demand.kind))
+        if throttle is not None and throttle.at_us - at_us > SKEW_US:
+            books.put_throttle(Throttle(demand.scope_id, demand.kind, throttle.level, at_us))
 
 
 def refusal(books: Books, asked: Sequence[Demand], at_us: int) -> Refused | None:
@@ -128,7 +142,7 @@ def rate_statuses(books: Books, asked: Sequence[Demand], at_us: int) -> tuple[Ra
 
 
 def _level(books: Books, demand: Demand, at_us: int) -> int:
-    """The level now, under the limit now. After a clock ran back nothing drains until it has caught up."""
+    """The level now, under the limit now. By a clock that is a little behind nothing has drained."""
     throttle = books.throttles.get((demand.scope_id, demand.kind))
     if throttle is None:
         return 0

@@ -4,7 +4,7 @@
 
 -- name: accounts_page
 -- Accounts, newest first.
-SELECT {accounts.columns}, balance_nano - held_nano - debt_nano + credit_limit_nano AS available_nano
+SELECT {accounts.columns}, balance_nano - held_nano - debt_nano - owed_nano + credit_limit_nano AS available_nano
 FROM accounts
 WHERE id < COALESCE(NULLIF(:cursor, ''), '~')
 ORDER BY id DESC
@@ -12,13 +12,13 @@ LIMIT :limit;
 
 -- name: account_by_id
 -- One account.
-SELECT {accounts.columns}, balance_nano - held_nano - debt_nano + credit_limit_nano AS available_nano
+SELECT {accounts.columns}, balance_nano - held_nano - debt_nano - owed_nano + credit_limit_nano AS available_nano
 FROM accounts
 WHERE id = :account_id;
 
 -- name: account_sums
 -- What each account says beside what its rows sum to, for an audit; every account when account_id is ''.
-SELECT a.id, a.balance_nano, a.debt_nano, a.held_nano, a.open_holds, a.entries,
+SELECT a.id, a.balance_nano, a.debt_nano + a.owed_nano AS debt_nano, a.held_nano, a.open_holds, a.entries,
     (SELECT COUNT(*) FROM entries AS e WHERE e.account_id = a.id) AS entry_count,
     (SELECT COALESCE(SUM(e.amount_nano), 0) FROM entries AS e WHERE e.account_id = a.id) AS entries_nano,
     (SELECT COALESCE(-SUM(e.amount_nano), 0) FROM entries AS e WHERE e.account_id = a.id AND e.kind = 'charge')

@@ -3,48 +3,48 @@
 
 -- name: audit_accounts
 -- The figures of every account.
-SELECT id, balance_nano, held_nano, debt_nano, credit_limit_nano, open_holds, entries, next_expiry_us,
-    spending
+SELECT id, created_at_us, balance_nano, held_nano, debt_nano, credit_limit_nano, open_holds, entries, next_expiry_us,
+    spending, owed_nano
 FROM accounts
 ORDER BY id;
 
 -- name: audit_keys
--- Every key, by account, and whether its digest leads to it.
-SELECT k.account_id, k.id, k.open_holds, k.spending, d.key_id IS NOT NULL
+-- Every key, by account, whether its digest leads to it, and the seal that lies there.
+SELECT k.account_id, k.id, k.open_holds, k.spending, k.digest, k.hint, k.created_at_us, d.key_id IS NOT NULL, d.seal
 FROM keys AS k
 LEFT JOIN key_digests AS d ON d.digest = k.digest AND d.account_id = k.account_id AND d.key_id = k.id
 ORDER BY k.account_id, k.id;
 
 -- name: audit_lots
 -- Every lot, by account. No index has them all in this order; they are sorted, outside memory where they are many.
-SELECT account_id, id, amount_nano, remaining_nano, expires_at_us
+SELECT account_id, id, kind, amount_nano, remaining_nano, priority, granted_at_us, expires_at_us
 FROM lots
 ORDER BY account_id;
 
 -- name: audit_entries
 -- Every entry, in the order of its account's chain.
-SELECT account_id, seq, kind, amount_nano, balance_after_nano, debt_after_nano, ref, draws
+SELECT account_id, seq, kind, amount_nano, balance_after_nano, debt_after_nano, ref, at_us, draws, note
 FROM entries
 ORDER BY account_id, seq;
 
 -- name: audit_charges
 -- The entries of calls, by call. They are sorted, as lots are. Behind the account's id a ref is compared as that
 -- is: by its bytes, also in an engine where the column itself is not.
-SELECT account_id, ref, seq, amount_nano, at_us
+SELECT account_id, ref, seq, kind, amount_nano, at_us, draws, note
 FROM entries
 WHERE kind = 'charge'
 ORDER BY account_id, account_id || ref, seq;
 
 -- name: audit_puts
 -- The entries of grants and adjustments, by command. They are sorted, as those of calls are.
-SELECT account_id, ref, seq, amount_nano, at_us
+SELECT account_id, ref, seq, kind, amount_nano, at_us, draws, note
 FROM entries
 WHERE kind IN ('grant', 'adjust')
 ORDER BY account_id, account_id || ref, seq;
 
 -- name: audit_commands
 -- Every command.
-SELECT account_id, command_id, at_us, seq
+SELECT account_id, command_id, digest, at_us, seq
 FROM commands
 ORDER BY account_id, command_id;
 
@@ -56,7 +56,7 @@ ORDER BY account_id, id;
 
 -- name: audit_receipts
 -- Every receipt, by account and call.
-SELECT account_id, id, key_id, model, basis, usage, charge_nano, lines, charged_nano, shortfall_nano, hold_nano, day
+SELECT {receipts.columns}
 FROM receipts
 ORDER BY account_id, id;
 
@@ -64,6 +64,12 @@ ORDER BY account_id, id;
 -- Every usage day, by account.
 SELECT {usage_days.columns}
 FROM usage_days
+ORDER BY account_id;
+
+-- name: audit_throttles
+-- What every throttle belongs to, by account.
+SELECT account_id, scope_id
+FROM throttles
 ORDER BY account_id;
 
 -- name: audit_totals

@@ -22,6 +22,7 @@ that are recovered like any others.
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final
@@ -77,6 +78,7 @@ class PostgresBatches:
     They call `functions`, which the database must have.
 
     After a batch has failed for `patience_seconds`, the next ones are tried once each until one succeeds.
+    `stored_at` is when the last one was that changed anything, by `monotonic`.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class PostgresBatches:
         self._untold: list[UnansweredBatch] = []
         self._down = False
         self._rested = False
+        self.stored_at = -math.inf
 
     async def apply(self, commands: Sequence[Command]) -> list[Result]:
         """Carry out a batch; one result for each command. Raises LedgerUnavailable or ConstraintFault."""
@@ -195,6 +198,7 @@ class PostgresBatches:
                 self._unsure = None
             raise
         self._unsure = None
+        self.stored_at = self._monotonic()
         return results
 
     def _find_out(self, next_number: int) -> None:

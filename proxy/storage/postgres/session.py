@@ -71,8 +71,12 @@ class Timeouts(msgspec.Struct, frozen=True):
         return self.statement_seconds + self.spare_seconds
 
 
-async def connect(location: str, timeouts: Timeouts, *, keyed: bool = False) -> asyncpg.Connection:
+async def connect(
+    location: str, timeouts: Timeouts, *, keyed: bool = False, probing: bool = False
+) -> asyncpg.Connection:
     """A session set up; `keyed` for one that looks for rows by their keys only.
+
+    One that is `probing` is set up just so that the server ends soon what it waits for.
 
     Raises asyncpg.PostgresError, asyncpg.InterfaceError, OSError or TimeoutError, and StorageFault for a
     location that cannot be read and for a server that is too old.
@@ -93,6 +97,9 @@ async def connect(location: str, timeouts: Timeouts, *, keyed: bool = False) -> 
             "the URL cannot be read; in user and password write what is special as %2F and the like"
         ) from None
     try:
+        if probing:
+            await connection.execute(f"SET statement_timeout = {_ms(timeouts.connect_seconds)}")
+            return connection
         await set_up(connection, timeouts)
         if keyed:
             await connection.execute(_KEYED)

@@ -12,13 +12,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
+import asyncpg
+
 from proxy.ledger.commands import Command, Result
 from proxy.ledger.rows import Hold, Key
 from proxy.ledger.store import LedgerUnavailable, Row
 from proxy.storage import columns
 from proxy.storage.faults import ConstraintFault, StorageFault
 from proxy.storage.postgres.batch import PostgresBatches
-from proxy.storage.postgres.lease import Lease
+from proxy.storage.postgres.lease import Fetch, Lease
 from proxy.storage.postgres.migrate import REVISION, STATEMENTS, Revision, bring_up_to_date, make_months
 from proxy.storage.postgres.read import ReadPool
 from proxy.storage.postgres.retain import retain
@@ -31,6 +33,8 @@ MONTHS_SECONDS: Final = 60.0
 """How often the store checks whether it is time to make or delete months."""
 PREPARE_SECONDS: Final = 24 * 3600.0
 RETAIN_SECONDS: Final = 24 * 3600.0
+PROVEN_SECONDS: Final = 0.5
+"""For how long a stored batch shows that commits succeed."""
 
 
 class PostgresStore:
@@ -121,6 +125,35 @@ class PostgresStore:
             if not commands:
                 return []
             return await batches.apply(commands)
+
+    async def probe(self) -> None:
+        """Read and commit on a new session, as a process would that has none.
+
+        A server without a session to spare may go on with those there are. A process that has just stored a
+        batch need not commit, and does not make the next one wait.
+        """
+        batches = self._opened()
+        commits = self._monotonic() - batches.stored_at >= PROVEN_SECONDS
+        with as_faults(self.location):
+            try:
+                connection = await connect(self.location, self._timeouts, probing=True)
+            except asyncpg.TooManyConnectionsError:
+                await self._find_nothing(self._reader.fetch, commits=commits)
+                return
+            try:
+                await self._find_nothing(connection.fetch, commits=commits)
+            finally:
+                connection.terminate()
+
+    async def _find_nothing(self, fetch: Fetch, *, commits: bool) -> None:
+        await fetch(STATEMENTS["key_by_digest"], "")
+        if commits:
+            await fetch(STATEMENTS["touch_owner"], self._lease.name)
+
+    async def loss(self) -> str:
+        """Wait for ever: the files are the server's, and a process that was cut off takes a new name."""
+        never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        return await never
 
     async def orphans(self, now_us: int) -> list[Hold]:
         """Open holds of processes that are gone, which can make no more under their names.

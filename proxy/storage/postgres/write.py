@@ -8,7 +8,6 @@ import msgspec
 from msgspec.structs import astuple
 
 from proxy.ledger.books import Books
-from proxy.ledger.windows import DAY_US
 from proxy.storage import columns
 from proxy.storage.postgres.functions import Functions
 from proxy.storage.queries import SqlValue
@@ -58,12 +57,12 @@ def change_of(books: Books, stored: Stored) -> Change:
     keys = [books.keys[id_] for id_ in books.changed_keys]
     lots = [books.lots[account_id][lot_id] for account_id, lot_id in books.changed_lots]
     holds = [books.holds[id_] for id_ in books.changed_holds]
-    receipts = [(row, books.holds[row.call.id].created_at_us // DAY_US) for row in books.new_receipts]
+    receipts = [(row, books.holds[row.call.id]) for row in books.new_receipts]
     changes: Change = {
         "new_accounts": [columns.account_row(row) for row in accounts if row.id not in stored.accounts],
         "accounts": [columns.account_row(row) for row in accounts if row.id in stored.accounts],
         "new_keys": [columns.key_row(row) for row in keys if row.id not in stored.keys],
-        "key_digests": [columns.key_digest_row(row) for row in keys if row.id not in stored.keys],
+        "key_digests": [columns.key_digest_row(books, row) for row in keys if row.id not in stored.keys],
         "keys": [columns.key_row(row) for row in keys if row.id in stored.keys],
         "new_lots": [astuple(row) for row in lots if row.id not in stored.lots],
         "lots": [astuple(row) for row in lots if row.id in stored.lots],
@@ -73,7 +72,7 @@ def change_of(books: Books, stored: Stored) -> Change:
         "holds": [columns.hold_row(row) for row in holds if row.id in stored.holds],
         "entries": list(map(columns.entry_row, books.new_entries)),
         "commands": list(map(astuple, books.new_commands)),
-        "receipts": [columns.receipt_row(row, day) for row, day in receipts],
+        "receipts": [columns.receipt_row(row, hold) for row, hold in receipts],
         "usage_days": list(columns.usage_day_rows(receipts)),
     }
     return {name: rows for name, rows in changes.items() if rows}

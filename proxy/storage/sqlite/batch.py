@@ -9,6 +9,7 @@ from typing import Final
 from proxy.ledger import rules
 from proxy.ledger.commands import Command, Result
 from proxy.ledger.needs import needs_of
+from proxy.storage.sqlite.file import is_busy
 from proxy.storage.sqlite.load import RowCache
 from proxy.storage.sqlite.write import write
 
@@ -25,6 +26,8 @@ class SqliteBatches:
     A batch waits up to `busy_timeout_seconds` for another process's batch. SQLite's own waiting is turned
     off: it sleeps longer and longer, so a process with little to do would hardly get a turn.
 
+    What `check` raises keeps a batch from being carried out; it is called while no other process can write.
+
     After a failed batch the next ones write something even when they change nothing, until one succeeds: on a
     full disk the success of an empty batch would say that the ledger can be written.
     """
@@ -35,6 +38,7 @@ class SqliteBatches:
         *,
         keep_rows: int,
         busy_timeout_seconds: float,
+        check: Callable[[], object] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -42,6 +46,7 @@ class SqliteBatches:
         self._connection = connection
         self._rows = RowCache(connection, most_rows=keep_rows)
         self._busy_timeout_seconds = busy_timeout_seconds
+        self._check = check
         self._monotonic = monotonic
         self._sleep = sleep
         self._has_failed = False
@@ -49,11 +54,13 @@ class SqliteBatches:
     def apply(self, commands: Sequence[Command]) -> list[Result]:
         """Carry out a batch that has begun, and commit it: one result for each command.
 
-        Raises sqlite3.Error when it could not be committed, and what a rule raises; then nothing has changed.
+        Raises sqlite3.Error when it could not be committed, and what a rule or the check raises; then nothing
+        has changed.
         """
         connection, rows = self._connection, self._rows
         needs = needs_of(commands)
         try:
+            self._check()
             books = rows.load(needs)
             stored_keys = {id_ for _, id_ in needs.keys if id_ in books.keys}
             stored_holds = {id_: books.holds[id_].amount_nano for _, id_ in needs.holds if id_ in books.holds}
@@ -87,8 +94,7 @@ class SqliteBatches:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                # The low byte is the kind of error; the others are its details.
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or self._monotonic() >= deadline:
+                if not is_busy(error) or self._monotonic() >= deadline:
                     raise
                 await self._sleep(RETRY_SECONDS)
             else:

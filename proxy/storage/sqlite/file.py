@@ -3,6 +3,7 @@
 import os
 import sqlite3
 from pathlib import Path
+from threading import Event
 from typing import Final
 
 from proxy.storage.faults import StorageFault
@@ -29,26 +30,36 @@ _WRITER_PRAGMAS: Final = (
 
 
 def path_of(location: str | Path) -> Path:
-    """The file at a path or a `sqlite:///` URL. Raises StorageFault for no file, such as `:memory:`."""
+    """The file at a path or a `sqlite:///` URL, under its real name.
+
+    SQLite names its log after the real file, and owner names have to be the same ones for all processes,
+    whichever symbolic link each of them was given. Raises StorageFault for no file, such as `:memory:`.
+    """
     name = str(location).removeprefix(_URL)
     if name in ("", ":memory:") or name.startswith(("sqlite:", "file:")):
         raise StorageFault(
             f"{location}: the ledger needs a file, as a database in memory would lose all money with its "
             "process; write a path, or sqlite:///path"
         )
-    return Path(name).absolute()
+    return Path(name).resolve()
 
 
-def prepare(path: Path, *, busy_timeout_seconds: float) -> sqlite3.Connection:
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether another process keeps what this one needs."""
+    # The low byte is the kind of error; the others are its details.
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def prepare(path: Path, *, busy_timeout_seconds: float, abandoned: Event | None = None) -> sqlite3.Connection:
     """Make the database if there is none, bring its schema up to date, and return a connection for writing.
 
     The folder is made, and a new file is readable for its owner only. Raises StorageFault, OSError or
-    sqlite3.Error.
+    sqlite3.Error; a wait for another process that prepares it ends when `abandoned` is set.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StorageFault(f"SQLite {sqlite3.sqlite_version} is too old: 3.38 or newer is needed")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with alone(path):
+    with alone(path, abandoned=abandoned):
         _create(path)
         return _open_for_writing(path, busy_timeout_seconds)
 

@@ -13,8 +13,12 @@ import aiosqlite
 from proxy.ledger.store import LedgerUnavailable
 from proxy.storage.queries import SqlValue
 
+READ_SECONDS: Final = 10.0
+"""How long a read may take, its wait for a connection included."""
 INTERRUPT_SECONDS: Final = 0.005
 """How long to wait for a read to break off before it is interrupted again."""
+INTERRUPTS_MAX: Final = 200
+"""How often. A read that waits for a disk does not hear it; nobody waits for that one any more."""
 
 Parameters = Sequence[SqlValue] | Mapping[str, object]
 """The values of a statement's parameters, by place or by name."""
@@ -23,11 +27,20 @@ Parameters = Sequence[SqlValue] | Mapping[str, object]
 class SqliteReaders:
     """Up to `connections` reads of the file at `path` at once; others wait for their turn.
 
-    Methods raise errors of sqlite3, and LedgerUnavailable when it is not open.
+    Methods raise errors of sqlite3, and LedgerUnavailable when it is not open, or when a read takes longer
+    than `read_seconds`.
     """
 
-    def __init__(self, path: Path, *, connections: int, busy_timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        connections: int,
+        busy_timeout_seconds: float,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
         self._path: Final = path
+        self._read_seconds: Final = read_seconds
         self._connections: Final = connections
         self._busy_timeout_seconds: Final = busy_timeout_seconds
         self._idle: asyncio.Queue[aiosqlite.Connection] = asyncio.Queue()
@@ -51,10 +64,20 @@ class SqliteReaders:
     async def fetch(self, sql: str, params: Parameters = ()) -> list[sqlite3.Row]:
         """All rows of one statement.
 
-        A read that is cancelled is broken off, so that its connection is soon free for another one.
+        A read that is cancelled or takes too long is broken off, so that its connection is soon free for
+        another one.
         """
         if not self._is_open:
             raise LedgerUnavailable(f"{self._path}: it is not open for reading")
+        try:
+            async with asyncio.timeout(self._read_seconds):
+                return await self._fetch(sql, params)
+        except TimeoutError:
+            raise LedgerUnavailable(
+                f"{self._path}: a read took longer than {self._read_seconds:g} seconds"
+            ) from None
+
+    async def _fetch(self, sql: str, params: Parameters) -> list[sqlite3.Row]:
         connection = await self._idle.get()
         # One step for the thread: a cursor left open between two would keep an old snapshot. The shield
         # lets it go on when nobody waits for it any more, and tells when the connection is free.
@@ -64,7 +87,9 @@ class SqliteReaders:
             return list(await asyncio.shield(reading))
         except asyncio.CancelledError:
             # A read that its thread has not begun yet is not interrupted, so once is not enough.
-            while not reading.done():
+            for _ in range(INTERRUPTS_MAX):
+                if reading.done():
+                    break
                 await connection.interrupt()
                 await asyncio.wait({reading}, timeout=INTERRUPT_SECONDS)
             raise

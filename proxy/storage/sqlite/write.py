@@ -9,7 +9,6 @@ from typing import Any, Final
 from msgspec.structs import astuple
 
 from proxy.ledger.books import Books
-from proxy.ledger.windows import DAY_US
 from proxy.storage import columns
 from proxy.storage.queries import Rows, SqlValue, load
 
@@ -51,7 +50,7 @@ def write(
     keys = [books.keys[id_] for id_ in books.changed_keys]
     _PUT_KEYS.run(connection, _flat(map(columns.key_row, keys)))
     _ADD_KEY_DIGESTS.run(
-        connection, _flat(columns.key_digest_row(key) for key in keys if key.id not in stored_keys)
+        connection, _flat(columns.key_digest_row(books, key) for key in keys if key.id not in stored_keys)
     )
     _write_lots(connection, books, stored_lots)
     _PUT_BUCKETS.run(connection, _flat(columns.bucket_row(books, key) for key in books.changed_buckets))
@@ -59,8 +58,8 @@ def write(
     _write_holds(connection, books, stored_holds)
     _ADD_ENTRIES.run(connection, _flat(map(columns.entry_row, books.new_entries)))
     _ADD_COMMANDS.run(connection, _flat(map(astuple, books.new_commands)))
-    receipts = [(row, books.holds[row.call.id].created_at_us // DAY_US) for row in books.new_receipts]
-    _ADD_RECEIPTS.run(connection, _flat(columns.receipt_row(row, day) for row, day in receipts))
+    receipts = [(row, books.holds[row.call.id]) for row in books.new_receipts]
+    _ADD_RECEIPTS.run(connection, _flat(columns.receipt_row(row, hold) for row, hold in receipts))
     add_usage_days(connection, list(columns.usage_day_rows(receipts)))
 
 

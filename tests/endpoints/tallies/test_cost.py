@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.endpoints.reading.steps import STEP_BYTES
 from proxy.endpoints.tallies.cost import event_with_cost, with_cost
+from proxy.endpoints.tallies.sse import name_and_data
 from tests.endpoints.events import usage_event
 
 
@@ -55,9 +56,32 @@ def test_the_cost_of_an_event_is_in_its_data() -> None:
     assert changed == event.replace(b'"total_tokens": 10', b'"total_tokens": 10,"cost":"0.000055"')
 
 
-def test_an_event_with_its_data_on_several_lines_is_left_alone() -> None:
-    event = b'data: {"usage":\ndata: {"a":1}}\n\n'
-    assert event_with_cost(event, b'{"usage":\n{"a":1}}', "0.01") == event
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_an_event_with_its_data_on_several_lines_keeps_its_fields(end: bytes) -> None:
+    """The data is what it was, with the cost in it, however its lines were cut."""
+    event = end.join((b"id: 7", b'data: {"usage":', b'data:  {"total_tokens": 10}}', b"", b""))
+    data = b'{"usage":\n {"total_tokens": 10}}'
+    changed = event_with_cost(event, data, "0.1")
+    assert changed.startswith(b"id: 7" + end)
+    assert changed.endswith(end * 2)
+    assert name_and_data(changed)[1] == b'{"usage":\n {"total_tokens": 10,"cost":"0.1"}}'
+
+
+@pytest.mark.parametrize("own", ["0.0007", 0.0007, None, {"total_cost": 1}, [1]])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_figure_of_the_upstreams_own_is_replaced(own: object, mark: bytes) -> None:
+    reply = mark + json.dumps({"usage": {"cost": own, "total_tokens": 10}}).encode()
+    changed = with_cost(reply, "0.1")
+    assert changed.startswith(mark)
+    assert json.loads(changed.removeprefix(mark))["usage"] == {"cost": "0.1", "total_tokens": 10}
+
+
+def test_the_cost_goes_into_groqs_usage_where_there_is_no_other() -> None:
+    usage = {"total_tokens": 10}
+    only = json.loads(with_cost(json.dumps({"x_groq": {"id": "x", "usage": usage}}).encode(), "0.1"))
+    assert only == {"x_groq": {"id": "x", "usage": {"total_tokens": 10, "cost": "0.1"}}}
+    both = json.loads(with_cost(json.dumps({"x_groq": {"usage": usage}, "usage": usage}).encode(), "0.1"))
+    assert both == {"x_groq": {"usage": usage}, "usage": {"total_tokens": 10, "cost": "0.1"}}
 
 
 MEMBERS = st.dictionaries(st.sampled_from(["usage", "a", "cost", "é"]), st.integers() | st.text(max_size=9))

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from proxy.endpoints.tallies.sse import Splitter, name_and_data
 from proxy.endpoints.tallies.stream import StreamTally
 from proxy.endpoints.tallies.whole import WholeTally
-from tests.endpoints.events import DONE, delta, event, fed, usage, usage_event
+from tests.endpoints.events import DONE, cut, delta, event, fed, usage, usage_event
 
 FINISH = delta(finish="stop")
 
@@ -101,3 +102,61 @@ def test_a_whole_body_instead_of_a_stream_gets_it_too() -> None:
     tally = StreamTally(keep_usage=True)
     fed(tally, [body[:9], body[9:]])
     assert tally.tail("0.000055") == with_cost(body)
+
+
+def running(count: int, finish: str | None = None) -> dict[str, object]:
+    choice = {"index": 0, "delta": {"content": "x"}, "finish_reason": finish}
+    return {"choices": [choice], "usage": usage(7, count)}
+
+
+GROQ = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "x_groq": {"usage": usage(7, 3)}}
+STREAMS = {
+    "no finish reason": [event(running(1)), event(running(2)), DONE],
+    "a finish reason": [event(running(1)), event(running(2, "stop")), DONE],
+    "Groq's place only": [delta("x"), event(GROQ), DONE],
+    "an event of its own": [delta("x"), FINISH, usage_event(7, 3), DONE],
+    "OpenRouter's": [delta("x"), FINISH, event(running(3) | {"usage": usage(7, 3, cost=0.0007)}), DONE],
+    "Perplexity's": [event(running(3, "stop") | {"usage": usage(7, 3, cost={"total_cost": 0.1})}), DONE],
+    "after the end": [delta("x"), FINISH, DONE, usage_event(7, 3)],
+    "without [DONE]": [delta("x"), FINISH, usage_event(7, 3)],
+    "without its end": [delta("x"), FINISH, usage_event(7, 3)[:-2]],
+    "at the beginning only": [
+        event({"choices": [], "usage": usage(7, 0)}),
+        delta("x"),
+        FINISH,
+        usage_event(),
+    ],
+    "on several lines": [
+        FINISH,
+        b'event: x\ndata: {"choices": [],\ndata: "usage": {"prompt_tokens": 7}}\n\n',
+        DONE,
+    ],
+    "with CR LF": [delta("x"), event({"choices": [], "usage": usage(7, 3)}, b"\r\n\r\n"), DONE],
+}
+
+
+def costs(stream: bytes) -> list[object]:
+    """The cost in each usage object of a stream, in order."""
+    found: list[object] = []
+    splitter = Splitter()
+    for each in [*splitter.feed(stream), splitter.finish()]:
+        data = name_and_data(each)[1]
+        if data and data.startswith(b"{"):
+            reply = json.loads(data)
+            told = reply.get("usage") or (reply.get("x_groq") or {}).get("usage")
+            found += [told.get("cost")] if told else []
+    return found
+
+
+@pytest.mark.parametrize("size", [5, 10_000])
+@pytest.mark.parametrize("name", STREAMS)
+def test_the_last_usage_object_of_every_stream_has_the_cost(name: str, size: int) -> None:
+    """Wherever it stands, and whatever came with it; nothing else is changed, lost or moved."""
+    stream = b"".join(STREAMS[name])
+    tally = keeper()
+    passed = fed(tally, cut(stream, range(0, len(stream), size)))
+    told = passed + tally.tail("0.000055")
+    assert costs(told)[-1] == "0.000055"
+    assert "0.000055" not in costs(told)[:-1]
+    plain = keeper()
+    assert fed(plain, [stream]) + plain.tail() == stream

@@ -7,7 +7,8 @@ import pytest
 
 from proxy.endpoints.reading.body import LARGE_BYTES
 from proxy.endpoints.reading.values import VALUES_MAX
-from proxy.endpoints.tallies.part import Part, read_part
+from proxy.endpoints.tallies.members import Part
+from proxy.endpoints.tallies.part import read_part
 from tests.endpoints.events import usage
 
 PADDING = {"padding": [0.125] * LARGE_BYTES}

@@ -32,9 +32,9 @@ def test_exactly_the_prompt_at_the_beginning_is_left_out(
         collected.add(index, text)
         texts[index] = texts.get(index, b"") + text.encode()
         rest = [all_of[echoed(echo.of(at), all_of) :] for at, all_of in texts.items()]
-        assert collected.size_bytes == sum(map(len, rest)) >= before
+        assert collected.size == sum(map(len, rest)) >= before
         assert collected.text().encode() == b"".join(rest)
-        before = collected.size_bytes
+        before = collected.size
 
 
 HALF_TEXTS = st.lists(
@@ -77,5 +77,5 @@ def test_each_byte_of_an_echo_is_compared_once(piece: int) -> None:
     for at in range(0, 1_000, piece):
         for index in range(80):
             collected.add(index, prompts[index // 4][at : at + piece].decode())
-    assert collected.size_bytes == 0
+    assert collected.size == 0
     assert Counted.compared == 80 * 1_000

@@ -117,7 +117,7 @@ def test_groq_reports_in_a_member_of_its_own() -> None:
         ({"tool_calls": [{"index": 0, "function": {"arguments": "1}"}}, {"index": 1}]}, "1}"),
         ({"tool_calls": [{"type": "custom", "custom": {"name": "run", "input": "ls"}}]}, "runls"),
         ({"function_call": {"name": "look", "arguments": "{}"}}, "look{}"),
-        ({"audio": {"id": "a", "data": "UklGRg==", "transcript": "spoken"}}, "spoken"),
+        ({"audio": {"id": "a", "expires_at": 1, "transcript": "spoken"}}, "spoken"),
         ({"content": None, "tool_calls": None, "audio": None}, ""),
         # What no type allows is read as far as it can be.
         ({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}, "ab"),
@@ -125,8 +125,8 @@ def test_groq_reports_in_a_member_of_its_own() -> None:
         ({"content": "a", "refusal": 7}, "a"),
         ({"content": {"text": "a"}}, "a"),
         ({"tool_calls": [{"function": {"name": "look", "arguments": {"a": 1}}}]}, 'look{"a": 1}'),
-        ({"tool_calls": [None, {"function": "x"}], "content": "a"}, "a"),
-        ({"tool_calls": {}, "function_call": "x", "audio": [], "content": "a"}, "a"),
+        ({"tool_calls": [None, {"function": "x"}], "content": "a"}, "ax"),
+        ({"tool_calls": {}, "function_call": "x", "audio": [], "content": "a"}, "ax"),
     ],
 )
 def test_all_text_that_is_produced_counts(added: dict[str, Any], text: str) -> None:

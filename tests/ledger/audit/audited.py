@@ -1,9 +1,10 @@
 """Books in memory as an audit reads them: the rows of each table, in order."""
 
-import json
 from collections.abc import Iterable
 from itertools import starmap
 from typing import Any
+
+from msgspec.structs import replace
 
 from proxy.ledger.audit.accounts import audit
 from proxy.ledger.audit.rows import (
@@ -19,11 +20,11 @@ from proxy.ledger.audit.rows import (
     LotRow,
     PostedRow,
     ReceiptRow,
+    ThrottleRow,
 )
 from proxy.ledger.books import Books
-from proxy.ledger.rows import Account, Entry, Hold, Receipt
-from proxy.ledger.windows import DAY_US
-from proxy.storage.columns import text, usage_day_rows
+from proxy.ledger.rows import Account, Entry, Hold, Key, Lot, Receipt
+from proxy.storage.columns import key_digest_row, receipt_row, text, usage_day_rows
 
 Rows = dict[str, list[Any]]
 """The rows of each stream of a `Ledger`, by the stream's name."""
@@ -32,27 +33,21 @@ Rows = dict[str, list[Any]]
 def rows_of(books: Books) -> Rows:
     """What the books hold."""
     scopes = {key.id: key.account_id for key in books.keys.values()}
-    receipts = [(row, books.holds[row.call.id].created_at_us // DAY_US) for row in books.new_receipts]
+    receipts = [(row, books.holds[row.call.id]) for row in books.new_receipts]
     entries = books.new_entries
     return {
         "accounts": [_account(account) for account in books.accounts.values()],
-        "keys": [
-            KeyRow(key.account_id, key.id, key.open_holds, text(key.spending)) for key in books.keys.values()
-        ],
-        "lots": [
-            LotRow(lot.account_id, lot.id, lot.amount_nano, lot.remaining_nano, lot.expires_at_us)
-            for lots in books.lots.values()
-            for lot in lots.values()
-        ],
+        "keys": [_key(books, key) for key in books.keys.values()],
+        "lots": [_lot(lot) for lots in books.lots.values() for lot in lots.values()],
         "entries": [_entry(entry) for entry in entries],
         "charges": [_posted(entry) for entry in entries if entry.kind == "charge"],
         "puts": [_posted(entry) for entry in entries if entry.kind in ("grant", "adjust")],
         "commands": [
-            CommandRow(record.account_id, record.command_id, record.at_us, record.seq)
+            CommandRow(record.account_id, record.command_id, record.digest, record.at_us, record.seq)
             for record in books.commands.values()
         ],
         "holds": [_hold(hold) for hold in books.holds.values()],
-        "receipts": [_receipt(row, day) for row, day in receipts],
+        "receipts": [_receipt(row, hold) for row, hold in receipts],
         "days": list(starmap(_day, usage_day_rows(receipts))),
         "buckets": [
             BucketRow(
@@ -64,6 +59,10 @@ def rows_of(books: Books) -> Rows:
                 bucket.held_nano,
             )
             for bucket in books.buckets.values()
+        ],
+        "throttles": [
+            ThrottleRow(scopes.get(throttle.scope_id, throttle.scope_id), throttle.scope_id)
+            for throttle in books.throttles.values()
         ],
     }
 
@@ -82,6 +81,7 @@ def _order(row: Any) -> tuple[Any, ...]:
 def _account(account: Account) -> AccountRow:
     return AccountRow(
         account.id,
+        account.created_at_us,
         account.balance_nano,
         account.held_nano,
         account.debt_nano,
@@ -90,11 +90,31 @@ def _account(account: Account) -> AccountRow:
         account.entries,
         account.next_expiry_us,
         text(account.spending),
+        account.owed_nano,
     )
 
 
 def _day(*row: Any) -> DayRow:
     return DayRow(*row)
+
+
+def _key(books: Books, key: Key) -> KeyRow:
+    fixed = (key.digest, key.hint, key.created_at_us)
+    seal: Any = key_digest_row(books, key)[-1]
+    return KeyRow(key.account_id, key.id, key.open_holds, text(key.spending), *fixed, True, seal)
+
+
+def _lot(lot: Lot) -> LotRow:
+    return LotRow(
+        lot.account_id,
+        lot.id,
+        lot.kind,
+        lot.amount_nano,
+        lot.remaining_nano,
+        lot.priority,
+        lot.granted_at_us,
+        lot.expires_at_us,
+    )
 
 
 def _entry(entry: Entry) -> EntryRow:
@@ -106,38 +126,66 @@ def _entry(entry: Entry) -> EntryRow:
         entry.balance_after_nano,
         entry.debt_after_nano,
         entry.ref,
+        entry.at_us,
         text(entry.draws),
+        entry.note,
     )
 
 
 def _posted(entry: Entry) -> PostedRow:
-    return PostedRow(entry.account_id, entry.ref, entry.seq, entry.amount_nano, entry.at_us)
+    return PostedRow(
+        entry.account_id,
+        entry.ref,
+        entry.seq,
+        entry.kind,
+        entry.amount_nano,
+        entry.at_us,
+        text(entry.draws),
+        entry.note,
+    )
 
 
 def _hold(hold: Hold) -> HoldRow:
-    is_open = hold.state == "open"
     return HoldRow(
-        hold.account_id, hold.id, hold.key_id, hold.amount_nano, hold.state, hold.created_at_us, is_open
+        hold.account_id,
+        hold.id,
+        hold.key_id,
+        hold.amount_nano,
+        hold.tokens,
+        hold.state,
+        hold.created_at_us,
+        hold.owner,
+        hold.state == "open",
     )
 
 
-def _receipt(row: Receipt, day: int) -> ReceiptRow:
-    return ReceiptRow(
-        row.call.account_id,
-        row.call.id,
-        row.call.key_id,
-        row.call.model,
-        row.outcome.basis,
-        json.dumps(row.outcome.usage),
-        row.charge.total_nano,
-        text(row.charge.lines),
-        row.charged_nano,
-        row.shortfall_nano,
-        row.hold_nano,
-        day,
-    )
+def _receipt(row: Receipt, hold: Hold) -> ReceiptRow:
+    values: Any = receipt_row(row, hold)
+    return ReceiptRow(*values)
 
 
 def columns_named(found: Iterable[Difference]) -> set[tuple[str, str]]:
     """The table and column of each difference."""
     return {(difference.table, difference.column) for difference in found}
+
+
+def name_of(row: Any) -> str:
+    """What a tampering calls a row."""
+    match row:
+        case BucketRow():
+            return f"{row.scope_id}/{row.window}"
+        case EntryRow():
+            return str(row.seq)
+    names = ("scope_id", "id", "ref", "day", "account_id")
+    return str(next(getattr(row, name) for name in names if hasattr(row, name)))
+
+
+def tampered(rows: Rows, stream: str, name: str, field: str, value: object) -> Rows:
+    """The rows with one field of one row changed: a number is added, anything else takes its place."""
+
+    def changed(row: Any) -> Any:
+        added = getattr(row, field) + value if isinstance(value, int) else value
+        return replace(row, **{field: added}) if name_of(row) == name else row
+
+    assert name in map(name_of, rows[stream])
+    return {**rows, stream: list(map(changed, rows[stream]))}

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,9 +28,11 @@ def cards(draw: st.DrawFn) -> RateCard:
 
 def receipt(lines: Iterable[Line], total_nano: int, usage: dict[str, int]) -> ReceiptRow:
     quantities, found = json.dumps(usage), text(tuple(lines))
-    return ReceiptRow(
-        "account", "call", "key", "model", "reported", quantities, total_nano, found, total_nano, 0, 0, 20_000
-    )
+    call: tuple[Any, ...] = ("call", "account", "key", "chat", "model", "main", "model-2024", 0, 5)
+    outcome: tuple[Any, ...] = ("complete", 200, "reported", quantities, 9, None, 0)
+    charged: tuple[Any, ...] = (total_nano, found, "card@1", total_nano, 0, 0, 20_000)
+    rest: tuple[Any, ...] = ("", "[]", "{}", 0, None)
+    return ReceiptRow(*(*call, *outcome, *charged, *rest))
 
 
 def columns_of(row: ReceiptRow) -> set[str]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.ledger.commands import Granted, RateStatus, Refused, Result
 from proxy.ledger.rows import NO_LIMIT, Limits
-from proxy.ledger.rules.throttles import MINUTE_US, RETRY_US
+from proxy.ledger.rules.throttles import MINUTE_US, RETRY_US, SKEW_US
 from tests.ledger.desk import ACCOUNT, KEY, NOON_US, Desk
 
 
@@ -189,12 +189,51 @@ def test_a_clock_that_runs_back_drains_nothing_until_it_has_caught_up() -> None:
     assert isinstance(desk.do(desk.ask(0)), Granted)
 
 
-def test_the_clock_of_a_throttle_never_goes_back() -> None:
+@pytest.mark.parametrize("behind_us", [5, SKEW_US])
+def test_the_clock_of_a_throttle_does_not_follow_clocks_that_are_a_little_apart(behind_us: int) -> None:
+    """If it did, a minute would count twice whenever processes with such clocks take turns."""
     desk = Desk(limits=Limits(rpm=60))
     desk.do(desk.ask(0))
-    desk.now_us -= 5
+    desk.now_us -= behind_us
     desk.do(desk.ask(0))
     assert desk.store.books.throttles[ACCOUNT, "requests"].at_us == NOON_US
+
+
+@pytest.mark.parametrize("back_us", [SKEW_US + 1, 3_600_000_000, 365 * 86_400_000_000])
+@pytest.mark.parametrize("limits", [Limits(rpm=6), Limits(tpm=6)])
+def test_after_a_clock_was_set_back_a_limit_drains_as_ever(limits: Limits, back_us: int) -> None:
+    """The step gives nothing and takes nothing: a call passes after exactly the wait that it was told."""
+    desk = Desk(limits=limits)
+    desk.store.commit([desk.ask(0, tokens=1) for _ in range(6)])
+    desk.now_us -= back_us
+    refused = desk.do(desk.ask(0, tokens=1))
+    assert isinstance(refused, Refused)
+    assert refused.retry_after_us == MINUTE_US // 6
+    desk.now_us += MINUTE_US // 6 - 1
+    assert desk.refuse(desk.ask(0, tokens=1)).retry_after_us == 1
+    desk.now_us += 1
+    assert isinstance(desk.do(desk.ask(0, tokens=1)), Granted)
+    desk.now_us += MINUTE_US
+    results = desk.store.commit([desk.ask(0, tokens=1) for _ in range(7)])
+    assert [isinstance(result, Granted) for result in results] == [True] * 6 + [False]
+
+
+@given(
+    limit=st.integers(1, 20),
+    steps=st.lists(st.tuples(st.integers(0, 20_000_000), st.sampled_from([0, 0, 0, -1])), max_size=60),
+)
+def test_no_step_back_lets_more_calls_through_than_time_has_passed_for(
+    limit: int, steps: list[tuple[int, int]]
+) -> None:
+    """What is let through is at most a minute's worth, and what drains in the time between the steps."""
+    desk, passed, real_us = Desk(limits=Limits(rpm=limit)), 0, 0
+    for pause_us, step in steps:
+        desk.now_us += pause_us
+        real_us += pause_us
+        if step < 0:
+            desk.now_us -= 7_200_000_000
+        passed += isinstance(desk.do(desk.ask(0)), Granted)
+        assert passed <= limit + Fraction(limit * real_us, MINUTE_US)
 
 
 @given(

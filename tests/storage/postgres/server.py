@@ -11,6 +11,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -89,6 +90,21 @@ class Server:
                 process.kill()
         self._process.wait()
         psutil.wait_procs(children, timeout=START_SECONDS)
+
+    @contextlib.contextmanager
+    def frozen(self, *, sessions: bool = True) -> Iterator[None]:
+        """Let the server stand still for the length of a block; without its sessions, these go on."""
+        assert self._process is not None
+        server = psutil.Process(self._process.pid)
+        still = [server, *(server.children(recursive=True) if sessions else ())]
+        for process in still:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in still:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.resume()
 
     def remove(self) -> None:
         """End the server and remove all it has stored; idempotent."""

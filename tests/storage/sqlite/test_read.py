@@ -5,7 +5,7 @@ import contextlib
 import gc
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,8 @@ import pytest
 from proxy.ledger.store import LedgerUnavailable
 from proxy.storage.sqlite.file import prepare
 from proxy.storage.sqlite.read import SqliteReaders
+from proxy.storage.sqlite.store import SqliteStore
+from tests.storage.teller import call, granted, opening
 
 ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT MAX(i) FROM n"
 SHORT = """
@@ -37,7 +39,7 @@ async def readers(path: Path) -> AsyncIterator[SqliteReaders]:
     await readers.close()
 
 
-Reads = list[asyncio.Future[list[sqlite3.Row]]]
+Reads = Sequence[asyncio.Future[list[sqlite3.Row]]]
 
 
 async def begun(readers: SqliteReaders, count: int) -> Reads:
@@ -139,6 +141,54 @@ async def test_reads_that_were_asked_for_end_before_the_file_is_released(path: P
         await readers.fetch("SELECT 1")
     await readers.close()
     await ended(before)
+
+
+async def test_a_read_that_takes_too_long_is_broken_off_and_told(path: Path) -> None:
+    """Its connection serves the next one; a wait for a connection counts, too."""
+    readers = SqliteReaders(path, connections=1, busy_timeout_seconds=1, read_seconds=0.05)
+    await readers.open()
+    try:
+        for _ in range(2):
+            long, waits = (asyncio.ensure_future(readers.fetch(ENDLESS)) for _ in range(2))
+            for read in (long, waits):
+                with pytest.raises(LedgerUnavailable, match=r"took longer than 0\.05 seconds"):
+                    await read
+            assert [tuple(row) for row in await readers.fetch("SELECT 1")] == [(1,)]
+    finally:
+        await readers.close()
+
+
+async def test_no_report_keeps_a_key_waiting(path: Path) -> None:
+    """However many of them go on, and however long they take."""
+    store = SqliteStore(path, readers=2)
+    await store.open()
+    try:
+        await store.apply(opening(1_000))
+        reports = [asyncio.ensure_future(store._read(ENDLESS)) for _ in range(6)]
+        while not store._readers._idle.empty():
+            await asyncio.sleep(0)
+        for _ in range(20):
+            key = await store.key_by_digest("digest of key_1")
+            assert key is not None
+        assert not any(report.done() for report in reports)
+        await broken_off(reports)
+        assert await store.key_by_digest("nobody's") is None
+    finally:
+        await store.close()
+
+
+async def test_a_report_that_takes_too_long_leaves_the_ledger_as_it_is(path: Path) -> None:
+    """It is refused as `ledger_unavailable`; keys are found, and batches carried out."""
+    store = SqliteStore(path, readers=2, read_seconds=0.05)
+    await store.open()
+    try:
+        await store.apply(opening(1_000))
+        told = await asyncio.gather(*(store._read(ENDLESS) for _ in range(4)), return_exceptions=True)
+        assert [type(error) for error in told] == [LedgerUnavailable] * 4
+        assert await store.key_by_digest("digest of key_1") is not None
+        await granted(store, call("call_1"), 100)
+    finally:
+        await store.close()
 
 
 async def test_what_cannot_be_opened_leaves_nothing_behind(tmp_path: Path) -> None:

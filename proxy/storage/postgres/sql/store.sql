@@ -19,6 +19,11 @@ UPDATE owners SET
 WHERE name = $1 AND NOT gone
 RETURNING name;
 
+-- name: touch_owner
+-- Write the row of a name as it is, to see whether a commit succeeds. A batch that has the row finds that out itself.
+UPDATE owners SET gone = gone
+WHERE name = (SELECT o.name FROM owners AS o WHERE o.name = $1 FOR UPDATE SKIP LOCKED);
+
 -- name: drop_owner
 -- Give a name up.
 DELETE FROM owners WHERE name = $1;

@@ -1,0 +1,143 @@
+"""Forwarding: one target after the other until one answers, and what came of each attempt."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+from proxy.call.admission import forward_body
+from proxy.call.base import InboundRequest, RoutedCall
+from proxy.call.budget import OutputBudget
+from proxy.call.closing import Closing
+from proxy.call.in_flight import InFlightCall
+from proxy.clock import Clock
+from proxy.endpoints.base import ForwardPlan
+from proxy.upstream.base import Answer, UpstreamClient, UpstreamFailure, UpstreamRequest
+from proxy.upstream.denials import READ_BYTES, Denials, is_denial, needs_reading
+from proxy.upstream.routes import Target
+
+FAILOVER_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
+"""Answers after which the next target is tried; the last target's is passed on."""
+READ_SECONDS: Final = 2.0
+"""How long the body of an error may take that is read to find out what it is about."""
+
+
+class Forwarding:
+    """Sends calls to the targets of their routes, in order."""
+
+    def __init__(
+        self, *, upstreams: UpstreamClient, closing: Closing, clock: Clock, denials: Denials
+    ) -> None:
+        self._upstreams = upstreams
+        self._closing = closing
+        self._clock = clock
+        self._denials = denials
+
+    async def forward(
+        self, request: InboundRequest, routed: RoutedCall, budget: OutputBudget, in_flight: InFlightCall
+    ) -> Answer:
+        """The answer of the first target that has one for the client. Raises UpstreamFailure without one.
+
+        A target that refuses Farebox's own credential has not acted on the request, so that the next one may
+        have it, whatever the endpoint. When the last one refuses it, that is `upstream_denied`.
+        """
+        endpoint, targets = routed.endpoint, routed.route.targets
+        last = len(targets) - 1
+        for index, target in enumerate(targets):
+            if index:
+                model = target.model or routed.ask.model
+                await self._closing.goes_to(in_flight, target.upstream.name, model)
+            try:
+                answer = await self._attempt(target, request, routed, budget, in_flight)
+            except UpstreamFailure as failure:
+                if index == last or not (endpoint.repeatable or failure.untouched):
+                    raise
+                continue
+            name, status = target.upstream.name, answer.status
+            if 200 <= status < 300:
+                self._denials.answered(name, status)
+                in_flight.answered(answer)
+                return answer
+            answer, denied = await _examined(answer)
+            if denied:
+                self._denials.denied(name, status)
+                if index == last:
+                    in_flight.answered(answer)
+                    raise UpstreamFailure(
+                        "upstream_denied", "The upstream does not accept Farebox's own credential for this."
+                    )
+            if index < last and (denied or (endpoint.repeatable and status in FAILOVER_STATUSES)):
+                answer.close()
+                continue
+            in_flight.answered(answer)
+            return answer
+        raise AssertionError(
+            "a route has at least one target"
+        )  # pragma: no cover - the configuration sees to it.
+
+    async def _attempt(
+        self,
+        target: Target,
+        request: InboundRequest,
+        routed: RoutedCall,
+        budget: OutputBudget,
+        in_flight: InFlightCall,
+    ) -> Answer:
+        """Send the call to one target, and remember what came of it, however that ends."""
+        endpoint, upstream = routed.endpoint, target.upstream
+        model = target.model or routed.ask.model
+        plan = ForwardPlan(model, budget.clamped_to, upstream.output_bound_field, upstream.include_usage)
+        body = await forward_body(routed, plan)
+        path = target.path or endpoint.upstream_path
+        outgoing = UpstreamRequest(
+            request.method, path, request.query, request.headers, body, endpoint.repeatable
+        )
+        status, begun_us = None, self._clock.monotonic_us()
+        try:
+            answer = await self._upstreams.send(target, outgoing)
+            status = answer.status
+            return answer
+        finally:
+            in_flight.tried(upstream.name, status, self._clock.monotonic_us() - begun_us)
+
+
+async def _examined(answer: Answer) -> tuple[Answer, bool]:
+    """An error answer, which can still be read from its beginning, and whether it is a denial."""
+    if not needs_reading(answer.status):
+        return answer, is_denial(answer.status, b"")
+    begun = BegunAnswer(answer)
+    return begun, is_denial(answer.status, await begun.beginning())
+
+
+class BegunAnswer:
+    """An answer of whose body something has been read already. Satisfies `proxy.upstream.base.Answer`."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.status = answer.status
+        self.headers = answer.headers
+        self.close = answer.close
+        self._rest = answer.chunks()
+        self._read: list[bytes] = []
+        self._failure: UpstreamFailure | None = None
+
+    async def beginning(self) -> bytes:
+        """What comes of the body in a moment, or as much of it as is looked at."""
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                async for chunk in self._rest:
+                    self._read.append(chunk)
+                    if sum(map(len, self._read)) >= READ_BYTES:
+                        break
+        except TimeoutError:
+            pass  # What has come decides, and the rest may come later.
+        except UpstreamFailure as failure:
+            self._failure = failure
+        return b"".join(self._read)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body from its beginning. Raises UpstreamFailure when it stalls or breaks off."""
+        while self._read:
+            yield self._read.pop(0)
+        if self._failure is not None:
+            raise self._failure
+        async for chunk in self._rest:
+            yield chunk
