@@ -55,7 +55,7 @@ def _mp3(head: bytes, size_bytes: int) -> Fraction | None:
     first = head[at : at + 64]
     for mark in (b"Xing", b"Info"):
         place = first.find(mark)
-        if place >= 0 and first[place + 7] & 1:
+        if 0 <= place <= len(first) - 12 and first[place + 7] & 1:
             frames = int.from_bytes(first[place + 8 : place + 12], "big")
             return Fraction(frames * (1_152 if version == 3 else 576), _HERTZ[version][hertz])
     rate = _KILOBITS[1 if version == 3 else 2][bits - 1] * 125
