@@ -41,7 +41,7 @@ LEAST_MS = 60
 def worker() -> Iterator[None]:
     """What a worker has done before its first call."""
     SHARED.preload(["o200k_base"])
-    # What other tests have left on the heap would be walked in the middle of a call, which no worker has to do.
+    # What other tests have left would be walked in the middle of a call, which no worker has to do.
     gc.collect()
     gc.freeze()
     with worker_switches():
