@@ -210,8 +210,17 @@ def _function(name: str, value: object, rest: _Rest) -> Function | None:
     rest += _others(value, Function)
     arguments = value.get("arguments")
     # Some servers give the arguments as an object instead of its JSON.
-    written = arguments if arguments is None or isinstance(arguments, str) else json.dumps(arguments)
+    written = arguments if arguments is None or isinstance(arguments, str) else json.dumps(_plain(arguments))
     return Function(_string(value, "name", rest), written)
+
+
+def _plain(value: object) -> object:
+    """A value whose long strings are strings like others: the encoder sees the beginning of a mark only."""
+    if isinstance(value, dict):
+        return {name: _plain(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, str) else value
 
 
 def _audio(value: object, rest: _Rest) -> Audio | None:

@@ -60,6 +60,16 @@ def test_texts_of_any_length_and_sort_are_all_there() -> None:
     assert [list(map(str, choice.texts())) for choice in part.choices or ()] == [[text] for text in long]
 
 
+def test_arguments_that_are_an_object_count_whole_however_long_their_strings_are() -> None:
+    """Some servers give them so, and not as text."""
+    call = {
+        "function": {"name": "f", "arguments": {"text": "x" * 3 * LARGE_BYTES, "list": ["é" * LARGE_BYTES]}}
+    }
+    part = read({"choices": [{"index": 0, "message": {"tool_calls": [call]}}]})
+    (name, arguments) = (part.choices or [])[0].texts()
+    assert (name, json.loads(arguments)) == ("f", call["function"]["arguments"])
+
+
 @pytest.mark.parametrize("word", [b"NaN", b"-Infinity", b'"\\ud800"', b'"\xff"', b"1e999"])
 def test_what_upstreams_write_that_is_no_json_makes_no_large_reply_unreadable(word: bytes) -> None:
     reply = json.dumps(
