@@ -149,17 +149,11 @@ class ImageData(msgspec.Struct, frozen=True):
     detail: str
 
 
-def image_tokens_bound(part: Mapping[str, object], model: str) -> int:
-    """The most tokens that one image part of a message can take, without fetching it; never raises.
-
-    Understands `image_url`, `input_image` and Anthropic's `image` parts. The worst case of the model's family
-    stands for an image that is elsewhere or whose size cannot be read.
-    """
-    return image_data_tokens(image_data(part), model)
-
-
 def image_data_tokens(image: ImageData, model: str) -> int:
-    """`image_tokens_bound` of a part that `image_data` has read."""
+    """The most tokens that an image part which `image_data` has read can take, without fetching it.
+
+    The worst case of the model's family stands for an image that is elsewhere or whose size cannot be read.
+    """
     return family_of(model).tokens(_size(image), image.detail)
 
 

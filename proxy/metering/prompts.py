@@ -42,15 +42,13 @@ def chat_tokens(body: Mapping[str, object], model: str, *, counter: Counter = CO
     return counter.total(chat_items(body, model), model)
 
 
-def chat_bound(body: Mapping[str, object], body_bytes: int, model: str) -> int:
-    """A ceiling of `chat_tokens(body, model)` without a tokenizer: the JSON's bytes, files by their bounds.
+def chat_bound(body_bytes: int, media: Media) -> int:
+    """A ceiling of `chat_tokens` of a body without a tokenizer: the JSON's bytes, files by their bounds.
 
-    `body_bytes` is the length of the JSON text that `body` was decoded from. A token covers at least one byte
-    of UTF-8, and messages and tools add at most as many tokens as they have punctuation.
+    `body_bytes` is the length of the JSON text, and `media` all that its messages have. A token covers at
+    least one byte of UTF-8, and messages and tools add at most as many tokens as they have punctuation.
     """
-    messages = body.get("messages")
-    media = media_total(map(content_parts, messages) if isinstance(messages, list) else (), model)
-    return body_bytes + REPLY_PRIMING_TOKENS + media.tokens - media.payload_chars
+    return max(1, body_bytes - media.payload_chars + REPLY_PRIMING_TOKENS + media.tokens)
 
 
 def content_parts(message: object) -> Sequence[object]:
@@ -71,17 +69,13 @@ def media_total(contents: Iterable[Sequence[object]], model: str) -> Media:
     return Media(tokens, payload_chars)
 
 
-def completion_prompt_tokens(prompt: object, model: str, *, counter: Counter = COUNTER) -> int:
-    """Tokens of a completion's `prompt`: a string, strings, token ids, or lists of token ids.
+def prompt_tokens(prompt: object, model: str, *, counter: Counter = COUNTER) -> int:
+    """Tokens of a completion's `prompt` or an embedding's `input`.
 
-    Token ids cost their number. The JSON's length in bytes bounds the result. Raises VocabularyError.
+    Either is a string, strings, token ids, or lists of token ids. Token ids cost their number. The JSON's
+    length in bytes bounds the result. Raises VocabularyError.
     """
     return counter.total(input_items(prompt), model)
-
-
-def embedding_input_tokens(value: object, model: str, *, counter: Counter = COUNTER) -> int:
-    """Tokens of an embedding's `input`, which has the four forms of a completion's prompt."""
-    return counter.total(input_items(value), model)
 
 
 def input_items(value: object) -> Iterator[Item]:

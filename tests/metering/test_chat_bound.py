@@ -3,12 +3,13 @@
 import base64
 import json
 import struct
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from proxy.metering.prompts import chat_bound, chat_tokens
+from proxy.metering.prompts import chat_bound, chat_tokens, content_parts, media_total
 
 MODELS = st.sampled_from(["gpt-4", "gpt-4o", "gpt-3.5-turbo-0301", "gpt-4o-mini", "unheard-of"])
 TEXT = st.text(st.characters(codec=None), max_size=12)
@@ -71,10 +72,17 @@ BODIES = shaped(
 )
 
 
+def bound(body: dict[str, Any], raw_bytes: int, model: str) -> int:
+    """As a chat's endpoint finds it."""
+    messages = body.get("messages")
+    media = media_total(map(content_parts, messages) if isinstance(messages, list) else (), model)
+    return chat_bound(raw_bytes, media)
+
+
 def check(raw: str, model: str) -> None:
     body = json.loads(raw)
     raw_bytes = len(raw.encode("utf-8", "surrogatepass"))
-    assert chat_tokens(body, model) <= chat_bound(body, raw_bytes, model)
+    assert chat_tokens(body, model) <= bound(body, raw_bytes, model)
 
 
 @settings(max_examples=300)
@@ -136,16 +144,16 @@ def test_the_file_of_an_image_is_not_taken_for_text() -> None:
     url = "data:image/png;base64," + base64.b64encode(PNG + b"\0" * 100_000).decode()
     part = {"type": "image_url", "image_url": {"url": url}}
     body = {"messages": [{"role": "user", "content": [part, part]}]}
-    assert 2 * 765 <= chat_bound(body, len(json.dumps(body)), "gpt-4o") < 2 * 765 + 200
+    assert 2 * 765 <= bound(body, len(json.dumps(body)), "gpt-4o") < 2 * 765 + 200
 
 
 def test_a_body_without_files_is_bounded_by_its_bytes() -> None:
     body: dict[str, object] = {"messages": [{"role": "user", "content": "x" * 1_000}]}
     size = len(json.dumps(body))
-    assert chat_bound(body, size, "gpt-4o") == size + 3
+    assert bound(body, size, "gpt-4o") == size + 3
 
 
 def test_the_bound_is_found_without_reading_any_text() -> None:
     """Objects that cannot be read as text stand where texts would be."""
     body = {"messages": [{"role": object(), "content": object()}, object()], "tools": object()}
-    assert chat_bound(body, 100, "gpt-4o") == 103
+    assert bound(body, 100, "gpt-4o") == 103

@@ -8,7 +8,7 @@ import pytest
 from proxy.metering import estimates, parts
 from proxy.metering.estimates import chat_estimate, media_estimate
 from proxy.metering.parts import STORED_TOKENS, media_of
-from proxy.metering.prompts import chat_bound
+from proxy.metering.prompts import chat_bound, media_total
 from proxy.metering.tokens import count_text
 from proxy.metering.tools import call_tokens
 from tests.metering.recorded import ANSWERS, RECORDED, Recorded
@@ -113,7 +113,9 @@ def test_no_part_is_estimated_above_its_bound(model: str) -> None:
 def test_a_video_that_nobody_reports_is_not_charged_as_its_ceiling() -> None:
     part = {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}
     body = {"messages": [{"role": "user", "content": [part]}]}
-    assert chat_estimate(body, "gpt-4o") < STORED_TOKENS / 4 < chat_bound(body, 100, "gpt-4o")
+    assert (
+        chat_estimate(body, "gpt-4o") < STORED_TOKENS / 4 < chat_bound(100, media_total([[part]], "gpt-4o"))
+    )
 
 
 DEEP: object = {"type": "string"}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.metering.images import HEAD_BYTES, family_of, image_tokens_bound
+from proxy.metering.images import HEAD_BYTES, family_of, image_data, image_data_tokens
 
 ELSEWHERE = "https://example.com/picture.png"
 SIDES = st.integers(1, 20_000)
@@ -35,7 +35,7 @@ def image(url: object, detail: object = "high") -> dict[str, object]:
 
 
 def bound(model: str, size: tuple[int, int], detail: str = "high") -> int:
-    return image_tokens_bound(image(png_url(*size), detail), model)
+    return image_data_tokens(image_data(image(png_url(*size), detail)), model)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_patch_models_count_patches_up_to_their_limit(
     ],
 )
 def test_an_image_of_unknown_size_is_the_worst_of_its_family(model: str, detail: str, tokens: int) -> None:
-    assert image_tokens_bound(image(ELSEWHERE, detail), model) == tokens
+    assert image_data_tokens(image_data(image(ELSEWHERE, detail)), model) == tokens
 
 
 @given(MODELS, DETAILS, SIDES, SIDES)
@@ -143,7 +143,7 @@ def test_unknown_names_of_the_openai_scheme_count_as_the_dearest_family() -> Non
     ],
 )
 def test_every_way_to_hold_an_image_is_understood(part: dict[str, object]) -> None:
-    assert image_tokens_bound(part, "gpt-4o") == 765
+    assert image_data_tokens(image_data(part), "gpt-4o") == 765
 
 
 def test_only_the_beginning_of_the_file_is_read() -> None:
@@ -155,8 +155,8 @@ def test_only_the_beginning_of_the_file_is_read() -> None:
         for times in (2, 4)
     )
     assert len(filler) * 2 < HEAD_BYTES < len(filler) * 4
-    assert image_tokens_bound(near, "gpt-4o") == 255
-    assert image_tokens_bound(far, "gpt-4o") == 1_445
+    assert image_data_tokens(image_data(near), "gpt-4o") == 255
+    assert image_data_tokens(image_data(far), "gpt-4o") == 1_445
 
 
 @pytest.mark.parametrize(
@@ -181,4 +181,4 @@ def test_only_the_beginning_of_the_file_is_read() -> None:
     ],
 )
 def test_odd_parts_count_as_images_of_unknown_size(part: dict[str, object]) -> None:
-    assert image_tokens_bound(part, "gpt-4o") == 1_445
+    assert image_data_tokens(image_data(part), "gpt-4o") == 1_445

@@ -14,7 +14,7 @@ from proxy.endpoints.reading.body import JsonBody, read_body, too_many
 from proxy.endpoints.reading.repeats import has_repeats
 from proxy.metering.estimates import chat_estimate
 from proxy.metering.parts import Media
-from proxy.metering.prompts import REPLY_PRIMING_TOKENS, chat_tokens, content_parts, media_total
+from proxy.metering.prompts import chat_bound, chat_tokens, content_parts, media_total
 
 MESSAGES_MAX: Final = 16_384
 PARTS_MAX: Final = 65_536
@@ -63,15 +63,14 @@ class ChatEndpoint:
             features += tuple(hidden.features(request.members["messages"]))
         stream = fields.flag(request, "stream")
         choices = _choices(request)
-        text_bytes = request.size_bytes - media.payload_chars
         return GenerationAsk(
             body=request,
             model=model,
             stream=stream,
             choices=choices,
             bound=named_bound(request),
-            input_tokens_max=max(1, text_bytes + REPLY_PRIMING_TOKENS + media.tokens),
-            input_text_bytes=text_bytes,
+            input_tokens_max=chat_bound(request.size_bytes, media),
+            input_text_bytes=request.size_bytes - media.payload_chars,
             count_input=_count_input,
             shows_usage=stream and shows_usage(request),
             end_user=fields.end_user(request),

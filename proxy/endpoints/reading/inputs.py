@@ -8,7 +8,7 @@ import msgspec
 
 from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, beginning, too_many
 from proxy.endpoints.reading.steps import items, slices
-from proxy.metering.prompts import embedding_input_tokens
+from proxy.metering.prompts import prompt_tokens
 
 InputText = Annotated[
     Any,
@@ -87,7 +87,7 @@ def input_tokens(body: JsonBody, name: str, model: str) -> int:
     if raw is not None and beginning(raw).startswith(b"[") and _is_large_and_plain(raw):
         # Millions of ids need not become Python's integers to be counted: commas stand between them.
         return _count(raw, b",") + 1
-    return embedding_input_tokens(body.get(name), model)
+    return prompt_tokens(body.get(name), model)
 
 
 def _is_large_and_plain(raw: msgspec.Raw) -> bool:

@@ -9,7 +9,7 @@ from proxy.endpoints.base import ForwardPlan
 from proxy.endpoints.openai.generation import GenerationAsk
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
-from proxy.metering.prompts import completion_prompt_tokens
+from proxy.metering.prompts import prompt_tokens
 from proxy.metering.tokens import count_text
 from tests.endpoints.events import event, fed
 
@@ -76,7 +76,7 @@ PROMPTS: list[object] = [
 def test_the_prompt_is_bounded_and_counted_in_all_shapes(prompt: object) -> None:
     ask = read(prompt=prompt)
     exact = ask.ceiling_exact().fixed["input_tokens"]
-    assert exact == completion_prompt_tokens(prompt, MODEL)
+    assert exact == prompt_tokens(prompt, MODEL)
     assert exact <= ask.ceiling().fixed["input_tokens"] <= 1 + len(json.dumps(prompt))
 
 

@@ -14,7 +14,7 @@ from proxy.endpoints.base import ForwardPlan, Reading
 from proxy.endpoints.openai.embeddings import EmbeddingAsk, read_vectors, without_vectors
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
-from proxy.metering.prompts import embedding_input_tokens
+from proxy.metering.prompts import prompt_tokens
 from tests.endpoints.events import cut, fed
 
 MODEL = "text-embedding-3-small"
@@ -45,7 +45,7 @@ INPUTS: list[object] = [
 def test_the_input_is_bounded_and_counted_in_all_shapes(value: object) -> None:
     ask = read(input=value)
     exact = ask.ceiling_exact().fixed["input_tokens"]
-    assert exact == embedding_input_tokens(value, MODEL)
+    assert exact == prompt_tokens(value, MODEL)
     assert exact <= ask.ceiling().fixed["input_tokens"] <= 1 + len(json.dumps(value))
 
 
