@@ -30,8 +30,8 @@ class Command(msgspec.Struct, frozen=True, tag=True):
     """What all commands share. A command is a class below that no other is derived from, see `COMMANDS`."""
 
     def add_needs(self, needs: Needs) -> None:
-        """Add the rows that its rule reads."""
-        raise NotImplementedError
+        """Add the rows that its rule reads. Raises TypeError for a command that does not say which."""
+        raise TypeError(f"{type(self).__name__} does not name the rows that its rule reads")
 
 
 class OfAccount(Command, frozen=True):

@@ -31,5 +31,5 @@ def test_a_command_has_one_rule_only() -> None:
 
 def test_a_command_that_names_no_rows_is_refused() -> None:
     """Nobody forgets it: the first batch with such a command fails."""
-    with pytest.raises(NotImplementedError):
+    with pytest.raises(TypeError, match="Command does not name the rows that its rule reads"):
         Command().add_needs(Needs())
