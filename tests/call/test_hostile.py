@@ -26,7 +26,7 @@ from tests.call.hostile import (
     worker_switches,
 )
 
-STALL_MS_MAX = 100
+STALL_MS_MAX = 30
 TRIES = 6
 CHUNK_BYTES = 262_144
 FUNDS_NANO = 10**15
