@@ -29,7 +29,7 @@ from proxy.pricing.charge import NO_CHARGE, Charge
 class Command(msgspec.Struct, frozen=True, tag=True):
     """What all commands share. A command is a class below that no other is derived from, see `COMMANDS`."""
 
-    def add_needs(self, needs: Needs) -> None:
+    def add_needs(self, needs: Needs) -> None:  # noqa: ARG002 - each command says which rows.
         """Add the rows that its rule reads. Raises TypeError for a command that does not say which."""
         raise TypeError(f"{type(self).__name__} does not name the rows that its rule reads")
 
