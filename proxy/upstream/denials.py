@@ -5,10 +5,9 @@ No caller can help it, and none may see it. Another target of the route may have
 
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
+from proxy.upstream.error_text import error_text, raw_text
 from proxy.upstream.moderation import is_moderation
 
 READ_BYTES: Final = 65_536
@@ -16,8 +15,6 @@ READ_BYTES: Final = 65_536
 
 # The credential is not known, or nothing is left on its account, whatever the body says.
 _ALWAYS: Final = frozenset({401, 402})
-_SAID_IN: Final = ("code", "type", "status", "message", "detail")
-_TEXT_LENGTH: Final = 2_000
 _ABOUT_US: Final = re.compile(
     r"\b(api[ _-]?|access[ _-]?|secret[ _-]?|subscription[ _-]?)?(key|token|credential)s?\b"
     r"|permission|authenticat|not[ _]authori[sz]ed|unauthori[sz]ed|(does|do) not have access"
@@ -44,15 +41,8 @@ def is_denial(status: int, body: bytes) -> bool:
 
 
 def _said(body: bytes) -> str:
-    """What an error says in words, in lower case: not what it quotes of the request in other members."""
-    try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return body[:_TEXT_LENGTH].decode("utf-8", "replace").lower()
-    error: Any = answer.get("error", answer) if isinstance(answer, dict) else answer
-    if not isinstance(error, dict):
-        return str(error)[:_TEXT_LENGTH].lower()
-    return " ".join(str(error.get(member, ""))[:_TEXT_LENGTH] for member in _SAID_IN).lower()
+    said = error_text(body)
+    return raw_text(body) if said is None else said
 
 
 class Denials:

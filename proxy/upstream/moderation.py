@@ -1,13 +1,10 @@
 """Answers 403 about what the caller has sent: a caller can help those, and gets them as they are."""
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
-import msgspec
+from proxy.upstream.error_text import error_text
 
-_SAID_IN: Final = ("code", "detail", "error", "message", "status", "type")
-_TEXT_LENGTH: Final = 2_000
 _ABOUT_THE_CONTENT: Final = re.compile(
     r"moderat|flagged|safety|guardrail|content[ _-]?(filter|management|policy|policies|violat)"
     r"|violat\w* (our |the )?(usage|content|use)|usage[ _-]?(guideline|polic)|prohibited|inappropriate"
@@ -24,18 +21,5 @@ def is_moderation(body: bytes) -> bool:
 
     Only what the error says counts, not what it quotes of the call in other members.
     """
-    try:
-        answer = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    said = " ".join(_said(answer)).lower() if isinstance(answer, dict) else ""
+    said = error_text(body) or ""
     return bool(_ABOUT_THE_CONTENT.search(said)) and not _ABOUT_THE_ACCOUNT.search(said)
-
-
-def _said(answer: Mapping[str, Any]) -> Iterator[str]:
-    for name in _SAID_IN:
-        value = answer.get(name)
-        if isinstance(value, str):
-            yield value[:_TEXT_LENGTH]
-        elif name == "error" and isinstance(value, dict):
-            yield from (text[:_TEXT_LENGTH] for key in _SAID_IN if isinstance(text := value.get(key), str))

@@ -24,6 +24,10 @@ DENIED = [
     (403, b'{"message": "Unauthorized"}'),
     (403, b"Forbidden: invalid access token"),
     (403, b'{"error": "invalid key"}'),
+    (403, b'"invalid key"'),
+    (403, b"[" + error("", status="PERMISSION_DENIED") + b"]"),
+    (403, b'{"message": "invalid key", "x": ' + b"[" * 20_000),
+    (403, b'{"message": "invalid key", "x": ' + b"[" * 20_000 + b"]" * 20_000 + b"}"),
     (429, error("You exceeded your current quota", type="insufficient_quota")),
     (429, error("", code="insufficient_quota")),
 ]
