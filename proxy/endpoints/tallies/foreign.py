@@ -5,6 +5,8 @@ from typing import Final
 
 import msgspec
 
+from proxy.endpoints.reading.depth import is_too_deep
+
 _DECODER: Final = msgspec.json.Decoder()
 
 # Members that say what an object is, and not what it holds.
@@ -20,8 +22,11 @@ _FRAME: Final = frozenset(
 def foreign_text(data: bytes) -> str:
     """All strings in JSON of an unknown form, frames left out; `data` itself where it has none or is no JSON.
 
-    A frame around nothing has no text: such events are signs of life. It must not be nested too deeply.
+    A frame around nothing has no text: such events are signs of life. What is nested too deeply counts as it
+    stands.
     """
+    if is_too_deep(data):
+        return data.decode("utf-8", "replace")
     try:
         value = _DECODER.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):

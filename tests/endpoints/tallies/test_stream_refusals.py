@@ -1,5 +1,6 @@
 """What may not pass in a stream is refused, and what came before it is still delivered and counted."""
 
+import contextlib
 from collections.abc import Sequence
 
 import pytest
@@ -63,3 +64,16 @@ def test_what_came_before_an_event_that_may_not_pass_is_delivered(after: bytes, 
         with pytest.raises(Refusal):
             refused_again()
     assert (tally.output_text(), tally.complete, tally.reported()) == ("Hello", False, None)
+
+
+@pytest.mark.parametrize("deep", [b"[" * 50_000 + b"]" * 50_000, b'{"a":' * 50_000 + b"1" + b"}" * 50_000])
+@pytest.mark.parametrize("frame", [b"%b\n\n", b": x\n\n%b\n\n", b"event: a\n%b\n\n", b"data: x\n\n%b\n\n"])
+def test_no_line_is_so_deep_that_it_passes_for_nothing(frame: bytes, deep: bytes) -> None:
+    """Outside of data as well: a stream that ends properly after it has counted all that passed."""
+    tally, passed = StreamTally(), [b""]
+    with contextlib.suppress(Refusal):
+        feed_and_finish(tally, [frame % deep], passed)
+    if deep in b"".join(passed):
+        assert tally.produced_size >= len(deep)
+    else:
+        assert not tally.complete
