@@ -25,7 +25,7 @@ test quick: export PYTHONDONTWRITEBYTECODE :=
 
 # A worker that has run out of tests takes some of another's, so that all processors are busy to the end.
 MARKS ?=
-PYTEST = $(BIN)/pytest --numprocesses logical --maxprocesses 16 --dist worksteal
+PYTEST = $(BIN)/pytest --numprocesses auto --dist worksteal
 test: $(VENV)/.dev ## run all tests on all processors, or MARKS="not acceptance" of them
 	@$(PYTEST) -m '$(MARKS)'
 

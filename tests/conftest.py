@@ -32,6 +32,14 @@ settings.register_profile("ci", settings.get_profile("default"), derandomize=Tru
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
+MOST_PROCESSES: Final = 16
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two test processes for each processor: half of the time a test waits for what another process does."""
+    return min(2 * (os.cpu_count() or 1), MOST_PROCESSES)
+
+
 def pytest_configure() -> None:
     """Refuse a value of the variable that would silently mean nothing."""
     value = os.environ.get(REQUIRE_VARIABLE, "")

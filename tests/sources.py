@@ -26,6 +26,15 @@ class Module:
         """Its syntax tree. Raises `SyntaxError`."""
         return ast.parse(self.text, self.path)
 
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All nodes of its syntax tree."""
+        return list(ast.walk(self.tree))
+
+    @cached_property
+    def lines(self) -> list[str]:
+        return self.text.splitlines()
+
     @property
     def package(self) -> list[str]:
         return list(Path(self.path).parent.parts)
@@ -66,7 +75,7 @@ def assert_clean(check: Check, modules: Iterable[Module]) -> None:
 
 def imports(module: Module) -> Iterator[tuple[int, str]]:
     """Everything a module imports, at any depth, as absolute dotted names that end in the imported one."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

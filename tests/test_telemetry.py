@@ -94,7 +94,7 @@ def test_what_has_not_happened_yet_is_a_zero() -> None:
 
 def named_tasks(module: Module) -> Iterator[Finding]:
     """The first word of each name that a module gives to a task, or to a fault that it tells."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if not isinstance(node, ast.Call):
             continue
         names = [word.value for word in node.keywords if word.arg == "name"]

@@ -127,7 +127,7 @@ def fence_faults(module: Module) -> Iterator[Finding]:
         listed = any(re.match(rf"{re.escape(home)}:{name}\b", entry) for entry in fenced)
         if re.match(r"aiohttp\b", dotted) and not DOCUMENTED.match(dotted) and not listed:
             yield line, f"{dotted} is not documented; tests/aiohttp_names.py has the modules for such names"
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Attribute) and node.attr in MEMBERS and not fenced:
             yield node.lineno, f"{node.attr} is not documented by aiohttp; {' and '.join(FENCES)} may name it"
 
@@ -171,7 +171,7 @@ def impurities(module: Module) -> Iterator[Finding]:
             yield from ((line, fault) for fault in own_faults(dotted))
         elif not PURE_IMPORTS.match(dotted):
             yield line, f"{dotted} is not known to be pure"
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         match node:
             case ast.AsyncFunctionDef() | ast.Await() | ast.AsyncFor() | ast.AsyncWith():
                 yield node.lineno, "a pure module waits for nothing"
@@ -217,7 +217,7 @@ def size_faults(module: Module) -> Iterator[Finding]:
     lines = len(module.text.splitlines())
     if lines > MAX_MODULE_LINES:
         yield lines, f"{lines} lines in one module, {MAX_MODULE_LINES} at most"
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             if length > MAX_FUNCTION_LINES:
@@ -244,7 +244,7 @@ def task_faults(module: Module) -> Iterator[Finding]:
     banned = {"create_task", "ensure_future"}
     if module.name == "proxy.tasks":
         return
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Attribute) and node.attr in banned:
             yield node.lineno, f"{node.attr}: spawn it with proxy.tasks.Tasks, which keeps hold of it"
     for line, dotted in imports(module):

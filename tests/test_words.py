@@ -40,7 +40,7 @@ EXCEPTIONS: dict[tuple[str, str], str] = {
 def defined_names(module: Module) -> Iterator[tuple[int, str]]:
     """The names a module makes up itself; those of other libraries that it uses are not its fault."""
     yield 1, module.name
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 yield node.lineno, name
@@ -57,14 +57,13 @@ def prose(module: Module) -> Iterator[tuple[int, str]]:
     for token in tokenize.generate_tokens(io.StringIO(module.text).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if (
             isinstance(node, ast.Expr)
             and isinstance(node.value, ast.Constant)
             and isinstance(node.value.value, str)
         ):
-            lines = ast.get_source_segment(module.text, node) or ""
-            yield from enumerate(lines.splitlines(), node.lineno)
+            yield from enumerate(module.lines[node.lineno - 1 : node.end_lineno], node.lineno)
 
 
 def word_faults(module: Module) -> Iterator[Finding]:
@@ -132,7 +131,7 @@ def float_fault(node: ast.AST) -> str | None:
 
 
 def money_faults(module: Module) -> Iterator[Finding]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if fault := float_fault(node):
             yield getattr(node, "lineno", 1), fault
 

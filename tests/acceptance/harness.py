@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import yaml
 
+from tests.acceptance.fork_server import Child, fork_server
 from tests.sources import ROOT
 
 ADMIN_KEY = "acceptance-admin-key-0123456789"
@@ -164,14 +165,15 @@ def spawned(
     command: tuple[str, ...] = ("proxy.cli", "serve"),
     **options: Any,
 ) -> "subprocess.Popen[bytes]":
-    """A process that serves the configuration at a path. `options` are those of Popen."""
-    keys = {"FAREBOX_ADMIN_KEY": ADMIN_KEY, "UPSTREAM_KEY": "upstream-secret-credential"}
+    """A new interpreter that serves the configuration at a path. `options` are those of Popen."""
     return subprocess.Popen(
-        [sys.executable, "-m", *command, str(path)],
-        env={**os.environ, **keys, **(environ or {})},
-        cwd=ROOT,
-        **options,
+        [sys.executable, "-m", *command, str(path)], env=_environ(environ or {}), cwd=ROOT, **options
     )
+
+
+def _environ(extra: dict[str, str]) -> dict[str, str]:
+    keys = {"FAREBOX_ADMIN_KEY": ADMIN_KEY, "UPSTREAM_KEY": "upstream-secret-credential"}
+    return {**os.environ, **keys, **extra}
 
 
 @dataclass
@@ -181,9 +183,11 @@ class Server:
     config: dict[str, Any]
     folder: Path
     environ: dict[str, str] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
+    process: "Child | subprocess.Popen[bytes] | None" = None
     port: int = 0
     command: tuple[str, ...] = ("proxy.cli", "serve")
+    is_new: bool = False
+    """Whether it runs in an interpreter of its own from the start, and is not forked."""
 
     def start(self) -> "Server":
         """Start it on a free port and wait until it is ready."""
@@ -192,7 +196,7 @@ class Server:
         path = self.folder / "farebox.yaml"
         path.write_text(yaml.safe_dump(self.config, sort_keys=False))
         self.log = (self.folder / "farebox.log").open("ab")
-        self.process = spawned(path, self.environ, self.command, stdout=self.log, stderr=self.log)
+        self.process = self._process(path)
         deadline = time.monotonic() + WAIT_SECONDS
         while not self._ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -200,6 +204,12 @@ class Server:
                 raise AssertionError(self.log_text())
             time.sleep(0.02)
         return self
+
+    def _process(self, path: Path) -> "Child | subprocess.Popen[bytes]":
+        # Workers count in shared files only if nothing that counts was loaded before they were told so.
+        if self.is_new or self.config["server"].get("workers", 1) != 1:
+            return spawned(path, self.environ, self.command, stdout=self.log, stderr=self.log)
+        return fork_server().fork(*self.command, str(path), environ=_environ(self.environ), output=self.log)
 
     def _ready(self) -> bool:
         try:

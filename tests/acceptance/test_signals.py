@@ -39,7 +39,8 @@ def test_signals_without_end_after_the_first_leave_the_exit_code_0(
     tmp_path: Path, workers: int, first: signal.Signals
 ) -> None:
     """They reach the drain, the end of the event loop and of the interpreter, and the workers as well."""
-    server = Server(config_for(1, tmp_path, server={"workers": workers}), tmp_path).start()
+    config = config_for(1, tmp_path, server={"workers": workers})
+    server = Server(config, tmp_path, is_new=True).start()
     assert server.process is not None
     signalled_until_gone(psutil.Process(server.process.pid), first)
     assert server.stop() == 0

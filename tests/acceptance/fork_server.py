@@ -1,0 +1,159 @@
+"""A process that has loaded what servers need, and forks one in milliseconds where a new one takes a second.
+
+What it forks is a process of its own, with the command line, environment and output that were asked for. It
+starts as the workers of a supervisor do, which are forks, too. Tests of how a process starts and ends start a
+new interpreter instead.
+
+Between a server and the fork server stands a process that waits for it and tells how it has ended. So the end
+of a server is known to its test as it is to a parent.
+"""
+
+import atexit
+import contextlib
+import functools
+import gc
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from typing import IO, Final, NoReturn
+
+from proxy.metering.vocabulary import CARRIED, SHARED
+from tests.sources import ROOT
+
+LOADED: Final = ("proxy.cli", "proxy.process.worker", "tests.acceptance.stage")
+"""The modules that hold, with all they import, what any server of a test needs."""
+_MAX_REQUEST_BYTES: Final = 1_000_000
+_GONE: Final = b""
+
+
+class Child:
+    """A forked server, with those methods of `subprocess.Popen` that tests use."""
+
+    def __init__(self, told: int) -> None:
+        self._told = os.fdopen(told, "rb", buffering=0)
+        self.pid = int(self._line())
+        self.returncode: int | None = None
+
+    def _line(self) -> bytes:
+        # The keeper writes each line at once, and a pipe gives so short a piece whole.
+        return self._told.readline()
+
+    def poll(self) -> int | None:
+        """The exit code, or None while it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end; gives the exit code, which is the signal's number below zero after a signal."""
+        if self.returncode is None:
+            if not select.select([self._told], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0)
+            self.returncode = int(self._line())
+            self._told.close()
+        return self.returncode
+
+    def send_signal(self, signum: int) -> None:
+        """Send a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, signum)
+
+    def kill(self) -> None:
+        """`kill -9`, unless it has ended."""
+        self.send_signal(signal.SIGKILL)
+
+
+class ForkServer:
+    """The fork server of this test process; it ends with it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asks, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.acceptance.fork_server", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                cwd=ROOT,
+            )
+
+    def fork(self, module: str, *arguments: str, environ: dict[str, str], output: IO[bytes]) -> Child:
+        """Run a module as `python -m` does, with standard output and error in one file."""
+        request = json.dumps({"argv": [module, *arguments], "environ": environ}).encode()
+        told, tells = os.pipe()
+        try:
+            with self._lock:
+                socket.send_fds(self._asks, [request], [output.fileno(), tells])
+        finally:
+            os.close(tells)
+        return Child(told)
+
+    def close(self) -> None:
+        """End the fork server. Servers that still run are not touched."""
+        self._asks.close()
+        self._process.wait()
+
+
+@functools.cache
+def fork_server() -> ForkServer:
+    """The one of this process; it is started when it is first asked for."""
+    server = ForkServer()
+    atexit.register(server.close)
+    return server
+
+
+def main(asked: socket.socket) -> list[str]:
+    """Fork for each request. Returns only in a fork: the module and arguments that it is to run."""
+    # Ctrl-C is for the servers. The system reaps the keepers, whose exit codes say nothing.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while True:
+        request, descriptors, _, _ = socket.recv_fds(asked, _MAX_REQUEST_BYTES, 2)
+        if request == _GONE:
+            sys.exit()
+        if os.fork() == 0:
+            asked.close()
+            return _become_keeper(json.loads(request), *descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _become_keeper(request: dict[str, object], output: int, tells: int) -> list[str]:
+    """Fork the server, and tell its process id and its exit code. Returns only in the server."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    pid = os.fork()
+    if pid:
+        _keep(pid, tells)
+    os.close(tells)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.close(output)
+    os.environ.clear()
+    os.environ.update(request["environ"])  # type: ignore[call-overload]
+    return request["argv"]  # type: ignore[return-value]
+
+
+def _keep(pid: int, tells: int) -> NoReturn:
+    # Whoever asked may have ended since. Then nobody wants to know.
+    with contextlib.suppress(BrokenPipeError):
+        os.write(tells, b"%d\n" % pid)
+        _, status = os.waitpid(pid, 0)
+        os.write(tells, b"%d\n" % os.waitstatus_to_exitcode(status))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    for name in LOADED:
+        __import__(name)
+    SHARED.preload(CARRIED)
+    gc.collect()
+    gc.freeze()
+    sys.argv = main(socket.socket(fileno=int(sys.argv[1])))
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
