@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from aiohttp.test_utils import TestServer
 
 from proxy.upstream.routes import Credential, Route, Routes, Target, Upstream
 from tests.api.apis import ADMIN_KEY, ApiConfig, Apis, serving
+from tests.fork_server import fork_server
 
 FAREBOX = Path(sys.executable).with_name("farebox")
 CONFIG = """
@@ -54,16 +56,14 @@ class Ran:
 async def farebox(*arguments: str, **variables: str) -> Ran:
     """Run the command with these environment variables, and none of Farebox's own beside them."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("FAREBOX_")}
-    process = await asyncio.create_subprocess_exec(
-        FAREBOX,
-        *arguments,
-        env=environ | variables,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    return Ran(process.returncode or 0, out.decode(), err.decode())
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        command = fork_server().fork(
+            "proxy.cli", *arguments, environ=environ | variables, output=out, errors=err
+        )
+        code = await asyncio.to_thread(command.wait)
+        out.seek(0)
+        err.seek(0)
+        return Ran(code, out.read().decode(), err.read().decode())
 
 
 @pytest.fixture

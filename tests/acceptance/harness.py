@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import yaml
 
-from tests.acceptance.fork_server import Child, fork_server
+from tests.fork_server import Child, fork_server
 from tests.sources import ROOT
 
 ADMIN_KEY = "acceptance-admin-key-0123456789"
@@ -209,7 +209,9 @@ class Server:
         # Workers count in shared files only if nothing that counts was loaded before they were told so.
         if self.is_new or self.config["server"].get("workers", 1) != 1:
             return spawned(path, self.environ, self.command, stdout=self.log, stderr=self.log)
-        return fork_server().fork(*self.command, str(path), environ=_environ(self.environ), output=self.log)
+        return fork_server().fork(
+            *self.command, str(path), environ=_environ(self.environ), output=self.log, errors=self.log
+        )
 
     def _ready(self) -> bool:
         try:

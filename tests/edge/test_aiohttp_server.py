@@ -122,7 +122,8 @@ async def never_ending(port: int, before: bytes) -> bytes:
     """Send the lines of a head for ever, after some whole requests; gives all that comes until the end."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(before + GET[:-26])
-    received = bytearray()
+    # What has come and is not read yet would be lost with the connection.
+    received = bytearray(await reader.readuntil(b"\r\n\r\n") if before else b"")
     with contextlib.suppress(ConnectionResetError):
         async with asyncio.timeout(30):
             while not reader.at_eof():

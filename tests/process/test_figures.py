@@ -19,7 +19,7 @@ from pathlib import Path
 from proxy.process.figures import figures_folder
 with figures_folder(Path(sys.argv[1])) as folder:
     child = os.fork()
-    os.write(1, f"{folder} {os.getpid()}\n".encode())  # At once: print may write word by word.
+    os.write(1, f"{folder} {os.getpid()}\\n".encode())  # At once: print may write word by word.
     if child == 0:
         Path(folder, "counter_1.db").write_text("figures")
     time.sleep(3600)

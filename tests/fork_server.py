@@ -1,11 +1,11 @@
-"""A process that has loaded what servers need, and forks one in milliseconds where a new one takes a second.
+"""A process that has loaded all of Farebox, and forks a server or a command in milliseconds.
 
-What it forks is a process of its own, with the command line, environment and output that were asked for. It
-starts as the workers of a supervisor do, which are forks, too. Tests of how a process starts and ends start a
-new interpreter instead.
+A new interpreter takes a second of the processor. What is forked is a process of its own, too, with the
+command line, environment and output that were asked for, as the workers of a supervisor are forks. Tests of
+how a process starts and ends start a new interpreter.
 
-Between a server and the fork server stands a process that waits for it and tells how it has ended. So the end
-of a server is known to its test as it is to a parent.
+Between the fork server and what it forks stands a keeper: a process that waits for the other and tells how it
+has ended, so that a test knows what a parent does.
 """
 
 import atexit
@@ -26,14 +26,14 @@ from typing import IO, Final, NoReturn
 from proxy.metering.vocabulary import CARRIED, SHARED
 from tests.sources import ROOT
 
-LOADED: Final = ("proxy.cli", "proxy.process.worker", "tests.acceptance.stage")
-"""The modules that hold, with all they import, what any server of a test needs."""
+LOADED: Final = ("proxy.cli", "proxy.storage.postgres.store", "tests.acceptance.stage")
+"""The modules that hold, with all they import, what servers and commands need."""
 _MAX_REQUEST_BYTES: Final = 1_000_000
 _GONE: Final = b""
 
 
 class Child:
-    """A forked server, with those methods of `subprocess.Popen` that tests use."""
+    """A forked process, with those methods of `subprocess.Popen` that tests use."""
 
     def __init__(self, told: int) -> None:
         self._told = os.fdopen(told, "rb", buffering=0)
@@ -77,25 +77,27 @@ class ForkServer:
         self._asks, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.acceptance.fork_server", str(theirs.fileno())],
+                [sys.executable, "-m", "tests.fork_server", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 cwd=ROOT,
             )
 
-    def fork(self, module: str, *arguments: str, environ: dict[str, str], output: IO[bytes]) -> Child:
-        """Run a module as `python -m` does, with standard output and error in one file."""
+    def fork(
+        self, module: str, *arguments: str, environ: dict[str, str], output: IO[bytes], errors: IO[bytes]
+    ) -> Child:
+        """Run a module as `python -m` does, with standard output and error in these files."""
         request = json.dumps({"argv": [module, *arguments], "environ": environ}).encode()
         told, tells = os.pipe()
         try:
             with self._lock:
-                socket.send_fds(self._asks, [request], [output.fileno(), tells])
+                socket.send_fds(self._asks, [request], [output.fileno(), errors.fileno(), tells])
         finally:
             os.close(tells)
         return Child(told)
 
     def close(self) -> None:
-        """End the fork server. Servers that still run are not touched."""
+        """End the fork server. What it has forked runs on."""
         self._asks.close()
         self._process.wait()
 
@@ -110,11 +112,11 @@ def fork_server() -> ForkServer:
 
 def main(asked: socket.socket) -> list[str]:
     """Fork for each request. Returns only in a fork: the module and arguments that it is to run."""
-    # Ctrl-C is for the servers. The system reaps the keepers, whose exit codes say nothing.
+    # Ctrl-C is for what is forked. The system reaps the keepers, whose exit codes say nothing.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
-        request, descriptors, _, _ = socket.recv_fds(asked, _MAX_REQUEST_BYTES, 2)
+        request, descriptors, _, _ = socket.recv_fds(asked, _MAX_REQUEST_BYTES, 3)
         if request == _GONE:
             sys.exit()
         if os.fork() == 0:
@@ -124,8 +126,8 @@ def main(asked: socket.socket) -> list[str]:
             os.close(descriptor)
 
 
-def _become_keeper(request: dict[str, object], output: int, tells: int) -> list[str]:
-    """Fork the server, and tell its process id and its exit code. Returns only in the server."""
+def _become_keeper(request: dict[str, object], output: int, errors: int, tells: int) -> list[str]:
+    """Fork, and tell the process id and the exit code. Returns only in the process that was asked for."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid:
@@ -133,8 +135,9 @@ def _become_keeper(request: dict[str, object], output: int, tells: int) -> list[
     os.close(tells)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.dup2(output, 1)
-    os.dup2(output, 2)
+    os.dup2(errors, 2)
     os.close(output)
+    os.close(errors)
     os.environ.clear()
     os.environ.update(request["environ"])  # type: ignore[call-overload]
     return request["argv"]  # type: ignore[return-value]
