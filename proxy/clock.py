@@ -46,10 +46,9 @@ class SystemClock:
 
     def now_us(self) -> int:
         """Return the wall time in microseconds since the epoch; see `Clock.now_us`."""
-        passed_us = self._monotonic_ns() // 1_000
         now_us = self._wall_ns() // 1_000
-        step_us = now_us - passed_us - self._anchor_us
-        self._anchor_us += step_us
+        anchor_us = now_us - self._monotonic_ns() // 1_000
+        step_us, self._anchor_us = anchor_us - self._anchor_us, anchor_us
         back_us = self._latest_us - now_us
         if back_us >= STEP_US or not -STEP_US < step_us < STEP_US:
             self._on_step(step_us)

@@ -2,12 +2,15 @@
 
 import itertools
 import string
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.ids import ALPHABET, new_id
+from tests.sources import ROOT
 
 END_OF_TIME_US = (1 << 48) * 1_000
 TIMES_US = st.integers(min_value=0, max_value=END_OF_TIME_US - 1)
@@ -62,3 +65,20 @@ def test_a_character_says_nothing_about_its_neighbour() -> None:
 def test_a_time_that_48_bits_cannot_hold_is_refused(now_us: int) -> None:
     with pytest.raises(ValueError, match="out of range"):
         new_id("call", now_us)
+
+
+FORKS = """
+import os
+from proxy.ids import new_id
+new_id("call", 0)
+pid = os.fork()
+os.write(1, "".join(new_id("call", 0) + "\\n" for _ in range(100)).encode())
+if pid:
+    os.waitpid(pid, 0)
+"""
+
+
+def test_a_process_and_its_fork_never_give_the_same_id() -> None:
+    """Chance is drawn from the system for many ids at once, and a fork draws its own."""
+    ran = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert len(ran.stdout.split()) == len(set(ran.stdout.split())) == 200

@@ -7,11 +7,11 @@ from typing import Final
 from proxy.call.base import AdmittedCall, InboundRequest, RoutedCall
 from proxy.call.callers import Callers
 from proxy.call.headers import rate_headers
-from proxy.call.off_loop import in_thread, off_loop
+from proxy.call.off_loop import LARGE_BYTES, in_thread
 from proxy.call.policy import Catalog, Policy
 from proxy.call.terms import Terms, terms_of
 from proxy.clock import Clock
-from proxy.endpoints.base import Ask, Endpoint, ForwardPlan
+from proxy.endpoints.base import Ask, Endpoint
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.endpoints.tools import ToolEndpoint
 from proxy.errors import Refusal
@@ -81,7 +81,8 @@ class Admission:
                 headers={"Allow": "POST"},
             )
         body = await self._body(request, costs=not catalog.book.has_free(endpoint.meters))
-        ask = await off_loop(len(body), partial(endpoint.read, body))
+        is_small = len(body) <= LARGE_BYTES
+        ask = endpoint.read(body) if is_small else await in_thread(len(body), partial(endpoint.read, body))
         request.facts["model"] = ask.model
         route = catalog.routes.for_model(endpoint.name, ask.model)
         if route is None:
@@ -202,11 +203,6 @@ async def exact_ceiling(ask: Ask) -> Ceiling:
     if COUNTER.is_quick(size, ask.model):
         return ask.ceiling_exact()
     return await in_thread(size, ask.ceiling_exact)
-
-
-async def forward_body(routed: RoutedCall, plan: ForwardPlan) -> bytes:
-    """The body for one target, made in a thread where that would stall the loop."""
-    return await off_loop(len(routed.body), partial(routed.ask.forward_body, plan))
 
 
 def refusal_of(refused: Refused, card: RateCard, ceiling: Ceiling) -> Refusal:

@@ -8,7 +8,7 @@ from proxy.errors import Refusal
 from proxy.ids import digest_of
 from proxy.ledger.commands import Refused
 from proxy.ledger.refusals import refusal
-from proxy.ledger.rows import Key
+from proxy.ledger.rows import NEVER_US, Key
 from proxy.ledger.rules.throttles import RETRY_US
 from proxy.ledger.store import Row, Store
 from proxy.ledger.windows import iso
@@ -39,14 +39,17 @@ class Callers:
                 headers={"WWW-Authenticate": "Bearer"},
             )
         digest = digest_of(secret)
-        now_us, passed_us = self._clock.now_us(), self._clock.monotonic_us()
+        passed_us = self._clock.monotonic_us()
         key, known_until_us = self._known.get(digest, _UNKNOWN)
-        if key is None or passed_us >= known_until_us or now_us >= key.expires_at_us:
+        if key is None or passed_us >= known_until_us or self._has_expired(key):
             key = await self._read(digest)
             self._known[digest] = (key, passed_us + REMEMBER_US)
             if len(self._known) > REMEMBERED_KEYS:
                 self._known.popitem(last=False)
         return key
+
+    def _has_expired(self, key: Key) -> bool:
+        return key.expires_at_us < NEVER_US and key.expires_at_us <= self._clock.now_us()
 
     async def screen(self, secret: str, *, costs: bool) -> None:
         """Refuse a caller whose call cannot be let through, whatever its body says.
@@ -68,7 +71,7 @@ class Callers:
             raise Refusal("invalid_api_key", "This key is not known here. Keys begin with `sk-fbx-`.")
         if key.status != "active":
             raise Refusal("api_key_disabled", f"The key ending in {key.hint} has been disabled.")
-        if key.expires_at_us <= self._clock.now_us():
+        if self._has_expired(key):
             raise Refusal(
                 "api_key_expired", f"The key ending in {key.hint} expired at {iso(key.expires_at_us)}."
             )

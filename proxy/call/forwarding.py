@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Final
 
-from proxy.call.admission import forward_body
 from proxy.call.base import InboundRequest, RoutedCall
 from proxy.call.budget import OutputBudget
 from proxy.call.closing import Closing
 from proxy.call.in_flight import InFlightCall
+from proxy.call.off_loop import LARGE_BYTES, in_thread
 from proxy.clock import Clock
 from proxy.endpoints.base import ForwardPlan
 from proxy.upstream.base import Answer, UpstreamClient, UpstreamFailure, UpstreamRequest
@@ -86,7 +87,8 @@ class Forwarding:
         endpoint, upstream = routed.endpoint, target.upstream
         model = target.model or routed.ask.model
         plan = ForwardPlan(model, budget.clamped_to, upstream.output_bound_field, upstream.include_usage)
-        body = await forward_body(routed, plan)
+        size, make = len(routed.body), routed.ask.forward_body
+        body = make(plan) if size <= LARGE_BYTES else await in_thread(size, partial(make, plan))
         path = target.path or endpoint.upstream_path
         outgoing = UpstreamRequest(
             request.method, path, request.query, request.headers, body, endpoint.repeatable

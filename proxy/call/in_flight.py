@@ -206,7 +206,8 @@ class InFlightCall:
             return Spent(usage, "per_call", 0, price(card, usage), {})
         anomalies = reading.anomalies if reading else tally.anomalies
         usage, inferred = dict(reading.usage) if reading else {}, dict(reading.inferred) if reading else {}
-        counted = await self._counted(usage)
+        due, is_untold = self._to_count(usage)
+        counted = await self._counted(usage, due, is_untold=is_untold) if due or is_untold else {}
         # What the request turns on is used by that alone, whatever is reported of it.
         usage |= {**counted, **self._surcharges}
         inferred |= dict.fromkeys(counted, "counted")
@@ -214,19 +215,25 @@ class InFlightCall:
         basis: Basis = "counted" if counted or not tally.complete else "reported"
         return Spent(usage, basis, anomalies, price(card, usage), inferred)
 
-    async def _counted(self, reported: Usage) -> dict[str, int]:
-        """The figures that have to be counted, as they were not reported or cannot be believed.
+    def _to_count(self, reported: Usage) -> tuple[list[str], bool]:
+        """What of the request has to be counted, and whether the output has to be.
 
-        No request amounts to nothing, although some upstreams leave out what they took from a cache. A reply
-        that has text has output, and one that broke off at least what was counted.
+        They were not reported, or cannot be believed: no request amounts to nothing, although some upstreams
+        leave out what they took from a cache. A reply that has text has output, and one that broke off at
+        least what was counted.
         """
+        surcharges, elastic, tally = self._surcharges, self._elastic, self.tally
+        due = [m for m in self.admitted.ceiling.fixed if not reported.get(m) and m not in surcharges]
+        told = elastic is None or bool(reported.get(elastic)) or not tally.produced_size
+        return due, not told or not reported or not tally.complete
+
+    async def _counted(self, reported: Usage, due: list[str], *, is_untold: bool) -> dict[str, int]:
+        """The figures of `due` meters, and of what was produced if that `is_untold`."""
         counted: dict[str, int] = {}
-        due = [meter for meter in self.admitted.ceiling.fixed if not reported.get(meter)]
-        if due and not self._surcharges.keys() >= set(due):
+        if due:
             fixed = await self._fixed_usage()
-            counted |= {meter: fixed[meter] for meter in due if meter not in self._surcharges}
-        told = self._elastic is None or bool(reported.get(self._elastic)) or not self.tally.produced_size
-        if not told or not reported or not self.tally.complete:
+            counted = {meter: fixed[meter] for meter in due}
+        if is_untold:
             for meter, quantity in (await self._produced()).items():
                 if quantity > reported.get(meter, -1):
                     counted[meter] = quantity

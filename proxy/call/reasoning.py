@@ -26,9 +26,12 @@ class ReasoningModels:
         Reasoning that was seen once may come again, so that no later call takes it back.
         """
         model = (call.upstream, call.upstream_model)
+        known = self._known.get(model)
+        if known == "reasons":
+            return
         if any(map(usage.get, HIDDEN)):
             self._put(model, "reasons")
-        elif whole and self._known.get(model) in (None, "left"):
+        elif whole and known != "plain":
             self._put(model, "plain")
 
     def may_hide(self, call: Call) -> bool:

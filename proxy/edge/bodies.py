@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 
 from proxy.call.off_loop import off_loop
 from proxy.edge.aiohttp_server import HttpVersion11, send_interim
-from proxy.edge.body_memory import SMALL_BYTES, BodyMemory
+from proxy.edge.body_memory import SMALL_BYTES, BodyMemory, BodyShare
 from proxy.errors import Refusal
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -32,14 +32,14 @@ class BodyReader:
     def __init__(self, request: web.Request, bounds: Bounds, memory: BodyMemory) -> None:
         self._request = request
         self._bounds = bounds
-        self._share = memory.share(bounds.body_memory_bytes, bounds.max_body_bytes)
+        self._share = BodyShare(memory, bounds.body_memory_bytes, bounds.max_body_bytes)
         self._memory = memory
         self._pieces: list[bytes] | None = None
         self._size = 0
 
     def let_go(self) -> None:
         """Nothing holds the body any more; idempotent."""
-        self._share.let_go()
+        self._memory.release(self._share)
 
     async def at_hand(self) -> bytes | None:
         """The whole body if it comes with its head or right after it; None if it has to be waited for.
@@ -47,7 +47,7 @@ class BodyReader:
         Raises Refusal `body_too_large`, `unsupported_encoding`, `overloaded`.
         """
         request, limit = self._request, self._bounds.max_body_bytes
-        content, length = request.content, request.content_length
+        content = request.content
         if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in {"", "identity"}:
             raise Refusal("unsupported_encoding", "Send the body without Content-Encoding.")
         if content.is_eof():
@@ -58,6 +58,7 @@ class BodyReader:
             if not self._memory.took(self._share, len(body)):
                 await self._share.grow(len(body))
             return body
+        length = request.content_length
         if (length or 0) > limit:
             raise _too_large(limit)
         if length is None or length > SMALL_BYTES or self._expects_continue:

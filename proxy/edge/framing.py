@@ -25,6 +25,6 @@ def framing_fault(request: web.BaseRequest) -> str | None:
         if headers[hdrs.TRANSFER_ENCODING].strip().lower() != "chunked":
             return "The only Transfer-Encoding that is taken is `chunked`, by itself."
     for name in _SINGULAR:
-        if len(headers.getall(name, ())) > 1:
+        if name in headers and len(headers.getall(name)) > 1:
             return f"The header {name} may be sent only once."
     return None

@@ -12,6 +12,7 @@ class PriceBook:
     def __init__(self, cards: Sequence[RateCard]) -> None:
         self._cards = tuple(cards)
         self._by_id = {card.id: card for card in cards}
+        self._free: dict[tuple[str, ...], bool] = {}
         ranked = enumerate(self._cards)
         self._index = GlobIndex((glob, rank) for rank, card in ranked for glob in card.match)
 
@@ -30,7 +31,11 @@ class PriceBook:
 
     def has_free(self, meters: tuple[str, ...]) -> bool:
         """Whether a call that uses `meters` may cost nothing."""
-        return any(card.covers(meters) and card.is_free_for(meters) for card in self._cards)
+        found = self._free.get(meters)
+        if found is None:
+            found = any(card.covers(meters) and card.is_free_for(meters) for card in self._cards)
+            self._free[meters] = found
+        return found
 
     @property
     def globs(self) -> tuple[str, ...]:

@@ -155,18 +155,20 @@ def downward(
     reveal an inner address. `undone`: a content encoding was removed, which makes digests wrong.
     """
     waits = status in RETRY_AFTER_STATUSES
-    least_chars = redaction.least_chars
-    passed = []
-    for name, value in _beyond_one_hop(headers):
-        down = _down(name, undone, waits)
-        if down is None or (down.leads and _leads_to(origin).search(value)):
-            continue
-        if len(value) + len(name) >= least_chars and redaction.is_told_by(f"{name}: {value}".encode()):
-            continue
-        # A printable value can be sent, and that check is much faster.
-        if value.isprintable() or not UNSENDABLE.search(value):
-            passed.append((down.name, value))
-    return passed
+    fields = _beyond_one_hop(headers)
+    # No escape and no secret reaches across a line's end, so that all are searched as one.
+    tells = redaction.is_told_by
+    is_told = tells("\n".join(map(": ".join, fields)).encode())
+    names, leads = _names_down(tuple([name for name, _ in fields]), undone, waits)
+    passed = [(down, value) for down, (_, value) in zip(names, fields, strict=True) if down is not None]
+    if leads:
+        passed = [
+            one for one in passed if one[0].lower() not in _LEADING or not _leads_to(origin).search(one[1])
+        ]
+    if is_told:
+        passed = [one for one in passed if not tells(f"{one[0]}: {one[1]}".encode())]
+    # A printable value can be sent, and that check is much faster.
+    return [one for one in passed if one[1].isprintable() or not UNSENDABLE.search(one[1])]
 
 
 def _beyond_one_hop(headers: Iterable[Field]) -> list[Field]:
@@ -197,20 +199,24 @@ def _as_read(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
-class _Down(msgspec.Struct, frozen=True):
-    name: str
-    leads: bool
+@lru_cache(maxsize=256)
+def _names_down(
+    names: tuple[str, ...],
+    undone: bool,  # noqa: FBT001 - keywords cost time here.
+    waits: bool,  # noqa: FBT001
+) -> tuple[tuple[str | None, ...], bool]:
+    """Each name for the client, None for one that does not pass; and whether one of them has an address."""
+    down = tuple(_name_down(name, undone=undone, waits=waits) for name in names)
+    return down, any(name is not None and name.lower() in _LEADING for name in down)
 
 
-@lru_cache(maxsize=1024)
-def _down(name: str, undone: bool, waits: bool) -> _Down | None:  # noqa: FBT001 - keywords cost time here.
-    """The name of a field for the client, and whether it leads somewhere; None for one that does not pass."""
+def _name_down(name: str, *, undone: bool, waits: bool) -> str | None:
     lower = name.lower()
     if lower in _NOT_DOWN or lower.startswith(_NOT_DOWN_PREFIXES):
         return None
     if (undone and lower in _DIGESTS) or (not waits and lower in _RETRY_AFTER):
         return None
-    return _Down(_RENAMED.get(lower, name), lower in _LEADING)
+    return _RENAMED.get(lower, name)
 
 
 @lru_cache(maxsize=256)

@@ -1,8 +1,8 @@
 """Redaction: no answer tells a caller the credential that its request went up with.
 
 Headers and errors are searched for it in every spelling. A successful answer is searched for it as it was
-sent, which is how one repeats the headers or the address of its request. That costs less than a tenth of a
-microsecond for each piece; to undo the escapes in every event would cost more than to pass it on.
+sent, which is how one repeats the headers or the address of its request. That costs about a tenth of a
+microsecond for each event; to undo the escapes in every event would cost more than to pass it on.
 """
 
 import base64
@@ -31,9 +31,6 @@ _SECRET_FORM: Final = re.compile(r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-
 _SCHEMES: Final = frozenset({"apikey", "basic", "bearer", "key", "token"})
 # A field of a cookie, or of a scheme that has fields.
 _NAMED_VALUE: Final = re.compile(r'[A-Za-z][0-9A-Za-z_-]*="?([^"]{8,}?)"?')
-_LINE_END: Final = ord("\n")
-# Bytes that are rare in answers come first: a piece without a byte of the secret does not hold the secret.
-_RARITY: Final = b"ZQXJKVWYUGHBFPRODLNMITESCA+=~^zqxjkvw987654321"
 
 
 class Redaction:
@@ -46,22 +43,23 @@ class Redaction:
         known = [one for one in dict.fromkeys(secrets) if len(one) >= LEAST_CHARS]
         long = [one for one in known if len(one) >= ANYWHERE_CHARS]
         self._sent = tuple(dict.fromkeys(form for one in long for form in as_sent(one)))
-        self._mark = _mark_of(self._sent)
+        self._cores = _cores(self._sent)
+        self._ends = b"".join(self._sent)
         self._encoded = tuple(dict.fromkeys(form for one in long for form in as_encoded(one)))
-        self._plain = tuple({*(plain(one.encode()) for one in long), *map(plain, self._encoded)})
+        self._plain = _cores(tuple({*(plain(one.encode()) for one in long), *map(plain, self._encoded)}))
         self._least_chars = min((len(plain(one.encode())) for one in known), default=NO_TEXT_CHARS)
         words = b"|".join(re.escape(plain(one.encode())) for one in known if one not in long)
         self._words = re.compile(rb"(?<![0-9a-z])(?:%b)(?![0-9a-z])" % words) if words else None
 
-    @property
-    def least_chars(self) -> int:
-        """No shorter text holds a secret, in any spelling."""
-        return self._least_chars
-
     def is_told_by(self, data: bytes) -> bool:
         """Whether `data` holds a secret, in any spelling."""
+        if len(data) < self._least_chars:
+            return False
         text = plain(data)
-        return any(one in text for one in self._plain) or bool(self._words and self._words.search(text))
+        for one in self._plain:
+            if one in text:
+                return True
+        return bool(self._words and self._words.search(text))
 
     def masked(self, data: bytes) -> bytes:
         """`data` with asterisks for each secret that is written as it was sent, or encoded as a whole."""
@@ -72,31 +70,42 @@ class Redaction:
 
     def masking(self) -> "Masking | None":
         """What masks the pieces of one successful answer; None where no secret is long enough."""
-        return Masking(self._sent, self._mark) if self._sent else None
+        return Masking(self._sent, self._cores, self._ends) if self._sent else None
 
 
 class Masking:
-    """Masks secrets, as they were sent, in the pieces of one answer, also one that lies across two pieces."""
+    """Masks secrets, as they were sent, in the pieces of one answer, also one that lies across two pieces.
 
-    __slots__ = ("_forms", "_held", "_mark")
+    Every form has one of the `cores` in it, and all its bytes are among `ends`.
+    """
 
-    def __init__(self, forms: tuple[bytes, ...], mark: int) -> None:
+    __slots__ = ("_cores", "_ends", "_forms", "_held")
+
+    def __init__(self, forms: tuple[bytes, ...], cores: tuple[bytes, ...], ends: bytes) -> None:
         self._forms = forms
-        self._mark = mark
+        self._cores = cores
+        self._ends = ends
         self._held = b""
 
     def feed(self, piece: bytes) -> bytes:
         """What can be passed on after `piece`: empty if all of it may be the beginning of a secret."""
-        # No secret holds a line's end, with which every event ends.
-        if piece[-1:] == b"\n" and self._mark not in piece and not self._held:
-            return piece
-        data = self._held + piece
-        for form in self._forms:
-            if form in data:
-                data = data.replace(form, b"*" * len(form))
+        data = self._held + piece if self._held else piece
+        for core in self._cores:
+            if core in data:
+                data = self._masked(data)
+                break
+        # No secret holds a line's end, with which every event ends, or the end of an object.
+        if data[-1:] not in self._ends:
+            self._held = b""
+            return data
         cut = len(data) - max(_overlap(data, form) for form in self._forms)
         self._held = data[cut:]
         return data[:cut]
+
+    def _masked(self, data: bytes) -> bytes:
+        for form in self._forms:
+            data = data.replace(form, b"*" * len(form))
+        return data
 
     def rest(self) -> bytes:
         """What was kept back, once no more pieces come."""
@@ -148,10 +157,9 @@ def _user_and_password(encoded: str) -> Iterator[str]:
         yield user
 
 
-def _mark_of(forms: Iterable[bytes]) -> int:
-    """A byte that is in all forms, the rarest there is; where they share none, one that is in every event."""
-    shared = frozenset(_RARITY).intersection(*forms)
-    return next((byte for byte in _RARITY if byte in shared), _LINE_END)
+def _cores(forms: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """The forms that hold no other one: a text without them has none of the forms."""
+    return tuple(form for form in forms if not any(other != form and other in form for other in forms))
 
 
 def _overlap(data: bytes, form: bytes) -> int:

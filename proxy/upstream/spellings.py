@@ -14,7 +14,6 @@ from urllib.parse import quote, quote_plus
 
 _ROUNDS: Final = 4
 """How deep encodings of different kinds may lie in one another."""
-_MARKS: Final = (b"%", b"\\", b"&")
 # Runs are taken whole, so that no text takes more than one pass for each round.
 _ESCAPE: Final = re.compile(
     rb"%(?:25)*([0-9a-f]{2})"
@@ -42,7 +41,7 @@ def plain(data: bytes) -> bytes:
     """The text without encodings and in lower case, with one sign for those that stand for one another."""
     data = data.lower()
     for _ in range(_ROUNDS):
-        if not any(mark in data for mark in _MARKS):
+        if b"%" not in data and b"\\" not in data and b"&" not in data:
             break
         decoded = _ESCAPE.sub(_character, data)
         if decoded == data:

@@ -9,7 +9,8 @@ from proxy.endpoints.openai.members import BUDGET_OBJECTS, BUDGETS, OUTPUT_BOUND
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, beginning, members_of, patched
 
-_BUDGET_NAMES: Final = BUDGETS | BUDGET_OBJECTS.keys()
+BUDGET_NAMES: Final = BUDGETS | BUDGET_OBJECTS.keys()
+"""The members that say how much a model may think."""
 _WANTED: Final = f"a whole number up to {fields.TOKENS_MAX}"
 
 OutputBound = Annotated[int, msgspec.Meta(description="at most so many tokens of output")]
@@ -58,7 +59,7 @@ def thinking_budget(body: JsonBody) -> int:
     An object with a budget is put back as it was read. Raises Refusal `invalid_value`.
     """
     budget = 0
-    for name in _BUDGET_NAMES.intersection(body.members):
+    for name in BUDGET_NAMES.intersection(body.members):
         raw: msgspec.Raw | None = body.members[name]
         if (inner := BUDGET_OBJECTS.get(name)) is not None:
             members = members_of(body.members[name])

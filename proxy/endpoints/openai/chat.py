@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.endpoints.openai.bounds import OutputBound, named_bound, thinking_budget
+from proxy.endpoints.openai.bounds import BUDGET_NAMES, OutputBound, named_bound, thinking_budget
 from proxy.endpoints.openai.generation import ChoiceCount, GenerationAsk, shows_usage
 from proxy.endpoints.openai.members import CHAT
 from proxy.endpoints.openai.messages import HiddenInMessages, is_flat
@@ -21,7 +21,10 @@ PARTS_MAX: Final = 65_536
 """How many parts all messages of a chat may have together."""
 
 TOOLS_MAX: Final = 4_096
+_FEW_BYTES: Final = 2 * min(MESSAGES_MAX, TOOLS_MAX)
 _TOOL_LISTS: Final = ("tools", "functions", "plugins", "search_settings")
+_RARE: Final = {"n", "best_of", "prediction", "speculation"} | BUDGET_NAMES
+"""The members that change the number of choices, or what may come beside their bound."""
 _COUNTED: Final = ("messages", "tools", "functions", "tool_choice", "function_call", "response_format")
 """The members that are decoded when a chat is counted."""
 
@@ -62,7 +65,8 @@ class ChatEndpoint:
             media = media_total(_contents(request, hidden), model)
             features += tuple(hidden.features(request.members["messages"]))
         stream = fields.flag(request, "stream")
-        choices = _choices(request)
+        is_plain = _RARE.isdisjoint(request.members)
+        choices = 1 if is_plain else _choices(request)
         return GenerationAsk(
             body=request,
             model=model,
@@ -76,12 +80,15 @@ class ChatEndpoint:
             end_user=fields.end_user(request),
             estimate_input=chat_estimate,
             features=features,
-            beside=choices * _beside(request),
+            beside=0 if is_plain else choices * _beside(request),
         )
 
 
 def _bound_counts(request: JsonBody) -> None:
     """See that there is not more of anything than is read. Raises Refusal `invalid_value`."""
+    # The shortest item is a digit and its comma, so that a short body cannot hold too many.
+    if request.short_bytes <= _FEW_BYTES:
+        return
     request.bound_items("messages", MESSAGES_MAX)
     for name in _TOOL_LISTS:
         request.bound_items(name, TOOLS_MAX)

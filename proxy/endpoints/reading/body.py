@@ -147,7 +147,13 @@ class JsonBody(Mapping[str, object]):
 
     def patched(self, changes: Mapping[str, bytes | None]) -> bytes:
         """The body with other values for some members; see `patched`. Takes 0.5 ms per megabyte."""
-        return restore(patched(self.members, changes), self._texts)
+        is_small = self.short_bytes <= LARGE_BYTES
+        made = (
+            msgspec.json.encode(_changed(self.members, changes))
+            if is_small
+            else patched(self.members, changes)
+        )
+        return restore(made, self._texts)
 
     def _value(self, raw: msgspec.Raw | memoryview, *, is_sliced: bool) -> object:
         return value_of(raw, self._texts if is_sliced else _Wholes(self._texts))
@@ -200,12 +206,7 @@ def patched(members: Mapping[str, msgspec.Raw], changes: Mapping[str, bytes | No
 
     Every value is the bytes it was; members keep their order, new ones come last.
     """
-    values: dict[str, msgspec.Raw | bytes] = dict(members)
-    for name, value in changes.items():
-        if value is None:
-            values.pop(name, None)
-        else:
-            values[name] = value
+    values = _changed(members, changes)
     # A join of bytes lets other threads run while it copies much.
     pieces = [b"{"]
     for name, value in values.items():
@@ -213,6 +214,16 @@ def patched(members: Mapping[str, msgspec.Raw], changes: Mapping[str, bytes | No
         pieces += (msgspec.json.encode(name), b":", *slices(view, 0, len(view)), b",")
     pieces[-1:] = [b"}"] if values else [b"{}"]
     return b"".join(pieces)
+
+
+def _changed(members: Mapping[str, msgspec.Raw], changes: Mapping[str, bytes | None]) -> Members:
+    values = dict(members)
+    for name, value in changes.items():
+        if value is None:
+            values.pop(name, None)
+        else:
+            values[name] = msgspec.Raw(value)
+    return values
 
 
 def listed(values: Iterable[bytes]) -> bytes:

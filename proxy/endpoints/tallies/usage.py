@@ -167,18 +167,15 @@ class UsageReport:
             inferred[whole] = "total"
             if name not in fields and name != whole:
                 fields[name], inferred[name] = surplus, "total"
-        usage: dict[str, int] = {}
-        for name, parts in zip(wholes, _PARTS.values(), strict=True):
-            quantity = wholes[name]
-            if quantity is not None:
-                usage[name] = quantity
-                anomalies += self._put_parts(usage, parts, quantity)
+        usage = {name: quantity for name, quantity in wholes.items() if quantity is not None}
+        if not fields.keys() <= _PLAIN:
+            for name, parts in zip(wholes, _PARTS.values(), strict=True):
+                if name in usage:
+                    anomalies += self._put_parts(usage, parts, usage[name])
         return Reading(usage, anomalies, inferred)
 
     def _put_parts(self, usage: dict[str, int], parts: tuple[tuple[str, str], ...], whole: int) -> int:
         """Add the parts of a whole to the usage, cut to it; gives how many were larger than it."""
-        if self._fields.keys() <= _PLAIN:
-            return 0
         anomalies, left = 0, whole
         for _, part in parts:
             if quantity := self._fields.get(part):
