@@ -49,10 +49,9 @@ class SystemClock:
         now_us = self._wall_ns() // 1_000
         anchor_us = now_us - self._monotonic_ns() // 1_000
         step_us, self._anchor_us = anchor_us - self._anchor_us, anchor_us
-        back_us = self._latest_us - now_us
-        if back_us >= STEP_US or not -STEP_US < step_us < STEP_US:
+        if self._latest_us - now_us >= STEP_US or not -STEP_US < step_us < STEP_US:
             self._on_step(step_us)
-        elif back_us > 0:
+        elif now_us < self._latest_us:
             return self._latest_us
         self._latest_us = now_us
         return now_us

@@ -13,6 +13,7 @@ from proxy.edge.body_memory import SMALL_BYTES, BodyMemory, BodyShare
 from proxy.errors import Refusal
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_PLAIN: Final = frozenset({"", "identity"})
 AT_HAND_SECONDS: Final = 0.1
 """How soon after its head a small body comes where client and network are well."""
 
@@ -47,8 +48,8 @@ class BodyReader:
         Raises Refusal `body_too_large`, `unsupported_encoding`, `overloaded`.
         """
         request, limit = self._request, self._bounds.max_body_bytes
-        content = request.content
-        if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in {"", "identity"}:
+        content, headers = request.content, request.headers
+        if hdrs.CONTENT_ENCODING in headers and headers[hdrs.CONTENT_ENCODING].lower() not in _PLAIN:
             raise Refusal("unsupported_encoding", "Send the body without Content-Encoding.")
         if content.is_eof():
             # There is no body, or all of it came with the head, as most do.

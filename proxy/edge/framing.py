@@ -17,7 +17,7 @@ _SINGULAR: Final = (hdrs.AUTHORIZATION, hdrs.CONTENT_ENCODING, hdrs.EXPECT)
 def framing_fault(request: web.BaseRequest) -> str | None:
     """What is wrong with a request's version or headers, as a sentence for the client; None for nothing."""
     version, headers = request.version, request.headers
-    if version not in _VERSIONS:
+    if version is not HttpVersion11 and version not in _VERSIONS:
         return f"HTTP/{version.major}.{version.minor} is not spoken here: send the request as HTTP/1.1."
     if hdrs.TRANSFER_ENCODING in headers:
         if version == HttpVersion10:

@@ -33,7 +33,7 @@ class Ceiling(msgspec.Struct, frozen=True, gc=False):
 
     def allowing(self, more: Usage) -> "Ceiling":
         """The same, with so much more that the request does not show, by meter."""
-        if not any(more.values()):
+        if not more or not any(more.values()):
             return self
         fixed = dict(self.fixed)
         for meter, quantity in more.items():
