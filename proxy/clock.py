@@ -48,8 +48,9 @@ class SystemClock:
         """Return the wall time in microseconds since the epoch; see `Clock.now_us`."""
         now_us = self._wall_ns() // 1_000
         anchor_us = now_us - self._monotonic_ns() // 1_000
-        step_us, self._anchor_us = anchor_us - self._anchor_us, anchor_us
-        if self._latest_us - now_us >= STEP_US or not -STEP_US < step_us < STEP_US:
+        step_us = anchor_us - self._anchor_us
+        self._anchor_us = anchor_us
+        if not -STEP_US < step_us < STEP_US or now_us <= self._latest_us - STEP_US:
             self._on_step(step_us)
         elif now_us < self._latest_us:
             return self._latest_us

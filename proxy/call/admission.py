@@ -136,14 +136,14 @@ class Admission:
         """
         ask, card = routed.ask, routed.card
         bound = ceiling = routed.bounded(ask.ceiling())
-        command = self._command(call, card, ceiling, ceiling, catalog)
+        command = self._command(call, card, ceiling, ceiling, catalog, at_us=call.started_at_us)
         result = await self._ledger.authorize(command)
         if isinstance(result, Refused):
             if _is_worth_counting(result, ask, ceiling, card):
                 ceiling = routed.bounded(await exact_ceiling(ask))
             floor = _least_useful(ceiling, catalog.policy)
             if ceiling is not bound or (floor is not ceiling and result.code in _OF_FUNDS):
-                command = self._command(call, card, ceiling, floor, catalog)
+                command = self._command(call, card, ceiling, floor, catalog, at_us=self._clock.now_us())
                 result = await self._ledger.authorize(command)
         if isinstance(result, Refused):
             raise refusal_of(result, card, ceiling)
@@ -152,7 +152,7 @@ class Admission:
         )
 
     def _command(
-        self, call: Call, card: RateCard, ceiling: Ceiling, floor: Ceiling, catalog: Catalog
+        self, call: Call, card: RateCard, ceiling: Ceiling, floor: Ceiling, catalog: Catalog, *, at_us: int
     ) -> Authorize:
         usage = ceiling.usage
         ceiling_nano = worst_nano(card, usage)
@@ -161,7 +161,7 @@ class Admission:
             ceiling_nano=ceiling_nano,
             floor_nano=ceiling_nano if floor is ceiling else worst_nano(card, floor.usage),
             tokens=tokens_of(usage),
-            at_us=self._clock.now_us(),
+            at_us=at_us,
             owner=self._store.owner,
             defaults=catalog.defaults,
         )

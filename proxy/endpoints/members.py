@@ -34,9 +34,12 @@ class MemberTable:
     def __init__(self, rows: Mapping[str, Member]) -> None:
         self.rows: Final = rows
         self._by_folded_name = {name.casefold(): name for name in rows}
+        self._silent = frozenset(name for name, row in rows.items() if row.read is None)
 
     def features(self, body: JsonBody) -> tuple[Feature, ...]:
         """What the members of a body turn on. Raises Refusal `invalid_value`."""
+        if self._silent.issuperset(body.members):
+            return ()
         found: list[Feature] = []
         for name in body.members:
             row = self.rows.get(name)

@@ -24,6 +24,9 @@ _HEADING: Final = re.compile(r"-- name: *(?P<name>\S*) *\n(?P<about>(?:-- .*\n)*
 _PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_]+)")
 _ROW: Final = re.compile(r"\(\?(?:, \?)*\)")
 _SIZES: Final = (128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1)
+_MOST: Final = _SIZES[0]
+_FITTING: Final = tuple(next((size for size in _SIZES if size <= left), 0) for left in range(_MOST + 1))
+"""The largest size for each number of rows that are left."""
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -76,13 +79,13 @@ class Rows:
             raise ValueError(f"no row of parameters in {sql!r}")
         head, row, tail = sql[: found.start()], found[0], sql[found.end() :]
         self.width = row.count("?")
-        self._texts = [(size, head + ", ".join([row] * size) + tail) for size in _SIZES]
+        self._texts = {size: head + ", ".join([row] * size) + tail for size in _SIZES}
 
     def run(self, connection: sqlite3.Connection, values: Sequence[SqlValue]) -> None:
         """Execute for the rows whose values follow one another in `values`, which may be empty."""
         start, left = 0, len(values) // self.width
-        for size, text in self._texts:
-            while left >= size:
-                end = start + size * self.width
-                connection.execute(text, values[start:end])
-                start, left = end, left - size
+        while left:
+            size = _FITTING[min(left, _MOST)]
+            end = start + size * self.width
+            connection.execute(self._texts[size], values[start:end])
+            start, left = end, left - size

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 from itertools import compress
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -15,6 +16,8 @@ import msgspec
 from proxy.upstream.redaction import Redaction
 
 Field = tuple[str, str]
+_NAME: Final = itemgetter(0)
+_VALUE: Final = itemgetter(1)
 
 UNSENDABLE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """Characters that no header value may hold: they would break the message."""
@@ -142,7 +145,7 @@ _DIGESTS: Final = frozenset({"content-digest", "content-md5", "digest", "repr-di
 def upward(headers: Iterable[Field], own: Collection[Field]) -> list[Field]:
     """The client's `headers` that may go to an upstream, in order, then `own`, which replace the client's."""
     fields = _beyond_one_hop(headers)
-    goes = _goes_up(tuple([name for name, _ in fields]), tuple([name for name, _ in own]))
+    goes = _goes_up(tuple(map(_NAME, fields)), tuple(map(_NAME, own)))
     return [*compress(fields, goes), *own]
 
 
@@ -159,30 +162,37 @@ def downward(
     # No escape and no secret reaches across a line's end, so that all are searched as one.
     tells = redaction.is_told_by
     is_told = tells("\n".join(map(": ".join, fields)).encode())
-    names, leads = _names_down(tuple([name for name, _ in fields]), undone, waits)
-    passed = [(down, value) for down, (_, value) in zip(names, fields, strict=True) if down is not None]
-    if leads:
-        passed = [
-            one for one in passed if one[0].lower() not in _LEADING or not _leads_to(origin).search(one[1])
-        ]
+    down = _names_down(tuple(map(_NAME, fields)), undone, waits)
+    passed = list(zip(down.names, compress(map(_VALUE, fields), down.passes), strict=True))
+    if down.leads:
+        leads = _leads_to(origin).search
+        passed = [(name, value) for name, value in passed if name.lower() not in _LEADING or not leads(value)]
     if is_told:
-        passed = [one for one in passed if not tells(f"{one[0]}: {one[1]}".encode())]
-    # A printable value can be sent, and that check is much faster.
-    return [one for one in passed if one[1].isprintable() or not UNSENDABLE.search(one[1])]
+        passed = [(name, value) for name, value in passed if not tells(f"{name}: {value}".encode())]
+    # What is printable can be sent, and that check is much faster.
+    if not "".join(map(_VALUE, passed)).isprintable():
+        passed = [(name, value) for name, value in passed if not UNSENDABLE.search(value)]
+    return passed
 
 
 def _beyond_one_hop(headers: Iterable[Field]) -> list[Field]:
     """The fields without those that `Connection` names, which are for one hop only."""
     fields = list(headers)
-    lists = [value for name, value in fields if len(name) == 10 and name.lower() == "connection"]
-    if not lists:
+    if not _have_connection(tuple(map(_NAME, fields))):
         return fields
+    lists = [value for name, value in fields if name.lower() == "connection"]
     named = {token.strip().lower() for value in lists for token in value.split(",")}
-    return [field for field in fields if field[0].lower() not in named]
+    # Those that are for one hop by their name do not pass anyhow.
+    return fields if named <= _HOP_BY_HOP else [one for one in fields if one[0].lower() not in named]
 
 
 # All send the same few names again and again, so a cache is cheaper than a search. The bound
 # is for clients that send others.
+@lru_cache(maxsize=256)
+def _have_connection(names: tuple[str, ...]) -> bool:
+    return any(name.lower() == "connection" for name in names)
+
+
 @lru_cache(maxsize=256)
 def _goes_up(names: tuple[str, ...], own: tuple[str, ...]) -> tuple[bool, ...]:
     """For each of `names`, whether it goes to the upstream."""
@@ -199,15 +209,21 @@ def _as_read(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
+class _Down(msgspec.Struct, frozen=True):
+    """Which fields of an answer pass, under what names, and whether one of them has an address."""
+
+    passes: tuple[bool, ...]
+    names: tuple[str, ...]
+    leads: bool
+
+
 @lru_cache(maxsize=256)
-def _names_down(
-    names: tuple[str, ...],
-    undone: bool,  # noqa: FBT001 - keywords cost time here.
-    waits: bool,  # noqa: FBT001
-) -> tuple[tuple[str | None, ...], bool]:
-    """Each name for the client, None for one that does not pass; and whether one of them has an address."""
-    down = tuple(_name_down(name, undone=undone, waits=waits) for name in names)
-    return down, any(name is not None and name.lower() in _LEADING for name in down)
+def _names_down(names: tuple[str, ...], undone: bool, waits: bool) -> _Down:  # noqa: FBT001 - keywords cost time here.
+    down = [_name_down(name, undone=undone, waits=waits) for name in names]
+    passed = tuple(name for name in down if name is not None)
+    return _Down(
+        tuple(name is not None for name in down), passed, any(name.lower() in _LEADING for name in passed)
+    )
 
 
 def _name_down(name: str, *, undone: bool, waits: bool) -> str | None:

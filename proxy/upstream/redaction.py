@@ -96,7 +96,8 @@ class Masking:
                 break
         # No secret holds a line's end, with which every event ends, or the end of an object.
         if data[-1:] not in self._ends:
-            self._held = b""
+            if self._held:
+                self._held = b""
             return data
         cut = len(data) - max(_overlap(data, form) for form in self._forms)
         self._held = data[cut:]

@@ -48,7 +48,7 @@ def request_bytes(destination: Destination, request: UpstreamRequest) -> Request
         _line(method, request_target(destination.upstream, request.path, request.query)),
         f"Host: {destination.host}",
     ]
-    lines += [f"{name}: {value}" for name, value in upward(request.headers, destination.own_headers)]
+    lines += map(": ".join, upward(request.headers, destination.own_headers))
     if request.body or method not in _BODILESS_METHODS:
         lines.append(f"Content-Length: {len(request.body)}")
     # A printable text holds no control character, and that check is much faster.

@@ -108,7 +108,7 @@ class Choice(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
         """All text in it that the model has produced."""
         message = self.delta or self.message
         texts = message.texts() if message is not None else []
-        return [self.text] if self.text and not texts else texts
+        return texts or ([self.text] if self.text else texts)
 
     def calls(self) -> list[int | None]:
         """The place of each call of a tool that begins here; None where the upstream does not number them."""

@@ -321,7 +321,8 @@ class StreamTally:
             self._running.add(index)
         for text in choice.texts():
             self._produced.add(index, text)
-        if choice.delta is not None and (choice.delta.tool_calls or choice.delta.function_call):
+        delta = choice.delta
+        if delta is not None and (delta.tool_calls or delta.function_call):
             for place in choice.calls():
                 self._produced.add_call(index, place)
 

@@ -68,7 +68,10 @@ class UsageReport:
         note = self._note
         for name, value in usage.items():
             if name in _PLAIN:
-                note(name, value)
+                if type(value) is int and self._fields.get(name, -1) < value <= MAX_QUANTITY:
+                    self._fields[name] = value
+                else:
+                    note(name, value)
             elif name in _PARTS:
                 self._note_parts(name, value)
             elif name == _SECONDS and (seconds := sane_quantity(value)):

@@ -52,19 +52,22 @@ class WholeTally:
     @property
     def complete(self) -> bool:
         """The reply is a JSON object, and no error."""
-        self.finish()
+        if self.pending_bytes:
+            self.finish()
         return self._part is not None and not self._failed
 
     @property
     def has_choices(self) -> bool:
         """The reply is a JSON object with answers in it."""
-        self.finish()
+        if self.pending_bytes:
+            self.finish()
         return self._part is not None and bool(self._part.choices)
 
     @property
     def failed(self) -> bool:
         """The reply is an error, although its status is not."""
-        self.finish()
+        if self.pending_bytes:
+            self.finish()
         return self._failed
 
     @property
@@ -93,7 +96,8 @@ class WholeTally:
 
     def reported(self) -> Reading | None:
         """The usage at the top level of the reply."""
-        self.finish()
+        if self.pending_bytes:
+            self.finish()
         return self._usage.reading() if self._has_output else self._usage.input_reading()
 
     def feed(self, chunk: bytes) -> bytes:
