@@ -161,18 +161,23 @@ def downward(
     fields = _beyond_one_hop(headers)
     # No escape and no secret reaches across a line's end, so that all are searched as one.
     tells = redaction.is_told_by
-    is_told = tells("\n".join(map(": ".join, fields)).encode())
+    is_told = tells(_as_sent("\n".join(map(": ".join, fields))))
     down = _names_down(tuple(map(_NAME, fields)), undone, waits)
     passed = list(zip(down.names, compress(map(_VALUE, fields), down.passes), strict=True))
     if down.leads:
         leads = _leads_to(origin).search
         passed = [(name, value) for name, value in passed if name.lower() not in _LEADING or not leads(value)]
     if is_told:
-        passed = [(name, value) for name, value in passed if not tells(f"{name}: {value}".encode())]
+        passed = [(name, value) for name, value in passed if not tells(_as_sent(f"{name}: {value}"))]
     # What is printable can be sent, and that check is much faster.
     if not "".join(map(_VALUE, passed)).isprintable():
         passed = [(name, value) for name, value in passed if not UNSENDABLE.search(value)]
     return passed
+
+
+def _as_sent(text: str) -> bytes:
+    """The bytes of a head, which is sent without what is no text: bytes that came and are no UTF-8."""
+    return text.encode("utf-8", "ignore")
 
 
 def _beyond_one_hop(headers: Iterable[Field]) -> list[Field]:

@@ -213,6 +213,21 @@ def test_the_port_by_default_is_the_same_address(base: str, location: str) -> No
     assert downward(302, sent, origin=base, redaction=Redaction(()), undone=False) == []
 
 
+@pytest.mark.parametrize("secrets", [(), ("sk-secret-123456",)])
+@pytest.mark.parametrize("value", ["caf\udce9", "a caf\udce9 that is longer than what is secret"])
+def test_a_value_that_is_no_text_passes(value: str, secrets: tuple[str, ...]) -> None:
+    """Bytes that are no UTF-8 come as lone surrogates, and end no call."""
+    sent = [("X-Place", value), ("Date", "x")]
+    assert downward(200, sent, origin="http://inner", redaction=Redaction(secrets), undone=False) == sent
+
+
+def test_a_secret_with_bytes_between_that_are_not_sent_does_not_pass() -> None:
+    """A head is sent without what is no text, so that the secret would be whole in it."""
+    sent = [("X-Told", "sk-sec\udce9ret-\udcff123456")]
+    redaction = Redaction(("sk-secret-123456",))
+    assert downward(200, sent, origin="http://inner", redaction=redaction, undone=False) == []
+
+
 @pytest.mark.parametrize("undone", [True, False])
 def test_a_digest_of_encoded_bytes_goes_with_the_encoding(undone: bool) -> None:
     """Digests go to the client only with the bytes that they were made of."""
