@@ -166,7 +166,11 @@ def downward(
     passed = list(zip(down.names, compress(map(_VALUE, fields), down.passes), strict=True))
     if down.leads:
         leads = _leads_to(origin).search
-        passed = [(name, value) for name, value in passed if name.lower() not in _LEADING or not leads(value)]
+        passed = [
+            (name, value)
+            for name, value in passed
+            if name.lower() not in _LEADING or not leads(_as_sent(value).decode())
+        ]
     if is_told:
         passed = [(name, value) for name, value in passed if not tells(_as_sent(f"{name}: {value}"))]
     # What is printable can be sent, and that check is much faster.

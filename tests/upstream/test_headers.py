@@ -209,7 +209,7 @@ def test_no_field_that_leads_somewhere_leads_to_the_upstream_itself(
 @pytest.mark.parametrize("base", ["https://inner.example", "https://inner.example:443"])
 @pytest.mark.parametrize("location", ["https://inner.example/x", "https://inner.example:443/x"])
 def test_the_port_by_default_is_the_same_address(base: str, location: str) -> None:
-    sent = [("Location", location)]
+    sent = [("Location", location), ("Link", location.replace("inner", "in\udce9ner"))]
     assert downward(302, sent, origin=base, redaction=Redaction(()), undone=False) == []
 
 
