@@ -12,7 +12,6 @@ import atexit
 import contextlib
 import functools
 import gc
-import json
 import os
 import runpy
 import select
@@ -23,6 +22,8 @@ import sys
 import threading
 from typing import IO, Final, NoReturn
 
+import msgspec
+
 from proxy.metering.vocabulary import CARRIED, SHARED
 from tests.sources import ROOT
 
@@ -30,6 +31,13 @@ LOADED: Final = ("proxy.cli", "proxy.storage.postgres.store", "tests.acceptance.
 """The modules that hold, with all they import, what servers and commands need."""
 _MAX_REQUEST_BYTES: Final = 1_000_000
 _GONE: Final = b""
+
+
+class Request(msgspec.Struct):
+    """What to fork: a module with its arguments, and its environment."""
+
+    argv: list[str]
+    environ: dict[str, str]
 
 
 class Child:
@@ -87,7 +95,7 @@ class ForkServer:
         self, module: str, *arguments: str, environ: dict[str, str], output: IO[bytes], errors: IO[bytes]
     ) -> Child:
         """Run a module as `python -m` does, with standard output and error in these files."""
-        request = json.dumps({"argv": [module, *arguments], "environ": environ}).encode()
+        request = msgspec.json.encode(Request([module, *arguments], environ))
         told, tells = os.pipe()
         try:
             with self._lock:
@@ -121,12 +129,12 @@ def main(asked: socket.socket) -> list[str]:
             sys.exit()
         if os.fork() == 0:
             asked.close()
-            return _become_keeper(json.loads(request), *descriptors)
+            return _become_keeper(msgspec.json.decode(request, type=Request), *descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def _become_keeper(request: dict[str, object], output: int, errors: int, tells: int) -> list[str]:
+def _become_keeper(request: Request, output: int, errors: int, tells: int) -> list[str]:
     """Fork, and tell the process id and the exit code. Returns only in the process that was asked for."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
@@ -139,8 +147,8 @@ def _become_keeper(request: dict[str, object], output: int, errors: int, tells: 
     os.close(output)
     os.close(errors)
     os.environ.clear()
-    os.environ.update(request["environ"])  # type: ignore[call-overload]
-    return request["argv"]  # type: ignore[return-value]
+    os.environ.update(request.environ)
+    return request.argv
 
 
 def _keep(pid: int, tells: int) -> NoReturn:

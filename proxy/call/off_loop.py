@@ -27,5 +27,9 @@ def in_thread(size_bytes: int, job: Callable[[], _Result]) -> "asyncio.Future[_R
 
 
 async def off_loop(size_bytes: int, job: Callable[[], _Result]) -> _Result:
-    """Do `job`, in a thread if so many bytes would stall the loop."""
+    """Do `job`, in a thread if so many bytes would stall the loop.
+
+    What every call does on its way asks for the size itself: for small bodies a coroutine costs more than it
+    is worth.
+    """
     return await in_thread(size_bytes, job) if size_bytes > LARGE_BYTES else job()

@@ -45,7 +45,6 @@ PIPELINED_MAX: Final = 2
 """How many requests of a connection are taken from the system before they are handled."""
 HEAD_BYTES_MAX: Final = 65_536
 """About how long a head may be; aiohttp bounds only its lines and their number, which allows a megabyte."""
-_receive: Final = web.RequestHandler.data_received
 _HEAD_LINE_BYTES: Final = 8_190
 _HEADERS_MAX: Final = 128
 _TCP_INFO_BYTES: Final = 128
@@ -127,7 +126,7 @@ class ServerProtocol(web.RequestHandler):
         """The client has sent something. A head that grows too long ends the connection."""
         requests, last = self._request_count, self._last_body
         is_head = last is None or last.is_eof()
-        _receive(self, data)
+        super().data_received(data)
         if self._request_count != requests:
             self._last_body, self._head_bytes = self._messages[-1][1], 0
         elif is_head:

@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 
 from proxy.call.off_loop import off_loop
 from proxy.edge.aiohttp_server import HttpVersion11, send_interim
-from proxy.edge.body_memory import SMALL_BYTES, BodyMemory, BodyShare
+from proxy.edge.body_memory import SMALL_BYTES, BodyMemory
 from proxy.errors import Refusal
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -33,14 +33,14 @@ class BodyReader:
     def __init__(self, request: web.Request, bounds: Bounds, memory: BodyMemory) -> None:
         self._request = request
         self._bounds = bounds
-        self._share = BodyShare(memory, bounds.body_memory_bytes, bounds.max_body_bytes)
+        self._share = memory.share(bounds.body_memory_bytes, bounds.max_body_bytes)
         self._memory = memory
         self._pieces: list[bytes] | None = None
         self._size = 0
 
     def let_go(self) -> None:
         """Nothing holds the body any more; idempotent."""
-        self._memory.release(self._share)
+        self._share.let_go()
 
     async def at_hand(self) -> bytes | None:
         """The whole body if it comes with its head or right after it; None if it has to be waited for.

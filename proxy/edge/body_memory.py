@@ -103,16 +103,9 @@ class BodyMemory:
     def took(self, share: BodyShare, size: int) -> bool:
         """Take room at once, if there is room and nobody is to have it before."""
         is_large = share.held_bytes + size > SMALL_BYTES
-        if is_large or self._waiters:
-            if self._waiters and (is_large or not all(map(_is_large, self._waiters))):
-                return False
-            return self._gave(share, size, is_large=is_large)
-        # This is how it is for most, so that it takes no further calls.
-        if self.used_bytes + size > share.limit:
+        if self._waiters and (is_large or not all(map(_is_large, self._waiters))):
             return False
-        self.used_bytes += size
-        share.held_bytes += size
-        return True
+        return self._gave(share, size, is_large=is_large)
 
     async def wait_for_room(self, share: BodyShare, size: int) -> None:
         """Wait in turn. Raises Refusal `overloaded` after `ROOM_SECONDS`."""

@@ -1,8 +1,8 @@
 """Redaction: no answer tells a caller the credential that its request went up with.
 
 Headers and errors are searched for it in every spelling. A successful answer is searched for it as it was
-sent, which is how one repeats the headers or the address of its request. That costs about a tenth of a
-microsecond for each event; to undo the escapes in every event would cost more than to pass it on.
+sent, which is how one repeats the headers or the address of its request. That costs some tenths of
+a microsecond for each event; to undo the escapes in every event would cost more than to pass it on.
 """
 
 import base64
