@@ -69,9 +69,9 @@ class ServerProtocol(web.RequestHandler):
 
     __slots__ = (
         "_client",
+        "_coming_body",
         "_head_bytes",
         "_keepalive_seconds",
-        "_last_body",
         "_on_fault",
         "had_call",
         "opened_at",
@@ -110,7 +110,7 @@ class ServerProtocol(web.RequestHandler):
         self._on_fault = on_fault
         self._keepalive_seconds = keepalive_seconds
         self._client: asyncio.Transport | None = None
-        self._last_body: _Body | None = None
+        self._coming_body: _Body | None = None
         self._head_bytes = 0
         self.had_call = False
         self.opened_at = 0.0
@@ -124,15 +124,16 @@ class ServerProtocol(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """The client has sent something. A head that grows too long ends the connection."""
-        requests, last = self._request_count, self._last_body
-        is_head = last is None or last.is_eof()
+        requests, body = self._request_count, self._coming_body
         super().data_received(data)
         if self._request_count != requests:
-            self._last_body, self._head_bytes = self._messages[-1][1], 0
-        elif is_head:
+            body, self._head_bytes = self._messages[-1][1], 0
+        elif body is None:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES_MAX:
                 self.abort()
+        if body is not None:
+            self._coming_body = None if body.is_eof() else body
 
     @property
     def idle_since(self) -> float | None:

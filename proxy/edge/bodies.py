@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 
 from proxy.call.off_loop import off_loop
 from proxy.edge.aiohttp_server import HttpVersion11, send_interim
-from proxy.edge.body_memory import SMALL_BYTES, BodyMemory
+from proxy.edge.body_memory import SMALL_BYTES, BodyMemory, BodyShare
 from proxy.errors import Refusal
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -33,14 +33,27 @@ class BodyReader:
     def __init__(self, request: web.Request, bounds: Bounds, memory: BodyMemory) -> None:
         self._request = request
         self._bounds = bounds
-        self._share = memory.share(bounds.body_memory_bytes, bounds.max_body_bytes)
         self._memory = memory
-        self._pieces: list[bytes] | None = None
+        self._small_bytes = 0
         self._size = 0
+        self._pieces: list[bytes] | None = None
+        self._kept_share: BodyShare | None = None
 
     def let_go(self) -> None:
         """Nothing holds the body any more; idempotent."""
-        self._share.let_go()
+        if self._small_bytes:
+            small_bytes, self._small_bytes = self._small_bytes, 0
+            self._memory.give_back(small_bytes)
+        if self._kept_share is not None:
+            self._kept_share.let_go()
+
+    @property
+    def _share(self) -> BodyShare:
+        """What a body takes that comes in pieces, or that has to wait for room."""
+        if self._kept_share is None:
+            bounds = self._bounds
+            self._kept_share = self._memory.share(bounds.body_memory_bytes, bounds.max_body_bytes)
+        return self._kept_share
 
     async def at_hand(self) -> bytes | None:
         """The whole body if it comes with its head or right after it; None if it has to be waited for.
@@ -54,10 +67,13 @@ class BodyReader:
         if content.is_eof():
             # There is no body, or all of it came with the head, as most do.
             body = content.read_nowait()
-            if len(body) > limit:
+            size = len(body)
+            if size > limit:
                 raise _too_large(limit)
-            if not self._memory.took(self._share, len(body)):
-                await self._share.grow(len(body))
+            if self._memory.took_small(size, self._bounds.body_memory_bytes):
+                self._small_bytes = size
+            else:
+                await self._share.grow(size)
             return body
         length = request.content_length
         if (length or 0) > limit:

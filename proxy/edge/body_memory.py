@@ -96,6 +96,19 @@ class BodyMemory:
         self._now = now
         self._wait = wait
 
+    def took_small(self, size: int, limit: int) -> bool:
+        """Take room for a whole small body that is there, without a share; `give_back` ends that."""
+        if self._waiters or size > SMALL_BYTES or self.used_bytes + size > limit:
+            return False
+        self.used_bytes += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        """Let others have room that was taken."""
+        self.used_bytes -= size
+        if self._waiters:
+            self._give_room()
+
     def share(self, limit: int, largest: int) -> BodyShare:
         """The share of a new body, within a budget of `limit` bytes, where no body may exceed `largest`."""
         return BodyShare(self, limit, largest)
@@ -131,10 +144,8 @@ class BodyMemory:
 
     def release(self, share: BodyShare) -> None:
         """Take back all that a body holds."""
-        self.used_bytes -= share.held_bytes
-        share.held_bytes = 0
-        if self._waiters:
-            self._give_room()
+        held_bytes, share.held_bytes = share.held_bytes, 0
+        self.give_back(held_bytes)
 
     def _gave(self, share: BodyShare, size: int, *, is_large: bool) -> bool:
         if self.used_bytes + size > (share.large_limit if is_large else share.limit):
