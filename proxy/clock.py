@@ -46,16 +46,22 @@ class SystemClock:
 
     def now_us(self) -> int:
         """Return the wall time in microseconds since the epoch; see `Clock.now_us`."""
-        now_us = self._wall_ns() // 1_000
-        anchor_us = now_us - self._monotonic_ns() // 1_000
+        wall_ns, monotonic_ns = self._wall_ns, self._monotonic_ns
+        now_us = wall_ns() // 1_000
+        anchor_us = now_us - monotonic_ns() // 1_000
         step_us = anchor_us - self._anchor_us
         self._anchor_us = anchor_us
-        if not -STEP_US < step_us < STEP_US or now_us <= self._latest_us - STEP_US:
-            self._on_step(step_us)
-        elif now_us < self._latest_us:
-            return self._latest_us
+        if now_us < self._latest_us or not -STEP_US < step_us < STEP_US:
+            return self._set_to(now_us, step_us)
         self._latest_us = now_us
         return now_us
+
+    def _set_to(self, now_us: int, step_us: int) -> int:
+        """Follow a step of the wall clock, or stand still where it went back by less."""
+        if abs(step_us) >= STEP_US or now_us <= self._latest_us - STEP_US:
+            self._on_step(step_us)
+            self._latest_us = now_us
+        return self._latest_us
 
     def monotonic_us(self) -> int:
         """Return the machine's monotonic time in microseconds."""

@@ -6,22 +6,23 @@ random bits. Sorted ids keep inserts at the end of an index, and 80 bits make a 
 
 import hashlib
 import os
+from functools import lru_cache
 from typing import Final
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 """Crockford's base 32 in ascending ASCII order, so that ids sort as their bits do."""
 
-# One lookup yields two characters, and one `bytes.translate` turns sixteen random bytes into sixteen
+# One lookup yields two characters, and one `bytes.translate` turns random bytes into as many
 # characters of five random bits each. That is several times faster than to divide a 128-bit number.
 _PAIRS = tuple(high + low for high in ALPHABET for low in ALPHABET)
 _FROM_BYTE = bytes(ord(ALPHABET[byte % 32]) for byte in range(256))
 _END_OF_TIME_MS = 1 << 48
-_CHANCE_BYTES: Final = 16
+_CHANCE_CHARACTERS: Final = 16
 _DRAWN_AT_ONCE: Final = 256
 
 # To ask the system costs as much as all else about an id, so it is asked for many at once. A fork must not
 # name things as its parent does.
-_drawn: list[bytes] = []
+_drawn: list[str] = []
 os.register_at_fork(after_in_child=_drawn.clear)
 
 
@@ -32,24 +33,27 @@ def new_id(prefix: str, now_us: int) -> str:
     Raises `ValueError` for a time before 1970 or past the year 10889, which 48 bits cannot hold.
     """
     ms = now_us // 1_000
-    if not 0 <= ms < _END_OF_TIME_MS:
-        raise ValueError(f"time out of range for an id: {now_us} us")
-    pairs = _PAIRS
-    chance = _chance().translate(_FROM_BYTE).decode("ascii")
-    return (
-        f"{prefix}_{pairs[ms >> 40]}{pairs[ms >> 30 & 1023]}{pairs[ms >> 20 & 1023]}"
-        f"{pairs[ms >> 10 & 1023]}{pairs[ms & 1023]}{chance}"
-    )
-
-
-def _chance() -> bytes:
-    """Sixteen random bytes that nobody else gets; threads may ask at once."""
     try:
-        return _drawn.pop()
+        chance = _drawn.pop()
     except IndexError:
-        many = os.urandom(_CHANCE_BYTES * _DRAWN_AT_ONCE)
-        _drawn.extend(many[at : at + _CHANCE_BYTES] for at in range(_CHANCE_BYTES, len(many), _CHANCE_BYTES))
-        return many[:_CHANCE_BYTES]
+        chance = _draw()
+    return f"{prefix}_{_of_second(ms >> 10)}{_PAIRS[ms & 1023]}{chance}"
+
+
+@lru_cache(maxsize=4)
+def _of_second(seconds: int) -> str:
+    """The characters that all ids of 1,024 milliseconds begin with."""
+    if not 0 <= seconds << 10 < _END_OF_TIME_MS:
+        raise ValueError(f"time out of range for an id: {seconds << 10} ms")
+    return "".join(_PAIRS[seconds >> bits & 1023] for bits in (30, 20, 10, 0))
+
+
+def _draw() -> str:
+    """Sixteen random characters that nobody else gets, and more for those who ask next, also in threads."""
+    many = os.urandom(_CHANCE_CHARACTERS * _DRAWN_AT_ONCE).translate(_FROM_BYTE).decode("ascii")
+    first, *rest = (many[at : at + _CHANCE_CHARACTERS] for at in range(0, len(many), _CHANCE_CHARACTERS))
+    _drawn.extend(rest)
+    return first
 
 
 def digest_of(secret: str) -> str:

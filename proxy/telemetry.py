@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from functools import partial
+from operator import methodcaller
 from typing import Any, Final, Literal, TextIO, cast
 
 import structlog
@@ -135,16 +136,21 @@ class _Figures:
         self._seconds = seconds
         self._calls = calls
         self._charged = charged
-        self._counters = counters
+        self._counters = tuple(
+            (methodcaller("get", meter, 0), counter) for meter, counter in counters.items()
+        )
 
     def put(self) -> None:
         """Add the ends that wait to the figures."""
-        waiting, self.waiting = self.waiting, []
-        self._calls.inc(len(waiting))
-        self._charged.inc(sum(charge_nano for _, charge_nano, _ in waiting))
-        for meter, counter in self._counters.items():
-            counter.inc(sum(usage.get(meter, 0) for _, _, usage in waiting))
-        for seconds, _, _ in waiting:
+        if not self.waiting:
+            return
+        durations, charges_nano, usages = zip(*self.waiting, strict=True)
+        self.waiting = []
+        self._calls.inc(len(durations))
+        self._charged.inc(sum(charges_nano))
+        for quantity_of, counter in self._counters:
+            counter.inc(sum(map(quantity_of, usages)))
+        for seconds in durations:
             self._seconds.observe(seconds)
 
 

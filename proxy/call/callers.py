@@ -41,7 +41,11 @@ class Callers:
         digest = digest_of(secret)
         passed_us = self._clock.monotonic_us()
         key, known_until_us = self._known.get(digest, _UNKNOWN)
-        if key is None or passed_us >= known_until_us or self._has_expired(key):
+        if (
+            key is None
+            or passed_us >= known_until_us
+            or (key.expires_at_us < NEVER_US and self._has_expired(key))
+        ):
             key = await self._read(digest)
             self._known[digest] = (key, passed_us + REMEMBER_US)
             if len(self._known) > REMEMBERED_KEYS:
@@ -49,7 +53,7 @@ class Callers:
         return key
 
     def _has_expired(self, key: Key) -> bool:
-        return key.expires_at_us < NEVER_US and key.expires_at_us <= self._clock.now_us()
+        return key.expires_at_us <= self._clock.now_us()
 
     async def screen(self, secret: str, *, costs: bool) -> None:
         """Refuse a caller whose call cannot be let through, whatever its body says.

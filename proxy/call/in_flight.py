@@ -40,7 +40,10 @@ class Spent(msgspec.Struct, frozen=True, gc=False):
 
 
 class InFlightCall:
-    """A call between authorize and close: its target, its answer, its tally, and whether it is closed."""
+    """A call between authorize and close: its target, its answer, its tally, and whether it is closed.
+
+    `phase` is how far it is, once its hold is made.
+    """
 
     tally: Tally
 
@@ -48,6 +51,7 @@ class InFlightCall:
         self.admitted = admitted
         self.policy = policy
         self.call = admitted.call
+        self.phase: Phase = "unanswered"
         self.closed = False
         self.answer: Answer | None = None
         self.first_byte_at_us: int | None = None
@@ -56,14 +60,14 @@ class InFlightCall:
         self.hold_nano = admitted.granted.hold_nano
         self._elastic = admitted.ceiling.elastic
         self._surcharges = admitted.routed.terms.surcharges
+        self._clock = clock
         self._ended = False
         self._text_tokens = 0
         self._counted_chars = 0
         self._fixed: Usage | None = None
-        self._clock = clock
         self._enforce_at_size = 2**62
         self._checkpoint_size = 0
-        self._counting = asyncio.Lock()
+        self._counting: asyncio.Lock | None = None
         self._reading: asyncio.Future[Any] | None = None
 
     def begin(self, budget: OutputBudget, *, keep_usage: bool) -> None:
@@ -72,15 +76,6 @@ class InFlightCall:
         self.budget = budget.total
         if budget.total is not None:
             self._enforce_at_size = budget.total
-
-    @property
-    def phase(self) -> Phase:
-        """How far it is, once its hold is made."""
-        if self.answer is None:
-            return "unanswered"
-        if not 200 <= self.answer.status < 300:
-            return "error"
-        return "stream" if self.call.stream else "whole"
 
     @property
     def is_whole(self) -> bool:
@@ -95,6 +90,10 @@ class InFlightCall:
     def answered(self, answer: Answer) -> None:
         """Remember the answer that the client will get."""
         self.answer = answer
+        if 200 <= answer.status < 300:
+            self.phase = "stream" if self.call.stream else "whole"
+        else:
+            self.phase = "error"
         # The clock may have been set back since the call began.
         self.first_byte_at_us = max(self._clock.now_us(), self.call.started_at_us)
 
@@ -181,6 +180,7 @@ class InFlightCall:
 
     async def count_output(self) -> None:
         """Count what a stream has produced so far; text that was counted before is not counted again."""
+        self._counting = self._counting or asyncio.Lock()
         async with self._counting:
             await self._at_rest()
             size = self.tally.produced_size

@@ -82,7 +82,8 @@ class Account(msgspec.Struct, frozen=True):
     @property
     def available_nano(self) -> int:
         """What new calls may hold: what is owed is kept from them. It is below zero where more is owed."""
-        return self.uncommitted_nano - self.owed_nano
+        # This is `uncommitted_nano` without what is owed. Every call reads it several times.
+        return self.balance_nano - self.held_nano - self.debt_nano + self.credit_limit_nano - self.owed_nano
 
     @property
     def whole_debt_nano(self) -> int:

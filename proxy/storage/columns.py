@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from operator import itemgetter
+from operator import add, itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -209,15 +209,20 @@ def receipt_row(row: Receipt, hold: Hold) -> tuple[SqlValue, ...]:
 
 def usage_day_rows(receipts: Iterable[tuple[Receipt, Hold]]) -> Iterator[tuple[SqlValue, ...]]:
     """What receipts, each with its hold, add to the sums of their days. A voided call counts no request."""
-    sums: dict[DayKey, list[int]] = {}
+    sums: dict[DayKey, tuple[int, ...]] = {}
     for row, hold in receipts:
-        call, usage, day = row.call, row.outcome.usage, hold.created_at_us // DAY_US
-        figures = sums.setdefault((call.account_id, day, call.key_id, call.model), [0, 0, 0, 0, 0])
-        figures[0] += row.outcome.basis != "void"
-        figures[1] += usage.get("input_tokens", 0)
-        figures[2] += usage.get("cached_input_tokens", 0)
-        figures[3] += usage.get("output_tokens", 0)
-        figures[4] += row.charged_nano
+        call, outcome = row.call, row.outcome
+        quantity = outcome.usage.get
+        tokens = (
+            quantity("input_tokens", 0),
+            quantity("cached_input_tokens", 0),
+            quantity("output_tokens", 0),
+        )
+        figures: tuple[int, ...] = (int(outcome.basis != "void"), *tokens, row.charged_nano)
+        key = (call.account_id, hold.created_at_us // DAY_US, call.key_id, call.model)
+        if before := sums.get(key):
+            figures = tuple(map(add, before, figures))
+        sums[key] = figures
     return ((*key, *figures) for key, figures in sums.items())
 
 

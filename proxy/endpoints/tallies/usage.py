@@ -34,7 +34,8 @@ _PARTS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     ),
 }
 
-_WHOLES: Final = frozenset({"input_tokens", "output_tokens"})
+_WHOLES: Final = ("input_tokens", "output_tokens")
+_PARTS_OF_WHOLES: Final = tuple(zip(_WHOLES, _PARTS.values(), strict=True))
 _LEFT_OUT: Final = (
     "reasoning_tokens",
     "input_audio_tokens",
@@ -65,17 +66,17 @@ class UsageReport:
             if usage is not None:
                 self._odd.add("usage")
             return
-        note = self._note
+        fields = self._fields
         for name, value in usage.items():
             if name in _PLAIN:
-                if type(value) is int and self._fields.get(name, -1) < value <= MAX_QUANTITY:
-                    self._fields[name] = value
+                if type(value) is int and fields.get(name, -1) < value <= MAX_QUANTITY:
+                    fields[name] = value
                 else:
-                    note(name, value)
+                    self._note(name, value)
             elif name in _PARTS:
                 self._note_parts(name, value)
             elif name == _SECONDS and (seconds := sane_quantity(value)):
-                self._fields[name] = max(seconds, self._fields.get(name, 0))
+                fields[name] = max(seconds, fields.get(name, 0))
 
     def _note_parts(self, holder: str, details: object) -> None:
         if isinstance(details, dict):
@@ -105,7 +106,8 @@ class UsageReport:
         is what the total leaves. What the total has beyond both is charged, too: see `_share`. Parts are cut
         to their whole. A total that is less than both is an anomaly.
         """
-        fields, inferred = self._fields, dict[str, Inference]()
+        fields = self._fields
+        inferred: dict[str, Inference] = {}
         prompt, output, total = fields.get(_INPUT), fields.get(_OUTPUT), fields.get(_TOTAL)
         if prompt is None and _MISS in fields:
             prompt = fields[_MISS] + fields.get(_HIT, 0)
@@ -122,7 +124,7 @@ class UsageReport:
             surplus = total - prompt - (output or 0)
             if surplus > 0:
                 surpluses = self._share(surplus, prompt)
-                anomalies += not surpluses.keys() - _WHOLES
+                anomalies += not surpluses.keys() - {*_WHOLES}
             anomalies += surplus < 0
         return self._with_parts(prompt, output, anomalies, inferred, surpluses)
 
@@ -163,16 +165,19 @@ class UsageReport:
         fields = self._fields
         if _HIT in fields:
             fields[_CACHED] = max(fields[_HIT], fields.get(_CACHED, 0))
-        wholes = {"input_tokens": prompt, "output_tokens": output}
+        usage: dict[str, int] = {}
+        if prompt is not None:
+            usage["input_tokens"] = prompt
+        if output is not None:
+            usage["output_tokens"] = output
         for name, surplus in surpluses.items():
             whole = METERS[name].part_of or name
-            wholes[whole] = (wholes[whole] or 0) + surplus
+            usage[whole] = usage.get(whole, 0) + surplus
             inferred[whole] = "total"
             if name not in fields and name != whole:
                 fields[name], inferred[name] = surplus, "total"
-        usage = {name: quantity for name, quantity in wholes.items() if quantity is not None}
         if not fields.keys() <= _PLAIN:
-            for name, parts in zip(wholes, _PARTS.values(), strict=True):
+            for name, parts in _PARTS_OF_WHOLES:
                 if name in usage:
                     anomalies += self._put_parts(usage, parts, usage[name])
         return Reading(usage, anomalies, inferred)

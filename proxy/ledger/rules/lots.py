@@ -52,7 +52,10 @@ def take(
     if len(lots) > 1:
         lots.sort(key=lambda lot: _turn(lot, now_us))
     draws: list[Draw] = []
-    left = _draw(books, [lot for lot in lots if lot.expires_at_us > since_us], amount_nano, draws)
+    # Mostly none expires at all.
+    is_timeless = account.next_expiry_us == NEVER_US
+    alive = lots if is_timeless else [lot for lot in lots if lot.expires_at_us > since_us]
+    left = _draw(books, alive, amount_nano, draws)
     debt = min(left, max(0, account.credit_limit_nano - account.debt_nano)) if left else 0
     if left > debt:
         _draw(books, [lot for lot in lots if lot.expires_at_us <= since_us], left - debt, draws)

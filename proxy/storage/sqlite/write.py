@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, starmap
 from operator import add
 from typing import Any, Final
 
@@ -44,13 +44,12 @@ def write(
     `stored_keys`, `stored_holds` and `stored_lots` tell which of the changed ones the file has already, and
     the amounts that it has for those holds.
     """
-    _PUT_ACCOUNTS.run(
-        connection, _flat(columns.account_row(books.accounts[id_]) for id_ in books.changed_accounts)
-    )
+    accounts = [books.accounts[id_] for id_ in books.changed_accounts]
+    _PUT_ACCOUNTS.run(connection, _flat(map(columns.account_row, accounts)))
     keys = [books.keys[id_] for id_ in books.changed_keys]
     _PUT_KEYS.run(connection, _flat(map(columns.key_row, keys)))
     _ADD_KEY_DIGESTS.run(
-        connection, _flat(columns.key_digest_row(books, key) for key in keys if key.id not in stored_keys)
+        connection, _flat([columns.key_digest_row(books, key) for key in keys if key.id not in stored_keys])
     )
     _write_lots(connection, books, stored_lots)
     _PUT_BUCKETS.run(connection, _flat(columns.bucket_row(books, key) for key in books.changed_buckets))
@@ -59,7 +58,7 @@ def write(
     _ADD_ENTRIES.run(connection, _flat(map(columns.entry_row, books.new_entries)))
     _ADD_COMMANDS.run(connection, _flat(map(astuple, books.new_commands)))
     receipts = [(row, books.holds[row.call.id]) for row in books.new_receipts]
-    _ADD_RECEIPTS.run(connection, _flat(columns.receipt_row(row, hold) for row, hold in receipts))
+    _ADD_RECEIPTS.run(connection, _flat(starmap(columns.receipt_row, receipts)))
     add_usage_days(connection, list(columns.usage_day_rows(receipts)))
 
 
@@ -81,14 +80,14 @@ def _total_rows(days: Iterable[tuple[Any, ...]]) -> Iterator[tuple[SqlValue, ...
 
 def _write_lots(connection: sqlite3.Connection, books: Books, stored: Collection[str]) -> None:
     changed = [books.lots[account_id][lot_id] for account_id, lot_id in books.changed_lots]
-    _ADD_LOTS.run(connection, _flat(astuple(lot) for lot in changed if lot.id not in stored))
-    _PUT_LOTS.run(connection, _flat(astuple(lot) for lot in changed if lot.id in stored))
+    _ADD_LOTS.run(connection, _flat([astuple(lot) for lot in changed if lot.id not in stored]))
+    _PUT_LOTS.run(connection, _flat([astuple(lot) for lot in changed if lot.id in stored]))
 
 
 def _write_holds(connection: sqlite3.Connection, books: Books, stored: Mapping[str, int]) -> None:
     # In the order of their ids new holds lie side by side, in pages that are filled one after the other.
     changed = [books.holds[id_] for id_ in sorted(books.changed_holds)]
-    _ADD_HOLDS.run(connection, _flat(columns.hold_row(hold) for hold in changed if hold.id not in stored))
+    _ADD_HOLDS.run(connection, _flat([columns.hold_row(hold) for hold in changed if hold.id not in stored]))
     closed: dict[str, list[str]] = {}
     altered: list[tuple[SqlValue, ...]] = []
     for hold in changed:
