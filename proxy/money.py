@@ -56,8 +56,8 @@ def usd_string(nano: int) -> str:
     """Nano-USD as a string of US dollars, exact, two decimals at least: `0.000055`, `10.00`."""
     if nano < 0:
         return f"-{usd_string(-nano)}"
-    whole = f"{nano // NANO_PER_USD}.{nano % NANO_PER_USD:09}"
-    return whole[:-7] + whole[-7:].rstrip("0")
+    digits = str(nano).zfill(10)
+    return f"{digits[:-9]}.{digits[-9:-7]}{digits[-7:].rstrip('0')}"
 
 
 def parse_amount(text: str, unit: Unit = USD) -> Fraction:

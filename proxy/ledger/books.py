@@ -72,8 +72,11 @@ class Books:
     def put_lot(self, lot: Lot) -> None:
         """Replace or add a lot."""
         assert 0 <= lot.remaining_nano <= lot.amount_nano, lot
-        self.lots.setdefault(lot.account_id, {})[lot.id] = lot
-        self.changed_lots.add((lot.account_id, lot.id))
+        account_id = lot.account_id
+        if account_id not in self.lots:
+            self.lots[account_id] = {}
+        self.lots[account_id][lot.id] = lot
+        self.changed_lots.add((account_id, lot.id))
 
     def ended(self, needs: Needs) -> list[BucketKey]:
         """The buckets that a batch needs: of windows before those that its accounts and keys have loaded."""
@@ -101,7 +104,10 @@ class Books:
         """Add to what each of the accounts and keys has spent and holds in the windows of `at_us`."""
         if not spent_nano and not held_nano:
             return
-        moves = self._moves.setdefault(at_us // DAY_US, {})
+        day = at_us // DAY_US
+        if day not in self._moves:
+            self._moves[day] = {}
+        moves = self._moves[day]
         for scope_id in scope_ids:
             spent, held = moves.get(scope_id, (0, 0))
             moves[scope_id] = (spent + spent_nano, held + held_nano)

@@ -45,7 +45,7 @@ class Needs(msgspec.Struct):
         """Add a call's hold, account and key, their spending on the day it was authorized, and due lots."""
         self.holds.add((call.account_id, call.id))
         self.calls.add((call.account_id, call.key_id, authorized_at_us // DAY_US))
-        if at_us > self.latest_us:  # noqa: PLR1730 - every call passes here; `max` takes half as long as all the rest.
+        if at_us > self.latest_us:
             self.latest_us = at_us
 
     def add_hold(self, account_id: str, hold_id: str) -> None:

@@ -38,9 +38,11 @@ def authorize(books: Books, command: Authorize) -> Granted | Refused:
     amount_nano = 0
     if command.ceiling_nano > 0:
         amount_nano, refused = _affordable(books, command, account, key, limits)
-    if not refused:
+    if not refused and asked:
         throttles.follow(books, asked, at_us)
-        refused = throttles.refusal(books, asked, at_us) or throttles.crowded(account, key, limits)
+        refused = throttles.refusal(books, asked, at_us)
+    if not refused:
+        refused = throttles.crowded(account, key, limits)
     if refused:
         return replace(refused, rate_statuses=throttles.rate_statuses(books, asked, at_us))
     account = _open(books, command, account, key, asked, amount_nano=amount_nano)
@@ -136,10 +138,13 @@ def _affordable(
 ) -> tuple[int, Refused | None]:
     """How much of its ceiling a call can hold that may cost something; or why that is below its floor."""
     # Such a call never passes without a hold, however low its floor is.
-    required_nano = max(1, min(command.floor_nano, command.ceiling_nano))
+    most_nano = command.ceiling_nano
+    required_nano = most_nano if command.floor_nano >= most_nano else max(1, command.floor_nano)
     left_nano = headroom_nano(books, account, key, limits, command.at_us)
+    if left_nano >= most_nano:
+        return most_nano, None
     if left_nano >= required_nano:
-        return min(left_nano, command.ceiling_nano), None
+        return left_nano, None
     return 0, shortage(books, account, key, limits, command.at_us, required_nano=required_nano)
 
 
@@ -151,7 +156,9 @@ def _open(
     books.put_account(account)
     books.put_key(replace(key, open_holds=key.open_holds + 1))
     books.move((account.id, key.id), at_us, held_nano=amount_nano)
-    throttles.charge(books, asked, at_us)
-    tokens = throttles.charged_tokens(asked)
+    tokens = 0
+    if asked:
+        throttles.charge(books, asked, at_us)
+        tokens = throttles.charged_tokens(asked)
     books.put_hold(Hold(call.id, account.id, key.id, amount_nano, tokens, "open", at_us, command.owner, call))
     return account

@@ -88,8 +88,9 @@ def _close(
     if state is None:
         return Settled(0, 0, account.balance_nano, account.available_nano, replayed=True)
     account = lots.sweep(books, account, command.at_us)
-    total_nano = max(0, charge.total_nano)
-    paid_nano = min(total_nano, hold.amount_nano + max(0, account.uncommitted_nano))
+    total_nano = paid_nano = charge.total_nano if charge.total_nano > 0 else 0
+    if total_nano > hold.amount_nano:
+        paid_nano = min(total_nano, hold.amount_nano + max(0, account.uncommitted_nano))
     owed_nano = total_nano - paid_nano if on_shortfall == "owe" else 0
     charged_nano = paid_nano + owed_nano
     shortfall_nano = total_nano - charged_nano
@@ -114,16 +115,19 @@ def _paid(
 
     What is owed takes nothing of the funds that other calls in flight were promised.
     """
-    account = replace(
-        account, held_nano=account.held_nano - hold.amount_nano, open_holds=account.open_holds - 1
-    )
     draws: tuple[Draw, ...] = ()
     if paid_nano:
         account, draws = lots.take(books, account, paid_nano, since_us=hold.created_at_us, now_us=at_us)
-    if owed_nano:
-        account = replace(account, owed_nano=account.owed_nano + owed_nano)
-    if charged_nano := paid_nano + owed_nano:
-        account = lots.post(
+    charged_nano = paid_nano + owed_nano
+    account = replace(
+        account,
+        held_nano=account.held_nano - hold.amount_nano,
+        open_holds=account.open_holds - 1,
+        owed_nano=account.owed_nano + owed_nano,
+        entries=account.entries + (charged_nano > 0),
+    )
+    if charged_nano:
+        lots.post(
             books, account, kind="charge", amount_nano=-charged_nano, ref=hold.id, at_us=at_us, draws=draws
         )
     # What a due lot still had for this hold alone expires now.

@@ -95,7 +95,8 @@ def _put_in(books: Books, account: Account, command: Grant | Adjust, lot: Lot) -
 
 
 def _carried_out(books: Books, account: Account, command: Grant | Adjust, draws: tuple[Draw, ...]) -> Done:
-    account = lots.post(
+    account = replace(account, entries=account.entries + 1)
+    lots.post(
         books,
         account,
         kind="grant" if isinstance(command, Grant) else "adjust",

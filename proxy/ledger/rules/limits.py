@@ -1,6 +1,6 @@
 """Funds: how much a call may hold, and the limit to name when that is too little."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -44,10 +44,14 @@ class Constraint(msgspec.Struct, frozen=True):
     resets_at_us: int | None = None
 
 
-@lru_cache(maxsize=1024)
 def in_force(own: Limits, defaults: Limits) -> Limits:
     """An account's limits in force: its own, with the defaults where it sets none."""
-    return defaults if own == UNLIMITED else own.over(defaults)
+    return defaults if own is UNLIMITED else _over(own, defaults)
+
+
+@lru_cache(maxsize=1024)
+def _over(own: Limits, defaults: Limits) -> Limits:
+    return own.over(defaults)
 
 
 def headroom_nano(books: Books, account: Account, key: Key, limits: Limits, at_us: int) -> int:
@@ -57,7 +61,8 @@ def headroom_nano(books: Books, account: Account, key: Key, limits: Limits, at_u
     """
     left_nano = account.available_nano
     for _, _, limit_nano, bucket in _limited(books, account, key, limits, at_us):
-        left_nano = min(left_nano, limit_nano - bucket.spent_nano - bucket.held_nano)
+        of_limit_nano = limit_nano - bucket.spent_nano - bucket.held_nano
+        left_nano = left_nano if left_nano < of_limit_nano else of_limit_nano
     return left_nano
 
 
@@ -96,12 +101,14 @@ def shortage(
 
 def _limited(
     books: Books, account: Account, key: Key, limits: Limits, at_us: int
-) -> Iterator[tuple[str, Window, int, Bucket]]:
+) -> Sequence[tuple[str, Window, int, Bucket]]:
     """Each spending limit that is set: its scope, its window, the limit, and the bucket that it bounds."""
+    limited: list[tuple[str, Window, int, Bucket]] = []
     for scope, scope_id, own in (("account", account.id, limits), ("key", key.id, key.limits)):
         if own is not UNLIMITED:
             for window, start_day, limit_nano in _set_on(own, at_us // DAY_US):
-                yield scope, window, limit_nano, books.bucket(scope_id, window, start_day)
+                limited.append((scope, window, limit_nano, books.bucket(scope_id, window, start_day)))
+    return limited
 
 
 @lru_cache(maxsize=1024)

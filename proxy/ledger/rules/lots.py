@@ -59,12 +59,15 @@ def take(
     debt = min(left, max(0, account.credit_limit_nano - account.debt_nano)) if left else 0
     if left > debt:
         _draw(books, [lot for lot in lots if lot.expires_at_us <= since_us], left - debt, draws)
-    assert amount_nano == debt - sum([draw.amount_nano for draw in draws]), (amount_nano, debt, draws)
+    drawn = 0
+    for draw in draws:
+        drawn -= draw.amount_nano
+    assert amount_nano == debt + drawn, (amount_nano, debt, draws)
     account = replace(
         account,
         balance_nano=account.balance_nano - (amount_nano - debt),
         debt_nano=account.debt_nano + debt,
-        next_expiry_us=_next_expiry_us(books, account),
+        next_expiry_us=NEVER_US if is_timeless else _next_expiry_us(books, account),
     )
     _assert_adds_up(books, account)
     return account, tuple(draws)
@@ -95,8 +98,8 @@ def sweep(books: Books, account: Account, now_us: int) -> Account:
         gone = min(lot.remaining_nano - left_nano, max(0, swept.uncommitted_nano))
         if gone:
             books.put_lot(replace(lot, remaining_nano=lot.remaining_nano - gone))
-            swept = replace(swept, balance_nano=swept.balance_nano - gone)
-            swept = post(
+            swept = replace(swept, balance_nano=swept.balance_nano - gone, entries=swept.entries + 1)
+            post(
                 books,
                 swept,
                 kind="expire",
@@ -129,26 +132,27 @@ def post(
     at_us: int,
     draws: tuple[Draw, ...],
     note: str = "",
-) -> Account:
-    """Write the entry of a change that `account` already shows; returns the account with its new count."""
+) -> None:
+    """Write the entry of a change that `account` already shows, and already counts."""
     entry = Entry(
         account.id,
-        account.entries + 1,
+        account.entries,
         kind,
         amount_nano,
         account.balance_nano,
-        account.whole_debt_nano,
+        account.debt_nano + account.owed_nano,
         ref,
         at_us,
         draws,
         note,
     )
     books.new_entries.append(entry)
-    return replace(account, entries=entry.seq)
 
 
 def _assert_adds_up(books: Books, account: Account) -> None:
-    left = sum([lot.remaining_nano for lot in books.lots[account.id].values()])
+    left = 0
+    for lot in books.lots[account.id].values():
+        left += lot.remaining_nano
     assert account.balance_nano == left, f"{account} has lots of {left}"
 
 
@@ -164,7 +168,7 @@ def _draw(books: Books, lots: Iterable[Lot], amount_nano: int, draws: list[Draw]
     for lot in lots:
         if not left:
             break
-        part = min(left, lot.remaining_nano)
+        part = left if left < lot.remaining_nano else lot.remaining_nano
         left -= part
         books.put_lot(replace(lot, remaining_nano=lot.remaining_nano - part))
         draws.append(Draw(lot.id, -part))
@@ -172,7 +176,5 @@ def _draw(books: Books, lots: Iterable[Lot], amount_nano: int, draws: list[Draw]
 
 
 def _next_expiry_us(books: Books, account: Account) -> int:
-    if account.next_expiry_us == NEVER_US:
-        return NEVER_US
     lots = books.lots.get(account.id, {}).values()
     return min((lot.expires_at_us for lot in lots if lot.remaining_nano), default=NEVER_US)

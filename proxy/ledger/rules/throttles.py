@@ -53,7 +53,7 @@ def demands(key: Key, limits: Limits, tokens: int) -> Sequence[Demand]:
 
 def charged_tokens(asked: Sequence[Demand]) -> int:
     """The tokens of a hold: what the account's token limit is charged, else what the key's is."""
-    return max((demand.amount for demand in asked if demand.kind == "tokens"), default=0) if asked else 0
+    return max((demand.amount for demand in asked if demand.kind == "tokens"), default=0)
 
 
 def follow(books: Books, asked: Sequence[Demand], at_us: int) -> None:
@@ -92,18 +92,21 @@ def refusal(books: Books, asked: Sequence[Demand], at_us: int) -> Refused | None
 
 def crowded(account: Account, key: Key, limits: Limits) -> Refused | None:
     """The refusal of a call that is one too many at once, or None. `limits` are the account's in force."""
-    for scope, open_holds, limit in (
-        ("key", key.open_holds, key.limits.concurrency),
-        ("account", account.open_holds, limits.concurrency),
-    ):
-        if limit is not None and open_holds >= limit:
-            return Refused(
-                "concurrency_limit_exceeded",
-                f"The {scope}'s limit of {limit} calls at once is reached.",
-                limit_source=f"{scope}_concurrency",
-                retry_after_us=RETRY_US,
-            )
+    of_key, of_account = key.limits.concurrency, limits.concurrency
+    if of_key is not None and key.open_holds >= of_key:
+        return _one_too_many("key", of_key)
+    if of_account is not None and account.open_holds >= of_account:
+        return _one_too_many("account", of_account)
     return None
+
+
+def _one_too_many(scope: str, limit: int) -> Refused:
+    return Refused(
+        "concurrency_limit_exceeded",
+        f"The {scope}'s limit of {limit} calls at once is reached.",
+        limit_source=f"{scope}_concurrency",
+        retry_after_us=RETRY_US,
+    )
 
 
 def charge(books: Books, asked: Sequence[Demand], at_us: int) -> None:
@@ -131,6 +134,8 @@ def correct(books: Books, hold: Hold, key: Key, used_tokens: int) -> None:
 
 def rate_statuses(books: Books, asked: Sequence[Demand], at_us: int) -> tuple[RateStatus, ...]:
     """For requests and for tokens, the limit with the least remaining."""
+    if not asked:
+        return ()
     tightest: dict[ThrottleKind, RateStatus] = {}
     for demand in asked:
         level = _level(books, demand, at_us)
