@@ -5,10 +5,8 @@ neither send nor remove them, not even by naming them in `Connection`.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import compress
-from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -16,15 +14,15 @@ import msgspec
 from proxy.upstream.redaction import Redaction
 
 Field = tuple[str, str]
-_NAME: Final = itemgetter(0)
-_VALUE: Final = itemgetter(1)
 
 UNSENDABLE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """Characters that no header value may hold: they would break the message."""
+_SENDABLE: Final = bytes(byte for byte in range(256) if not UNSENDABLE.match(chr(byte)))
 
+_CONNECTION: Final = "connection"
 _HOP_BY_HOP: Final = frozenset(
     {
-        "connection",
+        _CONNECTION,
         "http2-settings",
         "keep-alive",
         "te",
@@ -142,11 +140,21 @@ _LEADING: Final = frozenset({"content-location", "link", "location", "refresh"})
 _DIGESTS: Final = frozenset({"content-digest", "content-md5", "digest", "repr-digest"})
 
 
-def upward(headers: Iterable[Field], own: Collection[Field]) -> list[Field]:
-    """The client's `headers` that may go to an upstream, in order, then `own`, which replace the client's."""
-    fields = _beyond_one_hop(headers)
-    goes = _goes_up(tuple(map(_NAME, fields)), tuple(map(_NAME, own)))
-    return [*compress(fields, goes), *own]
+def upward(headers: Sequence[Field], own: tuple[str, ...]) -> bytes:
+    """The lines of the client's `headers` that may go to an upstream, in order, without those named `own`.
+
+    Raises ValueError for a field that would break the request.
+    """
+    if not headers:
+        return b""
+    names, values = zip(*headers, strict=True)
+    up = _names_up(names, own)
+    if up.has_connection and (kept := _beyond_one_hop(headers)) is not headers:
+        return upward(kept, own)
+    lines = as_sent(up.lines % values)
+    if has_unsendable(lines, up.ends):
+        raise ValueError("a header field that would break the request")
+    return lines
 
 
 def downward(
@@ -157,56 +165,81 @@ def downward(
     `origin` is the upstream's scheme and authority: a `Location` on it would send the client past Farebox and
     reveal an inner address. `undone`: a content encoding was removed, which makes digests wrong.
     """
-    waits = status in RETRY_AFTER_STATUSES
-    fields = _beyond_one_hop(headers)
-    # No escape and no secret reaches across a line's end, so that all are searched as one.
-    tells = redaction.is_told_by
-    is_told = tells(_as_sent("\n".join(map(": ".join, fields))))
-    down = _names_down(tuple(map(_NAME, fields)), undone, waits)
-    passed = list(zip(down.names, compress(map(_VALUE, fields), down.passes), strict=True))
+    fields = list(headers)
+    if not fields:
+        return fields
+    names, values = zip(*fields, strict=True)
+    down = _names_down(names, undone, status in RETRY_AFTER_STATUSES)
+    if down.has_connection and (kept := _beyond_one_hop(fields)) is not fields:
+        return downward(status, kept, origin=origin, redaction=redaction, undone=undone)
+    passed = [(name, values[place]) for name, place in down.places]
     if down.leads:
         leads = _leads_to(origin).search
         passed = [
             (name, value)
             for name, value in passed
-            if name.lower() not in _LEADING or not leads(_as_sent(value).decode())
+            if name.lower() not in _LEADING or not leads(as_sent(value).decode())
         ]
-    if is_told:
-        passed = [(name, value) for name, value in passed if not tells(_as_sent(f"{name}: {value}"))]
-    # What is printable can be sent, and that check is much faster.
-    if not "".join(map(_VALUE, passed)).isprintable():
+    # No escape and no secret reaches across a line's end, so that all are searched as one.
+    tells, head = redaction.is_told_by, as_sent(down.lines % values)
+    if tells(head):
+        passed = [(name, value) for name, value in passed if not tells(as_sent(f"{name}: {value}"))]
+    if has_unsendable(head, down.ends):
         passed = [(name, value) for name, value in passed if not UNSENDABLE.search(value)]
     return passed
 
 
-def _as_sent(text: str) -> bytes:
+def has_unsendable(head: bytes, ends: bytes) -> bool:
+    """Whether a head holds a control character beside the `ends` of its lines."""
+    return head.translate(None, _SENDABLE) != ends
+
+
+def as_sent(text: str) -> bytes:
     """The bytes of a head, which is sent without what is no text: bytes that came and are no UTF-8."""
     return text.encode("utf-8", "ignore")
 
 
-def _beyond_one_hop(headers: Iterable[Field]) -> list[Field]:
-    """The fields without those that `Connection` names, which are for one hop only."""
-    fields = list(headers)
-    if not _have_connection(tuple(map(_NAME, fields))):
-        return fields
-    lists = [value for name, value in fields if name.lower() == "connection"]
+def _beyond_one_hop(headers: Sequence[Field]) -> Sequence[Field]:
+    """The fields without `Connection` and those that it names; the same where these do not pass anyhow."""
+    lists = [value for name, value in headers if name.lower() == _CONNECTION]
     named = {token.strip().lower() for value in lists for token in value.split(",")}
-    # Those that are for one hop by their name do not pass anyhow.
-    return fields if named <= _HOP_BY_HOP else [one for one in fields if one[0].lower() not in named]
+    if named <= _HOP_BY_HOP:
+        return headers
+    named.add(_CONNECTION)
+    return [field for field in headers if field[0].lower() not in named]
+
+
+class _Up(msgspec.Struct, frozen=True):
+    """Which fields of a request go up: their lines, with a place for each value.
+
+    The values of others have a place that shows nothing. `ends` are the ends of the lines alone.
+    """
+
+    lines: str
+    ends: bytes
+    has_connection: bool
+
+
+_NOT_SHOWN: Final = "%.0s"
+
+
+def _shown(name: str) -> str:
+    """The line of a field, with a place for its value."""
+    return f"{name.replace('%', '%%')}: %s\r\n"
 
 
 # All send the same few names again and again, so a cache is cheaper than a search. The bound
 # is for clients that send others.
 @lru_cache(maxsize=256)
-def _have_connection(names: tuple[str, ...]) -> bool:
-    return any(name.lower() == "connection" for name in names)
-
-
-@lru_cache(maxsize=256)
-def _goes_up(names: tuple[str, ...], own: tuple[str, ...]) -> tuple[bool, ...]:
-    """For each of `names`, whether it goes to the upstream."""
+def _names_up(names: tuple[str, ...], own: tuple[str, ...]) -> _Up:
     replaced = {_as_read(name) for name in own}
-    return tuple(name not in replaced and not _stops(name) for name in map(_as_read, names))
+    goes = [not (read in replaced or _stops(read)) for read in map(_as_read, names)]
+    lines = [_shown(name) if passes else _NOT_SHOWN for name, passes in zip(names, goes, strict=True)]
+    return _Up("".join(lines), b"\r\n" * sum(goes), _have_connection(names))
+
+
+def _have_connection(names: tuple[str, ...]) -> bool:
+    return any(name.lower() == _CONNECTION for name in names)
 
 
 def _stops(name: str) -> bool:
@@ -219,20 +252,25 @@ def _as_read(name: str) -> str:
 
 
 class _Down(msgspec.Struct, frozen=True):
-    """Which fields of an answer pass, under what names, and whether one of them has an address."""
+    """Which fields of an answer pass, under what names, and where their values are.
 
-    passes: tuple[bool, ...]
-    names: tuple[str, ...]
+    `lines` and `ends` are as in `_Up`. With `leads` one of them has an address.
+    """
+
+    lines: str
+    ends: bytes
+    has_connection: bool
+    places: tuple[tuple[str, int], ...]
     leads: bool
 
 
 @lru_cache(maxsize=256)
 def _names_down(names: tuple[str, ...], undone: bool, waits: bool) -> _Down:  # noqa: FBT001 - keywords cost time here.
-    down = [_name_down(name, undone=undone, waits=waits) for name in names]
-    passed = tuple(name for name in down if name is not None)
-    return _Down(
-        tuple(name is not None for name in down), passed, any(name.lower() in _LEADING for name in passed)
-    )
+    named = [_name_down(name, undone=undone, waits=waits) for name in names]
+    lines = "".join(_NOT_SHOWN if name is None else _shown(name) for name in named)
+    places = tuple((name, place) for place, name in enumerate(named) if name is not None)
+    leads = any(name.lower() in _LEADING for name, _ in places)
+    return _Down(lines, b"\r\n" * len(places), _have_connection(names), places, leads)
 
 
 def _name_down(name: str, *, undone: bool, waits: bool) -> str | None:

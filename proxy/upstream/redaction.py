@@ -98,7 +98,7 @@ class Masking:
                 data = self._masked(data)
                 break
         # No secret holds a line's end, with which every event ends, or the end of an object.
-        if data[-1:] not in self._ends:
+        if data and data[-1] not in self._ends:
             if self._held:
                 self._held = b""
             return data

@@ -34,8 +34,8 @@ _NAMES: Final = {
     b"plus": b"+",
     b"equals": b"=",
 }
-# A query has `+` for a space, and base64 for URLs has `-` and `_` for `+` and `/`.
-_SAME: Final = bytes.maketrans(b"-+_", b"  /")
+# A query has `+` for a space, and base64 for URLs has `-` and `_` for `+` and `/`. Case is no difference.
+_SAME: Final = bytes(range(256)).lower().translate(bytes.maketrans(b"-+_", b"  /"))
 
 
 def plain(data: bytes) -> str:
@@ -43,15 +43,19 @@ def plain(data: bytes) -> str:
 
     A character is a byte: to look for one text in another takes a fraction of what it takes with bytes.
     """
-    data = data.lower()
+    if _PERCENT in data or _BACKSLASH in data or _AMPERSAND in data:
+        data = _unescaped(data)
+    return data.translate(_SAME).decode("latin-1")
+
+
+def _unescaped(data: bytes) -> bytes:
     for _ in range(_ROUNDS):
-        if _PERCENT not in data and _BACKSLASH not in data and _AMPERSAND not in data:
-            break
+        data = data.lower()
         decoded = _ESCAPE.sub(_character, data)
         if decoded == data:
             break
-        data = decoded.lower()
-    return data.translate(_SAME).decode("latin-1")
+        data = decoded
+    return data
 
 
 def as_sent(secret: str) -> tuple[bytes, ...]:
