@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 STEP_US: Final = 1_000_000
+_STEP_NS: Final = STEP_US * 1_000
 """By how much the wall clock has to be off to count as set. By less it is only being adjusted."""
 
 
@@ -41,25 +42,27 @@ class SystemClock:
         self._wall_ns = wall_ns
         self._monotonic_ns = monotonic_ns
         self._on_step = on_step
-        self._latest_us = wall_ns() // 1_000
-        self._anchor_us = self._latest_us - self.monotonic_us()
+        now_ns = wall_ns()
+        self._latest_us = now_ns // 1_000
+        self._anchor_ns = now_ns - monotonic_ns()
 
     def now_us(self) -> int:
         """Return the wall time in microseconds since the epoch; see `Clock.now_us`."""
         wall_ns, monotonic_ns = self._wall_ns, self._monotonic_ns
-        now_us = wall_ns() // 1_000
-        anchor_us = now_us - monotonic_ns() // 1_000
-        step_us = anchor_us - self._anchor_us
-        self._anchor_us = anchor_us
-        if now_us < self._latest_us or not -STEP_US < step_us < STEP_US:
-            return self._set_to(now_us, step_us)
+        now_ns = wall_ns()
+        anchor_ns = now_ns - monotonic_ns()
+        step_ns = anchor_ns - self._anchor_ns
+        self._anchor_ns = anchor_ns
+        now_us = now_ns // 1_000
+        if now_us < self._latest_us or not -_STEP_NS < step_ns < _STEP_NS:
+            return self._set_to(now_us, step_ns)
         self._latest_us = now_us
         return now_us
 
-    def _set_to(self, now_us: int, step_us: int) -> int:
+    def _set_to(self, now_us: int, step_ns: int) -> int:
         """Follow a step of the wall clock, or stand still where it went back by less."""
-        if abs(step_us) >= STEP_US or now_us <= self._latest_us - STEP_US:
-            self._on_step(step_us)
+        if abs(step_ns) >= _STEP_NS or now_us <= self._latest_us - STEP_US:
+            self._on_step(step_ns // 1_000)
             self._latest_us = now_us
         return self._latest_us
 

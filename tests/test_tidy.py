@@ -152,7 +152,7 @@ IMPURE: dict[str, str] = {
 # tiktoken that is the table of which model has which encoding.
 PURE_IMPORTS = re.compile(
     r"(base64|binascii|codecs|collections|contextlib|datetime|decimal|difflib|fnmatch|fractions|functools|hashlib"
-    r"|itertools|json|math|msgspec|operator|re|string|tiktoken|types|typing)(\.|$)"
+    r"|itertools|json|math|msgspec|operator|re|string|struct|tiktoken|types|typing)(\.|$)"
 )
 IMPURE_CALLS = frozenset({"open", "print", "input", "exec", "eval", "__import__", "now", "utcnow", "today"})
 

@@ -65,8 +65,9 @@ class Admission:
 
     async def identify(self, request: InboundRequest) -> Key:
         """The key behind the request's secret, perhaps as it was some seconds ago. Raises Refusal 401."""
-        key = await self._callers.identify(request.secret)
-        request.facts |= {"account_id": key.account_id, "key_id": key.id}
+        key = self._callers.known(request.secret) or await self._callers.identify(request.secret)
+        facts = request.facts
+        facts["account_id"], facts["key_id"] = key.account_id, key.id
         return key
 
     async def route(self, request: InboundRequest, catalog: Catalog) -> RoutedCall:
@@ -80,7 +81,9 @@ class Admission:
                 f"{request.path} takes POST, not {request.method}.",
                 headers={"Allow": "POST"},
             )
-        body = await self._body(request, costs=not catalog.book.has_free(endpoint.meters))
+        body = await request.body_at_hand()
+        if body is None:
+            body = await self._late_body(request, costs=not catalog.book.has_free(endpoint.meters))
         is_small = len(body) <= LARGE_BYTES
         ask = endpoint.read(body) if is_small else await in_thread(len(body), partial(endpoint.read, body))
         request.facts["model"] = ask.model
@@ -115,17 +118,16 @@ class Admission:
         card = catalog.book.card_of(route.rate_card, route.name)
         if card is None or not card.covers(endpoint.meters):
             raise Refusal("model_not_priced", f"The tool {route.name!r} has no price, so it is refused.")
-        body = await self._body(request, costs=not card.is_free_for(endpoint.meters))
-        return RoutedCall(endpoint, endpoint.read(body), route, Terms(card), body)
-
-    async def _body(self, request: InboundRequest, *, costs: bool) -> bytes:
-        """The body. One that has to be waited for is, only if the call could be let through."""
         body = await request.body_at_hand()
         if body is None:
-            assert request.secret is not None, "the request was identified"
-            await self._callers.screen(request.secret, costs=costs)
-            body = await request.body()
-        return body
+            body = await self._late_body(request, costs=not card.is_free_for(endpoint.meters))
+        return RoutedCall(endpoint, endpoint.read(body), route, Terms(card), body)
+
+    async def _late_body(self, request: InboundRequest, *, costs: bool) -> bytes:
+        """A body that has to be waited for, which it is only if the call could be let through."""
+        assert request.secret is not None, "the request was identified"
+        await self._callers.screen(request.secret, costs=costs)
+        return await request.body()
 
     async def authorize(self, call: Call, routed: RoutedCall, catalog: Catalog) -> AdmittedCall:
         """Hold the call's ceiling, clamped to what can be paid where the policy allows.
@@ -134,7 +136,7 @@ class Admission:
         by the least that it has to hold: counted exactly where that could help, and clamped. So a refusal
         never asks for more, and a call that could pass with nothing else in flight is never sent away.
         """
-        ask, card = routed.ask, routed.card
+        ask, card = routed.ask, routed.terms.card
         bound = ceiling = routed.bounded(ask.ceiling())
         command = self._command(call, card, ceiling, ceiling, catalog, at_us=call.started_at_us)
         result = await self._ledger.authorize(command)

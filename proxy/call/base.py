@@ -53,7 +53,9 @@ class RoutedCall(msgspec.Struct, frozen=True):
 
     def bounded(self, ceiling: Ceiling) -> Ceiling:
         """A ceiling of what is asked for, with all that the rate card and the terms add to it."""
-        return ceiling.bounded(self.card.default_bound).allowing(self.terms.unseen)
+        terms = self.terms
+        bounded = ceiling.bounded(terms.card.default_bound)
+        return bounded.allowing(terms.unseen) if terms.hidden or terms.surcharges else bounded
 
 
 class AdmittedCall(msgspec.Struct, frozen=True):

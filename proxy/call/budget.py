@@ -18,7 +18,7 @@ class OutputBudget(msgspec.Struct, frozen=True, gc=False):
 
 def budget_of(admitted: AdmittedCall) -> OutputBudget:
     """What the hold leaves for output: all that was asked, or less where it had to be clamped."""
-    card, ceiling = admitted.routed.card, admitted.ceiling
+    card, ceiling = admitted.routed.terms.card, admitted.ceiling
     if ceiling.elastic is None or ceiling.elastic not in card.worst_weights:
         return OutputBudget()
     if admitted.granted.hold_nano >= admitted.ceiling_nano:

@@ -27,11 +27,18 @@ class Callers:
         self._clock = clock
         self._known: OrderedDict[str, tuple[Key, int]] = OrderedDict()
 
-    async def identify(self, secret: str | None) -> Key:
-        """The key with this secret. Raises Refusal 401.
+    def known(self, secret: str | None) -> Key | None:
+        """The key with this secret if it is remembered.
 
-        A remembered key may be some seconds out of date. Authorize checks the key again, in the database.
+        It may be some seconds out of date. Authorize checks the key again, in the database.
         """
+        key, known_until_us = self._known.get(digest_of(secret), _UNKNOWN) if secret else _UNKNOWN
+        if key is None or self._clock.monotonic_us() >= known_until_us:
+            return None
+        return None if key.expires_at_us < NEVER_US and self._has_expired(key) else key
+
+    async def identify(self, secret: str | None) -> Key:
+        """The key with this secret, as it is stored. Raises Refusal 401."""
         if not secret:
             raise Refusal(
                 "missing_api_key",
@@ -40,16 +47,10 @@ class Callers:
             )
         digest = digest_of(secret)
         passed_us = self._clock.monotonic_us()
-        key, known_until_us = self._known.get(digest, _UNKNOWN)
-        if (
-            key is None
-            or passed_us >= known_until_us
-            or (key.expires_at_us < NEVER_US and self._has_expired(key))
-        ):
-            key = await self._read(digest)
-            self._known[digest] = (key, passed_us + REMEMBER_US)
-            if len(self._known) > REMEMBERED_KEYS:
-                self._known.popitem(last=False)
+        key = await self._read(digest)
+        self._known[digest] = (key, passed_us + REMEMBER_US)
+        if len(self._known) > REMEMBERED_KEYS:
+            self._known.popitem(last=False)
         return key
 
     def _has_expired(self, key: Key) -> bool:

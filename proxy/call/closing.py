@@ -58,7 +58,7 @@ class Closing:
     def open(self, admitted: AdmittedCall, policy: Policy) -> InFlightCall:
         """Take charge of a call whose hold was just made."""
         in_flight = InFlightCall(admitted, policy, self._clock)
-        if in_flight.call.stream and admitted.routed.card.billing_type != "per_call":
+        if in_flight.call.stream and admitted.routed.terms.card.billing_type != "per_call":
             self._streams.add(in_flight)
         return in_flight
 
@@ -205,13 +205,15 @@ class Closing:
             return policy.drain_seconds
         return USAGE_SECONDS if tally.choices_finished else 0.0
 
-    async def _end(self, in_flight: InFlightCall, ending: Ending, refusal: Refusal | None = None) -> Settled:
+    def _end(
+        self, in_flight: InFlightCall, ending: Ending, refusal: Refusal | None = None
+    ) -> Coroutine[Any, Any, Settled]:
         """Close the hold by the rule for this ending; returns when that is durable."""
         rule = rule_of(in_flight.phase, ending)
         status = refusal.kind.status if refusal is not None else 0
         if rule.status == "upstream" and in_flight.answer is not None:
             status = in_flight.answer.status
-        return await self._close(in_flight, rule, status)
+        return self._close(in_flight, rule, status)
 
     async def _close(self, in_flight: InFlightCall, rule: OutcomeRule, status: int) -> Settled:
         """Charge what the rule says. A fault of ours in finding that out costs the customer nothing."""

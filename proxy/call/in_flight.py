@@ -199,7 +199,7 @@ class InFlightCall:
         """What the call has used and what that costs: as reported, or else as counted within its budget."""
         if self._reading is not None:
             await self._at_rest()
-        card, tally = self.admitted.routed.card, self.tally
+        card, tally = self.admitted.routed.terms.card, self.tally
         reading = tally.reported()
         if card.billing_type == "per_call":
             usage = {**ONE_CALL, **(reading.usage if reading else {}), **self._surcharges}

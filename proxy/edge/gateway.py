@@ -1,7 +1,6 @@
 """The way from aiohttp to the relay: requests behind the relay's seam, and the count of calls in flight."""
 
 import asyncio
-from collections.abc import Callable
 
 from aiohttp import web
 from multidict import istr
@@ -37,11 +36,14 @@ class HttpInbound:
 
 
 class Gateway:
-    """Hands requests to the relay and counts the calls in flight, so that a drain can wait for them."""
+    """Hands requests to the relay and counts the calls in flight, so that a drain can wait for them.
 
-    def __init__(self, *, relay: Relay, bounds: Callable[[], Bounds]) -> None:
+    `bounds` may be replaced at any time; a request keeps its own.
+    """
+
+    def __init__(self, *, relay: Relay, bounds: Bounds) -> None:
         self._relay = relay
-        self._bounds = bounds
+        self.bounds = bounds
         self._in_flight = 0
         self._idle = asyncio.Event()
         self.memory = BodyMemory(now=lambda: asyncio.get_running_loop().time())
@@ -57,7 +59,7 @@ class Gateway:
         if self.draining:
             raise Refusal("shutting_down", "This process is draining; try again.")
         self._in_flight += 1
-        bounds = self._bounds()
+        bounds = self.bounds
         body = BodyReader(request, bounds, self.memory)
         try:
             reply = HttpReply(request, bounds.write_seconds)

@@ -5,16 +5,18 @@ hand, a statement that changed more than it should, and bits that a disk has tur
 """
 
 import hashlib
+from struct import Struct
 from typing import Final
 
 import msgspec
 
 SealedValue = str | int | None
 _encode: Final = msgspec.json.Encoder().encode
-_SEAL_BYTES: Final = 8
+_BEGINNING: Final = Struct(">q")
 
 
 def seal_of(*values: SealedValue) -> int:
     """The seal of values in this order: 64 bits of their SHA-256, with a sign, as a database has integers."""
-    digest = hashlib.sha256(_encode(values)).digest()
-    return int.from_bytes(digest[:_SEAL_BYTES], "big", signed=True)
+    seal: int
+    (seal,) = _BEGINNING.unpack_from(hashlib.sha256(_encode(values)).digest())
+    return seal

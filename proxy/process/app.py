@@ -104,7 +104,7 @@ class Farebox:
             clock=self.clock,
             denials=Denials(on_denial=self.telemetry.upstream_denied, on_end=self.telemetry.upstream_accepts),
         )
-        self.gateway = Gateway(relay=self.relay, bounds=lambda: bounds_of(self.settings))
+        self.gateway = Gateway(relay=self.relay, bounds=bounds_of(self.settings))
         self._edge = Edge(
             clock=self.clock,
             payment_status=lambda: self.settings.server.payment_status,
@@ -227,6 +227,7 @@ class Farebox:
         configure_logging(settings.log.level, settings.log.format)
         self.settings = settings
         self.relay.catalog = catalog_of(settings)
+        self.gateway.bounds = bounds_of(settings)
         self.telemetry.log_calls = settings.log.calls
 
     def application(self) -> web.Application:

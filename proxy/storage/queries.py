@@ -71,14 +71,18 @@ class Rows:
     For each row of an `executemany` the driver releases the interpreter lock and takes it back, which costs
     more than the row itself while the event loop is busy. One statement for up to 128 rows does so once. Few
     texts, each prepared once, serve every number of rows: at most four of them for up to 128 rows.
+
+    The last `nulls` columns are NULL in every row and have no parameters: to bind one takes the driver as
+    long as eight other values.
     """
 
-    def __init__(self, sql: str) -> None:
+    def __init__(self, sql: str, *, nulls: int = 0) -> None:
         found = _ROW.search(sql)
         if not found:
             raise ValueError(f"no row of parameters in {sql!r}")
-        head, row, tail = sql[: found.start()], found[0], sql[found.end() :]
-        self.width = row.count("?")
+        head, tail = sql[: found.start()], sql[found.end() :]
+        self.width = found[0].count("?") - nulls
+        row = f"({', '.join([*'?' * self.width, *['NULL'] * nulls])})"
         self._texts = {size: head + ", ".join([row] * size) + tail for size in _SIZES}
 
     def run(self, connection: sqlite3.Connection, values: Sequence[SqlValue]) -> None:

@@ -201,7 +201,7 @@ async def test_a_store_that_cannot_tell_keys_is_a_503() -> None:
     upstreams, refused = Upstreams(WHOLE), list[str]()
     stage = Stage(upstreams, store=Unreadable())
     edge = Edge(clock=stage.clock, payment_status=lambda: 402, on_refusal=refused.append)
-    gateway = Gateway(relay=stage.relay, bounds=lambda: Bounds(10_000, 5.0, 5.0))
+    gateway = Gateway(relay=stage.relay, bounds=Bounds(10_000, 5.0, 5.0))
     app = web.Application(middlewares=[edge.middleware()])
     app.router.add_post("/v1/chat/completions", gateway.handle)
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}

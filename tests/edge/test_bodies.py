@@ -36,7 +36,7 @@ class Scripted(Relay):
 @asynccontextmanager
 async def serving(script: Script) -> AsyncIterator[tuple[Gateway, int]]:
     """A gateway with a script behind it, and its port."""
-    gateway = Gateway(relay=Scripted(script), bounds=lambda: BOUNDS)
+    gateway = Gateway(relay=Scripted(script), bounds=BOUNDS)
     edge = Edge(clock=SystemClock(), payment_status=lambda: 402, on_refusal=lambda _: None)
     app = web.Application(middlewares=[edge.middleware()])
     app.router.add_route("*", "/", gateway.handle, expect_handler=expect_later)

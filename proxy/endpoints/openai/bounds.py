@@ -75,9 +75,9 @@ def thinking_budget(body: JsonBody) -> int:
 
 def _tokens(body: JsonBody, name: str, raw: msgspec.Raw) -> int | None:
     """A number of tokens, below zero for as many as there are; None for null."""
-    if beginning(raw) == b"null":
-        return None
     value = fields.whole_number(raw)
+    if value is None and beginning(raw) == b"null":
+        return None
     if value is None or value > fields.TOKENS_MAX:
         raise fields.wrong(body, name, _WANTED)
     return value

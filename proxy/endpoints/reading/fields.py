@@ -87,7 +87,7 @@ def whole_number(raw: msgspec.Raw) -> int | None:
 def require(body: JsonBody, name: str, kinds: Sequence[bytes], wanted: str) -> None:
     """See that a member is there and begins like JSON of the right kind. Raises Refusal `invalid_value`."""
     raw = body.members.get(name)
-    if raw is None or beginning(raw)[:1] not in kinds:
+    if raw is None or memoryview(raw)[:1] not in kinds:
         raise wrong(body, name, wanted)
 
 

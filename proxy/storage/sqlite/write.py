@@ -22,6 +22,9 @@ _PUT_LOTS: Final = Rows(WRITES["put_lots"])
 _PUT_BUCKETS: Final = Rows(WRITES["put_buckets"])
 _PUT_THROTTLES: Final = Rows(WRITES["put_throttles"])
 _ADD_HOLDS: Final = Rows(WRITES["add_holds"])
+_NOTES_OF_A_HOLD: Final = 2
+"""The last columns of a hold are NULL as long as nothing of its call is noted."""
+_ADD_FRESH_HOLDS: Final = Rows(WRITES["add_holds"], nulls=_NOTES_OF_A_HOLD)
 _ADD_ENTRIES: Final = Rows(WRITES["add_entries"])
 _ADD_COMMANDS: Final = Rows(WRITES["add_commands"])
 _ADD_RECEIPTS: Final = Rows(WRITES["add_receipts"])
@@ -87,17 +90,24 @@ def _write_lots(connection: sqlite3.Connection, books: Books, stored: Collection
 def _write_holds(connection: sqlite3.Connection, books: Books, stored: Mapping[str, int]) -> None:
     # In the order of their ids new holds lie side by side, in pages that are filled one after the other.
     changed = [books.holds[id_] for id_ in sorted(books.changed_holds)]
-    _ADD_HOLDS.run(connection, _flat([columns.hold_row(hold) for hold in changed if hold.id not in stored]))
+    fresh: list[SqlValue] = []
+    noted: list[SqlValue] = []
     closed: dict[str, list[str]] = {}
     altered: list[tuple[SqlValue, ...]] = []
     for hold in changed:
         if hold.id not in stored:
-            continue
+            row = columns.hold_row(hold)
+            if row[-2] is row[-1] is None:
+                fresh += row[:-_NOTES_OF_A_HOLD]
+            else:
+                noted += row
         # Nearly every hold is closed as it was made: its state is all that a shorter statement has to send.
-        if hold.state == "open" or hold.amount_nano != stored[hold.id]:
+        elif hold.state == "open" or hold.amount_nano != stored[hold.id]:
             altered.append(columns.hold_row(hold))
         else:
             closed.setdefault(hold.state, []).append(hold.id)
+    _ADD_FRESH_HOLDS.run(connection, fresh)
+    _ADD_HOLDS.run(connection, noted)
     if altered:
         connection.execute(WRITES["change_holds"], (columns.text(altered),))
     for state, ids in closed.items():
