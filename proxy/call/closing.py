@@ -239,17 +239,19 @@ class Closing:
         in_flight.closed = True
         self._streams.discard(in_flight)
         call, at_us, first_at_us = in_flight.call, in_flight.admitted.at_us, in_flight.first_byte_at_us
-        tried = in_flight.attempts
+        tried, now_us = in_flight.attempts, self._clock.now_us()
         # Nothing ends before it has begun, also when the clock was set back meanwhile.
-        now_us = max(self._clock.now_us(), at_us, first_at_us or 0)
+        for begun_at_us in (at_us, first_at_us):
+            if begun_at_us is not None and now_us < begun_at_us:
+                now_us = begun_at_us
         if spent is None:
             charge = NO_CHARGE
             ended = Outcome(outcome, status, "void", {}, now_us, first_at_us, attempts=tried)
             future = self._ledger.void(Void(call, at_us, now_us, ended))
         else:
             charge = spent.charge
-            how = (spent.basis, spent.usage, now_us, first_at_us, spent.anomalies, tried, spent.inferred)
-            ended = Outcome(outcome, status, *how)
+            basis, usage, anomalies, inferred = spent.basis, spent.usage, spent.anomalies, spent.inferred
+            ended = Outcome(outcome, status, basis, usage, now_us, first_at_us, anomalies, tried, inferred)
             settle = Settle(call, at_us, now_us, ended, charge, in_flight.policy.on_shortfall)
             future = self._ledger.settle(settle)
             if charge.total_nano > in_flight.hold_nano:

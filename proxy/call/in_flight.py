@@ -85,7 +85,8 @@ class InFlightCall:
     def tried(self, target: str, status: int | None, duration_us: int) -> None:
         """Remember an attempt. Beyond `ATTEMPTS_MAX` the latest takes the place of the one before."""
         attempt = Attempt(target, status, duration_us)
-        self.attempts = (*self.attempts[: ATTEMPTS_MAX - 1], attempt)
+        before = self.attempts
+        self.attempts = (*before[: ATTEMPTS_MAX - 1], attempt) if before else (attempt,)
 
     def answered(self, answer: Answer) -> None:
         """Remember the answer that the client will get."""
@@ -95,7 +96,8 @@ class InFlightCall:
         else:
             self.phase = "error"
         # The clock may have been set back since the call began.
-        self.first_byte_at_us = max(self._clock.now_us(), self.call.started_at_us)
+        now_us, started_at_us = self._clock.now_us(), self.call.started_at_us
+        self.first_byte_at_us = now_us if now_us > started_at_us else started_at_us
 
     def is_large(self, chunk: bytes) -> bool:
         """Whether reading this chunk would stall the loop."""
@@ -205,12 +207,13 @@ class InFlightCall:
             usage = {**ONE_CALL, **(reading.usage if reading else {}), **self._surcharges}
             return Spent(usage, "per_call", 0, price(card, usage), {})
         anomalies = reading.anomalies if reading else tally.anomalies
-        usage, inferred = dict(reading.usage) if reading else {}, dict(reading.inferred) if reading else {}
+        usage, inferred = (reading.usage, dict(reading.inferred)) if reading else ({}, {})
         due, is_untold = self._to_count(usage)
         counted = await self._counted(usage, due, is_untold=is_untold) if due or is_untold else {}
-        # What the request turns on is used by that alone, whatever is reported of it.
-        usage |= {**counted, **self._surcharges}
-        inferred |= dict.fromkeys(counted, "counted")
+        if counted or self._surcharges:
+            # What the request turns on is used by that alone, whatever is reported of it.
+            usage = {**usage, **counted, **self._surcharges}
+            inferred |= dict.fromkeys(counted, "counted")
         # What broke off had reported no more than it had used by then.
         basis: Basis = "counted" if counted or not tally.complete else "reported"
         return Spent(usage, basis, anomalies, price(card, usage), inferred)

@@ -29,7 +29,7 @@ class ReasoningModels:
         known = self._known.get(model)
         if known == "reasons":
             return
-        if any(map(usage.get, HIDDEN)):
+        if not HIDDEN.isdisjoint(usage) and any(map(usage.get, HIDDEN)):
             self._put(model, "reasons")
         elif whole and known != "plain":
             self._put(model, "plain")

@@ -36,12 +36,12 @@ def price(card: RateCard, usage: Usage) -> Charge:
 
     Lines follow the card's order; they are split by largest remainder so that they sum to the total.
     """
-    quantities = card.quantities(usage)
+    quantities = usage if card.is_plain else card.quantities(usage)
     # Amounts are exact numerators at first. With most cards they are whole nano-dollars, and are not rounded.
     lines: list[Line] = []
     total_nano = 0
     for meter, weight, price_nano, per in card.terms:
-        if quantity := quantities[meter]:
+        if quantity := quantities.get(meter):
             total_nano += (amount_nano := quantity * weight)
             lines.append(Line(meter, quantity, price_nano, per, amount_nano))
     if card.denominator != 1:

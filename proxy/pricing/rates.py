@@ -134,6 +134,11 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
         """Whether a call that uses `meters` costs nothing."""
         return not any(self.worst_weights.get(meter) for meter in (*meters, "requests"))
 
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether each rate applies to what a usage has of its meter, whatever else that has."""
+        return not self.parts and "requests" not in self.weights
+
     def quantities(self, usage: Usage) -> dict[str, int]:
         """The quantity each rate applies to: a part with a rate of its own is taken out of its whole.
 
