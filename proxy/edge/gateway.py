@@ -28,7 +28,7 @@ class HttpInbound:
         self.query = url.raw_query_string
         self.headers: tuple[tuple[str, str], ...] = tuple(headers.items())
         self.secret = bearer_of(headers)
-        self.wants_cost = headers.get(COST_HEADER, "").strip().lower() == "cost"
+        self.wants_cost = COST_HEADER in headers and headers[COST_HEADER].strip().lower() == "cost"
         self.facts: dict[str, str] = {}
         request[FACTS] = self.facts
         self.body_at_hand = body.at_hand

@@ -48,7 +48,8 @@ def chat_bound(body_bytes: int, media: Media) -> int:
     `body_bytes` is the length of the JSON text, and `media` all that its messages have. A token covers at
     least one byte of UTF-8, and messages and tools add at most as many tokens as they have punctuation.
     """
-    return max(1, body_bytes - media.payload_chars + REPLY_PRIMING_TOKENS + media.tokens)
+    bound = body_bytes - media.payload_chars + REPLY_PRIMING_TOKENS + media.tokens
+    return bound if bound > 0 else 1
 
 
 def content_parts(message: object) -> Sequence[object]:

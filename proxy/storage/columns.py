@@ -202,7 +202,7 @@ def receipt_row(row: Receipt, hold: Hold) -> tuple[SqlValue, ...]:
     values[_CALL_STREAM] = int(call.stream)
     values[_OUTCOME_USAGE] = text(outcome.usage)
     values[_OUTCOME_ATTEMPTS] = text(outcome.attempts)
-    values[_OUTCOME_INFERRED] = text(outcome.inferred)
+    values[_OUTCOME_INFERRED] = text(outcome.inferred) if outcome.inferred else "{}"
     ordered: tuple[SqlValue, ...] = _in_receipt_order(values)
     return (*ordered, seal_of(*ordered, hold.tokens, hold.created_at_us, hold.owner))
 
