@@ -174,7 +174,9 @@ class Part(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     @property
     def has_usage(self) -> bool:
         """Whether it holds a usage object, wherever upstreams put them."""
-        return any(isinstance(usage, dict) for usage in self.usages)
+        if isinstance(self.usage, dict):
+            return True
+        return isinstance(self.x_groq, dict) and isinstance(self.x_groq.get("usage"), dict)
 
     @property
     def is_foreign(self) -> bool:
