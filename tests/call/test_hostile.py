@@ -11,25 +11,24 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from proxy.errors import Refusal
 from proxy.metering.vocabulary import SHARED
-from tests.call.fakes import WHOLE, Stage, Upstreams
+from tests.call.fakes import WHOLE
 from tests.call.hostile import (
+    ASKS,
     BODIES,
+    FUNDS_NANO,
     MEGABYTE,
     REPLIES,
     VALUES,
-    Body,
-    Sink,
     Strain,
+    chunks,
+    one_call,
     strain,
     worker_switches,
 )
 
 STALL_MS_MAX = 30
 TRIES = 6
-CHUNK_BYTES = 262_144
-FUNDS_NANO = 10**15
 # So much more than eight times as long may eight times as much take: machines are busy, and one megabyte
 # may be refused where eight are.
 GROWTH_MAX = 3
@@ -48,42 +47,18 @@ def worker() -> Iterator[None]:
         yield
 
 
-async def one_call(path: str, body: bytes, reply: Sequence[bytes], funds_nano: int = FUNDS_NANO) -> Strain:
-    """Take a call with this body and this reply through the relay, which may refuse it."""
-    stage = Stage(Upstreams(list(reply)), funds_nano=funds_nano)
-
-    codes: list[str] = []
-
-    async def work() -> None:
-        try:
-            await stage.relay.relay(Body(path, body, wants_cost=True), Sink())
-        except Refusal as refusal:
-            codes.append(refusal.code)
-
-    found = await strain(work)
-    await stage.rest()
-    assert stage.heard.faults == []
-    assert "internal_error" not in codes
-    stage.rows()
-    return found
-
-
 async def assert_light(
     path: str, body: bytes, reply: Sequence[bytes], funds_nano: int = FUNDS_NANO
 ) -> Strain:
     """A call does not hold the loop. The least strain of some tries."""
-    least = await one_call(path, body, reply, funds_nano)
+    least = (await one_call(path, body, reply, funds_nano))[0]
     for _ in range(TRIES):
         if least.stall_ms <= STALL_MS_MAX:
             break
-        again = await one_call(path, body, reply, funds_nano)
+        again = (await one_call(path, body, reply, funds_nano))[0]
         least = Strain(min(least.total_ms, again.total_ms), min(least.stall_ms, again.stall_ms))
     assert least.stall_ms <= STALL_MS_MAX
     return least
-
-
-def chunks(reply: bytes) -> list[bytes]:
-    return [reply[at : at + CHUNK_BYTES] for at in range(0, len(reply), CHUNK_BYTES)]
 
 
 ORDINARY: dict[str, list[bytes]] = {
@@ -121,8 +96,7 @@ async def test_no_reply_holds_the_loop(name: str) -> None:
         streams = path != "/v1/embeddings" and turn % 2 == 0
         if streams:
             reply = b"data: " + reply + b"\n\ndata: [DONE]\n\n"
-        flag = b"true" if streams else b"false"
-        body = b'{"model":"m","messages":[],"input":"a","prompt":"a","stream":%b}' % flag
+        body = ASKS[path].replace(b"$", b"true" if streams else b"false")
         await assert_light(path, body, chunks(reply))
 
 

@@ -1,7 +1,7 @@
 """Values of a JSON text whose long strings are marks, decoded so that other threads run in between."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
@@ -16,15 +16,35 @@ _LEVELS: Final = 8
 """How deep a large value is decoded item by item; what is large even below that is decoded at once."""
 
 
-def value_of(raw: bytes | memoryview | msgspec.Raw, texts: Sequence[str], levels: int = _LEVELS) -> object:
-    """The decoded value, with `texts` at their marks. Raises ValueError for what is no JSON."""
+Shape = Mapping[str, Any]
+"""Members of an object, or of each in an array, with their own shapes; None: any value. Others are any value
+too, and what is `PASSED` does not matter."""
+
+PASSED: Final = "passed"
+
+
+def value_of(
+    raw: bytes | memoryview | msgspec.Raw,
+    texts: Sequence[str],
+    levels: int = _LEVELS,
+    shape: Shape | None = None,
+) -> object:
+    """The decoded value, with `texts` at their marks. Raises ValueError for what is no JSON.
+
+    Large objects of a `shape` are without what does not matter.
+    """
     view = memoryview(raw)
     if len(view) > STEP_BYTES and levels:
         match first_byte(view):
             case b"[":
-                return [value_of(item, texts, levels - 1) for item in items(view)]
+                return [value_of(item, texts, levels - 1, shape) for item in items(view)]
             case b"{":
-                return {name: value_of(value, texts, levels - 1) for name, value in each_member(view)}
+                inner = shape or {}
+                return {
+                    name: value_of(value, texts, levels - 1, inner.get(name))
+                    for name, value in each_member(view)
+                    if inner.get(name) != PASSED
+                }
     short = bytes(view)
     if FOREIGN not in short:
         try:

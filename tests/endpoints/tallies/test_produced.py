@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.endpoints.tallies import produced
+from proxy.endpoints.tallies import produced_text
 from proxy.endpoints.tallies.produced import Echo, Produced
 
 
@@ -33,7 +33,7 @@ def test_exactly_the_prompt_at_the_beginning_is_left_out(
         texts[index] = texts.get(index, b"") + text.encode()
         rest = [all_of[echoed(echo.of(at), all_of) :] for at, all_of in texts.items()]
         assert collected.size == sum(map(len, rest)) >= before
-        assert collected.text().encode() == b"".join(rest)
+        assert str(collected.text()).encode() == b"".join(rest)
         before = collected.size
 
 
@@ -52,9 +52,9 @@ def test_halves_are_put_together_wherever_a_piece_of_the_text_ends(
         collected.add(0, character)
     whole = "x" * shift + "".join(characters)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(produced, "STEP_BYTES", step)
+        patch.setattr(produced_text, "STEP_BYTES", step)
         found = collected.text()
-    assert found == whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    assert str(found) == whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 class Counted(bytes):

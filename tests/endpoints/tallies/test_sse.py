@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 
-from proxy.endpoints.tallies.sse import Splitter, name_and_data
+from proxy.endpoints.tallies.lines import name_and_data
+from proxy.endpoints.tallies.sse import Splitter
 from proxy.errors import Refusal
 from tests.endpoints.events import cut
 
