@@ -1,8 +1,8 @@
 """`python -m tests.call.stalls`: how long hostile bodies and replies of 64 MB hold the event loop, and where.
 
 Each value stands at each place of each family's body and reply, which comes whole and as one event of a
-stream. A line tells the longest stall and the whole processor time in milliseconds, the memory beyond what was
-sent as a multiple of it, and what held the interpreter longest.
+stream. A line tells the longest stall and the whole processor time in milliseconds, the memory beyond what
+was sent as a multiple of it, and what held the interpreter longest.
 """
 
 import argparse

@@ -18,7 +18,7 @@ _LONE_HALF: Final = re.compile(rb"\xed[\xa0-\xbf].", re.DOTALL)
 
 
 class LazyText(PiecewiseText):
-    """A long text that a function writes in pieces, each time anew. The methods of `str` see nothing of it."""
+    """A long text that a function writes in pieces, each time anew. Methods of `str` see nothing of it."""
 
     __slots__ = ("_write",)
 
