@@ -1,9 +1,8 @@
 """The lines of a server-sent event, found by their offsets: an event may be tens of megabytes. Sans I/O."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import Final
-
-import msgspec
 
 from proxy.endpoints.reading.steps import STEP_BYTES, cut, joined, slices
 from proxy.errors import Refusal
@@ -11,6 +10,8 @@ from proxy.errors import Refusal
 LINES_MAX: Final = 16_384
 """How many lines an event may have; nearly all have one of data."""
 
+_LINE_END: Final = re.compile(rb"\r\n|\n|\r")
+_READ: Final = frozenset({b"data", b"event"})
 _FIELDS: Final = frozenset({b"data", b"event", b"id", b"retry"})
 _NAME_BYTES: Final = 8
 """Enough to know every field by."""
@@ -22,13 +23,8 @@ _COLON: Final = 0x3A
 _BLANK: Final = 0x20
 
 
-class _Line(msgspec.Struct, frozen=True, gc=False):
-    """A line: where it begins and ends, the beginning of its field's name, and where its value begins."""
-
-    start: int
-    stop: int
-    field: bytes
-    value_at: int
+_Line = tuple[bytes, int, int, int]
+"""A line: the beginning of its field's name, and where the line begins, its value begins, and both end."""
 
 
 def only_data(event: bytes) -> bytes | None:
@@ -50,17 +46,32 @@ def name_and_data(event: bytes) -> tuple[bytes, bytes | None]:
     The data is None for an event without any, such as a comment. Raises Refusal `upstream_invalid` for an
     event of more than `LINES_MAX` lines.
     """
-    usual = only_data(event) if len(event) <= STEP_BYTES else None
-    if usual is not None:
-        return b"", usual
+    if len(event) > STEP_BYTES:
+        fields = ((field, cut(event, at, stop)) for field, _, at, stop in _lines(event) if field in _READ)
+        return _read(fields)
+    usual = only_data(event)
+    return (b"", usual) if usual is not None else _read(_short_fields(event))
+
+
+def _read(fields: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, bytes | None]:
     name = b""
     data: list[bytes] = []
-    for line in _lines(event):
-        if line.field == b"data":
-            data.append(cut(event, line.value_at, line.stop))
-        elif line.field == b"event":
-            name = cut(event, line.value_at, line.stop)
+    for field, value in fields:
+        if field == b"data":
+            data.append(value)
+        elif field == b"event":
+            name = value
     return name, b"\n".join(data) if data else None
+
+
+def _short_fields(event: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The names and values of fields as `_lines` finds them, for a short event in a fraction of the time."""
+    lines = _LINE_END.split(event)
+    if len(lines) > LINES_MAX:
+        raise _too_many()
+    for line in lines:
+        field, _, value = line.partition(b":")
+        yield field, value.removeprefix(b" ")
 
 
 def stray_text(event: bytes) -> bytes:
@@ -68,26 +79,27 @@ def stray_text(event: bytes) -> bytes:
 
     Raises Refusal `upstream_invalid` for an event of more than `LINES_MAX` lines.
     """
-    stray = [line for line in _lines(event) if line.field not in _FIELDS and line.start < line.stop]
     return b"\n".join(
-        cut(event, line.start, line.stop) for line in stray if event[line.start] != _COLON
+        cut(event, start, stop)
+        for field, start, _, stop in _lines(event)
+        if field not in _FIELDS and start < stop and event[start] != _COLON
     ).strip()
 
 
 def data_at(event: bytes) -> int | None:
     """Where the data of an event begins that has it on one line; None for any other."""
-    lines = [line for line in _lines(event) if line.field == b"data"]
-    return lines[0].value_at if len(lines) == 1 else None
+    places = [value_at for field, _, value_at, _ in _lines(event) if field == b"data"]
+    return places[0] if len(places) == 1 else None
 
 
 def with_data(event: bytes, data: bytes) -> bytes:
     """The event with other data, on as many lines as that has; its other fields come first."""
-    lines = [line for line in _lines(event) if line.start < line.stop]
-    end = b"\r\n" if any(event.startswith(b"\r\n", line.stop) for line in lines) else b"\n"
+    lines = [line for line in _lines(event) if line[1] < line[3]]
+    end = b"\r\n" if any(event.startswith(b"\r\n", stop) for *_, stop in lines) else b"\n"
     pieces: list[bytes] = []
-    for line in lines:
-        if line.field != b"data":
-            pieces += (*slices(event, line.start, line.stop), end)
+    for field, start, _, stop in lines:
+        if field != b"data":
+            pieces += (*slices(event, start, stop), end)
     for start, stop in _spans(data):
         pieces += (b"data: ", *slices(data, start, stop), end)
     return joined((*pieces, end))
@@ -96,15 +108,19 @@ def with_data(event: bytes, data: bytes) -> bytes:
 def _lines(event: bytes) -> Iterator[_Line]:
     """The lines of an event. Raises Refusal `upstream_invalid` for more than `LINES_MAX`."""
     for count, (start, stop) in enumerate(_spans(event)):
-        if count > LINES_MAX:
-            raise Refusal("upstream_invalid", f"The upstream sent an event of more than {LINES_MAX} lines.")
+        if count >= LINES_MAX:
+            raise _too_many()
         near = min(stop, start + _NAME_BYTES)
         colon = event.find(_COLON, start, near)
         if colon < 0:
-            yield _Line(start, stop, event[start:near], stop)
+            yield event[start:near], start, stop, stop
         else:
             at = colon + 1
-            yield _Line(start, stop, event[start:colon], at + (at < stop and event[at] == _BLANK))
+            yield event[start:colon], start, at + (at < stop and event[at] == _BLANK), stop
+
+
+def _too_many() -> Refusal:
+    return Refusal("upstream_invalid", f"The upstream sent an event of more than {LINES_MAX} lines.")
 
 
 def _spans(text: bytes) -> Iterator[tuple[int, int]]:
