@@ -110,6 +110,13 @@ def item_ends(text: Text) -> Iterator[int]:
                     return
 
 
+def structure(text: Text) -> Iterator[tuple[bytes, int]]:
+    """Every bracket and every comma that is in no string, and where it is."""
+    for at, skeleton in skeletons(text):
+        for found in _STRUCTURE.finditer(skeleton):
+            yield found[0], at + found.start()
+
+
 def items(text: Text) -> Iterator[memoryview]:
     """The items of an array, or the members of an object, each without blanks before it; none if empty."""
     view = memoryview(text)
@@ -118,9 +125,9 @@ def items(text: Text) -> Iterator[memoryview]:
 
 def item_spans(text: Text) -> Iterator[tuple[int, int]]:
     """Where each of the `items` begins and ends."""
-    done = _after_blanks(text, 0) + 1
+    done = after_blanks(text, 0) + 1
     for end in item_ends(text):
-        start = _after_blanks(text, done)
+        start = after_blanks(text, done)
         if start < end:
             yield start, end
         done = end + 1
@@ -259,11 +266,12 @@ def _dip(digits: bytes, levels: int) -> int:
 
 def first_byte(text: Text, at: int = 0) -> bytes:
     """The first byte from `at` on that is no blank; empty if there is none."""
-    at = _after_blanks(text, at)
+    at = after_blanks(text, at)
     return bytes(text[at : at + 1])
 
 
-def _after_blanks(text: Text, at: int) -> int:
+def after_blanks(text: Text, at: int) -> int:
+    """Where the first byte from `at` on is that is no blank; the text's length if there is none."""
     while at < len(text) and text[at] in _BLANKS:
         step = bytes(text[at : at + STEP_BYTES])
         at += len(step) - len(step.lstrip(_BLANKS))
@@ -293,5 +301,5 @@ def member_name(member: Text) -> tuple[str, int]:
     name = _NAME.match(bytes(member[: 2 * STEP_BYTES]))
     if name is None:
         raise TooLong(0)
-    colon = _after_blanks(member, name.end())
-    return _TEXT.decode(name[0]), _after_blanks(member, colon + 1)
+    colon = after_blanks(member, name.end())
+    return _TEXT.decode(name[0]), after_blanks(member, colon + 1)
