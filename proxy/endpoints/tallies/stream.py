@@ -153,6 +153,9 @@ class StreamTally:
         kept: tuple[bytes, ...] = (self._late, self._kept_usage, b"".join(self._kept))
         if cost is not None and self._keep_usage:
             kept = _with_cost_in_last(self._late, self._kept_usage, kept[-1], cost)
+            # What is large takes a while to let go of, and this may be a thread.
+            self._late = self._kept_usage = b""
+            self._kept = []
         return b"".join(filter(None, kept))
 
     def _feed_late(self, chunk: bytes) -> bytes:
