@@ -151,8 +151,8 @@ IMPURE: dict[str, str] = {
 # What a pure module may import beside Farebox's own: what neither waits nor knows time, file or chance. Of
 # tiktoken that is the table of which model has which encoding.
 PURE_IMPORTS = re.compile(
-    r"(base64|binascii|codecs|collections|contextlib|datetime|decimal|difflib|fnmatch|fractions|functools|hashlib"
-    r"|itertools|json|math|msgspec|operator|re|string|struct|tiktoken|types|typing)(\.|$)"
+    r"(base64|binascii|bisect|codecs|collections|contextlib|datetime|decimal|difflib|fnmatch|fractions|functools"
+    r"|hashlib|itertools|json|math|msgspec|operator|re|string|struct|tiktoken|types|typing)(\.|$)"
 )
 IMPURE_CALLS = frozenset({"open", "print", "input", "exec", "eval", "__import__", "now", "utcnow", "today"})
 

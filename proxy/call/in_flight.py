@@ -156,8 +156,8 @@ class InFlightCall:
 
     async def tail(self, cost: str | None) -> bytes:
         """The bytes that were kept back, with the cost in them where the client asked for it."""
-        if cost is not None and self._reading is not None:
-            # What was read in a thread is large; the cost is put in there as well.
+        if self._reading is not None:
+            # What was read in a thread is large; it is put together there as well, with the cost in it.
             return await self._in_thread(LARGE_BYTES, partial(self.tally.tail, cost))
         return self.tally.tail(cost)
 

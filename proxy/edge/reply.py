@@ -178,6 +178,9 @@ class HttpReply:
             self._transport().write(piece)
             if is_write_paused(self._request):
                 await self._drain()
+            elif end < len(data):
+                # A client that takes everything at once would keep the loop from other calls.
+                await asyncio.sleep(0)
 
     def _framed(self, data: bytes, *, is_last: bool) -> bytes:
         """Bytes of the body as they are sent, after the head if it has not been sent."""

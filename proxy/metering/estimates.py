@@ -10,7 +10,7 @@ from fractions import Fraction
 from math import ceil
 from typing import Final
 
-from proxy.metering.documents import pdf_pages
+from proxy.metering.documents import PDF_BYTES_MAX, pdf_pages
 from proxy.metering.durations import duration_seconds
 from proxy.metering.images import family_of, image_data, image_data_estimate
 from proxy.metering.model_names import bare_name
@@ -24,7 +24,7 @@ from proxy.metering.prompts import (
     text_field,
 )
 from proxy.metering.signatures import signatures
-from proxy.metering.tokens import COUNTER, Counter, Item
+from proxy.metering.tokens import COUNTER, Counter, Item, PiecewiseText
 from proxy.metering.tools import call_tokens, choice_items, definitions, value_items
 
 FUNCTIONS_TOKENS: Final = 9
@@ -172,7 +172,8 @@ def _file(part: Mapping[str, object], model: str) -> int:
     size_bytes = decoded_bytes(data)
     if not is_pdf(data):
         return FILE_FRAMING_TOKENS + size_bytes // TEXT_BYTES_A_TOKEN
-    pages = pdf_pages(_decoded(data, None)) or 1 + size_bytes // FILE_PAGE_BYTES
+    known = pdf_pages(_whole(data)) if size_bytes <= PDF_BYTES_MAX else None
+    pages = known or 1 + size_bytes // FILE_PAGE_BYTES
     return FILE_FRAMING_TOKENS + pages * _page_tokens(model)
 
 
@@ -181,15 +182,36 @@ def _page_tokens(model: str) -> int:
     return PAGE_TEXT_TOKENS + family_of(model).tokens(PAGE_SIZE_PX, "high")
 
 
-def _decoded(data: str, chars: int | None) -> bytes:
-    """The first bytes of a file in base64, with or without a `data:` header; all of them without `chars`."""
-    header, comma, _ = data[:256].partition(",")
-    start = len(header) + 1 if comma else 0
-    text = data[start : None if chars is None else start + chars]
+def _decoded(data: str, chars: int) -> bytes:
+    """The first bytes of a file in base64, with or without a `data:` header, from so many characters."""
+    start = _header_chars(data)
     try:
-        return base64.b64decode(text)
+        return base64.b64decode(data[start : start + chars])
     except (binascii.Error, ValueError):
         return b""
+
+
+def _whole(data: str) -> bytes:
+    """All bytes of a file in base64, decoded piece by piece, so that other threads run meanwhile."""
+    skipped, rest = _header_chars(data), ""
+    decoded: list[bytes] = []
+    try:
+        for piece in data.pieces() if isinstance(data, PiecewiseText) else (data,):
+            rest += "".join(piece[skipped:].split())
+            skipped = 0
+            stop = len(rest) // 4 * 4
+            decoded.append(base64.b64decode(rest[:stop]))
+            rest = rest[stop:]
+        decoded.append(base64.b64decode(rest))
+    except (binascii.Error, ValueError):
+        return b""
+    return b"".join(decoded)
+
+
+def _header_chars(data: str) -> int:
+    """How long a `data:` header is; 0 where there is none."""
+    header, comma, _ = data[:256].partition(",")
+    return len(header) + 1 if comma else 0
 
 
 _READERS: Final[Mapping[str, Callable[[Mapping[str, object], str], int]]] = {

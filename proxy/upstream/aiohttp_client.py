@@ -132,6 +132,8 @@ async def write_body(protocol: ClientProtocol, body: bytes) -> None:
         view = memoryview(body)
         for start in range(0, len(view), _PIECE_BYTES):
             await writer.write(view[start : start + _PIECE_BYTES])
+            # An upstream that takes everything at once would keep the loop from other calls.
+            await asyncio.sleep(0)
         await writer.drain()
 
 

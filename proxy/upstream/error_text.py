@@ -8,6 +8,14 @@ import msgspec
 _SAID_IN: Final = ("code", "detail", "error", "message", "status", "type")
 _TEXT_LENGTH: Final = 2_000
 _ANY: Final = msgspec.json.Decoder()
+_TEXT: Final = msgspec.json.Decoder(str)
+
+LARGE_BYTES: Final = 65_536
+"""Of a larger error only the members that count are decoded: the rest could take long."""
+
+_NOTHING: Final = msgspec.Raw()
+_Said: Final = msgspec.defstruct("_Said", [(name, msgspec.Raw, _NOTHING) for name in _SAID_IN])
+_SAID: Final = msgspec.json.Decoder(_Said)
 
 
 def error_text(body: bytes) -> str | None:
@@ -16,6 +24,8 @@ def error_text(body: bytes) -> str | None:
     Only members that say what is wrong count, not those that quote the call.
     """
     try:
+        if len(body) > LARGE_BYTES:
+            return " ".join(_large_words(body)).lower()
         answer = _ANY.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
@@ -29,6 +39,18 @@ def error_text(body: bytes) -> str | None:
 def raw_text(body: bytes) -> str:
     """The beginning of what is no JSON object, in lower case."""
     return body[:_TEXT_LENGTH].decode("utf-8", "replace").lower()
+
+
+def _large_words(error: bytes | msgspec.Raw, *, is_inner: bool = False) -> Iterator[str]:
+    """The same words of a large error. Raises DecodeError for what is no JSON object."""
+    said = _SAID.decode(error)
+    for name in _SAID_IN:
+        value: msgspec.Raw = getattr(said, name)
+        first = bytes(memoryview(value)[:1])
+        if first == b'"':
+            yield _TEXT.decode(value)[:_TEXT_LENGTH]
+        elif first == b"{" and name == "error" and not is_inner:
+            yield from _large_words(value, is_inner=True)
 
 
 def _words(error: Mapping[str, Any]) -> Iterator[str]:

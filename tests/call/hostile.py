@@ -3,15 +3,17 @@
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import msgspec
 
 from proxy.errors import Refusal
-from tests.call.fakes import SECRET
+from tests.call.fakes import SECRET, Stage, Upstreams
 
 MEGABYTE = 1_048_576
+CHUNK_BYTES = 262_144
+FUNDS_NANO = 10**15
 BEAT_SECONDS = 0.0005
 
 Shape = Callable[[int], bytes]
@@ -103,6 +105,13 @@ BODIES: Mapping[str, Mapping[str, bytes]] = {
     "/v1/embeddings": {"input": b'{"model":"m","input":$}', "extra": b'{"model":"m","input":"a","x":$}'},
 }
 """Bodies with `$` where a value stands, by path and by the member that it is in."""
+
+ASKS: Mapping[str, bytes] = {
+    "/v1/chat/completions": b'{"model":"m","messages":[],"stream":$}',
+    "/v1/completions": b'{"model":"m","prompt":"a","stream":$}',
+    "/v1/embeddings": b'{"model":"m","input":"a"}',
+}
+"""An ordinary body by path, with `$` where it says whether the reply is to be a stream."""
 
 REPLIES: Mapping[str, bytes] = {
     "choices": b'{"choices":$,"usage":{"prompt_tokens":9,"completion_tokens":9}}',
@@ -215,3 +224,30 @@ def worker_switches() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(before)
+
+
+def chunks(reply: bytes) -> list[bytes]:
+    """A reply as it comes."""
+    return [reply[at : at + CHUNK_BYTES] for at in range(0, len(reply), CHUNK_BYTES)]
+
+
+async def one_call(
+    path: str, body: bytes, reply: Sequence[bytes], funds_nano: int = FUNDS_NANO
+) -> tuple[Strain, str]:
+    """Take a call with this body and this reply through the relay: the strain, and the code of a refusal."""
+    stage = Stage(Upstreams(list(reply)), funds_nano=funds_nano)
+
+    codes: list[str] = []
+
+    async def work() -> None:
+        try:
+            await stage.relay.relay(Body(path, body, wants_cost=True), Sink())
+        except Refusal as refusal:
+            codes.append(refusal.code)
+
+    found = await strain(work)
+    await stage.rest()
+    assert stage.heard.faults == []
+    assert "internal_error" not in codes
+    stage.rows()
+    return found, "".join(codes)

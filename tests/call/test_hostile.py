@@ -11,25 +11,26 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from proxy.errors import Refusal
+from proxy.endpoints.tallies.whole import WholeTally
+from proxy.metering.tokens import pieces
 from proxy.metering.vocabulary import SHARED
-from tests.call.fakes import WHOLE, Stage, Upstreams
+from tests.call.fakes import WHOLE
 from tests.call.hostile import (
+    ASKS,
     BODIES,
+    FUNDS_NANO,
     MEGABYTE,
     REPLIES,
     VALUES,
-    Body,
-    Sink,
     Strain,
+    chunks,
+    one_call,
     strain,
     worker_switches,
 )
 
-STALL_MS_MAX = 30
+STALL_MS_MAX = 25
 TRIES = 6
-CHUNK_BYTES = 262_144
-FUNDS_NANO = 10**15
 # So much more than eight times as long may eight times as much take: machines are busy, and one megabyte
 # may be refused where eight are.
 GROWTH_MAX = 3
@@ -48,42 +49,18 @@ def worker() -> Iterator[None]:
         yield
 
 
-async def one_call(path: str, body: bytes, reply: Sequence[bytes], funds_nano: int = FUNDS_NANO) -> Strain:
-    """Take a call with this body and this reply through the relay, which may refuse it."""
-    stage = Stage(Upstreams(list(reply)), funds_nano=funds_nano)
-
-    codes: list[str] = []
-
-    async def work() -> None:
-        try:
-            await stage.relay.relay(Body(path, body, wants_cost=True), Sink())
-        except Refusal as refusal:
-            codes.append(refusal.code)
-
-    found = await strain(work)
-    await stage.rest()
-    assert stage.heard.faults == []
-    assert "internal_error" not in codes
-    stage.rows()
-    return found
-
-
 async def assert_light(
     path: str, body: bytes, reply: Sequence[bytes], funds_nano: int = FUNDS_NANO
 ) -> Strain:
     """A call does not hold the loop. The least strain of some tries."""
-    least = await one_call(path, body, reply, funds_nano)
+    least = (await one_call(path, body, reply, funds_nano))[0]
     for _ in range(TRIES):
         if least.stall_ms <= STALL_MS_MAX:
             break
-        again = await one_call(path, body, reply, funds_nano)
+        again = (await one_call(path, body, reply, funds_nano))[0]
         least = Strain(min(least.total_ms, again.total_ms), min(least.stall_ms, again.stall_ms))
     assert least.stall_ms <= STALL_MS_MAX
     return least
-
-
-def chunks(reply: bytes) -> list[bytes]:
-    return [reply[at : at + CHUNK_BYTES] for at in range(0, len(reply), CHUNK_BYTES)]
 
 
 ORDINARY: dict[str, list[bytes]] = {
@@ -121,8 +98,7 @@ async def test_no_reply_holds_the_loop(name: str) -> None:
         streams = path != "/v1/embeddings" and turn % 2 == 0
         if streams:
             reply = b"data: " + reply + b"\n\ndata: [DONE]\n\n"
-        flag = b"true" if streams else b"false"
-        body = b'{"model":"m","messages":[],"input":"a","prompt":"a","stream":%b}' % flag
+        body = ASKS[path].replace(b"$", b"true" if streams else b"false")
         await assert_light(path, body, chunks(reply))
 
 
@@ -144,6 +120,79 @@ async def test_no_output_without_usage_holds_the_loop(place: str, stream: bool) 
         reply = b"data: " + reply + b"\n\ndata: [DONE]\n\n"
     body = b'{"model":"m","messages":[],"stream":%b}' % (b"true" if stream else b"false")
     await assert_light("/v1/chat/completions", body, chunks(reply))
+
+
+MOST = 64 * MEGABYTE - 1_024
+"""The longest bodies and replies that are read."""
+
+MOST_BODIES = [
+    ("/v1/chat/completions", "content", "base64"),
+    ("/v1/chat/completions", "content", "escapes"),
+    ("/v1/completions", "echo", "base64"),
+    ("/v1/embeddings", "input", "token ids"),
+]
+
+
+@pytest.mark.parametrize(("path", "place", "name"), MOST_BODIES)
+async def test_no_body_of_the_most_that_is_taken_holds_the_loop(path: str, place: str, name: str) -> None:
+    body = BODIES[path][place].replace(b"$", VALUES[name](MOST))
+    await assert_light(path, body, ORDINARY[path])
+
+
+MOST_REPLIES = [
+    ("whole", "logprobs", "base64"),
+    ("whole", "data", "floats"),
+    ("event", "extra", "base64"),
+    ("event", "all of it", "objects"),
+    ("named event", "extra", "lone surrogates"),
+    ("stray", "all of it", "prose"),
+]
+
+
+@pytest.mark.parametrize(("kind", "place", "name"), MOST_REPLIES)
+async def test_no_reply_of_the_most_that_is_taken_holds_the_loop(kind: str, place: str, name: str) -> None:
+    """As it is searched for its usage, and gets its cost."""
+    path = "/v1/embeddings" if place == "data" else "/v1/chat/completions"
+    reply = REPLIES[place].replace(b"$", VALUES[name](MOST))
+    before = {"whole": b"", "event": b"data: ", "named event": b"event: a\ndata:", "stray": b""}[kind]
+    if kind != "whole":
+        reply = before + reply + b"\n\ndata: [DONE]\n\n"
+    body = ASKS[path].replace(b"$", b"false" if kind == "whole" else b"true")
+    await assert_light(path, body, chunks(reply))
+
+
+MOST_OUTPUT = {
+    "text": (b'{"choices":[{"message":{"content":$}}]}', "prose"),
+    "parts": (b'{"choices":[{"message":{"content":$}}]}', "strings of a page"),
+    "arguments": (
+        b'{"choices":[{"message":{"tool_calls":[{"function":{"name":"f","arguments":{"a":$}}}]}}]}',
+        "letters of three bytes",
+    ),
+    "foreign": (b'{"output":$}', "escapes"),
+}
+"""Replies whose output has to be counted, by what it is."""
+
+
+@pytest.mark.parametrize("name", MOST_OUTPUT)
+async def test_no_output_of_the_most_that_is_taken_holds_the_loop(name: str) -> None:
+    """It is read, kept and taken out again piece by piece; counting takes turns with the loop anyhow."""
+    template, shape = MOST_OUTPUT[name]
+    reply = chunks(template.replace(b"$", VALUES[shape](MOST)))
+    stalls_ms: list[float] = []
+    while len(stalls_ms) < TRIES and min(stalls_ms, default=STALL_MS_MAX) >= STALL_MS_MAX:
+        tally = WholeTally()
+        for chunk in reply:
+            tally.feed(chunk)
+
+        async def work(tally: WholeTally = tally) -> None:
+            await asyncio.to_thread(tally.finish)
+            text = await asyncio.to_thread(tally.output_text)
+            later = text[len(text) // 2 :]
+            await asyncio.to_thread(lambda: sum(map(len, pieces(later))))
+
+        stalls_ms.append((await strain(work)).stall_ms)
+        assert tally.produced_size > MOST // 4
+    assert min(stalls_ms) < STALL_MS_MAX
 
 
 async def test_a_decoder_that_works_on_the_whole_is_noticed() -> None:

@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from proxy.edge.middleware import REQUEST_ID
-from proxy.edge.reply import HttpReply
+from proxy.edge.reply import PIECE_BYTES, HttpReply
 from proxy.errors import Refusal
 
 Script = Callable[[HttpReply], Awaitable[None]]
@@ -232,3 +232,24 @@ async def test_a_cut_answer_that_only_its_connection_ends_is_reset(ask: Ask) -> 
 
     with pytest.raises(ConnectionResetError):
         await ask(broken, b"GET / HTTP/1.0\r\n\r\n")
+
+
+async def test_a_large_answer_is_sent_with_a_turn_of_the_loop_after_each_piece(ask: Ask) -> None:
+    """Also to a client that takes everything at once."""
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def large(reply: HttpReply) -> None:
+        others = asyncio.ensure_future(turn())
+        reply.head(200, JSON)
+        await reply.end(bytes(32 * PIECE_BYTES))
+        others.cancel()
+
+    answer = await ask(large, GET_AND_CLOSE)
+    assert len(answer.partition(b"\r\n\r\n")[2]) == 32 * PIECE_BYTES
+    assert turns >= 31

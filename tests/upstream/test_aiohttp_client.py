@@ -167,6 +167,24 @@ async def test_a_long_body_is_written_whole(protocol: ClientProtocol) -> None:
     assert transport.written == body
 
 
+async def test_a_long_body_is_written_with_a_turn_of_the_loop_after_each_piece(
+    protocol: ClientProtocol,
+) -> None:
+    """Also to an upstream that takes everything at once."""
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    others = asyncio.ensure_future(turn())
+    await write_body(protocol, bytes(64 * 65_536))
+    others.cancel()
+    assert turns >= 64
+
+
 def test_the_empty_body_has_ended() -> None:
     """It stands for the body of an answer that has none."""
     assert EMPTY_PAYLOAD.is_eof()

@@ -43,6 +43,12 @@ def test_what_the_content_has_caused_is_the_callers(body: object) -> None:
     assert is_moderation(json.dumps(body).encode())
 
 
+@pytest.mark.parametrize("body", [body for body in THE_CALLERS if isinstance(body, dict)])
+def test_what_a_large_error_says_is_the_same(body: dict[str, object]) -> None:
+    """However much there is beside its words."""
+    assert is_moderation(json.dumps({**body, "quoted": [{}] * 100_000}).encode())
+
+
 @pytest.mark.parametrize("body", OURS)
 def test_everything_else_is_farebox_s_own(body: object) -> None:
     """What is about the account although it speaks of content, and what does not say what it is about."""

@@ -12,6 +12,7 @@ from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, read_body
 from proxy.endpoints.reading.depth import is_too_deep
 from proxy.endpoints.reading.inputs import InputText, bound_inputs, input_tokens
+from proxy.endpoints.reading.steps import joined, slices
 from proxy.endpoints.tallies.members import Part
 from proxy.endpoints.tallies.part import read_part
 from proxy.endpoints.tallies.whole import WholeTally
@@ -123,13 +124,14 @@ def without_vectors(data: bytes) -> bytes:
     Nothing in a window that holds only numbers, commas, blanks and base64 opens or closes anything. Outside
     of strings it is cut from comma to comma, so no two numbers meet.
     """
-    kept = []
+    kept: list[bytes] = []
     done = 0
     for at in range(0, len(data) - _WINDOW_BYTES + 1, _WINDOW_BYTES):
         window = data[at : at + _WINDOW_BYTES]
         if b'"' in window or window.translate(None, _VECTOR):
             continue
         first, last = window.find(b","), window.rfind(b",")
-        kept.append(data[done : at + first + 1])
+        kept += slices(data, done, at + first + 1)
         done = at + last + 1 if last >= 0 else at + _WINDOW_BYTES
-    return b"".join((*kept, data[done:]))
+    kept += slices(data, done, len(data))
+    return joined(kept)

@@ -31,9 +31,11 @@ from proxy.endpoints.reading.steps import (
     checked,
     count_values,
     counts_more_items,
+    cut,
     each_member,
     first_byte,
     items,
+    joined,
     opens_more,
     slices,
 )
@@ -74,6 +76,11 @@ _HINTS: Final[Mapping[bytes, str]] = {
     b"F": "write false in lower case",
     b"/": "comments are not JSON",
 }
+
+
+def without_mark(data: bytes) -> bytes:
+    """A text without the byte order mark that it may begin with."""
+    return cut(data, len(BYTE_ORDER_MARK), len(data)) if data.startswith(BYTE_ORDER_MARK) else data
 
 
 class JsonBody(Mapping[str, object]):
@@ -207,13 +214,12 @@ def patched(members: Mapping[str, msgspec.Raw], changes: Mapping[str, bytes | No
     Every value is the bytes it was; members keep their order, new ones come last.
     """
     values = _changed(members, changes)
-    # A join of bytes lets other threads run while it copies much.
     pieces = [b"{"]
     for name, value in values.items():
         view = memoryview(value)
         pieces += (msgspec.json.encode(name), b":", *slices(view, 0, len(view)), b",")
     pieces[-1:] = [b"}"] if values else [b"{}"]
-    return b"".join(pieces)
+    return joined(pieces)
 
 
 def _changed(members: Mapping[str, msgspec.Raw], changes: Mapping[str, bytes | None]) -> Members:

@@ -8,7 +8,7 @@ from itertools import accumulate
 from operator import add
 from typing import Final
 
-from proxy.endpoints.reading.steps import STEP_BYTES, slices
+from proxy.endpoints.reading.steps import STEP_BYTES, Text, slices
 
 DEPTH_MAX: Final = 128
 """How deep arrays and objects may be nested. A tool's schema is the deepest of what is usually sent: ten
@@ -24,7 +24,7 @@ _NOT_OPENING: Final = bytes(byte for byte in range(256) if byte not in b"[{")
 _AS_DIGITS: Final = bytes.maketrans(b"[{]}", b"1100")
 
 
-def is_too_deep(data: bytes, depth_max: int = DEPTH_MAX) -> bool:
+def is_too_deep(data: Text, depth_max: int = DEPTH_MAX) -> bool:
     """Whether some value in `data` is nested deeper than `depth_max`. Takes 1 ms per megabyte of text.
 
     Of a text that is no JSON, the part before its first fault is judged, and no decoder reads more of it.
@@ -41,7 +41,7 @@ def is_too_deep(data: bytes, depth_max: int = DEPTH_MAX) -> bool:
     return False
 
 
-def _opens_more(data: bytes, most: int) -> bool:
+def _opens_more(data: Text, most: int) -> bool:
     """Whether more than so many brackets open, within strings or not."""
     opening = 0
     for step in slices(data, 0, len(data)):
@@ -51,11 +51,11 @@ def _opens_more(data: bytes, most: int) -> bool:
     return False
 
 
-def _brackets(data: bytes) -> Iterator[bytes]:
+def _brackets(data: Text) -> Iterator[bytes]:
     """All brackets outside of strings, in pieces: the digit 1 for each that opens, 0 for one that closes."""
     at, within = 0, 0
     while at < len(data):
-        step = data[at : at + STEP_BYTES]
+        step = bytes(data[at : at + STEP_BYTES])
         at += len(step)
         if step.endswith(_BACKSLASH):
             # A backslash that escapes the first byte of the next step takes it along.

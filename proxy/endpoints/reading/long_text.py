@@ -12,7 +12,7 @@ from typing import Final, Self, SupportsIndex
 
 import msgspec
 
-from proxy.endpoints.reading.steps import STEP_BYTES, Text, first_byte, masked_step, slices
+from proxy.endpoints.reading.steps import STEP_BYTES, Text, first_byte, joined, masked_step, slices
 from proxy.metering.tokens import PiecewiseText
 
 LONG_BYTES: Final = 32_768
@@ -68,6 +68,8 @@ class LongText(PiecewiseText):
 
     def __getitem__(self, key: SupportsIndex | slice, /) -> str:
         if not self.is_plain:
+            if isinstance(key, slice) and key.stop is None and key.step is None and (key.start or 0) < 0:
+                return self._ending(key.start)
             return self._beginning(key)[key]
         if not isinstance(key, slice):
             return chr(memoryview(self._source)[self._start : self._stop][key])
@@ -95,6 +97,13 @@ class LongText(PiecewiseText):
     def steps(self) -> Iterator[bytes]:
         """The text's bytes in the JSON, in steps."""
         return slices(self._source, self._start, self._stop)
+
+    def _ending(self, start: int) -> str:
+        """The last characters of the text, as many as `start` is below zero."""
+        found = ""
+        for piece in self.pieces():
+            found = (found + piece)[start:]
+        return found
 
     def _beginning(self, key: SupportsIndex | slice) -> str:
         """As much of the text from its beginning as a slice or an index needs."""
@@ -178,7 +187,10 @@ def shorten(data: bytes) -> tuple[bytes, tuple[LongText, ...]]:
             kept += (*slices(data, done, opening), b'"\xff%d\xff"' % len(texts))
             texts.append(_long_text(data, opening + 1, closing))
             done = at
-    return (b"".join((*kept, *slices(data, done, len(data)))), tuple(texts)) if texts else (data, ())
+    if not texts:
+        return data, ()
+    kept += slices(data, done, len(data))
+    return joined(kept), tuple(texts)
 
 
 def _closing(data: bytes, at: int) -> int:
@@ -233,7 +245,7 @@ def restore(short: bytes, texts: Sequence[LongText]) -> bytes:
         pieces += texts[number].steps()
         done = end - 1
     pieces += (step.replace(FOREIGN, b"\\") for step in slices(short, done, len(short)))
-    return b"".join(pieces)
+    return joined(pieces)
 
 
 def restored_bytes(short: Text, texts: Sequence[LongText]) -> int:

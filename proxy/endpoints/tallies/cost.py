@@ -7,20 +7,35 @@ import msgspec
 from proxy.endpoints.reading.body import BYTE_ORDER_MARK, Members, patched
 from proxy.endpoints.reading.depth import is_too_deep
 from proxy.endpoints.reading.long_text import mask_lone_surrogates, restore
-from proxy.endpoints.reading.steps import STEP_BYTES, TooLong, first_byte, item_spans, member_name, slices
-from proxy.endpoints.tallies.sse import with_data
+from proxy.endpoints.reading.steps import (
+    STEP_BYTES,
+    Text,
+    TooLong,
+    first_byte,
+    item_spans,
+    joined,
+    member_name,
+    slices,
+)
+from proxy.endpoints.tallies.lines import data_at, with_data
 
 _OBJECT: Final = msgspec.json.Decoder(Members)
 _NAMES: Final = frozenset({"usage", "x_groq"})
 
+_Patch = tuple[int, int, bytes]
+"""Where a part of a text begins and ends, and what takes its place."""
+
 
 def event_with_cost(event: bytes, data: bytes, cost: str) -> bytes:
     """As `with_cost`, for the JSON `data` of an event, which may be on several lines."""
-    changed = with_cost(data, cost)
-    if changed == data:
+    patch = _patch(data, cost)
+    if patch is None:
         return event
-    before, found, after = event.partition(data)
-    return before + changed + after if found else with_data(event, changed)
+    at = data_at(event)
+    if at is None:
+        return with_data(event, _patched(data, patch))
+    start, stop, usage = patch
+    return _patched(event, (at + start, at + stop, usage))
 
 
 def with_cost(reply: bytes, cost: str) -> bytes:
@@ -31,21 +46,29 @@ def with_cost(reply: bytes, cost: str) -> bytes:
     It takes the place of an upstream's own figure. What is no JSON object, or has no usage object of an
     ordinary size, is left as it is.
     """
-    if reply.startswith(BYTE_ORDER_MARK):
-        return BYTE_ORDER_MARK + with_cost(reply.removeprefix(BYTE_ORDER_MARK), cost)
-    place = _usage_place(reply)
+    patch = _patch(reply, cost)
+    return reply if patch is None else _patched(reply, patch)
+
+
+def _patched(text: bytes, patch: _Patch) -> bytes:
+    start, stop, usage = patch
+    return joined((*slices(text, 0, start), usage, *slices(text, stop, len(text))))
+
+
+def _patch(reply: bytes, cost: str) -> _Patch | None:
+    """What to change in a reply; None for nothing."""
+    begin = len(BYTE_ORDER_MARK) if reply.startswith(BYTE_ORDER_MARK) else 0
+    place = _usage_place(memoryview(reply)[begin:] if begin else reply)
     if place is None:
-        return reply
-    start, stop = place
+        return None
+    start, stop = begin + place[0], begin + place[1]
     try:
-        usage = _usage_with_cost(reply[start:stop], cost)
+        return start, stop, _usage_with_cost(reply[start:stop], cost)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return reply  # It has NaN.
-    # A join of short slices lets other threads run while it copies much.
-    return b"".join((*slices(reply, 0, start), usage, *slices(reply, stop, len(reply))))
+        return None  # It has NaN.
 
 
-def _usage_place(reply: bytes) -> tuple[int, int] | None:
+def _usage_place(reply: Text) -> tuple[int, int] | None:
     """Where the usage object begins and ends; None if there is none."""
     if first_byte(reply) != b"{" or is_too_deep(reply):
         return None
@@ -57,7 +80,7 @@ def _usage_place(reply: bytes) -> tuple[int, int] | None:
     return None if place is None else (start + place[0], start + place[1])
 
 
-def _object_places(reply: bytes) -> dict[str, tuple[int, int]]:
+def _object_places(reply: Text) -> dict[str, tuple[int, int]]:
     """Where the objects in these members begin and end, if they are of an ordinary size; the last of each."""
     places: dict[str, tuple[int, int]] = {}
     view = memoryview(reply)
@@ -68,7 +91,7 @@ def _object_places(reply: bytes) -> dict[str, tuple[int, int]]:
             continue  # A name that is no text, or absurdly long, is not one of these.
         if name in _NAMES:
             begin = start + value_at
-            value = reply[begin : min(stop, begin + STEP_BYTES)].rstrip()
+            value = bytes(reply[begin : min(stop, begin + STEP_BYTES)]).rstrip()
             places.pop(name, None)
             if stop - begin <= STEP_BYTES and value.startswith(b"{"):
                 places[name] = (begin, begin + len(value))

@@ -1,7 +1,7 @@
 """A large reply, of which only what matters is decoded: the rest is walked in short steps."""
 
 import codecs
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -20,17 +20,12 @@ from proxy.endpoints.reading.steps import (
     each_member,
     first_byte,
     items,
+    joined,
     opens_more,
     skeletons,
     slices,
 )
-from proxy.endpoints.reading.values import VALUES_MAX, value_of
-
-Shape = Mapping[str, Any]
-"""Members of an object, or of each in an array, with their own shapes; None: any value. Others are any value
-too, and what is `PASSED` does not matter."""
-
-PASSED: Final = "passed"
+from proxy.endpoints.reading.values import PASSED, VALUES_MAX, Shape, value_of
 
 CONTAINERS_MAX: Final = 4_194_304
 """How many arrays and objects a reply may have: log probabilities take dozens for each token."""
@@ -56,17 +51,21 @@ class Outline(msgspec.Struct, frozen=True):
             return None
         return value_of(raw, self.texts) if len(memoryview(raw)) <= STEP_BYTES else True
 
-    def items(self, name: str, shape: Shape) -> Iterator[bytes]:
-        """The items of an array, large ones without what does not matter. Raises Unreadable for too much."""
+    def items(self, name: str, shape: Shape) -> Iterator[memoryview]:
+        """The items of an array. Raises Unreadable where what matters of the large ones is too much."""
         raw = self.members[name]
         values = 0
         _bound(memoryview(raw))
         for item in items(memoryview(raw)):
-            pruned = _pruned(item, shape)
-            values += count_values(pruned) if len(item) > STEP_BYTES else 0
-            if values > VALUES_MAX:
-                raise Unreadable
-            yield pruned
+            if len(item) > STEP_BYTES:
+                values += _count(item, shape)
+                if values > VALUES_MAX:
+                    raise Unreadable
+            yield item
+
+    def value(self, item: memoryview, shape: Shape) -> object:
+        """The value of an item; a large one is without what does not matter."""
+        return value_of(item, self.texts, shape=shape)
 
 
 def outline_of(data: bytes) -> Outline:
@@ -107,19 +106,17 @@ def _shape(info: inspect.Type) -> Any:
     return None
 
 
-def _pruned(view: memoryview, shape: Shape | None) -> bytes:
-    if len(view) <= STEP_BYTES:
-        return bytes(view)
-    first = first_byte(view)
-    _bound(view)
-    if first == b"[":
-        return b"[%b]" % b",".join(_pruned(item, shape) for item in items(view))
-    if first == b"{" and shape is not None:
-        kept = {name: raw for name, raw in each_member(view) if shape.get(name) != PASSED}
-        return msgspec.json.encode(
-            {name: msgspec.Raw(_pruned(memoryview(raw), shape.get(name))) for name, raw in kept.items()}
-        )
-    return b"".join(slices(view, 0, len(view)))
+def _count(view: memoryview, shape: Shape | None) -> int:
+    """About how many values there are that matter. Raises Unreadable where one holds too many."""
+    if len(view) > STEP_BYTES:
+        first = first_byte(view)
+        _bound(view)
+        if first == b"[":
+            return sum(1 + _count(item, shape) for item in items(view))
+        if first == b"{" and shape is not None:
+            kept = ((name, raw) for name, raw in each_member(view) if shape.get(name) != PASSED)
+            return sum(1 + _count(memoryview(raw), shape.get(name)) for name, raw in kept)
+    return count_values(view)
 
 
 def _bound(view: memoryview) -> None:
@@ -150,4 +147,5 @@ def _cleaned(data: bytes) -> bytes:
     """The same text with a replacement character for all that is no UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     pieces = [decoder.decode(step).encode() for step in slices(data, 0, len(data))]
-    return b"".join((*pieces, decoder.decode(b"", final=True).encode()))
+    pieces.append(decoder.decode(b"", final=True).encode())
+    return joined(pieces)

@@ -5,7 +5,8 @@ because nobody has seen its like before.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -13,8 +14,7 @@ from msgspec.structs import replace
 
 from proxy.endpoints.reading.body import LARGE_BYTES, beginning
 from proxy.endpoints.reading.depth import is_too_deep
-from proxy.endpoints.reading.long_text import LongText
-from proxy.endpoints.reading.values import VALUES_MAX, value_of
+from proxy.endpoints.reading.values import VALUES_MAX
 from proxy.endpoints.tallies.members import (
     Audio,
     Choice,
@@ -25,8 +25,10 @@ from proxy.endpoints.tallies.members import (
     Part,
     ToolCall,
 )
-from proxy.endpoints.tallies.outline import Unreadable, outline_of, shape_of
+from proxy.endpoints.tallies.outline import Outline, Unreadable, outline_of, shape_of
 from proxy.endpoints.tallies.payload import Payload, payload_of
+from proxy.endpoints.tallies.produced_text import written
+from proxy.metering.tokens import PiecewiseText
 
 _PASSED: Final = frozenset(Part.__struct_fields__) - {
     *("choices", "usage", "error", "object", "type", "x_groq")
@@ -86,7 +88,7 @@ def _read_large(data: bytes) -> Part | None:
         if not is_list:
             return part
         shape = shape_of(Choice)
-        found = _bounded(_read_choice(item, outline.texts) for item in outline.items("choices", shape))
+        found = _bounded(_read_choice(item, outline) for item in outline.items("choices", shape))
     except (Unreadable, ValueError):
         return None
     payloads = [(choice.index if choice else 0, payload) for choice, payload in found if payload]
@@ -107,13 +109,13 @@ def _bounded(read: Iterator[_Found]) -> list[_Found]:
     return kept
 
 
-def _read_choice(item: bytes, texts: Sequence[LongText]) -> _Found:
+def _read_choice(item: memoryview, outline: Outline) -> _Found:
     if len(item) <= LARGE_BYTES:
         try:
             return _CHOICE.decode(item), _NOTHING
         except (msgspec.DecodeError, UnicodeDecodeError):
             pass  # It has a long string, a lone surrogate, or a member that no field takes.
-    value = value_of(item, texts)
+    value = outline.value(item, shape_of(Choice))
     if isinstance(value, dict):
         return _choice(value)
     return None, payload_of((("choices", value),))
@@ -210,17 +212,31 @@ def _function(name: str, value: object, rest: _Rest) -> Function | None:
     rest += _others(value, Function)
     arguments = value.get("arguments")
     # Some servers give the arguments as an object instead of its JSON.
-    written = arguments if arguments is None or isinstance(arguments, str) else json.dumps(_plain(arguments))
-    return Function(_string(value, "name", rest), written)
+    is_text = arguments is None or isinstance(arguments, str)
+    text = arguments if is_text else written(partial(_json, arguments))
+    return Function(_string(value, "name", rest), text)
 
 
-def _plain(value: object) -> object:
-    """A value whose long strings are strings like others: the encoder sees the beginning of a mark only."""
+def _json(value: object) -> Iterator[str]:
+    """JSON of a value, as `json.dumps` writes it, in pieces: a long string is never written as a whole."""
     if isinstance(value, dict):
-        return {name: _plain(member) for name, member in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, str) else value
+        yield "{"
+        for count, (name, member) in enumerate(value.items()):
+            yield f"{', ' if count else ''}{json.dumps(name)}: "
+            yield from _json(member)
+        yield "}"
+    elif isinstance(value, list):
+        yield "["
+        for count, item in enumerate(value):
+            yield ", " if count else ""
+            yield from _json(item)
+        yield "]"
+    elif isinstance(value, PiecewiseText):
+        yield '"'
+        yield from (json.dumps(piece)[1:-1] for piece in value.pieces())
+        yield '"'
+    else:
+        yield json.dumps(value)
 
 
 def _audio(value: object, rest: _Rest) -> Audio | None:

@@ -75,7 +75,7 @@ def payload_of(members: Iterable[tuple[str, object]], *, texts: bool = True) -> 
             else:
                 data_bytes += size
             if not size and value:
-                found.append(str(value))
+                found.append(value)
         elif isinstance(value, Mapping):
             waiting += _inner(value.items(), kind)
         elif isinstance(value, list):

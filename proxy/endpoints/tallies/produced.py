@@ -1,21 +1,17 @@
-"""What a reply has produced so far, kept small: one buffer of UTF-8 for each choice, and the size of data."""
+"""What a reply has produced so far, kept small: buffers of UTF-8 for each choice, and the size of data."""
 
-import re
-from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
-from proxy.endpoints.reading.steps import STEP_BYTES
 from proxy.endpoints.tallies.payload import DATA_BYTES_PER_TOKEN, SOUND_BYTES_PER_TOKEN, Payload
+from proxy.endpoints.tallies.produced_text import stored_text, text_of
 from proxy.metering.tokens import PiecewiseText
 from proxy.metering.tools import call_tokens
 from proxy.metering.usage import Usage
 
-# Halves of characters beyond the basic plane, as they are when each is encoded by itself.
-_HIGH_HALF: Final = re.compile(rb"\xed[\xa0-\xaf]", re.DOTALL)
-_HALVES: Final = re.compile(rb"\xed[\xa0-\xaf].\xed[\xb0-\xbf].", re.DOTALL)
-_LONE_HALF: Final = re.compile(rb"\xed[\xa0-\xbf].", re.DOTALL)
+BUFFER_BYTES: Final = 1_048_576
+"""How long a buffer may be before another one is begun."""
 
 
 class Echo(msgspec.Struct, frozen=True):
@@ -64,12 +60,13 @@ class Produced:
     `size` is the length of all text in UTF-8, and the tokens that data counts as.
     """
 
-    __slots__ = ("_calls", "_data_bytes", "_echo", "_repeats", "_sound_bytes", "_texts", "size")
+    __slots__ = ("_buffers", "_calls", "_data_bytes", "_echo", "_lasts", "_repeats", "_sound_bytes", "size")
 
     def __init__(self, echo: Echo = NO_ECHO) -> None:
         self._echo = echo
         self._repeats: dict[int, _Repeat] = {}
-        self._texts: dict[int, bytearray] = {}
+        self._lasts: dict[int, bytearray] = {}
+        self._buffers: dict[int, list[bytearray]] = {}
         self._calls: dict[int, set[int]] = {}
         self._data_bytes = self._sound_bytes = 0
         self.size = 0
@@ -84,9 +81,11 @@ class Produced:
             encoded = text.encode()
         except UnicodeEncodeError:
             encoded = text.encode("utf-8", "surrogatepass")
-        buffer = self._texts.get(index)
-        if buffer is None:
-            self._texts[index] = bytearray(encoded)
+        buffer = self._lasts.get(index)
+        if buffer is None or len(buffer) > BUFFER_BYTES:
+            # A buffer that grew on and on would now and then be copied as a whole.
+            self._lasts[index] = buffer = bytearray(encoded)
+            self._buffers.setdefault(index, []).append(buffer)
         else:
             buffer += encoded
         self.size += len(encoded)
@@ -129,8 +128,10 @@ class Produced:
 
     def text(self) -> str:
         """All text, one choice after the other. It may be asked for in one thread while another adds text."""
-        texts = list(self._texts.items())
-        return "".join(piece for index, text in texts for piece in _pieces(text, self._echoed_bytes(index)))
+        stored = [
+            (stored_text(buffers), self._echoed_bytes(index)) for index, buffers in [*self._buffers.items()]
+        ]
+        return text_of(stored)
 
     def _leave_out(self, index: int, encoded: bytes) -> None:
         repeat = self._repeats.get(index)
@@ -142,35 +143,3 @@ class Produced:
     def _echoed_bytes(self, index: int) -> int:
         repeat = self._repeats.get(index)
         return repeat.size_bytes if repeat is not None else 0
-
-
-def _pieces(text: bytearray, start: int) -> Iterator[str]:
-    """The text from `start` on, in pieces that take no time that others would notice."""
-    stop = len(text)
-    while start < stop:
-        piece = bytes(text[start : start + STEP_BYTES])
-        if start + len(piece) < stop:
-            piece = piece[: _cut(piece)]
-        yield _decoded(piece)
-        start += len(piece)
-
-
-def _cut(piece: bytes) -> int:
-    """Where the last character begins, or the half before it: no piece ends within either."""
-    at = len(piece) - 1
-    while piece[at] & 0xC0 == 0x80:
-        at -= 1
-    return at - 3 if _HIGH_HALF.match(piece, at - 3) else at
-
-
-def _decoded(piece: bytes) -> str:
-    try:
-        return str(piece, "utf-8")
-    except UnicodeDecodeError:
-        # Halves of a character that came in two events are put together, and lone ones replaced.
-        return str(_LONE_HALF.sub("\ufffd".encode(), _HALVES.sub(_together, piece)), "utf-8")
-
-
-def _together(halves: re.Match[bytes]) -> bytes:
-    text = str(halves[0], "utf-8", "surrogatepass")
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le").encode()

@@ -4,20 +4,15 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from proxy.endpoints.reading.steps import STEP_BYTES, joined
 from proxy.errors import Refusal
 
 EVENT_BYTES_MAX: Final = 67_108_864
 """How long an event may grow before it is given up; images come as tens of megabytes of base64."""
 
-LINES_MAX: Final = 16_384
-"""How many lines an event may have; nearly all have one of data."""
-
 # A line ends with CR LF, LF or CR, and an empty line ends an event. A CR before LF is never one by itself.
 _END: Final = re.compile(rb"(?:\r\n|\n|\r(?!\n)){2}")
-_LINE_END: Final = re.compile(rb"\r\n|\n|\r")
-_FIELDS: Final = frozenset({b"data", b"event", b"id", b"retry"})
 # A search of bytes for a number takes a fifth of the time of a search for bytes.
-_LF: Final = 0x0A
 _CR: Final = 0x0D
 _OVERLAP_BYTES: Final = 3
 """All but the last byte of the longest end: what is searched again when more comes."""
@@ -52,7 +47,7 @@ class Splitter:
 
     def finish(self) -> bytes:
         """What came after the last whole event."""
-        rest = b"".join(self._parts)
+        rest = joined(self._parts)
         self._clear()
         return rest
 
@@ -65,7 +60,9 @@ class Splitter:
             if end == len(text) and text.endswith(b"\r"):
                 break
             stop = end - seen
-            events.append(b"".join((*self._parts, chunk[start:stop])))
+            self._parts.append(chunk[start:stop])
+            is_short = self.pending_bytes <= STEP_BYTES
+            events.append(b"".join(self._parts) if is_short else joined(self._parts))
             self._clear()
             start = stop
         if start < len(chunk):
@@ -100,63 +97,3 @@ def _ends(text: bytes) -> Iterator[int]:
         at += len(empty_line)
         yield at
         at = text.find(empty_line, at)
-
-
-def stray_text(event: bytes) -> bytes:
-    """The lines of an event that are neither fields nor comments: no reader of events takes them for any."""
-    return b"\n".join(
-        line
-        for line in _LINE_END.split(event)
-        if line.partition(b":")[0] not in _FIELDS and not line.startswith(b":")
-    ).strip()
-
-
-def with_data(event: bytes, data: bytes) -> bytes:
-    """The event with other data, on as many lines as that has; its other fields come first."""
-    end = b"\r\n" if b"\r\n" in event else b"\n"
-    others = [line for line in _LINE_END.split(event) if line and line.partition(b":")[0] != b"data"]
-    return end.join((*others, *(b"data: " + line for line in data.split(b"\n")), b"", b""))
-
-
-def only_data(event: bytes) -> bytes | None:
-    """The data of an event that is one line of data, as nearly all are; None for any other."""
-    if not event.startswith(b"data: "):
-        return None
-    if event.endswith(b"\n\n"):
-        data = event[6:-2]
-    elif event.endswith(b"\r\n\r\n"):
-        data = event[6:-4]
-    else:
-        return None
-    return None if _LF in data or _CR in data else data
-
-
-def _lines(event: bytes) -> Iterator[bytes]:
-    """The lines of an event. Raises Refusal `upstream_invalid` for more than `LINES_MAX`."""
-    start = 0
-    for count, end in enumerate(_LINE_END.finditer(event)):
-        if count > LINES_MAX:
-            raise Refusal("upstream_invalid", f"The upstream sent an event of more than {LINES_MAX} lines.")
-        yield event[start : end.start()]
-        start = end.end()
-    yield event[start:]
-
-
-def name_and_data(event: bytes) -> tuple[bytes, bytes | None]:
-    """The event's name, empty if it has none, and its data, the lines joined by LF.
-
-    The data is None for an event without any, such as a comment. Raises Refusal `upstream_invalid` for an
-    event of more than `LINES_MAX` lines.
-    """
-    usual = only_data(event)
-    if usual is not None:
-        return b"", usual
-    name = b""
-    lines: list[bytes] = []
-    for line in _lines(event):
-        field, _, value = line.partition(b":")
-        if field == b"data":
-            lines.append(value.removeprefix(b" "))
-        elif field == b"event":
-            name = value.removeprefix(b" ")
-    return name, b"\n".join(lines) if lines else None

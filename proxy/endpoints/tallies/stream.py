@@ -6,14 +6,16 @@ from typing import Final
 from msgspec.structs import replace
 
 from proxy.endpoints.base import Reading
-from proxy.endpoints.reading.body import BYTE_ORDER_MARK, LARGE_BYTES
+from proxy.endpoints.reading.body import BYTE_ORDER_MARK, LARGE_BYTES, without_mark
 from proxy.endpoints.reading.depth import DEPTH_MAX, is_too_deep
+from proxy.endpoints.reading.steps import first_byte, slices
 from proxy.endpoints.tallies.cost import event_with_cost
 from proxy.endpoints.tallies.foreign import foreign_text
+from proxy.endpoints.tallies.lines import name_and_data, only_data, stray_text
 from proxy.endpoints.tallies.members import Choice, OddPart, Part
 from proxy.endpoints.tallies.part import read_part
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo, Produced
-from proxy.endpoints.tallies.sse import EVENT_BYTES_MAX, Splitter, name_and_data, only_data, stray_text
+from proxy.endpoints.tallies.sse import EVENT_BYTES_MAX, Splitter
 from proxy.endpoints.tallies.usage import UsageReport
 from proxy.endpoints.tallies.whole import WholeTally
 from proxy.errors import Refusal
@@ -148,8 +150,13 @@ class StreamTally:
         self._finish()
         if self._body is not None:
             return self._body.tail(cost)
-        kept = b"".join((self._late, self._kept_usage, *self._kept))
-        return kept if cost is None or not self._keep_usage else _with_cost_in_last(kept, cost)
+        kept: tuple[bytes, ...] = (self._late, self._kept_usage, b"".join(self._kept))
+        if cost is not None and self._keep_usage:
+            kept = _with_cost_in_last(self._late, self._kept_usage, kept[-1], cost)
+            # What is large takes a while to let go of, and this may be a thread.
+            self._late = self._kept_usage = b""
+            self._kept = []
+        return b"".join(filter(None, kept))
 
     def _feed_late(self, chunk: bytes) -> bytes:
         if self._refusal is not None:
@@ -209,15 +216,17 @@ class StreamTally:
 
     def _take(self, event: bytes, passing: list[bytes]) -> bool:
         """Put one event with those that pass or those that are kept, or leave it out. True for the last."""
-        name, data = name_and_data(event if self._begun else event.removeprefix(BYTE_ORDER_MARK))
+        name, data = name_and_data(event if self._begun else without_mark(event))
         self._begun = self._begun or data is not None
-        if data is None and event.lstrip().startswith(b"{"):
+        if data is None and first_byte(event) == b"{":
             self._read(event, b"")
             self._keep(event)
         elif data is None and self._kept_usage:
             self._keep(event)
         elif data is None:
             stray = stray_text(event)
+            if len(stray) > LARGE_BYTES:
+                raise _unreadable()
             self._unreadable += bool(stray)
             self._note_foreign(stray)
             passing.append(event)
@@ -271,7 +280,7 @@ class StreamTally:
                     "upstream_invalid", f"The upstream sent an event nested more than {DEPTH_MAX} deep."
                 )
             if len(data) > LARGE_BYTES:
-                raise Refusal("upstream_invalid", "The upstream sent a large event that cannot be read.")
+                raise _unreadable()
             self._unreadable += 1
             self._note_foreign(data)
             return None
@@ -328,16 +337,27 @@ class StreamTally:
 
 
 def _begins_object(event: bytes) -> bool:
-    return event.removeprefix(BYTE_ORDER_MARK).lstrip().startswith(b"{")
+    return first_byte(event, len(BYTE_ORDER_MARK) if event.startswith(BYTE_ORDER_MARK) else 0) == b"{"
 
 
-def _with_cost_in_last(kept: bytes, cost: str) -> bytes:
-    """The same events, with the cost in the last that has a usage object."""
-    splitter = Splitter()
-    events = [*splitter.feed(kept), splitter.finish()]
+def _unreadable() -> Refusal:
+    return Refusal("upstream_invalid", "The upstream sent a large event that cannot be read.")
+
+
+def _events(text: bytes) -> list[bytes]:
+    splitter = Splitter(limit_bytes=len(text))
+    return [
+        *(event for step in slices(text, 0, len(text)) for event in splitter.feed(step)),
+        splitter.finish(),
+    ]
+
+
+def _with_cost_in_last(late: bytes, usage: bytes, rest: bytes, cost: str) -> tuple[bytes, ...]:
+    """The same events, with the cost in the last that has a usage object; `usage` is one event."""
+    events = [*_events(late), usage, *_events(rest)]
     for at in reversed(range(len(events))):
         data = name_and_data(events[at])[1]
         changed = event_with_cost(events[at], data, cost) if data else events[at]
-        if changed != events[at]:
-            return b"".join((*events[:at], changed, *events[at + 1 :]))
-    return kept
+        if changed is not events[at]:
+            return (*events[:at], changed, *events[at + 1 :])
+    return late, usage, rest

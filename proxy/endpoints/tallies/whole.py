@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Final
 
 from proxy.endpoints.base import Reading
-from proxy.endpoints.reading.body import BYTE_ORDER_MARK, LARGE_BYTES
+from proxy.endpoints.reading.body import LARGE_BYTES, without_mark
+from proxy.endpoints.reading.steps import joined
 from proxy.endpoints.tallies.cost import with_cost
 from proxy.endpoints.tallies.foreign import foreign_text
 from proxy.endpoints.tallies.members import OddPart, Part
@@ -116,9 +117,10 @@ class WholeTally:
         if not self.pending_bytes:
             return
         self.pending_bytes = 0
-        whole = b"".join(self._chunks)
+        is_short = self._size_bytes <= LARGE_BYTES
+        whole = b"".join(self._chunks) if is_short else joined(self._chunks)
         self._chunks = [whole]
-        self._part = self._read(whole.removeprefix(BYTE_ORDER_MARK))
+        self._part = self._read(without_mark(whole))
         if self._part is not None:
             self._failed = self._part.failed
             for usage in self._part.usages:
@@ -148,6 +150,6 @@ class WholeTally:
             for index, payload in self._part.payloads:
                 produced.put(index, payload)
         if self._is_foreign:
-            produced.add(0, foreign_text(self._chunks[0].removeprefix(BYTE_ORDER_MARK)))
+            produced.add(0, foreign_text(without_mark(self._chunks[0])))
         self._produced = produced
         return produced

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proxy.endpoints.reading.steps import STEP_BYTES
 from proxy.endpoints.tallies.cost import event_with_cost, with_cost
-from proxy.endpoints.tallies.sse import name_and_data
+from proxy.endpoints.tallies.lines import name_and_data
 from tests.endpoints.events import usage_event
 
 

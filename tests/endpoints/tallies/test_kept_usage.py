@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from proxy.endpoints.tallies.sse import Splitter, name_and_data
+from proxy.endpoints.tallies.lines import name_and_data
+from proxy.endpoints.tallies.sse import Splitter
 from proxy.endpoints.tallies.stream import StreamTally
 from proxy.endpoints.tallies.whole import WholeTally
 from tests.endpoints.events import DONE, cut, delta, event, fed, usage, usage_event

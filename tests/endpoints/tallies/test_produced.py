@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.endpoints.tallies import produced
+from proxy.endpoints.tallies import produced, produced_text
 from proxy.endpoints.tallies.produced import Echo, Produced
 
 
@@ -33,7 +33,7 @@ def test_exactly_the_prompt_at_the_beginning_is_left_out(
         texts[index] = texts.get(index, b"") + text.encode()
         rest = [all_of[echoed(echo.of(at), all_of) :] for at, all_of in texts.items()]
         assert collected.size == sum(map(len, rest)) >= before
-        assert collected.text().encode() == b"".join(rest)
+        assert str(collected.text()).encode() == b"".join(rest)
         before = collected.size
 
 
@@ -52,9 +52,29 @@ def test_halves_are_put_together_wherever_a_piece_of_the_text_ends(
         collected.add(0, character)
     whole = "x" * shift + "".join(characters)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(produced, "STEP_BYTES", step)
+        patch.setattr(produced_text, "STEP_BYTES", step)
         found = collected.text()
-    assert found == whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    assert str(found) == whole.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.text(max_size=30)), min_size=1, max_size=20), st.data())
+def test_a_long_text_is_that_of_its_choices_from_any_character_on(
+    added: list[tuple[int, str]], data: st.DataObject
+) -> None:
+    """However many buffers it is in, and although more is added meanwhile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(produced_text, "STEP_BYTES", 8)
+        patch.setattr(produced, "BUFFER_BYTES", 20)
+        collected = Produced()
+        texts: dict[int, str] = {}
+        for index, text in added:
+            collected.add(index, text)
+            texts[index] = texts.get(index, "") + text
+        whole, found = "".join(texts.values()), collected.text()
+        collected.add(0, "more")
+        start = data.draw(st.integers(0, len(whole)))
+        assert (str(found), len(found)) == (whole, len(whole))
+        assert (str(found[start:]), len(found[start:])) == (whole[start:], len(whole) - start)
 
 
 class Counted(bytes):

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 
-from proxy.endpoints.tallies.sse import Splitter, name_and_data
+from proxy.endpoints.tallies import lines
+from proxy.endpoints.tallies.lines import name_and_data, stray_text
+from proxy.endpoints.tallies.sse import Splitter
 from proxy.errors import Refusal
 from tests.endpoints.events import cut
 
@@ -114,3 +116,23 @@ def test_an_event_of_twenty_megabytes_in_small_chunks() -> None:
     body = b"data: " + b"x" * 20_000_000 + b"\r\n\r\n"
     chunks = [body[at : at + 4_096] for at in range(0, len(body), 4_096)]
     assert split(chunks) == ([body], b"")
+
+
+@given(LINE_NOISE | STREAMS)
+def test_an_event_is_read_alike_however_long_it_is(event: bytes) -> None:
+    """A long one by the offsets of its lines."""
+    short = name_and_data(event)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lines, "STEP_BYTES", -1)
+        patch.setattr(lines, "cut", lambda text, start, stop: text[start:stop])
+        assert name_and_data(event) == short
+
+
+@given(LINE_NOISE | STREAMS)
+def test_stray_text_is_what_is_neither_a_field_nor_a_comment(event: bytes) -> None:
+    fields = (b"data", b"event", b"id", b"retry")
+    stray = [line for line in re.split(rb"\r\n|\n|\r", event) if line and not line.startswith(b":")]
+    assert (
+        stray_text(event)
+        == b"\n".join(line for line in stray if line.partition(b":")[0] not in fields).strip()
+    )
