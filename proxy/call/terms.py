@@ -20,17 +20,19 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
     """The terms of a call: its rate card, that of its service tier where it has one.
 
     `surcharges` is what it uses by turning something on, by meter. `hidden` is the most input there can be
-    that the request does not show: it is held, and charged only where it is reported.
+    that the request does not show, and `allowed` the most of what the upstream may do by itself: these are
+    held, and charged only where they are reported.
     """
 
     card: RateCard
     surcharges: Usage = _NOTHING
     hidden: Usage = _NOTHING
+    allowed: Usage = _NOTHING
 
     @property
     def unseen(self) -> Mapping[str, int]:
         """What the ceiling has to have beside what the request amounts to by itself, by meter."""
-        return {**self.hidden, **self.surcharges}
+        return {**self.hidden, **self.allowed, **self.surcharges}
 
 
 def terms_of(features: Sequence[Feature], route: Route, card: RateCard) -> Terms:
@@ -43,6 +45,7 @@ def terms_of(features: Sequence[Feature], route: Route, card: RateCard) -> Terms
         return Terms(card)
     surcharges: Counter[str] = Counter()
     hidden: Counter[str] = Counter()
+    allowed: Counter[str] = Counter()
     tier_card = card
     for feature in features:
         missing = [key for key in feature.needs if key not in card.keys]
@@ -50,10 +53,11 @@ def terms_of(features: Sequence[Feature], route: Route, card: RateCard) -> Terms
             raise _unpriced(feature, missing, card)
         surcharges.update(feature.surcharges)
         hidden.update(feature.hidden)
+        allowed.update(feature.allowed)
         if feature.tier is not None:
             tier_card = card.by_tier.get(feature.tier, card)
-    allowed = {meter: count * card.input_allowance for meter, count in hidden.items()}
-    return Terms(tier_card, dict(surcharges), allowed)
+    unseen = {meter: count * card.input_allowance for meter, count in hidden.items()}
+    return Terms(tier_card, dict(surcharges), unseen, dict(allowed))
 
 
 def _is_forwarded(feature: Feature, route: Route) -> bool:

@@ -61,13 +61,13 @@ def read_part(data: bytes) -> Part | None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         pass  # A lone surrogate, NaN, a member of ours with another type, or one of another's.
     try:
-        return _lenient(_any(data))
+        return _lenient(any_json(data))
     except ValueError:
         return None
 
 
-def _any(data: bytes) -> object:
-    """The decoded JSON. Raises ValueError."""
+def any_json(data: bytes) -> object:
+    """The decoded JSON, also with what only a lenient decoder takes. Raises ValueError."""
     try:
         return _ANY.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -210,8 +210,13 @@ def _function(name: str, value: object, rest: _Rest) -> Function | None:
     rest += _others(value, Function)
     arguments = value.get("arguments")
     # Some servers give the arguments as an object instead of its JSON.
-    written = arguments if arguments is None or isinstance(arguments, str) else json.dumps(_plain(arguments))
+    written = arguments if arguments is None or isinstance(arguments, str) else json_of(arguments)
     return Function(_string(value, "name", rest), written)
+
+
+def json_of(value: object) -> str:
+    """A decoded value as JSON; its long strings may be whole only now."""
+    return json.dumps(_plain(value))
 
 
 def _plain(value: object) -> object:

@@ -151,6 +151,10 @@ def name_and_data(event: bytes) -> tuple[bytes, bytes | None]:
     usual = only_data(event)
     if usual is not None:
         return b"", usual
+    # Next to that, most are a line with their name and one of data.
+    start = event.find(b"\n") + 1
+    if event.startswith(b"event: ") and (usual := only_data(event[start:])) is not None:
+        return event[7 : start - 1].removesuffix(b"\r"), usual
     name = b""
     lines: list[bytes] = []
     for line in _lines(event):
