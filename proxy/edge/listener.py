@@ -22,6 +22,7 @@ from proxy.edge.framing import framing_fault
 from proxy.edge.middleware import Handler, name_ourselves, raw_path
 from proxy.edge.reply import SENT_AND_CLOSED
 from proxy.edge.watch import ConnectionWatch
+from proxy.endpoints.dialects import OPENAI
 from proxy.errors import Refusal
 from proxy.ids import new_id
 
@@ -158,5 +159,5 @@ def _malformed(clock: Clock, status: int, refusal: Refusal, fault: str, client: 
         "malformed request", request_id=request_id, status=status, fault=fault, client=client
     )
     response = web.Response(status=status, body=refusal.body(request_id), content_type="application/json")
-    name_ourselves(response.headers, request_id)
+    name_ourselves(response.headers, request_id, OPENAI)
     return response
