@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+from proxy.endpoints.anthropic.members import MESSAGES
+from proxy.endpoints.anthropic.messages import CountEndpoint, MessageEndpoint
 from proxy.endpoints.base import Family
 from proxy.endpoints.members import MemberTable
 from proxy.endpoints.openai.chat import ChatEndpoint
@@ -12,6 +14,7 @@ from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING
 
 _FAMILIES: Final[tuple[Family, ...]] = (
     *(ChatEndpoint(), CompletionEndpoint(), EmbeddingEndpoint()),
+    *(MessageEndpoint(), CountEndpoint()),
 )
 
 ENDPOINTS: Final[Mapping[str, Family]] = {endpoint.path: endpoint for endpoint in _FAMILIES}
@@ -24,6 +27,7 @@ TABLES: Final[Mapping[str, MemberTable]] = {
     "chat.completions": CHAT,
     "completions": COMPLETION,
     "embeddings": EMBEDDING,
+    "messages": MESSAGES,
 }
 """The members of their calls, by endpoint; a call that is free has none that matters."""
 

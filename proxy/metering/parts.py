@@ -77,6 +77,14 @@ def _file(part: Mapping[str, object], model: str) -> Media:
     return Media(tokens, len(data))
 
 
+def _document(part: Mapping[str, object], model: str) -> Media | None:
+    """A document of Anthropic's: a file, unless it is text or blocks, which are counted as these."""
+    source = part.get("source")
+    if not isinstance(source, dict) or source.get("type") in ("text", "content"):
+        return None
+    return _file({"file_data": source.get("data")}, model)
+
+
 def _stored(_part: Mapping[str, object], _model: str) -> Media:
     return Media(STORED_TOKENS, 0)
 
@@ -96,6 +104,7 @@ _READERS: Final[Mapping[str, Callable[[Mapping[str, object], str], Media | None]
     "input_audio": _sound,
     "audio_url": _stored,
     "video_url": _stored,
+    "document": _document,
     "file": _file,
     "input_file": _file,
 }
