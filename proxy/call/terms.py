@@ -1,12 +1,12 @@
 """Terms: at which rates a call is priced, and what is held and charged for what it turns on."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from proxy.endpoints.features import Feature
+from proxy.endpoints.features import Feature, at_tier, tier_key
 from proxy.errors import Refusal
 from proxy.metering.usage import Usage
 from proxy.pricing.rates import RateCard
@@ -46,7 +46,8 @@ def terms_of(features: Sequence[Feature], route: Route, card: RateCard) -> Terms
     surcharges: Counter[str] = Counter()
     hidden: Counter[str] = Counter()
     allowed: Counter[str] = Counter()
-    tier_card = card
+    tiers: dict[str, None] = {}
+    usual: str | None = None
     for feature in features:
         missing = [key for key in feature.needs if key not in card.keys]
         if (missing or not feature.needs) and not feature.optional and not _is_forwarded(feature, route):
@@ -54,10 +55,22 @@ def terms_of(features: Sequence[Feature], route: Route, card: RateCard) -> Terms
         surcharges.update(feature.surcharges)
         hidden.update(feature.hidden)
         allowed.update(feature.allowed)
-        if feature.tier is not None:
-            tier_card = card.by_tier.get(feature.tier, card)
+        if feature.tier is not None and feature.optional:
+            usual = feature.tier
+        elif feature.tier is not None:
+            tiers[feature.tier] = None
+    tier_card = card.by_tier.get(_together(tiers, card) or usual or "", card)
     unseen = {meter: count * card.input_allowance for meter, count in hidden.items()}
     return Terms(tier_card, dict(surcharges), unseen, dict(allowed))
+
+
+def _together(tiers: Iterable[str], card: RateCard) -> str:
+    """One tier, or all of several as the one that a card has a multiplier for. Raises Refusal."""
+    names = sorted(tiers)
+    tier = "+".join(names)
+    if len(names) > 1 and tier not in card.by_tier:
+        raise _unpriced(at_tier(f"{tier} together", "service_tier", tier), [tier_key(tier)], card)
+    return tier
 
 
 def _is_forwarded(feature: Feature, route: Route) -> bool:

@@ -117,7 +117,7 @@ def name_ourselves(headers: CIMultiDict[str], request_id: str, dialect: Dialect)
     headers["Server"] = "farebox"
 
 
-def raw_path(request: web.Request) -> str:
+def raw_path(request: web.BaseRequest) -> str:
     """The path as the client wrote it, without the query and without the authority of an absolute target."""
     return request.rel_url.raw_path
 

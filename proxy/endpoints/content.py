@@ -19,6 +19,8 @@ from proxy.errors import Refusal
 
 Object = dict[str, Any]
 
+LEVELS_MAX: Final = 4
+"""How deep parts within parts are looked at; what is deeper cannot be told."""
 _HEAD_CHARS: Final = 256
 
 
@@ -58,13 +60,17 @@ class ContentTable:
 
     def hidden_in_content(self, content: object, where: str) -> Iterator[str]:
         """The same of a content: text, or a list of parts. Raises Refusal."""
-        if not isinstance(content, list):
-            yield from self._hidden_in_part(content, where)
-            return
-        for part in content:
-            yield from self._hidden_in_part(part, f"{where}[]")
+        yield from self._hidden_in(content, where, LEVELS_MAX)
 
-    def _hidden_in_part(self, part: object, where: str) -> Iterator[str]:
+    def _hidden_in(self, content: object, where: str, levels: int) -> Iterator[str]:
+        if not isinstance(content, list):
+            yield from self._hidden_in_part(content, where, levels)
+            return
+        within = f"{where}[]"
+        for part in content:
+            yield from self._hidden_in_part(part, within, levels)
+
+    def _hidden_in_part(self, part: object, where: str, levels: int) -> Iterator[str]:
         """A string is text."""
         if not isinstance(part, dict):
             if isinstance(part, list):
@@ -73,10 +79,10 @@ class ContentTable:
         refuse_other_cases(part, self._names, where)
         kind = part.get("type")
         rule = self._parts.get(kind) if isinstance(kind, str) else None
-        if rule is None or _hides(part, rule, where):
+        if rule is None or _hides(part, rule, where) or (rule.parts is not None and not levels):
             yield where
         elif rule.parts is not None:
-            yield from self.hidden_in_content(part.get(rule.parts), f"{where}.{rule.parts}")
+            yield from self._hidden_in(part.get(rule.parts), f"{where}.{rule.parts}", levels - 1)
 
 
 def _hides(part: Object, rule: PartRule, where: str) -> bool:
@@ -109,6 +115,11 @@ class HiddenInMessages:
         """Look into a decoded message. Raises Refusal `invalid_value` for what could be read in two ways."""
         self._names += names_in_value(message)
         self._hidden.update(self._table.hidden_in_message(message, f"{self._name}[]"))
+
+    def add_part(self, part: object) -> None:
+        """Look into a decoded part of a content. Raises Refusal as `add` does."""
+        self._names += names_in_value(part)
+        self._hidden.update(self._table.hidden_in_content([part], self._name))
 
     def features(self, raw: msgspec.Raw) -> Iterator[Feature]:
         """The inputs that are hidden in all messages of `raw`. Raises Refusal as `add` does."""

@@ -9,16 +9,16 @@ from typing import Any, Final
 
 from proxy.metering.estimates import media_estimate
 from proxy.metering.json_text import json_text
-from proxy.metering.parts import media_of
 from proxy.metering.tokens import COUNTER, Counter, Item
 from proxy.metering.tools import value_items
 
 TOOLS_TOKENS: Final = 4_096
 """More than Anthropic's own prompt takes that explains tools, and any tool of a kind of its own."""
+LEVELS_MAX: Final = 5
+"""How deep blocks within blocks are looked at."""
 LIKELY_TOOLS_TOKENS: Final = 346
 """What that prompt takes with most models."""
 
-_MORE_AT_MOST: Final = (2, 1)
 _MORE_LIKELY: Final = (6, 5)
 """How many tokens theirs are for those of the vocabulary that is counted by."""
 
@@ -27,23 +27,17 @@ MediaTokens = Callable[[object, str], int | None]
 """What a block that is no text takes with a model; None for text."""
 
 
-def blocks_of(content: object) -> Iterator[Block]:
-    """Every block of a content, those within another after it. A string has none."""
+def blocks_of(content: object, levels: int = LEVELS_MAX) -> Iterator[Block]:
+    """Every block of a content, those within another after it. A string has none, nor has what is deeper."""
     if not isinstance(content, list):
         return
     for block in content:
         if isinstance(block, dict):
             yield block
-            yield from blocks_of(block.get("content"))
-            source = block.get("source")
-            if isinstance(source, dict):
-                yield from blocks_of(source.get("content"))
-
-
-def messages_bound(body: Mapping[str, object], model: str, *, counter: Counter = COUNTER) -> int:
-    """The most tokens that a request is by count; media by their bounds. Raises VocabularyError."""
-    most, least = _MORE_AT_MOST
-    return counter.total(_items(body, model, _media_most, TOOLS_TOKENS), model) * most // least
+            if levels:
+                source = block.get("source")
+                yield from blocks_of(block.get("content"), levels - 1)
+                yield from blocks_of(source.get("content") if isinstance(source, dict) else None, levels - 1)
 
 
 def messages_estimate(body: Mapping[str, object], model: str, *, counter: Counter = COUNTER) -> int:
@@ -61,11 +55,6 @@ def messages_estimate(body: Mapping[str, object], model: str, *, counter: Counte
 
     more, each = _MORE_LIKELY
     return counter.total(_items(body, model, likely, LIKELY_TOOLS_TOKENS), model) * more // each + media
-
-
-def _media_most(block: object, model: str) -> int | None:
-    media = media_of(block, model)
-    return None if media is None else media.tokens
 
 
 def _items(body: Mapping[str, object], model: str, media: MediaTokens, tools_tokens: int) -> Iterator[Item]:

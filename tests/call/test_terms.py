@@ -252,19 +252,15 @@ def test_a_tier_charges_exactly_so_many_times_the_rates_and_its_receipt_says_so(
 def test_every_ask_says_what_it_turns_on() -> None:
     for endpoint in ENDPOINTS.values():
         body = json.dumps({"model": "m", "messages": [], "prompt": "", "input": "", "deferred": True})
-        if not endpoint.meters:
+        if endpoint.name == "messages.count_tokens":
             continue
         name = {"completions": "prompt", "embeddings": "input"}.get(endpoint.name, "messages")
         kept = {key: value for key, value in json.loads(body).items() if key in {"model", "deferred", name}}
         assert [found.name for found in endpoint.read(json.dumps(kept).encode()).features] == ["deferred"]
 
 
-SEARCHED: dict[str, Any] = {
-    "type": "server_tool_use",
-    "id": "x",
-    "name": "web_search",
-    "input": {"query": "x"},
-}
+SEARCHED: dict[str, Any] = {"type": "web_search_tool_result", "tool_use_id": "x", "content": []}
+FAILED: dict[str, Any] = {"type": "web_search_tool_result", "content": {"error_code": "max_uses_exceeded"}}
 
 
 @pytest.mark.parametrize(
@@ -272,6 +268,8 @@ SEARCHED: dict[str, Any] = {
     [
         ([SEARCHED], {"server_tool_use": {"web_search_requests": 3}}, 3, "reported"),
         ([SEARCHED, SEARCHED], {}, 2, "reported"),
+        ([FAILED], {}, 0, "reported"),
+        ([SEARCHED, SEARCHED], {"server_tool_use": {"web_search_requests": 0}}, 0, "reported"),
         ([], {}, 0, "reported"),
         ([SEARCHED], None, 1, "counted"),
         ([{"type": "text", "text": "Hello"}], None, 0, "counted"),
@@ -298,3 +296,22 @@ async def test_what_an_upstream_may_do_is_held_and_charged_as_far_as_it_did(
     assert (charged.get("web_searches", 0), row.outcome.basis) == (searches * SEARCH_NANO, basis)
     assert row.hold_nano > 5 * SEARCH_NANO + 5 * 5_000 * 1_000
     assert row.charged_nano == sum(charged.values()) <= row.hold_nano
+
+
+FAST, LONG = at_tier("speed: fast", "speed", "fast"), at_tier("anthropic-beta: x", "anthropic-beta", "long")
+USUAL = Feature("service_tier", "service_tier", tier="auto", optional=True)
+
+
+@pytest.mark.parametrize("features", [[FAST, USUAL], [USUAL, FAST], [FAST]])
+def test_a_usual_tier_takes_no_other_ones_place(features: list[Feature]) -> None:
+    card = replace(CARD, service_tiers=(("fast", Fraction(6)), ("long", Fraction(2))))
+    assert terms_of(features, route(set()), card).card.id == "card+fast"
+
+
+def test_several_tiers_need_a_multiplier_of_their_own() -> None:
+    card = replace(CARD, service_tiers=(("fast", Fraction(6)), ("long", Fraction(2))))
+    with pytest.raises(Refusal) as caught:
+        terms_of([LONG, FAST], route(set()), card)
+    assert caught.value.details["rate_card_keys"] == ["service_tiers.fast+long"]
+    both = replace(card, service_tiers=(*card.service_tiers, ("fast+long", Fraction(12))))
+    assert terms_of([LONG, FAST], route(set()), both).card.id == "card+fast+long"

@@ -1,9 +1,9 @@
-"""What the blocks of a request hold that its bytes do not show: media, what is hidden, what is cached."""
+"""What a request holds that its bytes do not show: media, what is hidden, what is cached, further tools."""
 
 from collections.abc import Iterator
 from typing import Any, Final
 
-from proxy.endpoints.anthropic.content import MESSAGE_CONTENT
+from proxy.endpoints.anthropic.content import MESSAGE_CONTENT, objects_in
 from proxy.endpoints.anthropic.members import cache_write
 from proxy.endpoints.content import HiddenInMessages, is_flat
 from proxy.endpoints.features import Feature
@@ -14,6 +14,7 @@ from proxy.metering.prompts import media_total
 
 BLOCKS_MAX: Final = 65_536
 """How many blocks all messages may have together."""
+_TOOLS_WITHIN: Final = ("tool_addition", "tool_removal")
 
 
 class Blocks:
@@ -22,37 +23,47 @@ class Blocks:
     def __init__(self, body: JsonBody, model: str) -> None:
         self._body = body
         self._left = BLOCKS_MAX
-        self._writes: dict[tuple[str, str], Feature] = {}
-        self._hidden: tuple[Feature, ...] = ()
+        self._found: dict[tuple[str, ...], Feature] = {}
+        self._hidden: list[Feature] = []
         self.media = Media(0, 0)
-        if not is_flat(body, "messages"):
-            hidden = HiddenInMessages(MESSAGE_CONTENT, "messages")
-            self.media = media_total(self._contents(hidden), model)
-            self._hidden = tuple(hidden.features(body.members["messages"]))
-        for name in ("system", "tools"):
-            for block in body.items_of(name):
-                self._note(block, name)
+        media: list[Media] = []
+        for name in ("messages", "system"):
+            if name in body and not is_flat(body, name):
+                hidden = HiddenInMessages(MESSAGE_CONTENT, name)
+                media.append(media_total(self._contents(name, hidden), model))
+                self._hidden += hidden.features(body.members[name])
+        for tool in body.items_of("tools"):
+            self._note(tool, "tools")
+        self.media = Media(sum(each.tokens for each in media), sum(each.payload_chars for each in media))
 
     @property
     def features(self) -> tuple[Feature, ...]:
         """What the blocks turn on."""
-        return (*self._hidden, *self._writes.values())
+        return (*self._hidden, *self._found.values())
 
-    def _contents(self, hidden: HiddenInMessages) -> Iterator[list[Any]]:
+    def _contents(self, name: str, hidden: HiddenInMessages) -> Iterator[list[Any]]:
         """The blocks of each message, which is decoded once and held no longer than it is needed."""
-        for message in self._body.items_of("messages"):
-            hidden.add(message)
-            blocks = list(blocks_of(message.get("content") if isinstance(message, dict) else None))
+        for item in self._body.items_of(name):
+            if name == "system":
+                hidden.add_part(item)
+                content: object = [item]
+            else:
+                hidden.add(item)
+                content = item.get("content") if isinstance(item, dict) else None
+            blocks = list(blocks_of(content))
             self._left -= len(blocks)
             if self._left < 0:
-                raise too_many("messages", "blocks in all", BLOCKS_MAX)
-            for block in blocks:
-                self._note(block, "messages")
+                raise too_many(name, "blocks in all", BLOCKS_MAX)
+            self._note(item, name)
             yield blocks
 
-    def _note(self, block: object, name: str) -> None:
-        control = block.get("cache_control") if isinstance(block, dict) else None
-        if control:
-            ttl = control.get("ttl") if isinstance(control, dict) else None
-            feature = cache_write(f"{name}[].cache_control", name, ttl)
-            self._writes[name, feature.needs[0]] = feature
+    def _note(self, value: object, name: str) -> None:
+        """Note what is to be cached, at any depth, and tools that come with a message: none is bounded."""
+        for each in objects_in(value):
+            control = each.get("cache_control")
+            if control:
+                ttl = control.get("ttl") if isinstance(control, dict) else None
+                feature = cache_write(f"{name}[].cache_control", name, ttl)
+                self._found[name, *feature.needs] = feature
+            if each.get("tool_changes") or each.get("type") in _TOOLS_WITHIN:
+                self._found[name, "tools"] = Feature(f"{name}[].content[].tool_changes", name)

@@ -1,6 +1,6 @@
 """The messages of Anthropic's API: which blocks their content may have, and what each may hold."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from proxy.endpoints.content import ContentTable, Object, PartRule, is_address
@@ -16,6 +16,21 @@ def _hides_in_image(block: Object) -> bool:
     return not isinstance(source, dict) or source.get("type") not in ("base64", "url")
 
 
+_REFERRING: Final = frozenset({"source", "file_id"})
+
+
+def objects_in(value: object) -> Iterator[Object]:
+    """Every object of a decoded value, at all depths."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            yield item
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)
+
+
 def _is_odd(block: object) -> bool:
     """Whether a block within a document is anything but text, or a picture that is bounded."""
     if not isinstance(block, dict) or block.get("type") not in ("text", "image"):
@@ -29,6 +44,11 @@ def _listed(content: object) -> list[object]:
 
 def _hides(_block: Object) -> bool:
     return True
+
+
+def _hides_in_result(block: Object) -> bool:
+    """Whether what a tool found has more in it than text: a document, a picture, a file."""
+    return any(not _REFERRING.isdisjoint(each) for each in objects_in(block.get("content")))
 
 
 def _hides_in_document(block: Object) -> bool:
@@ -61,13 +81,18 @@ _BLOCKS: Final[Mapping[str, PartRule]] = {
     "mcp_tool_listing": PartRule(_ANY_BLOCK | {"mcp_server_name", "tools"}),
     "container_upload": PartRule(_ANY_BLOCK | {"file_id"}, {}, _hides),
     # What these hold came from Anthropic, encrypted: it is as long as what is read of it.
-    "web_search_tool_result": PartRule(_RESULT),
-    "web_fetch_tool_result": PartRule(_RESULT),
-    "bash_code_execution_tool_result": PartRule(_RESULT),
-    "code_execution_tool_result": PartRule(_RESULT),
-    "text_editor_code_execution_tool_result": PartRule(_RESULT),
-    "tool_search_tool_result": PartRule(_RESULT),
-    "advisor_tool_result": PartRule(_RESULT),
+    **dict.fromkeys(
+        (
+            "web_search_tool_result",
+            "web_fetch_tool_result",
+            "bash_code_execution_tool_result",
+            "code_execution_tool_result",
+            "text_editor_code_execution_tool_result",
+            "tool_search_tool_result",
+            "advisor_tool_result",
+        ),
+        PartRule(_RESULT, {}, _hides_in_result),
+    ),
 }
 
 MESSAGE_CONTENT: Final = ContentTable(frozenset({"role", "content", "id", "type"}), _BLOCKS)

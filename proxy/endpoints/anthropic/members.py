@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+import msgspec
+
 from proxy.endpoints.anthropic.tools import tools
 from proxy.endpoints.base import Headers
 from proxy.endpoints.features import Feature, at_tier, hidden_input, rated, surcharged
 from proxy.endpoints.members import Member, MemberTable, is_on
 from proxy.endpoints.reading import fields
-from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, items_of, members_of
+from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, items_of, members_of, patched
 
 BETA_HEADER: Final = "anthropic-beta"
 _TIERS_BY_BETA: Final[Mapping[str, str]] = {"context-1m": "context-1m"}
@@ -73,30 +75,38 @@ def _container(body: JsonBody, name: str) -> Iterator[Feature]:
 
 def _cached(body: JsonBody, name: str) -> Iterator[Feature]:
     control = members_of(body.members[name])
+    if control is not None:
+        body.put(name, patched(control, {}))
     if is_on(body.members[name]):
         ttl = control.get("ttl") if control is not None else None
-        yield cache_write(name, name, None if ttl is None else fields.text_of(ttl))
+        yield cache_write(name, name, None if ttl is None else fields.text_of(ttl) or "odd")
 
 
 def _edits(body: JsonBody, name: str) -> Iterator[Feature]:
     """What leaves something out costs nothing; what writes a summary is a call of its own, within this."""
     value = body[name] if body.bytes_of(name) <= LARGE_BYTES else None
     edits = value.get("edits") if isinstance(value, dict) else None
-    for edit in edits if isinstance(edits, list) else [None]:
-        kind = edit.get("type") if isinstance(edit, dict) else None
-        if not isinstance(kind, str) or not kind.startswith("clear_"):
-            yield Feature(f"{name}.edits", name)
+    if value is not None:
+        body.put(name, msgspec.json.encode(value))
+    kinds = [edit.get("type") if isinstance(edit, dict) else None for edit in _listed(edits)]
+    if not kinds or not all(isinstance(kind, str) and kind.startswith("clear_") for kind in kinds):
+        yield Feature(f"{name}.edits", name)
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def cache_write(member: str, name: str, ttl: object) -> Feature:
     """The feature of a `cache_control`: what is written to a cache is dearer, by how long it lives."""
-    return rated(member, name, "cache_write_1h_tokens" if ttl == "1h" else "cache_write_tokens")
+    return rated(member, name, "cache_write_tokens" if ttl in (None, "5m") else "cache_write_1h_tokens")
 
 
 def features_of(headers: Headers) -> Iterator[Feature]:
     """What the headers of a request turn on."""
     for name, value in headers:
-        if name.lower() == BETA_HEADER:
+        # A server may take `_` in a name for `-`.
+        if name.lower().replace("_", "-") == BETA_HEADER:
             for beta in map(str.strip, value.split(",")):
                 for begins, tier in _TIERS_BY_BETA.items():
                     if beta.lower().startswith(begins):

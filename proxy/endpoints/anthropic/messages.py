@@ -11,11 +11,12 @@ from proxy.endpoints.anthropic.tools import own_kinds
 from proxy.endpoints.anthropic.usage import MessageUsage
 from proxy.endpoints.base import ForwardPlan, Headers, Reading, Tally
 from proxy.endpoints.generation import GenerationAsk, NamedBound
+from proxy.endpoints.members import is_on
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, members_of, patched, read_body
 from proxy.endpoints.tallies.stream import StreamTally
 from proxy.endpoints.tallies.whole import WholeTally
-from proxy.metering.blocks import TOOLS_TOKENS, messages_bound, messages_estimate
+from proxy.metering.blocks import TOOLS_TOKENS, messages_estimate
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.prompts import chat_bound
 from proxy.metering.usage import Usage
@@ -23,7 +24,10 @@ from proxy.metering.usage import Usage
 MESSAGES_MAX: Final = 100_000
 """Anthropic's own bound."""
 TOOLS_MAX: Final = 4_096
-_COUNTED: Final = ("messages", "system", "tools", "tool_choice", "output_config", "output_format")
+_COUNTED: Final = (
+    *("messages", "system", "tools", "tool_choice", "mcp_servers", "output_config", "output_format"),
+    *("context_management", "thinking", "metadata"),
+)
 _NO_REQUEST: Final[Usage] = {"requests": 0}
 """What is free is no request that a rate card could price."""
 _NOTHING: Final = Ceiling(_NO_REQUEST)
@@ -46,7 +50,22 @@ class CountCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MessageAsk(GenerationAsk, frozen=True):
-    """One request for a message."""
+    """One request for a message. `budget` is what it may think with, where that is told."""
+
+    budget: int | None = None
+
+    def ceiling_exact(self) -> Ceiling:
+        """The same as without counting: there is no tokenizer of these models that could tell less."""
+        return self.ceiling()
+
+    def forward_body(self, plan: ForwardPlan) -> bytes:
+        """As of every request for text. Where the output was clamped, thoughts fit in it as well."""
+        bound = plan.output_bound
+        if bound is not None and self.budget is not None and self.budget >= bound:
+            thinking = members_of(self.body.members["thinking"]) or {}
+            within = patched(thinking, {"budget_tokens": b"%d" % max(1, bound - 1)})
+            self.body.put("thinking", within)
+        return super().forward_body(plan)
 
     def tally(self, *, keep_usage: bool = False) -> Tally:
         """A fresh tally for a stream or a whole message, whichever was asked for."""
@@ -83,12 +102,15 @@ class MessageEndpoint:
         model = fields.model_of(request)
         fields.require(request, "messages", (b"[",), "an array of messages")
         request.bound_items("messages", MESSAGES_MAX)
-        request.bound_items("tools", TOOLS_MAX)
+        if "system" in request:
+            fields.require(request, "system", (b'"', b"[", b"n"), "a string or an array")
+        for name in ("tools", "mcp_servers"):
+            request.bound_items(name, TOOLS_MAX)
         for name in _COUNTED:
             request.bound_values(name)
         features = MESSAGES.features(request)
         blocks = Blocks(request, model)
-        bound = _bound(request)
+        bound, budget = _bound(request), _budget(request)
         size = request.size_bytes + TOOLS_TOKENS * _tools(request)
         return MessageAsk(
             body=request,
@@ -98,13 +120,15 @@ class MessageEndpoint:
             bound=bound,
             input_tokens_max=chat_bound(size, blocks.media),
             input_text_bytes=request.size_bytes - blocks.media.payload_chars,
-            count_input=messages_bound,
+            count_input=messages_estimate,
             shows_usage=True,
             bound_field="max_tokens",
             end_user=_end_user(request),
             estimate_input=messages_estimate,
             features=(*features, *features_of(headers), *blocks.features),
-            beside=_beside(request, bound.tokens or 0),
+            # Thoughts are within the bound, unless they are let go beyond it: then tools come between them.
+            beside=budget if budget is not None and budget >= (bound.tokens or 0) else 0,
+            budget=budget,
         )
 
 
@@ -115,20 +139,20 @@ def _bound(request: JsonBody) -> NamedBound:
 
 def _tools(request: JsonBody) -> int:
     """How many descriptions are added to the text of the tools: one explains them all."""
-    return own_kinds(request, "tools") + any(name in request for name in ("tools", "mcp_servers"))
+    given = [name for name in ("tools", "mcp_servers") if name in request and is_on(request.members[name])]
+    return own_kinds(request, "tools") + bool(given)
 
 
-def _beside(request: JsonBody, bound: int) -> int:
-    """Thoughts are within the bound, unless they are let go beyond it: then tools come between them."""
+def _budget(request: JsonBody) -> int | None:
     raw = request.members.get("thinking")
     thinking = members_of(raw) if raw is not None else None
     if thinking is None or (told := thinking.get("budget_tokens")) is None:
-        return 0
+        return None
     request.put("thinking", patched(thinking, {}))
     budget = fields.whole_number(told)
     if budget is None or not 0 <= budget <= fields.TOKENS_MAX:
         raise fields.wrong(request, "thinking", "an object whose `budget_tokens` is a whole number")
-    return budget if budget >= bound else 0
+    return budget
 
 
 def _end_user(request: JsonBody) -> str:
@@ -179,7 +203,7 @@ class CountEndpoint:
     name = "messages.count_tokens"
     path = "/v1/messages/count_tokens"
     upstream_path = "/messages/count_tokens"
-    meters = ()
+    meters = ("input_tokens",)
     repeatable = True
     summary = "How many tokens a message would be: free, within the rate limits."
     request = CountCall

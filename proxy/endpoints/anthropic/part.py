@@ -33,14 +33,19 @@ _DELTAS: Final[Mapping[str, str]] = {
 """What is added to a block, with the member that has the text; empty for what is no output."""
 _NO_OUTPUT: Final = frozenset({"mcp_tool_listing", "container_upload", "fallback"})
 """Blocks that say what happened, beside the results of tools, which are read as input."""
-_BILLED: Final[Mapping[str, str]] = {"web_search": "web_searches"}
-"""Tools of Anthropic that are billed by their uses, by their names."""
+_BILLED: Final[Mapping[str, str]] = {"web_search_tool_result": "web_searches"}
+"""Results of what Anthropic bills by its uses."""
 
 
 class MessagePart(OddPart, frozen=True, gc=False, kw_only=True):
     """An event of a stream, or a whole message. `is_last` for the event that ends a stream."""
 
     is_last: bool = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has nothing that a client would wait for, as a `ping`."""
+        return not (self.choices or self.payloads or self.has_usage or self.tells_error)
 
     @property
     def ends(self) -> bool:
@@ -86,7 +91,13 @@ def _large(data: bytes) -> object:
 
 def _start(event: Object) -> MessagePart:
     message = event.get("message")
-    return _message(message) if isinstance(message, dict) else MessagePart(choices=[])
+    if not isinstance(message, dict):
+        return MessagePart(choices=[])
+    usage = message.get("usage")
+    if isinstance(usage, dict):
+        # The output of a message that has only begun stands for nothing.
+        message = {**message, "usage": {name: n for name, n in usage.items() if name != "output_tokens"}}
+    return _message(message)
 
 
 def _message(message: Object) -> MessagePart:
@@ -156,15 +167,15 @@ def _add_block(block: object, found: _Found) -> None:
     if not isinstance(block, dict) or not isinstance(kind, str):
         found.payloads.append(payload_of((("content", block),)))
     elif kind.endswith("_tool_result") or kind in _NO_OUTPUT:
-        pass
+        # A search that failed is none, and has an error in place of what it found.
+        if kind in _BILLED and isinstance(block.get("content"), list):
+            found.uses.append(_BILLED[kind])
     elif (field := _TEXTS.get(kind)) is not None and isinstance(text := block.get(field), str):
         found.texts.append(Message(content=text))
     elif kind.endswith("tool_use") and isinstance(name := block.get("name"), str):
         given = block.get("input")
         written = json_of(given) if given else None
         found.texts.append(Message(tool_calls=[ToolCall(Function(name, written))]))
-        if kind == "server_tool_use" and name in _BILLED:
-            found.uses.append(_BILLED[name])
     else:
         found.payloads.append(payload_of(block.items()))
 

@@ -8,15 +8,20 @@ from proxy.endpoints.features import ALLOWANCE, Feature, hidden_input, rate_key,
 from proxy.endpoints.members import refuse_other_cases
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, Members, items_of, listed, members_of, patched
+from proxy.endpoints.reading.repeats import has_repeats
+from proxy.errors import Refusal
 
 USES_MAX: Final = 16
 """How often a tool is carried out in one call at most, where the caller does not say."""
 MOST_USES: Final = 1_000
 
 _CALLERS: Final = re.compile(
-    r"(?:custom|(?:bash|text_editor|computer|memory|computer_toolset|browser_toolset)_[0-9]+)\Z"
+    r"(?:custom|(?:bash|text_editor|computer|memory|computer_toolset|browser_toolset)_[0-9]+"
+    r"|tool_search_tool_[a-z0-9]+(?:_[0-9]+)?)\Z"
 )
-"""The types of tools that the caller carries out: to the model they are text."""
+"""The types of tools that the caller carries out, or that only choose among others: they are but text."""
+_ADVISERS: Final = "advisor_"
+"""Tools that are another model, whose rates no card of this one has."""
 _OWN: Final = frozenset(
     {
         "type", "name", "description", "input_schema", "cache_control", "defer_loading", "allowed_callers",
@@ -37,6 +42,12 @@ def tools(body: JsonBody, name: str) -> Iterator[Feature]:
     found = [tool for tool in read if tool is not None]
     if len(found) < len(read) or items_of(body.members[name]) is None:
         raise fields.wrong(body, name, "an array of objects")
+    if has_repeats(memoryview(body.members[name]), body[name]):
+        raise Refusal(
+            "invalid_value",
+            f"An object within `{name}` has one name twice; upstreams differ in which they read.",
+            param=name,
+        )
     kept: list[bytes] = []
     for tool in found:
         kind = _kind(tool)
@@ -66,6 +77,8 @@ def _served(body: JsonBody, name: str, tool: Members, kind: str) -> tuple[Featur
     """A tool that is carried out at Anthropic, and what of it goes up changed."""
     where = f"{name}[].type: {kind[: fields.SHOWN_CHARS]}"
     served = next((word for word in _SERVED if kind.startswith(f"{word}_")), None)
+    if kind.startswith(_ADVISERS):
+        return Feature(where, name), {}
     if served is None:
         return surcharged(where, name, "server_tools"), {}
     uses, changes = USES_MAX, {"max_uses": b"%d" % USES_MAX}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from proxy.endpoints.base import Reading
-from proxy.metering.usage import sane_quantity
+from proxy.metering.usage import MAX_QUANTITY, sane_quantity
 
 _INPUT: Final = "input_tokens"
 _OUTPUT: Final = "output_tokens"
@@ -19,6 +19,9 @@ _SHORT: Final = "ephemeral_5m_input_tokens"
 _LONG: Final = "ephemeral_1h_input_tokens"
 _SEARCHES: Final = "web_search_requests"
 _THOUGHTS: Final = ("thinking_tokens", "reasoning_tokens")
+
+ROUNDS_MAX: Final = 1_024
+"""How many answers within one call are added up."""
 
 _WITHIN: Final[Mapping[str, tuple[str, ...]]] = {
     "cache_creation": (_SHORT, _LONG),
@@ -51,6 +54,9 @@ class MessageUsage:
         rounds = [dict(self._figures(each)) for each in _rounds(usage)]
         for name in {*fields, *(name for each in rounds for name in each)}:
             total = sum(each.get(name, 0) for each in rounds)
+            if total > MAX_QUANTITY:
+                self._odd.add(name)
+                total = 0
             self._fields[name] = max(fields.get(name, 0), total, self._fields.get(name, 0))
 
     def _figures(self, usage: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
@@ -96,9 +102,12 @@ class MessageUsage:
             "cache_write_tokens": written - long,
             "cache_write_1h_tokens": long,
             "reasoning_tokens": thoughts,
-            "web_searches": fields.get(_SEARCHES, 0),
         }
-        return Reading(usage | {name: part for name, part in parts.items() if part}, len(self._odd))
+        usage |= {name: part for name, part in parts.items() if part}
+        # That there was none is told as well: then none is charged, whatever the answer has.
+        if _SEARCHES in fields:
+            usage["web_searches"] = fields[_SEARCHES]
+        return Reading(usage, len(self._odd))
 
     def input_reading(self) -> Reading | None:
         """The same: every answer of this form has output."""
@@ -107,4 +116,6 @@ class MessageUsage:
 
 def _rounds(usage: Mapping[str, Any]) -> list[dict[str, Any]]:
     rounds = usage.get("iterations")
-    return [each for each in rounds if isinstance(each, dict)] if isinstance(rounds, list) else []
+    return (
+        [each for each in rounds[:ROUNDS_MAX] if isinstance(each, dict)] if isinstance(rounds, list) else []
+    )

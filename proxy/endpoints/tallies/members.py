@@ -179,6 +179,11 @@ class Part(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
         return self.choices is None and not self.has_usage and not self.tells_error
 
     @property
+    def is_idle(self) -> bool:
+        """Whether it is a sign of life, and has nothing that a client would wait for."""
+        return False
+
+    @property
     def ends(self) -> bool:
         """Whether it is the end itself. In OpenAI's form that is no JSON."""
         return False

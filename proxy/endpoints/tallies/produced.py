@@ -130,7 +130,7 @@ class Produced:
 
     def with_uses(self, reading: Reading) -> Reading:
         """What was reported, with what the upstream did by itself where its usage leaves that out."""
-        untold = {meter: seen for meter, seen in self._uses.items() if seen > reading.usage.get(meter, 0)}
+        untold = {meter: seen for meter, seen in self._uses.items() if meter not in reading.usage}
         if not untold:
             return reading
         inferred = {**reading.inferred, **dict.fromkeys(untold, _COUNTED)}

@@ -237,6 +237,8 @@ class StreamTally:
             return True
         elif part is not None and part.has_usage:
             self._take_usage(event, part, passing)
+        elif part is not None and self._kept_usage and part.is_idle:
+            self._keep(event)
         else:
             self._release(passing)
             passing.append(event)

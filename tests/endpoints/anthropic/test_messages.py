@@ -21,6 +21,7 @@ PNG_HEAD = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x04\x00\x00\x00\x04\x00
 PNG = base64.b64encode(PNG_HEAD).decode()
 PDF = base64.b64encode(b"%PDF-1.4 " + b"x" * 90_000).decode()
 STORED = {"type": "image", "source": {"type": "file", "file_id": "file_1"}}
+FETCHED = {"type": "document", "source": {"type": "url", "url": "https://host/long.pdf"}}
 AS_IS = ForwardPlan("claude-there")
 FUNCTION = {"name": "look_up", "description": "Looks up", "input_schema": {"type": "object"}}
 
@@ -51,8 +52,8 @@ def test_the_ceiling_is_the_bytes_and_the_bound() -> None:
     ceiling = ask.ceiling()
     assert len(written()) <= ceiling.usage["input_tokens"] <= len(written()) + 8
     assert ceiling.usage["output_tokens"] == 100
-    assert ask.ceiling_exact().usage["input_tokens"] < ceiling.usage["input_tokens"]
-    assert 0 < ask.estimate("claude-there")["input_tokens"] <= ask.ceiling_exact().usage["input_tokens"]
+    assert ask.ceiling_exact() == ceiling
+    assert 0 < ask.estimate("claude-there")["input_tokens"] <= ceiling.usage["input_tokens"]
 
 
 @pytest.mark.parametrize("least", [0, 1, None, ...])
@@ -138,6 +139,8 @@ def test_a_document_takes_what_its_pages_do() -> None:
             "source": {"type": "content", "content": [{"type": "image", "source": {"type": "file"}}]},
         },
         {"type": "container_upload", "file_id": "file_1"},
+        {"type": "web_fetch_tool_result", "content": {"type": "web_fetch_result", "content": FETCHED}},
+        {"type": "code_execution_tool_result", "content": [{"file_id": "file_1"}]},
         {"type": "unheard_of", "text": "x"},
         {"type": "text", "text": "x", "file_id": "file_1"},
     ],
@@ -217,13 +220,34 @@ def test_tools_that_cannot_be_read_are_refused(tools: object) -> None:
     assert (caught.value.code, caught.value.param) == ("invalid_value", "tools")
 
 
-def test_a_tool_that_has_a_name_twice_goes_up_as_it_was_read() -> None:
+@pytest.mark.parametrize(
+    ("name", "twice"),
+    [
+        ("tools", b'[{"type":"custom","name":"f","type":"web_search_20260318"}]'),
+        ("tools", b'[{"name":"f","cache_control":{"ttl":"1h","ttl":"5m"}}]'),
+        ("system", b'[{"type":"text","text":"x","cache_control":{"type":"ephemeral"},"cache_control":null}]'),
+        ("messages", b'[{"role":"user","content":[{"type":"text","text":"a"}],"content":[]}]'),
+    ],
+)
+def test_a_name_given_twice_is_refused(name: str, twice: bytes) -> None:
     """An upstream could read the other one."""
-    tool = b'[{"type":"custom","name":"f","type":"web_search_20260318"}]'
-    ask = ENDPOINT.read(written(tools=...).replace(b'"max_tokens"', b'"tools":' + tool + b',"max_tokens"'))
-    (found,) = ask.features
-    assert found.allowed == {"web_searches": USES_MAX}
-    assert ask.forward_body(AS_IS).count(b'"type"') == 1
+    body = b'{"model":"m","max_tokens":9,"messages":[],"%b":%b}' % (name.encode(), twice)
+    with pytest.raises(Refusal) as caught:
+        ENDPOINT.read(body)
+    assert (caught.value.code, caught.value.param) == ("invalid_value", name)
+
+
+@pytest.mark.parametrize(
+    ("name", "twice", "once"),
+    [
+        ("cache_control", b'{"type":"ephemeral","ttl":"1h","ttl":"5m"}', b'{"type":"ephemeral","ttl":"5m"}'),
+        ("thinking", b'{"budget_tokens":9999,"budget_tokens":5}', b'{"budget_tokens":5}'),
+        ("context_management", b'{"edits":[{"type":"compact_1"}],"edits":[]}', b'{"edits":[]}'),
+    ],
+)
+def test_what_is_put_back_is_what_was_read(name: str, twice: bytes, once: bytes) -> None:
+    body = b'{"model":"m","max_tokens":9,"messages":[],"%b":%b}' % (name.encode(), twice)
+    assert ENDPOINT.read(body).forward_body(ForwardPlan("m")).endswith(once + b"}")
 
 
 def test_tools_that_anthropic_describes_are_held_beside_their_text() -> None:
@@ -244,8 +268,9 @@ def test_tools_that_anthropic_describes_are_held_beside_their_text() -> None:
         ("fine-grained-tool-streaming-2025-05-14", set()),
     ],
 )
-def test_a_beta_with_other_rates_needs_its_tier(value: str, tiers: set[str]) -> None:
-    assert needs(read([("Anthropic-Beta", value), ("anthropic-version", "2023-06-01")])) == tiers
+@pytest.mark.parametrize("name", ["Anthropic-Beta", "anthropic_beta"])
+def test_a_beta_with_other_rates_needs_its_tier(name: str, value: str, tiers: set[str]) -> None:
+    assert needs(read([(name, value), ("anthropic-version", "2023-06-01")])) == tiers
 
 
 @pytest.mark.parametrize(
@@ -266,16 +291,10 @@ def test_what_cannot_be_read_safely_is_refused(members: dict[str, Any], param: s
     assert (caught.value.code, caught.value.param) == ("invalid_value", param)
 
 
-def test_a_name_given_twice_within_messages_is_refused() -> None:
-    twice = b'[{"role":"user","content":[{"type":"text","text":"a"}],"content":[]}]'
-    with pytest.raises(Refusal):
-        ENDPOINT.read(b'{"model":"m","messages":' + twice + b"}")
-
-
 def test_a_count_is_free_and_goes_on_as_it_came() -> None:
     body = written(max_tokens=..., tools=[{"type": "web_search_20260318", "name": "web_search"}])
     ask = COUNT.read(body)
-    assert (ask.features, ask.ceiling().usage, COUNT.meters) == ((), {"requests": 0}, ())
+    assert (ask.features, ask.ceiling().usage) == ((), {"requests": 0})
     assert ask.forward_body(AS_IS) == body
     tally = ask.tally()
     tally.feed(b'{"input_tokens": 14}')
@@ -283,3 +302,65 @@ def test_a_count_is_free_and_goes_on_as_it_came() -> None:
     assert tally.complete
     assert reading is not None
     assert reading.usage == {"requests": 0}
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        {
+            "type": "tool_addition",
+            "tool": {"type": "tool_definition", "definition": {"type": "web_search_1"}},
+        },
+        {"type": "compaction", "content": "x", "tool_changes": [{"type": "tool_addition"}]},
+        {"type": "tool_result", "content": [{"type": "compaction", "tool_changes": [{}]}]},
+    ],
+)
+def test_tools_that_come_within_messages_are_refused(block: dict[str, Any]) -> None:
+    """Nothing bounds or prices what they do."""
+    assert any(not found.needs and not found.optional for found in read(messages=said(block)).features)
+
+
+def test_another_model_that_advises_is_refused() -> None:
+    (found,) = read(tools=[{"type": "advisor_20260301", "name": "advisor", "model": "claude-dear"}]).features
+    assert found.needs == ()
+
+
+def test_what_is_of_an_unknown_life_is_as_dear_as_the_longest() -> None:
+    for ttl in ("24h", ["1h"], 7):
+        assert needs(read(cache_control={"type": "ephemeral", "ttl": ttl})) == {"rates.cache_write_1h_tokens"}
+
+
+def test_blocks_of_the_system_are_looked_into_like_those_of_messages() -> None:
+    assert needs(read(system=[FETCHED])) == {ALLOWANCE}
+    with pytest.raises(Refusal):
+        read(system={"type": "text", "text": "x"})
+    with pytest.raises(Refusal):
+        read(system=[{"type": "text", "Cache_Control": {"type": "ephemeral"}}])
+
+
+def test_thoughts_fit_in_what_was_clamped() -> None:
+    ask = read(max_tokens=10_000, thinking={"type": "enabled", "budget_tokens": 9_999})
+    sent = json.loads(ask.forward_body(ForwardPlan("claude-there", 2_000)))
+    assert (sent["max_tokens"], sent["thinking"]["budget_tokens"]) == (2_000, 1_999)
+    assert json.loads(ask.forward_body(AS_IS))["thinking"]["type"] == "enabled"
+
+
+def test_a_document_is_paged_whatever_it_begins_with() -> None:
+    data = base64.b64encode(b"\n%PDF-1.4 " + b"x" * 30).decode()
+    source = {"type": "base64", "media_type": "application/pdf", "data": data}
+    assert read(messages=said({"type": "document", "source": source})).ceiling().usage["input_tokens"] > 4_000
+
+
+@pytest.mark.parametrize("name", ["tools", "mcp_servers"])
+def test_more_tools_or_servers_than_are_read_are_refused(name: str) -> None:
+    """Before any of them is decoded."""
+    with pytest.raises(Refusal) as caught:
+        ENDPOINT.read(b'{"model":"m","messages":[],"%b":[%b1]}' % (name.encode(), b"1," * 100_000))
+    assert caught.value.code == "invalid_value"
+
+
+def test_blocks_that_are_nested_without_end_take_the_allowance() -> None:
+    deep: Any = "x"
+    for _ in range(55):
+        deep = [{"type": "tool_result", "tool_use_id": "x", "content": deep}]
+    assert needs(read(messages=said(*deep))) == {ALLOWANCE}

@@ -169,20 +169,45 @@ def test_what_is_no_text_counts_by_its_size() -> None:
     assert stream.output_text() == ""
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_searches_count_as_reported_or_as_seen(told: bool) -> None:
-    """A search is billed by itself, so that none is free where the usage leaves them out."""
-    search = {"type": "server_tool_use", "id": "x", "name": "web_search", "input": {"query": "fares"}}
-    more: dict[str, Any] = {"server_tool_use": {"web_search_requests": 3}} if told else {}
-    reported = usage(25, 12, **more)
+@pytest.mark.parametrize("told", [3, 0, None])
+def test_searches_count_as_reported_or_as_seen(told: int | None) -> None:
+    """A search is billed by itself, so that none is free where the usage is silent; one that failed is."""
+    found: dict[str, Any] = {
+        "type": "web_search_tool_result",
+        "tool_use_id": "x",
+        "content": [{"title": "Fares"}],
+    }
+    failed = found | {"content": {"error_code": "unavailable"}}
+    blocks = [begun(at, **each) for at, each in enumerate([found, found, failed])]
+    more: dict[str, Any] = {} if told is None else {"server_tool_use": {"web_search_requests": told}}
     for reply in (
-        read_whole(message(search, search, usage=reported)),
-        _streamed([started(), begun(0, **search), begun(1, **search), ended(12, **more), STOP]),
+        read_whole(message(found, found, failed, usage=usage(25, 12, **more))),
+        _streamed(
+            [
+                started(),
+                *(begun(at, **each) for at, each in enumerate([found, found, failed])),
+                ended(12, **more),
+                STOP,
+            ]
+        ),
     ):
         reading = reply.reported()
         assert reading is not None
-        assert reading.usage["web_searches"] == (3 if told else 2)
-        assert reading.inferred == ({} if told else {"web_searches": "counted"})
+        assert reading.usage["web_searches"] == (2 if told is None else told)
+        assert reading.inferred == ({"web_searches": "counted"} if told is None else {})
+
+
+def test_the_output_that_a_stream_begins_with_is_none() -> None:
+    """Its figure stands for nothing: a server that gives no other one has told none."""
+    stream = _streamed([*THOUGHTFUL[:-2], event("message_delta", delta={"stop_reason": "end_turn"}), STOP])
+    assert stream.complete
+    assert stream.reported() == Reading({"input_tokens": 25})
+
+
+def test_the_cost_is_there_also_where_a_sign_of_life_follows_the_usage() -> None:
+    stream = tally(keep_usage=True)
+    fed(stream, [*THOUGHTFUL[:-1], PING, STOP])
+    assert b'"cost":"0.01"' in stream.tail("0.01")
 
 
 def _streamed(events: list[bytes]) -> Tally:

@@ -13,7 +13,7 @@ from proxy.endpoints.openai.members import OUTPUT_BOUNDS
 from proxy.endpoints.reading.depth import DEPTH_MAX
 from proxy.endpoints.reading.repeats import names_in_value
 from proxy.endpoints.reading.steps import count_names
-from proxy.endpoints.registry import ENDPOINTS
+from proxy.endpoints.registry import ENDPOINTS, TABLES
 from proxy.endpoints.tallies.stream import StreamTally
 from proxy.endpoints.tallies.whole import WholeTally
 from proxy.errors import Refusal
@@ -151,7 +151,7 @@ def test_the_length_to_count_leaves_long_images_out() -> None:
     assert read().input_text_length() == len(json.dumps({"model": "gpt-4o", "messages": MESSAGES}))
 
 
-@pytest.mark.parametrize("path", [path for path, endpoint in ENDPOINTS.items() if endpoint.meters])
+@pytest.mark.parametrize("path", [path for path, endpoint in ENDPOINTS.items() if endpoint.name in TABLES])
 def test_what_is_nested_as_deep_as_can_be_is_bounded_and_counted(path: str) -> None:
     """Whatever is let through can be counted: its depth never depends on the stack that is left."""
     deep = b"[" * (DEPTH_MAX - 1) + b'"x"' + b"]" * (DEPTH_MAX - 1)
