@@ -16,8 +16,7 @@ from proxy.api.openapi import OPERATIONS
 from proxy.call.outcomes import OUTCOMES, OutcomeRule
 from proxy.cli import main
 from proxy.config.reference import describe_keys
-from proxy.endpoints.openai.members import TABLES
-from proxy.endpoints.registry import ENDPOINT_NAMES
+from proxy.endpoints.registry import ENDPOINT_NAMES, TABLES
 from proxy.errors import CODES
 from proxy.metering.usage import METERS
 from proxy.telemetry import Telemetry
@@ -269,7 +268,7 @@ BREACHES: tuple[tuple[Check, str, str], ...] = (
     (dependency_faults, "| `psutil` |", "| `pstool` |"),
     (metric_faults, "`farebox_calls_in_flight`", "`farebox_calls_open`"),
     (metric_faults, "`farebox_usage_total`", "`farebox_usage`"),
-    (member_faults, "| `tools` | chats | priced", "| `tools` | chats | passed"),
+    (member_faults, "| `tools` | chats, messages | priced", "| `tools` | chats, messages | passed"),
     (member_faults, "Passed: `add_generation_prompt`,", "Passed:"),
     (meter_faults, "| `reasoning_tokens` | `output_tokens` |", "| `reasoning_tokens` | |"),
     (endpoint_faults, "| list of `chat.completions`, `completions`,", "| list of `completions`,"),

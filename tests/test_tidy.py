@@ -33,7 +33,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "call": LEDGER_AND_BELOW | {"endpoints", "upstream"},
     "telemetry": LEDGER_AND_BELOW,
     "config": LEDGER_AND_BELOW | {"endpoints", "upstream"},
-    "edge": frozenset({"ledger", "call"}),
+    "edge": frozenset({"ledger", "call", "endpoints"}),
     "api": LEDGER_AND_BELOW | {"endpoints", "upstream", "call", "edge", "telemetry", "config"},
     "demo": frozenset({"metering"}),
 }

@@ -85,7 +85,8 @@ class Admission:
         if body is None:
             body = await self._late_body(request, costs=not catalog.book.has_free(endpoint.meters))
         is_small = len(body) <= LARGE_BYTES
-        ask = endpoint.read(body) if is_small else await in_thread(len(body), partial(endpoint.read, body))
+        read = partial(endpoint.read, body, request.headers)
+        ask = read() if is_small else await in_thread(len(body), read)
         request.facts["model"] = ask.model
         route = catalog.routes.for_model(endpoint.name, ask.model)
         if route is None:

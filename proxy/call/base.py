@@ -55,7 +55,9 @@ class RoutedCall(msgspec.Struct, frozen=True):
         """A ceiling of what is asked for, with all that the rate card and the terms add to it."""
         terms = self.terms
         bounded = ceiling.bounded(terms.card.default_bound)
-        return bounded.allowing(terms.unseen) if terms.hidden or terms.surcharges else bounded
+        return (
+            bounded.allowing(terms.unseen) if terms.hidden or terms.allowed or terms.surcharges else bounded
+        )
 
 
 class AdmittedCall(msgspec.Struct, frozen=True):

@@ -60,6 +60,7 @@ class InFlightCall:
         self.hold_nano = admitted.granted.hold_nano
         self._elastic = admitted.ceiling.elastic
         self._surcharges = admitted.routed.terms.surcharges
+        self._allowed = admitted.routed.terms.allowed
         self._clock = clock
         self._ended = False
         self._text_tokens = 0
@@ -226,7 +227,11 @@ class InFlightCall:
         least what was counted.
         """
         surcharges, elastic, tally = self._surcharges, self._elastic, self.tally
-        due = [m for m in self.admitted.ceiling.fixed if not reported.get(m) and m not in surcharges]
+        due = [
+            meter
+            for meter, most in self.admitted.ceiling.fixed.items()
+            if most and not reported.get(meter) and meter not in surcharges and meter not in self._allowed
+        ]
         told = elastic is None or bool(reported.get(elastic)) or not tally.produced_size
         return due, not told or not reported or not tally.complete
 
@@ -264,7 +269,8 @@ class InFlightCall:
                 estimate = routed.ask.estimate(model)
             else:
                 estimate = await asyncio.to_thread(routed.ask.estimate, model)
-            self._fixed = {**self.admitted.ceiling.fixed, **estimate}
+            fixed = self.admitted.ceiling.fixed
+            self._fixed = {m: n for m, n in fixed.items() if m not in self._allowed} | dict(estimate)
         return self._fixed
 
     @property

@@ -1,12 +1,12 @@
 """Terms: at which rates a call is priced, and what is held and charged for what it turns on."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from proxy.endpoints.features import Feature
+from proxy.endpoints.features import Feature, at_tier, tier_key
 from proxy.errors import Refusal
 from proxy.metering.usage import Usage
 from proxy.pricing.rates import RateCard
@@ -20,17 +20,19 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
     """The terms of a call: its rate card, that of its service tier where it has one.
 
     `surcharges` is what it uses by turning something on, by meter. `hidden` is the most input there can be
-    that the request does not show: it is held, and charged only where it is reported.
+    that the request does not show, and `allowed` the most of what the upstream may do by itself: these are
+    held, and charged only where they are reported.
     """
 
     card: RateCard
     surcharges: Usage = _NOTHING
     hidden: Usage = _NOTHING
+    allowed: Usage = _NOTHING
 
     @property
     def unseen(self) -> Mapping[str, int]:
         """What the ceiling has to have beside what the request amounts to by itself, by meter."""
-        return {**self.hidden, **self.surcharges}
+        return {**self.hidden, **self.allowed, **self.surcharges}
 
 
 def terms_of(features: Sequence[Feature], route: Route, card: RateCard) -> Terms:
@@ -43,17 +45,32 @@ def terms_of(features: Sequence[Feature], route: Route, card: RateCard) -> Terms
         return Terms(card)
     surcharges: Counter[str] = Counter()
     hidden: Counter[str] = Counter()
-    tier_card = card
+    allowed: Counter[str] = Counter()
+    tiers: dict[str, None] = {}
+    usual: str | None = None
     for feature in features:
         missing = [key for key in feature.needs if key not in card.keys]
         if (missing or not feature.needs) and not feature.optional and not _is_forwarded(feature, route):
             raise _unpriced(feature, missing, card)
         surcharges.update(feature.surcharges)
         hidden.update(feature.hidden)
-        if feature.tier is not None:
-            tier_card = card.by_tier.get(feature.tier, card)
-    allowed = {meter: count * card.input_allowance for meter, count in hidden.items()}
-    return Terms(tier_card, dict(surcharges), allowed)
+        allowed.update(feature.allowed)
+        if feature.tier is not None and feature.optional:
+            usual = feature.tier
+        elif feature.tier is not None:
+            tiers[feature.tier] = None
+    tier_card = card.by_tier.get(_together(tiers, card) or usual or "", card)
+    unseen = {meter: count * card.input_allowance for meter, count in hidden.items()}
+    return Terms(tier_card, dict(surcharges), unseen, dict(allowed))
+
+
+def _together(tiers: Iterable[str], card: RateCard) -> str:
+    """One tier, or all of several as the one that a card has a multiplier for. Raises Refusal."""
+    names = sorted(tiers)
+    tier = "+".join(names)
+    if len(names) > 1 and tier not in card.by_tier:
+        raise _unpriced(at_tier(f"{tier} together", "service_tier", tier), [tier_key(tier)], card)
+    return tier
 
 
 def _is_forwarded(feature: Feature, route: Route) -> bool:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from proxy.config.faults import Findings
 from proxy.config.schema import UpstreamSchema
-from proxy.endpoints.openai.members import forward_fault
+from proxy.endpoints.registry import forward_fault
 from proxy.upstream.routes import Credential, Upstream
 from proxy.validation import Path
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from aiohttp import hdrs, web
 from msgspec import Struct
+from multidict import istr
 
 from proxy.clock import Clock
 from proxy.edge.middleware import FACTS
@@ -15,6 +16,7 @@ from proxy.ids import digest_of
 from proxy.ledger.rows import Key
 from proxy.ledger.store import Store
 
+API_KEY_HEADER: Final = istr("x-api-key")
 SECRET_PREFIX: Final = "sk-fbx-"  # noqa: S105 - every secret begins with this, and it is not one itself.
 _SECRET_BYTES: Final = 32
 _HINT_LENGTH: Final = 4
@@ -38,9 +40,11 @@ def new_secret() -> Secret:
 
 
 def bearer_of(headers: Mapping[str, str]) -> str | None:
-    """The secret of an `Authorization: Bearer` header, or None."""
+    """The secret in `Authorization: Bearer`, else in `x-api-key`, which Anthropic's clients send; or None."""
     scheme, _, secret = headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-    return secret.strip() or None if scheme.lower() == "bearer" else None
+    if scheme.lower() == "bearer" and (secret := secret.strip()):
+        return secret
+    return headers.get(API_KEY_HEADER, "").strip() or None
 
 
 def bearer(request: web.Request) -> str:

@@ -8,9 +8,10 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from proxy.edge.aiohttp_server import HttpVersion10, HttpVersion11
+from proxy.edge.auth import API_KEY_HEADER
 
 _VERSIONS: Final = frozenset({HttpVersion10, HttpVersion11})
-_SINGULAR: Final = (hdrs.AUTHORIZATION, hdrs.CONTENT_ENCODING, hdrs.EXPECT)
+_SINGULAR: Final = (hdrs.AUTHORIZATION, API_KEY_HEADER, hdrs.CONTENT_ENCODING, hdrs.EXPECT)
 """Fields of which one server would read the first, and another the last."""
 
 

@@ -22,6 +22,7 @@ from proxy.edge.framing import framing_fault
 from proxy.edge.middleware import Handler, name_ourselves, raw_path
 from proxy.edge.reply import SENT_AND_CLOSED
 from proxy.edge.watch import ConnectionWatch
+from proxy.endpoints.dialects import OPENAI, Dialect, dialect_of
 from proxy.errors import Refusal
 from proxy.ids import new_id
 
@@ -106,9 +107,8 @@ class Listener:
 
     async def _refuse(self, request: web.BaseRequest, fault: str) -> web.StreamResponse:
         """Refuse a request whose framing cannot be trusted, in the version we speak, and hang up."""
-        response = _malformed(
-            self._clock, 400, Refusal("invalid_request", fault), fault, request.remote or ""
-        )
+        refusal, dialect = Refusal("invalid_request", fault), dialect_of(raw_path(request))
+        response = _malformed(self._clock, 400, refusal, fault, request.remote or "", dialect=dialect)
         assert isinstance(response.body, bytes)
         head = {**response.headers, "Content-Length": str(response.content_length), "Connection": "close"}
         sent = serialized_head("HTTP/1.1 400 Bad Request", CIMultiDict(head)) + response.body
@@ -152,11 +152,20 @@ class _Protocol(ServerProtocol):
         return _malformed(self._clock, status, refusal, type(fault).__name__, self.client_address)
 
 
-def _malformed(clock: Clock, status: int, refusal: Refusal, fault: str, client: str) -> web.Response:
+def _malformed(
+    clock: Clock,
+    status: int,
+    refusal: Refusal,
+    fault: str,
+    client: str,
+    *,
+    dialect: Dialect = OPENAI,
+) -> web.Response:
     request_id = new_id("req", clock.now_us())
     structlog.get_logger("farebox.edge").info(
         "malformed request", request_id=request_id, status=status, fault=fault, client=client
     )
-    response = web.Response(status=status, body=refusal.body(request_id), content_type="application/json")
-    name_ourselves(response.headers, request_id)
+    body = dialect.error(refusal, request_id)
+    response = web.Response(status=status, body=body, content_type="application/json")
+    name_ourselves(response.headers, request_id, dialect)
     return response

@@ -11,6 +11,7 @@ from multidict import CIMultiDict
 
 from proxy.clock import Clock
 from proxy.edge.aiohttp_server import Middleware, has_sent
+from proxy.endpoints.dialects import Dialect, dialect_of
 from proxy.errors import Refusal
 from proxy.ids import new_id
 from proxy.ledger.store import LedgerUnavailable
@@ -68,7 +69,7 @@ class Edge:
                 fault = Refusal("internal_error", "Something went wrong here; the log has the request id.")
                 response = self.refused(fault, request_id, request)
             if not response.prepared:
-                name_ourselves(response.headers, request_id)
+                name_ourselves(response.headers, request_id, dialect_of(raw_path(request)))
                 if response.status == UNAVAILABLE_STATUS:
                     send_elsewhere(response)
             return response
@@ -76,7 +77,7 @@ class Edge:
         return edge
 
     def refused(self, refusal: Refusal, request_id: str, request: web.Request) -> web.Response:
-        """A refusal as a response in OpenAI's shape."""
+        """A refusal as a response, in the shape that clients of its path expect."""
         self._on_refusal(refusal.code)
         level = self._log.warning if refusal.kind.status >= 500 else self._log.info
         facts = {name: shown(fact) for name, fact in request.get(FACTS, {}).items()}
@@ -95,9 +96,8 @@ class Edge:
             status = self._payment_status()
         if refusal.kind.retry is not None:
             headers["x-should-retry"] = "true" if refusal.kind.retry else "false"
-        return web.Response(
-            status=status, body=refusal.body(request_id), headers=headers, content_type="application/json"
-        )
+        body = dialect_of(raw_path(request)).error(refusal, request_id)
+        return web.Response(status=status, body=body, headers=headers, content_type="application/json")
 
 
 def send_elsewhere(response: web.StreamResponse) -> None:
@@ -111,13 +111,13 @@ def shown(fact: str) -> str:
     return fact if len(fact) <= SHOWN_LENGTH else f"{fact[:SHOWN_LENGTH]}..."
 
 
-def name_ourselves(headers: CIMultiDict[str], request_id: str) -> None:
+def name_ourselves(headers: CIMultiDict[str], request_id: str, dialect: Dialect) -> None:
     """Set the headers that name the request and the server, without naming the server's software."""
-    headers["x-request-id"] = request_id
+    headers["x-request-id"] = headers[dialect.id_header] = request_id
     headers["Server"] = "farebox"
 
 
-def raw_path(request: web.Request) -> str:
+def raw_path(request: web.BaseRequest) -> str:
     """The path as the client wrote it, without the query and without the authority of an absolute target."""
     return request.rel_url.raw_path
 

@@ -25,7 +25,8 @@ from proxy.edge.aiohttp_server import (
     is_write_paused,
     serialized_head,
 )
-from proxy.edge.middleware import REQUEST_ID, name_ourselves
+from proxy.edge.middleware import REQUEST_ID, name_ourselves, raw_path
+from proxy.endpoints.dialects import dialect_of
 from proxy.errors import Refusal
 
 PIECE_BYTES: Final = 65_536
@@ -78,6 +79,7 @@ class HttpReply:
         """Whether the answer has begun."""
         self._request = request
         self._write_seconds = write_seconds
+        self._dialect = dialect_of(raw_path(request))
         self._status = 200
         self._headers: CIMultiDict[str] = CIMultiDict()
         self._keeps = request.keep_alive
@@ -121,7 +123,7 @@ class HttpReply:
         """End an event stream with an error event; cut any other answer, so that its length shows it."""
         kind = self._headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0]
         if self.started and kind.strip().lower() == "text/event-stream":
-            await self.end(b"data: " + refusal.body(self._request[REQUEST_ID]) + b"\n\n")
+            await self.end(self._dialect.error_event(refusal, self._request[REQUEST_ID]))
         else:
             self._cut()
 
@@ -132,7 +134,7 @@ class HttpReply:
         """
         request, headers, status = self._request, self._headers, self._status
         version = request.version
-        name_ourselves(headers, request[REQUEST_ID])
+        name_ourselves(headers, request[REQUEST_ID], self._dialect)
         self._bodiless = request.method == hdrs.METH_HEAD or status in BODILESS_STATUSES
         if not self._bodiless:
             self._frame(version, length)

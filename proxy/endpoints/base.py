@@ -1,6 +1,6 @@
 """The seam of an API family: how a request is read, what goes upstream, how a reply is tallied. Sans I/O."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -8,6 +8,9 @@ import msgspec
 from proxy.endpoints.features import Feature
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import Inference, Usage
+
+Headers = Sequence[tuple[str, str]]
+"""Names and values as they came, in order."""
 
 
 class ForwardPlan(msgspec.Struct, frozen=True, gc=False):
@@ -188,8 +191,11 @@ class Endpoint(Protocol):
         """What its calls use, by meter."""
         ...
 
-    def read(self, body: bytes) -> Ask:
-        """Read a request body. Raises Refusal `invalid_json` or `invalid_value`, naming the field."""
+    def read(self, body: bytes, headers: Headers = ()) -> Ask:
+        """Read a request's body, and those of its `headers` that can change what it costs.
+
+        Raises Refusal `invalid_json` or `invalid_value`, naming the field.
+        """
         ...
 
 

@@ -3,15 +3,39 @@
 from collections.abc import Mapping
 from typing import Final
 
+from proxy.endpoints.anthropic.members import MESSAGES
+from proxy.endpoints.anthropic.messages import CountEndpoint, MessageEndpoint
 from proxy.endpoints.base import Family
+from proxy.endpoints.members import MemberTable
 from proxy.endpoints.openai.chat import ChatEndpoint
 from proxy.endpoints.openai.completions import CompletionEndpoint
 from proxy.endpoints.openai.embeddings import EmbeddingEndpoint
+from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING
 
-_FAMILIES: Final[tuple[Family, ...]] = (ChatEndpoint(), CompletionEndpoint(), EmbeddingEndpoint())
+_FAMILIES: Final[tuple[Family, ...]] = (
+    *(ChatEndpoint(), CompletionEndpoint(), EmbeddingEndpoint()),
+    *(MessageEndpoint(), CountEndpoint()),
+)
 
 ENDPOINTS: Final[Mapping[str, Family]] = {endpoint.path: endpoint for endpoint in _FAMILIES}
 """The endpoints whose calls name a model, by path."""
 
 ENDPOINT_NAMES: Final = tuple(endpoint.name for endpoint in _FAMILIES)
 """What they are called in configurations, in the same order."""
+
+TABLES: Final[Mapping[str, MemberTable]] = {
+    "chat.completions": CHAT,
+    "completions": COMPLETION,
+    "embeddings": EMBEDDING,
+    "messages": MESSAGES,
+}
+"""The members of their calls, by endpoint; a call that is free has none that matters."""
+
+
+def forward_fault(name: str) -> str | None:
+    """Why an upstream cannot forward a member by this name, or None."""
+    for table in TABLES.values():
+        row = table.rows.get(name)
+        if row is not None and row.treatment == "bounded":
+            return "is read by Farebox, and goes up as it was read"
+    return None

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from proxy.endpoints.base import ForwardPlan, Reading
+from proxy.endpoints.base import ForwardPlan, Headers, Reading
 from proxy.endpoints.features import Feature
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import ONE_CALL, Usage
@@ -107,6 +107,6 @@ class ToolEndpoint:
         self.repeatable = repeatable
         self._route = route
 
-    def read(self, body: bytes) -> ToolAsk:
+    def read(self, body: bytes, headers: Headers = ()) -> ToolAsk:  # noqa: ARG002 - every call has one price.
         """Take any bytes."""
         return ToolAsk(self._route, body)

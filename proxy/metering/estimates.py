@@ -177,6 +177,11 @@ def _file(part: Mapping[str, object], model: str) -> int:
     return FILE_FRAMING_TOKENS + pages * _page_tokens(model)
 
 
+def _document(part: Mapping[str, object], model: str) -> int:
+    source = part.get("source")
+    return _file({"file_data": source.get("data") if isinstance(source, dict) else None}, model)
+
+
 def _page_tokens(model: str) -> int:
     """A page of a PDF is shown to the model as text and as an image."""
     return PAGE_TEXT_TOKENS + family_of(model).tokens(PAGE_SIZE_PX, "high")
@@ -221,6 +226,7 @@ _READERS: Final[Mapping[str, Callable[[Mapping[str, object], str], int]]] = {
     "input_audio": _sound,
     "audio_url": _elsewhere,
     "video_url": _video,
+    "document": _document,
     "file": _file,
     "input_file": _file,
 }

@@ -66,15 +66,28 @@ def _sound(part: Mapping[str, object], _model: str) -> Media | None:
 def _file(part: Mapping[str, object], model: str) -> Media:
     file = part.get("file", part)
     data = file.get("file_data") if isinstance(file, dict) else None
+    return _of_file(data, model, is_paged=isinstance(data, str) and is_pdf(data))
+
+
+def _of_file(data: object, model: str, *, is_paged: bool) -> Media:
     if not isinstance(data, str):
         return Media(STORED_TOKENS, 0)
     size_bytes = decoded_bytes(data)
     tokens = FILE_FRAMING_TOKENS + min(size_bytes, FILE_TEXT_TOKENS_MAX)
-    if is_pdf(data):
+    if is_paged:
         # Each page of a PDF is shown to the model as text and as an image.
         pages = min(FILE_PAGES_MAX, 1 + size_bytes // FILE_PAGE_BYTES)
         tokens += pages * family_of(model).tokens(None, "high")
     return Media(tokens, len(data))
+
+
+def _document(part: Mapping[str, object], model: str) -> Media | None:
+    """A document of Anthropic's: a file, unless it is text or blocks, which are counted as these."""
+    source = part.get("source")
+    if not isinstance(source, dict) or source.get("type") in ("text", "content"):
+        return None
+    # Its data is always a PDF, whatever it begins with.
+    return _of_file(source.get("data"), model, is_paged=source.get("type") == "base64")
 
 
 def _stored(_part: Mapping[str, object], _model: str) -> Media:
@@ -96,6 +109,7 @@ _READERS: Final[Mapping[str, Callable[[Mapping[str, object], str], Media | None]
     "input_audio": _sound,
     "audio_url": _stored,
     "video_url": _stored,
+    "document": _document,
     "file": _file,
     "input_file": _file,
 }

@@ -39,6 +39,7 @@ METERS: Final[dict[str, Meter]] = {
         Meter("input_tokens", "token"),
         Meter("cached_input_tokens", "token", "input_tokens"),
         Meter("cache_write_tokens", "token", "input_tokens"),
+        Meter("cache_write_1h_tokens", "token", "input_tokens"),
         Meter("input_audio_tokens", "token", "input_tokens"),
         Meter("input_image_tokens", "token", "input_tokens"),
         Meter("output_tokens", "token"),

@@ -134,7 +134,7 @@ _RETRY_AFTER: Final = frozenset({"retry-after", "retry-after-ms"})
 RETRY_AFTER_STATUSES: Final = frozenset({202, 429, 503})
 """Statuses whose Retry-After is about the call. With others it is about the shared upstream account."""
 
-_RENAMED: Final = {"x-request-id": "x-upstream-request-id"}
+_RENAMED: Final = dict.fromkeys(("x-request-id", "request-id"), "x-upstream-request-id")
 _LEADING: Final = frozenset({"content-location", "link", "location", "refresh"})
 """Fields whose value is an address to go to."""
 _DIGESTS: Final = frozenset({"content-digest", "content-md5", "digest", "repr-digest"})

@@ -1,4 +1,4 @@
-"""The official Node SDK works with only base_url and key changed."""
+"""The official Node SDKs work with only base_url and key changed."""
 
 import json
 import subprocess
@@ -17,6 +17,7 @@ from tests.acceptance.scripted_upstream import (
     streams,
     usage_chunk,
 )
+from tests.endpoints.anthropic.replies import THOUGHTFUL, message
 
 SCRIPT = """
 import OpenAI from "openai";
@@ -41,24 +42,46 @@ console.log(JSON.stringify({
 }));
 """
 
+MESSAGES_SCRIPT = """
+import Anthropic from "@anthropic-ai/sdk";
+const client = new Anthropic({ baseURL: process.env.URL, apiKey: process.env.KEY });
+const asked = { max_tokens: 50, messages: [{ role: "user", content: "Say hello" }] };
+const whole = await client.messages.create({ model: "a-node", ...asked });
+let text = "";
+const stream = client.messages.stream({ model: "a-node-stream", ...asked });
+stream.on("text", (delta) => { text += delta; });
+const last = await stream.finalMessage();
+const counted = await client.messages.countTokens({ model: "a-node-count", messages: asked.messages });
+let refused;
+try {
+  const broke = new Anthropic({ baseURL: process.env.URL, apiKey: process.env.BROKE });
+  await broke.messages.create({ model: "a-node", ...asked });
+} catch (error) {
+  refused = { status: error.status, type: error.error.error.type, code: error.error.error.code };
+}
+console.log(JSON.stringify({
+  whole: whole.content[0].text, text, called: last.content[2].input, counted: counted.input_tokens, refused,
+}));
+"""
+
 
 @pytest.fixture(scope="session")
 def node_folder(
     require: Callable[[str], str], missing: Callable[[str], None], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A folder with the SDK installed from npm."""
+    """A folder with the SDKs installed from npm."""
     npm = require("npm")
     require("node")
     folder = tmp_path_factory.mktemp("node")
     (folder / "package.json").write_text('{"type": "module", "private": true}')
     run = subprocess.run(
-        [npm, "install", "--silent", "--no-audit", "--no-fund", "openai@6"],
+        [npm, "install", "--silent", "--no-audit", "--no-fund", "openai@6", "@anthropic-ai/sdk@1"],
         cwd=folder,
         capture_output=True,
         text=True,
     )
     if run.returncode:
-        missing(f"npm could not install the SDK: {run.stderr[-300:]}")
+        missing(f"npm could not install the SDKs: {run.stderr[-300:]}")
     return folder
 
 
@@ -76,27 +99,47 @@ def test_the_node_sdk_works(
         {"object": "list", "data": [vector], "model": "e", "usage": usage}
     )
     account, broke = server.account(), server.account(amount="")
-    (node_folder / "client.mjs").write_text(SCRIPT)
-    environ = {
-        "URL": f"{server.url}/v1",
-        "KEY": account.secret,
-        "BROKE": broke.secret,
-        "PATH": "/usr/bin:/bin",
-    }
-    node = require("node")
-    run = subprocess.run(
-        [node, "client.mjs"],
-        cwd=node_folder,
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=WAIT_SECONDS,
-    )
-    assert run.returncode == 0, run.stderr
-    assert json.loads(run.stdout) == {
+    environ = {"URL": f"{server.url}/v1", "KEY": account.secret, "BROKE": broke.secret}
+    assert printed(require("node"), node_folder, SCRIPT, environ) == {
         "whole": "Hello there",
         "text": "Hello",
         "vector": [0.5, -0.25],
         "refused": {"status": 402, "code": "credit_balance_exhausted", "type": "insufficient_quota"},
     }
     assert [row["charged"] for row in account.requests()] == ["0.000025", "0.000009", "0.000003"]
+
+
+def test_anthropics_node_sdk_works(
+    node_folder: Path, require: Callable[[str], str], server: Server, upstream: ScriptedUpstream
+) -> None:
+    """Whole, streamed with the call of a tool, a count, and a 402 that is raised without a retry."""
+    upstream.behaviours["a-node"] = answers(message({"type": "text", "text": "Hello there"}))
+    upstream.behaviours["a-node-stream"] = streams(*THOUGHTFUL)
+    upstream.behaviours["a-node-count"] = answers({"input_tokens": 14})
+    account, broke = server.account(), server.account(amount="")
+    environ = {"URL": server.url, "KEY": account.secret, "BROKE": broke.secret}
+    sent = len(upstream.received)
+    assert printed(require("node"), node_folder, MESSAGES_SCRIPT, environ) == {
+        "whole": "Hello there",
+        "text": "Hello",
+        "called": {"place": "Rome"},
+        "counted": 14,
+        "refused": {"status": 402, "type": "billing_error", "code": "credit_balance_exhausted"},
+    }
+    assert len(upstream.received) == sent + 3
+    assert [row["charged"] for row in account.requests()] == ["0.000049", "0.000125", "0.00"]
+
+
+def printed(node: str, folder: Path, script: str, environ: dict[str, str]) -> object:
+    """The JSON that a script prints."""
+    (folder / "client.mjs").write_text(script)
+    run = subprocess.run(
+        [node, "client.mjs"],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", **environ},
+        capture_output=True,
+        text=True,
+        timeout=WAIT_SECONDS,
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)

@@ -252,6 +252,66 @@ def test_a_tier_charges_exactly_so_many_times_the_rates_and_its_receipt_says_so(
 def test_every_ask_says_what_it_turns_on() -> None:
     for endpoint in ENDPOINTS.values():
         body = json.dumps({"model": "m", "messages": [], "prompt": "", "input": "", "deferred": True})
-        name = {"chat.completions": "messages", "completions": "prompt", "embeddings": "input"}[endpoint.name]
+        if endpoint.name == "messages.count_tokens":
+            continue
+        name = {"completions": "prompt", "embeddings": "input"}.get(endpoint.name, "messages")
         kept = {key: value for key, value in json.loads(body).items() if key in {"model", "deferred", name}}
         assert [found.name for found in endpoint.read(json.dumps(kept).encode()).features] == ["deferred"]
+
+
+SEARCHED: dict[str, Any] = {"type": "web_search_tool_result", "tool_use_id": "x", "content": []}
+FAILED: dict[str, Any] = {"type": "web_search_tool_result", "content": {"error_code": "max_uses_exceeded"}}
+
+
+@pytest.mark.parametrize(
+    ("content", "usage", "searches", "basis"),
+    [
+        ([SEARCHED], {"server_tool_use": {"web_search_requests": 3}}, 3, "reported"),
+        ([SEARCHED, SEARCHED], {}, 2, "reported"),
+        ([FAILED], {}, 0, "reported"),
+        ([SEARCHED, SEARCHED], {"server_tool_use": {"web_search_requests": 0}}, 0, "reported"),
+        ([], {}, 0, "reported"),
+        ([SEARCHED], None, 1, "counted"),
+        ([{"type": "text", "text": "Hello"}], None, 0, "counted"),
+    ],
+)
+async def test_what_an_upstream_may_do_is_held_and_charged_as_far_as_it_did(
+    content: list[Any], usage: dict[str, Any] | None, searches: int, basis: str
+) -> None:
+    """The hold is for all five; what the usage leaves out is seen in the answer."""
+    reply: dict[str, Any] = {"type": "message", "role": "assistant", "content": content}
+    if usage is not None:
+        reply["usage"] = {"input_tokens": 9, "output_tokens": 4, **usage}
+    stage = staged(Upstreams([json.dumps(reply).encode()]), CARD, funds_nano=10**10)
+    stage.relay.catalog = replace(
+        stage.relay.catalog,
+        routes=Routes([Route("all", (Target(Upstream("up", "http://up")),), ("*",), ("messages",))]),
+    )
+    asked = Asked(False, max_tokens=50, tools=[{"type": "web_search_20260318", "name": "s", "max_uses": 5}])
+    asked.path = "/v1/messages"
+    await stage.relay.relay(asked, Sent())
+    await stage.rest()
+    (row,) = stage.rows()
+    charged = {line.meter: line.amount_nano for line in row.charge.lines}
+    assert (charged.get("web_searches", 0), row.outcome.basis) == (searches * SEARCH_NANO, basis)
+    assert row.hold_nano > 5 * SEARCH_NANO + 5 * 5_000 * 1_000
+    assert row.charged_nano == sum(charged.values()) <= row.hold_nano
+
+
+FAST, LONG = at_tier("speed: fast", "speed", "fast"), at_tier("anthropic-beta: x", "anthropic-beta", "long")
+USUAL = Feature("service_tier", "service_tier", tier="auto", optional=True)
+
+
+@pytest.mark.parametrize("features", [[FAST, USUAL], [USUAL, FAST], [FAST]])
+def test_a_usual_tier_takes_no_other_ones_place(features: list[Feature]) -> None:
+    card = replace(CARD, service_tiers=(("fast", Fraction(6)), ("long", Fraction(2))))
+    assert terms_of(features, route(set()), card).card.id == "card+fast"
+
+
+def test_several_tiers_need_a_multiplier_of_their_own() -> None:
+    card = replace(CARD, service_tiers=(("fast", Fraction(6)), ("long", Fraction(2))))
+    with pytest.raises(Refusal) as caught:
+        terms_of([LONG, FAST], route(set()), card)
+    assert caught.value.details["rate_card_keys"] == ["service_tiers.fast+long"]
+    both = replace(card, service_tiers=(*card.service_tiers, ("fast+long", Fraction(12))))
+    assert terms_of([LONG, FAST], route(set()), both).card.id == "card+fast+long"

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from proxy.endpoints.base import Endpoint, ForwardPlan, Reading
+from proxy.endpoints.base import Endpoint, ForwardPlan, Headers, Reading
 from proxy.endpoints.features import Feature
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import Usage
@@ -96,7 +96,7 @@ class Pages:
     meters = ("characters", "images")
     repeatable = True
 
-    def read(self, body: bytes) -> Ask:
+    def read(self, body: bytes, headers: Headers = ()) -> Ask:
         request = json.loads(body)
         pages, text = request.get("pages"), request["text"]
         exact = Ceiling({"characters": len(text)}, "images", pages, request.get("copies", 1))
@@ -113,7 +113,7 @@ class Transcripts:
     meters = ("audio_seconds",)
     repeatable = False
 
-    def read(self, body: bytes) -> Ask:
+    def read(self, body: bytes, headers: Headers = ()) -> Ask:
         request = json.loads(body)
         seconds = request["seconds"]
         return Ask(

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from anthropic.types.beta import message_create_params
 from openai.types import completion_create_params, embedding_create_params
 from openai.types.chat import completion_create_params as chat_create_params
 
 from proxy.endpoints.features import Feature
-from proxy.endpoints.openai.members import OUTPUT_BOUNDS, TABLES, USUAL_TIERS, forward_fault
-from proxy.endpoints.registry import ENDPOINTS
+from proxy.endpoints.openai.members import OUTPUT_BOUNDS, USUAL_TIERS
+from proxy.endpoints.registry import ENDPOINTS, TABLES, forward_fault
 from proxy.errors import Refusal
 
 PATHS = {endpoint.name: path for path, endpoint in ENDPOINTS.items()}
@@ -18,6 +19,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "chat.completions": {"model": "m", "messages": [{"role": "user", "content": "Hi"}]},
     "completions": {"model": "m", "prompt": "Hi"},
     "embeddings": {"model": "m", "input": "Hi"},
+    "messages": {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]},
 }
 ROWS = [(endpoint, name) for endpoint, table in TABLES.items() for name in table.rows]
 TURNED_ON: dict[str, list[Any]] = {
@@ -37,6 +39,21 @@ TURNED_ON: dict[str, list[Any]] = {
     "input": [[{"image": "https://host/a.png"}], ["a", {"text": "b"}]],
 }
 """Values that can cost extra, of the members for which not just any value can."""
+TURNED_ON_IN_MESSAGES: dict[str, list[Any]] = {
+    "tools": [
+        [{"type": "web_search_20260318", "name": "web_search", "max_uses": 3}],
+        [{"name": "f", "input_schema": {}}, {"type": "web_fetch_20260318", "name": "web_fetch"}],
+        [{"type": "code_execution_20260521", "name": "code_execution"}],
+        [{"type": "mcp_toolset", "mcp_server_name": "x"}],
+        [{"type": "custom", "name": "f", "input_schema": {}, "web_search": {}}],
+        [{"type": "unheard_of", "name": "f"}],
+    ],
+    "service_tier": ["priority", "Auto"],
+    "speed": ["fast", "ludicrous"],
+    "inference_geo": ["us", "Global"],
+    "context_management": [{"edits": [{"type": "compact_20260112"}]}, {"edits": [7]}, {}, "x"],
+}
+"""The same of Anthropic's."""
 USUAL: dict[str, Any] = {
     "model": "m",
     "messages": LEAST["chat.completions"]["messages"],
@@ -54,9 +71,31 @@ USUAL: dict[str, Any] = {
     "n": 1,
     "best_of": 0,
 }
+USUAL_IN_MESSAGES: dict[str, Any] = {
+    "service_tier": "standard_only",
+    "speed": "standard",
+    "inference_geo": "global",
+    "system": [{"type": "text", "text": "Be brief."}],
+    "thinking": {"type": "enabled", "budget_tokens": 5},
+    "tools": [
+        {"name": "f", "input_schema": {"type": "object"}},
+        {"type": "bash_20250124", "name": "bash"},
+        {"type": "computer_toolset_20260801", "configs": {}},
+    ],
+    "context_management": {"edits": [{"type": "clear_tool_uses_20250919", "keep": {"value": 3}}]},
+    "max_tokens": 0,
+}
 """Values of the SDK's own members that cost nothing extra; all others may have any."""
-COSTS_EXTRA = {"audio", "web_search_options"}
-"""Members of the SDK that have no value which costs nothing extra, but null."""
+COSTS_EXTRA = {
+    *("audio", "web_search_options", "cache_control", "container", "mcp_servers", "thread"),
+    *("compaction", "fallbacks", "fallback_credit_token", "billing_policy", "workspace_id"),
+}
+"""Members of the SDKs that have no value which costs nothing extra, but null."""
+
+
+def usual(endpoint: str, name: str) -> Any:
+    known = USUAL | USUAL_IN_MESSAGES if endpoint == "messages" else USUAL
+    return known.get(name, {"any": "value"} if name != "user" else "u")
 
 
 def read(endpoint: str, **members: Any) -> tuple[Feature, ...]:
@@ -65,25 +104,31 @@ def read(endpoint: str, **members: Any) -> tuple[Feature, ...]:
 
 
 def sdk_members() -> Iterator[tuple[str, str]]:
-    """Every member that the OpenAI SDK can send."""
+    """Every member that the official SDKs can send, those that are being tried out too."""
     shapes = {
         "chat.completions": chat_create_params.CompletionCreateParamsBase,
         "completions": completion_create_params.CompletionCreateParamsBase,
         "embeddings": embedding_create_params.EmbeddingCreateParams,
+        "messages": message_create_params.MessageCreateParamsBase,
     }
-    yield from ((endpoint, name) for endpoint, shape in shapes.items() for name in shape.__annotations__)
-    yield from (("chat.completions", "stream"), ("completions", "stream"))
+    yield from (
+        (endpoint, name)
+        for endpoint, shape in shapes.items()
+        for name in shape.__annotations__
+        if name != "betas"
+    )
+    yield from ((endpoint, "stream") for endpoint in ("chat.completions", "completions", "messages"))
 
 
-def test_there_is_a_table_for_each_endpoint() -> None:
-    assert TABLES.keys() == PATHS.keys()
+def test_there_is_a_table_for_each_endpoint_that_is_not_free() -> None:
+    assert TABLES.keys() == PATHS.keys() - {"messages.count_tokens"}
 
 
 @pytest.mark.parametrize(("endpoint", "name"), sorted(sdk_members()))
 def test_the_sdks_usual_members_pass_without_a_price(endpoint: str, name: str) -> None:
     """They are known, and turn nothing on that the ceiling does not cover, with few exceptions."""
     assert name in TABLES[endpoint].rows
-    found = read(endpoint, **{name: USUAL.get(name, {"any": "value"} if name != "user" else "u")})
+    found = read(endpoint, **{name: usual(endpoint, name)})
     assert bool([feature for feature in found if not feature.optional]) == (name in COSTS_EXTRA)
 
 
@@ -97,7 +142,8 @@ def test_null_turns_nothing_on(endpoint: str, name: str) -> None:
 def test_what_can_cost_extra_is_found_and_says_what_would_price_it(endpoint: str, name: str) -> None:
     """A priced member needs something of a rate card, one that is refused can have nothing there."""
     row = TABLES[endpoint].rows[name]
-    values = TURNED_ON.get(name, [{}, {"a": 1}, True, "x", [{"id": "web"}]])
+    known = TURNED_ON | TURNED_ON_IN_MESSAGES if endpoint == "messages" else TURNED_ON
+    values = known.get(name, [{}, {"a": 1}, True, "x", [{"id": "web"}]])
     if row.read is None:
         assert row.treatment in {"bounded", "passed"}
         return

@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from proxy.endpoints.generation import NO_BOUND, NamedBound
 from proxy.endpoints.members import refuse_other_cases
 from proxy.endpoints.openai.members import BUDGET_OBJECTS, BUDGETS, OUTPUT_BOUNDS
 from proxy.endpoints.reading import fields
@@ -14,27 +15,6 @@ BUDGET_NAMES: Final = BUDGETS | BUDGET_OBJECTS.keys()
 _WANTED: Final = f"a whole number up to {fields.TOKENS_MAX}"
 
 OutputBound = Annotated[int, msgspec.Meta(description="at most so many tokens of output")]
-
-
-class NamedBound(msgspec.Struct, frozen=True, gc=False):
-    """The bound on each choice's output that a request names, and the names it uses for that.
-
-    The smallest of several stands, so that none of them is passed. `tokens` is None where there is no bound:
-    a number below zero says so (`is_given`), null and absence leave it to the API.
-    """
-
-    names: tuple[str, ...] = ()
-    tokens: int | None = None
-    is_given: bool = False
-
-    def lowered(self, most: int | None) -> int | None:
-        """What goes up when each choice may have no more than `most`; None for no bound at all."""
-        if most is None or self.tokens is None:
-            return self.tokens if most is None else most
-        return max(1, min(self.tokens, most))
-
-
-NO_BOUND: Final = NamedBound()
 
 
 def named_bound(body: JsonBody) -> NamedBound:

@@ -5,10 +5,13 @@ from typing import Any, Final
 
 import msgspec
 
+from proxy.endpoints.base import Headers
+from proxy.endpoints.content import HiddenInMessages, is_flat
+from proxy.endpoints.generation import GenerationAsk
 from proxy.endpoints.openai.bounds import BUDGET_NAMES, OutputBound, named_bound, thinking_budget
-from proxy.endpoints.openai.generation import ChoiceCount, GenerationAsk, shows_usage
 from proxy.endpoints.openai.members import CHAT
-from proxy.endpoints.openai.messages import HiddenInMessages, is_flat
+from proxy.endpoints.openai.messages import CHAT_CONTENT
+from proxy.endpoints.openai.stream_options import ChoiceCount, shows_usage
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, read_body, too_many
 from proxy.endpoints.reading.repeats import has_repeats
@@ -52,7 +55,7 @@ class ChatEndpoint:
     request = ChatCall
     streams = True
 
-    def read(self, body: bytes) -> GenerationAsk:
+    def read(self, body: bytes, headers: Headers = ()) -> GenerationAsk:  # noqa: ARG002 - they cost nothing.
         """Read a chat request. Raises Refusal `invalid_json` or `invalid_value`."""
         request = read_body(body)
         model = fields.model_of(request)
@@ -61,7 +64,7 @@ class ChatEndpoint:
         features = CHAT.features(request)
         media = Media(0, 0)
         if not is_flat(request, "messages"):
-            hidden = HiddenInMessages("messages")
+            hidden = HiddenInMessages(CHAT_CONTENT, "messages")
             media = media_total(_contents(request, hidden), model)
             features += tuple(hidden.features(request.members["messages"]))
         stream = fields.flag(request, "stream")

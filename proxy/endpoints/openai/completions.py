@@ -4,9 +4,11 @@ from typing import Final
 
 import msgspec
 
+from proxy.endpoints.base import Headers
+from proxy.endpoints.generation import GenerationAsk
 from proxy.endpoints.openai.bounds import OutputBound, named_bound, thinking_budget
-from proxy.endpoints.openai.generation import ChoiceCount, GenerationAsk, shows_usage
 from proxy.endpoints.openai.members import COMPLETION
+from proxy.endpoints.openai.stream_options import ChoiceCount, shows_usage
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, read_body
 from proxy.endpoints.reading.inputs import InputText, bound_inputs, input_count, input_texts, input_tokens
@@ -40,7 +42,7 @@ class CompletionEndpoint:
     request = CompletionCall
     streams = True
 
-    def read(self, body: bytes) -> GenerationAsk:
+    def read(self, body: bytes, headers: Headers = ()) -> GenerationAsk:  # noqa: ARG002 - they cost nothing.
         """Read a completion request. Raises Refusal `invalid_json` or `invalid_value`."""
         request = read_body(body)
         model = fields.model_of(request)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.endpoints.base import ForwardPlan
+from proxy.endpoints.base import ForwardPlan, Headers
 from proxy.endpoints.features import Feature
 from proxy.endpoints.openai.members import EMBEDDING
 from proxy.endpoints.reading import fields
@@ -92,7 +92,7 @@ class EmbeddingEndpoint:
     request = EmbeddingsCall
     streams = False
 
-    def read(self, body: bytes) -> EmbeddingAsk:
+    def read(self, body: bytes, headers: Headers = ()) -> EmbeddingAsk:  # noqa: ARG002 - they cost nothing.
         """Read an embeddings request. Raises Refusal `invalid_json` or `invalid_value`."""
         request = read_body(body)
         model = fields.model_of(request)

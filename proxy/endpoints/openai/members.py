@@ -45,15 +45,6 @@ USUAL_TIERS: Final = frozenset({"auto", "default", "standard", "standard_only", 
 _OUTPUTS: Final = {"audio": "output_audio_tokens", "image": "output_image_tokens"}
 
 
-def forward_fault(name: str) -> str | None:
-    """Why an upstream cannot forward a member by this name, or None."""
-    for table in TABLES.values():
-        row = table.rows.get(name)
-        if row is not None and row.treatment == "bounded":
-            return "is read by Farebox, and goes up as it was read"
-    return None
-
-
 def _refused(body: JsonBody, name: str) -> Iterator[Feature]:
     if is_on(body.members[name]):
         yield Feature(name, name)
@@ -229,10 +220,3 @@ EMBEDDING: Final = MemberTable(
     }
 )
 """The members of a call for embeddings."""
-
-TABLES: Final[Mapping[str, MemberTable]] = {
-    "chat.completions": CHAT,
-    "completions": COMPLETION,
-    "embeddings": EMBEDDING,
-}
-"""The tables by endpoint."""

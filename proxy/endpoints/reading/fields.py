@@ -35,16 +35,24 @@ def model_of(body: JsonBody) -> str:
     return model
 
 
+def text_of(raw: msgspec.Raw) -> str | None:
+    """A string; None for any other value."""
+    try:
+        return _TEXT.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
 def end_user(body: JsonBody) -> str:
     """Whom the call is for: what can be printed of `user`, its first 256 characters; empty for no string."""
     raw = body.members.get("user")
     if raw is None or not beginning(raw).startswith(b'"'):
         return ""
-    try:
-        text = _TEXT.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return ""
-    # The upstream judges the value, and reads all of it. What is kept must fit any database and any log.
+    return printable(text_of(raw) or "")
+
+
+def printable(text: str) -> str:
+    """The first characters of a text that can be printed: what is kept must fit any database and any log."""
     return "".join(character for character in text[:END_USER_CHARS_MAX] if character.isprintable())
 
 

@@ -184,15 +184,29 @@ class Part(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
         return self.choices is None and not self.has_usage and not self.tells_error
 
     @property
+    def is_idle(self) -> bool:
+        """Whether it is a sign of life, and has nothing that a client would wait for."""
+        return False
+
+    @property
+    def ends(self) -> bool:
+        """Whether it is the end itself. In OpenAI's form that is no JSON."""
+        return False
+
+    @property
     def is_usage_only(self) -> bool:
         """Whether it is the extra event with a stream's usage. Azure begins with one that has none."""
         return self.choices == [] and isinstance(self.usage, dict)
 
 
 class OddPart(Part, frozen=True, gc=False, kw_only=True):
-    """One that has output beside the texts of its choices: each piece with the index of its choice."""
+    """One that has output beside the texts of its choices: each piece with the index of its choice.
+
+    `uses` has a meter for each thing that the upstream did by itself.
+    """
 
     payloads: tuple[tuple[int, Payload], ...] = ()
+    uses: tuple[str, ...] = ()
 
     @property
     def is_foreign(self) -> bool:

@@ -63,13 +63,13 @@ def read_part(data: bytes) -> Part | None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         pass  # A lone surrogate, NaN, a member of ours with another type, or one of another's.
     try:
-        return _lenient(_any(data))
+        return _lenient(any_json(data))
     except ValueError:
         return None
 
 
-def _any(data: bytes) -> object:
-    """The decoded JSON. Raises ValueError."""
+def any_json(data: bytes) -> object:
+    """The decoded JSON, also with what only a lenient decoder takes. Raises ValueError."""
     try:
         return _ANY.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -213,8 +213,13 @@ def _function(name: str, value: object, rest: _Rest) -> Function | None:
     arguments = value.get("arguments")
     # Some servers give the arguments as an object instead of its JSON.
     is_text = arguments is None or isinstance(arguments, str)
-    text = arguments if is_text else written(partial(_json, arguments))
+    text = arguments if is_text else json_of(arguments)
     return Function(_string(value, "name", rest), text)
+
+
+def json_of(value: object) -> str:
+    """A decoded value as JSON; long strings in it are written when they are asked for."""
+    return written(partial(_json, value))
 
 
 def _json(value: object) -> Iterator[str]:

@@ -1,14 +1,19 @@
 """What a reply has produced so far, kept small: buffers of UTF-8 for each choice, and the size of data."""
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
+from proxy.endpoints.base import Reading
 from proxy.endpoints.tallies.payload import DATA_BYTES_PER_TOKEN, SOUND_BYTES_PER_TOKEN, Payload
 from proxy.endpoints.tallies.produced_text import stored_text, text_of
 from proxy.metering.tokens import PiecewiseText
 from proxy.metering.tools import call_tokens
-from proxy.metering.usage import Usage
+from proxy.metering.usage import Inference, Usage
+
+_COUNTED: Final[Inference] = "counted"
 
 BUFFER_BYTES: Final = 1_048_576
 """How long a buffer may be before another one is begun."""
@@ -60,7 +65,17 @@ class Produced:
     `size` is the length of all text in UTF-8, and the tokens that data counts as.
     """
 
-    __slots__ = ("_buffers", "_calls", "_data_bytes", "_echo", "_lasts", "_repeats", "_sound_bytes", "size")
+    __slots__ = (
+        "_buffers",
+        "_calls",
+        "_data_bytes",
+        "_echo",
+        "_lasts",
+        "_repeats",
+        "_sound_bytes",
+        "_uses",
+        "size",
+    )
 
     def __init__(self, echo: Echo = NO_ECHO) -> None:
         self._echo = echo
@@ -69,6 +84,7 @@ class Produced:
         self._buffers: dict[int, list[bytearray]] = {}
         self._calls: dict[int, set[int]] = {}
         self._data_bytes = self._sound_bytes = 0
+        self._uses: dict[str, int] = {}
         self.size = 0
 
     def add(self, index: int, text: str) -> None:
@@ -115,7 +131,20 @@ class Produced:
         usage = {"output_tokens": text_tokens + self.data_tokens}
         if self._sound_bytes:
             usage["output_audio_tokens"] = self._sound_tokens
-        return usage
+        return usage | self._uses
+
+    def use(self, meters: Iterable[str]) -> None:
+        """Note a meter for each thing that the upstream did by itself."""
+        for meter in meters:
+            self._uses[meter] = self._uses.get(meter, 0) + 1
+
+    def with_uses(self, reading: Reading) -> Reading:
+        """What was reported, with what the upstream did by itself where its usage leaves that out."""
+        untold = {meter: seen for meter, seen in self._uses.items() if meter not in reading.usage}
+        if not untold:
+            return reading
+        inferred = {**reading.inferred, **dict.fromkeys(untold, _COUNTED)}
+        return replace(reading, usage={**reading.usage, **untold}, inferred=inferred)
 
     def add_call(self, index: int, place: int | None) -> None:
         """Note that the choice of this index calls a tool, the one at `place` if they are numbered."""

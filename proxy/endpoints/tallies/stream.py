@@ -1,6 +1,6 @@
 """The tally of a streamed reply: events pass untouched and at once, except those that would complete it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from proxy.endpoints.tallies.members import Choice, OddPart, Part
 from proxy.endpoints.tallies.part import read_part
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo, Produced
 from proxy.endpoints.tallies.sse import EVENT_BYTES_MAX, Splitter
-from proxy.endpoints.tallies.usage import UsageReport
+from proxy.endpoints.tallies.usage import Report, UsageReport
 from proxy.endpoints.tallies.whole import WholeTally
 from proxy.errors import Refusal
 from proxy.metering.usage import Usage
@@ -25,21 +25,30 @@ _DONE: Final = b"[DONE]"
 
 
 class StreamTally:
-    """Reads the events of a chat or a completion.
+    """Reads the events of a reply. `read` gives what matters in an event's data, `report` sums usage up.
 
-    `[DONE]` and all that follows is kept back; of that only usage counts. The event that holds nothing but
-    the usage is swallowed if `swallow_usage`. With `keep_usage` every event with a usage is kept back until
-    the next one comes, so that `tail` can put the cost into the last. A JSON object in place of events is a
-    whole body, and `WholeTally` takes it from there. What is of no known form is counted as text.
+    `[DONE]`, or an event that ends the reply, and all that follows is kept back; of that only usage counts.
+    The event that holds nothing but the usage is swallowed if `swallow_usage`. With `keep_usage` every event
+    with a usage is kept back until the next one comes, so that `tail` can put the cost into the last. A JSON
+    object in place of events is a whole body, and `WholeTally` takes it from there. What is of no known form
+    is counted as text.
     """
 
     def __init__(
-        self, *, swallow_usage: bool = False, keep_usage: bool = False, echo: Echo = NO_ECHO
+        self,
+        *,
+        read: Callable[[bytes], Part | None] = read_part,
+        report: Callable[[], Report] = UsageReport,
+        swallow_usage: bool = False,
+        keep_usage: bool = False,
+        echo: Echo = NO_ECHO,
     ) -> None:
+        self._read_part = read
+        self._new_report = report
         self._swallow_usage = swallow_usage and not keep_usage
         self._keep_usage = keep_usage
         self._splitter = Splitter()
-        self._usage = UsageReport()
+        self._usage = report()
         self._produced = Produced(echo)
         self._echo = echo
         self._body: WholeTally | None = None
@@ -113,7 +122,7 @@ class StreamTally:
         reading = self._usage.reading()
         if reading is None:
             return None
-        return replace(reading, anomalies=reading.anomalies + self._unreadable)
+        return self._produced.with_uses(replace(reading, anomalies=reading.anomalies + self._unreadable))
 
     def feed(self, chunk: bytes) -> bytes:
         """The whole events that `chunk` completes and that may go on now.
@@ -207,8 +216,10 @@ class StreamTally:
         """Read the data of a chunk that is one event and can pass as it is. False: nothing was read."""
         if self._splitter.pending_bytes or self._kept_usage or not data.startswith(b"{"):
             return False
-        part = read_part(data)
+        part = self._read_part(data)
         if part is None or part.usage is not None or part.x_groq is not None or part.choices is None:
+            return False
+        if part.ends:
             return False
         self._begun = True
         self._note(part)
@@ -230,11 +241,13 @@ class StreamTally:
             self._unreadable += bool(stray)
             self._note_foreign(stray)
             passing.append(event)
-        elif data.startswith(_DONE):
+        elif data.startswith(_DONE) or ((part := self._read(data, name)) is not None and part.ends):
             self._keep(event)
             return True
-        elif (part := self._read(data, name)) is not None and part.has_usage:
+        elif part is not None and part.has_usage:
             self._take_usage(event, part, passing)
+        elif part is not None and self._kept_usage and part.is_idle:
+            self._keep(event)
         else:
             self._release(passing)
             passing.append(event)
@@ -268,11 +281,17 @@ class StreamTally:
             )
 
     def _take_body(self, beginning: bytes) -> None:
-        self._body = WholeTally(keep_usage=self._keep_usage, echo=self._echo, limit_bytes=EVENT_BYTES_MAX)
+        self._body = WholeTally(
+            read=self._read_part,
+            report=self._new_report,
+            keep_usage=self._keep_usage,
+            echo=self._echo,
+            limit_bytes=EVENT_BYTES_MAX,
+        )
         self._body.feed(beginning)
 
     def _read(self, data: bytes, name: bytes) -> Part | None:
-        part = read_part(data)
+        part = self._read_part(data)
         if part is None:
             # A client may be able to read it: what passed would be its for nothing.
             if is_too_deep(data):
@@ -304,6 +323,7 @@ class StreamTally:
         if isinstance(part, OddPart) and not part.is_foreign:
             for index, payload in part.payloads:
                 self._produced.put(index, payload)
+            self._produced.use(part.uses)
         if part.usage is not None or part.x_groq is not None:
             self._note_usage(part)
         if part.tells_error:
@@ -316,7 +336,7 @@ class StreamTally:
     def _note_late(self, events: Sequence[bytes]) -> None:
         """Read the usage in events that came after the end; some upstreams report it only then."""
         for event in events:
-            part = read_part(name_and_data(event)[1] or b"")
+            part = self._read_part(name_and_data(event)[1] or b"")
             if part is not None:
                 self._note_usage(part)
 

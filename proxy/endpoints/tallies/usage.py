@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from itertools import combinations
-from typing import Final
+from typing import Final, Protocol
 
 from proxy.endpoints.base import Reading
 from proxy.metering.usage import MAX_QUANTITY, METERS, Inference, sane_quantity
@@ -46,6 +46,27 @@ _LEFT_OUT: Final = (
     "cached_output_tokens",
 )
 """The parts that a surplus of the total is looked for in, the likeliest first."""
+
+
+class Report(Protocol):
+    """What an upstream has reported in the usage objects of one reply."""
+
+    @property
+    def anomalies(self) -> int:
+        """How many figures were no sane quantities."""
+        ...
+
+    def add(self, usage: object) -> None:
+        """Take one usage object into account; null is none."""
+        ...
+
+    def reading(self) -> Reading | None:
+        """The usage of a reply that has output; None when nothing was reported."""
+        ...
+
+    def input_reading(self) -> Reading | None:
+        """The usage of a reply whose output is not counted; None when nothing was reported."""
+        ...
 
 
 class UsageReport:

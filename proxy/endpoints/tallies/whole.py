@@ -11,7 +11,7 @@ from proxy.endpoints.tallies.foreign import foreign_text
 from proxy.endpoints.tallies.members import OddPart, Part
 from proxy.endpoints.tallies.part import read_part
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo, Produced
-from proxy.endpoints.tallies.usage import UsageReport
+from proxy.endpoints.tallies.usage import Report, UsageReport
 from proxy.errors import Refusal
 from proxy.metering.usage import Usage
 
@@ -22,7 +22,8 @@ REPLY_BYTES_MAX: Final = 134_217_728
 class WholeTally:
     """Buffers a reply and reads it at its end. Blank lines may come first: upstreams send them as they work.
 
-    `read` gives what matters in the bytes, and None for what is no JSON object. `has_output` is False for
+    `read` gives what matters in the bytes, and None for what is no JSON object; `report` makes what usage
+    objects are added to. `has_output` is False for
     replies that are no text, such as embeddings: their usage is input only.
     """
 
@@ -30,6 +31,7 @@ class WholeTally:
         self,
         *,
         read: Callable[[bytes], Part | None] = read_part,
+        report: Callable[[], Report] = UsageReport,
         has_output: bool = True,
         keep_usage: bool = False,
         echo: Echo = NO_ECHO,
@@ -44,7 +46,7 @@ class WholeTally:
         self._part: Part | None = None
         self._failed = False
         self._is_foreign = False
-        self._usage = UsageReport()
+        self._usage = report()
         self._echo = echo
         self._produced: Produced | None = None
         self.pending_bytes = 0
@@ -99,7 +101,12 @@ class WholeTally:
         """The usage at the top level of the reply."""
         if self.pending_bytes:
             self.finish()
-        return self._usage.reading() if self._has_output else self._usage.input_reading()
+        if not self._has_output:
+            return self._usage.input_reading()
+        reading = self._usage.reading()
+        if reading is None or not isinstance(self._part, OddPart) or not self._part.uses:
+            return reading
+        return self._output().with_uses(reading)
 
     def feed(self, chunk: bytes) -> bytes:
         """Keep `chunk` back. Raises Refusal `upstream_invalid` when the reply grows too large."""
@@ -149,6 +156,7 @@ class WholeTally:
         if isinstance(self._part, OddPart) and not self._is_foreign:
             for index, payload in self._part.payloads:
                 produced.put(index, payload)
+            produced.use(self._part.uses)
         if self._is_foreign:
             produced.add(0, foreign_text(without_mark(self._chunks[0])))
         self._produced = produced

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from proxy.endpoints.base import ForwardPlan
-from proxy.endpoints.openai.generation import GenerationAsk
+from proxy.endpoints.generation import GenerationAsk
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
 from proxy.metering.prompts import prompt_tokens

@@ -1,25 +1,40 @@
-"""A request for text, which chats and completions have in common: output bounds, streaming, choices."""
+"""A request for text, as several families have it: output bounds, streaming, choices."""
 
 from collections.abc import Callable
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 
 from proxy.endpoints.base import ForwardPlan, Tally
 from proxy.endpoints.features import Feature
-from proxy.endpoints.members import refuse_other_cases
-from proxy.endpoints.openai.bounds import NamedBound
 from proxy.endpoints.reading import fields
-from proxy.endpoints.reading.body import JsonBody, beginning, patched
+from proxy.endpoints.reading.body import JsonBody, patched
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo
 from proxy.endpoints.tallies.stream import StreamTally
 from proxy.endpoints.tallies.whole import WholeTally
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import Usage
 
-ChoiceCount = Annotated[int, msgspec.Meta(ge=0)]
 
-_STREAM_OPTIONS: Final = frozenset({"include_usage", "include_obfuscation", "continuous_usage_stats"})
+class NamedBound(msgspec.Struct, frozen=True, gc=False):
+    """The bound on each choice's output that a request names, and the names it uses for that.
+
+    The smallest of several stands, so that none of them is passed. `tokens` is None where there is no bound:
+    a number below zero says so (`is_given`), null and absence leave it to the API.
+    """
+
+    names: tuple[str, ...] = ()
+    tokens: int | None = None
+    is_given: bool = False
+
+    def lowered(self, most: int | None) -> int | None:
+        """What goes up when each choice may have no more than `most`; None for no bound at all."""
+        if most is None or self.tokens is None:
+            return self.tokens if most is None else most
+        return max(1, min(self.tokens, most))
+
+
+NO_BOUND: Final = NamedBound()
 
 
 class GenerationAsk(msgspec.Struct, frozen=True):
@@ -101,21 +116,3 @@ class GenerationAsk(msgspec.Struct, frozen=True):
         if self.stream:
             return StreamTally(swallow_usage=not self.shows_usage, keep_usage=keep_usage, echo=self.echo)
         return WholeTally(keep_usage=keep_usage, echo=self.echo)
-
-
-def shows_usage(body: JsonBody) -> bool:
-    """Whether a stream's usage was asked for; its options are put back as they were read.
-
-    Raises Refusal `invalid_value`.
-    """
-    options = fields.stream_options(body)
-    if not options:
-        return False
-    refuse_other_cases(options, _STREAM_OPTIONS, "stream_options")
-    body.put("stream_options", msgspec.json.encode(options))
-    asked = options.get("include_usage")
-    if asked is None or beginning(asked) in {b"null", b"false"}:
-        return False
-    if beginning(asked) != b"true":
-        raise fields.wrong(body, "stream_options", "an object whose `include_usage` is true or false")
-    return True

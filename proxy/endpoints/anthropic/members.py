@@ -1,0 +1,143 @@
+"""The table of members of Anthropic's messages, and the headers that can change what they cost."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from proxy.endpoints.anthropic.tools import tools
+from proxy.endpoints.base import Headers
+from proxy.endpoints.features import Feature, at_tier, hidden_input, rated, surcharged
+from proxy.endpoints.members import Member, MemberTable, is_on
+from proxy.endpoints.reading import fields
+from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, items_of, members_of, patched
+
+BETA_HEADER: Final = "anthropic-beta"
+_TIERS_BY_BETA: Final[Mapping[str, str]] = {"context-1m": "context-1m"}
+"""The betas that bill at other rates, by how their names begin, each with the tier that prices them."""
+
+_USUAL_TIERS: Final = frozenset({"auto", "standard_only"})
+"""Tiers of Anthropic are commitments that the operator has made: no call is dearer by asking for these."""
+
+
+def _names(text: str, row: Member) -> dict[str, Member]:
+    return dict.fromkeys(text.split(), row)
+
+
+def _tier(body: JsonBody, name: str) -> Iterator[Feature]:
+    tier = _text(body, name)
+    if tier in _USUAL_TIERS:
+        yield Feature(name, name, tier=tier, optional=True)
+    else:
+        yield at_tier(f"{name}: {tier[: fields.SHOWN_CHARS]}", name, tier)
+
+
+def _speed(body: JsonBody, name: str) -> Iterator[Feature]:
+    speed = _text(body, name)
+    if speed != "standard":
+        yield at_tier(f"{name}: {speed[: fields.SHOWN_CHARS]}", name, speed)
+
+
+def _place(body: JsonBody, name: str) -> Iterator[Feature]:
+    """Where a model runs multiplies every rate beside its tier, which no rate card can say."""
+    if _text(body, name) != "global":
+        yield Feature(name, name)
+
+
+def _text(body: JsonBody, name: str) -> str:
+    text = fields.text_of(body.members[name])
+    if text is None:
+        raise fields.wrong(body, name, "a string")
+    return text
+
+
+def _hidden(body: JsonBody, name: str) -> Iterator[Feature]:
+    if is_on(body.members[name]):
+        yield hidden_input(name, name)
+
+
+def _refused(body: JsonBody, name: str) -> Iterator[Feature]:
+    """What makes other models answer as well, or is about the operator's account."""
+    if is_on(body.members[name]):
+        yield Feature(name, name)
+
+
+def _servers(body: JsonBody, name: str) -> Iterator[Feature]:
+    """What other servers answer is read as input."""
+    if is_on(body.members[name]):
+        yield surcharged(name, name, "server_tools", max(1, len(items_of(body.members[name]) or ())))
+
+
+def _container(body: JsonBody, name: str) -> Iterator[Feature]:
+    if is_on(body.members[name]):
+        yield surcharged(name, name, "server_tools")
+
+
+def _cached(body: JsonBody, name: str) -> Iterator[Feature]:
+    control = members_of(body.members[name])
+    if control is not None:
+        body.put(name, patched(control, {}))
+    if is_on(body.members[name]):
+        ttl = control.get("ttl") if control is not None else None
+        yield cache_write(name, name, None if ttl is None else fields.text_of(ttl) or "odd")
+
+
+def _edits(body: JsonBody, name: str) -> Iterator[Feature]:
+    """What leaves something out costs nothing; what writes a summary is a call of its own, within this."""
+    value = body[name] if body.bytes_of(name) <= LARGE_BYTES else None
+    edits = value.get("edits") if isinstance(value, dict) else None
+    if value is not None:
+        body.put(name, msgspec.json.encode(value))
+    kinds = [edit.get("type") if isinstance(edit, dict) else None for edit in _listed(edits)]
+    if not kinds or not all(isinstance(kind, str) and kind.startswith("clear_") for kind in kinds):
+        yield Feature(f"{name}.edits", name)
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def cache_write(member: str, name: str, ttl: object) -> Feature:
+    """The feature of a `cache_control`: what is written to a cache is dearer, by how long it lives."""
+    return rated(member, name, "cache_write_tokens" if ttl in (None, "5m") else "cache_write_1h_tokens")
+
+
+def features_of(headers: Headers) -> Iterator[Feature]:
+    """What the headers of a request turn on."""
+    for name, value in headers:
+        # A server may take `_` in a name for `-`.
+        if name.lower().replace("_", "-") == BETA_HEADER:
+            for beta in map(str.strip, value.split(",")):
+                for begins, tier in _TIERS_BY_BETA.items():
+                    if beta.lower().startswith(begins):
+                        yield at_tier(f"{BETA_HEADER}: {beta}", BETA_HEADER, tier)
+
+
+_BOUNDED: Final = Member("bounded")
+
+MESSAGES: Final = MemberTable(
+    {
+        **_names("model messages system max_tokens stream thinking", _BOUNDED),
+        **_names(
+            """
+            metadata stop_sequences temperature top_k top_p tool_choice output_config output_format
+            diagnostics user_profile_id
+            """,
+            Member("passed"),
+        ),
+        **_names("thread", Member("priced", _hidden)),
+        **_names(
+            "compaction fallbacks fallback_credit_token billing_policy workspace_id",
+            Member("refused", _refused),
+        ),
+        "tools": Member("priced", tools),
+        "service_tier": Member("priced", _tier),
+        "speed": Member("priced", _speed),
+        "inference_geo": Member("refused", _place),
+        "cache_control": Member("priced", _cached),
+        "container": Member("priced", _container),
+        "mcp_servers": Member("priced", _servers),
+        "context_management": Member("refused", _edits),
+    }
+)
+"""The members of a message."""
