@@ -103,6 +103,15 @@ BODIES: Mapping[str, Mapping[str, bytes]] = {
         "suffix": b'{"model":"m","prompt":"","suffix":$}',
     },
     "/v1/embeddings": {"input": b'{"model":"m","input":$}', "extra": b'{"model":"m","input":"a","x":$}'},
+    "/v1/messages": {
+        name: b'{"model":"m","max_tokens":9,"messages":[],"%b":$}' % name.encode()
+        for name in ("messages", "system", "tools", "mcp_servers", "context_management", "thinking", "extra")
+    }
+    | {
+        "content": b'{"model":"m","messages":[{"role":"user","content":$}]}',
+        "result": b'{"model":"m","messages":[{"content":[{"type":"tool_result","content":$}]}]}',
+        "document": b'{"model":"m","messages":[{"content":[{"type":"document","source":{"data":$}}]}]}',
+    },
 }
 """Bodies with `$` where a value stands, by path and by the member that it is in."""
 
@@ -110,6 +119,7 @@ ASKS: Mapping[str, bytes] = {
     "/v1/chat/completions": b'{"model":"m","messages":[],"stream":$}',
     "/v1/completions": b'{"model":"m","prompt":"a","stream":$}',
     "/v1/embeddings": b'{"model":"m","input":"a"}',
+    "/v1/messages": b'{"model":"m","max_tokens":9,"messages":[],"stream":$}',
 }
 """An ordinary body by path, with `$` where it says whether the reply is to be a stream."""
 
@@ -126,6 +136,17 @@ REPLIES: Mapping[str, bytes] = {
     "all of it": b"$",
 }
 """Replies with `$` where a value stands."""
+
+MESSAGES: Mapping[str, bytes] = {
+    "content": b'{"type":"message","content":$,"usage":{"input_tokens":9,"output_tokens":9}}',
+    "text": b'{"type":"message","content":[{"type":"text","text":$}],"stop_reason":"end_turn"}',
+    "input": b'{"type":"message","content":[{"type":"tool_use","name":"f","input":$}]}',
+    "usage": b'{"type":"message","content":[],"usage":{"output_tokens":9,"iterations":$}}',
+    "delta": b'{"type":"content_block_delta","delta":{"type":"text_delta","text":$}}',
+    "block": b'{"type":"content_block_start","content_block":{"type":"web_fetch_tool_result","content":$}}',
+    "extra": b'{"type":"unheard_of","x":$}',
+}
+"""The same of Anthropic's: whole messages, and data of events."""
 
 
 class Body:

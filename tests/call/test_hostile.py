@@ -20,6 +20,7 @@ from tests.call.hostile import (
     BODIES,
     FUNDS_NANO,
     MEGABYTE,
+    MESSAGES,
     REPLIES,
     VALUES,
     Strain,
@@ -67,6 +68,7 @@ ORDINARY: dict[str, list[bytes]] = {
     "/v1/chat/completions": WHOLE,
     "/v1/completions": WHOLE,
     "/v1/embeddings": [b'{"data":[],"usage":{"prompt_tokens":3,"total_tokens":3}}'],
+    "/v1/messages": [b'{"type":"message","content":[],"usage":{"input_tokens":3,"output_tokens":3}}'],
 }
 
 
@@ -100,6 +102,20 @@ async def test_no_reply_holds_the_loop(name: str) -> None:
             reply = b"data: " + reply + b"\n\ndata: [DONE]\n\n"
         body = ASKS[path].replace(b"$", b"true" if streams else b"false")
         await assert_light(path, body, chunks(reply))
+
+
+@pytest.mark.parametrize("name", VALUES)
+async def test_no_message_of_anthropics_holds_the_loop(name: str) -> None:
+    """Each value at a third of the places, whole or as an event."""
+    value = VALUES[name](size_of(name))
+    at = list(VALUES).index(name)
+    for template in list(MESSAGES.values())[at % 3 :: 3]:
+        reply = template.replace(b"$", value)
+        is_whole = b'"message"' in template
+        if not is_whole:
+            reply = b"event: x\ndata: " + reply + b'\n\ndata: {"type":"message_stop"}\n\n'
+        body = ASKS["/v1/messages"].replace(b"$", b"false" if is_whole else b"true")
+        await assert_light("/v1/messages", body, chunks(reply))
 
 
 @pytest.mark.parametrize("name", ["base64", "prose", "escapes", "lone surrogates"])

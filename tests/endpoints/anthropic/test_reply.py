@@ -182,14 +182,7 @@ def test_searches_count_as_reported_or_as_seen(told: int | None) -> None:
     more: dict[str, Any] = {} if told is None else {"server_tool_use": {"web_search_requests": told}}
     for reply in (
         read_whole(message(found, found, failed, usage=usage(25, 12, **more))),
-        _streamed(
-            [
-                started(),
-                *(begun(at, **each) for at, each in enumerate([found, found, failed])),
-                ended(12, **more),
-                STOP,
-            ]
-        ),
+        _streamed([started(), *blocks, ended(12, **more), STOP]),
     ):
         reading = reply.reported()
         assert reading is not None
