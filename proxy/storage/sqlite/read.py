@@ -2,11 +2,11 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiosqlite
 
@@ -54,7 +54,7 @@ class SqliteReaders:
                 connecting = aiosqlite.connect(
                     self._path, timeout=self._busy_timeout_seconds, isolation_level=None
                 )
-                connection = await stack.enter_async_context(connecting)
+                connection = await _opened(stack.enter_async_context(connecting))
                 connection.row_factory = sqlite3.Row
                 await connection.execute_fetchall("PRAGMA query_only = ON")
                 self._idle.put_nowait(connection)
@@ -110,3 +110,17 @@ class SqliteReaders:
         self._idle.put_nowait(connection)
         if not read.cancelled():
             read.exception()  # When nobody waits for the read any more, nobody else looks at it.
+
+
+async def _opened(
+    opening: Coroutine[Any, Any, aiosqlite.Connection],
+) -> aiosqlite.Connection:
+    """Wait for a connection, also when the caller is cancelled: its thread answers to this loop."""
+    begun = asyncio.shield(opening)
+    try:
+        return await asyncio.shield(begun)
+    except asyncio.CancelledError:
+        await asyncio.wait({begun})
+        if not begun.cancelled():
+            begun.exception()  # Nobody else looks at it.
+        raise

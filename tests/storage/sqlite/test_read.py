@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,6 +63,32 @@ async def ended(threads: int) -> None:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while threading.active_count() > threads:
             await asyncio.sleep(0.001)
+
+
+async def test_an_open_that_is_cancelled_leaves_no_thread(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would answer to a loop that may have ended by then."""
+    held, connect = threading.Event(), sqlite3.connect
+
+    def slow(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        held.wait(PATIENCE_SECONDS)
+        connection: sqlite3.Connection = connect(*args, **kwargs)
+        return connection
+
+    threads = threading.active_count()
+    readers = SqliteReaders(path, connections=2, busy_timeout_seconds=1)
+    monkeypatch.setattr(sqlite3, "connect", slow)
+    opening = asyncio.ensure_future(readers.open())
+    while threading.active_count() == threads:
+        await asyncio.sleep(0)
+    opening.cancel()
+    await asyncio.sleep(0)
+    assert not opening.done()
+    held.set()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    await ended(threads)
 
 
 async def test_a_row_has_its_columns_by_name_and_in_order(readers: SqliteReaders) -> None:
