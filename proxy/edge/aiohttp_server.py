@@ -70,7 +70,6 @@ class ServerProtocol(web.RequestHandler):
     __slots__ = (
         "_client",
         "_coming_body",
-        "_has_paused",
         "_head_bytes",
         "_keepalive_seconds",
         "_on_fault",
@@ -112,7 +111,6 @@ class ServerProtocol(web.RequestHandler):
         self._keepalive_seconds = keepalive_seconds
         self._client: asyncio.Transport | None = None
         self._coming_body: _Body | None = None
-        self._has_paused = False
         self._head_bytes = 0
         self.had_call = False
         self.opened_at = 0.0
@@ -136,19 +134,6 @@ class ServerProtocol(web.RequestHandler):
                 self.abort()
         if body is not None:
             self._coming_body = None if body.is_eof() else body
-
-    def resume_reading(self, resume_parser: bool = True) -> None:  # noqa: FBT001, FBT002 - aiohttp calls it so.
-        """Go on after a pause. A reader calls this after each read, mostly without a pause before it.
-
-        Where reading has paused once, the parser may have kept more than the pause was about.
-        """
-        if self._has_paused:
-            super().resume_reading(resume_parser)
-
-    def pause_reading(self) -> None:
-        """Take no more from the system until a reader has taken some of what has come."""
-        self._has_paused = True
-        super().pause_reading()
 
     @property
     def idle_since(self) -> float | None:
