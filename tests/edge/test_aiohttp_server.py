@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -102,6 +103,28 @@ async def test_a_callback_is_wrapped_for_the_connections_to_come() -> None:
         assert (await ask(port, GET)).endswith(b"ok")
         assert [protocol.had_request for protocol in protocols] == [True]
     assert seen == ["/"]
+
+
+@pytest.mark.parametrize(
+    ("size", "is_read"), [(0, True), (10, True), (10, False), (70_000, True), (200_000, True)]
+)
+async def test_requests_that_come_together_are_all_handled_in_order(size: int, is_read: bool) -> None:
+    """Those that wait in the parser go on without another byte, also behind a body whose reading paused."""
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(text=f"{request.path} {len(await request.read()) if is_read else size};")
+
+    body = b"x" * size
+    chunk = b"%x\r\n%b\r\n" % (size, body) if size else b""
+    framings = (
+        b"Content-Length: %d\r\n\r\n%b" % (size, body),
+        b"Transfer-Encoding: chunked\r\n\r\n%b0\r\n\r\n" % chunk,
+    )
+    many = b"".join(b"POST /%d HTTP/1.1\r\nHost: a\r\n%b" % (n, framings[n % 2]) for n in range(9))
+    async with serving(handle) as (_, port, _):
+        answers = await ask(port, many + b"GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    told = [*(f"/{n} {size};" for n in range(9)), f"/last {0 if is_read else size};"]
+    assert re.findall(rb"/\w+ \d+;", answers) == [each.encode() for each in told]
 
 
 async def test_a_connection_without_a_request_has_had_none() -> None:
