@@ -5,7 +5,8 @@ tokenizer could count, so its size tells.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
+from itertools import repeat
 from typing import Final, Literal
 
 import msgspec
@@ -18,6 +19,7 @@ REFERRED_BYTES: Final = 1_048_576
 """What a picture or sound counts as that is somewhere else: a megabyte, as a large one has."""
 
 _Kind = Literal["text", "picture", "sound"]
+_NUMBERS: Final = frozenset({int, float})
 
 _ENCODED_CHARS: Final = 256
 _ENCODED: Final = re.compile(r"[A-Za-z0-9+/_=-]{256}")
@@ -64,34 +66,36 @@ def payload_of(members: Iterable[tuple[str, object]], *, texts: bool = True) -> 
     """
     found: list[str] = []
     data_bytes = sound_bytes = 0
-    # The stack is explicit: an upstream chooses the depth.
-    waiting = list(_inner(members, "text"))
-    while waiting:
-        value, kind = waiting.pop()
-        if isinstance(value, str):
-            size = _data_bytes(value, kind)
-            if kind == "sound":
-                sound_bytes += size
-            else:
-                data_bytes += size
-            if not size and value:
-                found.append(value)
-        elif isinstance(value, Mapping):
-            waiting += _inner(value.items(), kind)
-        elif isinstance(value, list):
-            numbers = sum(1 for item in value if isinstance(item, int | float) and not isinstance(item, bool))
-            data_bytes += numbers * DATA_BYTES_PER_TOKEN
-            waiting += [(item, kind) for item in reversed(value)]
+    # The stack is explicit, as an upstream chooses the depth, and each level of it gives one value after the
+    # other: an upstream chooses how many there are, too.
+    levels = [_inner(members, "text")]
+    while levels:
+        for value, kind in levels[-1]:
+            if isinstance(value, str):
+                size = _data_bytes(value, kind)
+                if kind == "sound":
+                    sound_bytes += size
+                else:
+                    data_bytes += size
+                if not size and value:
+                    found.append(value)
+            elif isinstance(value, dict):
+                levels.append(_inner(value.items(), kind))
+                break
+            elif isinstance(value, list):
+                data_bytes += sum(1 for item in value if type(item) in _NUMBERS) * DATA_BYTES_PER_TOKEN
+                levels.append(zip(value, repeat(kind), strict=False))
+                break
+        else:
+            levels.pop()
     return Payload(tuple(found) if texts else (), data_bytes, sound_bytes)
 
 
-def _inner(members: Iterable[tuple[str, object]], around: _Kind) -> list[tuple[object, _Kind]]:
-    """What is to be looked at in members, the first one last."""
-    return [
-        (value, _kind(name, around))
-        for name, value in reversed(list(members))
-        if name not in _DESCRIBING or isinstance(value, Mapping | list)
-    ]
+def _inner(members: Iterable[tuple[str, object]], around: _Kind) -> Iterator[tuple[object, _Kind]]:
+    """What is to be looked at in members, in their order."""
+    for name, value in members:
+        if isinstance(value, dict | list) or (isinstance(value, str) and name not in _DESCRIBING):
+            yield value, _kind(name, around)
 
 
 def _kind(name: object, around: _Kind) -> _Kind:
