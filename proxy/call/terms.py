@@ -46,7 +46,7 @@ def terms_of(features: Sequence[Feature], route: Route, card: RateCard) -> Terms
     surcharges: Counter[str] = Counter()
     hidden: Counter[str] = Counter()
     allowed: Counter[str] = Counter()
-    tiers: dict[str, None] = {}
+    tiers: set[str] = set()
     usual: str | None = None
     for feature in features:
         missing = [key for key in feature.needs if key not in card.keys]
@@ -55,17 +55,20 @@ def terms_of(features: Sequence[Feature], route: Route, card: RateCard) -> Terms
         surcharges.update(feature.surcharges)
         hidden.update(feature.hidden)
         allowed.update(feature.allowed)
-        if feature.tier is not None and feature.optional:
+        if feature.optional and feature.tier is not None:
             usual = feature.tier
-        elif feature.tier is not None:
-            tiers[feature.tier] = None
+        elif feature.tier is not None and feature.tier in card.by_tier:
+            tiers.add(feature.tier)
     tier_card = card.by_tier.get(_together(tiers, card) or usual or "", card)
     unseen = {meter: count * card.input_allowance for meter, count in hidden.items()}
     return Terms(tier_card, dict(surcharges), unseen, dict(allowed))
 
 
 def _together(tiers: Iterable[str], card: RateCard) -> str:
-    """One tier, or all of several as the one that a card has a multiplier for. Raises Refusal."""
+    """The tier of a call: of several that a card prices, the one that it has for all together.
+
+    Raises Refusal without one. What is only forwarded has no tier.
+    """
     names = sorted(tiers)
     tier = "+".join(names)
     if len(names) > 1 and tier not in card.by_tier:

@@ -13,9 +13,8 @@ import msgspec
 from proxy.endpoints.features import Feature, hidden_input
 from proxy.endpoints.members import refuse_other_cases
 from proxy.endpoints.reading.body import JsonBody
-from proxy.endpoints.reading.repeats import names_in_value
+from proxy.endpoints.reading.repeats import names_in_value, repeats_within
 from proxy.endpoints.reading.steps import count_names, nests
-from proxy.errors import Refusal
 
 Object = dict[str, Any]
 
@@ -124,11 +123,7 @@ class HiddenInMessages:
     def features(self, raw: msgspec.Raw) -> Iterator[Feature]:
         """The inputs that are hidden in all messages of `raw`. Raises Refusal as `add` does."""
         if self._names != count_names(memoryview(raw)):
-            raise Refusal(
-                "invalid_value",
-                f"An object within `{self._name}` has one name twice; upstreams differ in which they read.",
-                param=self._name,
-            )
+            raise repeats_within(self._name)
         for where, count in self._hidden.items():
             yield hidden_input(where, self._name, count)
 

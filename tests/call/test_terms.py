@@ -315,3 +315,9 @@ def test_several_tiers_need_a_multiplier_of_their_own() -> None:
     assert caught.value.details["rate_card_keys"] == ["service_tiers.fast+long"]
     both = replace(card, service_tiers=(*card.service_tiers, ("fast+long", Fraction(12))))
     assert terms_of([LONG, FAST], route(set()), both).card.id == "card+fast+long"
+
+
+def test_a_tier_that_is_only_forwarded_is_none() -> None:
+    """It passes at the operator's cost, beside one that the card has."""
+    card = replace(CARD, service_tiers=(("long", Fraction(2)),))
+    assert terms_of([LONG, FAST], route({"speed"}), card).card.id == "card+long"

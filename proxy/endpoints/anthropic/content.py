@@ -19,14 +19,18 @@ def _hides_in_image(block: Object) -> bool:
 _REFERRING: Final = frozenset({"source", "file_id"})
 
 
+_OF_THE_CALLER: Final = frozenset({"input", "input_schema", "input_examples"})
+"""Members that hold what a caller has thought up: no name in them means anything to the API."""
+
+
 def objects_in(value: object) -> Iterator[Object]:
-    """Every object of a decoded value, at all depths."""
+    """Every object of a decoded value, at all depths, but for what a caller has thought up."""
     waiting = [value]
     while waiting:
         item = waiting.pop()
         if isinstance(item, dict):
             yield item
-            waiting.extend(item.values())
+            waiting.extend(member for name, member in item.items() if name not in _OF_THE_CALLER)
         elif isinstance(item, list):
             waiting.extend(item)
 

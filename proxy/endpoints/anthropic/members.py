@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-import msgspec
-
 from proxy.endpoints.anthropic.tools import tools
 from proxy.endpoints.base import Headers
 from proxy.endpoints.features import Feature, at_tier, hidden_input, rated, surcharged
 from proxy.endpoints.members import Member, MemberTable, is_on
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, items_of, members_of, patched
+from proxy.endpoints.reading.repeats import has_repeats, repeats_within
 
 BETA_HEADER: Final = "anthropic-beta"
 _TIERS_BY_BETA: Final[Mapping[str, str]] = {"context-1m": "context-1m"}
@@ -85,9 +84,9 @@ def _cached(body: JsonBody, name: str) -> Iterator[Feature]:
 def _edits(body: JsonBody, name: str) -> Iterator[Feature]:
     """What leaves something out costs nothing; what writes a summary is a call of its own, within this."""
     value = body[name] if body.bytes_of(name) <= LARGE_BYTES else None
+    if value is not None and has_repeats(memoryview(body.members[name]), value):
+        raise repeats_within(name)
     edits = value.get("edits") if isinstance(value, dict) else None
-    if value is not None:
-        body.put(name, msgspec.json.encode(value))
     kinds = [edit.get("type") if isinstance(edit, dict) else None for edit in _listed(edits)]
     if not kinds or not all(isinstance(kind, str) and kind.startswith("clear_") for kind in kinds):
         yield Feature(f"{name}.edits", name)

@@ -7,10 +7,10 @@ from typing import Final
 from proxy.endpoints.features import ALLOWANCE, Feature, hidden_input, rate_key, surcharged
 from proxy.endpoints.members import refuse_other_cases
 from proxy.endpoints.reading import fields
-from proxy.endpoints.reading.body import JsonBody, Members, items_of, listed, members_of, patched
-from proxy.endpoints.reading.repeats import has_repeats
-from proxy.errors import Refusal
+from proxy.endpoints.reading.body import JsonBody, Members, beginning, items_of, listed, members_of, patched
+from proxy.endpoints.reading.repeats import has_repeats, repeats_within
 
+_CUSTOM: Final = "custom"
 USES_MAX: Final = 16
 """How often a tool is carried out in one call at most, where the caller does not say."""
 MOST_USES: Final = 1_000
@@ -43,11 +43,7 @@ def tools(body: JsonBody, name: str) -> Iterator[Feature]:
     if len(found) < len(read) or items_of(body.members[name]) is None:
         raise fields.wrong(body, name, "an array of objects")
     if has_repeats(memoryview(body.members[name]), body[name]):
-        raise Refusal(
-            "invalid_value",
-            f"An object within `{name}` has one name twice; upstreams differ in which they read.",
-            param=name,
-        )
+        raise repeats_within(name)
     kept: list[bytes] = []
     for tool in found:
         kind = _kind(tool)
@@ -62,15 +58,16 @@ def tools(body: JsonBody, name: str) -> Iterator[Feature]:
 
 def own_kinds(body: JsonBody, name: str) -> int:
     """How many tools are of a kind that Anthropic has the description of: the body does not show it."""
-    return sum(
-        1 for tool in body.items_of(name) if isinstance(tool, dict) and tool.get("type", "custom") != "custom"
-    )
+    tools = [tool.get("type") for tool in body.items_of(name) if isinstance(tool, dict)]
+    return sum(1 for kind in tools if kind not in (None, _CUSTOM))
 
 
 def _kind(tool: Members) -> str:
+    """The type of a tool: without one it is the caller's own, and what is no string is of no known kind."""
     raw = tool.get("type")
-    kind = fields.text_of(raw) if raw is not None else "custom"
-    return "custom" if kind is None else kind
+    if raw is None or beginning(raw) == b"null":
+        return _CUSTOM
+    return fields.text_of(raw) or "?"
 
 
 def _served(body: JsonBody, name: str, tool: Members, kind: str) -> tuple[Feature, dict[str, bytes]]:

@@ -1,6 +1,16 @@
 """Names that a JSON object has twice: readers differ in which of the two they take."""
 
 from proxy.endpoints.reading.steps import Text, count_names
+from proxy.errors import Refusal
+
+
+def repeats_within(name: str) -> Refusal:
+    """The refusal of a member that holds an object with a name twice."""
+    return Refusal(
+        "invalid_value",
+        f"An object within `{name}` has one name twice; upstreams differ in which they read.",
+        param=name,
+    )
 
 
 def has_repeats(text: Text, value: object) -> bool:

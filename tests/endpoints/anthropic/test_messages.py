@@ -6,44 +6,27 @@ from typing import Any
 
 import pytest
 
-from proxy.endpoints.anthropic.messages import MessageAsk
 from proxy.endpoints.anthropic.tools import MOST_USES, USES_MAX
-from proxy.endpoints.base import ForwardPlan, Headers
+from proxy.endpoints.base import ForwardPlan
 from proxy.endpoints.features import ALLOWANCE, Feature
-from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
 from proxy.metering.blocks import TOOLS_TOKENS
+from tests.endpoints.anthropic.requests import (
+    AS_IS,
+    COUNT,
+    ENDPOINT,
+    FETCHED,
+    FUNCTION,
+    needs,
+    read,
+    said,
+    written,
+)
 
-ENDPOINT = ENDPOINTS["/v1/messages"]
-COUNT = ENDPOINTS["/v1/messages/count_tokens"]
-HELLO = [{"role": "user", "content": "Say hello"}]
 PNG_HEAD = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x04\x00\x00\x00\x04\x00\x08\x02"
 PNG = base64.b64encode(PNG_HEAD).decode()
 PDF = base64.b64encode(b"%PDF-1.4 " + b"x" * 90_000).decode()
 STORED = {"type": "image", "source": {"type": "file", "file_id": "file_1"}}
-FETCHED = {"type": "document", "source": {"type": "url", "url": "https://host/long.pdf"}}
-AS_IS = ForwardPlan("claude-there")
-FUNCTION = {"name": "look_up", "description": "Looks up", "input_schema": {"type": "object"}}
-
-
-def written(**members: Any) -> bytes:
-    body = {"model": "claude-there", "max_tokens": 100, "messages": HELLO} | members
-    kept = {name: value for name, value in body.items() if value is not ...}
-    return json.dumps(kept, separators=(",", ":")).encode()
-
-
-def read(headers: Headers = (), **members: Any) -> MessageAsk:
-    ask = ENDPOINT.read(written(**members), headers)
-    assert isinstance(ask, MessageAsk)
-    return ask
-
-
-def said(*blocks: object) -> list[dict[str, Any]]:
-    return [{"role": "user", "content": list(blocks)}]
-
-
-def needs(ask: MessageAsk) -> set[str]:
-    return {key for feature in ask.features for key in feature.needs}
 
 
 def test_the_ceiling_is_the_bytes_and_the_bound() -> None:
@@ -227,6 +210,8 @@ def test_tools_that_cannot_be_read_are_refused(tools: object) -> None:
         ("tools", b'[{"name":"f","cache_control":{"ttl":"1h","ttl":"5m"}}]'),
         ("system", b'[{"type":"text","text":"x","cache_control":{"type":"ephemeral"},"cache_control":null}]'),
         ("messages", b'[{"role":"user","content":[{"type":"text","text":"a"}],"content":[]}]'),
+        ("context_management", b'{"edits":[{"type":"compact_1"}],"edits":[{"type":"clear_1"}]}'),
+        ("context_management", b'{"edits":[{"type":"compact_1","type":"clear_1"}]}'),
     ],
 )
 def test_a_name_given_twice_is_refused(name: str, twice: bytes) -> None:
@@ -242,7 +227,6 @@ def test_a_name_given_twice_is_refused(name: str, twice: bytes) -> None:
     [
         ("cache_control", b'{"type":"ephemeral","ttl":"1h","ttl":"5m"}', b'{"type":"ephemeral","ttl":"5m"}'),
         ("thinking", b'{"budget_tokens":9999,"budget_tokens":5}', b'{"budget_tokens":5}'),
-        ("context_management", b'{"edits":[{"type":"compact_1"}],"edits":[]}', b'{"edits":[]}'),
     ],
 )
 def test_what_is_put_back_is_what_was_read(name: str, twice: bytes, once: bytes) -> None:
@@ -302,65 +286,3 @@ def test_a_count_is_free_and_goes_on_as_it_came() -> None:
     assert tally.complete
     assert reading is not None
     assert reading.usage == {"requests": 0}
-
-
-@pytest.mark.parametrize(
-    "block",
-    [
-        {
-            "type": "tool_addition",
-            "tool": {"type": "tool_definition", "definition": {"type": "web_search_1"}},
-        },
-        {"type": "compaction", "content": "x", "tool_changes": [{"type": "tool_addition"}]},
-        {"type": "tool_result", "content": [{"type": "compaction", "tool_changes": [{}]}]},
-    ],
-)
-def test_tools_that_come_within_messages_are_refused(block: dict[str, Any]) -> None:
-    """Nothing bounds or prices what they do."""
-    assert any(not found.needs and not found.optional for found in read(messages=said(block)).features)
-
-
-def test_another_model_that_advises_is_refused() -> None:
-    (found,) = read(tools=[{"type": "advisor_20260301", "name": "advisor", "model": "claude-dear"}]).features
-    assert found.needs == ()
-
-
-def test_what_is_of_an_unknown_life_is_as_dear_as_the_longest() -> None:
-    for ttl in ("24h", ["1h"], 7):
-        assert needs(read(cache_control={"type": "ephemeral", "ttl": ttl})) == {"rates.cache_write_1h_tokens"}
-
-
-def test_blocks_of_the_system_are_looked_into_like_those_of_messages() -> None:
-    assert needs(read(system=[FETCHED])) == {ALLOWANCE}
-    with pytest.raises(Refusal):
-        read(system={"type": "text", "text": "x"})
-    with pytest.raises(Refusal):
-        read(system=[{"type": "text", "Cache_Control": {"type": "ephemeral"}}])
-
-
-def test_thoughts_fit_in_what_was_clamped() -> None:
-    ask = read(max_tokens=10_000, thinking={"type": "enabled", "budget_tokens": 9_999})
-    sent = json.loads(ask.forward_body(ForwardPlan("claude-there", 2_000)))
-    assert (sent["max_tokens"], sent["thinking"]["budget_tokens"]) == (2_000, 1_999)
-    assert json.loads(ask.forward_body(AS_IS))["thinking"]["type"] == "enabled"
-
-
-def test_a_document_is_paged_whatever_it_begins_with() -> None:
-    data = base64.b64encode(b"\n%PDF-1.4 " + b"x" * 30).decode()
-    source = {"type": "base64", "media_type": "application/pdf", "data": data}
-    assert read(messages=said({"type": "document", "source": source})).ceiling().usage["input_tokens"] > 4_000
-
-
-@pytest.mark.parametrize("name", ["tools", "mcp_servers"])
-def test_more_tools_or_servers_than_are_read_are_refused(name: str) -> None:
-    """Before any of them is decoded."""
-    with pytest.raises(Refusal) as caught:
-        ENDPOINT.read(b'{"model":"m","messages":[],"%b":[%b1]}' % (name.encode(), b"1," * 100_000))
-    assert caught.value.code == "invalid_value"
-
-
-def test_blocks_that_are_nested_without_end_take_the_allowance() -> None:
-    deep: Any = "x"
-    for _ in range(55):
-        deep = [{"type": "tool_result", "tool_use_id": "x", "content": deep}]
-    assert needs(read(messages=said(*deep))) == {ALLOWANCE}
