@@ -14,16 +14,9 @@ from proxy.endpoints.features import Feature
 from proxy.endpoints.openai.members import OUTPUT_BOUNDS, USUAL_TIERS
 from proxy.endpoints.registry import ENDPOINTS, TABLES, forward_fault
 from proxy.errors import Refusal
+from tests.endpoints.least import LEAST
 
 PATHS = {endpoint.name: path for path, endpoint in ENDPOINTS.items()}
-LEAST: dict[str, dict[str, Any]] = {
-    "chat.completions": {"model": "m", "messages": [{"role": "user", "content": "Hi"}]},
-    "completions": {"model": "m", "prompt": "Hi"},
-    "embeddings": {"model": "m", "input": "Hi"},
-    "responses": {"model": "m", "input": "Hi"},
-    "responses.compact": {"model": "m", "input": "Hi"},
-    "messages": {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]},
-}
 ROWS = [(endpoint, name) for endpoint, table in TABLES.items() for name in table.rows]
 TURNED_ON: dict[str, list[Any]] = {
     "service_tier": ["priority", "Default"],

@@ -70,26 +70,30 @@ REASONING: dict[str, Any] = {
     "summary": [{"type": "summary_text", "text": "Let me see. "}],
     "encrypted_content": "QUJD",
 }
+PART = {"type": "summary_text", "text": ""}
 TEXT = "Let me see. Hello there.look_up" + '{"q":1}'
 
+SUMMARY: dict[str, Any] = {"output_index": 0, "item_id": "rs_1", "summary_index": 0}
+CONTENT: dict[str, Any] = {"output_index": 1, "item_id": "msg_1", "content_index": 0}
+ARGUMENTS: dict[str, Any] = {"output_index": 2, "item_id": "fc_1"}
 STREAM: tuple[bytes, ...] = (
     event("response.created", response=response(status="in_progress", usage=None), sequence_number=0),
     event("response.in_progress", response=response(status="in_progress", usage=None), sequence_number=1),
     event("response.output_item.added", output_index=0, item=REASONING | {"summary": []}),
-    event("response.reasoning_summary_part.added", output_index=0, item_id="rs_1", summary_index=0),
-    event("response.reasoning_summary_text.delta", output_index=0, item_id="rs_1", delta="Let me see. "),
-    event("response.reasoning_summary_text.done", output_index=0, item_id="rs_1", text="Let me see. "),
+    event("response.reasoning_summary_part.added", **SUMMARY, part=PART),
+    event("response.reasoning_summary_text.delta", **SUMMARY, delta="Let me see. "),
+    event("response.reasoning_summary_text.done", **SUMMARY, text="Let me see. "),
     event("response.output_item.done", output_index=0, item=REASONING),
     event("response.output_item.added", output_index=1, item=text("") | {"content": []}),
-    event("response.content_part.added", output_index=1, item_id="msg_1", part=text("")["content"][0]),
-    event("response.output_text.delta", output_index=1, item_id="msg_1", delta="Hello "),
-    event("response.output_text.delta", output_index=1, item_id="msg_1", delta="there."),
-    event("response.output_text.done", output_index=1, item_id="msg_1", text="Hello there."),
-    event("response.content_part.done", output_index=1, part=text("Hello there.")["content"][0]),
+    event("response.content_part.added", **CONTENT, part=text("")["content"][0]),
+    event("response.output_text.delta", **CONTENT, logprobs=[], delta="Hello "),
+    event("response.output_text.delta", **CONTENT, logprobs=[], delta="there."),
+    event("response.output_text.done", **CONTENT, logprobs=[], text="Hello there."),
+    event("response.content_part.done", **CONTENT, part=text("Hello there.")["content"][0]),
     event("response.output_item.done", output_index=1, item=text("Hello there.")),
     event("response.output_item.added", output_index=2, item=CALL | {"arguments": ""}),
-    event("response.function_call_arguments.delta", output_index=2, item_id="fc_1", delta='{"q":1}'),
-    event("response.function_call_arguments.done", output_index=2, item_id="fc_1", arguments='{"q":1}'),
+    event("response.function_call_arguments.delta", **ARGUMENTS, delta='{"q":1}'),
+    event("response.function_call_arguments.done", **ARGUMENTS, arguments='{"q":1}'),
     event("response.output_item.done", output_index=2, item=CALL),
     event("response.completed", response=response(REASONING, text("Hello there."), CALL)),
 )
