@@ -17,6 +17,7 @@ from proxy.endpoints.openai.responses.responses import (
     InputTokensEndpoint,
     ResponseEndpoint,
 )
+from proxy.endpoints.openai.responses.tools import PARAMETERS as RESPONSE_PARAMETERS
 
 _FAMILIES: Final[tuple[Family, ...]] = (
     *(ChatEndpoint(), CompletionEndpoint(), EmbeddingEndpoint()),
@@ -39,6 +40,12 @@ TABLES: Final[Mapping[str, MemberTable]] = {
     "messages": MESSAGES,
 }
 """The members of their calls, by endpoint; a call that is free has none that matters."""
+
+PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "responses": RESPONSE_PARAMETERS,
+    "responses.compact": RESPONSE_PARAMETERS,
+}
+"""The parameters of calls that a price may depend on, by endpoint: what `Ask.parameters` can have."""
 
 
 def forward_fault(name: str) -> str | None:
