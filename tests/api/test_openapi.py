@@ -89,7 +89,7 @@ def test_each_variable_of_a_path_is_a_parameter() -> None:
 
 
 def test_each_operation_says_whose_key_it_wants() -> None:
-    wanted = {"/admin/": "adminKey", "/v1/": "accountKey"}
+    wanted = {"/admin/": "adminKey", "/v1/": "accountKey", "/v2/": "accountKey"}
     for path, methods in document()["paths"].items():
         key = next((key for beginning, key in wanted.items() if path.startswith(beginning)), None)
         for operation in methods.values():
