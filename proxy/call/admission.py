@@ -83,7 +83,9 @@ class Admission:
             )
         body = await request.body_at_hand()
         if body is None:
-            body = await self._late_body(request, costs=not catalog.book.has_free(endpoint.meters))
+            body = await self._late_body(
+                request, costs=not catalog.book.has_free(endpoint.meters, endpoint.name)
+            )
         is_small = len(body) <= LARGE_BYTES
         read = partial(endpoint.read, body, request.headers)
         ask = read() if is_small else await in_thread(len(body), read)
@@ -96,7 +98,7 @@ class Admission:
                 param="model",
             )
         request.facts["route"] = route.name
-        card = catalog.book.card_of(route.rate_card, ask.model)
+        card = catalog.book.card_of(route.rate_card, ask.model, endpoint.name)
         if card is None or not card.may_cover(endpoint.meters):
             raise Refusal(
                 "model_not_priced", f"The model {ask.model!r} has no price, so it is refused.", param="model"
@@ -117,7 +119,7 @@ class Admission:
             raise Refusal("not_found", f"Nothing is served at {request.path}.")
         request.facts["route"] = route.name
         endpoint = ToolEndpoint(route.name, request.path)
-        card = catalog.book.card_of(route.rate_card, route.name)
+        card = catalog.book.card_of(route.rate_card, route.name, endpoint.name)
         if card is None or not card.may_cover(endpoint.meters):
             raise Refusal("model_not_priced", f"The tool {route.name!r} has no price, so it is refused.")
         body = await request.body_at_hand()

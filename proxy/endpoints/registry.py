@@ -11,11 +11,13 @@ from proxy.endpoints.members import MemberTable
 from proxy.endpoints.openai.chat import ChatEndpoint
 from proxy.endpoints.openai.completions import CompletionEndpoint
 from proxy.endpoints.openai.embeddings import EmbeddingEndpoint
-from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING, RERANK
+from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING, MODERATION, RERANK
+from proxy.endpoints.openai.moderations import FREE_MODELS, ModerationEndpoint
 
 _FAMILIES: Final[tuple[Family, ...]] = (
     *(ChatEndpoint(), CompletionEndpoint(), EmbeddingEndpoint()),
     *(MessageEndpoint(), CountEndpoint()),
+    ModerationEndpoint(),
     RerankEndpoint("rerank", "/v1/rerank", "Documents ranked by a query, charged when the ranking has come."),
     RerankEndpoint("rerank.v2", "/v2/rerank", "The same as the second version of Cohere's API has it."),
 )
@@ -31,6 +33,7 @@ TABLES: Final[Mapping[str, MemberTable]] = {
     "completions": COMPLETION,
     "embeddings": EMBEDDING,
     "messages": MESSAGES,
+    "moderations": MODERATION,
     "rerank": RERANK,
     "rerank.v2": RERANK,
 }
@@ -38,6 +41,9 @@ TABLES: Final[Mapping[str, MemberTable]] = {
 
 PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {}
 """The parameters of calls that a price may depend on, by endpoint: what `Ask.parameters` can have."""
+
+FREE: Final[Mapping[str, tuple[str, ...]]] = {"moderations": FREE_MODELS}
+"""Globs of models that are free where no rate card prices them, by endpoint: their makers charge nothing."""
 
 
 def forward_fault(name: str) -> str | None:

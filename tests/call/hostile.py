@@ -103,6 +103,11 @@ BODIES: Mapping[str, Mapping[str, bytes]] = {
         "suffix": b'{"model":"m","prompt":"","suffix":$}',
     },
     "/v1/embeddings": {"input": b'{"model":"m","input":$}', "extra": b'{"model":"m","input":"a","x":$}'},
+    "/v1/moderations": {
+        "input": b'{"model":"m","input":$}',
+        "part": b'{"model":"m","input":[{"type":"text","text":"a"},$]}',
+        "url": b'{"model":"m","input":[{"type":"image_url","image_url":{"url":$}}]}',
+    },
     "/v1/rerank": {
         "documents": b'{"model":"m","query":"a","documents":$}',
         "texts": b'{"model":"m","query":"a","texts":$}',
@@ -126,6 +131,7 @@ ASKS: Mapping[str, bytes] = {
     "/v1/chat/completions": b'{"model":"m","messages":[],"stream":$}',
     "/v1/completions": b'{"model":"m","prompt":"a","stream":$}',
     "/v1/embeddings": b'{"model":"m","input":"a"}',
+    "/v1/moderations": b'{"model":"m","input":"a"}',
     "/v1/rerank": b'{"model":"m","query":"a","documents":["a"]}',
     "/v1/messages": b'{"model":"m","max_tokens":9,"messages":[],"stream":$}',
 }

@@ -88,6 +88,7 @@ ORDINARY: dict[str, list[bytes]] = {
     "/v1/chat/completions": WHOLE,
     "/v1/completions": WHOLE,
     "/v1/embeddings": [b'{"data":[],"usage":{"prompt_tokens":3,"total_tokens":3}}'],
+    "/v1/moderations": [b'{"results":[{"flagged":false}]}'],
     "/v1/rerank": [b'{"results":[],"usage":{"total_tokens":3}}'],
     "/v1/messages": [b'{"type":"message","content":[],"usage":{"input_tokens":3,"output_tokens":3}}'],
 }
@@ -176,6 +177,7 @@ MOST_BODIES = [
     ("/v1/chat/completions", "content", "escapes"),
     ("/v1/completions", "echo", "base64"),
     ("/v1/embeddings", "input", "token ids"),
+    ("/v1/moderations", "url", "base64"),
     ("/v1/rerank", "document", "prose"),
     ("/v1/rerank", "documents", "strings of a page"),
 ]

@@ -253,6 +253,7 @@ def test_every_ask_says_what_it_turns_on() -> None:
     asked: dict[str, dict[str, Any]] = {
         "completions": {"prompt": ""},
         "embeddings": {"input": ""},
+        "moderations": {"input": ""},
         **{key: {"query": "", "documents": []} for key in ("rerank", "rerank.v2")},
     }
     for endpoint in ENDPOINTS.values():

@@ -27,6 +27,9 @@ OUTPUT_RATES = "rates: {input_tokens: {per_1m: '1'}, output_tokens: {per_1m: '1'
 NO_RATES = (
     "has no price for any of the models, so its calls are refused; it needs input_tokens and output_tokens"
 )
+FREE_ROUTE = (
+    "routes:\n- {models: ['omni-moderation-*', text-moderation-stable], targets: [{upstream: openai}]}"
+)
 NO_PARAMETER = "is a parameter of no endpoint that it prices"
 
 
@@ -91,6 +94,13 @@ NO_PARAMETER = "is a parameter of no endpoint that it prices"
             [f"routes[0].endpoints[0]: 'completions' {NO_RATES}"],
         ),
         ({"rate_cards": INPUT}, []),
+        (
+            {
+                "rate_cards": INPUT,
+                "routes": f"{FREE_ROUTE}\n- {{models: [gpt-4o], targets: [{{upstream: openai}}]}}",
+            },
+            [],
+        ),
         (
             {
                 "rate_cards": f"{INPUT.removesuffix('}')}, mini: {{match: ['*-mini'], {OUTPUT_RATES}}}}}",

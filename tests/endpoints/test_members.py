@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from anthropic.types.beta import message_create_params
-from openai.types import completion_create_params, embedding_create_params
+from openai.types import completion_create_params, embedding_create_params, moderation_create_params
 from openai.types.chat import completion_create_params as chat_create_params
 
 from proxy.endpoints.features import Feature
@@ -20,6 +20,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "completions": {"model": "m", "prompt": "Hi"},
     "embeddings": {"model": "m", "input": "Hi"},
     "messages": {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]},
+    "moderations": {"model": "m", "input": "Hi"},
     "rerank": {"model": "m", "query": "Hi", "documents": ["a"]},
     "rerank.v2": {"model": "m", "query": "Hi", "documents": ["a"]},
 }
@@ -113,6 +114,7 @@ def sdk_members() -> Iterator[tuple[str, str]]:
         "chat.completions": chat_create_params.CompletionCreateParamsBase,
         "completions": completion_create_params.CompletionCreateParamsBase,
         "embeddings": embedding_create_params.EmbeddingCreateParams,
+        "moderations": moderation_create_params.ModerationCreateParams,
         "messages": message_create_params.MessageCreateParamsBase,
     }
     yield from (

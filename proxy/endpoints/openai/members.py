@@ -222,6 +222,9 @@ EMBEDDING: Final = MemberTable(
 )
 """The members of a call for embeddings."""
 
+MODERATION: Final = MemberTable({**_EVERYWHERE, "input": _BOUNDED})
+"""The members of a moderation; its parts are looked at as those of a chat are."""
+
 RERANK: Final = MemberTable(
     {
         **_EVERYWHERE,

@@ -347,6 +347,7 @@ def test_every_endpoint_is_found_by_its_path() -> None:
         "/v1/embeddings": ("embeddings", "/embeddings"),
         "/v1/messages": ("messages", "/messages"),
         "/v1/messages/count_tokens": ("messages.count_tokens", "/messages/count_tokens"),
+        "/v1/moderations": ("moderations", "/moderations"),
         "/v1/rerank": ("rerank", "/rerank"),
         "/v2/rerank": ("rerank.v2", "/rerank"),
     }
