@@ -53,6 +53,7 @@ METERS: Final[dict[str, Meter]] = {
         Meter("output_image_tokens", "token", "output_tokens"),
         Meter("web_searches", "search"),
         Meter("server_tools", "tool"),
+        Meter("search_units", "search unit"),
         Meter("file_searches", "search"),
         Meter("containers", "container"),
         Meter("images", "image"),

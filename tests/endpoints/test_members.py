@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from anthropic.types.beta import message_create_params
-from openai.types import completion_create_params, embedding_create_params
+from openai.types import completion_create_params, embedding_create_params, moderation_create_params
 from openai.types.chat import completion_create_params as chat_create_params
 from openai.types.responses import response_compact_params, response_create_params
 
@@ -33,6 +33,8 @@ TURNED_ON: dict[str, list[Any]] = {
     "messages": [[{"role": "user", "content": [{"type": "file", "file": {"file_id": "file-1"}}]}]],
     "prompt": [[{"prompt_embeds": "AAAA"}], [["a"], [{"image": "x"}]], {"id": "pmpt_1"}],
     "input": [[{"image": "https://host/a.png"}], ["a", {"text": "b"}]],
+    "query": [{"image": "https://host/a.png"}],
+    "documents": [[{"image": "https://host/a.png"}], ["a", {"content": [{"type": "text"}]}]],
 }
 """Values that can cost extra, of the members for which not just any value can."""
 TURNED_ON_IN_MESSAGES: dict[str, list[Any]] = {
@@ -137,6 +139,7 @@ def sdk_members() -> Iterator[tuple[str, str]]:
         "embeddings": embedding_create_params.EmbeddingCreateParams,
         "responses": response_create_params.ResponseCreateParamsBase,
         "responses.compact": response_compact_params.ResponseCompactParams,
+        "moderations": moderation_create_params.ModerationCreateParams,
         "messages": message_create_params.MessageCreateParamsBase,
     }
     yield from (
@@ -180,6 +183,8 @@ def test_what_can_cost_extra_is_found_and_says_what_would_price_it(endpoint: str
     for value in values:
         if (endpoint, name, type(value)) == ("completions", "prompt", dict):
             continue  # That is none of the shapes of a prompt.
+        if name == "texts":
+            continue  # It takes the place of `documents`, and is read as these are.
         found = read(endpoint, **{name: value})
         assert [feature.name for feature in found] == [name] * len(found) != []
         assert all(feature.member.startswith(name) and feature.known for feature in found)
