@@ -20,11 +20,15 @@ MAX_QUANTITY: Final = 10**8
 
 
 class Meter(msgspec.Struct, frozen=True):
-    """One kind of quantity. `part_of` names the meter whose quantity includes this one's."""
+    """One kind of quantity. `part_of` names the meter whose quantity includes this one's.
+
+    `scale` is how many of its quantity make one: where parts of one are used, they are what is counted.
+    """
 
     name: str
     noun: str
     part_of: str | None = None
+    scale: int = 1
 
     @property
     def is_tokens(self) -> bool:
@@ -53,6 +57,12 @@ METERS: Final[dict[str, Meter]] = {
         Meter("characters", "character"),
         Meter("audio_seconds", "second"),
         Meter("video_seconds", "second"),
+        Meter("credits", "credit", scale=1_000_000),
+        Meter("results", "result"),
+        Meter("pages", "page"),
+        Meter("urls", "URL"),
+        Meter("run_seconds", "second", scale=1_000_000),
+        Meter("upstream_cost", "US dollar", scale=1_000_000_000),
     )
 }
 
