@@ -11,9 +11,10 @@ Usage = Mapping[str, int]
 Basis = Literal["reported", "counted", "per_call", "void", "recovered"]
 """Where the quantities of a charge come from: how a call's usage is known."""
 
-Inference = Literal["total", "parts", "counted"]
+Inference = Literal["total", "parts", "counted", "assumed"]
 """How a figure was found that the upstream did not give itself. `total`: its `total_tokens` proves it.
-`parts`: it is the sum of parts that it gave. `counted`: Farebox counted it."""
+`parts`: it is the sum of parts that it gave. `counted`: Farebox counted it. `assumed`: the configuration
+says what is charged where the upstream does not tell."""
 
 MAX_QUANTITY: Final = 10**8
 """No call uses more of anything; a larger figure from an upstream is absurd."""
