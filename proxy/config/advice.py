@@ -6,10 +6,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from proxy.config.faults import Findings
-from proxy.config.routing import REQUESTS
 from proxy.config.schema import ConfigSchema, RouteSchema
 from proxy.config.upstreams import is_left_out
 from proxy.globs import is_glob, may_overlap
+from proxy.metering.usage import ONE_CALL
 from proxy.validation import Path
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -66,8 +66,13 @@ def _about_routes(schema: ConfigSchema, findings: Findings) -> None:
             elif route.rate_card is None and not _any_meets([model], priced):
                 findings.warn(place, "can match no model that has a rate card; its calls are refused", model)
         card = schema.rate_cards.get(route.rate_card or "")
-        if route.path is not None and card is not None and card.rates.keys() != {REQUESTS}:
-            others = ", ".join(meter for meter in card.rates if meter != REQUESTS)
+        if (
+            route.path is not None
+            and card is not None
+            and not route.measures
+            and card.rates.keys() - ONE_CALL
+        ):
+            others = ", ".join(meter for meter in card.rates if meter not in ONE_CALL)
             findings.warn((*path, "rate_card"), f"prices {others} too, which a path's calls do not count")
 
 

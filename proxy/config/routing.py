@@ -6,14 +6,14 @@ from typing import Final
 
 from proxy.config.faults import Findings
 from proxy.config.schema import ConfigSchema, RouteSchema, TargetSchema
+from proxy.config.tools import plan_of
 from proxy.endpoints.registry import ENDPOINTS
+from proxy.endpoints.tool_plan import PLAIN
 from proxy.globs import is_glob
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import RateCard
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from proxy.validation import Path, did_you_mean, path_text
-
-REQUESTS: Final = "requests"
 
 RESERVED: Final = (
     "/admin",
@@ -80,7 +80,7 @@ class _Builder:
                 path, "needs either `models` or `path`" + (", not both" if schema.path else "")
             )
         elif schema.path is not None:
-            self._check_path_route(schema, schema.path, card, path)
+            self._check_path_route(schema, schema.path, path)
         else:
             self._check_model_route(schema, card, path)
         return Route(
@@ -91,11 +91,10 @@ class _Builder:
             path=schema.path,
             methods=tuple(schema.methods) if schema.path else (),
             rate_card=schema.rate_card,
+            plan=plan_of(schema, card, path, self._findings) if schema.path else PLAIN,
         )
 
-    def _check_path_route(
-        self, schema: RouteSchema, url_path: str, card: RateCard | None, path: Path
-    ) -> None:
+    def _check_path_route(self, schema: RouteSchema, url_path: str, path: Path) -> None:
         self._check_unused(path, "endpoints", "belongs to a route of models; this one has a path")
         fault = path_fault(url_path)
         if fault is None and any(f"{url_path}/".startswith(f"{prefix}/") for prefix in RESERVED):
@@ -108,15 +107,10 @@ class _Builder:
             self._findings.fault(
                 (*path, "rate_card"), "is missing; calls of a path are refused unless a card prices them"
             )
-        elif card is not None and all(rate.meter != REQUESTS for rate in card.rates):
-            self._findings.fault(
-                (*path, "rate_card"),
-                f"has no rate for {REQUESTS}, so calls of a path have no price",
-                schema.rate_card,
-            )
 
     def _check_model_route(self, schema: RouteSchema, card: RateCard | None, path: Path) -> None:
-        self._check_unused(path, "methods", "belongs to a route with a path; this one has models")
+        for key in ("methods", "measures"):
+            self._check_unused(path, key, "belongs to a route with a path; this one has models")
         for index, model in enumerate(schema.models or ()):
             place = (*path, "models", index)
             if not model.isprintable() or model != model.strip():

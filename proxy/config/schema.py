@@ -33,6 +33,14 @@ Multiplier = Annotated[
         extra={"wanted": 'a decimal number in quotes such as "0.5" or "2", below 10000'},
     ),
 ]
+Quantity = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$",
+        examples=["20", "0.5"],
+        extra={"wanted": 'a decimal number in quotes such as "20" or "0.5"'},
+    ),
+]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Count = Annotated[int, Meta(ge=1, le=10**12)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
@@ -200,6 +208,34 @@ class TargetSchema(Schema, frozen=True, kw_only=True):
     path: Annotated[Text | None, _doc("The path there; without one, the path of the route.")] = None
 
 
+class MultipleSchema(Schema, frozen=True, kw_only=True):
+    """How many times a call may use the `most` of a measure, as its request says."""
+
+    request: Annotated[Text | None, _doc("A JSON pointer into the body; of an array the items count.")] = None
+    request_header: Annotated[Text | None, _doc("A header of the request.")] = None
+    query: Annotated[Text | None, _doc("A field of the query.")] = None
+    otherwise: Annotated[Quantity, _doc("How many times where the request does not say, or says 0.")]
+
+
+class MeasureSchema(Schema, frozen=True, kw_only=True):
+    """Where the quantity of a meter is told, in exactly one of five places, and its bound."""
+
+    answer: Annotated[Text | None, _doc("A JSON pointer into the answer; of an array the items count.")] = (
+        None
+    )
+    answer_header: Annotated[Text | None, _doc("A header of the answer.")] = None
+    request: Annotated[Text | None, _doc("A JSON pointer into the body; of an array the items count.")] = None
+    request_header: Annotated[Text | None, _doc("A header of the request.")] = None
+    query: Annotated[Text | None, _doc("A field of the query.")] = None
+    most: Annotated[Quantity, _doc("The most that a call uses, or each of `for_each`; so much is held.")]
+    otherwise: Annotated[
+        Quantity | None, _doc("What is charged where the quantity is not told; without it, the most.")
+    ] = None
+    for_each: Annotated[
+        MultipleSchema | None, _doc("What of the request the most of a call is a multiple of.")
+    ] = None
+
+
 class RouteSchema(Schema, frozen=True, kw_only=True):
     """Models on endpoints, or one exact path with methods. A route has either `models` or `path`."""
 
@@ -208,10 +244,13 @@ class RouteSchema(Schema, frozen=True, kw_only=True):
     endpoints: Annotated[
         list[EndpointName], _doc("The endpoints its models are served on.", min_length=1)
     ] = field(default_factory=lambda: [*ENDPOINT_NAMES])
-    path: Annotated[Text | None, _doc("The one path of a tool API that it serves, charged per call.")] = None
+    path: Annotated[Text | None, _doc("The one path of a tool API that it serves.")] = None
     methods: Annotated[list[Method], _doc("The methods its path is served with.", min_length=1)] = field(
         default_factory=lambda: ["POST"]
     )
+    measures: Annotated[
+        dict[str, MeasureSchema], _doc("What calls of its path are metered by beside `requests`, by meter.")
+    ] = field(default_factory=dict)
     rate_card: Annotated[
         Name | None,
         _doc("The rate card of its calls; without it, models are looked up in the cards' match."),

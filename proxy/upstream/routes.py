@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from proxy.endpoints.tool_plan import PLAIN, ToolPlan
 from proxy.globs import GlobIndex
 
 TOOL_ENDPOINT: Final = "tools"
@@ -56,7 +57,8 @@ class Target(msgspec.Struct, frozen=True):
 class Route(msgspec.Struct, frozen=True):
     """Models on endpoints, or one exact path with methods. Targets are tried in order.
 
-    `rate_card` is the id of the card that the route names; without one the model's name decides.
+    `rate_card` is the id of the card that the route names; without one the model's name decides. `plan` is
+    what calls of a path are metered by.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Route(msgspec.Struct, frozen=True):
     path: str | None = None
     methods: tuple[str, ...] = ()
     rate_card: str | None = None
+    plan: ToolPlan = PLAIN
 
 
 class Routes:

@@ -1,0 +1,189 @@
+"""The plan of a tool's route: what its calls are metered by, and where that is found. Sans I/O."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Final, Literal
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from proxy.endpoints.base import Headers
+from proxy.endpoints.members import shown_name
+from proxy.endpoints.reading.body import JsonBody, read_body
+from proxy.endpoints.reading.fields import text_of
+from proxy.endpoints.reading.pointer import OddName, Pointer, value_in
+from proxy.endpoints.reading.steps import Text, first_byte, items
+from proxy.errors import Refusal
+from proxy.metering.quantities import TEXT_CHARS_MAX, quantity_of
+from proxy.metering.usage import MAX_QUANTITY, METERS
+from proxy.money import decimal_string
+
+Place = Literal["answer", "answer_header", "request", "request_header", "query"]
+"""Where a figure is: at a JSON pointer of the answer or of the request, in a header of either, or in a field
+of the request's query."""
+
+OF_REQUESTS: Final[frozenset[Place]] = frozenset({"request", "request_header", "query"})
+_QUERY_FIELDS_MAX: Final = 1_000
+_WANTED: Final = "a decimal number that is not negative, or an array of which the items count"
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where one figure of a call is told. `name` is the pointer, header or field as it is configured."""
+
+    place: Place
+    name: str
+    pointer: Pointer = ()
+
+
+class Multiple(msgspec.Struct, frozen=True):
+    """How many times a call may use a measure's `most`: as many as its request says, or else `otherwise`."""
+
+    source: Source
+    otherwise: int
+
+
+class Measure(msgspec.Struct, frozen=True):
+    """One meter of a tool's calls. All quantities are what the meter counts.
+
+    `most` is the most that a call uses, or each of `multiple`. `otherwise` is what is charged where the
+    figure is not told; None for as much as the call may use.
+    """
+
+    meter: str
+    source: Source
+    most: int
+    otherwise: int | None = None
+    multiple: Multiple | None = None
+
+    @property
+    def is_of_request(self) -> bool:
+        """Whether the request alone tells it."""
+        return self.source.place in OF_REQUESTS
+
+
+class ToolPlan(msgspec.Struct, frozen=True):
+    """What a tool's calls are metered by; without measures each is one request."""
+
+    measures: tuple[Measure, ...] = ()
+
+    @property
+    def sources(self) -> Iterator[Source]:
+        """Everything that is read of a request."""
+        for measure in self.measures:
+            if measure.is_of_request:
+                yield measure.source
+            if measure.multiple is not None:
+                yield measure.multiple.source
+
+
+PLAIN: Final = ToolPlan()
+
+
+class ToolRequest:
+    """A request of a tool, as far as its plan reads it. Raises Refusal for what can be read in two ways."""
+
+    def __init__(self, plan: ToolPlan, body: bytes, headers: Headers, query: str) -> None:
+        places = {source.place for source in plan.sources}
+        self._body = _json(body) if body and "request" in places else None
+        self._headers = headers
+        self._query = query
+        self._fields = _fields(query) if "query" in places else ()
+
+    def figure(self, source: Source, meter: str) -> int | None:
+        """What a source tells of a meter; None where the request has nothing there, or 0.
+
+        Upstreams take 0 for no bound, or for their own default. Raises Refusal `invalid_value` for what is no
+        sane quantity.
+        """
+        told = self._told(source)
+        if told is None:
+            return None
+        quantity = quantity_of(told, meter)
+        if quantity is None:
+            raise _wrong(source, f"is no quantity; it must be {_WANTED}")
+        return quantity or None
+
+    def _told(self, source: Source) -> str | None:
+        if source.place == "request":
+            return self._told_by_body(source)
+        pairs = self._fields if source.place == "query" else self._headers
+        folded = source.name.casefold()
+        # Some upstreams take `limit[]` for a second `limit`.
+        found = [(name, value) for name, value in pairs if name.partition("[")[0].casefold() == folded]
+        if len(found) > 1:
+            raise _wrong(source, "is given more than once")
+        if found and source.place == "query" and found[0][0] != source.name:
+            raise _wrong(source, f"is given as {shown_name(found[0][0])!r}; some upstreams take it for that")
+        return found[0][1].strip() if found else None
+
+    def _told_by_body(self, source: Source) -> str | None:
+        if self._body is None:
+            return None
+        try:
+            value = value_in(self._body, source.pointer)
+        except OddName as fault:
+            raise _wrong(source, f"can be read in two ways: {fault.name!r} is there twice") from fault
+        return None if value is None or first_byte(value) == b"n" else figure_text(value)
+
+
+def figure_text(value: Text) -> str:
+    """A JSON value as the text of a figure: of an array how many items it has. No number for any other."""
+    match first_byte(value):
+        case b"[":
+            return str(sum(1 for _ in items(value)))
+        case b'"':
+            return (text_of(msgspec.Raw(value)) or "") if len(value) <= TEXT_CHARS_MAX else ""
+        case _:
+            return bytes(value[: TEXT_CHARS_MAX + 1]).decode("utf-8", "replace").strip()
+
+
+def quantities(plan: ToolPlan, request: ToolRequest) -> tuple[dict[str, int], dict[str, int]]:
+    """What a request uses by what it says itself, and the most it may use by what its answer tells, by meter.
+
+    Raises Refusal `invalid_value` for a figure that is not sane, or more than its measure allows.
+    """
+    fixed: dict[str, int] = {}
+    most: dict[str, int] = {}
+    for measure in plan.measures:
+        meter, bound = measure.meter, measure.most * _times(measure.multiple, request)
+        if not measure.is_of_request:
+            if bound > MAX_QUANTITY * METERS[meter].scale:
+                raise _wrong(measure.source, "could come to more than any call may use")
+            most[meter] = bound
+            continue
+        told = request.figure(measure.source, meter)
+        if told is not None and told > bound:
+            most_shown = decimal_string(Fraction(bound, METERS[meter].scale))
+            raise _wrong(measure.source, f"is more than {most_shown}, the most that a call may use")
+        assumed = bound if measure.otherwise is None else measure.otherwise
+        fixed[meter] = assumed if told is None else told
+    return fixed, most
+
+
+def _times(multiple: Multiple | None, request: ToolRequest) -> int:
+    """How many times a measure's `most` may be used; what has begun counts."""
+    if multiple is None:
+        return 1
+    told = request.figure(multiple.source, "requests")
+    return multiple.otherwise if told is None else told
+
+
+def _json(body: bytes) -> JsonBody:
+    """The body as an object. Raises Refusal; names given twice are refused, as it goes up as it came."""
+    read = read_body(body)
+    if sum(1 for _ in items(body)) != len(read.members):
+        raise Refusal("invalid_value", "The body has one name twice; upstreams differ in which they read.")
+    return read
+
+
+def _fields(query: str) -> tuple[tuple[str, str], ...]:
+    if ";" in query:
+        raise Refusal("invalid_value", "The query has a `;`; some upstreams take it for an `&`.")
+    try:
+        return tuple(parse_qsl(query, keep_blank_values=True, max_num_fields=_QUERY_FIELDS_MAX))
+    except ValueError as fault:
+        raise Refusal("invalid_value", f"The query has more than {_QUERY_FIELDS_MAX} fields.") from fault
+
+
+def _wrong(source: Source, what: str) -> Refusal:
+    return Refusal("invalid_value", f"`{source.name}` {what}.", param=source.name)

@@ -1,0 +1,127 @@
+"""What a tool's request says of its own quantities is read exactly, bounded, or refused."""
+
+from typing import Any
+
+import pytest
+
+from proxy.endpoints.reading.pointer import pointer_of
+from proxy.endpoints.tool_plan import Measure, Multiple, Place, Source, ToolPlan, ToolRequest, quantities
+from proxy.errors import Refusal
+
+NAMES: dict[Place, str] = {
+    "request": "/search/limit",
+    "request_header": "X-Limit",
+    "query": "limit",
+    "answer": "/credits",
+    "answer_header": "x-credits",
+}
+
+
+def source(place: Place) -> Source:
+    name = NAMES[place]
+    return Source(place, name, pointer_of(name) if name.startswith("/") else ())
+
+
+def asked(place: Place, told: str | None, more: str = "") -> dict[str, Any]:
+    """A request that tells `told` at a place, as an array, number or text of it may stand there."""
+    request: dict[str, Any] = {"body": b"", "headers": (), "query": ""}
+    if told is None:
+        return request
+    match place:
+        case "request":
+            request["body"] = f'{{"search": {{"limit": {told}{more}}}}}'.encode()
+        case "request_header":
+            request["headers"] = (("x-limit", told), *((("X-LIMIT", "1"),) if more else ()))
+        case _:
+            request["query"] = f"q=x&limit={told}{'&limit=1' if more else ''}"
+    return request
+
+
+def found(measure: Measure, request: dict[str, Any]) -> tuple[dict[str, int], dict[str, int]]:
+    plan = ToolPlan((measure,))
+    return quantities(plan, ToolRequest(plan, **request))
+
+
+IN_REQUEST: list[Place] = ["request", "request_header", "query"]
+
+
+@pytest.mark.parametrize("place", IN_REQUEST)
+@pytest.mark.parametrize(
+    ("told", "quantity"), [("3", 3), ("10", 10), ("1e1", 10), (None, 7), ("0", 7), ("2.5", 3)]
+)
+def test_a_quantity_of_the_request_is_what_it_says(place: Place, told: str | None, quantity: int) -> None:
+    """0 is no quantity: upstreams take it for their default, or for no bound at all."""
+    measure = Measure("results", source(place), most=10, otherwise=7)
+    assert found(measure, asked(place, told)) == ({"results": quantity}, {})
+
+
+@pytest.mark.parametrize("place", IN_REQUEST)
+@pytest.mark.parametrize("told", ["11", "-1", "NaN", "1e9", "99999999999999999999", "x", "true"])
+def test_a_quantity_that_is_not_sane_or_too_large_is_refused(place: Place, told: str) -> None:
+    if place == "request" and told in {"NaN", "x"}:
+        told = f'"{told}"'
+    with pytest.raises(Refusal) as refused:
+        found(Measure("results", source(place), most=10), asked(place, told))
+    assert (refused.value.code, refused.value.param) == ("invalid_value", NAMES[place])
+
+
+@pytest.mark.parametrize("place", IN_REQUEST)
+def test_a_quantity_given_twice_is_refused(place: Place) -> None:
+    with pytest.raises(Refusal) as refused:
+        found(Measure("results", source(place), most=10), asked(place, "1", more=', "limit": 9'))
+    assert refused.value.code == "invalid_value"
+
+
+@pytest.mark.parametrize(
+    "query", ["Limit=5", "limit[]=5", "limit[0]=5", "l%69mit=5&limit=1", "limit=1;limit=9", "q=1;limit=9"]
+)
+def test_a_field_that_some_upstreams_take_for_the_measured_one_is_refused(query: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        found(Measure("results", source("query"), most=10), {"body": b"", "headers": (), "query": query})
+    assert refused.value.code == "invalid_value"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"not json", "invalid_json"),
+        (b"[1]", "invalid_json"),
+        (b'{"search": {"limit": 1}, "search": {"limit": 9}}', "invalid_value"),
+        (b'{"other": 1, "other": 2, "search": {"limit": 1}}', "invalid_value"),
+        (b'{"search": {"limit": 1, "Limit": 9}}', "invalid_value"),
+        (b'{"search": {"limit": {}}}', "invalid_value"),
+    ],
+)
+def test_a_body_that_can_be_read_in_two_ways_is_refused(body: bytes, code: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        found(Measure("results", source("request"), most=10), {"body": body, "headers": (), "query": ""})
+    assert refused.value.code == code
+
+
+def test_of_an_array_the_items_count() -> None:
+    measure = Measure("urls", source("request"), most=10)
+    assert found(measure, asked("request", '["a", "b, c", {"d": [1, 2]}]')) == ({"urls": 3}, {})
+    large = asked("request", "[" + ",".join(['"https://example.com/, /"'] * 9_999) + "]")
+    assert found(Measure("urls", source("request"), most=10_000), large) == ({"urls": 9_999}, {})
+
+
+@pytest.mark.parametrize(("told", "most"), [("3", 15), (None, 50), ("0", 50), ("2.1", 15)])
+@pytest.mark.parametrize("place", IN_REQUEST)
+def test_the_most_of_an_answer_is_a_multiple_of_what_the_request_says(
+    place: Place, told: str | None, most: int
+) -> None:
+    """Five credits at most for each page, and as many pages as the request allows."""
+    measure = Measure("results", source("answer"), most=5, multiple=Multiple(source(place), 10))
+    assert found(measure, asked(place, told)) == ({}, {"results": most})
+
+
+def test_a_multiple_that_no_call_may_come_to_is_refused() -> None:
+    measure = Measure("results", source("answer"), most=1000, multiple=Multiple(source("query"), 1))
+    with pytest.raises(Refusal):
+        found(measure, asked("query", "1000000"))
+
+
+def test_what_no_measure_reads_is_not_looked_at() -> None:
+    """A body that can be anything is anything, also where an answer is measured."""
+    measure = Measure("credits", source("answer"), most=5)
+    assert found(measure, {"body": b"\xff{", "headers": (), "query": "a=1;a=2"}) == ({}, {"credits": 5})
