@@ -38,16 +38,17 @@ def plan_of(schema: RouteSchema, card: RateCard | None, path: Path, findings: Fi
 
 def _check_rates(schema: RouteSchema, card: RateCard, path: Path, findings: Findings) -> None:
     """What is measured is priced, and what is priced is measured."""
+    rated = {meter for variant in card.variants for meter in variant.rated}
     for meter in schema.measures:
-        if meter in MEASURED and meter not in card.rated:
+        if meter in MEASURED and meter not in rated:
             findings.fault((*path, "measures", meter), f"has no rate on the rate card {card.id!r}")
-    if card.rated.isdisjoint({*ONE_CALL, *schema.measures}):
+    if rated.isdisjoint({*ONE_CALL, *schema.measures}):
         findings.fault(
             (*path, "rate_card"),
             f"has no rate for {next(iter(ONE_CALL))}, so calls of a path have no price",
             schema.rate_card,
         )
-    elif schema.measures and (others := card.rated - {*ONE_CALL, *schema.measures}):
+    elif schema.measures and (others := rated - {*ONE_CALL, *schema.measures}):
         message = f"has a rate for {', '.join(sorted(others))}, which the route's `measures` do not have"
         findings.fault((*path, "rate_card"), message, schema.rate_card)
 

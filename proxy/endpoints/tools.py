@@ -1,12 +1,13 @@
 """Per-call APIs: any request to a configured path, any reply, metered as the plan of its route says."""
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Final
 
 import msgspec
 
 from proxy.endpoints.base import ForwardPlan, Headers
-from proxy.endpoints.features import Feature, rate_key
+from proxy.endpoints.features import NO_PARAMETERS, Feature, rate_key
 from proxy.endpoints.tallies.tool import ToolTally
 from proxy.endpoints.tool_plan import PLAIN, ToolPlan, ToolRequest, quantities
 from proxy.metering.ceiling import Ceiling
@@ -27,18 +28,21 @@ class ToolAsk(msgspec.Struct, frozen=True, dict=True):
     plan: ToolPlan
     fixed: Usage
     most: Usage
+    parameters: Mapping[str, str] = NO_PARAMETERS
     stream: bool = False
     end_user: str = ""
 
     @cached_property
     def features(self) -> tuple[Feature, ...]:
-        """What its answer tells: held as far as it may go, and charged as far as it does."""
-        measures = (measure for measure in self.plan.measures if not measure.is_of_request)
+        """Each measure needs its rate; what the answer tells is held as far as it may go."""
         return tuple(
             Feature(
-                one.source.name, one.meter, (rate_key(one.meter),), allowed={one.meter: self.most[one.meter]}
+                measure.source.name,
+                measure.meter,
+                (rate_key(measure.meter),),
+                allowed={meter: most for meter, most in self.most.items() if meter == measure.meter},
             )
-            for one in measures
+            for measure in self.plan.measures
         )
 
     def ceiling(self) -> Ceiling:
