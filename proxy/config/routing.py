@@ -110,7 +110,7 @@ class _Builder:
             )
 
     def _check_model_route(self, schema: RouteSchema, card: RateCard | None, path: Path) -> None:
-        for key in ("methods", "measures"):
+        for key in ("methods", "measures", "parameters"):
             self._check_unused(path, key, "belongs to a route with a path; this one has models")
         for index, model in enumerate(schema.models or ()):
             place = (*path, "models", index)

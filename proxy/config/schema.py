@@ -236,6 +236,15 @@ class MeasureSchema(Schema, frozen=True, kw_only=True):
     ] = None
 
 
+class ParameterSchema(Schema, frozen=True, kw_only=True):
+    """Where a value of the request is that prices may depend on, in exactly one of three places."""
+
+    request: Annotated[Text | None, _doc("A JSON pointer into the body.")] = None
+    request_header: Annotated[Text | None, _doc("A header of the request.")] = None
+    query: Annotated[Text | None, _doc("A field of the query.")] = None
+    otherwise: Annotated[str | None, _doc("Its value where the request has none.")] = None
+
+
 class RouteSchema(Schema, frozen=True, kw_only=True):
     """Models on endpoints, or one exact path with methods. A route has either `models` or `path`."""
 
@@ -250,6 +259,10 @@ class RouteSchema(Schema, frozen=True, kw_only=True):
     )
     measures: Annotated[
         dict[str, MeasureSchema], _doc("What calls of its path are metered by beside `requests`, by meter.")
+    ] = field(default_factory=dict)
+    parameters: Annotated[
+        dict[Name, ParameterSchema],
+        _doc("What of calls of its path the cases of their rate card may ask for, by name."),
     ] = field(default_factory=dict)
     rate_card: Annotated[
         Name | None,

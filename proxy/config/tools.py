@@ -6,9 +6,9 @@ from math import ceil
 from typing import Final, get_args
 
 from proxy.config.faults import Findings
-from proxy.config.schema import MeasureSchema, MultipleSchema, RouteSchema
+from proxy.config.schema import MeasureSchema, MultipleSchema, ParameterSchema, RouteSchema
 from proxy.endpoints.reading.pointer import Pointer, pointer_of
-from proxy.endpoints.tool_plan import Measure, Multiple, Place, Source, ToolPlan
+from proxy.endpoints.tool_plan import Measure, Multiple, Parameter, Place, Source, ToolPlan
 from proxy.metering.quantities import quantity_of
 from proxy.metering.usage import METERS, ONE_CALL, SURCHARGES
 from proxy.pricing.rates import RateCard
@@ -22,6 +22,7 @@ MEASURED: Final = tuple(
 """The meters that a tool's calls may have beside `requests`."""
 
 _PLACES: Final[tuple[Place, ...]] = get_args(Place)
+_Placed = MeasureSchema | MultipleSchema | ParameterSchema
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -33,7 +34,12 @@ def plan_of(schema: RouteSchema, card: RateCard | None, path: Path, findings: Fi
     ]
     if card is not None:
         _check_rates(schema, card, path, findings)
-    return ToolPlan(tuple(measure for measure in found if measure is not None))
+    parameters = [
+        Parameter(name, source, parameter.otherwise)
+        for name, parameter in schema.parameters.items()
+        if (source := _source(parameter, (*path, "parameters", name), findings)) is not None
+    ]
+    return ToolPlan(tuple(measure for measure in found if measure is not None), tuple(parameters))
 
 
 def _check_rates(schema: RouteSchema, card: RateCard, path: Path, findings: Findings) -> None:
@@ -77,7 +83,7 @@ def _multiple(schema: MultipleSchema, path: Path, findings: Findings) -> Multipl
     return Multiple(source, ceil(Fraction(schema.otherwise)))
 
 
-def _source(schema: MeasureSchema | MultipleSchema, path: Path, findings: Findings) -> Source | None:
+def _source(schema: _Placed, path: Path, findings: Findings) -> Source | None:
     """The one place that a schema names."""
     places = [place for place in _PLACES if place in schema.__struct_fields__]
     named = [(place, name) for place in places if (name := getattr(schema, place)) is not None]

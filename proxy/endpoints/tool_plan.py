@@ -1,6 +1,6 @@
 """The plan of a tool's route: what its calls are metered by, and where that is found. Sans I/O."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Final, Literal
 from urllib.parse import parse_qsl
@@ -24,6 +24,8 @@ of the request's query."""
 
 OF_REQUESTS: Final[frozenset[Place]] = frozenset({"request", "request_header", "query"})
 _QUERY_FIELDS_MAX: Final = 1_000
+_NO_TEXT: Final = "?" * (TEXT_CHARS_MAX + 1)
+"""Stands for a string that cannot be read, or is long: it is neither a quantity nor a parameter's value."""
 _WANTED: Final = "a decimal number that is not negative, or an array of which the items count"
 
 
@@ -61,14 +63,28 @@ class Measure(msgspec.Struct, frozen=True):
         return self.source.place in OF_REQUESTS
 
 
+class Parameter(msgspec.Struct, frozen=True):
+    """What a price may depend on: a value of the request, by name. `otherwise` is for one without it."""
+
+    name: str
+    source: Source
+    otherwise: str | None = None
+
+
 class ToolPlan(msgspec.Struct, frozen=True):
-    """What a tool's calls are metered by; without measures each is one request."""
+    """What a tool's calls are metered by, and what their prices may depend on.
+
+    Without measures each is one request.
+    """
 
     measures: tuple[Measure, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
 
     @property
     def sources(self) -> Iterator[Source]:
         """Everything that is read of a request."""
+        for parameter in self.parameters:
+            yield parameter.source
         for measure in self.measures:
             if measure.is_of_request:
                 yield measure.source
@@ -103,9 +119,19 @@ class ToolRequest:
             raise _wrong(source, f"is no quantity; it must be {_WANTED}")
         return quantity or None
 
-    def _told(self, source: Source) -> str | None:
+    def text(self, source: Source) -> str | None:
+        """The value at a source as a text; None where the request has nothing there.
+
+        Of an array or an object it is only that. Raises Refusal `invalid_value` for one that is too long.
+        """
+        told = self._told(source, {b"[": "array", b"{": "object"})
+        if told is not None and len(told) > TEXT_CHARS_MAX:
+            raise _wrong(source, f"is longer than {TEXT_CHARS_MAX} characters")
+        return told
+
+    def _told(self, source: Source, kinds: Mapping[bytes, str] | None = None) -> str | None:
         if source.place == "request":
-            return self._told_by_body(source)
+            return self._told_by_body(source, kinds or {})
         pairs = self._fields if source.place == "query" else self._headers
         folded = source.name.casefold()
         # Some upstreams take `limit[]` for a second `limit`.
@@ -116,23 +142,29 @@ class ToolRequest:
             raise _wrong(source, f"is given as {shown_name(found[0][0])!r}; some upstreams take it for that")
         return found[0][1].strip() if found else None
 
-    def _told_by_body(self, source: Source) -> str | None:
+    def _told_by_body(self, source: Source, kinds: Mapping[bytes, str]) -> str | None:
         if self._body is None:
             return None
         try:
             value = value_in(self._body, source.pointer)
         except OddName as fault:
             raise _wrong(source, f"can be read in two ways: {fault.name!r} is there twice") from fault
-        return None if value is None or first_byte(value) == b"n" else figure_text(value)
+        if value is None or (first := first_byte(value)) == b"n":
+            return None
+        return kinds.get(first) or figure_text(value)
 
 
 def figure_text(value: Text) -> str:
-    """A JSON value as the text of a figure: of an array how many items it has. No number for any other."""
+    """A JSON value as a text; of an array it is how many items it has. No value makes another's text.
+
+    What is longer than `TEXT_CHARS_MAX` is longer in the text as well.
+    """
     match first_byte(value):
         case b"[":
             return str(sum(1 for _ in items(value)))
         case b'"':
-            return (text_of(msgspec.Raw(value)) or "") if len(value) <= TEXT_CHARS_MAX else ""
+            text = text_of(msgspec.Raw(value))
+            return _NO_TEXT if text is None else text
         case _:
             return bytes(value[: TEXT_CHARS_MAX + 1]).decode("utf-8", "replace").strip()
 
@@ -158,6 +190,17 @@ def quantities(plan: ToolPlan, request: ToolRequest) -> tuple[dict[str, int], di
         assumed = bound if measure.otherwise is None else measure.otherwise
         fixed[meter] = assumed if told is None else told
     return fixed, most
+
+
+def parameters_of(plan: ToolPlan, request: ToolRequest) -> dict[str, str]:
+    """The values that a price may depend on, by name. Raises Refusal `invalid_value`."""
+    found: dict[str, str] = {}
+    for parameter in plan.parameters:
+        told = request.text(parameter.source)
+        value = parameter.otherwise if told is None else told
+        if value is not None:
+            found[parameter.name] = value
+    return found
 
 
 def _times(multiple: Multiple | None, request: ToolRequest) -> int:

@@ -7,9 +7,9 @@ from typing import Final
 import msgspec
 
 from proxy.endpoints.base import ForwardPlan, Headers
-from proxy.endpoints.features import NO_PARAMETERS, Feature, rate_key
+from proxy.endpoints.features import Feature, rate_key
 from proxy.endpoints.tallies.tool import ToolTally
-from proxy.endpoints.tool_plan import PLAIN, ToolPlan, ToolRequest, quantities
+from proxy.endpoints.tool_plan import PLAIN, ToolPlan, ToolRequest, parameters_of, quantities
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import ONE_CALL, Usage
 
@@ -28,7 +28,7 @@ class ToolAsk(msgspec.Struct, frozen=True, dict=True):
     plan: ToolPlan
     fixed: Usage
     most: Usage
-    parameters: Mapping[str, str] = NO_PARAMETERS
+    parameters: Mapping[str, str]
     stream: bool = False
     end_user: str = ""
 
@@ -97,5 +97,6 @@ class ToolEndpoint:
         Raises Refusal `invalid_json` or `invalid_value` for a figure that cannot be read, or is not sane.
         """
         plan = self._plan
-        fixed, most = quantities(plan, ToolRequest(plan, body, headers, self._query))
-        return ToolAsk(self._route, body, plan, fixed, most)
+        request = ToolRequest(plan, body, headers, self._query)
+        fixed, most = quantities(plan, request)
+        return ToolAsk(self._route, body, plan, fixed, most, parameters_of(plan, request))

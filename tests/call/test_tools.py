@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.call.policy import Catalog, Policy
 from proxy.endpoints.reading.pointer import pointer_of
-from proxy.endpoints.tool_plan import Measure, Multiple, Place, Source, ToolPlan
+from proxy.endpoints.tool_plan import PLAIN, Measure, Multiple, Parameter, Place, Source, ToolPlan
 from proxy.errors import Refusal
 from proxy.ledger.commands import Recover
 from proxy.ledger.rows import UNLIMITED, OnShortfall, Receipt
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.rates import Case, Rate, RateCard
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.call.fakes import NOW_US, Answered, Asked, Sent, Stage, Upstreams, until
 
@@ -82,6 +83,8 @@ def staged(
     upstreams: Upstreams,
     *measures: Measure,
     rates: tuple[Rate, ...] = RATES,
+    cases: tuple[Case, ...] = (),
+    plan: ToolPlan = PLAIN,
     policy: Policy | None = None,
     **how: Any,
 ) -> Stage:
@@ -89,9 +92,14 @@ def staged(
     stage = Stage(upstreams, policy, **how)
     target = Target(Upstream("up", "http://up"), path="/tool")
     route = Route(
-        "tool", (target,), path="/v1/tool", methods=("POST",), rate_card="t", plan=ToolPlan(measures)
+        "tool",
+        (target,),
+        path="/v1/tool",
+        methods=("POST",),
+        rate_card="t",
+        plan=replace(plan, measures=measures),
     )
-    book = PriceBook([RateCard("t", (), rates)])
+    book = PriceBook([RateCard("t", (), rates, cases=cases)])
     stage.relay.catalog = Catalog(Routes([route]), book, UNLIMITED, policy or Policy())
     return stage
 
@@ -313,6 +321,33 @@ async def test_a_reply_that_breaks_off_costs_what_streams_and_others_do(
         await stage.relay.relay(Call(), Sent())
     row = await after(stage)
     assert (row.outcome.outcome, row.charged_nano) == ("upstream_failed", charged_nano)
+
+
+STEALTH = Parameter("stealth", source("request", "/stealth"), "false")
+DEARER = Case(
+    (("stealth", "true"),), RateCard("t+stealth=true", (), (Rate("requests", parse_amount("0.05"), 1),))
+)
+
+
+@pytest.mark.parametrize(
+    ("members", "price_id", "charged_nano"),
+    [
+        ({}, "t", CALL_NANO),
+        ({"stealth": False}, "t", CALL_NANO),
+        ({"stealth": True}, "t+stealth=true", 5 * CALL_NANO),
+        ({"stealth": "True"}, "t+stealth=true", 5 * CALL_NANO),
+    ],
+)
+async def test_a_price_may_depend_on_what_the_request_turns_on(
+    members: dict[str, object], price_id: str, charged_nano: int
+) -> None:
+    """It is found before anything is held, once, and the receipt names it."""
+    stage = staged(
+        Typed(JSON, [b"{}"]), plan=ToolPlan(parameters=(STEALTH,)), cases=(DEARER,), rates=RATES[:1]
+    )
+    row = await receipt(stage, Call(**members))
+    assert row.hold_nano == row.charged_nano == charged_nano
+    assert row.charge.price_id.partition("@")[0] == price_id
 
 
 async def test_an_answer_that_is_no_success_is_free() -> None:

@@ -1,15 +1,19 @@
 """A tool's measures each have one place, a meter that is priced, and a bound; what is priced is measured."""
 
+from pathlib import Path
+
 import pytest
 
+from proxy.config.load import check
 from proxy.config.tools import MEASURED
-from proxy.endpoints.tool_plan import Measure, Multiple, Source
+from proxy.endpoints.tool_plan import Measure, Multiple, Parameter, Source
 from proxy.metering.usage import METERS
 from tests.config.samples import CHAT_CARD, LoadText, Reported, route, text_of
 
 CARD = CHAT_CARD + "  tool: {rates: {requests: {per_unit: '0.01'}, credits: {per_unit: '0.002'}}}\n"
 CARD += "  pages: {rates: {pages: {per_unit: '0.002'}}}\n"
 PLACE = "routes[0].measures.credits"
+NO_POINTER = "must be a JSON pointer that begins with '/', such as /usage/credits"
 ONE_OF = "needs exactly one of answer, answer_header, request, request_header, query"
 
 
@@ -53,7 +57,7 @@ def test_every_meter_of_its_own_can_be_measured(load_text: LoadText, meter: str)
         ("credits: {answer: /a}", [f"{PLACE}.most: is missing"]),
         (
             "credits: {answer: a, most: '1'}",
-            [f"{PLACE}.answer: 'a' must be a JSON pointer that begins with '/', such as /usage/credits"],
+            [f"{PLACE}.answer: 'a' {NO_POINTER}"],
         ),
         (
             "credits: {request: /a~x, most: '1'}",
@@ -101,6 +105,43 @@ def test_what_a_card_prices_is_measured(reported: Reported) -> None:
     assert reported(text) == [f"routes[0].rate_card: {message}"]
 
 
-def test_a_route_of_models_has_no_measures(reported: Reported) -> None:
-    text = text_of(routes=route("models: [gpt-4o], measures: {credits: {answer: /a, most: '1'}}"))
-    assert reported(text) == ["routes[0].measures: belongs to a route with a path; this one has models"]
+@pytest.mark.parametrize(
+    "key", ["measures: {credits: {answer: /a, most: '1'}}", "parameters: {a: {query: b}}"]
+)
+def test_a_route_of_models_has_none_of_a_tools_keys(reported: Reported, key: str) -> None:
+    found = reported(text_of(routes=route(f"models: [gpt-4o], {key}")))
+    name = key.partition(":")[0]
+    assert found == [f"routes[0].{name}: belongs to a route with a path; this one has models"]
+
+
+CASES = (
+    "  cases: {rates: {requests: {per_unit: '1'}}, cases: [{when: {stealth: 'TRUE'}, "
+    "rates: {requests: {per_unit: '5'}}}]}\n"
+)
+
+
+def test_what_a_case_asks_for_is_a_parameter_of_the_route(load_text: LoadText) -> None:
+    text = "path: /a, rate_card: cases, parameters: {stealth: {query: stealth, otherwise: 'no'}}"
+    settings = load_text(text_of(routes=route(text), rate_cards=CHAT_CARD + CASES))
+    found = settings.routes.for_path("POST", "/a")
+    assert found is not None
+    assert found.plan.parameters == (Parameter("stealth", Source("query", "stealth"), "no"),)
+
+
+@pytest.mark.parametrize(("name", "warned"), [("stealth", False), ("stealt", True)])
+def test_a_case_that_asks_for_no_parameter_of_the_route_is_a_warning(
+    tmp_path: Path, name: str, warned: bool
+) -> None:
+    path = tmp_path / "farebox.yaml"
+    text = f"path: /a, rate_card: cases, parameters: {{{name}: {{query: stealth}}}}"
+    path.write_text(text_of(routes=route(text), rate_cards=CHAT_CARD + CASES), "utf-8")
+    said = " ".join(warning.message for warning in check(path, {})[1])
+    assert ("did you mean 'stealt'?" in said) == warned
+
+
+def test_a_parameter_has_one_place(reported: Reported) -> None:
+    text = "path: /a, rate_card: search, parameters: {a: {otherwise: 'x'}, b: {request: x}}"
+    assert reported(text_of(routes=route(text))) == [
+        "routes[0].parameters.a: needs exactly one of request, request_header, query",
+        f"routes[0].parameters.b.request: 'x' {NO_POINTER}",
+    ]

@@ -5,7 +5,17 @@ from typing import Any
 import pytest
 
 from proxy.endpoints.reading.pointer import pointer_of
-from proxy.endpoints.tool_plan import Measure, Multiple, Place, Source, ToolPlan, ToolRequest, quantities
+from proxy.endpoints.tool_plan import (
+    Measure,
+    Multiple,
+    Parameter,
+    Place,
+    Source,
+    ToolPlan,
+    ToolRequest,
+    parameters_of,
+    quantities,
+)
 from proxy.errors import Refusal
 
 NAMES: dict[Place, str] = {
@@ -125,3 +135,48 @@ def test_what_no_measure_reads_is_not_looked_at() -> None:
     """A body that can be anything is anything, also where an answer is measured."""
     measure = Measure("credits", source("answer"), most=5)
     assert found(measure, {"body": b"\xff{", "headers": (), "query": "a=1;a=2"}) == ({}, {"credits": 5})
+
+
+def value_of(request: dict[str, Any], place: Place = "request", otherwise: str | None = None) -> str | None:
+    """The value of the one parameter of a plan."""
+    plan = ToolPlan(parameters=(Parameter("p", source(place), otherwise),))
+    return parameters_of(plan, ToolRequest(plan, **request)).get("p")
+
+
+@pytest.mark.parametrize("place", IN_REQUEST)
+def test_a_parameter_has_the_value_that_the_request_has_for_it(place: Place) -> None:
+    assert value_of(asked(place, "true"), place) == "true"
+    assert value_of(asked(place, "1.0"), place, "no") == "1.0"
+    assert value_of(asked(place, None), place, "no") == "no"
+    assert value_of(asked(place, None), place) is None
+
+
+@pytest.mark.parametrize(
+    ("told", "value"),
+    [
+        ('"basic"', "basic"),
+        ('""', ""),
+        ("false", "false"),
+        ("null", "usual"),
+        ("[]", "array"),
+        ('[{"a": 1}]', "array"),
+        ("{}", "object"),
+        (r'"b\u0061sic"', "basic"),
+    ],
+)
+def test_of_an_array_or_object_only_the_kind_is_a_value(told: str, value: str) -> None:
+    assert value_of(asked("request", told), otherwise="usual") == value
+
+
+@pytest.mark.parametrize("told", ['"' + "x" * 65 + '"', '"' + "x" * 70_000 + '"', r'"\ud800"', "1" * 65])
+def test_what_is_too_long_or_no_text_is_no_value(told: str) -> None:
+    """It could be read as another value than the one that a price is for."""
+    with pytest.raises(Refusal) as refused:
+        value_of(asked("request", told))
+    assert (refused.value.code, refused.value.param) == ("invalid_value", "/search/limit")
+
+
+@pytest.mark.parametrize("place", IN_REQUEST)
+def test_a_parameter_given_twice_is_refused(place: Place) -> None:
+    with pytest.raises(Refusal):
+        value_of(asked(place, "1", more=', "Limit": 9'), place)

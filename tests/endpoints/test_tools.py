@@ -4,7 +4,7 @@ import pytest
 
 from proxy.endpoints.base import ForwardPlan
 from proxy.endpoints.reading.pointer import pointer_of
-from proxy.endpoints.tool_plan import Measure, Source, ToolPlan
+from proxy.endpoints.tool_plan import Measure, Parameter, Source, ToolPlan
 from proxy.endpoints.tools import ToolEndpoint
 
 ENDPOINT = ToolEndpoint("search", "/v1/search")
@@ -28,18 +28,24 @@ def test_a_body_that_is_read_goes_on_as_it_came_too() -> None:
 
 
 def test_what_the_answer_tells_is_held_as_far_as_it_may_go() -> None:
-    """What the request says is fixed; what the answer may say is allowed, and needs a rate."""
+    """What the request says is fixed; what the answer may say is allowed. Either needs a rate."""
     ask = MEASURED.read(b'{"urls": ["a", "b"]}')
-    (feature,) = ask.features
     assert ask.ceiling().fixed == {"requests": 1, "urls": 2}
-    assert (feature.needs, feature.allowed, feature.hidden) == (
-        ("rates.credits",),
-        {"credits": 5_000_000},
-        {},
-    )
+    assert [(feature.needs, feature.allowed) for feature in ask.features] == [
+        (("rates.credits",), {"credits": 5_000_000}),
+        (("rates.urls",), {}),
+    ]
     assert MEASURED.meters == ("credits", "urls")
 
 
 def test_the_path_is_the_same_upstream() -> None:
     assert (ENDPOINT.name, ENDPOINT.path, ENDPOINT.upstream_path) == ("tools", "/v1/search", "/v1/search")
     assert ENDPOINT.meters == ("requests",)
+
+
+def test_a_tool_has_the_parameters_that_its_plan_names() -> None:
+    stealth = Parameter("stealth", Source("request", "/stealth", ("stealth",)), "false")
+    endpoint = ToolEndpoint("scrape", "/v1/scrape", ToolPlan(parameters=(stealth,)))
+    assert endpoint.read(b'{"stealth": true}').parameters == {"stealth": "true"}
+    assert endpoint.read(b"").parameters == {"stealth": "false"}
+    assert ENDPOINT.read(b'{"stealth": true}').parameters == {}
