@@ -94,7 +94,7 @@ class InFlightCall:
     def answered(self, answer: Answer) -> None:
         """Remember the answer that the client will get."""
         self.answer = answer
-        if 200 <= answer.status < 300:
+        if 200 <= answer.status < 300 or answer.status in self.admitted.routed.route.plan.charged_statuses:
             tally = self.tally
             self.passes_at_once = isinstance(tally, HeadReader) and tally.read_head(answer.headers)
             self.phase = "stream" if self.call.stream or self.passes_at_once else "whole"

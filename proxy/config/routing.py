@@ -6,7 +6,7 @@ from typing import Final
 
 from proxy.config.faults import Findings
 from proxy.config.schema import ConfigSchema, RouteSchema, TargetSchema
-from proxy.config.tools import plan_of
+from proxy.config.tools import TOOL_KEYS, plan_of
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.endpoints.tool_plan import PLAIN
 from proxy.globs import is_glob
@@ -110,7 +110,7 @@ class _Builder:
             )
 
     def _check_model_route(self, schema: RouteSchema, card: RateCard | None, path: Path) -> None:
-        for key in ("methods", "measures", "parameters"):
+        for key in ("methods", *TOOL_KEYS):
             self._check_unused(path, key, "belongs to a route with a path; this one has models")
         for index, model in enumerate(schema.models or ()):
             place = (*path, "models", index)

@@ -43,6 +43,7 @@ Quantity = Annotated[
 ]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Count = Annotated[int, Meta(ge=1, le=10**12)]
+ChargedStatus = Annotated[int, Meta(ge=300, le=599)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Text = Annotated[str, Meta(min_length=1)]
 Texts = Annotated[list[Text], Meta(min_length=1)]
@@ -245,6 +246,16 @@ class ParameterSchema(Schema, frozen=True, kw_only=True):
     otherwise: Annotated[str | None, _doc("Its value where the request has none.")] = None
 
 
+class FailureSchema(Schema, frozen=True, kw_only=True):
+    """What of an answer tells that it is an error in spite of its status, so that it is free."""
+
+    answer: Annotated[Text, _doc("A JSON pointer into the answer.")]
+    equals: Annotated[
+        Text | None,
+        _doc("The value there, in any case; without it, any but null, false, 0 and what is empty."),
+    ] = None
+
+
 class RouteSchema(Schema, frozen=True, kw_only=True):
     """Models on endpoints, or one exact path with methods. A route has either `models` or `path`."""
 
@@ -264,6 +275,10 @@ class RouteSchema(Schema, frozen=True, kw_only=True):
         dict[Name, ParameterSchema],
         _doc("What of calls of its path the cases of their rate card may ask for, by name."),
     ] = field(default_factory=dict)
+    charged_statuses: Annotated[
+        list[ChargedStatus], _doc("The statuses beside 2xx with which calls of its path are charged.")
+    ] = field(default_factory=list)
+    free_when: FailureSchema | None = None
     rate_card: Annotated[
         Name | None,
         _doc("The rate card of its calls; without it, models are looked up in the cards' match."),

@@ -6,9 +6,9 @@ from math import ceil
 from typing import Final, get_args
 
 from proxy.config.faults import Findings
-from proxy.config.schema import MeasureSchema, MultipleSchema, ParameterSchema, RouteSchema
+from proxy.config.schema import FailureSchema, MeasureSchema, MultipleSchema, ParameterSchema, RouteSchema
 from proxy.endpoints.reading.pointer import Pointer, pointer_of
-from proxy.endpoints.tool_plan import Measure, Multiple, Parameter, Place, Source, ToolPlan
+from proxy.endpoints.tool_plan import Failure, Measure, Multiple, Parameter, Place, Source, ToolPlan
 from proxy.metering.quantities import quantity_of
 from proxy.metering.usage import METERS, ONE_CALL, SURCHARGES
 from proxy.pricing.rates import RateCard
@@ -21,8 +21,14 @@ MEASURED: Final = tuple(
 )
 """The meters that a tool's calls may have beside `requests`."""
 
+TOOL_KEYS: Final = ("measures", "parameters", "charged_statuses", "free_when")
+"""The keys of a route that only one with a path has."""
+
+NEVER_CHARGED: Final = frozenset({401, 402, 403, 407, 429})
+"""Statuses that may be about the account that all callers share."""
+
 _PLACES: Final[tuple[Place, ...]] = get_args(Place)
-_Placed = MeasureSchema | MultipleSchema | ParameterSchema
+_Placed = MeasureSchema | MultipleSchema | ParameterSchema | FailureSchema
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -39,7 +45,28 @@ def plan_of(schema: RouteSchema, card: RateCard | None, path: Path, findings: Fi
         for name, parameter in schema.parameters.items()
         if (source := _source(parameter, (*path, "parameters", name), findings)) is not None
     ]
-    return ToolPlan(tuple(measure for measure in found if measure is not None), tuple(parameters))
+    return ToolPlan(
+        tuple(measure for measure in found if measure is not None),
+        tuple(parameters),
+        _charged_statuses(schema, (*path, "charged_statuses"), findings),
+        _failure(schema, (*path, "free_when"), findings),
+    )
+
+
+def _charged_statuses(schema: RouteSchema, path: Path, findings: Findings) -> frozenset[int]:
+    for index, status in enumerate(schema.charged_statuses):
+        if status in NEVER_CHARGED:
+            findings.fault(
+                (*path, index), "is about Farebox's own credential, and never charged", str(status)
+            )
+    return frozenset(schema.charged_statuses)
+
+
+def _failure(schema: RouteSchema, path: Path, findings: Findings) -> Failure | None:
+    if schema.free_when is None:
+        return None
+    source = _source(schema.free_when, path, findings)
+    return None if source is None else Failure(source, schema.free_when.equals)
 
 
 def _check_rates(schema: RouteSchema, card: RateCard, path: Path, findings: Findings) -> None:

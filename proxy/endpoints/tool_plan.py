@@ -24,6 +24,7 @@ of the request's query."""
 
 OF_REQUESTS: Final[frozenset[Place]] = frozenset({"request", "request_header", "query"})
 _QUERY_FIELDS_MAX: Final = 1_000
+_SAYS_NOTHING: Final = frozenset({b"null", b"false", b'""', b"[]", b"{}", b"0"})
 _NO_TEXT: Final = "?" * (TEXT_CHARS_MAX + 1)
 """Stands for a string that cannot be read, or is long: it is neither a quantity nor a parameter's value."""
 _WANTED: Final = "a decimal number that is not negative, or an array of which the items count"
@@ -71,14 +72,33 @@ class Parameter(msgspec.Struct, frozen=True):
     otherwise: str | None = None
 
 
-class ToolPlan(msgspec.Struct, frozen=True):
-    """What a tool's calls are metered by, and what their prices may depend on.
+class Failure(msgspec.Struct, frozen=True):
+    """What of an answer tells that it is an error in spite of its status, and free.
 
-    Without measures each is one request.
+    That is any value at `source` that says something, or only the one that `equals` it in whatever case.
+    """
+
+    source: Source
+    equals: str | None = None
+
+    def is_told_by(self, value: Text) -> bool:
+        """Whether a JSON value at the source says so."""
+        if self.equals is not None:
+            return figure_text(value).casefold() == self.equals.casefold()
+        short = bytes(value).split() if len(value) <= TEXT_CHARS_MAX else [b"long"]
+        return b"".join(short) not in _SAYS_NOTHING
+
+
+class ToolPlan(msgspec.Struct, frozen=True):
+    """What a tool's calls are metered by, what their prices may depend on, and which answers are charged.
+
+    Without measures each is one request. `charged_statuses` are charged as 2xx is.
     """
 
     measures: tuple[Measure, ...] = ()
     parameters: tuple[Parameter, ...] = ()
+    charged_statuses: frozenset[int] = frozenset()
+    failure: Failure | None = None
 
     @property
     def sources(self) -> Iterator[Source]:

@@ -72,7 +72,7 @@ class ToolAsk(msgspec.Struct, frozen=True, dict=True):
             measure.meter: self.most[measure.meter] if measure.otherwise is None else measure.otherwise
             for measure in measures
         }
-        return ToolTally(measures, assumed)
+        return ToolTally(measures, assumed, self.plan.failure)
 
 
 class ToolEndpoint:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from proxy.call.policy import Catalog, Policy
 from proxy.endpoints.reading.pointer import pointer_of
-from proxy.endpoints.tool_plan import PLAIN, Measure, Multiple, Parameter, Place, Source, ToolPlan
+from proxy.endpoints.tool_plan import PLAIN, Failure, Measure, Multiple, Parameter, Place, Source, ToolPlan
 from proxy.errors import Refusal
 from proxy.ledger.commands import Recover
 from proxy.ledger.rows import UNLIMITED, OnShortfall, Receipt
@@ -353,3 +353,30 @@ async def test_a_price_may_depend_on_what_the_request_turns_on(
 async def test_an_answer_that_is_no_success_is_free() -> None:
     row = await receipt(staged(Typed(JSON, [told(5)], status=500), CREDITS), Call())
     assert (row.outcome.outcome, row.charged_nano) == ("upstream_refused", 0)
+
+
+async def test_a_status_that_the_route_charges_is_charged_as_2xx_is() -> None:
+    """Some APIs bill that nothing was found. Its error passes, and its figures count."""
+    plan, sent = ToolPlan(charged_statuses=frozenset({404})), Sent()
+    row = await receipt(staged(Typed(JSON, [told(1)], status=404), CREDITS, plan=plan), Call(), sent)
+    assert (row.outcome.outcome, row.outcome.status, sent.data) == ("complete", 404, told(1))
+    assert row.charged_nano == CALL_NANO + CREDIT_NANO
+
+
+FAILURE = Failure(source("answer", "/error"))
+
+
+@pytest.mark.parametrize("status", [200, 404])
+async def test_an_answer_that_tells_an_error_is_free(status: int) -> None:
+    plan = ToolPlan(charged_statuses=frozenset({404}), failure=FAILURE)
+    sent = Sent()
+    upstreams = Typed(JSON, [b'{"error": "no", "usage": {"credits": 5}}'], status=status)
+    row = await receipt(staged(upstreams, CREDITS, plan=plan), Call(), sent)
+    assert (row.outcome.outcome, row.outcome.status, row.charged_nano) == ("upstream_failed", status, 0)
+    assert sent.ended
+
+
+async def test_a_stream_that_tells_an_error_costs_what_came_before() -> None:
+    pieces = [b"data: " + told(1) + b"\n\n", b'data: {"error": "no"}\n\n']
+    row = await receipt(staged(Typed(EVENTS, pieces), CREDITS, plan=ToolPlan(failure=FAILURE)), Call())
+    assert (row.outcome.outcome, row.charged_nano) == ("upstream_failed", CALL_NANO + CREDIT_NANO)

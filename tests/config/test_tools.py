@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from proxy.config.load import check
-from proxy.config.tools import MEASURED
-from proxy.endpoints.tool_plan import Measure, Multiple, Parameter, Source
+from proxy.config.tools import MEASURED, NEVER_CHARGED
+from proxy.endpoints.tool_plan import Failure, Measure, Multiple, Parameter, Source
 from proxy.metering.usage import METERS
 from tests.config.samples import CHAT_CARD, LoadText, Reported, route, text_of
 
@@ -145,3 +145,18 @@ def test_a_parameter_has_one_place(reported: Reported) -> None:
         "routes[0].parameters.a: needs exactly one of request, request_header, query",
         f"routes[0].parameters.b.request: 'x' {NO_POINTER}",
     ]
+
+
+def test_a_route_says_which_answers_are_charged_and_which_are_free(load_text: LoadText) -> None:
+    text = "path: /a, rate_card: search, charged_statuses: [404, 410], free_when: {answer: /ok, equals: 'no'}"
+    found = load_text(text_of(routes=route(text))).routes.for_path("POST", "/a")
+    assert found is not None
+    assert found.plan.charged_statuses == {404, 410}
+    assert found.plan.failure == Failure(Source("answer", "/ok", ("ok",)), "no")
+
+
+@pytest.mark.parametrize("status", sorted(NEVER_CHARGED))
+def test_what_is_about_fareboxs_own_account_is_never_charged(reported: Reported, status: int) -> None:
+    text = f"path: /a, rate_card: search, charged_statuses: [404, {status}]"
+    message = "is about Farebox's own credential, and never charged"
+    assert reported(text_of(routes=route(text))) == [f"routes[0].charged_statuses[1]: '{status}' {message}"]

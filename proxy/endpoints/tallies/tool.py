@@ -17,7 +17,7 @@ from proxy.endpoints.reading.pointer import OddName, Pointer, value_in
 from proxy.endpoints.reading.steps import first_byte, joined
 from proxy.endpoints.tallies.lines import name_and_data
 from proxy.endpoints.tallies.sse import Splitter
-from proxy.endpoints.tool_plan import Measure, figure_text
+from proxy.endpoints.tool_plan import Failure, Measure, figure_text
 from proxy.errors import Refusal
 from proxy.metering.quantities import quantity_of
 from proxy.metering.usage import ONE_CALL, Inference, Usage
@@ -48,20 +48,26 @@ _FLOWING: Final = ("audio/", "video/", "application/octet-stream")
 
 
 class Figures:
-    """What the documents of one reply tell of some measures: the largest figure of each, never a sum."""
+    """What the documents of one reply tell of some measures: the largest figure of each, never a sum.
 
-    def __init__(self, measures: tuple[Measure, ...]) -> None:
+    `failed` is whether any of them tells an error.
+    """
+
+    def __init__(self, measures: tuple[Measure, ...], failure: Failure | None = None) -> None:
         self.anomalies = 0
+        self.failed = False
+        self._failure = failure
         self.told: dict[str, int] = {}
         self._of_body = tuple(one for one in measures if one.source.place == "answer")
         self._of_headers = tuple(one for one in measures if one.source.place == "answer_header")
         # A document without one of these names has no figure, and need not be decoded.
-        self._names = tuple(_plain_name(one.source.pointer) for one in self._of_body)
+        sources = [one.source for one in self._of_body] + ([failure.source] if failure is not None else [])
+        self._names = tuple(_plain_name(source.pointer) for source in sources)
 
     @property
     def are_in_body(self) -> bool:
-        """Whether the body tells any."""
-        return bool(self._of_body)
+        """Whether the body tells any, or an error."""
+        return bool(self._names)
 
     def read_headers(self, headers: Headers) -> None:
         """Take what headers tell; of one that is given twice the larger."""
@@ -76,6 +82,9 @@ class Figures:
             return
         try:
             body = read_body(document)
+            if self._failure is not None:
+                value = value_in(body, self._failure.source.pointer)
+                self.failed = self.failed or (value is not None and self._failure.is_told_by(value))
             for measure in self._of_body:
                 value = value_in(body, measure.source.pointer)
                 if value is not None and first_byte(value) != b"n":
@@ -104,10 +113,14 @@ class ToolTally(HeadReader):
 
     done = False
     choices_finished = False
-    failed = False
 
-    def __init__(self, measures: tuple[Measure, ...] = (), assumed: Mapping[str, int] | None = None) -> None:
-        self._figures = Figures(measures)
+    def __init__(
+        self,
+        measures: tuple[Measure, ...] = (),
+        assumed: Mapping[str, int] | None = None,
+        failure: Failure | None = None,
+    ) -> None:
+        self._figures = Figures(measures, failure)
         self._assumed = assumed or {}
         self._form = ""
         self._splitter = Splitter(READ_BYTES_MAX)
@@ -135,6 +148,11 @@ class ToolTally(HeadReader):
     def complete(self) -> bool:
         """Its bytes have ended properly."""
         return self._has_ended
+
+    @property
+    def failed(self) -> bool:
+        """It tells an error."""
+        return self._figures.failed
 
     @property
     def anomalies(self) -> int:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from proxy.endpoints.reading.pointer import pointer_of
 from proxy.endpoints.tallies.tool import EVENTS, KEPT_BYTES, LINES, READ_BYTES_MAX, ToolTally
-from proxy.endpoints.tool_plan import Measure, Place, Source
+from proxy.endpoints.tool_plan import Failure, Measure, Place, Source
 from tests.endpoints.events import cut, event, fed
 
 JSON = "application/json; charset=utf-8"
@@ -213,3 +213,35 @@ def test_what_broke_off_amounts_to_what_was_told_or_assumed_by_then() -> None:
     assert tally.produced(0, "m") == {"credits": 3_000_000}
     assert not tally.complete
     assert tally.anomalies == 0
+
+
+ERROR = Failure(Source("answer", "/error", ("error",)))
+SAID: list[object] = ["x", {"code": 1}, ["x"], 1, True, "x" * 70_000]
+UNSAID: list[object] = [None, False, "", [], {}, 0]
+NO_SUCCESS = Failure(Source("answer", "/success", ("success",)), "false")
+
+
+@pytest.mark.parametrize(
+    ("failure", "answer", "failed"),
+    [
+        *((ERROR, {"error": said}, True) for said in SAID),
+        *((ERROR, {"error": said}, False) for said in UNSAID),
+        (ERROR, {"result": {"error": "x"}, "text": "error"}, False),
+        (NO_SUCCESS, {"success": False}, True),
+        (NO_SUCCESS, {"success": "FALSE"}, True),
+        (NO_SUCCESS, {"success": True}, False),
+        (NO_SUCCESS, {"success": None}, False),
+        (NO_SUCCESS, {}, False),
+    ],
+)
+@pytest.mark.parametrize("kind", [JSON, EVENTS, NDJSON])
+def test_a_reply_tells_an_error_by_what_is_at_a_pointer(
+    kind: str, failure: Failure, answer: dict[str, object], failed: bool
+) -> None:
+    """Any value that says something, or the one that is configured, in whatever case."""
+    tally = ToolTally((measure(),), ASSUMED, failure)
+    tally.read_head([("Content-Type", kind)])
+    text = json.dumps(answer).encode()
+    fed(tally, cut({JSON: text, EVENTS: b"data: " + text + b"\n\n", NDJSON: text + b"\n"}[kind], [3, 9, 20]))
+    tally.finish()
+    assert tally.failed == failed
