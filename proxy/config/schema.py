@@ -206,7 +206,10 @@ class TargetSchema(Schema, frozen=True, kw_only=True):
     model: Annotated[Text | None, _doc("The name of the model there; without one, the name in the call.")] = (
         None
     )
-    path: Annotated[Text | None, _doc("The path there; without one, the path of the route.")] = None
+    path: Annotated[
+        Text | None,
+        _doc("The path there, with variables of the route's; without one, the path of the route."),
+    ] = None
 
 
 class MultipleSchema(Schema, frozen=True, kw_only=True):
@@ -257,14 +260,16 @@ class FailureSchema(Schema, frozen=True, kw_only=True):
 
 
 class RouteSchema(Schema, frozen=True, kw_only=True):
-    """Models on endpoints, or one exact path with methods. A route has either `models` or `path`."""
+    """Models on endpoints, or a path with methods. A route has either `models` or `path`."""
 
     name: Annotated[Name | None, _doc("Its name; without one it is made of what the route serves.")] = None
     models: Annotated[Texts | None, _doc("Public model names, or globs of them, that it serves.")] = None
     endpoints: Annotated[
         list[EndpointName], _doc("The endpoints its models are served on.", min_length=1)
     ] = field(default_factory=lambda: [*ENDPOINT_NAMES])
-    path: Annotated[Text | None, _doc("The one path of a tool API that it serves.")] = None
+    path: Annotated[
+        Text | None, _doc("The path of a tool API that it serves; {id} stands for any segment.")
+    ] = None
     methods: Annotated[list[Method], _doc("The methods its path is served with.", min_length=1)] = field(
         default_factory=lambda: ["POST"]
     )
@@ -279,6 +284,9 @@ class RouteSchema(Schema, frozen=True, kw_only=True):
         list[ChargedStatus], _doc("The statuses beside 2xx with which calls of its path are charged.")
     ] = field(default_factory=list)
     free_when: FailureSchema | None = None
+    query_fields: Annotated[
+        list[Text] | None, _doc("The fields that queries of calls of its path may have; any without it.")
+    ] = None
     rate_card: Annotated[
         Name | None,
         _doc("The rate card of its calls; without it, models are looked up in the cards' match."),

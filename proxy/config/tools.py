@@ -21,7 +21,7 @@ MEASURED: Final = tuple(
 )
 """The meters that a tool's calls may have beside `requests`."""
 
-TOOL_KEYS: Final = ("measures", "parameters", "charged_statuses", "free_when")
+TOOL_KEYS: Final = ("measures", "parameters", "charged_statuses", "free_when", "query_fields")
 """The keys of a route that only one with a path has."""
 
 NEVER_CHARGED: Final = frozenset({401, 402, 403, 407, 429})
@@ -50,6 +50,7 @@ def plan_of(schema: RouteSchema, card: RateCard | None, path: Path, findings: Fi
         tuple(parameters),
         _charged_statuses(schema, (*path, "charged_statuses"), findings),
         _failure(schema, (*path, "free_when"), findings),
+        None if schema.query_fields is None else frozenset(schema.query_fields),
     )
 
 

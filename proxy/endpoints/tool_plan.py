@@ -92,13 +92,15 @@ class Failure(msgspec.Struct, frozen=True):
 class ToolPlan(msgspec.Struct, frozen=True):
     """What a tool's calls are metered by, what their prices may depend on, and which answers are charged.
 
-    Without measures each is one request. `charged_statuses` are charged as 2xx is.
+    Without measures each is one request. `charged_statuses` are charged as 2xx is. `query_fields` are those
+    that a query may have; None for any.
     """
 
     measures: tuple[Measure, ...] = ()
     parameters: tuple[Parameter, ...] = ()
     charged_statuses: frozenset[int] = frozenset()
     failure: Failure | None = None
+    query_fields: frozenset[str] | None = None
 
     @property
     def sources(self) -> Iterator[Source]:
@@ -122,8 +124,9 @@ class ToolRequest:
         places = {source.place for source in plan.sources}
         self._body = _json(body) if body and "request" in places else None
         self._headers = headers
-        self._query = query
-        self._fields = _fields(query) if "query" in places else ()
+        self._fields = _fields(query) if "query" in places or plan.query_fields is not None else ()
+        if plan.query_fields is not None:
+            _refuse_other_fields(self._fields, plan.query_fields)
 
     def figure(self, source: Source, meter: str) -> int | None:
         """What a source tells of a meter; None where the request has nothing there, or 0.
@@ -246,6 +249,13 @@ def _fields(query: str) -> tuple[tuple[str, str], ...]:
         return tuple(parse_qsl(query, keep_blank_values=True, max_num_fields=_QUERY_FIELDS_MAX))
     except ValueError as fault:
         raise Refusal("invalid_value", f"The query has more than {_QUERY_FIELDS_MAX} fields.") from fault
+
+
+def _refuse_other_fields(fields: tuple[tuple[str, str], ...], known: frozenset[str]) -> None:
+    for name, _ in fields:
+        if name not in known:
+            shown = shown_name(name)
+            raise Refusal("invalid_value", f"The query may not have the field {shown!r}.", param=shown)
 
 
 def _wrong(source: Source, what: str) -> Refusal:

@@ -180,3 +180,33 @@ def test_what_is_too_long_or_no_text_is_no_value(told: str) -> None:
 def test_a_parameter_given_twice_is_refused(place: Place) -> None:
     with pytest.raises(Refusal):
         value_of(asked(place, "1", more=', "Limit": 9'), place)
+
+
+@pytest.mark.parametrize(
+    ("query", "refused"),
+    [
+        ("", False),
+        ("q=a&count=2", False),
+        ("q=a&q=b", False),
+        ("other=1", True),
+        ("Q=a", True),
+        ("q[]=a", True),
+        ("%71=a", False),
+        ("q=a;other=1", True),
+        ("q=a&&", False),
+        ("=a", True),
+    ],
+)
+def test_a_query_has_only_the_fields_that_its_route_lists(query: str, refused: bool) -> None:
+    plan = ToolPlan(query_fields=frozenset({"q", "count"}))
+    if refused:
+        with pytest.raises(Refusal) as found:
+            ToolRequest(plan, b"", (), query)
+        assert found.value.code == "invalid_value"
+    else:
+        ToolRequest(plan, b"", (), query)
+
+
+def test_a_query_of_very_many_fields_is_not_walked() -> None:
+    with pytest.raises(Refusal):
+        ToolRequest(ToolPlan(query_fields=frozenset({"q"})), b"", (), "&".join(["q=1"] * 1_001))
