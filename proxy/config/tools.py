@@ -12,6 +12,7 @@ from proxy.endpoints.tool_plan import Failure, Measure, Multiple, Parameter, Pla
 from proxy.metering.quantities import quantity_of
 from proxy.metering.usage import METERS, ONE_CALL, SURCHARGES
 from proxy.pricing.rates import RateCard
+from proxy.upstream.headers import goes_up
 from proxy.validation import Path, did_you_mean
 
 MEASURED: Final = tuple(
@@ -128,6 +129,8 @@ def _source(schema: _Placed, path: Path, findings: Findings) -> Source | None:
             fault = str(error)
     elif place != "query" and not _HEADER.fullmatch(name):
         fault = "is not a header name"
+    elif place == "request_header" and ("_" in name or not goes_up(name)):
+        fault = "is a header that does not go up as it is"
     if fault is not None:
         findings.fault((*path, place), fault, name)
         return None

@@ -1,5 +1,6 @@
 """The plan of a tool's route: what its calls are metered by, and where that is found. Sans I/O."""
 
+import re
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Final, Literal
@@ -27,6 +28,10 @@ _QUERY_FIELDS_MAX: Final = 1_000
 _SAYS_NOTHING: Final = frozenset({b"null", b"false", b'""', b"[]", b"{}", b"0"})
 _NO_TEXT: Final = "?" * (TEXT_CHARS_MAX + 1)
 """Stands for a string that cannot be read, or is long: it is neither a quantity nor a parameter's value."""
+_JSON_TYPE: Final = re.compile(
+    r"application/([a-z0-9.-]+\+)?json\s*(;\s*charset=\"?(utf-?8|us-ascii)\"?\s*)?", re.IGNORECASE
+)
+"""The types of a body that every server reads as the JSON that it is."""
 _WANTED: Final = "a decimal number that is not negative, or an array of which the items count"
 
 
@@ -122,7 +127,7 @@ class ToolRequest:
 
     def __init__(self, plan: ToolPlan, body: bytes, headers: Headers, query: str) -> None:
         places = {source.place for source in plan.sources}
-        self._body = _json(body) if body and "request" in places else None
+        self._body = _json(body, headers) if body and "request" in places else None
         self._headers = headers
         self._fields = _fields(query) if "query" in places or plan.query_fields is not None else ()
         if plan.query_fields is not None:
@@ -155,15 +160,20 @@ class ToolRequest:
     def _told(self, source: Source, kinds: Mapping[bytes, str] | None = None) -> str | None:
         if source.place == "request":
             return self._told_by_body(source, kinds or {})
-        pairs = self._fields if source.place == "query" else self._headers
+        is_query = source.place == "query"
+        plain, pairs = (_field_name, self._fields) if is_query else (_header_name, self._headers)
         folded = source.name.casefold()
-        # Some upstreams take `limit[]` for a second `limit`.
-        found = [(name, value) for name, value in pairs if name.partition("[")[0].casefold() == folded]
+        found = [(name, value) for name, value in pairs if plain(name) == folded]
         if len(found) > 1:
             raise _wrong(source, "is given more than once")
-        if found and source.place == "query" and found[0][0] != source.name:
-            raise _wrong(source, f"is given as {shown_name(found[0][0])!r}; some upstreams take it for that")
-        return found[0][1].strip() if found else None
+        if not found:
+            return None
+        name, value = found[0]
+        if (name if is_query else name.casefold()) != (source.name if is_query else folded):
+            raise _wrong(source, f"is given as {shown_name(name)!r}; some upstreams take it for that")
+        if not is_query and folded in _of_one_hop(self._headers):
+            raise _wrong(source, "is named by `Connection`, so that it does not go up")
+        return value.strip()
 
     def _told_by_body(self, source: Source, kinds: Mapping[bytes, str]) -> str | None:
         if self._body is None:
@@ -234,12 +244,36 @@ def _times(multiple: Multiple | None, request: ToolRequest) -> int:
     return multiple.otherwise if told is None else told
 
 
-def _json(body: bytes) -> JsonBody:
+def _json(body: bytes, headers: Headers) -> JsonBody:
     """The body as an object. Raises Refusal; names given twice are refused, as it goes up as it came."""
+    for name, value in headers:
+        if _header_name(name) == "content-type" and not _JSON_TYPE.fullmatch(value.strip()):
+            raise Refusal(
+                "invalid_value",
+                f"The body is read as JSON, and an upstream may not read {shown_name(value)!r} so; "
+                "send application/json.",
+                param="Content-Type",
+            )
     read = read_body(body)
     if sum(1 for _ in items(body)) != len(read.members):
         raise Refusal("invalid_value", "The body has one name twice; upstreams differ in which they read.")
     return read
+
+
+def _field_name(name: str) -> str:
+    """The name of a query's field as the most generous server reads it: `Limit[]` is `limit`."""
+    return name.partition("[")[0].strip().casefold()
+
+
+def _header_name(name: str) -> str:
+    """The name of a header as the most generous server reads it."""
+    return name.casefold().replace("_", "-")
+
+
+def _of_one_hop(headers: Headers) -> set[str]:
+    """The names of headers that go no further than here."""
+    lists = (value for name, value in headers if name.casefold() == "connection")
+    return {token.strip().casefold() for value in lists for token in value.split(",")}
 
 
 def _fields(query: str) -> tuple[tuple[str, str], ...]:

@@ -2,6 +2,7 @@
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil
 from typing import Final
 
@@ -13,6 +14,7 @@ TEXT_CHARS_MAX: Final = 64
 _DECIMAL: Final = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,2})?")
 
 
+@lru_cache(maxsize=1024)
 def quantity_of(text: str, meter: str) -> int | None:
     """What a meter counts for a decimal number of it; None for what is none, negative or absurd.
 

@@ -67,6 +67,13 @@ def test_every_meter_of_its_own_can_be_measured(load_text: LoadText, meter: str)
             "credits: {answer_header: 'a b', most: '1'}",
             [f"{PLACE}.answer_header: 'a b' is not a header name"],
         ),
+        *(
+            (
+                f"credits: {{request_header: {name}, most: '1'}}",
+                [f"{PLACE}.request_header: '{name}' is a header that does not go up as it is"],
+            )
+            for name in ("Authorization", "x-forwarded-for", "Connection", "x_limit")
+        ),
         (
             "credits: {answer: /a, most: '1', otherwise: '2'}",
             [f"{PLACE}.otherwise: '2' is more than `most`"],

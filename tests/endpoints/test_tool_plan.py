@@ -210,3 +210,51 @@ def test_a_query_has_only_the_fields_that_its_route_lists(query: str, refused: b
 def test_a_query_of_very_many_fields_is_not_walked() -> None:
     with pytest.raises(Refusal):
         ToolRequest(ToolPlan(query_fields=frozenset({"q"})), b"", (), "&".join(["q=1"] * 1_001))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        (("x_limit", "1"),),
+        (("X-Limit", "1"), ("x_limit", "9")),
+        (("X-Limit", "1"), ("Connection", "keep-alive, X-LIMIT")),
+    ],
+)
+def test_a_header_that_the_upstream_may_not_read_alike_is_refused(
+    headers: tuple[tuple[str, str], ...],
+) -> None:
+    """It may take `_` for `-` or not, and never sees what `Connection` names."""
+    measure = Measure("results", source("request_header"), most=10)
+    with pytest.raises(Refusal) as refused:
+        found(measure, {"body": b"", "headers": headers, "query": ""})
+    assert refused.value.code == "invalid_value"
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_json"),
+    [
+        *(
+            (kind, True)
+            for kind in ("application/json", "Application/JSON; charset=UTF-8", "application/x.y+json")
+        ),
+        ('application/json; charset="utf-8"', True),
+        *(
+            (kind, False)
+            for kind in ("application/x-www-form-urlencoded", "text/plain", "", "multipart/form-data")
+        ),
+        *(
+            (kind, False)
+            for kind in ("application/json; charset=utf-7", "application/json, text/plain", "json")
+        ),
+    ],
+)
+def test_a_body_that_is_read_is_json_for_the_upstream_too(kind: str, is_json: bool) -> None:
+    """One that is JSON and a form at once has two figures, each for one reader."""
+    measure = Measure("results", source("request"), most=10)
+    request = asked("request", "1", more=', "x": "&limit=9&"') | {"headers": (("content-type", kind),)}
+    if is_json:
+        assert found(measure, request) == ({"results": 1}, {})
+    else:
+        with pytest.raises(Refusal) as refused:
+            found(measure, request)
+        assert refused.value.param == "Content-Type"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from proxy.endpoints.base import Headers, HeadReader, Reading
-from proxy.endpoints.reading.body import read_body, without_mark
+from proxy.endpoints.reading.body import LARGE_BYTES, read_body, without_mark
 from proxy.endpoints.reading.pointer import OddName, Pointer, value_in
 from proxy.endpoints.reading.steps import first_byte, joined
 from proxy.endpoints.tallies.lines import name_and_data
@@ -26,6 +26,9 @@ KEPT_BYTES: Final = 65_536
 """Up to this size a reply of no streaming form is kept back whole."""
 READ_BYTES_MAX: Final = 8_388_608
 """The largest reply, or event or line of one, in which a figure is looked for."""
+
+CHUNK_BYTES: Final = 4_096
+"""How much of a stream is searched for figures at once, on the event loop."""
 
 EVENTS: Final = "text/event-stream"
 LINES: Final = frozenset(
@@ -172,7 +175,13 @@ class ToolTally(HeadReader):
 
     @property
     def pending_bytes(self) -> int:
-        """Bytes in which figures are still to be looked for."""
+        """Bytes in which figures are still to be looked for.
+
+        In a stream there are so many always that a chunk above `CHUNK_BYTES` is read in a thread: it may hold
+        thousands of events.
+        """
+        if self._is_stream and self._figures.are_in_body and not self._is_unread:
+            return max(self._seen_bytes, LARGE_BYTES - CHUNK_BYTES)
         return self._seen_bytes
 
     def feed(self, chunk: bytes) -> bytes:

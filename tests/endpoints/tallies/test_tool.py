@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.endpoints.reading.body import LARGE_BYTES
 from proxy.endpoints.reading.pointer import pointer_of
-from proxy.endpoints.tallies.tool import EVENTS, KEPT_BYTES, LINES, READ_BYTES_MAX, ToolTally
+from proxy.endpoints.tallies.tool import CHUNK_BYTES, EVENTS, KEPT_BYTES, LINES, READ_BYTES_MAX, ToolTally
 from proxy.endpoints.tool_plan import Failure, Measure, Place, Source
 from tests.endpoints.events import cut, event, fed
 
@@ -245,3 +246,13 @@ def test_a_reply_tells_an_error_by_what_is_at_a_pointer(
     fed(tally, cut({JSON: text, EVENTS: b"data: " + text + b"\n\n", NDJSON: text + b"\n"}[kind], [3, 9, 20]))
     tally.finish()
     assert tally.failed == failed
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+def test_a_chunk_that_may_hold_thousands_of_events_is_no_small_one(kind: str) -> None:
+    """What is pending has the call read it in a thread; without measures nothing is read."""
+    tally = tally_of(kind, measure())
+    assert tally.pending_bytes + CHUNK_BYTES == LARGE_BYTES
+    tally.feed(b"{}\n")
+    assert tally.pending_bytes + CHUNK_BYTES == LARGE_BYTES
+    assert tally_of(kind).pending_bytes == 0
