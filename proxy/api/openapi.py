@@ -29,7 +29,7 @@ _TAGS: Final = (("/admin/", "admin"), ("/v1/billing/", "billing"), ("/v1/", "cal
 _ABOUT: Final = (
     "A metering proxy in front of AI APIs: every call is authorized against a prepaid balance, metered, "
     "charged and explained. Amounts are strings of US dollars. The configuration may add paths of tool APIs "
-    "that are charged per call; they are not listed here."
+    "with prices of their own; they are not listed here."
 )
 _SCHEMES: Final[Schema] = {
     "accountKey": {

@@ -1,4 +1,4 @@
-"""Per-call APIs: any request to a configured path, any reply, metered as the plan of its route says."""
+"""Tools: any request to a configured path, any reply, metered as the plan of its route says."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -14,7 +14,7 @@ from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import ONE_CALL, Usage
 
 ENDPOINT: Final = "tools"
-"""The one endpoint name of all per-call APIs."""
+"""The one endpoint name of all tools."""
 
 
 class ToolAsk(msgspec.Struct, frozen=True, dict=True):

@@ -2,39 +2,31 @@
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
-from proxy.call.policy import Catalog, Policy
-from proxy.endpoints.reading.pointer import pointer_of
-from proxy.endpoints.tool_plan import PLAIN, Failure, Measure, Multiple, Parameter, Place, Source, ToolPlan
+from proxy.call.policy import Policy
+from proxy.endpoints.tool_plan import Failure, Measure, Multiple, Parameter, ToolPlan
 from proxy.errors import Refusal
 from proxy.ledger.commands import Recover
-from proxy.ledger.rows import UNLIMITED, OnShortfall, Receipt
+from proxy.ledger.rows import OnShortfall, Receipt
 from proxy.money import parse_amount
-from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import Case, Rate, RateCard
-from proxy.upstream.routes import Route, Routes, Target, Upstream
-from tests.call.fakes import NOW_US, Answered, Asked, Sent, Stage, Upstreams, until
-
-CREDIT = 1_000_000
-CREDIT_NANO = 2_000_000
-CALL_NANO = 10_000_000
-RATES = (
-    Rate("requests", parse_amount("0.01"), 1),
-    Rate("credits", parse_amount("0.002"), CREDIT),
+from tests.call.fakes import NOW_US, Asked, Sent, Stage, until
+from tests.call.tool_stage import (
+    CALL_NANO,
+    CREDIT,
+    CREDIT_NANO,
+    EVENTS,
+    JSON,
+    RATES,
+    Call,
+    Typed,
+    source,
+    staged,
+    told,
 )
-JSON = "application/json"
-EVENTS = "text/event-stream"
-
-
-def source(place: Place, name: str) -> Source:
-    return Source(place, name, pointer_of(name) if name.startswith("/") else ())
-
 
 CREDITS = Measure("credits", source("answer", "/usage/credits"), most=5 * CREDIT, otherwise=3 * CREDIT)
 PER_PAGE = Measure(
@@ -44,64 +36,6 @@ PER_PAGE = Measure(
     multiple=Multiple(source("request", "/limit"), 4),
 )
 OF_REQUEST = Measure("credits", source("request", "/limit"), most=9 * CREDIT)
-
-
-class Call(Asked):
-    """A call of the tool."""
-
-    path = "/v1/tool"
-
-    def __init__(self, **members: object) -> None:
-        super().__init__(False)
-        self._members = members
-
-    async def body(self) -> bytes:
-        await asyncio.sleep(0)
-        return json.dumps(self._members).encode() if self._members else b""
-
-
-class Typed(Upstreams):
-    """An upstream whose answers have a type."""
-
-    def __init__(self, kind: str, pieces: list[bytes], **how: Any) -> None:
-        super().__init__(pieces, **how)
-        make = self._make
-
-        def typed() -> Answered:
-            answer = make()
-            answer.headers = [("Content-Type", kind)]
-            return answer
-
-        self._make = typed  # type: ignore[assignment] # It makes the same, with another head.
-
-
-def told(used: object) -> bytes:
-    return json.dumps({"results": [1, 2], "usage": {"credits": used}}).encode()
-
-
-def staged(
-    upstreams: Upstreams,
-    *measures: Measure,
-    rates: tuple[Rate, ...] = RATES,
-    cases: tuple[Case, ...] = (),
-    plan: ToolPlan = PLAIN,
-    policy: Policy | None = None,
-    **how: Any,
-) -> Stage:
-    """A stage with one tool at these rates, 0.01 USD a call and 0.002 a credit."""
-    stage = Stage(upstreams, policy, **how)
-    target = Target(Upstream("up", "http://up"), path="/tool")
-    route = Route(
-        "tool",
-        (target,),
-        path="/v1/tool",
-        methods=("POST",),
-        rate_card="t",
-        plan=replace(plan, measures=measures),
-    )
-    book = PriceBook([RateCard("t", (), rates, cases=cases)])
-    stage.relay.catalog = Catalog(Routes([route]), book, UNLIMITED, policy or Policy())
-    return stage
 
 
 async def receipt(stage: Stage, call: Asked, sent: Sent | None = None) -> Receipt:
@@ -211,7 +145,8 @@ async def test_nobody_holds_a_stream_that_is_not_on_the_ledger(rates: tuple[Rate
     """Its events pass as they come, but not before its hold says what it costs should Farebox crash."""
     measures = (CREDITS,) if len(rates) == 2 else ()
     end, sent = asyncio.Event(), Sent()
-    stage = staged(Typed(EVENTS, [EVENT, EVENT], end=end), *measures, rates=rates)
+    policy = Policy(drain_seconds=0.01)
+    stage = staged(Typed(EVENTS, [EVENT, EVENT], end=end), *measures, rates=rates, policy=policy)
     observed: list[bool] = []
     write = sent.write
 

@@ -1,4 +1,4 @@
-"""Per-call APIs: any bytes in, any bytes out; one request, and what the plan of the route measures."""
+"""Tools: any bytes in, any bytes out; one request, and what the plan of the route measures."""
 
 import pytest
 

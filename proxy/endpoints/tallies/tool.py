@@ -81,6 +81,7 @@ class Figures:
 
     def read(self, document: bytes) -> None:
         """Take what a JSON object tells; any other document tells nothing."""
+        document = without_mark(document)
         if not any(name in document for name in self._names) or first_byte(document) != b"{":
             return
         try:
@@ -208,7 +209,7 @@ class ToolTally(HeadReader):
         if self._form == EVENTS:
             self._take_event(self._splitter.finish())
         elif self._pieces:
-            self._figures.read(without_mark(joined(self._pieces)))
+            self._figures.read(joined(self._pieces))
         self._forget()
 
     def tail(self, cost: str | None = None) -> bytes:  # noqa: ARG002 - the form has no place that is known for it.

@@ -107,6 +107,7 @@ REPLIES: list[tuple[str, bytes]] = [
     (EVENTS, event({"data": {"creditsUsed": 1}}) + event({"data": {"creditsUsed": 2}}, b"\r\n\r\n")),
     (EVENTS, event({"data": {"creditsUsed": 2}}) + event({"data": {"creditsUsed": 1}}) + b": end\n\n"),
     (EVENTS, b"event: done\ndata: " + document(2)),
+    (NDJSON, b"\xef\xbb\xbf" + document(2) + b"\n" + document(1)),
     (NDJSON, document(1) + b"\n" + document(2) + b"\n\n" + document(1)),
     (NDJSON, PADDED.replace(b"\n", b" ") + b"\n" + document(1)),
     ("application/json-seq", b"\x1e" + document(2) + b"\n"),
@@ -256,3 +257,24 @@ def test_a_chunk_that_may_hold_thousands_of_events_is_no_small_one(kind: str) ->
     tally.feed(b"{}\n")
     assert tally.pending_bytes + CHUNK_BYTES == LARGE_BYTES
     assert tally_of(kind).pending_bytes == 0
+
+
+SCRAPS = (
+    *(b'{"data":', b'{"creditsUsed":', b"1", b"-", b"1e9", b'"2"', b"}", b"}}", b"[", b"]", b",", b"null"),
+    *(b"data: ", b"event: x\n", b"\n", b"\r\n", b"\n\n", b"\xff", b"\\", b'"', b"\x1e", b"\xef\xbb\xbf"),
+)
+ODD = st.lists(st.sampled_from(SCRAPS), max_size=30)
+
+
+@given(kind=st.sampled_from([JSON, EVENTS, NDJSON, "audio/mpeg"]), pieces=ODD)
+def test_whatever_comes_passes_whole_and_has_a_sane_reading(kind: str, pieces: list[bytes]) -> None:
+    """No reply breaks a call, and what is charged is a figure that it told or what is assumed."""
+    one, many = tally_of(kind, measure()), tally_of(kind, measure())
+    whole = b"".join(pieces)
+    passed = fed(many, pieces)
+    fed(one, [whole])
+    one.finish()
+    many.finish()
+    assert passed + many.tail() == whole
+    assert one.reported() == many.reported()
+    assert 0 <= many.reported().usage["credits"] <= 10**14
