@@ -37,7 +37,7 @@ _TAGS: Final = (
 _ABOUT: Final = (
     "A metering proxy in front of AI APIs: every call is authorized against a prepaid balance, metered, "
     "charged and explained. Amounts are strings of US dollars. The configuration may add paths of tool APIs "
-    "that are charged per call; they are not listed here."
+    "with prices of their own; they are not listed here."
 )
 _SCHEMES: Final[Schema] = {
     "accountKey": {
