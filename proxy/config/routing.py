@@ -136,9 +136,7 @@ class _Builder:
             message = "is priced by no rate card, so every call of it would be refused; add one that matches"
             self._findings.fault(place, message, what)
         elif not any(card.covers(_METERS[endpoint]) for endpoint in schema.endpoints):
-            missing = " and ".join(
-                meter for meter in _METERS[schema.endpoints[0]] if meter not in card.weights
-            )
+            missing = " and ".join(card.missing(_METERS[schema.endpoints[0]]))
             message = (
                 f"has no price on {schema.endpoints[0]}: rate card {card.id!r} has no rate for {missing}"
             )

@@ -8,6 +8,9 @@ import msgspec
 Usage = Mapping[str, int]
 """Whole quantities by meter name. A meter that is part of another is counted in that one too."""
 
+Needed = tuple[str | tuple[str, ...], ...]
+"""The meters that calls use: each must be priced, and of several within one must be."""
+
 Basis = Literal["reported", "counted", "per_call", "void", "recovered"]
 """Where the quantities of a charge come from: how a call's usage is known."""
 

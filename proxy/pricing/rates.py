@@ -9,7 +9,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec.structs import replace
 
-from proxy.metering.usage import METERS, SURCHARGES, Usage
+from proxy.metering.usage import METERS, SURCHARGES, Needed, Usage
 from proxy.money import decimal_string
 
 BillingType = Literal["per_call", "per_token", "metered"]
@@ -126,13 +126,19 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
         """The meters that have a rate."""
         return frozenset(self.weights)
 
-    def covers(self, meters: tuple[str, ...]) -> bool:
-        """Whether a call that uses `meters` is priced: by a fixed price alone, or a rate for each of them."""
-        return self.billing_type == "per_call" or self.rated.issuperset(meters)
+    def covers(self, meters: Needed) -> bool:
+        """Whether a call that uses `meters` is priced: by a fixed price alone, or by all that it needs."""
+        return self.billing_type == "per_call" or self.rated.issuperset(meters) or not self.missing(meters)
 
-    def is_free_for(self, meters: tuple[str, ...]) -> bool:
-        """Whether a call that uses `meters` costs nothing."""
-        return not any(self.worst_weights.get(meter) for meter in (*meters, "requests"))
+    def missing(self, meters: Needed) -> list[str]:
+        """What has no rate of all that a call which uses `meters` needs."""
+        needed = ((meter,) if isinstance(meter, str) else meter for meter in meters)
+        return [" or ".join(either) for either in needed if self.rated.isdisjoint(either)]
+
+    def is_free_for(self, meters: Needed) -> bool:
+        """Whether a call that uses `meters`, or any of those it may use, costs nothing."""
+        used = [name for meter in meters for name in ((meter,) if isinstance(meter, str) else meter)]
+        return not any(self.worst_weights.get(name) for name in (*used, "requests"))
 
     @cached_property
     def is_plain(self) -> bool:
