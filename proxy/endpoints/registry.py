@@ -7,13 +7,17 @@ from proxy.endpoints.anthropic.members import MESSAGES
 from proxy.endpoints.anthropic.messages import CountEndpoint, MessageEndpoint
 from proxy.endpoints.base import Family
 from proxy.endpoints.members import MemberTable
+from proxy.endpoints.openai.audio_members import SPEECH, TRANSCRIPTION
 from proxy.endpoints.openai.chat import ChatEndpoint
 from proxy.endpoints.openai.completions import CompletionEndpoint
 from proxy.endpoints.openai.embeddings import EmbeddingEndpoint
 from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING
+from proxy.endpoints.openai.speech import SpeechEndpoint
+from proxy.endpoints.openai.transcriptions import TranscriptionEndpoint, TranslationEndpoint
 
 _FAMILIES: Final[tuple[Family, ...]] = (
     *(ChatEndpoint(), CompletionEndpoint(), EmbeddingEndpoint()),
+    *(SpeechEndpoint(), TranscriptionEndpoint(), TranslationEndpoint()),
     *(MessageEndpoint(), CountEndpoint()),
 )
 
@@ -27,9 +31,19 @@ TABLES: Final[Mapping[str, MemberTable]] = {
     "chat.completions": CHAT,
     "completions": COMPLETION,
     "embeddings": EMBEDDING,
+    "audio.speech": SPEECH,
+    "audio.transcriptions": TRANSCRIPTION,
+    "audio.translations": TRANSCRIPTION,
     "messages": MESSAGES,
 }
 """The members of their calls, by endpoint; a call that is free has none that matters."""
+
+MEDIA: Final[Mapping[str, tuple[str, str]]] = {
+    "audio.speech": ("application/json", "audio/*"),
+    "audio.transcriptions": ("multipart/form-data", "application/json"),
+    "audio.translations": ("multipart/form-data", "application/json"),
+}
+"""The media types of a request and of its answer, by endpoint; of all others both are JSON."""
 
 
 def forward_fault(name: str) -> str | None:

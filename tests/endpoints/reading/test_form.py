@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from proxy.endpoints.reading.form import FIELDS_BYTES_MAX, FILES_MAX, FormBody, Kinds, read_form
 from proxy.endpoints.reading.multipart import read_parts
 from proxy.errors import Refusal
+from tests.endpoints.forms import HEADERS, field, file, form
 
 BOUNDARY = b"b-7"
-HEADERS = [("content-type", "multipart/form-data; boundary=b-7")]
 KINDS: Kinds = {
     "stream": "flag",
     "n": "number",
@@ -21,20 +21,6 @@ KINDS: Kinds = {
     "include": "list",
     "chunking_strategy": "object",
 }
-
-
-def field(name: str, value: str | bytes, *head: str) -> bytes:
-    content = value if isinstance(value, bytes) else value.encode()
-    lines = [f'Content-Disposition: form-data; name="{name}"', *head]
-    return b"--b-7\r\n%b\r\n\r\n%b\r\n" % ("\r\n".join(lines).encode(), content)
-
-
-def file(name: str, content: bytes, filename: str = "a.wav") -> bytes:
-    return field(name, content).replace(b'"\r\n', f'"; filename="{filename}"\r\n'.encode(), 1)
-
-
-def form(*parts: bytes) -> bytes:
-    return b"".join((*parts, b"--b-7--\r\n"))
 
 
 def read(*parts: bytes) -> FormBody:
