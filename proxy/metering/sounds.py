@@ -27,7 +27,12 @@ _LOST_MAX: Final = 4_096
 _STEP: Final = 65_536
 _TAIL: Final = 65_536
 _CHUNKS_MAX: Final = 256
-_PLAIN: Final = frozenset({1, 3, 6, 7, 0xFFFE})
+_EXTENSIBLE: Final = 0xFFFE
+_CHANNELS_MAX: Final = 64
+_HERTZ_MAX: Final = 768_000
+_BITS_MAX: Final = 64
+"""No decoder takes more than these."""
+_PLAIN: Final = frozenset({1, 3, 6, 7})
 """The codecs of a WAV in which each sample takes the same bytes."""
 
 
@@ -94,16 +99,19 @@ def _wav(file: _File) -> tuple[Fraction, Fraction] | None:
     """The length as the header tells it, and all that follows as samples; None for no plain WAV."""
     if file.at(0, 4) != b"RIFF" or file.at(8, 4) != b"WAVE":
         return None
-    at, rate = 12, 0
+    at = 12
+    rates: list[int] = []
     for _ in range(_CHUNKS_MAX):
         name, length = file.at(at, 4), file.number(at + 4, 4)
         if name == b"fmt ":
-            rate = _samples_rate(file, at + 8)
+            rates.append(_samples_rate(file, at + 8))
         if name == b"data" or len(name) < 4:
             break
         at += 8 + length + length % 2
     there = file.size - at - 8
-    if not rate or there < 0:
+    # Of several formats some decoders take the first, and some the last.
+    rate = min(rates, default=0)
+    if not rate or name != b"data":
         return None
     # A writer that streams does not know the length; one that knows it may have little behind it.
     told = length if length > 0 and 0 <= there - length <= _TAIL else there
@@ -111,12 +119,14 @@ def _wav(file: _File) -> tuple[Fraction, Fraction] | None:
 
 
 def _samples_rate(file: _File, at: int) -> int:
-    """The fewest bytes a second that a decoder could take; 0 for a codec that is not plain."""
-    if file.number(at, 2) not in _PLAIN:
+    """The fewest bytes a second that a decoder could take; 0 for what is not plain, or nothing at all."""
+    codec, channels, hertz = file.number(at, 2), file.number(at + 2, 2), file.number(at + 4, 4)
+    told, each, bits = file.number(at + 8, 4), file.number(at + 12, 2), file.number(at + 14, 2)
+    if codec == _EXTENSIBLE:
+        codec = file.number(at + 24, 2)
+    if codec not in _PLAIN or channels > _CHANNELS_MAX or hertz > _HERTZ_MAX or bits > _BITS_MAX:
         return 0
-    channels, hertz, told = file.number(at + 2, 2), file.number(at + 4, 4), file.number(at + 8, 4)
-    each, bits = file.number(at + 12, 2), file.number(at + 14, 2)
-    return min(filter(None, (told, hertz * each, hertz * channels * bits // 8)), default=0)
+    return min(told, hertz * each, hertz * channels * bits // 8)
 
 
 _SYNC: Final = 0xFF

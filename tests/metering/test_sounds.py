@@ -92,6 +92,19 @@ def test_a_sound_lasts_as_long_as_its_file_says(data: bytes, likely: int) -> Non
 
 
 LYING_WAV = wav(3_600)[:40] + struct.pack("<I", 32_000) + bytes(32_000 * 3_600)
+FORMAT = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, 16_000, 32_000, 2, 16)
+
+
+def odd_wav(*formats: bytes) -> bytes:
+    """A minute of samples behind other formats than the usual."""
+    return wav(60).replace(FORMAT, b"".join(formats))
+
+
+def told(codec: int, channels: int, hertz: int, rate: int, each: int, bits: int) -> bytes:
+    more = struct.pack("<HHIH", 22, bits, 0, 2).ljust(24, b"\0") if codec == 0xFFFE else b""
+    return struct.pack("<4sIHHIIHH", b"fmt ", 16 + len(more), codec, channels, hertz, rate, each, bits) + more
+
+
 LYING_RATES = wav(60).replace(struct.pack("<IIH", 16_000, 32_000, 2), struct.pack("<IIH", 1, 10**9, 0x7FFF))
 
 
@@ -100,6 +113,14 @@ LYING_RATES = wav(60).replace(struct.pack("<IIH", 16_000, 32_000, 2), struct.pac
     [
         (LYING_WAV, 3_600),
         (LYING_RATES, 32_000 * 60 // 2),
+        (odd_wav(FORMAT, told(1, 1, 8_000, 32_000, 2, 16)), 120),
+        (odd_wav(told(1, 1, 8_000, 32_000, 2, 16), FORMAT), 120),
+        (odd_wav(told(1, 1, 16_000, 10**9, 0, 16)), 60 * 32_000 // LEAST_BYTES_A_SECOND),
+        (odd_wav(told(1, 1, 16_000, 10**9, 60_000, 0)), 60 * 32_000 // LEAST_BYTES_A_SECOND),
+        (odd_wav(told(1, 1, 10**9, 10**9, 60_000, 60_000)), 60 * 32_000 // LEAST_BYTES_A_SECOND),
+        (odd_wav(told(0xFFFE, 1, 16_000, 32_000, 2, 16)), 60 * 32_000 // LEAST_BYTES_A_SECOND),
+        (odd_wav(told(49, 1, 16_000, 32_000, 2, 16)), 60 * 32_000 // LEAST_BYTES_A_SECOND),
+        (odd_wav(), 60 * 32_000 // LEAST_BYTES_A_SECOND),
         (mp3(0, FRAME[:4] + bytes(32) + b"Xing\0\0\0\1\0\0\0\1").ljust(417, b"\0") + SLOW * 10_000, 720),
         (mp3(1) + b"\0\xff" * 5_000 + SLOW * 10_000, 720),
     ],
