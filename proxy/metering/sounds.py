@@ -67,6 +67,12 @@ def is_sound(head: bytes) -> bool:
     return _FORMATS.match(head) is not None
 
 
+def is_measured(data: bytes, start: int, stop: int) -> bool:
+    """Whether the length of the file between two offsets is told by what decoders read, and by no header."""
+    file = _File(data, start, stop)
+    return _is_mp3(file) or _wav(file) is not None
+
+
 def longest_seconds(data: bytes, start: int, stop: int) -> int:
     """The longest that the file between two offsets could last, found from its head and its size."""
     file = _File(data, start, stop)

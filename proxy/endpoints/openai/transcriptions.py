@@ -4,8 +4,9 @@ from functools import cached_property
 from typing import Any, Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 
-from proxy.endpoints.base import ForwardPlan, Headers, Tally
+from proxy.endpoints.base import ForwardPlan, Headers, Reading, Tally
 from proxy.endpoints.features import Feature
 from proxy.endpoints.openai.audio_members import FORM, TRANSCRIPTION
 from proxy.endpoints.openai.sound_usage import SoundUsage
@@ -21,17 +22,20 @@ from proxy.metering.ceiling import Ceiling
 from proxy.metering.sounds import (
     LEAST_BYTES_A_SECOND,
     SoundLength,
+    is_measured,
     is_sound,
     longest_seconds,
     sound_length,
 )
 from proxy.metering.tokens import count_text
-from proxy.metering.usage import Needed, Usage
+from proxy.metering.usage import Inference, Needed, Usage
 
 TOKENS_A_SECOND: Final = 10
 """Of sound that is read as input: one for each tenth of a second."""
-TOKENS_SAID_A_SECOND: Final = 12
-"""Nobody speaks faster, so that a text tells the least that its sound lasts."""
+TOKENS_SAID_A_SECOND: Final = 50
+"""Nobody speaks faster in any language, so that a text tells the least that its sound lasts."""
+CUE_SLACK_SECONDS: Final = 30
+"""How far beyond its sound a last subtitle may be said to end: models hear in windows of that length."""
 FRAME_TOKENS: Final = 32
 """What a model is told beside the sound and the prompt."""
 REFERENCES_MAX: Final = 16
@@ -50,6 +54,7 @@ class Recording:
     def __init__(self, form: FormBody, part: BodyPart) -> None:
         self._place = (form.data, part.start, part.stop)
         self.size_bytes = part.size_bytes
+        self.is_measured = is_measured(*self._place)
         self.longest = longest_seconds(*self._place)
 
     @cached_property
@@ -110,16 +115,32 @@ class TranscriptionAsk(msgspec.Struct, frozen=True):
     def tally(self, *, keep_usage: bool = False) -> Tally:
         """A fresh tally of events, of JSON or of text, whichever was asked for."""
         if self.stream:
-            return TranscriptStream(self.response_format, keep_usage=keep_usage)
+            return TranscriptStream(self.recording, self.response_format, keep_usage=keep_usage)
         return TranscriptTally(self.recording, self.response_format, keep_usage=keep_usage)
+
+
+def _with_seconds(reading: Reading | None, recording: Recording) -> Reading | None:
+    """What was reported, with the seconds that its tokens need where the header of the file tells fewer."""
+    if reading is None or "audio_seconds" in reading.usage or recording.is_measured:
+        return reading
+    said = -(-reading.usage.get("output_tokens", 0) // TOKENS_SAID_A_SECOND)
+    if said <= recording.length.likely:
+        return reading
+    inferred: dict[str, Inference] = {**reading.inferred, "audio_seconds": "counted"}
+    return replace(reading, usage={**reading.usage, "audio_seconds": said}, inferred=inferred)
 
 
 class TranscriptStream(StreamTally):
     """The tally of a transcript in events. Models that cannot stream answer in one piece all the same."""
 
-    def __init__(self, response_format: str, *, keep_usage: bool) -> None:
+    def __init__(self, recording: Recording, response_format: str, *, keep_usage: bool) -> None:
         super().__init__(read=TranscriptReader().read, report=SoundUsage, keep_usage=keep_usage)
+        self._recording = recording
         self._is_plain = response_format in _PLAIN_FORMATS
+
+    def reported(self) -> Reading | None:
+        """The usage of the last event, and the seconds that it needs."""
+        return _with_seconds(super().reported(), self._recording)
 
     @property
     def complete(self) -> bool:
@@ -146,9 +167,14 @@ class TranscriptTally(WholeTally):
         if self._has_cues and self._chunks:
             self._last_cue = last_cue_seconds(self._chunks[0])
 
+    def reported(self) -> Reading | None:
+        """The usage at the top level of the reply, and the seconds that it needs."""
+        return _with_seconds(super().reported(), self._recording)
+
     def produced(self, text_tokens: int, model: str) -> Usage:
         """The text as output, and the seconds of the file, or more where more was said than fits in them."""
-        said = self._last_cue if self._has_cues else -(-text_tokens // TOKENS_SAID_A_SECOND)
+        by_cue, by_text = self._last_cue - CUE_SLACK_SECONDS, -(-text_tokens // TOKENS_SAID_A_SECOND)
+        said = by_cue if self._has_cues else by_text
         return {**super().produced(text_tokens, model), "audio_seconds": max(said, self._recording.likely)}
 
 

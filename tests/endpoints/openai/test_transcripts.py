@@ -13,7 +13,7 @@ from proxy.endpoints.reading.body import LARGE_BYTES
 from proxy.endpoints.registry import ENDPOINTS
 from tests.endpoints.events import DONE, cut, event, fed
 from tests.endpoints.forms import HEADERS, form_of
-from tests.metering.test_sounds import opus, wav
+from tests.metering.test_sounds import m4a, wav
 
 TOKENS = {"type": "tokens", "input_tokens": 14, "input_token_details": {"text_tokens": 4, "audio_tokens": 10}}
 TOKENS |= {"output_tokens": 45, "total_tokens": 59}
@@ -120,20 +120,39 @@ def test_no_text_is_the_whole_answer_of_a_silence(response_format: str) -> None:
     [
         ("text", b"word " * 6_000, -(-6_000 // TOKENS_SAID_A_SECOND)),
         ("json", b'{"text":"%b"}' % (b"word " * 6_000), -(-6_000 // TOKENS_SAID_A_SECOND)),
-        ("srt", PLAIN["srt"] + b"2\n01:00:00,500 --> 01:00:02,500\nBye.\n", 3_603),
-        ("vtt", PLAIN["vtt"] + b"\n59:58.000 --> 59:59.900\nBye --> you.\n", 3_600),
+        ("srt", PLAIN["srt"] + b"2\n01:00:00,500 --> 01:00:02,500\nBye.\n", 3_573),
+        ("vtt", PLAIN["vtt"] + b"\n59:58.000 --> 59:59.900\nBye --> you.\n", 3_570),
     ],
 )
 def test_no_more_is_said_than_fits_into_the_seconds_that_are_charged(
     response_format: str, reply: bytes, seconds: int
 ) -> None:
     """A file whose header says one second is charged for the hour whose text it gave."""
-    ask = asked(response_format=response_format, file=opus(48_000) + bytes(10**6))
+    ask = asked(response_format=response_format, file=m4a(1_000, 1_000) + bytes(10**6))
     assert ask.estimate("m")["audio_seconds"] < seconds
     tally = ask.tally()
     tally.feed(reply)
     tally.finish()
     assert tally.produced(6_000, "m")["audio_seconds"] == seconds
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_reported_tokens_tell_the_least_seconds_of_a_file_whose_header_lies(stream: bool) -> None:
+    """Where seconds are charged and tokens are reported; a WAV and an MP3 are measured, and cannot lie."""
+    many = TOKENS | {"output_tokens": 6_000, "total_tokens": 6_014}
+    reply = done(usage=many) if stream else json.dumps({"text": "Hi", "usage": many}).encode()
+    for sound, seconds in (
+        (m4a(1_000, 1_000) + bytes(10**6), 120),
+        (wav(1), None),
+        (m4a(200_000, 1_000) + bytes(10**6), None),
+    ):
+        tally = asked(stream=stream, file=sound).tally()
+        fed(tally, [reply])
+        tally.finish()
+        reading = tally.reported()
+        assert reading is not None
+        assert reading.usage.get("audio_seconds") == seconds
+        assert reading.inferred == ({"audio_seconds": "counted"} if seconds else {})
 
 
 @pytest.mark.parametrize("reply", [{"error": {"message": "No"}}, {"error": "No"}, {"text": "x", "error": 1}])
