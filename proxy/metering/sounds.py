@@ -17,6 +17,11 @@ from proxy.metering.durations import HERTZ, KILOBITS, duration_seconds
 
 LEAST_BYTES_A_SECOND: Final = 500
 """No codec that carries speech takes fewer."""
+_LEAST: Final = (
+    (re.compile(rb"....ftyp", re.DOTALL), 1_000),
+    (re.compile(rb"fLaC"), 2_000),
+)
+"""The fewest bytes a second of speech in formats whose codecs take more."""
 MP3_BYTES_A_SECOND: Final = 1_000
 """The lowest bit rate that MPEG has names for is 8 kbit/s."""
 FRAMES_MAX: Final = 500_000
@@ -78,13 +83,13 @@ def longest_seconds(data: bytes, start: int, stop: int) -> int:
     file = _File(data, start, stop)
     if (wav := _wav(file)) is not None:
         return _whole(wav[1])
-    return _whole(Fraction(file.size, MP3_BYTES_A_SECOND if _is_mp3(file) else LEAST_BYTES_A_SECOND))
+    return _whole(Fraction(file.size, MP3_BYTES_A_SECOND if _is_mp3(file) else _least_bytes(file)))
 
 
 def sound_length(data: bytes, start: int, stop: int) -> SoundLength:
     """The length of the file between two offsets. An MP3 takes 20 ms for an hour: call it off the loop."""
     file = _File(data, start, stop)
-    most = Fraction(file.size, LEAST_BYTES_A_SECOND)
+    most = Fraction(file.size, _least_bytes(file))
     head = file.at(0, 16)
     if (wav := _wav(file)) is not None:
         likely, most = wav
@@ -95,6 +100,11 @@ def sound_length(data: bytes, start: int, stop: int) -> SoundLength:
         found = next((read(file) for mark, read in _READERS if mark.match(head)), None)
         likely = found or duration_seconds(file.at(0, _STEP), file.size)
     return SoundLength(min(_whole(likely), _whole(most)), _whole(most))
+
+
+def _least_bytes(file: _File) -> int:
+    head = file.at(0, 16)
+    return next((least for mark, least in _LEAST if mark.match(head)), LEAST_BYTES_A_SECOND)
 
 
 def _whole(seconds: Fraction) -> int:

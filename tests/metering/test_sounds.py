@@ -58,7 +58,7 @@ def box(name: bytes, body: bytes) -> bytes:
 def m4a(length: int, scale: int, *, wide: bool = False) -> bytes:
     times = struct.pack(">QQIQ" if wide else ">IIII", 0, 0, scale, length)
     film = box(b"mvhd", bytes((wide, 0, 0, 0)) + times + bytes(80))
-    return box(b"ftyp", b"M4A \0\0\0\0") + box(b"mdat", bytes(4_000)) + box(b"moov", film)
+    return box(b"ftyp", b"M4A \0\0\0\0") + box(b"mdat", bytes(9_000)) + box(b"moov", film)
 
 
 def whole(data: bytes) -> SoundLength:
@@ -78,7 +78,7 @@ def whole(data: bytes) -> SoundLength:
         (page(b"\1vorbis\0\0\0\0\2" + struct.pack("<I", 8_000) + bytes(12), 0) + page(bytes(60), 8_000), 1),
         (m4a(5_500, 1_000), 6),
         (m4a(5_500, 1_000, wide=True), 6),
-        (b"fLaC\0\0\0\x22" + bytes(10) + ((16_000 << 44) + 160_000).to_bytes(8, "big") + bytes(9_000), 10),
+        (b"fLaC\0\0\0\x22" + bytes(10) + ((16_000 << 44) + 160_000).to_bytes(8, "big") + bytes(40_000), 10),
         (b"\x1a\x45\xdf\xa3" + bytes(2 * TYPICAL_BYTES_A_SECOND), 3),
     ],
 )
@@ -133,7 +133,7 @@ def test_no_header_makes_a_long_sound_short(data: bytes, really: int) -> None:
 
 @pytest.mark.parametrize("data", [opus(48_000), m4a(1, 1_000), b"\x1a\x45\xdf\xa3", b"#!AMR\n"])
 def test_what_only_a_header_tells_is_bounded_by_the_bytes(data: bytes) -> None:
-    data += bytes(3_600 * LEAST_BYTES_A_SECOND)
+    data += bytes(3_600 * (1_000 if b"ftyp" in data else LEAST_BYTES_A_SECOND))
     assert whole(data).most >= 3_600 <= longest_seconds(data, 0, len(data))
     assert whole(data).likely <= whole(data).most
 
