@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, UnsetType
 from proxy.api.operations import Nothing, Operation
 from proxy.api.views.money import Usd
 from proxy.endpoints.base import Family
-from proxy.endpoints.registry import ENDPOINTS
+from proxy.endpoints.registry import ENDPOINTS, MEDIA
 
 
 class CallReply(Struct, frozen=True):
@@ -65,7 +65,11 @@ class StatusView(Struct, frozen=True):
     status: str
 
 
+_JSON: Final = "application/json"
+
+
 def _of_family(family: Family) -> Operation[Any, Any, Any]:
+    takes, media = MEDIA.get(family.name, (_JSON, _JSON))
     return Operation(
         id=family.name.replace(".", "_"),
         method="POST",
@@ -75,6 +79,8 @@ def _of_family(family: Family) -> Operation[Any, Any, Any]:
         reply=CallReply,
         query=Nothing,
         body=family.request,
+        media=media,
+        takes=takes,
         streams=family.streams,
     )
 

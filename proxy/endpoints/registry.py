@@ -8,6 +8,7 @@ from proxy.endpoints.anthropic.messages import CountEndpoint, MessageEndpoint
 from proxy.endpoints.base import Family
 from proxy.endpoints.cohere.rerank import RerankEndpoint
 from proxy.endpoints.members import MemberTable
+from proxy.endpoints.openai.audio_members import SPEECH, TRANSCRIPTION
 from proxy.endpoints.openai.chat import ChatEndpoint
 from proxy.endpoints.openai.completions import CompletionEndpoint
 from proxy.endpoints.openai.embeddings import EmbeddingEndpoint
@@ -20,10 +21,13 @@ from proxy.endpoints.openai.responses.responses import (
     ResponseEndpoint,
 )
 from proxy.endpoints.openai.responses.tools import PARAMETERS as RESPONSE_PARAMETERS
+from proxy.endpoints.openai.speech import SpeechEndpoint
+from proxy.endpoints.openai.transcriptions import TranscriptionEndpoint, TranslationEndpoint
 
 _FAMILIES: Final[tuple[Family, ...]] = (
     *(ChatEndpoint(), CompletionEndpoint(), EmbeddingEndpoint()),
     *(ResponseEndpoint(), CompactionEndpoint(), InputTokensEndpoint()),
+    *(SpeechEndpoint(), TranscriptionEndpoint(), TranslationEndpoint()),
     *(MessageEndpoint(), CountEndpoint()),
     ModerationEndpoint(),
     RerankEndpoint("rerank", "/v1/rerank", "Documents ranked by a query, charged when the ranking has come."),
@@ -42,6 +46,9 @@ TABLES: Final[Mapping[str, MemberTable]] = {
     "embeddings": EMBEDDING,
     "responses": RESPONSE,
     "responses.compact": COMPACTION,
+    "audio.speech": SPEECH,
+    "audio.transcriptions": TRANSCRIPTION,
+    "audio.translations": TRANSCRIPTION,
     "messages": MESSAGES,
     "moderations": MODERATION,
     "rerank": RERANK,
@@ -57,6 +64,13 @@ PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
 
 FREE: Final[Mapping[str, tuple[str, ...]]] = {"moderations": FREE_MODELS}
 """Globs of models that are free where no rate card prices them, by endpoint: their makers charge nothing."""
+
+MEDIA: Final[Mapping[str, tuple[str, str]]] = {
+    "audio.speech": ("application/json", "audio/*"),
+    "audio.transcriptions": ("multipart/form-data", "application/json"),
+    "audio.translations": ("multipart/form-data", "application/json"),
+}
+"""The media types of a request and of its answer, by endpoint; of all others both are JSON."""
 
 
 def forward_fault(name: str) -> str | None:

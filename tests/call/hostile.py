@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import msgspec
 
+from proxy.endpoints.base import Headers
 from proxy.errors import Refusal
 from tests.call.fakes import SECRET, Stage, Upstreams
 
@@ -220,12 +221,12 @@ RANKINGS: Mapping[str, bytes] = {
 class Body:
     """A request with a body of these bytes."""
 
-    def __init__(self, path: str, body: bytes, *, wants_cost: bool = False) -> None:
+    def __init__(self, path: str, body: bytes, *, wants_cost: bool = False, headers: Headers = ()) -> None:
         self.id = "req_1"
         self.method = "POST"
         self.path = path
         self.query = ""
-        self.headers: tuple[tuple[str, str], ...] = ()
+        self.headers = tuple(headers)
         self.secret: str | None = SECRET
         self.wants_cost = wants_cost
         self.facts: dict[str, str] = {}
@@ -321,7 +322,7 @@ def chunks(reply: bytes) -> list[bytes]:
 
 
 async def one_call(
-    path: str, body: bytes, reply: Sequence[bytes], funds_nano: int = FUNDS_NANO
+    path: str, body: bytes, reply: Sequence[bytes], funds_nano: int = FUNDS_NANO, headers: Headers = ()
 ) -> tuple[Strain, str]:
     """Take a call with this body and this reply through the relay: the strain, and the code of a refusal."""
     stage = Stage(Upstreams(list(reply)), funds_nano=funds_nano)
@@ -330,7 +331,7 @@ async def one_call(
 
     async def work() -> None:
         try:
-            await stage.relay.relay(Body(path, body, wants_cost=True), Sink())
+            await stage.relay.relay(Body(path, body, wants_cost=True, headers=headers), Sink())
         except Refusal as refusal:
             codes.append(refusal.code)
 
