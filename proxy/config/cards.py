@@ -43,6 +43,7 @@ def _card(name: str, schema: RateCardSchema, unit: Unit, findings: Findings) -> 
         default_bound=schema.max_output_tokens or 0,
         service_tiers=tuple((tier, Fraction(times)) for tier, times in schema.service_tiers.items()),
         input_allowance=schema.input_allowance_tokens or 0,
+        context=schema.context_tokens or 0,
     )
     places = [path, *((*path, "cases", index) for index in range(len(schema.cases)))]
     cases = [

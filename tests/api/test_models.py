@@ -2,7 +2,7 @@
 
 from fractions import Fraction
 
-from proxy.api.models import priced
+from proxy.api.views.models import priced
 from proxy.pricing.rates import Case, Rate, RateCard
 
 IMAGE = Rate("images", Fraction(20_000_000), 1)
