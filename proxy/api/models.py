@@ -60,7 +60,7 @@ class Served:
                 if target.model is None
                 for name in self._of(target.upstream.name)
             )
-            names |= {name for name in listed if any(fnmatchcase(name, glob) for glob in route.models)}
+            names |= {name for name in listed if self._is_on(route, name)}
         return [model for name in sorted(names) if (model := self.model(name)) is not None]
 
     def model(self, name: str) -> ServedModel | None:
@@ -79,6 +79,10 @@ class Served:
         route, card = found
         said = self._said_of(route, name)
         return ServedModel(name, card, endpoints, said.created, card.context or said.context)
+
+    def _is_on(self, route: Route, name: str) -> bool:
+        """Whether a route serves a model, and no earlier one does."""
+        return any(self._catalog.routes.for_model(each, name) is route for each in route.endpoints)
 
     def _of(self, upstream: str) -> Listed:
         return self._listed.get(upstream, {})
@@ -114,7 +118,7 @@ class Models:
         query = decode.from_query(pairs, ModelsQuery)
         cycles = [*request.query.getall("lifecycle", []), *request.query.getall("lifecycle[]", [])]
         models = await self._models(key) if not cycles or "active" in cycles else []
-        return await _answer(*_page(models, query), anthropic_view)
+        return await _answer(*page(models, query), anthropic_view)
 
     async def show(self, request: web.Request) -> web.Response:
         """One model; 404 `model_not_found` unless the key may use it."""
@@ -163,7 +167,7 @@ async def _answer(
     return web.Response(body=made, content_type="application/json", charset="utf-8")
 
 
-def _page(models: Sequence[ServedModel], query: ModelsQuery) -> tuple[View, Sequence[ServedModel]]:
+def page(models: Sequence[ServedModel], query: ModelsQuery) -> tuple[View, Sequence[ServedModel]]:
     """One page, and what is said of it: the models after an id, or those right before one."""
     rest = [model for model in models if model.name > query.after_id]
     if query.before_id:
