@@ -20,22 +20,25 @@ _ANY_UNKNOWN: Final = "*"
 def card_at(card: RateCard, parameters: Mapping[str, str], meters: tuple[str, ...]) -> RateCard:
     """The card for a call with these parameters, of one that may price such calls.
 
-    Raises Refusal `unpriced_feature` where it has no rate for one of `meters` with them.
+    Raises Refusal `unpriced_feature` where it does not price the `meters` with them, or has a rate for one of
+    them only with others. A fixed price is for all that a call uses.
     """
     if not card.cases:
         return card
     found = card.case_of(parameters)
-    if found.covers(meters):
+    elsewhere = {meter for case in card.cases for meter in case.card.rated}
+    missing = [meter for meter in meters if meter in elsewhere and meter not in found.rated]
+    if found.covers(meters) and (not missing or found.billing_type == "per_call"):
         return found
     asked = {name: parameters[name] for name in card.conditions if name in parameters}
     said = " and ".join(f"`{name}: {value[:SHOWN_CHARS]}`" for name, value in asked.items())
-    missing = [key for meter in meters if (key := rate_key(meter)) not in found.keys]
-    keys = " and ".join(f"`{key}`" for key in missing)
+    lacking = [rate_key(meter) for meter in missing or meters if meter not in found.rated]
+    keys = " and ".join(f"`{key}`" for key in lacking)
     raise Refusal(
         "unpriced_feature",
         f"The rate card {card.id!r} has no {keys} for {said or 'this call'}, so it is refused.",
         param=next(iter(asked), None),
-        details={"rate_card": card.id, "rate_card_keys": missing},
+        details={"rate_card": card.id, "rate_card_keys": lacking},
     )
 
 
