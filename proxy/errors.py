@@ -47,7 +47,7 @@ CODES: Final[dict[str, Kind]] = {
     "model_not_allowed": Kind(403, _DENIED, "The key's allow-list does not hold this model."),
     "model_not_priced": Kind(403, _DENIED, "No rate card prices this model, so it is refused."),
     "unpriced_feature": Kind(
-        403, _DENIED, "A member of the body can cost extra at the upstream, and no rate prices that."
+        403, _DENIED, "A member of the body, or its value, can cost extra, and no rate prices that."
     ),
     "idempotency_conflict": Kind(409, _INVALID, "The idempotency key was used for another command."),
     "conflict": Kind(409, _INVALID, "The object is not in a state that allows this."),

@@ -6,12 +6,12 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from proxy.config.faults import Findings
-from proxy.config.price_advice import advise_on_prices, any_meets
+from proxy.config.price_advice import advise_on_prices
 from proxy.config.schema import ConfigSchema, RateCardSchema, RouteSchema
 from proxy.config.upstreams import is_left_out
 from proxy.endpoints.registry import FREE
 from proxy.endpoints.unserved import reason_against
-from proxy.globs import is_glob
+from proxy.globs import any_meets, is_glob
 from proxy.metering.usage import ONE_CALL
 from proxy.pricing.book import PriceBook
 from proxy.validation import Path

@@ -32,6 +32,7 @@ CASES = (
 )
 CARD = RateCard("pages", ("*",), (TEXT, page(100)), 9, cases=CASES)
 FAIL_CLOSED = replace(CARD, rates=(TEXT,))
+"""The text alone would do for a price, and yet pictures are not free."""
 
 
 def staged(upstreams: Upstreams, card: RateCard) -> Stage:
@@ -114,3 +115,12 @@ async def test_a_fixed_price_may_have_cases_that_no_call_of_a_path_meets() -> No
         await stage.rest()
         found += [row.charged_nano for row in stage.rows()]
     assert found == [5, "unpriced_feature"]
+
+
+async def test_a_fixed_price_is_for_all_that_a_call_uses() -> None:
+    """It needs no rate for what only a case has one for."""
+    fixed = replace(CARD, rates=(Rate("requests", Fraction(5), 1),))
+    stage = staged(Upstreams([END]), fixed)
+    await stage.relay.relay(AskedPages(size="huge"), Sent())
+    await stage.rest()
+    assert (stage.rows()[0].charged_nano, stage.rows()[0].outcome.basis) == (5, "per_call")
