@@ -243,11 +243,11 @@ class InFlightCall:
         return due, not told or not reported or not tally.complete
 
     async def _counted(self, reported: Usage, due: list[str], *, is_untold: bool) -> dict[str, int]:
-        """The figures of `due` meters, and of what was produced if that `is_untold`."""
+        """The figures of `due` meters with their parts, and of what was produced if that `is_untold`."""
         counted: dict[str, int] = {}
         if due:
             fixed = await self._fixed_usage()
-            counted = {meter: fixed[meter] for meter in due}
+            counted = {meter: n for meter, n in fixed.items() if (METERS[meter].part_of or meter) in due}
         if is_untold:
             for meter, quantity in (await self._produced()).items():
                 if quantity > reported.get(meter, -1):

@@ -267,3 +267,71 @@ async def test_the_async_client_listens(server: Server, account: Account, upstre
         )
     assert said.duration == 2.5
     assert account.last()["charged"] == "0.0003"
+
+
+def test_speech_without_a_usage_is_charged_by_how_long_it_lasts(
+    client: openai.OpenAI, upstream: ScriptedUpstream, account: Account
+) -> None:
+    """Three seconds are sixty tokens; the text is one."""
+    upstream.behaviours["tokens-pcm"] = sends(*[bytes(48_000)] * 3, kind="audio/pcm")
+    said = client.audio.speech.create(model="tokens-pcm", voice="alloy", input="Hello", response_format="pcm")
+    assert len(said.read()) == 144_000
+    outcome, basis, cost, usage = charged(account)
+    assert (outcome, basis, cost) == ("complete", "counted", "0.000601")
+    assert usage == {"input_tokens": 1, "output_tokens": 60, "output_audio_tokens": 60}
+
+
+@pytest.mark.parametrize("kind", ["hears", "speaks"])
+def test_an_error_within_a_stream_is_charged_for_what_came(
+    client: openai.OpenAI, upstream: ScriptedUpstream, account: Account, kind: str
+) -> None:
+    """The error passes as the upstream sent it."""
+    failed = event({"type": "error", "error": {"message": "Overloaded", "code": "overloaded"}})
+    sound = base64.b64encode(bytes(48_000)).decode()
+    if kind == "hears":
+        begun = event({"type": "transcript.text.delta", "delta": "Hello"})
+        upstream.behaviours["tokens-hears"] = streams(begun, failed)
+        with client.audio.transcriptions.with_streaming_response.create(
+            model="tokens-hears", file=("a.wav", TEN), stream=True
+        ) as response:
+            assert b"".join(response.iter_bytes()) == begun + failed
+    else:
+        begun = event({"type": "speech.audio.delta", "audio": sound})
+        upstream.behaviours["tokens-speaks"] = streams(begun, failed)
+        said = client.audio.speech.create(
+            model="tokens-speaks", voice="alloy", input="Hi", stream_format="sse", response_format="pcm"
+        )
+        assert said.read() == begun + failed
+    outcome, basis, cost, _ = charged(account)
+    assert (outcome, basis) == ("upstream_failed", "counted")
+    assert cost == {"hears": "0.00041", "speaks": "0.000201"}[kind]
+
+
+def test_an_answer_of_no_known_form_costs_nothing_and_does_not_pass(
+    client: openai.OpenAI, upstream: ScriptedUpstream, account: Account
+) -> None:
+    upstream.behaviours["seconds-odd"] = answers(b"<html>Welcome</html>")
+    with pytest.raises(openai.InternalServerError):
+        client.audio.transcriptions.create(model="seconds-odd", file=("a.wav", TEN))
+    assert charged(account)[:3] == ("upstream_failed", "void", "0.00")
+
+
+def test_a_refusal_of_the_upstream_costs_nothing(
+    client: openai.OpenAI, upstream: ScriptedUpstream, account: Account
+) -> None:
+    failed = {"error": {"message": "Audio file might be corrupted", "type": "invalid_request_error"}}
+    upstream.behaviours["seconds-corrupt"] = answers(failed, status=400)
+    with pytest.raises(openai.BadRequestError, match="corrupted"):
+        client.audio.transcriptions.create(model="seconds-corrupt", file=("a.wav", TEN))
+    assert charged(account)[:3] == ("upstream_refused", "void", "0.00")
+
+
+def test_the_cost_of_a_transcript_is_in_it_for_who_wants_it(
+    client: openai.OpenAI, upstream: ScriptedUpstream
+) -> None:
+    upstream.behaviours["tokens-cost"] = answers({"text": "Hello", "usage": TOKENS})
+    said = client.audio.transcriptions.create(
+        model="tokens-cost", file=("a.wav", TEN), extra_headers={"x-farebox-include": "cost"}
+    )
+    assert said.usage is not None
+    assert said.usage.to_dict()["cost"] == "0.000494"

@@ -46,6 +46,13 @@ FORMS: Mapping[str, Callable[[int], bytes]] = {
     "line ends": recording(b"\r\n", b"OggS"),
     "fields": lambda size: form(MODEL, file("file", b"OggS"), *[field("a", "b")] * (size // 70)),
     "a field": lambda size: form(MODEL, file("file", b"OggS"), field("prompt", "word " * (size // 5))),
+    "blanks in heads": lambda _: form(
+        MODEL, *[field("a", "b", "Content-Type: " + " " * 3_900 + "\x01")] * 200, file("file", b"OggS")
+    ),
+    "marks in names of files": lambda _: form(MODEL, *[file("file", b"OggS", ";" * 3_900)] * 200),
+    "blanks in parameters": lambda _: form(
+        MODEL, *[field('a"' + " " * 3_900 + "x", "b")] * 200, file("file", b"OggS")
+    ),
     "as much text as is read": lambda _: form(
         MODEL, file("file", b"OggS" + bytes(9_000)), field("prompt", "word " * 200_000)
     ),

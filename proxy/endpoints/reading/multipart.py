@@ -29,7 +29,8 @@ _FORM: Final = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _LINE_END: Final = b"\r\n"
-_HEADER: Final = re.compile(rb"([A-Za-z-]+): *([^\x00-\x1f\x7f]*?) *")
+# Neither pattern can match in two ways, so that none takes longer than the text is long.
+_HEADER: Final = re.compile(rb"([A-Za-z-]+):([^\x00-\x1f\x7f]*)")
 _PARAMETER: Final = re.compile(
     rb""" *; *(?P<name>[a-z]+\*?)=(?:"(?P<quoted>[^"]*)"|(?P<plain>[0-9A-Za-z!#$%&'*+.^_`|~-]+))"""
 )
@@ -143,7 +144,7 @@ def _headers(head: bytes, which: str) -> dict[bytes, bytes]:
         name = found[1].lower() if found is not None else b""
         if found is None or name not in _KNOWN or name in headers:
             raise odd(f"the head of {which} has a line that is odd, not known, or there twice")
-        headers[name] = found[2]
+        headers[name] = found[2].strip(b" ")
     return headers
 
 
@@ -173,4 +174,5 @@ def _disposition(value: bytes, which: str) -> tuple[str, str | None]:
 
 def _is_plain(filename: bytes) -> bool:
     """Whether all find the same end of a file's name, those who know no quotes or escapes too."""
-    return bool(filename) and not filename.endswith(b"\\") and not re.search(rb';.*=|"', filename)
+    looks_like_more = b"=" in filename.partition(b";")[2]
+    return bool(filename) and not filename.endswith(b"\\") and not looks_like_more
