@@ -33,6 +33,9 @@ CODES: Final[dict[str, Kind]] = {
     "api_key_disabled": Kind(401, _AUTH, "The key has been disabled."),
     "api_key_expired": Kind(401, _AUTH, "The key's expiry has passed."),
     "not_found": Kind(404, _INVALID, "No such route, or no such object for this caller."),
+    "endpoint_denied": Kind(
+        403, _DENIED, "The endpoint would let calls pass Farebox by, or shows the operator's account."
+    ),
     "method_not_allowed": Kind(405, _INVALID, "The route exists, the method does not."),
     "body_too_large": Kind(413, _INVALID, "The body is larger than `server.max_body_bytes`."),
     "body_timeout": Kind(408, _INVALID, "The body did not arrive in time.", retry=False),
@@ -44,7 +47,7 @@ CODES: Final[dict[str, Kind]] = {
     "model_not_allowed": Kind(403, _DENIED, "The key's allow-list does not hold this model."),
     "model_not_priced": Kind(403, _DENIED, "No rate card prices this model, so it is refused."),
     "unpriced_feature": Kind(
-        403, _DENIED, "A member of the body can cost extra at the upstream, and no rate prices that."
+        403, _DENIED, "A member of the body, or its value, can cost extra, and no rate prices that."
     ),
     "idempotency_conflict": Kind(409, _INVALID, "The idempotency key was used for another command."),
     "conflict": Kind(409, _INVALID, "The object is not in a state that allows this."),

@@ -1,8 +1,8 @@
 """Globs of model names: which of many matches a name first, and which can match the same names."""
 
 import re
-from collections.abc import Iterable
-from fnmatch import translate
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase, translate
 from typing import Final
 
 _GLOB_CHARS: Final = frozenset("*?[")
@@ -31,6 +31,17 @@ def may_overlap(one: str, other: str) -> bool:
             else:
                 meets[i][j] = a == b
     return meets[0][0]
+
+
+def any_meets(some: Iterable[str], others: Sequence[str]) -> bool:
+    """Whether a name could match both one of some globs and one of others."""
+    return any(_meet(one, other) for one in some for other in others)
+
+
+def _meet(one: str, other: str) -> bool:
+    if is_glob(one) and is_glob(other):
+        return may_overlap(one, other)
+    return fnmatchcase(other, one) if is_glob(one) else fnmatchcase(one, other)
 
 
 class GlobIndex:

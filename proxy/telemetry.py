@@ -281,6 +281,10 @@ class Telemetry:
         self._denials.labels(upstream).inc()
         self._log.error("upstream refuses the credential", upstream=upstream, status=status)
 
+    def models_unlisted(self, upstream: str, reason: str) -> None:
+        """An upstream's own list of models could not be had; the last one stands."""
+        self._log.warning("no list of models", upstream=upstream, reason=reason)
+
     def upstream_accepts(self, upstream: str) -> None:
         """An upstream that refused the credential has answered well again."""
         self._log.warning("upstream accepts the credential again", upstream=upstream)

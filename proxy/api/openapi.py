@@ -23,7 +23,13 @@ _SECURITY: Final[dict[str, list[dict[str, list[str]]]]] = {
     "account": [{"accountKey": []}],
     "public": [],
 }
-_TAGS: Final = (("/admin/", "admin"), ("/v1/billing/", "billing"), ("/v1/", "calls"), ("/", "process"))
+_TAGS: Final = (
+    ("/admin/", "admin"),
+    ("/v1/billing/", "billing"),
+    ("/v1/", "calls"),
+    ("/v2/", "calls"),
+    ("/", "process"),
+)
 
 
 _ABOUT: Final = (

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.operations import Nothing, Operation
+from proxy.api.views.models import ModelsQuery
 from proxy.api.views.money import Usd
 from proxy.endpoints.base import Family
 from proxy.endpoints.registry import ENDPOINTS
@@ -49,6 +50,7 @@ class ModelView(Struct, frozen=True, kw_only=True):
     max_output_tokens: int | UnsetType = UNSET
     input_allowance_tokens: int | UnsetType = UNSET
     service_tiers: dict[str, str] | UnsetType = UNSET
+    context_length: int | UnsetType = UNSET
     cases: list[CaseView] | UnsetType = UNSET
 
 
@@ -88,7 +90,7 @@ OPERATIONS: Final = (
         summary="The models the key may use, with their prices.",
         audience="account",
         reply=ModelsView,
-        query=Nothing,
+        query=ModelsQuery,
         body=Nothing,
     ),
     Operation(

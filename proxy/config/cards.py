@@ -1,6 +1,6 @@
 """Rate cards of a file as a price book: every price exact, every meter known."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from itertools import islice
 from typing import Final
@@ -8,7 +8,9 @@ from typing import Final
 from msgspec.structs import replace
 
 from proxy.config.faults import Findings
-from proxy.config.schema import CaseSchema, RateCardSchema, RateSchema
+from proxy.config.schema import CaseSchema, ConfigSchema, RateCardSchema, RateSchema
+from proxy.endpoints.registry import FREE
+from proxy.globs import any_meets
 from proxy.metering.usage import METERS
 from proxy.money import MAX_NANO, Unit, decimal_string, parse_amount, usd_string
 from proxy.pricing.book import PriceBook
@@ -20,15 +22,25 @@ NO_PRICE: Final = Fraction(0)
 """Takes the place of a price that is a fault."""
 
 
-def build_book(schemas: dict[str, RateCardSchema], unit: Unit, findings: Findings) -> PriceBook:
+def build_book(schema: ConfigSchema, unit: Unit, findings: Findings) -> PriceBook:
     """The price book, in the order of the file. Faults go to `findings`."""
+    schemas = schema.rate_cards
     globs: dict[str, str] = {}
-    for name, schema in schemas.items():
-        for index, glob in enumerate(schema.match):
+    for name, card in schemas.items():
+        for index, glob in enumerate(card.match):
             first = globs.setdefault(glob, name)
-            if first != name or glob in schema.match[:index]:
+            if first != name or glob in card.match[:index]:
                 findings.fault(("rate_cards", name, "match", index), f"is matched by {first!r} already", glob)
-    return PriceBook([_card(name, schema, unit, findings) for name, schema in schemas.items()])
+    cards = [_card(name, card, unit, findings) for name, card in schemas.items()]
+    return PriceBook(cards, {name: models for name, models in FREE.items() if _serves(schema, name, models)})
+
+
+def _serves(schema: ConfigSchema, endpoint: str, models: Sequence[str]) -> bool:
+    """Whether a route could serve one of `models` on `endpoint` without a rate card of its own."""
+    open_routes = (
+        route for route in schema.routes if route.rate_card is None and endpoint in route.endpoints
+    )
+    return any(any_meets(route.models or (), models) for route in open_routes)
 
 
 def _card(name: str, schema: RateCardSchema, unit: Unit, findings: Findings) -> RateCard:
@@ -42,6 +54,7 @@ def _card(name: str, schema: RateCardSchema, unit: Unit, findings: Findings) -> 
         default_bound=schema.max_output_tokens or 0,
         service_tiers=tuple((tier, Fraction(times)) for tier, times in schema.service_tiers.items()),
         input_allowance=schema.input_allowance_tokens or 0,
+        context=schema.context_tokens or 0,
     )
     places = [path, *((*path, "cases", index) for index in range(len(schema.cases)))]
     cases = [

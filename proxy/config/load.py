@@ -87,7 +87,7 @@ def _load(path: FilePath | str, environ: Mapping[str, str]) -> tuple[Settings, C
 
 def _build(source: FilePath, schema: ConfigSchema, findings: Findings) -> Settings:
     unit = _unit(schema.unit, findings)
-    book = build_book(schema.rate_cards, unit, findings)
+    book = build_book(schema, unit, findings)
     upstreams = build_upstreams(schema.upstreams, findings)
     storage = _storage(schema.storage, findings)
     if schema.keep_months is not None and isinstance(storage, FilePath):

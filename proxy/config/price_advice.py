@@ -1,14 +1,13 @@
 """Warnings about prices: what is served and cannot be charged, and cases that no call is priced by."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from proxy.config.faults import Findings
 from proxy.config.routing import METERS_OF
 from proxy.config.schema import CaseSchema, ConfigSchema, RouteSchema
 from proxy.endpoints.registry import PARAMETERS
-from proxy.globs import is_glob, may_overlap
+from proxy.globs import any_meets
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import RateCard
 from proxy.validation import Path, did_you_mean
@@ -33,17 +32,6 @@ def advise_on_prices(
             ]
             known = list(dict.fromkeys((*of_models, *of_paths)))
             _about_cases(card.cases, known, ("rate_cards", name, "cases"), findings)
-
-
-def any_meets(models: Iterable[str], globs: Sequence[str]) -> bool:
-    """Whether a name could match both one of `models` and one of `globs`."""
-    return any(_meets(model, glob) for model in models for glob in globs)
-
-
-def _meets(model: str, glob: str) -> bool:
-    if not is_glob(model):
-        return fnmatchcase(model, glob)
-    return may_overlap(model, glob) if is_glob(glob) else fnmatchcase(glob, model)
 
 
 def _about_endpoints(schema: ConfigSchema, book: PriceBook, findings: Findings) -> None:

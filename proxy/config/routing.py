@@ -148,9 +148,13 @@ class _Builder:
             for endpoint in schema.endpoints:
                 self._serve((endpoint, model), place)
             if schema.rate_card is None and not is_glob(model):
-                self._check_price(schema, model, self._book.card_for(model), place)
+                self._check_price(schema, model, self._card_for(schema, model), place)
         if card is not None:
             self._check_price(schema, card.id, card, (*path, "rate_card"))
+
+    def _card_for(self, schema: RouteSchema, model: str) -> RateCard | None:
+        found = (self._book.card_of(None, model, endpoint) for endpoint in schema.endpoints)
+        return next((card for card in found if card), None)
 
     def _check_price(self, schema: RouteSchema, what: str, card: RateCard | None, place: Path) -> None:
         """Calls without a price are refused, so a card must price at least one of the route's endpoints."""

@@ -197,6 +197,13 @@ class UpstreamSchema(Schema, frozen=True, kw_only=True):
     first_byte_seconds: Annotated[Seconds, _doc("How long its answer may take to begin.")] = 600.0
     idle_seconds: Annotated[Seconds, _doc("How long it may be silent within an answer.")] = 300.0
     keepalive_seconds: Annotated[Seconds, _doc("How long an idle connection to it is kept.")] = 4.0
+    list_models_seconds: Annotated[
+        Seconds | None,
+        _doc(
+            "How long its own list of models is remembered, which says what the globs of routes serve; "
+            "without it, it is not asked for one."
+        ),
+    ] = None
 
 
 class TargetSchema(Schema, frozen=True, kw_only=True):
@@ -340,6 +347,9 @@ class RateCardSchema(Schema, frozen=True, kw_only=True):
             "The most tokens of one input that a call only refers to: a stored file, a search. "
             "Without it, such calls are refused."
         ),
+    ] = None
+    context_tokens: Annotated[
+        Count | None, _doc("How many tokens the model reads at once; the list of models shows it.")
     ] = None
     service_tiers: Annotated[
         dict[Text, Multiplier],

@@ -58,6 +58,7 @@ def build_upstreams(schemas: Mapping[str, UpstreamSchema], findings: Findings) -
             first_byte_seconds=schema.first_byte_seconds,
             idle_seconds=schema.idle_seconds,
             keepalive_seconds=schema.keepalive_seconds,
+            list_models_seconds=schema.list_models_seconds,
         )
     return built
 

@@ -69,7 +69,8 @@ class Edge:
                 fault = Refusal("internal_error", "Something went wrong here; the log has the request id.")
                 response = self.refused(fault, request_id, request)
             if not response.prepared:
-                name_ourselves(response.headers, request_id, dialect_of(raw_path(request)))
+                dialect = dialect_of(raw_path(request), request.headers)
+                name_ourselves(response.headers, request_id, dialect)
                 if response.status == UNAVAILABLE_STATUS:
                     send_elsewhere(response)
             return response
@@ -96,7 +97,7 @@ class Edge:
             status = self._payment_status()
         if refusal.kind.retry is not None:
             headers["x-should-retry"] = "true" if refusal.kind.retry else "false"
-        body = dialect_of(raw_path(request)).error(refusal, request_id)
+        body = dialect_of(raw_path(request), request.headers).error(refusal, request_id)
         return web.Response(status=status, body=body, headers=headers, content_type="application/json")
 
 

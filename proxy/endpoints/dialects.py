@@ -72,11 +72,22 @@ _TYPES: Final[Mapping[int, str]] = {
 
 OPENAI: Final = OpenAIDialect()
 ANTHROPIC: Final = AnthropicDialect()
+_SHARED: Final = "/v1/models"
 _BY_PREFIX: Final[Mapping[str, Dialect]] = {"/v1/messages": ANTHROPIC}
 
 
-def dialect_of(path: str) -> Dialect:
-    """The dialect of those who call a path, whether anything is served there or not."""
+def asks_anthropic(headers: Mapping[str, str]) -> bool:
+    """Whether a client of a path that both makers have is Anthropic's. The names are of any case."""
+    return "anthropic-version" in headers or ("x-api-key" in headers and "authorization" not in headers)
+
+
+def dialect_of(path: str, headers: Mapping[str, str] | None = None) -> Dialect:
+    """The dialect of those who call a path, whether anything is served there or not.
+
+    Where both makers have the path, the `headers` tell.
+    """
+    if headers is not None and path.startswith(_SHARED) and asks_anthropic(headers):
+        return ANTHROPIC
     for prefix, dialect in _BY_PREFIX.items():
         if path.startswith(prefix) and path[len(prefix) :][:1] in ("", "/"):
             return dialect

@@ -6,15 +6,20 @@ from typing import Final
 from proxy.endpoints.anthropic.members import MESSAGES
 from proxy.endpoints.anthropic.messages import CountEndpoint, MessageEndpoint
 from proxy.endpoints.base import Family
+from proxy.endpoints.cohere.rerank import RerankEndpoint
 from proxy.endpoints.members import MemberTable
 from proxy.endpoints.openai.chat import ChatEndpoint
 from proxy.endpoints.openai.completions import CompletionEndpoint
 from proxy.endpoints.openai.embeddings import EmbeddingEndpoint
-from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING
+from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING, MODERATION, RERANK
+from proxy.endpoints.openai.moderations import FREE_MODELS, ModerationEndpoint
 
 _FAMILIES: Final[tuple[Family, ...]] = (
     *(ChatEndpoint(), CompletionEndpoint(), EmbeddingEndpoint()),
     *(MessageEndpoint(), CountEndpoint()),
+    ModerationEndpoint(),
+    RerankEndpoint("rerank", "/v1/rerank", "Documents ranked by a query, charged when the ranking has come."),
+    RerankEndpoint("rerank.v2", "/v2/rerank", "The same as the second version of Cohere's API has it."),
 )
 
 ENDPOINTS: Final[Mapping[str, Family]] = {endpoint.path: endpoint for endpoint in _FAMILIES}
@@ -28,11 +33,17 @@ TABLES: Final[Mapping[str, MemberTable]] = {
     "completions": COMPLETION,
     "embeddings": EMBEDDING,
     "messages": MESSAGES,
+    "moderations": MODERATION,
+    "rerank": RERANK,
+    "rerank.v2": RERANK,
 }
 """The members of their calls, by endpoint; a call that is free has none that matters."""
 
 PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {}
 """The parameters of calls that a price may depend on, by endpoint: what `Ask.parameters` can have."""
+
+FREE: Final[Mapping[str, tuple[str, ...]]] = {"moderations": FREE_MODELS}
+"""Globs of models that are free where no rate card prices them, by endpoint: their makers charge nothing."""
 
 
 def forward_fault(name: str) -> str | None:

@@ -56,6 +56,7 @@ METERS: Final[dict[str, Meter]] = {
         Meter("output_image_tokens", "token", "output_tokens"),
         Meter("web_searches", "search"),
         Meter("server_tools", "tool"),
+        Meter("search_units", "search unit", sufficient=True),
         Meter("images", "image", sufficient=True),
         Meter("characters", "character", sufficient=True),
         Meter("audio_seconds", "second", sufficient=True),

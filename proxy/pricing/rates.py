@@ -50,6 +50,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     `service_tiers` are the tiers it prices, each by what it multiplies the rates with.
     `input_allowance` is the most that one input can take which a call only refers to; 0 where the card
     allows for none.
+    `context` is how many tokens the model reads at once; 0 where nobody says. It decides about no price.
     `cases` have cards without cases, which take its place: the first that holds prices a call.
     """
 
@@ -60,6 +61,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     service_tiers: tuple[tuple[str, Fraction], ...] = ()
     input_allowance: int = 0
     cases: tuple[Case, ...] = ()
+    context: int = 0
 
     @cached_property
     def version(self) -> str:

@@ -38,6 +38,7 @@ from proxy.tasks import Tasks
 from proxy.telemetry import Telemetry, configure_logging
 from proxy.upstream.client import HttpUpstreams
 from proxy.upstream.denials import Denials
+from proxy.upstream.model_lists import ModelLists
 
 CLOSING_SECONDS: Final = 10.0
 """How long the last closes may take at the end; no caller waits for them."""
@@ -235,7 +236,13 @@ class Farebox:
         app = web.Application(middlewares=[self._edge])
         for path in ENDPOINTS:
             app.router.add_route("*", path, self.gateway.handle, expect_handler=expect_later)
-        models = Models(store=self.store, catalog=lambda: self.relay.catalog, clock=self.clock)
+        lists = ModelLists(
+            client=self.upstreams,
+            tasks=self._background,
+            now=lambda: self.clock.monotonic_us() / 1_000_000,
+            on_fault=self.telemetry.models_unlisted,
+        )
+        models = Models(store=self.store, catalog=lambda: self.relay.catalog, clock=self.clock, lists=lists)
         health = Health(gateway=self.gateway, telemetry=self.telemetry, readiness=self.readiness)
         app.add_routes(models.routes())
         app.add_routes(health.routes())

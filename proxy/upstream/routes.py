@@ -29,7 +29,8 @@ class Upstream(msgspec.Struct, frozen=True):
     """An upstream API and how to treat it. `base_url` has no trailing slash; waits are in seconds.
 
     `forward` names the members of calls that may go there although no rate prices them; `*` stands for all
-    that Farebox does not know.
+    that Farebox does not know. Its own list of models is kept for `list_models_seconds`, and not asked for
+    where that is None.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Upstream(msgspec.Struct, frozen=True):
     first_byte_seconds: float = 600.0
     idle_seconds: float = 300.0
     keepalive_seconds: float = 4.0
+    list_models_seconds: float | None = None
 
     def __repr__(self) -> str:
         return f"Upstream(name={self.name!r}, base_url={self.base_url!r})"

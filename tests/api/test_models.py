@@ -1,9 +1,18 @@
-"""What a list of models says of a rate card is all that decides a price."""
+"""The list of models: which ones it has, in pages or not, and all that decides their prices."""
 
 from fractions import Fraction
 
-from proxy.api.models import priced
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.api.models import Served, page
+from proxy.api.views.models import ModelsQuery, ServedModel, priced
+from proxy.call.policy import Catalog, Policy
+from proxy.ledger.rows import UNLIMITED
+from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import Case, Rate, RateCard
+from proxy.upstream.model_lists import ListedModel
+from proxy.upstream.routes import Route, Routes, Target, Upstream
 
 IMAGE = Rate("images", Fraction(20_000_000), 1)
 DEAR = Rate("images", Fraction(80_000_000), 1)
@@ -46,3 +55,54 @@ def test_a_card_that_only_has_cases_is_billed_as_they_are() -> None:
     case = Case((("size", "large"),), RateCard("c+", (), (Rate("requests", Fraction(1), 1),)))
     shown = priced(RateCard("c", (), (), cases=(case,)))
     assert (shown["billing_type"], shown["pricing"]) == ("per_call", {})
+
+
+def target(name: str, model: str | None = None) -> Target:
+    return Target(Upstream(name, f"http://{name}"), model)
+
+
+def served(*routes: Route, allowed: tuple[str, ...] = (), **listed: list[str]) -> list[str]:
+    """The names of the models that are shown where upstreams list these."""
+    book = PriceBook([RateCard("all", ("*",), (Rate("input_tokens", Fraction(1), 1), TOKENS), 9)])
+    catalog = Catalog(Routes(routes), book, UNLIMITED, Policy())
+    models = {name: {each: ListedModel() for each in names} for name, names in listed.items()}
+    return [model.name for model in Served(allowed, catalog, models).all()]
+
+
+CHAT = ("chat.completions",)
+
+
+def test_a_listed_model_is_shown_where_a_call_to_it_goes_to_who_lists_it() -> None:
+    """A route before it would take the call to an upstream that does not know the model."""
+    first = Route("first", (target("a"),), ("gpt-*",), CHAT)
+    second = Route("second", (target("b"), target("c")), ("*",), CHAT)
+    assert served(first, second, a=["gpt-1", "x"], b=["gpt-2", "y"], c=["z", "y"]) == ["gpt-1", "y", "z"]
+
+
+def test_a_target_that_renames_a_model_lists_none() -> None:
+    assert served(Route("all", (target("a", "x"),), ("*", "mine"), CHAT), a=["x", "y"]) == ["mine"]
+
+
+def test_what_a_key_may_not_use_is_not_shown() -> None:
+    route = Route("all", (target("a"),), ("*", "mine"), CHAT)
+    assert served(route, a=["x", "y"], allowed=("x*", "m*")) == ["mine", "x"]
+
+
+@given(st.sets(st.sampled_from("abcdefgh")), st.integers(1, 9))
+def test_pages_of_anthropics_have_every_model_once_in_either_direction(names: set[str], limit: int) -> None:
+    models = [ServedModel(name, RateCard("card", (), (IMAGE,)), ()) for name in sorted(names)]
+    after, before = [""], ["~"]
+    onward: list[str] = []
+    while after:
+        head, some = page(models, ModelsQuery(limit, after_id=after.pop()))
+        onward += (found := [model.name for model in some])
+        after += found[-1:] if head["has_more"] else []
+        assert len(found) <= limit
+        assert (head["first_id"], head["last_id"]) == ((found[0], found[-1]) if found else (None, None))
+    back: list[str] = []
+    while before:
+        head, some = page(models, ModelsQuery(limit, before_id=before.pop()))
+        back = (found := [model.name for model in some]) + back
+        before += found[:1] if head["has_more"] else []
+        assert len(found) <= limit
+    assert onward == back == sorted(names)

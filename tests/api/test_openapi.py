@@ -16,7 +16,10 @@ from proxy.api.public_operations import ModelsView
 from proxy.config.load import load
 from proxy.errors import CODES
 from proxy.process.app import catalog_of
+from proxy.tasks import Tasks
+from proxy.upstream.model_lists import ModelLists
 from tests.api.apis import Apis, serving
+from tests.call.fakes import Upstreams
 from tests.readme import served
 
 QUICKSTART = Path(__file__).parents[2] / "config" / "quickstart.yaml"
@@ -54,7 +57,10 @@ def test_every_route_is_documented_and_every_documented_one_is_a_route() -> None
 async def test_a_listed_model_has_the_fields_the_document_says(apis: Apis) -> None:
     catalog = catalog_of(load(QUICKSTART, {}))
     app = web.Application()
-    app.add_routes(Models(store=apis.store, catalog=lambda: catalog, clock=apis.clock).routes())
+    tasks = Tasks(lambda *_: None)
+    lists = ModelLists(client=Upstreams([]), tasks=tasks, now=lambda: 0.0, on_fault=lambda *_: None)
+    models = Models(store=apis.store, catalog=lambda: catalog, clock=apis.clock, lists=lists)
+    app.add_routes(models.routes())
     _, secret = await apis.key(await apis.account())
     async with TestClient(TestServer(app)) as client:
         headers = {"Authorization": f"Bearer {secret}"}
@@ -89,7 +95,7 @@ def test_each_variable_of_a_path_is_a_parameter() -> None:
 
 
 def test_each_operation_says_whose_key_it_wants() -> None:
-    wanted = {"/admin/": "adminKey", "/v1/": "accountKey"}
+    wanted = {"/admin/": "adminKey", "/v1/": "accountKey", "/v2/": "accountKey"}
     for path, methods in document()["paths"].items():
         key = next((key for beginning, key in wanted.items() if path.startswith(beginning)), None)
         for operation in methods.values():

@@ -250,13 +250,18 @@ def test_a_tier_charges_exactly_so_many_times_the_rates_and_its_receipt_says_so(
 
 
 def test_every_ask_says_what_it_turns_on() -> None:
+    asked: dict[str, dict[str, Any]] = {
+        "completions": {"prompt": ""},
+        "embeddings": {"input": ""},
+        "moderations": {"input": ""},
+        **{key: {"query": "", "documents": []} for key in ("rerank", "rerank.v2")},
+    }
     for endpoint in ENDPOINTS.values():
-        body = json.dumps({"model": "m", "messages": [], "prompt": "", "input": "", "deferred": True})
         if endpoint.name == "messages.count_tokens":
             continue
-        name = {"completions": "prompt", "embeddings": "input"}.get(endpoint.name, "messages")
-        kept = {key: value for key, value in json.loads(body).items() if key in {"model", "deferred", name}}
-        assert [found.name for found in endpoint.read(json.dumps(kept).encode()).features] == ["deferred"]
+        members = asked.get(endpoint.name, {"messages": []})
+        body = json.dumps({"model": "m", "deferred": True, **members}).encode()
+        assert [found.name for found in endpoint.read(body).features] == ["deferred"]
 
 
 SEARCHED: dict[str, Any] = {"type": "web_search_tool_result", "tool_use_id": "x", "content": []}

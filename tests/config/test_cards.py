@@ -178,3 +178,21 @@ rate_cards:
         ("chat+size=1024x1024", 300, usual),
     ]
     assert found.variants[1].by_tier["priority"].id == "chat+Quality=high,size=1024x1024+priority"
+
+
+@pytest.mark.parametrize(
+    ("routes", "free"),
+    [
+        ("routes: [{models: ['*'], targets: [{upstream: openai}]}]", True),
+        ("routes: [{models: [omni-moderation-latest], targets: [{upstream: openai}]}]", True),
+        ("routes: [{models: ['*'], endpoints: [embeddings], targets: [{upstream: openai}]}]", False),
+        ("routes: [{models: ['*'], rate_card: chat, targets: [{upstream: openai}]}]", False),
+        ("routes: [{models: ['gpt-*'], targets: [{upstream: openai}]}]", False),
+    ],
+)
+def test_what_makers_give_away_is_free_only_where_a_route_serves_it(
+    load_text: LoadText, routes: str, free: bool
+) -> None:
+    """Else no body of a caller without funds would be worth waiting for."""
+    book = load_text(text_of(rate_cards=card(IN_RATES), routes=routes)).book
+    assert book.has_free(("input_tokens",), "moderations") is free

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from anthropic.types.beta import message_create_params
-from openai.types import completion_create_params, embedding_create_params
+from openai.types import completion_create_params, embedding_create_params, moderation_create_params
 from openai.types.chat import completion_create_params as chat_create_params
 
 from proxy.endpoints.features import Feature
@@ -20,6 +20,9 @@ LEAST: dict[str, dict[str, Any]] = {
     "completions": {"model": "m", "prompt": "Hi"},
     "embeddings": {"model": "m", "input": "Hi"},
     "messages": {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]},
+    "moderations": {"model": "m", "input": "Hi"},
+    "rerank": {"model": "m", "query": "Hi", "documents": ["a"]},
+    "rerank.v2": {"model": "m", "query": "Hi", "documents": ["a"]},
 }
 ROWS = [(endpoint, name) for endpoint, table in TABLES.items() for name in table.rows]
 TURNED_ON: dict[str, list[Any]] = {
@@ -37,6 +40,8 @@ TURNED_ON: dict[str, list[Any]] = {
     "messages": [[{"role": "user", "content": [{"type": "file", "file": {"file_id": "file-1"}}]}]],
     "prompt": [[{"prompt_embeds": "AAAA"}], [["a"], [{"image": "x"}]], {"id": "pmpt_1"}],
     "input": [[{"image": "https://host/a.png"}], ["a", {"text": "b"}]],
+    "query": [{"image": "https://host/a.png"}],
+    "documents": [[{"image": "https://host/a.png"}], ["a", {"content": [{"type": "text"}]}]],
 }
 """Values that can cost extra, of the members for which not just any value can."""
 TURNED_ON_IN_MESSAGES: dict[str, list[Any]] = {
@@ -109,6 +114,7 @@ def sdk_members() -> Iterator[tuple[str, str]]:
         "chat.completions": chat_create_params.CompletionCreateParamsBase,
         "completions": completion_create_params.CompletionCreateParamsBase,
         "embeddings": embedding_create_params.EmbeddingCreateParams,
+        "moderations": moderation_create_params.ModerationCreateParams,
         "messages": message_create_params.MessageCreateParamsBase,
     }
     yield from (
@@ -150,6 +156,8 @@ def test_what_can_cost_extra_is_found_and_says_what_would_price_it(endpoint: str
     for value in values:
         if (endpoint, name, type(value)) == ("completions", "prompt", dict):
             continue  # That is none of the shapes of a prompt.
+        if name == "texts":
+            continue  # It takes the place of `documents`, and is read as these are.
         found = read(endpoint, **{name: value})
         assert [feature.name for feature in found] == [name] * len(found) != []
         assert all(feature.member.startswith(name) and feature.known for feature in found)

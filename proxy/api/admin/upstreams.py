@@ -39,6 +39,7 @@ class UpstreamView(Struct, frozen=True, kw_only=True):
     first_byte_seconds: float
     idle_seconds: float
     keepalive_seconds: float
+    list_models_seconds: float | None
     targets: list[TargetView]
 
 
@@ -87,6 +88,7 @@ def _view(upstream: Upstream, routes: Routes) -> UpstreamView:
         first_byte_seconds=upstream.first_byte_seconds,
         idle_seconds=upstream.idle_seconds,
         keepalive_seconds=upstream.keepalive_seconds,
+        list_models_seconds=upstream.list_models_seconds,
         targets=[
             TargetView(route.name, target.model, target.path)
             for route in routes.all

@@ -68,6 +68,7 @@ async def test_each_upstream_is_listed_with_its_targets(apis: Apis) -> None:
         "first_byte_seconds": 600.0,
         "idle_seconds": 7.5,
         "keepalive_seconds": 4.0,
+        "list_models_seconds": None,
         "targets": [
             {"route": "chat", "model": "mini", "path": None},
             {"route": "more", "model": None, "path": None},

@@ -1,0 +1,91 @@
+"""A model as the list shows it, in the shape of OpenAI's API or of Anthropic's, with its price in either."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+
+import msgspec
+
+from proxy.money import NANO_PER_USD, decimal_string
+from proxy.pricing.rates import Case, RateCard
+
+View = Mapping[str, object]
+
+
+class ModelsQuery(msgspec.Struct, frozen=True):
+    """Which page of the list, as Anthropic's clients ask for it; others get all of it."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 20
+    after_id: str = ""
+    before_id: str = ""
+
+
+class ServedModel(msgspec.Struct, frozen=True):
+    """A model that a key may use, on the paths of these `endpoints`.
+
+    `created` is in seconds since 1970, `context` the most tokens that it reads; 0 where nobody says.
+    """
+
+    name: str
+    card: RateCard
+    endpoints: Sequence[str]
+    created: int = 0
+    context: int = 0
+
+
+def openai_view(model: ServedModel) -> View:
+    """As OpenAI's API has it, with more beside."""
+    return {
+        "id": model.name,
+        "object": "model",
+        "created": model.created,
+        "owned_by": "farebox",
+        **_more(model),
+    }
+
+
+def anthropic_view(model: ServedModel) -> View:
+    """As Anthropic's API has it, with the same beside."""
+    made = datetime.fromtimestamp(model.created, UTC)
+    return {
+        "type": "model",
+        "id": model.name,
+        "display_name": model.name,
+        "created_at": made.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "lifecycle": "active",
+        "max_input_tokens": model.context or None,
+        "max_tokens": model.card.default_bound or None,
+        **_more(model),
+    }
+
+
+def _more(model: ServedModel) -> View:
+    context = {"context_length": model.context} if model.context else {}
+    return {"endpoints": list(model.endpoints), **context, **priced(model.card)}
+
+
+def priced(card: RateCard) -> View:
+    """A rate card: exact US dollars as strings, for so many units of each meter."""
+    rest = {
+        "max_output_tokens": card.default_bound,
+        "input_allowance_tokens": card.input_allowance,
+        "service_tiers": {tier: decimal_string(multiplier) for tier, multiplier in card.service_tiers},
+        "cases": [_case(case) for case in card.cases],
+    }
+    said = {name: value for name, value in rest.items() if value}
+    billed = card if card.rates else card.variants[-1]
+    return {"billing_type": billed.billing_type, **_rates(card), **said}
+
+
+def _case(case: Case) -> View:
+    """All rates of calls whose parameters have these values, and their bound."""
+    bound = {"max_output_tokens": case.card.default_bound} if case.card.default_bound else {}
+    return {"when": dict(case.when), **_rates(case.card), **bound}
+
+
+def _rates(card: RateCard) -> View:
+    rates = {
+        rate.meter: {"price": decimal_string(rate.price / NANO_PER_USD), "per": rate.per, "currency": "USD"}
+        for rate in card.rates
+    }
+    return {"pricing": rates, "price_id": card.price_id}
