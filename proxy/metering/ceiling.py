@@ -13,6 +13,7 @@ class Ceiling(msgspec.Struct, frozen=True, gc=False):
     the answer, if there is one: an upstream can be told to use less of it. Each of `choices` may use `bound`
     of it; None where the client names no bound, so that the rate card's applies. `beside` is what all choices
     together may use of it beyond their bounds, such as tokens of a prediction that the model rejects.
+    One that is not `lowerable` is held as a whole or not at all: its API has no name for a bound.
     """
 
     fixed: Usage
@@ -20,14 +21,15 @@ class Ceiling(msgspec.Struct, frozen=True, gc=False):
     bound: int | None = None
     choices: int = 1
     beside: int = 0
+    lowerable: bool = True
 
     def bounded(self, bound: int) -> "Ceiling":
         """The same, with `bound` where the client names none."""
         return self if self.elastic is None or self.bound is not None else replace(self, bound=bound)
 
     def clamped(self, bound: int) -> "Ceiling":
-        """The same, with no more than `bound` for each choice."""
-        if self.elastic is None or (self.bound is not None and self.bound <= bound):
+        """The same, with no more than `bound` for each choice, where an upstream can be told so."""
+        if self.elastic is None or not self.lowerable or (self.bound is not None and self.bound <= bound):
             return self
         return replace(self, bound=bound)
 
