@@ -20,11 +20,15 @@ MAX_QUANTITY: Final = 10**8
 
 
 class Meter(msgspec.Struct, frozen=True):
-    """One kind of quantity. `part_of` names the meter whose quantity includes this one's."""
+    """One kind of quantity. `part_of` names the meter whose quantity includes this one's.
+
+    A rate for a meter that is `sufficient` prices a call that uses it, whatever else that uses.
+    """
 
     name: str
     noun: str
     part_of: str | None = None
+    sufficient: bool = False
 
     @property
     def is_tokens(self) -> bool:
@@ -49,10 +53,10 @@ METERS: Final[dict[str, Meter]] = {
         Meter("output_image_tokens", "token", "output_tokens"),
         Meter("web_searches", "search"),
         Meter("server_tools", "tool"),
-        Meter("images", "image"),
-        Meter("characters", "character"),
-        Meter("audio_seconds", "second"),
-        Meter("video_seconds", "second"),
+        Meter("images", "image", sufficient=True),
+        Meter("characters", "character", sufficient=True),
+        Meter("audio_seconds", "second", sufficient=True),
+        Meter("video_seconds", "second", sufficient=True),
     )
 }
 

@@ -127,8 +127,15 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
         return frozenset(self.weights)
 
     def covers(self, meters: tuple[str, ...]) -> bool:
-        """Whether a call that uses `meters` is priced: by a fixed price alone, or a rate for each of them."""
-        return self.billing_type == "per_call" or self.rated.issuperset(meters)
+        """Whether a call that uses `meters` is priced.
+
+        It is by a fixed price alone, by a rate for one that is sufficient, and by a rate for each other one.
+        """
+        if self.billing_type == "per_call" or self.rated.issuperset(meters):
+            return True
+        others = [meter for meter in meters if not METERS[meter].sufficient]
+        is_sufficient = any(meter in self.rated for meter in meters if METERS[meter].sufficient)
+        return is_sufficient or (bool(others) and self.rated.issuperset(others))
 
     def is_free_for(self, meters: tuple[str, ...]) -> bool:
         """Whether a call that uses `meters` costs nothing."""

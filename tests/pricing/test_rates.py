@@ -47,9 +47,16 @@ def test_a_card_charges_by_call_by_token_or_by_another_meter(meters: list[str], 
         (["requests", "input_tokens"], ["input_tokens", "output_tokens"], False),
         (["input_tokens", "cached_input_tokens"], ["input_tokens"], True),
         (["cached_input_tokens"], ["input_tokens"], False),
+        (["images"], ["images", "input_tokens"], True),
+        (["input_tokens"], ["images", "input_tokens"], True),
+        (["output_tokens"], ["images", "input_tokens", "output_tokens"], False),
+        (["images"], ["input_tokens"], False),
+        (["input_tokens"], ["audio_seconds"], False),
+        (["requests", "input_tokens"], ["audio_seconds"], False),
+        (["audio_seconds"], ["audio_seconds", "characters"], True),
     ],
 )
-def test_a_call_is_covered_by_a_fixed_price_or_a_rate_for_each_meter(
+def test_a_call_is_covered_by_a_fixed_price_or_a_rate_for_what_it_uses(
     priced: list[str], used: list[str], *, covered: bool
 ) -> None:
     assert card_of(**dict.fromkeys(priced, 1)).covers(tuple(used)) is covered
