@@ -107,7 +107,8 @@ def _cards(settings: Settings, routes: list[Route]) -> Iterator[RateCard]:
     of_routes = (settings.book.by_id(route.rate_card) for route in routes if route.rate_card)
     found: dict[str, RateCard] = {card.id: card for card in (*of_models, *of_routes) if card}
     for card in found.values():
-        yield from (card, *card.by_tier.values())
+        for variant in card.variants:
+            yield from (variant, *variant.by_tier.values())
 
 
 def _price_rows(card: RateCard) -> Iterator[Json]:

@@ -27,7 +27,8 @@ RESERVED: Final = (
 )
 """Paths that Farebox answers itself, and all paths below them."""
 
-_METERS: Final = {endpoint.name: endpoint.meters for endpoint in ENDPOINTS.values()}
+METERS_OF: Final = {endpoint.name: endpoint.meters for endpoint in ENDPOINTS.values()}
+"""What must be priced on an endpoint, by its name."""
 
 # What a path may not hold: it is compared with the path of a request, character by character.
 _PATH_RULES: Final = (
@@ -108,7 +109,7 @@ class _Builder:
             self._findings.fault(
                 (*path, "rate_card"), "is missing; calls of a path are refused unless a card prices them"
             )
-        elif card is not None and all(rate.meter != REQUESTS for rate in card.rates):
+        elif card is not None and all(REQUESTS not in variant.rated for variant in card.variants):
             self._findings.fault(
                 (*path, "rate_card"),
                 f"has no rate for {REQUESTS}, so calls of a path have no price",
@@ -135,9 +136,9 @@ class _Builder:
         if card is None:
             message = "is priced by no rate card, so every call of it would be refused; add one that matches"
             self._findings.fault(place, message, what)
-        elif not any(card.covers(_METERS[endpoint]) for endpoint in schema.endpoints):
+        elif not any(card.may_cover(METERS_OF[endpoint]) for endpoint in schema.endpoints):
             missing = " and ".join(
-                meter for meter in _METERS[schema.endpoints[0]] if meter not in card.weights
+                meter for meter in METERS_OF[schema.endpoints[0]] if meter not in card.weights
             )
             message = (
                 f"has no price on {schema.endpoints[0]}: rate card {card.id!r} has no rate for {missing}"

@@ -146,6 +146,14 @@ class Ask(Protocol):
         """What it turns on that its text does not bound."""
         ...
 
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """Its parameters that a price may depend on, with the API's own defaults, by name.
+
+        The names are the endpoint's in the registry's `PARAMETERS`.
+        """
+        ...
+
     def ceiling(self) -> Ceiling:
         """The most it can use, found without a tokenizer."""
         ...

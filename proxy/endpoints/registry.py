@@ -31,6 +31,9 @@ TABLES: Final[Mapping[str, MemberTable]] = {
 }
 """The members of their calls, by endpoint; a call that is free has none that matters."""
 
+PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {}
+"""The parameters of calls that a price may depend on, by endpoint: what `Ask.parameters` can have."""
+
 
 def forward_fault(name: str) -> str | None:
     """Why an upstream cannot forward a member by this name, or None."""

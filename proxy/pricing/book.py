@@ -33,7 +33,7 @@ class PriceBook:
         """Whether a call that uses `meters` may cost nothing."""
         found = self._free.get(meters)
         if found is None:
-            found = any(card.covers(meters) and card.is_free_for(meters) for card in self._cards)
+            found = any(card.may_be_free_for(meters) for card in self._cards)
             self._free[meters] = found
         return found
 

@@ -11,7 +11,7 @@ from openai.types.chat import completion_create_params as chat_create_params
 
 from proxy.endpoints.features import Feature
 from proxy.endpoints.openai.members import OUTPUT_BOUNDS, USUAL_TIERS
-from proxy.endpoints.registry import ENDPOINTS, TABLES, forward_fault
+from proxy.endpoints.registry import ENDPOINTS, PARAMETERS, TABLES, forward_fault
 from proxy.errors import Refusal
 
 PATHS = {endpoint.name: path for path, endpoint in ENDPOINTS.items()}
@@ -231,3 +231,15 @@ def test_a_tier_that_cannot_be_read_is_refused(value: object) -> None:
     with pytest.raises(Refusal) as caught:
         read("chat.completions", service_tier=value)
     assert (caught.value.code, caught.value.param) == ("invalid_value", "service_tier")
+
+
+@pytest.mark.parametrize("endpoint", LEAST)
+def test_a_call_has_just_the_parameters_that_the_registry_names(endpoint: str) -> None:
+    """Where the request does not say, the API's own defaults: a price never depends on what was left out."""
+    ask = ENDPOINTS[PATHS[endpoint]].read(json.dumps(LEAST[endpoint]).encode())
+    assert ask.parameters.keys() == set(PARAMETERS.get(endpoint, ()))
+    assert all(ask.parameters.values())
+
+
+def test_parameters_are_named_for_endpoints_that_are_served() -> None:
+    assert PARAMETERS.keys() <= LEAST.keys()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from proxy.metering.usage import METERS
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.rates import Case, Rate, RateCard
 
 
 def card_of(**prices: Fraction | int) -> RateCard:
@@ -169,3 +169,51 @@ def test_a_tier_multiplies_all_rates_but_surcharges() -> None:
         "rates.web_searches",
         "service_tiers.flex",
     }
+
+
+VALUES = st.sampled_from(["x", "X", "y"])
+PARAMETERS = st.dictionaries(st.sampled_from("ab"), VALUES)
+CONDITIONS = st.dictionaries(st.sampled_from("ab"), VALUES, min_size=1)
+
+
+@given(st.lists(CONDITIONS, max_size=4), PARAMETERS)
+def test_the_first_case_whose_conditions_all_hold_prices_a_call(
+    conditions: list[dict[str, str]], parameters: dict[str, str]
+) -> None:
+    """Values are compared without their case. Where none holds, the card itself does."""
+    cards = [replace(card_of(images=place), id=str(place)) for place in range(len(conditions))]
+    cases = [
+        Case(tuple((name, value.casefold()) for name, value in when.items()), card)
+        for when, card in zip(conditions, cards, strict=True)
+    ]
+    card = replace(card_of(images=100), cases=tuple(cases))
+    lowered = {name: value.lower() for name, value in parameters.items()}
+    expected = next(
+        (
+            place
+            for place, when in enumerate(conditions)
+            if {name: value.lower() for name, value in when.items()}.items() <= lowered.items()
+        ),
+        None,
+    )
+    found = card.case_of(parameters)
+    assert found is (card if expected is None else cards[expected])
+    assert set(card.conditions) == {name for when in conditions for name in when}
+
+
+def test_a_card_covers_and_is_free_for_what_one_of_its_cases_is() -> None:
+    priced, free = card_of(input_tokens=1), replace(card_of(images=0), id="free")
+    card = replace(priced, cases=(Case((("size", "a"),), free),))
+    assert [card.may_cover((meter,)) for meter in ("input_tokens", "images", "characters")] == [
+        True,
+        True,
+        False,
+    ]
+    assert [card.may_be_free_for((meter,)) for meter in ("input_tokens", "images")] == [False, True]
+    assert not card.by_tier
+
+
+def test_cases_change_nothing_about_the_version_of_the_usual_prices() -> None:
+    usual, dear = card_of(images=1), replace(card_of(images=2), id="card+size=a")
+    card = replace(usual, cases=(Case((("size", "a"),), dear),))
+    assert card.price_id == usual.price_id != card.case_of({"size": "A"}).price_id

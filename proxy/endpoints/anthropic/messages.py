@@ -1,5 +1,6 @@
 """POST /v1/messages, and POST /v1/messages/count_tokens."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -10,6 +11,7 @@ from proxy.endpoints.anthropic.part import read_message_part
 from proxy.endpoints.anthropic.tools import own_kinds
 from proxy.endpoints.anthropic.usage import MessageUsage
 from proxy.endpoints.base import ForwardPlan, Headers, Reading, Tally
+from proxy.endpoints.features import NO_PARAMETERS
 from proxy.endpoints.generation import GenerationAsk, NamedBound
 from proxy.endpoints.members import is_on
 from proxy.endpoints.reading import fields
@@ -170,6 +172,7 @@ class CountAsk(msgspec.Struct, frozen=True):
     stream: bool = False
     end_user: str = ""
     features: tuple[()] = ()
+    parameters: Mapping[str, str] = NO_PARAMETERS
 
     def ceiling(self) -> Ceiling:
         """Nothing."""
