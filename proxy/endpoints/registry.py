@@ -10,11 +10,14 @@ from proxy.endpoints.members import MemberTable
 from proxy.endpoints.openai.chat import ChatEndpoint
 from proxy.endpoints.openai.completions import CompletionEndpoint
 from proxy.endpoints.openai.embeddings import EmbeddingEndpoint
-from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING
+from proxy.endpoints.openai.images.endpoints import EditEndpoint, GenerationEndpoint, VariationEndpoint
+from proxy.endpoints.openai.images.parameters import DEFAULTS
+from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING, IMAGE
 
 _FAMILIES: Final[tuple[Family, ...]] = (
     *(ChatEndpoint(), CompletionEndpoint(), EmbeddingEndpoint()),
     *(MessageEndpoint(), CountEndpoint()),
+    *(GenerationEndpoint(), EditEndpoint(), VariationEndpoint()),
 )
 
 ENDPOINTS: Final[Mapping[str, Family]] = {endpoint.path: endpoint for endpoint in _FAMILIES}
@@ -28,10 +31,13 @@ TABLES: Final[Mapping[str, MemberTable]] = {
     "completions": COMPLETION,
     "embeddings": EMBEDDING,
     "messages": MESSAGES,
+    **dict.fromkeys(("images.generations", "images.edits", "images.variations"), IMAGE),
 }
 """The members of their calls, by endpoint; a call that is free has none that matters."""
 
-PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {}
+PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("images.generations", "images.edits", "images.variations"), (*DEFAULTS,)),
+}
 """The parameters of calls that a price may depend on, by endpoint: what `Ask.parameters` can have."""
 
 

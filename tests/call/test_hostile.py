@@ -24,6 +24,7 @@ from tests.call.hostile import (
     FUNDS_NANO,
     MEGABYTE,
     MESSAGES,
+    PICTURES,
     REPLIES,
     VALUES,
     Strain,
@@ -70,24 +71,27 @@ def worker() -> Iterator[None]:
 
 
 async def assert_light(
-    path: str, body: bytes, reply: Sequence[bytes], funds_nano: int = FUNDS_NANO
+    path: str, body: bytes, reply: Sequence[bytes], funds_nano: int = FUNDS_NANO, *, wants_cost: bool = True
 ) -> Strain:
     """A call does not hold the loop. The least strain of some tries."""
-    least = (await one_call(path, body, reply, funds_nano))[0]
+    least = (await one_call(path, body, reply, funds_nano, wants_cost=wants_cost))[0]
     for _ in range(TRIES):
         if least.stall_ms <= stall_ms_max():
             break
-        again = (await one_call(path, body, reply, funds_nano))[0]
+        again = (await one_call(path, body, reply, funds_nano, wants_cost=wants_cost))[0]
         least = Strain(min(least.total_ms, again.total_ms), min(least.stall_ms, again.stall_ms))
     assert least.stall_ms <= stall_ms_max()
     return least
 
 
+PICTURE = [b'{"data":[{"b64_json":"QUJD"}],"usage":{"input_tokens":3,"output_tokens":3}}']
 ORDINARY: dict[str, list[bytes]] = {
     "/v1/chat/completions": WHOLE,
     "/v1/completions": WHOLE,
     "/v1/embeddings": [b'{"data":[],"usage":{"prompt_tokens":3,"total_tokens":3}}'],
     "/v1/messages": [b'{"type":"message","content":[],"usage":{"input_tokens":3,"output_tokens":3}}'],
+    "/v1/images/generations": PICTURE,
+    "/v1/images/edits": PICTURE,
 }
 
 
@@ -137,6 +141,20 @@ async def test_no_message_of_anthropics_holds_the_loop(name: str) -> None:
         await assert_light("/v1/messages", body, chunks(reply))
 
 
+@pytest.mark.parametrize("name", VALUES)
+async def test_no_picture_holds_the_loop(name: str) -> None:
+    """Each value at a third of the places, whole or as an event with another after it, and with the cost."""
+    value = VALUES[name](size_of(name))
+    at = list(VALUES).index(name)
+    for template in list(PICTURES.values())[at % 3 :: 3]:
+        reply = template.replace(b"$", value)
+        is_whole = b'"data"' in template
+        if not is_whole:
+            reply = b"event: x\ndata: " + reply + b"\n\ndata: [DONE]\n\n"
+        body = ASKS["/v1/images/generations"].replace(b"$", b"false" if is_whole else b"true")
+        await assert_light("/v1/images/generations", body, chunks(reply))
+
+
 @pytest.mark.parametrize("name", ["base64", "prose", "escapes", "lone surrogates"])
 async def test_text_that_the_funds_do_not_pay_for_is_not_counted_on_the_loop(name: str) -> None:
     """What looks like an image and is none is text: too long a one is refused without counting it."""
@@ -165,6 +183,8 @@ MOST_BODIES = [
     ("/v1/chat/completions", "content", "escapes"),
     ("/v1/completions", "echo", "base64"),
     ("/v1/embeddings", "input", "token ids"),
+    ("/v1/images/edits", "reference", "base64"),
+    ("/v1/images/edits", "file", "base64"),
 ]
 
 
@@ -194,6 +214,18 @@ async def test_no_reply_of_the_most_that_is_taken_holds_the_loop(kind: str, plac
         reply = before + reply + b"\n\ndata: [DONE]\n\n"
     body = ASKS[path].replace(b"$", b"false" if kind == "whole" else b"true")
     await assert_light(path, body, chunks(reply))
+
+
+@pytest.mark.parametrize("wants_cost", [True, False])
+@pytest.mark.parametrize("place", ["picture", "unfinished", "finished"])
+async def test_no_picture_of_the_most_that_is_taken_holds_the_loop(place: str, *, wants_cost: bool) -> None:
+    """In one piece, as an event that passes, and as the one that waits for the charge, with what follows."""
+    path, is_whole = "/v1/images/generations", place == "picture"
+    reply = PICTURES[place].replace(b"$", VALUES["base64"](MOST))
+    if not is_whole:
+        reply = b"event: a\ndata: " + reply + b"\n\ndata: [DONE]\n\n"
+    body = b'{"model":"m","prompt":"A","stream":%b}' % (b"false" if is_whole else b"true")
+    await assert_light(path, body, chunks(reply), wants_cost=wants_cost)
 
 
 MOST_OUTPUT = {

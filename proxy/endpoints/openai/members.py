@@ -10,6 +10,8 @@ from typing import Final
 
 from proxy.endpoints.features import Feature, at_tier, hidden_input, rated
 from proxy.endpoints.members import Member, MemberTable, Reader, is_on
+from proxy.endpoints.openai.images.given import PICTURES, hidden_pictures
+from proxy.endpoints.openai.images.parameters import IMAGE_PARAMETERS, written_formats
 from proxy.endpoints.openai.tools import extras, search, server_tools
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody
@@ -204,6 +206,31 @@ COMPLETION: Final = MemberTable(
     }
 )
 """The members of a completion."""
+
+IMAGE: Final = MemberTable(
+    {
+        **_EVERYWHERE,
+        **_rows("prompt negative_prompt stream n partial_images frame_count", _BOUNDED),
+        **dict.fromkeys(IMAGE_PARAMETERS, _BOUNDED),
+        "output_format": Member("priced", written_formats),
+        **dict.fromkeys(PICTURES, Member("priced", hidden_pictures)),
+        **_rows(
+            """
+            svg prompt_rewriter num_images num_outputs num_samples num_images_per_prompt images_per_prompt
+            number_of_images batch_size batch_count sample_count sampleCount samples
+            """,
+            Member("refused", _refused),
+        ),
+        **_rows(
+            """
+            moderation output_compression frame_duration_ms response_format style seed guidance_scale
+            cfg_scale
+            """,
+            Member("passed"),
+        ),
+    }
+)
+"""The members of a call for pictures."""
 
 EMBEDDING: Final = MemberTable(
     {

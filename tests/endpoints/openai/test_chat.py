@@ -151,7 +151,14 @@ def test_the_length_to_count_leaves_long_images_out() -> None:
     assert read().input_text_length() == len(json.dumps({"model": "gpt-4o", "messages": MESSAGES}))
 
 
-@pytest.mark.parametrize("path", [path for path, endpoint in ENDPOINTS.items() if endpoint.name in TABLES])
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for path, endpoint in ENDPOINTS.items()
+        if endpoint.name in TABLES and "images" not in endpoint.name
+    ],
+)
 def test_what_is_nested_as_deep_as_can_be_is_bounded_and_counted(path: str) -> None:
     """Whatever is let through can be counted: its depth never depends on the stack that is left."""
     deep = b"[" * (DEPTH_MAX - 1) + b'"x"' + b"]" * (DEPTH_MAX - 1)
@@ -340,6 +347,9 @@ def test_the_tally_fits_what_was_asked_for() -> None:
     assert b'"cost":"0.01"' in kept.tail("0.01")
 
 
+IMAGES = ("generations", "edits", "variations")
+
+
 def test_every_endpoint_is_found_by_its_path() -> None:
     names = {path: (endpoint.name, endpoint.upstream_path) for path, endpoint in ENDPOINTS.items()}
     assert names == {
@@ -348,5 +358,6 @@ def test_every_endpoint_is_found_by_its_path() -> None:
         "/v1/embeddings": ("embeddings", "/embeddings"),
         "/v1/messages": ("messages", "/messages"),
         "/v1/messages/count_tokens": ("messages.count_tokens", "/messages/count_tokens"),
+        **{f"/v1/images/{name}": (f"images.{name}", f"/images/{name}") for name in IMAGES},
     }
     assert all(endpoint.path == path for path, endpoint in ENDPOINTS.items())
