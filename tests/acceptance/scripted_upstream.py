@@ -44,8 +44,8 @@ class ScriptedUpstream:
         self.port: int = self._runner.addresses[0][1]
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        raw = await request.read()
-        body: dict[str, Any] = json.loads(raw) if raw else {}
+        is_form = request.content_type == "multipart/form-data"
+        body: dict[str, Any] = await form_of(request) if is_form else json.loads(await request.read() or "{}")
         self.received.append(body)
         self.headers.append(dict(request.headers))
         behaviour = self.behaviours[str(body.get("model", request.path))]
@@ -61,6 +61,14 @@ class ScriptedUpstream:
         """Stop the loop and wait for the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+
+
+async def form_of(request: web.Request) -> dict[str, Any]:
+    """The fields of a form by name, those of several parts as a list; files are bytes."""
+    found: dict[str, list[Any]] = {}
+    for name, value in (await request.post()).items():
+        found.setdefault(name, []).append(value.file.read() if isinstance(value, web.FileField) else value)
+    return {name: values if len(values) > 1 else values[0] for name, values in found.items()}
 
 
 def completion(
