@@ -272,7 +272,7 @@ class StreamTally:
             self._kept_bytes = 0
 
     def _keep(self, *pieces: bytes) -> None:
-        self._kept += pieces
+        self._kept += filter(None, pieces)
         self._kept_bytes += sum(map(len, pieces))
         if self._kept_bytes > EVENT_BYTES_MAX:
             raise Refusal(
