@@ -3,12 +3,13 @@
 Pictures are megabytes of base64, of which nothing is decoded but their size.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from proxy.endpoints.openai.images.usage import WRITTEN
 from proxy.endpoints.reading.body import LARGE_BYTES
 from proxy.endpoints.reading.depth import is_too_deep
+from proxy.endpoints.reading.long_text import LongText
 from proxy.endpoints.reading.steps import count_values
 from proxy.endpoints.reading.values import VALUES_MAX, value_of
 from proxy.endpoints.tallies.members import Choice, OddPart, Part
@@ -49,10 +50,13 @@ class PicturePart(OddPart, frozen=True, gc=False, kw_only=True):
         return self.is_last
 
 
-def read_pictures(data: bytes) -> Part | None:
-    """Read a JSON object; None for anything else, and for what is nested too deeply or holds too much."""
+def read_pictures(data: bytes, texts: Sequence[LongText] = ()) -> Part | None:
+    """Read a JSON object; None for anything else, and for what is nested too deeply or holds too much.
+
+    With `texts` its long strings are marks.
+    """
     try:
-        value = _large(data) if len(data) > LARGE_BYTES else _small(data)
+        value = _large(data) if len(data) > LARGE_BYTES else _small(data, texts)
     except (Unreadable, ValueError):
         return None
     if not isinstance(value, dict):
@@ -61,10 +65,10 @@ def read_pictures(data: bytes) -> Part | None:
     return _whole(value, items) if isinstance(items, list) else _event(value)
 
 
-def _small(data: bytes) -> object:
+def _small(data: bytes, texts: Sequence[LongText]) -> object:
     if len(data) > SHORT_BYTES and is_too_deep(data):
         raise Unreadable
-    return any_json(data)
+    return value_of(data, texts) if texts else any_json(data)
 
 
 def _large(data: bytes) -> object:

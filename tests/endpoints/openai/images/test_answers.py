@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 
 from proxy.endpoints.base import Reading, Tally
 from proxy.endpoints.openai.images.part import read_pictures
+from proxy.endpoints.openai.images.usage import ImageUsage
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.endpoints.tallies.payload import REFERRED_BYTES
+from proxy.endpoints.tallies.stream import StreamTally
+from proxy.errors import Refusal
 from tests.endpoints.events import DONE, cut, fed
 from tests.endpoints.openai.images.answers import (
     PICTURE,
@@ -229,6 +232,50 @@ def test_a_large_answer_is_read_like_a_small_one(size: int) -> None:
         streamed = tally()
         assert fed(streamed, [partial(0, picture=picture), completed(picture=picture)]) != b""
         assert streamed.produced(0, "m")["images"] == 1
+
+
+LONG = "QU/D" * 50_000
+LARGE: dict[str, bytes] = {
+    "unfinished": partial(0, picture=LONG),
+    "finished": completed(picture=LONG, usage=usage()),
+    "escaped": partial(0, picture=LONG).replace(b"/", b"\\/"),
+    "on several lines": partial(0, picture=LONG).replace(b', "b64', b'\ndata: , "b64'),
+    "other line ends": partial(0, picture=LONG).replace(b"\n", b"\r\n"),
+    "after a byte order mark": b"\xef\xbb\xbf" + partial(0, picture=LONG),
+    "after a quote": b': say "\n' + partial(0, picture=LONG),
+    "after much": b": " + b"x" * 100_000 + b"\n" + partial(0, picture=LONG),
+    "with a mark that is none": partial(0, picture=LONG).replace(b"auto", b"\xff0\xff"),
+    "with more than is short": event("x.completed", b64_json=LONG, more=["a b"] * 20_000, usage=usage()),
+    "prose": event("image_generation.unheard_of", words="Of cats. " * 20_000),
+    "no data": b": " + LONG.encode() + b"\n\n",
+    "an error": event("error", error={"message": LONG}),
+    "usage in its text": partial(0, picture=LONG, what='x","usage":{"output_tokens":9},"y":"'),
+    "a string": b'data: "' + LONG.encode() + b'"\n\n',
+    "not closed": b'data: {"b64_json":"' + LONG.encode() + b"\n\n",
+    "a line's end within": b'data: {"b64_json":"' + LONG.encode() + b"\nQUJD" + b'"}\n\n',
+    "a long name": b'data: {"' + LONG.encode() + b'":1}\n\n',
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_large_event_is_read_as_if_it_were_copied(name: str) -> None:
+    """What stays where it is counts as what was taken out would: nothing is free, nothing counts twice."""
+    found = []
+    for read in (tally(), StreamTally(read=read_pictures, report=ImageUsage)):
+        codes = []
+        passed = b""
+        for each in (partial(0), LARGE[name], b"data: [DONE]\n\n"):
+            try:
+                passed += read.feed(each)
+            except Refusal as refusal:
+                codes.append(refusal.code)
+        reading = read.reported()
+        usages = [dict(read.produced(0, "m")), dict(reading.usage) if reading else {}]
+        for each_usage in usages:
+            each_usage.pop("images", None)
+        text = read.output_text()
+        found.append((codes, passed + read.tail(), usages, text, read.failed, read.anomalies))
+    assert found[0] == found[1]
 
 
 def test_an_answer_that_holds_too_much_is_none() -> None:
