@@ -7,8 +7,9 @@ from typing import Final
 import msgspec
 
 from proxy.endpoints.features import Feature, at_tier, rate_key, tier_key
+from proxy.endpoints.registry import forward_fault
 from proxy.errors import Refusal
-from proxy.metering.usage import Usage
+from proxy.metering.usage import Needed, Usage
 from proxy.pricing.rates import RateCard
 from proxy.upstream.routes import Route
 
@@ -17,7 +18,7 @@ _NOTHING: Final[Usage] = {}
 _ANY_UNKNOWN: Final = "*"
 
 
-def card_at(card: RateCard, parameters: Mapping[str, str], meters: tuple[str, ...]) -> RateCard:
+def card_at(card: RateCard, parameters: Mapping[str, str], meters: Needed) -> RateCard:
     """The card for a call with these parameters, of one that may price such calls.
 
     Raises Refusal `unpriced_feature` where it has no rate for one of `meters` with them.
@@ -29,7 +30,7 @@ def card_at(card: RateCard, parameters: Mapping[str, str], meters: tuple[str, ..
         return found
     asked = {name: parameters[name] for name in card.conditions if name in parameters}
     said = " and ".join(f"`{name}: {value[:SHOWN_CHARS]}`" for name, value in asked.items())
-    missing = [key for meter in meters if (key := rate_key(meter)) not in found.keys]
+    missing = [rate_key(meter) for either in found.missing(meters) for meter in either]
     keys = " and ".join(f"`{key}`" for key in missing)
     raise Refusal(
         "unpriced_feature",
@@ -112,9 +113,10 @@ def _unpriced(feature: Feature, missing: list[str], card: RateCard) -> Refusal:
         said = f"`{feature.member}` can cost extra, and the rate card {card.id!r} has no {keys} for it"
     else:
         said = f"`{feature.member}` can cost more than any rate card says"
+    may = "" if forward_fault(feature.name) else f"; an upstream may be set to `forward` {feature.name!r}"
     return Refusal(
         "unpriced_feature",
-        f"{said}, so it is refused; an upstream may be set to `forward` {feature.name!r}.",
+        f"{said}, so it is refused{may}.",
         param=feature.member,
         details={"rate_card": card.id, "rate_card_keys": missing},
     )

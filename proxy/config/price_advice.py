@@ -9,6 +9,7 @@ from proxy.config.routing import METERS_OF
 from proxy.config.schema import CaseSchema, ConfigSchema, RouteSchema
 from proxy.endpoints.registry import PARAMETERS
 from proxy.globs import is_glob, may_overlap
+from proxy.metering.usage import each_needed, said
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import RateCard
 from proxy.validation import Path, did_you_mean
@@ -53,7 +54,7 @@ def _about_endpoints(schema: ConfigSchema, book: PriceBook, findings: Findings) 
             continue
         for place, endpoint in enumerate(route.endpoints):
             if not any(card.may_cover(METERS_OF[endpoint]) for card in cards):
-                meters = " and ".join(METERS_OF[endpoint])
+                meters = said(each_needed(METERS_OF[endpoint]))
                 message = f"has no price for any of the models, so its calls are refused; it needs {meters}"
                 findings.warn((*path, place), message, endpoint)
 

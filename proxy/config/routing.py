@@ -8,6 +8,7 @@ from proxy.config.faults import Findings
 from proxy.config.schema import ConfigSchema, RouteSchema, TargetSchema
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.globs import is_glob
+from proxy.metering.usage import said
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import RateCard
 from proxy.upstream.routes import Route, Routes, Target, Upstream
@@ -137,9 +138,7 @@ class _Builder:
             message = "is priced by no rate card, so every call of it would be refused; add one that matches"
             self._findings.fault(place, message, what)
         elif not any(card.may_cover(METERS_OF[endpoint]) for endpoint in schema.endpoints):
-            missing = " and ".join(
-                meter for meter in METERS_OF[schema.endpoints[0]] if meter not in card.weights
-            )
+            missing = said(card.missing(METERS_OF[schema.endpoints[0]]))
             message = (
                 f"has no price on {schema.endpoints[0]}: rate card {card.id!r} has no rate for {missing}"
             )

@@ -7,7 +7,7 @@ import msgspec
 
 from proxy.endpoints.features import Feature
 from proxy.metering.ceiling import Ceiling
-from proxy.metering.usage import Inference, Usage
+from proxy.metering.usage import Inference, Needed, Usage
 
 Headers = Sequence[tuple[str, str]]
 """Names and values as they came, in order."""
@@ -195,8 +195,8 @@ class Endpoint(Protocol):
     repeatable: bool
 
     @property
-    def meters(self) -> tuple[str, ...]:
-        """What its calls use, by meter."""
+    def meters(self) -> Needed:
+        """What its calls use, by meter, or may use: a ceiling that is `either` has all of these."""
         ...
 
     def read(self, body: bytes, headers: Headers = ()) -> Ask:

@@ -11,11 +11,20 @@ from proxy.endpoints.openai.chat import ChatEndpoint
 from proxy.endpoints.openai.completions import CompletionEndpoint
 from proxy.endpoints.openai.embeddings import EmbeddingEndpoint
 from proxy.endpoints.openai.images.endpoints import EditEndpoint, GenerationEndpoint, VariationEndpoint
-from proxy.endpoints.openai.images.parameters import DEFAULTS
-from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING, IMAGE
+from proxy.endpoints.openai.images.members import IMAGE
+from proxy.endpoints.openai.images.parameters import DEFAULTS as IMAGE_DEFAULTS
+from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING
+from proxy.endpoints.openai.responses.members import COMPACTION, RESPONSE
+from proxy.endpoints.openai.responses.responses import (
+    CompactionEndpoint,
+    InputTokensEndpoint,
+    ResponseEndpoint,
+)
+from proxy.endpoints.openai.responses.tools import PARAMETERS as RESPONSE_PARAMETERS
 
 _FAMILIES: Final[tuple[Family, ...]] = (
     *(ChatEndpoint(), CompletionEndpoint(), EmbeddingEndpoint()),
+    *(ResponseEndpoint(), CompactionEndpoint(), InputTokensEndpoint()),
     *(MessageEndpoint(), CountEndpoint()),
     *(GenerationEndpoint(), EditEndpoint(), VariationEndpoint()),
 )
@@ -30,13 +39,17 @@ TABLES: Final[Mapping[str, MemberTable]] = {
     "chat.completions": CHAT,
     "completions": COMPLETION,
     "embeddings": EMBEDDING,
+    "responses": RESPONSE,
+    "responses.compact": COMPACTION,
     "messages": MESSAGES,
     **dict.fromkeys(("images.generations", "images.edits", "images.variations"), IMAGE),
 }
 """The members of their calls, by endpoint; a call that is free has none that matters."""
 
 PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
-    **dict.fromkeys(("images.generations", "images.edits", "images.variations"), (*DEFAULTS,)),
+    "responses": RESPONSE_PARAMETERS,
+    "responses.compact": RESPONSE_PARAMETERS,
+    **dict.fromkeys(("images.generations", "images.edits", "images.variations"), (*IMAGE_DEFAULTS,)),
 }
 """The parameters of calls that a price may depend on, by endpoint: what `Ask.parameters` can have."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from proxy.globs import GlobIndex
+from proxy.metering.usage import Needed
 from proxy.pricing.rates import RateCard
 
 
@@ -12,7 +13,7 @@ class PriceBook:
     def __init__(self, cards: Sequence[RateCard]) -> None:
         self._cards = tuple(cards)
         self._by_id = {card.id: card for card in cards}
-        self._free: dict[tuple[str, ...], bool] = {}
+        self._free: dict[Needed, bool] = {}
         ranked = enumerate(self._cards)
         self._index = GlobIndex((glob, rank) for rank, card in ranked for glob in card.match)
 
@@ -29,7 +30,7 @@ class PriceBook:
         """The card a route names, else the one for its model; None: then the call must be refused."""
         return self.card_for(model) if rate_card is None else self._by_id.get(rate_card)
 
-    def has_free(self, meters: tuple[str, ...]) -> bool:
+    def has_free(self, meters: Needed) -> bool:
         """Whether a call that uses `meters` may cost nothing."""
         found = self._free.get(meters)
         if found is None:

@@ -124,6 +124,19 @@ BODIES: Mapping[str, Mapping[str, bytes]] = {
         "result": b'{"model":"m","messages":[{"content":[{"type":"tool_result","content":$}]}]}',
         "document": b'{"model":"m","messages":[{"content":[{"type":"document","source":{"data":$}}]}]}',
     },
+    "/v1/responses": {
+        name: b'{"model":"m","max_output_tokens":9,"%b":$}' % name.encode()
+        for name in (
+            *("input", "instructions", "tools", "text", "reasoning", "prompt_cache_options", "conversation"),
+            *("max_tool_calls", "extra"),
+        )
+    }
+    | {
+        "content": b'{"model":"m","input":[{"role":"user","content":$}]}',
+        "output": b'{"model":"m","input":[{"type":"function_call_output","output":$}]}',
+        "picture": b'{"model":"m","input":[{"content":[{"type":"input_image","image_url":$}]}]}',
+        "tool": b'{"model":"m","tools":[{"type":"web_search","filters":$},{"type":"namespace","tools":$}]}',
+    },
     "/v1/images/generations": {
         name: b'{"model":"m","%b":$,"prompt":"A"}' % name.encode()
         for name in ("negative_prompt", "size", "image", "output_format", "n", "svg", "extra")
@@ -144,6 +157,7 @@ ASKS: Mapping[str, bytes] = {
     "/v1/completions": b'{"model":"m","prompt":"a","stream":$}',
     "/v1/embeddings": b'{"model":"m","input":"a"}',
     "/v1/messages": b'{"model":"m","max_tokens":9,"messages":[],"stream":$}',
+    "/v1/responses": b'{"model":"m","max_output_tokens":9,"input":"a","stream":$}',
     "/v1/images/generations": b'{"model":"m","prompt":"A","n":2,"stream":$}',
     "/v1/images/edits": b'{"model":"m","prompt":"A","stream":$}',
 }
@@ -163,29 +177,60 @@ REPLIES: Mapping[str, bytes] = {
 }
 """Replies with `$` where a value stands."""
 
-MESSAGES: Mapping[str, bytes] = {
-    "content": b'{"type":"message","content":$,"usage":{"input_tokens":9,"output_tokens":9}}',
-    "text": b'{"type":"message","content":[{"type":"text","text":$}],"stop_reason":"end_turn"}',
-    "input": b'{"type":"message","content":[{"type":"tool_use","name":"f","input":$}]}',
-    "usage": b'{"type":"message","content":[],"usage":{"output_tokens":9,"iterations":$}}',
-    "delta": b'{"type":"content_block_delta","delta":{"type":"text_delta","text":$}}',
-    "block": b'{"type":"content_block_start","content_block":{"type":"web_fetch_tool_result","content":$}}',
-    "extra": b'{"type":"unheard_of","x":$}',
+EVENTS: Mapping[str, Mapping[str, bytes]] = {
+    "/v1/messages": {
+        "text": b'{"type":"content_block_delta","delta":{"type":"text_delta","text":$}}',
+        "block": b'{"type":"content_block_start","content_block":{"type":"x_tool_result","content":$}}',
+        "extra": b'{"type":"unheard_of","x":$}',
+    },
+    "/v1/responses": {
+        "text": b'{"type":"response.output_text.delta","output_index":0,"delta":$}',
+        "index": b'{"type":"response.output_text.delta","output_index":$,"item_id":$,"delta":"a"}',
+        "item": b'{"type":"response.output_item.done","item":$}',
+        "output": b'{"type":"response.completed","response":{"output":$,"usage":{"input_tokens":9}}}',
+        "picture": b'{"type":"response.image_generation_call.partial_image","partial_image_b64":$}',
+        "extra": b'{"type":"unheard_of","x":$}',
+    },
+    "/v1/images/generations": {
+        "unfinished": b'{"type":"image_generation.partial_image","partial_image_index":0,"b64_json":$}',
+        "finished": b'{"type":"image_generation.completed","b64_json":$,"usage":{"output_tokens":9}}',
+        "extra": b'{"type":"image_generation.unheard_of","x":$}',
+    },
 }
-"""The same of Anthropic's: whole messages, and data of events."""
+"""The same of events of other families, by path."""
 
-PICTURES: Mapping[str, bytes] = {
-    "data": b'{"data":$,"usage":{"input_tokens":9,"output_tokens":9}}',
-    "picture": b'{"data":[{"b64_json":$}],"usage":{"input_tokens":9,"output_tokens":9}}',
-    "url": b'{"data":[{"url":$}]}',
-    "usage": b'{"data":[{"b64_json":"QUJD"}],"usage":$}',
-    "svg usage": b'{"data":[{"b64_json":"QUJD"}],"usage":{"output_tokens":9},"svg_usage":$}',
-    "error": b'{"data":[],"error":$}',
-    "unfinished": b'{"type":"image_generation.partial_image","partial_image_index":0,"b64_json":$}',
-    "finished": b'{"type":"image_generation.completed","b64_json":$,"usage":{"output_tokens":9}}',
-    "extra": b'{"type":"image_generation.unheard_of","x":$}',
+WHOLES: Mapping[str, Mapping[str, bytes]] = {
+    "/v1/messages": {
+        "content": b'{"type":"message","content":$,"usage":{"input_tokens":9,"output_tokens":9}}',
+        "text": b'{"type":"message","content":[{"type":"text","text":$}],"stop_reason":"end_turn"}',
+        "input": b'{"type":"message","content":[{"type":"tool_use","name":"f","input":$}]}',
+        "usage": b'{"type":"message","content":[],"usage":{"output_tokens":9,"iterations":$}}',
+    },
+    "/v1/responses": {
+        "output": b'{"output":$,"usage":{"input_tokens":9,"output_tokens":9}}',
+        "content": b'{"output":[{"type":"message","content":$}],"status":"completed"}',
+        "arguments": b'{"output":[{"type":"function_call","name":"f","arguments":$}]}',
+        "item": b'{"output":[{"type":"unheard_of","x":$}],"tool_usage":$}',
+        "usage": b'{"output":[],"usage":{"input_tokens":9,"input_tokens_details":$}}',
+        "echo": b'{"output":[],"tools":$,"usage":{"input_tokens":9,"output_tokens":9}}',
+    },
+    "/v1/images/generations": {
+        "data": b'{"data":$,"usage":{"input_tokens":9,"output_tokens":9}}',
+        "picture": b'{"data":[{"b64_json":$}],"usage":{"input_tokens":9,"output_tokens":9}}',
+        "url": b'{"data":[{"url":$}]}',
+        "usage": b'{"data":[{"b64_json":"QUJD"}],"usage":$}',
+        "svg usage": b'{"data":[{"b64_json":"QUJD"}],"usage":{"output_tokens":9},"svg_usage":$}',
+        "error": b'{"data":[],"error":$}',
+    },
 }
-"""The same of pictures: whole answers, and data of events."""
+"""The same of whole answers."""
+
+ENDS: Mapping[str, bytes] = {
+    "/v1/messages": b'data: {"type":"message_stop"}\n\n',
+    "/v1/responses": b'data: {"type":"response.completed","response":{"output":[]}}\n\n',
+    "/v1/images/generations": b"data: [DONE]\n\n",
+}
+"""How their streams end."""
 
 
 class Body:

@@ -14,23 +14,15 @@ from openai.types import (
     image_generate_params,
 )
 from openai.types.chat import completion_create_params as chat_create_params
+from openai.types.responses import response_compact_params, response_create_params
 
 from proxy.endpoints.features import Feature
 from proxy.endpoints.openai.members import OUTPUT_BOUNDS, USUAL_TIERS
 from proxy.endpoints.registry import ENDPOINTS, PARAMETERS, TABLES, forward_fault
 from proxy.errors import Refusal
+from tests.endpoints.least import FORMS, LEAST
 
 PATHS = {endpoint.name: path for path, endpoint in ENDPOINTS.items()}
-LEAST: dict[str, dict[str, Any]] = {
-    "chat.completions": {"model": "m", "messages": [{"role": "user", "content": "Hi"}]},
-    "completions": {"model": "m", "prompt": "Hi"},
-    "embeddings": {"model": "m", "input": "Hi"},
-    "messages": {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]},
-    "images.generations": {"model": "m", "prompt": "A cat"},
-    "images.edits": {"model": "m", "prompt": "A cat"},
-}
-FORMS = {"images.variations"}
-"""Endpoints that take no JSON; they have the table of another one."""
 ROWS = [(endpoint, name) for endpoint in LEAST for name in TABLES[endpoint].rows]
 TURNED_ON: dict[str, list[Any]] = {
     "service_tier": ["priority", "Default"],
@@ -64,6 +56,19 @@ TURNED_ON_IN_MESSAGES: dict[str, list[Any]] = {
     "context_management": [{"edits": [{"type": "compact_20260112"}]}, {"edits": [7]}, {}, "x"],
 }
 """The same of Anthropic's."""
+TURNED_ON_IN_RESPONSES: dict[str, list[Any]] = {
+    "tools": [
+        [{"type": "web_search"}],
+        [{"type": "function", "name": "f"}, {"type": "file_search", "vector_store_ids": ["vs_1"]}],
+        [{"type": "code_interpreter", "container": {"type": "auto"}}],
+        [{"type": "image_generation", "quality": "high"}],
+        [{"type": "mcp", "server_label": "s", "server_url": "https://host"}],
+        [{"type": "unheard_of"}],
+    ],
+    "service_tier": ["priority", "Auto"],
+    "prompt_cache_options": [{"ttl": "12h"}],
+}
+"""The same of responses."""
 TURNED_ON_IN_IMAGES: dict[str, list[Any]] = {
     "service_tier": ["priority", "Default"],
     "output_format": ["svg", "SVG"],
@@ -110,20 +115,34 @@ USUAL_IN_IMAGES: dict[str, Any] = {
     "output_format": "webp",
 }
 """The same of pictures; one that is given by its address costs extra."""
+USUAL_IN_RESPONSES: dict[str, Any] = {
+    "input": [{"role": "user", "content": "a {brace}"}],
+    "tools": [{"type": "function", "name": "f", "parameters": {}}, {"type": "apply_patch"}],
+    "max_output_tokens": 0,
+    "max_tool_calls": 3,
+    "background": False,
+    "prompt_cache_options": {"ttl": "30m"},
+    "prompt": None,
+    "context_management": [],
+}
+BY_FAMILY: dict[str, tuple[dict[str, Any], dict[str, list[Any]]]] = {
+    "messages": (USUAL | USUAL_IN_MESSAGES, TURNED_ON | TURNED_ON_IN_MESSAGES),
+    "responses": (USUAL | USUAL_IN_RESPONSES, TURNED_ON | TURNED_ON_IN_RESPONSES),
+    "responses.compact": (USUAL | USUAL_IN_RESPONSES, TURNED_ON | TURNED_ON_IN_RESPONSES),
+    "images.generations": (USUAL | USUAL_IN_IMAGES, TURNED_ON_IN_IMAGES),
+    "images.edits": (USUAL | USUAL_IN_IMAGES, TURNED_ON_IN_IMAGES),
+}
+"""What of all this is another thing in some families."""
 COSTS_EXTRA = {
     *("audio", "web_search_options", "cache_control", "container", "mcp_servers", "thread"),
     *("compaction", "fallbacks", "fallback_credit_token", "billing_policy", "workspace_id"),
-    "svg",
+    *("access_programs", "background_options", "conversation", "previous_response_id", "svg"),
 }
 """Members of the SDKs that have no value which costs nothing extra, but null."""
 
 
-def maker_of(endpoint: str) -> str:
-    return endpoint.partition(".")[0]
-
-
 def usual(endpoint: str, name: str) -> Any:
-    known = USUAL | {"messages": USUAL_IN_MESSAGES, "images": USUAL_IN_IMAGES}.get(maker_of(endpoint), {})
+    known, _ = BY_FAMILY.get(endpoint, (USUAL, TURNED_ON))
     return known.get(name, {"any": "value"} if name != "user" else "u")
 
 
@@ -132,12 +151,17 @@ def read(endpoint: str, **members: Any) -> tuple[Feature, ...]:
     return ENDPOINTS[PATHS[endpoint]].read(body).features
 
 
+UNSTREAMED = {"embeddings", "responses.compact"}
+
+
 def sdk_members() -> Iterator[tuple[str, str]]:
     """Every member that the official SDKs can send, those that are being tried out too."""
     shapes = {
         "chat.completions": chat_create_params.CompletionCreateParamsBase,
         "completions": completion_create_params.CompletionCreateParamsBase,
         "embeddings": embedding_create_params.EmbeddingCreateParams,
+        "responses": response_create_params.ResponseCreateParamsBase,
+        "responses.compact": response_compact_params.ResponseCompactParams,
         "messages": message_create_params.MessageCreateParamsBase,
         "images.generations": image_generate_params.ImageGenerateParamsBase,
         "images.edits": image_edit_params.ImageEditParamsBase,
@@ -148,11 +172,11 @@ def sdk_members() -> Iterator[tuple[str, str]]:
         for name in shape.__annotations__
         if name != "betas"
     )
-    yield from ((endpoint, "stream") for endpoint in shapes if endpoint != "embeddings")
+    yield from ((endpoint, "stream") for endpoint in shapes if endpoint not in UNSTREAMED)
 
 
 def test_there_is_a_table_for_each_endpoint_that_is_not_free() -> None:
-    assert TABLES.keys() == PATHS.keys() - {"messages.count_tokens"}
+    assert TABLES.keys() == PATHS.keys() - {"messages.count_tokens", "responses.input_tokens"}
     assert TABLES.keys() == LEAST.keys() | FORMS
 
 
@@ -179,8 +203,7 @@ def test_null_turns_nothing_on(endpoint: str, name: str) -> None:
 def test_what_can_cost_extra_is_found_and_says_what_would_price_it(endpoint: str, name: str) -> None:
     """A priced member needs something of a rate card, one that is refused can have nothing there."""
     row = TABLES[endpoint].rows[name]
-    more = {"messages": TURNED_ON_IN_MESSAGES, "images": TURNED_ON_IN_IMAGES}
-    known = more["images"] if maker_of(endpoint) == "images" else TURNED_ON | more.get(endpoint, {})
+    _, known = BY_FAMILY.get(endpoint, (USUAL, TURNED_ON))
     values = known.get(name, [{}, {"a": 1}, True, "x", [{"id": "web"}]])
     if row.read is None:
         assert row.treatment in {"bounded", "passed"}
@@ -223,7 +246,7 @@ def test_a_member_that_differs_from_a_known_one_only_in_case_is_refused(endpoint
         assert (caught.value.code, caught.value.param) == ("invalid_value", other)
 
 
-@pytest.mark.parametrize("endpoint", ["chat.completions", "completions"])
+@pytest.mark.parametrize("endpoint", ["chat.completions", "completions", "responses"])
 @pytest.mark.parametrize("name", sorted(OUTPUT_BOUNDS))
 def test_every_name_for_an_output_bound_is_one(endpoint: str, name: str) -> None:
     ask = ENDPOINTS[PATHS[endpoint]].read(json.dumps(LEAST[endpoint] | {name: 7}).encode())

@@ -26,18 +26,25 @@ def test_what_may_come_beside_the_bounds_is_held_and_never_clamped() -> None:
     assert ceiling.clamped(4).usage == {"input_tokens": 7, "output_tokens": 17}
 
 
-def test_what_no_upstream_can_be_told_is_held_as_a_whole() -> None:
-    """The rate card's bound applies, and nothing lowers it."""
-    ceiling = Ceiling({"input_tokens": 7}, "output_tokens", None, 3, lowerable=False).bounded(10)
-    assert ceiling.usage == {"input_tokens": 7, "output_tokens": 30}
-    assert ceiling.clamped(4) is ceiling
-
-
 def test_what_a_request_does_not_show_is_added_to_what_it_does() -> None:
     more = {"input_tokens": 100, "web_searches": 2}
     assert CHAT.allowing(more).fixed == {"input_tokens": 107, "web_searches": 2}
     assert CHAT.allowing({}) is CHAT.allowing({"input_tokens": 0}) is CHAT
     assert CHAT.fixed == {"input_tokens": 7}
+
+
+def test_what_no_upstream_can_be_told_is_not_clamped() -> None:
+    firm = Ceiling({"input_tokens": 7}, "output_tokens", 10, firm=True)
+    assert firm.clamped(4) is firm
+
+
+def test_what_is_billed_by_some_of_its_meters_has_those_that_are_priced() -> None:
+    either = Ceiling({"audio_seconds": 9, "input_tokens": 90}, "output_tokens", 10, either=True)
+    assert either.priced_by({"audio_seconds"}).usage == {"audio_seconds": 9}
+    assert either.priced_by({"input_tokens", "output_tokens"}).usage == {
+        "input_tokens": 90,
+        "output_tokens": 10,
+    }
 
 
 def test_without_an_elastic_meter_there_is_nothing_to_bound() -> None:

@@ -83,7 +83,8 @@ class ImageAsk(msgspec.Struct, frozen=True):
             "output_tokens",
             choices=drawn.choices,
             beside=drawn.count * drawn.unfinished * UNFINISHED_TOKENS,
-            lowerable=False,
+            firm=True,
+            either=True,
         )
 
     def forward_body(self, plan: ForwardPlan) -> bytes:

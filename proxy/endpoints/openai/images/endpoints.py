@@ -11,8 +11,8 @@ from proxy.endpoints.base import Headers
 from proxy.endpoints.features import Feature, hidden_input
 from proxy.endpoints.openai.images.ask import Drawn, ImageAsk
 from proxy.endpoints.openai.images.given import FILES, sizes_in_body, sizes_in_form
+from proxy.endpoints.openai.images.members import IMAGE
 from proxy.endpoints.openai.images.parameters import GIF, SVG, parameters_of
-from proxy.endpoints.openai.members import IMAGE
 from proxy.endpoints.openai.stream_options import ChoiceCount
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, read_body
@@ -66,7 +66,7 @@ class VariationCall(msgspec.Struct, frozen=True, kw_only=True):
 class _ImageEndpoint:
     """What all have in common. They change nothing at an upstream, so a call may be repeated elsewhere."""
 
-    meters = ("images", "input_tokens", "output_image_tokens")
+    meters = (("images", "input_tokens"), ("images", "output_image_tokens"))
     repeatable = True
     streams = True
 

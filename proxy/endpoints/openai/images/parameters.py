@@ -18,8 +18,6 @@ DEFAULTS: Final[Mapping[str, str]] = {
 }
 """What the API says that it takes where a request does not say; a complexity has no name then."""
 
-IMAGE_PARAMETERS: Final = DEFAULTS.keys() - {"output_format"}
-"""Those that do nothing but decide about the price."""
 
 SVG: Final = "svg"
 GIF: Final = "gif"

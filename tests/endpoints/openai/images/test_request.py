@@ -48,7 +48,7 @@ def test_a_plain_request_is_bounded_by_its_prompt_and_one_picture() -> None:
     ceiling = ask.ceiling()
     assert ceiling.fixed == {"input_tokens": len(json.dumps(PROMPT)) + FRAMING_TOKENS, "images": 1}
     assert (ceiling.elastic, ceiling.bound, ceiling.choices, ceiling.beside) == ("output_tokens", None, 1, 0)
-    assert not ceiling.lowerable
+    assert (ceiling.firm, ceiling.either) == (True, True)
     tokens = COUNTER.count(PROMPT, "m")
     assert ask.ceiling_exact().fixed == {"input_tokens": tokens + FRAMING_TOKENS, "images": 1}
     assert ask.estimate("m") == {"input_tokens": tokens, "images": 0}
