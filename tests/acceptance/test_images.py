@@ -36,6 +36,7 @@ CARDS: dict[str, Any] = {
         "rates": {
             "input_tokens": {"per_1m": "5"},
             "input_image_tokens": {"per_1m": "8"},
+            "output_tokens": {"per_1m": "10"},
             "output_image_tokens": {"per_1m": "30"},
         },
     },

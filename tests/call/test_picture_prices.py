@@ -72,8 +72,9 @@ async def test_pictures_are_held_as_a_whole_or_refused(policy: Policy, short: in
     [
         ({"images"}, True),
         ({"requests"}, True),
-        ({"input_tokens", "output_image_tokens"}, True),
+        ({"input_tokens", "output_tokens", "output_image_tokens"}, True),
         ({"input_tokens", "output_tokens"}, False),
+        ({"input_tokens", "output_image_tokens"}, False),
         ({"output_image_tokens"}, False),
         ({"characters"}, False),
     ],

@@ -66,7 +66,7 @@ class VariationCall(msgspec.Struct, frozen=True, kw_only=True):
 class _ImageEndpoint:
     """What all have in common. They change nothing at an upstream, so a call may be repeated elsewhere."""
 
-    meters = (("images", "input_tokens"), ("images", "output_image_tokens"))
+    meters = (("images", "input_tokens"), ("images", "output_tokens"), ("images", "output_image_tokens"))
     repeatable = True
     streams = True
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from proxy.endpoints.features import Feature, hidden_input
+from proxy.endpoints.features import ALLOWANCE, Feature, rate_key
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, beginning
 
@@ -43,7 +43,9 @@ def parameters_of(body: JsonBody) -> dict[str, str]:
 def written_formats(body: JsonBody, name: str) -> Iterator[Feature]:
     """An SVG is written by another model, from a picture that this one draws: that is read as input."""
     if _value(body, name) == SVG:
-        yield hidden_input(f"{name}: {SVG}", name)
+        yield Feature(
+            f"{name}: {SVG}", name, (ALLOWANCE, rate_key("output_tokens")), hidden={"input_tokens": 1}
+        )
 
 
 def _value(body: JsonBody, name: str) -> str:
