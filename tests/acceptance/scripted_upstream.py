@@ -44,8 +44,7 @@ class ScriptedUpstream:
         self.port: int = self._runner.addresses[0][1]
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        is_form = request.content_type == "multipart/form-data"
-        body: dict[str, Any] = await form_of(request) if is_form else json.loads(await request.read() or "{}")
+        body = await _body_of(request)
         self.received.append(body)
         self.headers.append(dict(request.headers))
         behaviour = self.behaviours[str(body.get("model", request.path))]
@@ -63,12 +62,18 @@ class ScriptedUpstream:
         self._thread.join(10)
 
 
-async def form_of(request: web.Request) -> dict[str, Any]:
-    """The fields of a form by name, those of several parts as a list; files are bytes."""
-    found: dict[str, list[Any]] = {}
+async def _body_of(request: web.Request) -> dict[str, Any]:
+    """The members of a JSON body, or the fields of a form; of a file its name and its bytes."""
+    if request.content_type != "multipart/form-data":
+        raw = await request.read()
+        return json.loads(raw) if raw else {}
+    body: dict[str, Any] = {}
     for name, value in (await request.post()).items():
-        found.setdefault(name, []).append(value.file.read() if isinstance(value, web.FileField) else value)
-    return {name: values if len(values) > 1 else values[0] for name, values in found.items()}
+        told = (value.filename, value.file.read()) if isinstance(value, web.FileField) else value
+        body[name] = [*body[name], told] if name.endswith("[]") and name in body else told
+        if name.endswith("[]") and not isinstance(body[name], list):
+            body[name] = [told]
+    return body
 
 
 def completion(

@@ -180,8 +180,8 @@ def test_an_edit_goes_up_as_a_form_with_its_files(
         "model": "gpt-image-e",
         "prompt": PROMPT,
         "n": "1",
-        "image[]": [FILES[0][1], FILES[1][1]],
-        "mask": SQUARE,
+        "image[]": [file[:2] for file in FILES],
+        "mask": ("m.png", SQUARE),
     }
     row = account.last()
     assert (row["endpoint"], row["charged"]) == ("images.edits", "0.011324")
@@ -225,7 +225,7 @@ def test_variations_are_made_of_a_file(
     assert len(answer.data) == 2
     row = account.last()
     assert (row["endpoint"], row["charged"]) == ("images.variations", "0.04")
-    assert upstream.received[-1]["image"] == SQUARE
+    assert upstream.received[-1]["image"] == ("a.png", SQUARE)
 
 
 async def break_off(response: web.StreamResponse) -> None:

@@ -11,12 +11,13 @@ import pytest
 from msgspec.structs import replace
 
 from proxy.call.policy import Policy
+from proxy.ledger.commands import Recover
 from proxy.ledger.rows import Receipt
 from proxy.metering.tokens import COUNTER
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import Rate, RateCard
-from tests.call.fakes import Sent, Stage, Upstreams, until
+from tests.call.fakes import NOW_US, Sent, Stage, Upstreams, until
 from tests.call.hostile import Body
 from tests.endpoints.openai.images.answers import (
     PICTURE,
@@ -274,3 +275,28 @@ async def test_a_client_that_leaves_before_the_first_picture_is_read_on_for_its_
     """What is being drawn does not show."""
     row, _ = await played(Scene([b": ping\n\n"], leaves=True, then=STREAM), BY_TOKEN)
     assert (row.outcome.basis, row.charged_nano) == ("reported", cost_nano(REPORTED, BY_TOKEN))
+
+
+@pytest.mark.parametrize("card", CARDS)
+async def test_a_crash_costs_what_was_observed(card: str) -> None:
+    """A picture that was begun, and the tokens of what was not finished of it."""
+    upstreams = Upstreams(STREAM[:2], end=asyncio.Event())
+    stage = staged(upstreams, CARDS[card])
+    task = asyncio.ensure_future(stage.relay.relay(Picture(stream=True), Sent()))
+    watch = asyncio.ensure_future(stage.closing.watch(lambda: 0.0))
+
+    def observed() -> bool:
+        hold = stage.store.books.holds.get("req_1")
+        seen = hold.observed.usage if hold is not None and hold.observed is not None else {}
+        return seen.get("output_tokens") == 2 * UNFINISHED
+
+    await until(observed)
+    watch.cancel()
+    stage.store.commit([Recover(stage.store.books.holds["req_1"].call, NOW_US, NOW_US)])
+    task.cancel()
+    await asyncio.gather(task, watch, return_exceptions=True)
+    await stage.rest()
+    (row,) = stage.rows()
+    assert (row.outcome.outcome, row.outcome.basis) == ("crashed", "recovered")
+    begun = {"input_tokens": GIVEN, "output_tokens": 2 * UNFINISHED, **ONE}
+    assert row.charged_nano == cost_nano(begun, CARDS[card])
