@@ -32,8 +32,6 @@ def hidden_pictures(body: JsonBody, name: str) -> Iterator[Feature]:
 
     Raises Refusal `invalid_value` for too many pictures, and for what could be read in two ways.
     """
-    body.bound_items(name, PICTURES_MAX)
-    body.bound_values(name)
     sizes = _sizes(body, name)
     if has_repeats(memoryview(body.members[name]), _value(body, name)):
         raise repeats_within(name)
@@ -43,7 +41,7 @@ def hidden_pictures(body: JsonBody, name: str) -> Iterator[Feature]:
 
 
 def sizes_in_body(body: JsonBody) -> list[Size]:
-    """The sizes of all pictures that a body holds, where they can be told."""
+    """The sizes of all pictures that a body holds, where they can be told. Raises Refusal as above."""
     return [size for name in PICTURES if name in body for size in _sizes(body, name) if size is not None]
 
 
@@ -62,6 +60,8 @@ def _is_list(body: JsonBody, name: str) -> bool:
 
 def _sizes(body: JsonBody, name: str) -> list[Size | None]:
     """One size for each picture of a member, none for what is turned off or is a file of a form."""
+    body.bound_items(name, PICTURES_MAX)
+    body.bound_values(name)
     if not is_on(body.members[name]):
         return []
     value = _value(body, name)
