@@ -52,7 +52,7 @@ class Models:
         card: RateCard | None = None
         for endpoint in ENDPOINTS.values():
             route = catalog.routes.for_model(endpoint.name, name)
-            found = route and catalog.book.card_of(route.rate_card, name)
+            found = route and catalog.book.card_of(route.rate_card, name, endpoint.name)
             if found and found.may_cover(endpoint.meters):
                 endpoints.append(endpoint.path)
                 card = found

@@ -25,13 +25,19 @@ _SECURITY: Final[dict[str, list[dict[str, list[str]]]]] = {
     "account": [{"accountKey": []}, {"accountApiKey": []}],
     "public": [],
 }
-_TAGS: Final = (("/admin/", "admin"), ("/v1/billing/", "billing"), ("/v1/", "calls"), ("/", "process"))
+_TAGS: Final = (
+    ("/admin/", "admin"),
+    ("/v1/billing/", "billing"),
+    ("/v1/", "calls"),
+    ("/v2/", "calls"),
+    ("/", "process"),
+)
 
 
 _ABOUT: Final = (
     "A metering proxy in front of AI APIs: every call is authorized against a prepaid balance, metered, "
     "charged and explained. Amounts are strings of US dollars. The configuration may add paths of tool APIs "
-    "that are charged per call; they are not listed here."
+    "with prices of their own; they are not listed here."
 )
 _SCHEMES: Final[Schema] = {
     "accountKey": {

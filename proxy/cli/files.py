@@ -93,7 +93,7 @@ def _route_row(route: Route, settings: Settings) -> Json:
 
 
 def _card_names(route: Route, settings: Settings) -> list[str]:
-    cards = (settings.book.card_for(glob) for glob in route.models)
+    cards = (settings.book.card_of(None, glob, each) for glob in route.models for each in route.endpoints)
     return list(dict.fromkeys(card.id for card in cards if card))
 
 

@@ -7,10 +7,12 @@ from urllib.parse import urlsplit
 
 from proxy.config.faults import Findings
 from proxy.config.price_advice import advise_on_prices, any_meets
-from proxy.config.routing import REQUESTS
 from proxy.config.schema import ConfigSchema, RateCardSchema, RouteSchema
 from proxy.config.upstreams import is_left_out
+from proxy.endpoints.registry import FREE
+from proxy.endpoints.unserved import reason_against
 from proxy.globs import is_glob
+from proxy.metering.usage import ONE_CALL
 from proxy.pricing.book import PriceBook
 from proxy.validation import Path
 
@@ -53,18 +55,24 @@ def _about_routes(schema: ConfigSchema, findings: Findings) -> None:
             place = (*path, "models", position)
             if not is_glob(model):
                 _about_shadow(schema.routes[:index], route, model, place, findings)
-            elif route.rate_card is None and not any_meets([model], priced):
+            elif route.rate_card is None and not any_meets([model], [*priced, *_free_of(route)]):
                 findings.warn(place, "can match no model that has a rate card; its calls are refused", model)
+        if route.path is not None and (reason := reason_against(route.path)) is not None:
+            findings.warn((*path, "path"), f"should not be served: {reason}", route.path)
         card = schema.rate_cards.get(route.rate_card or "")
         meters = dict.fromkeys(meter for rates in _all_rates(card) for meter in rates) if card else {}
-        others = ", ".join(meter for meter in meters if meter != REQUESTS)
-        if route.path is not None and others:
+        others = ", ".join(meter for meter in meters if meter not in ONE_CALL)
+        if route.path is not None and others and not route.measures:
             findings.warn((*path, "rate_card"), f"prices {others} too, which a path's calls do not count")
 
 
 def _all_rates(card: RateCardSchema) -> Iterator[Iterable[str]]:
     yield card.rates or ()
     yield from (case.rates or () for case in card.cases)
+
+
+def _free_of(route: RouteSchema) -> Iterator[str]:
+    yield from (glob for endpoint in route.endpoints for glob in FREE.get(endpoint, ()))
 
 
 def _about_shadow(

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from proxy.config.faults import Findings
 from proxy.config.schema import CaseSchema, RateCardSchema, RateSchema
+from proxy.endpoints.registry import FREE
 from proxy.metering.usage import METERS
 from proxy.money import MAX_NANO, Unit, decimal_string, parse_amount, usd_string
 from proxy.pricing.book import PriceBook
@@ -28,7 +29,7 @@ def build_book(schemas: dict[str, RateCardSchema], unit: Unit, findings: Finding
             first = globs.setdefault(glob, name)
             if first != name or glob in schema.match[:index]:
                 findings.fault(("rate_cards", name, "match", index), f"is matched by {first!r} already", glob)
-    return PriceBook([_card(name, schema, unit, findings) for name, schema in schemas.items()])
+    return PriceBook([_card(name, schema, unit, findings) for name, schema in schemas.items()], FREE)
 
 
 def _card(name: str, schema: RateCardSchema, unit: Unit, findings: Findings) -> RateCard:
@@ -105,7 +106,7 @@ def _rate(meter: str, schema: RateSchema, unit: Unit, path: Path, findings: Find
     except ValueError as error:
         findings.fault((*path, way), str(error))
         price = NO_PRICE
-    return Rate(meter, price, PERS[way])
+    return Rate(meter, price, PERS[way] * METERS[meter].scale)
 
 
 def _price(text: str, unit: Unit) -> Fraction:

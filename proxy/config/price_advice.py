@@ -28,9 +28,11 @@ def advise_on_prices(
     for name, card in schema.rate_cards.items():
         if card.cases:
             endpoints = _endpoints_of(schema, name, card.match)
-            known = list(
-                dict.fromkeys(each for name in endpoints for each in parameters.get(name, _NO_NAMES))
-            )
+            of_models = [each for endpoint in endpoints for each in parameters.get(endpoint, _NO_NAMES)]
+            of_paths = [
+                each for route in schema.routes if route.rate_card == name for each in route.parameters
+            ]
+            known = list(dict.fromkeys((*of_models, *of_paths)))
             _about_cases(card.cases, known, ("rate_cards", name, "cases"), findings)
 
 

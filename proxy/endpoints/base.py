@@ -123,6 +123,18 @@ class Tally(Protocol):
         ...
 
 
+class HeadReader:
+    """A base of tallies that depend on the headers of the answer."""
+
+    def read_head(self, headers: Headers) -> bool:
+        """Take the headers of a good answer, before its first byte. True for a stream without an end to keep.
+
+        Nothing of such a stream is kept back. So what `produced` gives is written on the hold before any of
+        it passes, and is charged should Farebox crash.
+        """
+        raise NotImplementedError
+
+
 class Ask(Protocol):
     """One request, read."""
 

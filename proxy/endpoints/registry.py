@@ -6,6 +6,7 @@ from typing import Final
 from proxy.endpoints.anthropic.members import MESSAGES
 from proxy.endpoints.anthropic.messages import CountEndpoint, MessageEndpoint
 from proxy.endpoints.base import Family
+from proxy.endpoints.cohere.rerank import RerankEndpoint
 from proxy.endpoints.members import MemberTable
 from proxy.endpoints.openai.chat import ChatEndpoint
 from proxy.endpoints.openai.completions import CompletionEndpoint
@@ -13,7 +14,8 @@ from proxy.endpoints.openai.embeddings import EmbeddingEndpoint
 from proxy.endpoints.openai.images.endpoints import EditEndpoint, GenerationEndpoint, VariationEndpoint
 from proxy.endpoints.openai.images.members import IMAGE
 from proxy.endpoints.openai.images.parameters import DEFAULTS as IMAGE_DEFAULTS
-from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING
+from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING, MODERATION, RERANK
+from proxy.endpoints.openai.moderations import FREE_MODELS, ModerationEndpoint
 from proxy.endpoints.openai.responses.members import COMPACTION, RESPONSE
 from proxy.endpoints.openai.responses.responses import (
     CompactionEndpoint,
@@ -27,6 +29,9 @@ _FAMILIES: Final[tuple[Family, ...]] = (
     *(ResponseEndpoint(), CompactionEndpoint(), InputTokensEndpoint()),
     *(MessageEndpoint(), CountEndpoint()),
     *(GenerationEndpoint(), EditEndpoint(), VariationEndpoint()),
+    ModerationEndpoint(),
+    RerankEndpoint("rerank", "/v1/rerank", "Documents ranked by a query, charged when the ranking has come."),
+    RerankEndpoint("rerank.v2", "/v2/rerank", "The same as the second version of Cohere's API has it."),
 )
 
 ENDPOINTS: Final[Mapping[str, Family]] = {endpoint.path: endpoint for endpoint in _FAMILIES}
@@ -43,6 +48,9 @@ TABLES: Final[Mapping[str, MemberTable]] = {
     "responses.compact": COMPACTION,
     "messages": MESSAGES,
     **dict.fromkeys(("images.generations", "images.edits", "images.variations"), IMAGE),
+    "moderations": MODERATION,
+    "rerank": RERANK,
+    "rerank.v2": RERANK,
 }
 """The members of their calls, by endpoint; a call that is free has none that matters."""
 
@@ -52,6 +60,9 @@ PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("images.generations", "images.edits", "images.variations"), (*IMAGE_DEFAULTS,)),
 }
 """The parameters of calls that a price may depend on, by endpoint: what `Ask.parameters` can have."""
+
+FREE: Final[Mapping[str, tuple[str, ...]]] = {"moderations": FREE_MODELS}
+"""Globs of models that are free where no rate card prices them, by endpoint: their makers charge nothing."""
 
 
 def forward_fault(name: str) -> str | None:

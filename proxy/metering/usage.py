@@ -14,20 +14,25 @@ Needed = tuple[str | tuple[str, ...], ...]
 Basis = Literal["reported", "counted", "per_call", "void", "recovered"]
 """Where the quantities of a charge come from: how a call's usage is known."""
 
-Inference = Literal["total", "parts", "counted"]
+Inference = Literal["total", "parts", "counted", "assumed"]
 """How a figure was found that the upstream did not give itself. `total`: its `total_tokens` proves it.
-`parts`: it is the sum of parts that it gave. `counted`: Farebox counted it."""
+`parts`: it is the sum of parts that it gave. `counted`: Farebox counted it. `assumed`: the configuration
+says what is charged where the upstream does not tell."""
 
 MAX_QUANTITY: Final = 10**8
 """No call uses more of anything; a larger figure from an upstream is absurd."""
 
 
 class Meter(msgspec.Struct, frozen=True):
-    """One kind of quantity. `part_of` names the meter whose quantity includes this one's."""
+    """One kind of quantity. `part_of` names the meter whose quantity includes this one's.
+
+    `scale` is how many of its quantity make one: where parts of one are used, they are what is counted.
+    """
 
     name: str
     noun: str
     part_of: str | None = None
+    scale: int = 1
 
     @property
     def is_tokens(self) -> bool:
@@ -53,12 +58,19 @@ METERS: Final[dict[str, Meter]] = {
         Meter("output_image_tokens", "token", "output_tokens"),
         Meter("web_searches", "search"),
         Meter("server_tools", "tool"),
+        Meter("search_units", "search unit"),
         Meter("file_searches", "search"),
         Meter("containers", "container"),
         Meter("images", "image"),
         Meter("characters", "character"),
         Meter("audio_seconds", "second"),
         Meter("video_seconds", "second"),
+        Meter("credits", "credit", scale=1_000_000),
+        Meter("results", "result"),
+        Meter("pages", "page"),
+        Meter("urls", "URL"),
+        Meter("run_seconds", "second", scale=1_000_000),
+        Meter("upstream_cost", "US dollar", scale=1_000_000_000),
     )
 }
 

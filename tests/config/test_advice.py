@@ -13,6 +13,7 @@ from proxy.config.load import check, load
 from proxy.config.price_advice import advise_on_prices
 from proxy.config.source import load_tree
 from proxy.config.validate import validate
+from proxy.endpoints.unserved import reason_against
 from proxy.globs import may_overlap
 from tests.config.samples import card, route, text_of, upstream
 
@@ -26,6 +27,9 @@ INPUT = card("rates: {input_tokens: {per_1m: '1'}}")
 OUTPUT_RATES = "rates: {input_tokens: {per_1m: '1'}, output_tokens: {per_1m: '1'}}, max_output_tokens: 9"
 NO_RATES = (
     "has no price for any of the models, so its calls are refused; it needs input_tokens and output_tokens"
+)
+FREE_ROUTE = (
+    "routes:\n- {models: ['omni-moderation-*', text-moderation-stable], targets: [{upstream: openai}]}"
 )
 NO_PARAMETER = "is a parameter of no endpoint that it prices"
 
@@ -90,7 +94,18 @@ NO_PARAMETER = "is a parameter of no endpoint that it prices"
             {"rate_cards": INPUT, "routes": route("models: ['gpt-4o-*'], endpoints: [completions]")},
             [f"routes[0].endpoints[0]: 'completions' {NO_RATES}"],
         ),
+        (
+            {"rate_cards": PER_CALL, "routes": route("path: /v1/files, rate_card: chat")},
+            [f"routes[0].path: '/v1/files' should not be served: {reason_against('/v1/files')}"],
+        ),
         ({"rate_cards": INPUT}, []),
+        (
+            {
+                "rate_cards": INPUT,
+                "routes": f"{FREE_ROUTE}\n- {{models: [gpt-4o], targets: [{{upstream: openai}}]}}",
+            },
+            [],
+        ),
         (
             {
                 "rate_cards": f"{INPUT.removesuffix('}')}, mini: {{match: ['*-mini'], {OUTPUT_RATES}}}}}",

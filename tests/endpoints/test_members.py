@@ -12,6 +12,7 @@ from openai.types import (
     image_create_variation_params,
     image_edit_params,
     image_generate_params,
+    moderation_create_params,
 )
 from openai.types.chat import completion_create_params as chat_create_params
 from openai.types.responses import response_compact_params, response_create_params
@@ -39,6 +40,8 @@ TURNED_ON: dict[str, list[Any]] = {
     "messages": [[{"role": "user", "content": [{"type": "file", "file": {"file_id": "file-1"}}]}]],
     "prompt": [[{"prompt_embeds": "AAAA"}], [["a"], [{"image": "x"}]], {"id": "pmpt_1"}],
     "input": [[{"image": "https://host/a.png"}], ["a", {"text": "b"}]],
+    "query": [{"image": "https://host/a.png"}],
+    "documents": [[{"image": "https://host/a.png"}], ["a", {"content": [{"type": "text"}]}]],
 }
 """Values that can cost extra, of the members for which not just any value can."""
 TURNED_ON_IN_MESSAGES: dict[str, list[Any]] = {
@@ -151,7 +154,7 @@ def read(endpoint: str, **members: Any) -> tuple[Feature, ...]:
     return ENDPOINTS[PATHS[endpoint]].read(body).features
 
 
-UNSTREAMED = {"embeddings", "responses.compact"}
+UNSTREAMED = {"embeddings", "responses.compact", "moderations"}
 
 
 def sdk_members() -> Iterator[tuple[str, str]]:
@@ -162,6 +165,7 @@ def sdk_members() -> Iterator[tuple[str, str]]:
         "embeddings": embedding_create_params.EmbeddingCreateParams,
         "responses": response_create_params.ResponseCreateParamsBase,
         "responses.compact": response_compact_params.ResponseCompactParams,
+        "moderations": moderation_create_params.ModerationCreateParams,
         "messages": message_create_params.MessageCreateParamsBase,
         "images.generations": image_generate_params.ImageGenerateParamsBase,
         "images.edits": image_edit_params.ImageEditParamsBase,
@@ -211,6 +215,8 @@ def test_what_can_cost_extra_is_found_and_says_what_would_price_it(endpoint: str
     for value in values:
         if (endpoint, name, type(value)) == ("completions", "prompt", dict):
             continue  # That is none of the shapes of a prompt.
+        if name == "texts":
+            continue  # It takes the place of `documents`, and is read as these are.
         found = read(endpoint, **{name: value})
         assert [feature.name for feature in found] == [name] * len(found) != []
         assert all(feature.member.startswith(name) and feature.known for feature in found)

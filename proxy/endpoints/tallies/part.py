@@ -32,7 +32,7 @@ from proxy.endpoints.tallies.produced_text import written
 from proxy.metering.tokens import PiecewiseText
 
 _PASSED: Final = frozenset(Part.__struct_fields__) - {
-    *("choices", "usage", "error", "object", "type", "x_groq")
+    *("choices", "usage", "error", "object", "type", "x_groq", "timings")
 }
 """The members at the top level that describe a reply."""
 _NOTHING: Final = Payload()
@@ -165,6 +165,7 @@ def _lenient(value: object) -> OddPart | None:
         object=_text(value, "object"),
         type=_text(value, "type"),
         x_groq=value.get("x_groq"),
+        timings=value.get("timings"),
         payloads=tuple((index, payload) for index, payload in pieces if payload),
     )
 
