@@ -3,14 +3,17 @@
 import pytest
 
 from proxy.call.policy import Policy
+from proxy.endpoints.openai.images.ask import FRAMING_TOKENS
 from proxy.errors import Refusal
 from proxy.money import parse_amount
 from proxy.pricing.rates import Case, Rate, RateCard
 from tests.call.fakes import Sent, Upstreams
 from tests.call.hostile import Body
 from tests.call.test_pictures import (
+    BY_IMAGE,
     BY_TOKEN,
     GIVEN,
+    IMAGE_NANO,
     MOST,
     PROMPT,
     TWO,
@@ -20,7 +23,7 @@ from tests.call.test_pictures import (
     staged,
     whole_body,
 )
-from tests.endpoints.openai.images.answers import FORM_HEAD, STREAM, form, png, usage
+from tests.endpoints.openai.images.answers import FORM_HEAD, STREAM, completed, form, png, usage
 
 
 async def test_the_parts_of_input_and_output_have_their_own_rates() -> None:
@@ -145,3 +148,23 @@ async def test_the_files_of_a_form_are_held_for_and_go_up_as_they_came() -> None
     assert upstreams.requests[0].body == data
     assert row.outcome.usage["input_tokens"] == 300
     assert row.hold_nano > MOST * 8_000 + 6_000 * 2_000
+
+
+async def test_a_large_picture_whose_tokens_are_told_is_not_taken_for_more_than_that() -> None:
+    """Its bytes come to more than was held for, and there are no further funds: it is not cut."""
+    large = completed(picture="QUJD" * (2_000 * MOST), usage=usage(drawn=MOST))
+    held_nano = MOST * 8_000 + (len(PROMPT) + 2 + FRAMING_TOKENS) * 2_000
+    stage, sent = staged(Upstreams([large]), BY_TOKEN, funds_nano=held_nano), Sent()
+    await stage.relay.relay(Picture(stream=True), sent)
+    await stage.rest()
+    (row,) = stage.rows()
+    assert (row.outcome.outcome, row.outcome.basis) == ("complete", "reported")
+    assert (row.outcome.usage["output_tokens"], sent.data) == (MOST, large)
+
+
+async def test_a_picture_whose_tokens_are_told_is_charged_though_the_next_never_comes() -> None:
+    scene = Scene([completed(usage=usage(drawn=900))], breaks=True, members={"n": 2})
+    for card in (BY_TOKEN, BY_IMAGE):
+        row, _ = await played(scene, card)
+        assert row.outcome.outcome == "upstream_failed"
+        assert row.charged_nano == (50 * 1_000 + 900 * 8_000 if card is BY_TOKEN else IMAGE_NANO)

@@ -17,9 +17,13 @@ from proxy.endpoints.tallies.outline import Unreadable, outline_of
 from proxy.endpoints.tallies.part import SHORT_BYTES, any_json
 from proxy.endpoints.tallies.payload import DATA_BYTES_PER_TOKEN, Payload, payload_of
 from proxy.metering.pictures import UNFINISHED_TOKENS
+from proxy.metering.usage import sane_quantity
 
 _UNFINISHED: Final = Payload(picture_bytes=UNFINISHED_TOKENS * DATA_BYTES_PER_TOKEN)
+_TOLD: Final = Payload(picture_bytes=1)
+"""What a picture counts as whose own event tells its tokens: the telling counts."""
 _IMAGES: Final = "images"
+_OUTPUTS: Final = ("output_tokens", "completion_tokens")
 _BESIDE: Final = frozenset({"usage", WRITTEN, "error", "revised_prompt"})
 """Members that say something of a picture, and are none."""
 _NAMES: Final[Mapping[str, str]] = {"url": "image_url"}
@@ -110,12 +114,21 @@ def _event(value: Mapping[str, Any]) -> PicturePart:
         error=value.get("error"),
         object=_text(value, "object"),
         type=kind or None,
-        payloads=((0, _UNFINISHED if unfinished else payload),) if payload.has_data else (),
+        payloads=((0, _counted(payload, value, unfinished=unfinished)),) if payload.has_data else (),
         unfinished=unfinished,
         finished=payload.has_data and not unfinished,
         may_end=is_completed or not kind,
         is_last=is_completed and not payload.has_data,
     )
+
+
+def _counted(payload: Payload, event: Mapping[str, Any], *, unfinished: bool) -> Payload:
+    """What the picture of an event counts as by itself."""
+    if unfinished:
+        return _UNFINISHED
+    told = event.get("usage")
+    is_told = isinstance(told, dict) and any(sane_quantity(told.get(name)) for name in _OUTPUTS)
+    return _TOLD if is_told else payload
 
 
 def _payload(item: object) -> Payload:
