@@ -12,6 +12,9 @@ from proxy.endpoints.openai.audio_members import SPEECH, TRANSCRIPTION
 from proxy.endpoints.openai.chat import ChatEndpoint
 from proxy.endpoints.openai.completions import CompletionEndpoint
 from proxy.endpoints.openai.embeddings import EmbeddingEndpoint
+from proxy.endpoints.openai.images.endpoints import EditEndpoint, GenerationEndpoint, VariationEndpoint
+from proxy.endpoints.openai.images.members import IMAGE
+from proxy.endpoints.openai.images.parameters import DEFAULTS as IMAGE_DEFAULTS
 from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING, MODERATION, RERANK
 from proxy.endpoints.openai.moderations import FREE_MODELS, ModerationEndpoint
 from proxy.endpoints.openai.responses.members import COMPACTION, RESPONSE
@@ -29,6 +32,7 @@ _FAMILIES: Final[tuple[Family, ...]] = (
     *(ResponseEndpoint(), CompactionEndpoint(), InputTokensEndpoint()),
     *(SpeechEndpoint(), TranscriptionEndpoint(), TranslationEndpoint()),
     *(MessageEndpoint(), CountEndpoint()),
+    *(GenerationEndpoint(), EditEndpoint(), VariationEndpoint()),
     ModerationEndpoint(),
     RerankEndpoint("rerank", "/v1/rerank", "Documents ranked by a query, charged when the ranking has come."),
     RerankEndpoint("rerank.v2", "/v2/rerank", "The same as the second version of Cohere's API has it."),
@@ -50,6 +54,7 @@ TABLES: Final[Mapping[str, MemberTable]] = {
     "audio.transcriptions": TRANSCRIPTION,
     "audio.translations": TRANSCRIPTION,
     "messages": MESSAGES,
+    **dict.fromkeys(("images.generations", "images.edits", "images.variations"), IMAGE),
     "moderations": MODERATION,
     "rerank": RERANK,
     "rerank.v2": RERANK,
@@ -59,6 +64,7 @@ TABLES: Final[Mapping[str, MemberTable]] = {
 PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
     "responses": RESPONSE_PARAMETERS,
     "responses.compact": RESPONSE_PARAMETERS,
+    **dict.fromkeys(("images.generations", "images.edits", "images.variations"), (*IMAGE_DEFAULTS,)),
 }
 """The parameters of calls that a price may depend on, by endpoint: what `Ask.parameters` can have."""
 
@@ -69,6 +75,7 @@ MEDIA: Final[Mapping[str, tuple[str, str]]] = {
     "audio.speech": ("application/json", "audio/*"),
     "audio.transcriptions": ("multipart/form-data", "application/json"),
     "audio.translations": ("multipart/form-data", "application/json"),
+    "images.variations": ("multipart/form-data", "application/json"),
 }
 """The media types of a request and of its answer, by endpoint; of all others both are JSON."""
 

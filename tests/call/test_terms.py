@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from proxy.call.base import RoutedCall
 from proxy.call.terms import Terms, terms_of
 from proxy.endpoints.features import Feature, at_tier, hidden_input, rated, surcharged
-from proxy.endpoints.registry import ENDPOINTS, TABLES, forward_fault
+from proxy.endpoints.registry import ENDPOINTS, forward_fault
 from proxy.errors import Refusal
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import METERS, SURCHARGES
@@ -22,7 +22,7 @@ from proxy.pricing.charge import price, worst_nano
 from proxy.pricing.rates import Rate, RateCard
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.call.fakes import RATES, WHOLE, Asked, Sent, Stage, Upstreams
-from tests.endpoints.least import asked
+from tests.endpoints.least import LEAST, asked
 
 SEARCH_NANO = 10_000_000
 SEARCH = Rate("web_searches", Fraction(SEARCH_NANO), 1)
@@ -252,7 +252,7 @@ def test_a_tier_charges_exactly_so_many_times_the_rates_and_its_receipt_says_so(
 
 
 def test_every_ask_says_what_it_turns_on() -> None:
-    for name in TABLES:
+    for name in LEAST:
         assert [found.name for found in asked(name, deferred=True).features] == ["deferred"]
 
 

@@ -8,7 +8,7 @@ from proxy.endpoints.registry import ENDPOINTS, MEDIA
 from tests.endpoints.forms import HEADERS, form_of
 
 FORMS = {name for name, (takes, _) in MEDIA.items() if takes == "multipart/form-data"}
-"""The endpoints whose requests are forms."""
+"""The endpoints whose requests are forms alone."""
 
 LEAST: dict[str, dict[str, Any]] = {
     "chat.completions": {"model": "m", "messages": [{"role": "user", "content": "Hi"}]},
@@ -23,6 +23,8 @@ LEAST: dict[str, dict[str, Any]] = {
     "rerank": {"model": "m", "query": "Hi", "documents": ["a"]},
     "rerank.v2": {"model": "m", "query": "Hi", "documents": ["a"]},
     "messages": {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]},
+    "images.generations": {"model": "m", "prompt": "A cat"},
+    "images.edits": {"model": "m", "prompt": "A cat"},
 }
 
 

@@ -30,9 +30,9 @@ TOOLS = {"/v1/chat/completions": (b"tools",)}
 NESTING = [
     path
     for path, endpoint in ENDPOINTS.items()
-    if endpoint.name in TABLES and not endpoint.name.startswith("audio.")
+    if endpoint.name in TABLES and not endpoint.name.startswith(("audio.", "images."))
 ]
-"""Where something is read that may be nested: forms and what is to be spoken are not."""
+"""Where something is read that may be nested: forms, and what is to be spoken or drawn, are not."""
 
 
 def read(data: bytes | None = None, **members: Any) -> GenerationAsk:
@@ -345,6 +345,9 @@ def test_the_tally_fits_what_was_asked_for() -> None:
     assert b'"cost":"0.01"' in kept.tail("0.01")
 
 
+IMAGES = ("generations", "edits", "variations")
+
+
 def test_every_endpoint_is_found_by_its_path() -> None:
     names = {path: (endpoint.name, endpoint.upstream_path) for path, endpoint in ENDPOINTS.items()}
     assert names == {
@@ -359,6 +362,7 @@ def test_every_endpoint_is_found_by_its_path() -> None:
         "/v1/audio/translations": ("audio.translations", "/audio/translations"),
         "/v1/messages": ("messages", "/messages"),
         "/v1/messages/count_tokens": ("messages.count_tokens", "/messages/count_tokens"),
+        **{f"/v1/images/{name}": (f"images.{name}", f"/images/{name}") for name in IMAGES},
         "/v1/moderations": ("moderations", "/moderations"),
         "/v1/rerank": ("rerank", "/rerank"),
         "/v2/rerank": ("rerank.v2", "/rerank"),
