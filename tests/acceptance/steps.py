@@ -149,6 +149,9 @@ class MortalStore:
     async def orphans(self, now_us: int) -> list[Hold]:
         return await self._store.orphans(now_us)
 
+    async def take_lease(self, name: str, seconds: float) -> bool:
+        return await self._store.take_lease(name, seconds)
+
     async def key_by_digest(self, digest: str) -> Key | None:
         return await self._store.key_by_digest(digest)
 

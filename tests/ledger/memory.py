@@ -66,6 +66,10 @@ class MemoryStore:
             if hold.state == "open" and (hold.deadline_us is None or hold.deadline_us <= now_us)
         ]
 
+    async def take_lease(self, name: str, seconds: float) -> bool:
+        """No other process is there."""
+        return True
+
     async def key_by_digest(self, digest: str) -> Key | None:
         return next((key for key in self.books.keys.values() if key.digest == digest), None)
 
@@ -97,6 +101,7 @@ class MemoryStore:
             (record.account_id, record.seq): mine.entries[record.account_id, record.seq]
             for record in part.commands.values()
         }
+        part.objects = {key: mine.objects[key] for key in needs.objects if key in mine.objects}
         part.lots = {
             id_: {lot.id: lot for lot in mine.lots.get(id_, {}).values() if lot.remaining_nano}
             for id_ in needs.accounts
@@ -114,12 +119,16 @@ class MemoryStore:
             mine.lots.setdefault(account_id, {})[lot_id] = part.lots[account_id][lot_id]
         mine.commands |= {(record.account_id, record.command_id): record for record in part.new_commands}
         mine.entries |= part.entries
+        mine.objects |= {key: part.objects[key] for key in part.changed_objects}
         mine.new_entries += part.new_entries
         mine.new_receipts += part.new_receipts
 
     def snapshot(self) -> tuple[object, ...]:
         """All rows as they are, to be compared with a later snapshot; rows themselves never change."""
         mine = self.books
-        tables = (mine.accounts, mine.keys, mine.holds, mine.buckets, mine.throttles, mine.commands)
+        tables = (
+            *(mine.accounts, mine.keys, mine.holds, mine.buckets),
+            *(mine.throttles, mine.commands, mine.objects),
+        )
         lots = {account_id: dict(lots) for account_id, lots in mine.lots.items()}
         return (*(dict(table) for table in tables), lots, tuple(mine.new_entries), tuple(mine.new_receipts))
