@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from proxy.endpoints.features import Feature, at_tier, tier_key
+from proxy.endpoints.registry import forward_fault
 from proxy.errors import Refusal
 from proxy.metering.usage import Usage
 from proxy.pricing.rates import RateCard
@@ -89,9 +90,10 @@ def _unpriced(feature: Feature, missing: list[str], card: RateCard) -> Refusal:
         said = f"`{feature.member}` can cost extra, and the rate card {card.id!r} has no {keys} for it"
     else:
         said = f"`{feature.member}` can cost more than any rate card says"
+    may = "" if forward_fault(feature.name) else f"; an upstream may be set to `forward` {feature.name!r}"
     return Refusal(
         "unpriced_feature",
-        f"{said}, so it is refused; an upstream may be set to `forward` {feature.name!r}.",
+        f"{said}, so it is refused{may}.",
         param=feature.member,
         details={"rate_card": card.id, "rate_card_keys": missing},
     )

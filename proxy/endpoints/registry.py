@@ -11,9 +11,16 @@ from proxy.endpoints.openai.chat import ChatEndpoint
 from proxy.endpoints.openai.completions import CompletionEndpoint
 from proxy.endpoints.openai.embeddings import EmbeddingEndpoint
 from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING
+from proxy.endpoints.openai.responses.members import COMPACTION, RESPONSE
+from proxy.endpoints.openai.responses.responses import (
+    CompactionEndpoint,
+    InputTokensEndpoint,
+    ResponseEndpoint,
+)
 
 _FAMILIES: Final[tuple[Family, ...]] = (
     *(ChatEndpoint(), CompletionEndpoint(), EmbeddingEndpoint()),
+    *(ResponseEndpoint(), CompactionEndpoint(), InputTokensEndpoint()),
     *(MessageEndpoint(), CountEndpoint()),
 )
 
@@ -27,6 +34,8 @@ TABLES: Final[Mapping[str, MemberTable]] = {
     "chat.completions": CHAT,
     "completions": COMPLETION,
     "embeddings": EMBEDDING,
+    "responses": RESPONSE,
+    "responses.compact": COMPACTION,
     "messages": MESSAGES,
 }
 """The members of their calls, by endpoint; a call that is free has none that matters."""

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from proxy.call.terms import Terms, terms_of
 from proxy.endpoints.features import Feature, at_tier, hidden_input, rated, surcharged
-from proxy.endpoints.registry import ENDPOINTS
+from proxy.endpoints.registry import ENDPOINTS, TABLES, forward_fault
 from proxy.errors import Refusal
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import METERS, SURCHARGES
@@ -21,6 +21,7 @@ from proxy.pricing.charge import price, worst_nano
 from proxy.pricing.rates import Rate, RateCard
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.call.fakes import RATES, WHOLE, Asked, Sent, Stage, Upstreams
+from tests.endpoints.least import LEAST
 
 SEARCH_NANO = 10_000_000
 SEARCH = Rate("web_searches", Fraction(SEARCH_NANO), 1)
@@ -62,7 +63,7 @@ def test_what_no_rate_prices_is_refused_by_name_with_what_would_price_it(feature
     assert (refusal.code, refusal.kind.status, refusal.param) == ("unpriced_feature", 403, feature.member)
     assert refusal.details == {"rate_card": "bare", "rate_card_keys": list(feature.needs)}
     assert all(f"`{key}`" in refusal.message for key in feature.needs)
-    assert repr(feature.name) in refusal.message
+    assert (repr(feature.name) in refusal.message) == (forward_fault(feature.name) is None)
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.member)
@@ -251,12 +252,9 @@ def test_a_tier_charges_exactly_so_many_times_the_rates_and_its_receipt_says_so(
 
 def test_every_ask_says_what_it_turns_on() -> None:
     for endpoint in ENDPOINTS.values():
-        body = json.dumps({"model": "m", "messages": [], "prompt": "", "input": "", "deferred": True})
-        if endpoint.name == "messages.count_tokens":
-            continue
-        name = {"completions": "prompt", "embeddings": "input"}.get(endpoint.name, "messages")
-        kept = {key: value for key, value in json.loads(body).items() if key in {"model", "deferred", name}}
-        assert [found.name for found in endpoint.read(json.dumps(kept).encode()).features] == ["deferred"]
+        if endpoint.name in TABLES:
+            body = json.dumps({**LEAST[endpoint.name], "deferred": True}).encode()
+            assert [found.name for found in endpoint.read(body).features] == ["deferred"]
 
 
 SEARCHED: dict[str, Any] = {"type": "web_search_tool_result", "tool_use_id": "x", "content": []}

@@ -346,6 +346,9 @@ def test_every_endpoint_is_found_by_its_path() -> None:
         "/v1/chat/completions": ("chat.completions", "/chat/completions"),
         "/v1/completions": ("completions", "/completions"),
         "/v1/embeddings": ("embeddings", "/embeddings"),
+        "/v1/responses": ("responses", "/responses"),
+        "/v1/responses/compact": ("responses.compact", "/responses/compact"),
+        "/v1/responses/input_tokens": ("responses.input_tokens", "/responses/input_tokens"),
         "/v1/messages": ("messages", "/messages"),
         "/v1/messages/count_tokens": ("messages.count_tokens", "/messages/count_tokens"),
     }
