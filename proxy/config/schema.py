@@ -153,6 +153,19 @@ class Streams(Schema, frozen=True, kw_only=True):
     write_seconds: Annotated[Seconds, _doc("How long a client may take to accept bytes.")] = 60.0
 
 
+class JobsSchema(Schema, frozen=True, kw_only=True):
+    """Calls that outlive their request, such as videos."""
+
+    longest_hours: Annotated[
+        Annotated[int, Meta(ge=1, le=2_160)],
+        _doc("How long a job may run; then its upstream is asked once more, and its hold is closed."),
+    ] = 48
+    on_overdue: Annotated[
+        Literal["charge", "free"],
+        _doc("When nobody has seen a job's end by then: charge what it asked for, or let it go free."),
+    ] = "charge"
+
+
 class CredentialSchema(Schema, frozen=True, kw_only=True):
     """The secret that authenticates Farebox to an upstream."""
 
@@ -279,6 +292,7 @@ class ConfigSchema(Schema, frozen=True, kw_only=True):
     unit: UnitSchema = field(default_factory=UnitSchema)
     accounts: AccountsSchema = field(default_factory=AccountsSchema)
     streams: Streams = field(default_factory=Streams)
+    jobs: JobsSchema = field(default_factory=JobsSchema)
     upstreams: Annotated[dict[Name, UpstreamSchema], _doc("The upstream APIs by name.")] = field(
         default_factory=dict
     )

@@ -7,25 +7,31 @@ from proxy.endpoints.anthropic.members import MESSAGES
 from proxy.endpoints.anthropic.messages import CountEndpoint, MessageEndpoint
 from proxy.endpoints.base import Family
 from proxy.endpoints.members import MemberTable
+from proxy.endpoints.objects import ObjectKind
 from proxy.endpoints.openai.chat import ChatEndpoint
 from proxy.endpoints.openai.completions import CompletionEndpoint
 from proxy.endpoints.openai.embeddings import EmbeddingEndpoint
-from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING
+from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING, VIDEO
 from proxy.endpoints.openai.responses.members import COMPACTION, RESPONSE
 from proxy.endpoints.openai.responses.responses import (
     CompactionEndpoint,
     InputTokensEndpoint,
     ResponseEndpoint,
 )
+from proxy.endpoints.openai.videos import VIDEOS, VideoEndpoint
 
 _FAMILIES: Final[tuple[Family, ...]] = (
     *(ChatEndpoint(), CompletionEndpoint(), EmbeddingEndpoint()),
     *(ResponseEndpoint(), CompactionEndpoint(), InputTokensEndpoint()),
     *(MessageEndpoint(), CountEndpoint()),
+    VideoEndpoint(),
 )
 
 ENDPOINTS: Final[Mapping[str, Family]] = {endpoint.path: endpoint for endpoint in _FAMILIES}
 """The endpoints whose calls name a model, by path."""
+
+KINDS: Final[tuple[ObjectKind, ...]] = (VIDEOS,)
+"""The kinds of objects that calls make; a new one is a value and a line here."""
 
 ENDPOINT_NAMES: Final = tuple(endpoint.name for endpoint in _FAMILIES)
 """What they are called in configurations, in the same order."""
@@ -37,6 +43,7 @@ TABLES: Final[Mapping[str, MemberTable]] = {
     "responses": RESPONSE,
     "responses.compact": COMPACTION,
     "messages": MESSAGES,
+    "videos": VIDEO,
 }
 """The members of their calls, by endpoint; a call that is free has none that matters."""
 

@@ -223,11 +223,13 @@ class Ledger:
     async def recover(self, now_us: int, on_shortfall: OnShortfall = "forgive") -> list[tuple[Hold, Settled]]:
         """Close all orphans, see `Store.orphans`; returns those that it closed, each with what came of it.
 
+        Jobs are left alone, also those whose deadline has passed: whoever polls asks about each once more.
+
         One that cannot be closed, because its account's books do not add up, stays open: `tasks` reports the
         fault, and the other orphans are closed. Raises `Refusal` with `ledger_unavailable` if the ledger was
         closed meanwhile.
         """
-        holds = await self._store.orphans(now_us)
+        holds = [hold for hold in await self._store.orphans(now_us) if hold.deadline_us is None]
         futures = [
             self._enter(Recover(hold.call, hold.created_at_us, now_us, on_shortfall)) for hold in holds
         ]

@@ -80,6 +80,7 @@ class Routes:
             for endpoint, glob in product(route.endpoints, route.models):
                 globs.setdefault(endpoint, []).append((glob, rank))
         self._by_endpoint = {endpoint: GlobIndex(ranked) for endpoint, ranked in globs.items()}
+        self._upstreams = {target.upstream.name: target.upstream for r in routes for target in r.targets}
         self._by_path = {
             (method, route.path): route for route in routes if route.path for method in route.methods
         }
@@ -89,6 +90,10 @@ class Routes:
         index = self._by_endpoint.get(endpoint)
         rank = None if index is None else index.rank_of(model)
         return None if rank is None else self._by_model[rank]
+
+    def upstream(self, name: str) -> Upstream | None:
+        """The upstream of this name, None where no target of a route is on it."""
+        return self._upstreams.get(name)
 
     def for_path(self, method: str, path: str) -> Route | None:
         """The route of an exact path and method, or None."""

@@ -9,6 +9,7 @@ from proxy.call.admission import Admission
 from proxy.call.closing import CallObserver, Closing
 from proxy.call.policy import Catalog, Policy
 from proxy.call.relay import Relay
+from proxy.clock import Clock
 from proxy.endpoints.base import Endpoint
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
@@ -232,12 +233,13 @@ class Stage:
         funds_nano: int = GRANT_NANO,
         denials: Denials | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
+        clock: Clock | None = None,
     ) -> None:
         SHARED.preload([encoding_name("m")])  # As at the start of a process: no call waits for it.
         self.faults: list[BaseException] = []
         self.tasks = Tasks(lambda _, error: self.faults.append(error))
         self._committers = Tasks(lambda _, error: self.faults.append(error))
-        self.store, self.clock, self.heard = store or MemoryStore(), Hands(), Heard()
+        self.store, self.clock, self.heard = store or MemoryStore(), clock or Hands(), Heard()
         self.funds_nano = funds_nano
         self.catalog = catalog(policy or Policy(), rates, endpoints)
         self.store.commit(

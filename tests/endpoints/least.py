@@ -8,5 +8,6 @@ LEAST: dict[str, dict[str, Any]] = {
     "embeddings": {"model": "m", "input": "Hi"},
     "responses": {"model": "m", "input": "Hi"},
     "responses.compact": {"model": "m", "input": "Hi"},
+    "videos": {"model": "m", "prompt": "A cat"},
     "messages": {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]},
 }

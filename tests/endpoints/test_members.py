@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from anthropic.types.beta import message_create_params
-from openai.types import completion_create_params, embedding_create_params
+from openai.types import completion_create_params, embedding_create_params, video_create_params
 from openai.types.chat import completion_create_params as chat_create_params
 from openai.types.responses import response_compact_params, response_create_params
 
@@ -105,10 +105,17 @@ USUAL_IN_RESPONSES: dict[str, Any] = {
     "prompt": None,
     "context_management": [],
 }
+USUAL_IN_VIDEOS: dict[str, Any] = {
+    "prompt": "A cat",
+    "seconds": "8",
+    "size": "1280x720",
+    "input_reference": {"image_url": "https://host/a.png"},
+}
 BY_FAMILY: dict[str, tuple[dict[str, Any], dict[str, list[Any]]]] = {
     "messages": (USUAL | USUAL_IN_MESSAGES, TURNED_ON | TURNED_ON_IN_MESSAGES),
     "responses": (USUAL | USUAL_IN_RESPONSES, TURNED_ON | TURNED_ON_IN_RESPONSES),
     "responses.compact": (USUAL | USUAL_IN_RESPONSES, TURNED_ON | TURNED_ON_IN_RESPONSES),
+    "videos": (USUAL | USUAL_IN_VIDEOS, TURNED_ON | {"input_reference": [{"file_id": "file_1"}]}),
 }
 """What of all this is another thing in some families."""
 COSTS_EXTRA = {
@@ -138,6 +145,7 @@ def sdk_members() -> Iterator[tuple[str, str]]:
         "responses": response_create_params.ResponseCreateParamsBase,
         "responses.compact": response_compact_params.ResponseCompactParams,
         "messages": message_create_params.MessageCreateParamsBase,
+        "videos": video_create_params.VideoCreateParams,
     }
     yield from (
         (endpoint, name)
