@@ -45,7 +45,8 @@ class ScriptedUpstream:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         raw = await request.read()
-        body: dict[str, Any] = json.loads(raw) if raw else {}
+        is_form = request.content_type.startswith("multipart/")
+        body: dict[str, Any] = json.loads(raw) if raw and not is_form else {}
         self.received.append(body)
         self.headers.append(dict(request.headers))
         behaviour = self.behaviours[str(body.get("model", request.path))]
