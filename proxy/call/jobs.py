@@ -20,6 +20,8 @@ from proxy.pricing.charge import NO_CHARGE, Charge
 
 STATUS: Final = 200
 """What a job's client was answered at its beginning."""
+ACCEPTED: Final = 202
+"""What an upstream answers that has not got yet what it was asked for, whatever comes with that."""
 NOTHING_SEEN: Final = "{}"
 
 _ENDINGS: Final[dict[State, Ending]] = {
@@ -32,7 +34,10 @@ _ENDINGS: Final[dict[State, Ending]] = {
 
 def sighting_of(in_flight: InFlightCall) -> Sighting | None:
     """What the answer to a call tells of an object; None while it is not whole, or where it tells nothing."""
-    if in_flight.admitted.routed.about is None or in_flight.phase not in ("whole", "stream"):
+    about = in_flight.admitted.routed.about
+    if about is None or in_flight.phase not in ("whole", "stream"):
+        return None
+    if about.known is not None and in_flight.attempts[-1].status == ACCEPTED:
         return None
     tally = cast("SightedTally", in_flight.tally)
     return tally.sighting if in_flight.is_whole or tally.failed else None

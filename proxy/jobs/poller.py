@@ -26,7 +26,9 @@ from proxy.upstream.routes import Target, Upstream
 
 LEASE: Final = "jobs"
 LEASE_SECONDS: Final = 60.0
-ROUND_SECONDS: Final = 1.0
+RENEW_US: Final = 20_000_000
+"""How old a lease is when it is asked for again."""
+ROUND_SECONDS: Final = 2.0
 """How often the poller looks which jobs are due."""
 FIRST_LOOK_US: Final = 5_000_000
 """How old a job is when it is looked at first."""
@@ -67,6 +69,7 @@ class Poller:
         self._on_fault = on_fault
         self._sleep = sleep
         self._next_look_us: dict[str, int] = {}
+        self._renew_at_us = 0
 
     async def run(self) -> None:
         """Look at what is due, again and again until cancelled."""
@@ -80,73 +83,101 @@ class Poller:
                 self._on_fault("jobs", fault)
 
     async def round(self) -> None:
-        """Look once at every job that is due, if this process is the one that polls."""
-        if not await self._store.take_lease(LEASE, LEASE_SECONDS):
-            self._next_look_us.clear()
+        """Look once at every job that is due, if this process is the one that polls.
+
+        Upstreams are asked beside one another. One that does not answer is asked about no more than `AT_ONCE`
+        jobs, so that it keeps those of the others waiting for one answer's time at most.
+        """
+        if not await self._leads():
             return
         running: set[str] = set()
+        due: dict[str, list[Row]] = {}
         after = ""
         while rows := await self._page(after):
             after = str(rows[-1]["call_id"])
-            running.update(str(row["call_id"]) for row in rows)
-            due = [row for row in rows if self._is_due(row)]
-            for start in range(0, len(due), AT_ONCE):
-                await asyncio.gather(*map(self._look, due[start : start + AT_ONCE]))
+            for row in rows:
+                running.add(str(row["call_id"]))
+                if self._is_due(row):
+                    due.setdefault(str(row["upstream"]), []).append(row)
+        await asyncio.gather(*map(self._look_at_all, due.values()))
         self._next_look_us = {id_: at for id_, at in self._next_look_us.items() if id_ in running}
+
+    async def _leads(self) -> bool:
+        """Whether this process has the lease; who does not have it knows of no look."""
+        passed_us = self._clock.monotonic_us()
+        if passed_us < self._renew_at_us:
+            return True
+        if await self._store.take_lease(LEASE, LEASE_SECONDS):
+            self._renew_at_us = passed_us + RENEW_US
+            return True
+        self._next_look_us.clear()
+        return False
 
     async def _page(self, after: str) -> list[Row]:
         return await self._store.query("running_jobs", {"after": after, "account_id": "", "limit": PAGE})
 
     def _is_due(self, row: Row) -> bool:
-        job = job_of(row)
-        now_us = self._clock.now_us()
-        if job is None:
-            return False
-        next_us = self._next_look_us.get(job.call.id, job.authorized_at_us + FIRST_LOOK_US)
+        now_us, began_us, deadline_us = self._clock.now_us(), row["held_at_us"], row["deadline_us"]
+        assert isinstance(began_us, int)
+        assert isinstance(deadline_us, int)
+        next_us = self._next_look_us.get(str(row["call_id"]), began_us + FIRST_LOOK_US)
         # A clock that was set back must not keep a job from being looked at.
-        return now_us >= min(next_us, job.deadline_us) or next_us > now_us + LAST_LOOK_US
+        return now_us >= min(next_us, deadline_us) or next_us > now_us + LAST_LOOK_US
 
-    async def _look(self, row: Row) -> None:
-        """Ask how one job is, and end it if it has ended, or if its longest life is over."""
+    async def _look_at_all(self, rows: Sequence[Row]) -> None:
+        """Look at the jobs of one upstream, as long as that answers."""
+        for start in range(0, len(rows), AT_ONCE):
+            if not any(await asyncio.gather(*map(self._look, rows[start : start + AT_ONCE]))):
+                break
+
+    async def _look(self, row: Row) -> bool:
+        """Ask how one job is, and end it if it has ended, or if its longest life is over.
+
+        Returns whether the upstream answered anything.
+        """
         job = job_of(row)
         if job is None:
-            return
+            return True
         now_us = self._clock.now_us()
         age_us = max(0, now_us - job.authorized_at_us)
         wait_us = min(max(FIRST_LOOK_US, age_us // SHARE_OF_AGE), LAST_LOOK_US)
         self._next_look_us[job.call.id] = now_us + wait_us
         try:
-            await self._ask(row, job, is_over=now_us >= job.deadline_us)
+            return await self._ask(row, job, is_over=now_us >= job.deadline_us)
         except Refusal:
-            pass  # The ledger was away for long. It ends the job when it is back, or the next look does.
+            return (
+                True  # The ledger was away for long. It ends the job when it is back, or the next look does.
+            )
         except Exception as fault:  # noqa: BLE001 - one job must not keep the others from being looked at.
             self._on_fault(f"job {job.call.id}", fault)
+            return True
 
-    async def _ask(self, row: Row, job: Job, *, is_over: bool) -> None:
+    async def _ask(self, row: Row, job: Job, *, is_over: bool) -> bool:
         policy = self._catalog().policy
         known = KnownObject(msgspec.convert(row, Object), job) if row["id"] is not None else None
-        sighting = await self._sighting(known.row) if known is not None else None
+        sighting, is_answered = await self._sighting(known.row) if known is not None else (None, True)
+        ended = None
         if known is not None and sighting is not None:
             ended = self._jobs.saw(known, sighting, policy)
-            if ended is not None:
-                await ended
-                return
-        if is_over:
+        if ended is None and is_over:
             seen = known.row if known is not None else None
             if seen is not None and sighting is not None:
                 seen = seen_again(seen, sighting, self._clock.now_us())
-            await self._jobs.end(job, "job_overdue", policy, seen)
+            ended = self._jobs.end(job, "job_overdue", policy, seen)
+        if ended is not None:
+            await ended
+        return is_answered
 
-    async def _sighting(self, row: Object) -> Sighting | None:
-        """What the upstream says of an object now; None when it says nothing that can be read."""
+    async def _sighting(self, row: Object) -> tuple[Sighting | None, bool]:
+        """What the upstream says of an object now, None for nothing that can be read; whether it answered."""
         kind, upstream = self._kinds.get(row.kind), self._catalog().routes.upstream(row.upstream)
         if kind is None or upstream is None:
-            return None
+            return None, True
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await self._answer(kind, upstream, row.id)
+                return await self._answer(kind, upstream, row.id), True
         except (TimeoutError, UpstreamFailure, Refusal):
-            return None
+            return None, False
 
     async def _answer(self, kind: ObjectKind, upstream: Upstream, id_: str) -> Sighting | None:
         request = UpstreamRequest("GET", f"{kind.upstream_path}/{id_}", "", (), b"")

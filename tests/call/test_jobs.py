@@ -10,6 +10,7 @@ import pytest
 from proxy.call.outcomes import OUTCOMES
 from proxy.call.policy import Policy
 from proxy.errors import Refusal
+from proxy.jobs.poller import AT_ONCE
 from proxy.ledger.rows import NEVER_US
 from tests.call.fakes import NOW_US
 from tests.call.videos import SECOND_NANO, VideoStage, video
@@ -113,9 +114,10 @@ async def test_a_create_that_fails_is_voided_at_once(status: int, data: bytes) -
 async def test_content_shows_that_a_job_is_complete() -> None:
     """Who never asks how a video is, and only fetches it, pays for it before it is whole."""
     stage, call_id = await begun()
-    stage.studio.says("GET", f"{SHOWN}/content", b'{"error":{"message":"not ready"}}', 404)
-    await stage.ask("GET", "/v1/videos/video_1/content")
-    assert stage.charged() == {}
+    for status in (404, 202):
+        stage.studio.says("GET", f"{SHOWN}/content", b'{"error":{"message":"not ready"}}', status)
+        await stage.ask("GET", "/v1/videos/video_1/content")
+        assert stage.charged() == {}
     stage.studio.says("GET", f"{SHOWN}/content", b"\x00mp4")
     assert (await stage.ask("GET", "/v1/videos/video_1/content")).data == b"\x00mp4"
     assert stage.charged() == {call_id: ("complete", "counted", EIGHT)}
@@ -235,6 +237,53 @@ async def test_looks_at_a_job_grow_rarer_with_its_age() -> None:
     before = len(stage.studio.requests)
     await stage.poller().round()
     assert len(stage.studio.requests) == before + 1
+    await stage.rest()
+
+
+async def test_an_upstream_that_does_not_answer_keeps_no_other_from_being_asked() -> None:
+    """It is asked about a few jobs in a round, and those that are left come in the next."""
+    stage = VideoStage()
+    for number in range(40):
+        stage.studio.says("POST", "/videos", video("queued", f"video_{number}"))
+        await stage.create()
+    stage.clock.at_us += 10_000_000
+    before = len(stage.studio.requests)
+    poller = stage.poller()
+    for round_ in range(1, 6):
+        await poller.round()
+        assert len(stage.studio.requests) == before + AT_ONCE * round_
+    await poller.round()
+    assert len(stage.studio.requests) == before + 40
+    await stage.rest()
+
+
+async def test_a_job_without_an_object_ends_when_its_longest_life_is_over() -> None:
+    """Nobody can ask about it; no such job begins by a call."""
+    stage, call_id = await begun()
+    stage.store.books.objects.clear()
+    stage.clock.at_us += DAY_US
+    await stage.poller().round()
+    assert stage.charged() == {}
+    stage.clock.at_us += DAY_US
+    await stage.poller().round()
+    assert stage.charged() == {call_id: ("job_overdue", "counted", EIGHT)}
+    await stage.rest()
+
+
+async def test_a_lease_is_asked_for_now_and_then() -> None:
+    stage, _ = await begun()
+    asked = []
+
+    async def taken(name: str, seconds: float) -> bool:
+        asked.append(stage.clock.at_us - NOW_US)
+        return True
+
+    stage.store.take_lease = taken  # type: ignore[method-assign]
+    poller = stage.poller()
+    for _ in range(60):
+        await poller.round()
+        stage.clock.at_us += 1_000_000
+    assert [at // 1_000_000 for at in asked] == [0, 20, 40]
     await stage.rest()
 
 
