@@ -33,6 +33,9 @@ CODES: Final[dict[str, Kind]] = {
     "api_key_disabled": Kind(401, _AUTH, "The key has been disabled."),
     "api_key_expired": Kind(401, _AUTH, "The key's expiry has passed."),
     "not_found": Kind(404, _INVALID, "No such route, or no such object for this caller."),
+    "endpoint_denied": Kind(
+        403, _DENIED, "The endpoint would let calls pass Farebox by, or shows the operator's account."
+    ),
     "method_not_allowed": Kind(405, _INVALID, "The route exists, the method does not."),
     "body_too_large": Kind(413, _INVALID, "The body is larger than `server.max_body_bytes`."),
     "body_timeout": Kind(408, _INVALID, "The body did not arrive in time.", retry=False),

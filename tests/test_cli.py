@@ -243,6 +243,18 @@ async def test_check_prints_what_is_served_and_at_which_prices(tmp_path: Path) -
         assert text in ran.out
 
 
+async def test_check_prints_the_prices_of_each_case_and_warns_of_what_no_call_meets(tmp_path: Path) -> None:
+    """A case has its conditions for its name, and all its rates."""
+    file = tmp_path / "farebox.yaml"
+    dear = "cases: [{when: {size: large}, rates: {requests: {per_unit: '0.77'}}}]"
+    file.write_text(CONFIG.replace("{per_unit: '0.02'}}}", f"{{per_unit: '0.02'}}}}, {dear}}}"))
+    ran = await farebox("check", str(file))
+    assert ran.code == 0, ran.err
+    (line,) = (line for line in ran.out.splitlines() if "0.77" in line)
+    assert "size=large" in line
+    assert "cases[0].when.size" in ran.err
+
+
 async def test_check_prints_each_fault_with_its_file_and_line(tmp_path: Path) -> None:
     file = tmp_path / "farebox.yaml"
     file.write_text(CONFIG.replace("upstream: main, model", "upstream: mian, model").replace("0.15", "cheap"))

@@ -269,7 +269,7 @@ BREACHES: tuple[tuple[Check, str, str], ...] = (
     (metric_faults, "`farebox_calls_in_flight`", "`farebox_calls_open`"),
     (metric_faults, "`farebox_usage_total`", "`farebox_usage`"),
     (member_faults, "| `tools` | chats, messages | priced", "| `tools` | chats, messages | passed"),
-    (member_faults, "Passed: `add_generation_prompt`,", "Passed:"),
+    (member_faults, "Passed: `activation`,", "Passed:"),
     (meter_faults, "| `reasoning_tokens` | `output_tokens` |", "| `reasoning_tokens` | |"),
     (endpoint_faults, "| list of `chat.completions`, `completions`,", "| list of `completions`,"),
     (outcome_faults, "| `cut` | the refusal's |", "| `cut` | 200 |"),

@@ -14,7 +14,7 @@ from proxy.globs import is_glob
 from proxy.ledger.rows import Key
 from proxy.ledger.store import Store
 from proxy.money import NANO_PER_USD, decimal_string
-from proxy.pricing.rates import RateCard
+from proxy.pricing.rates import Case, RateCard
 
 
 class Models:
@@ -52,8 +52,8 @@ class Models:
         card: RateCard | None = None
         for endpoint in ENDPOINTS.values():
             route = catalog.routes.for_model(endpoint.name, name)
-            found = route and catalog.book.card_of(route.rate_card, name)
-            if found and found.covers(endpoint.meters):
+            found = route and catalog.book.card_of(route.rate_card, name, endpoint.name)
+            if found and found.may_cover(endpoint.meters):
                 endpoints.append(endpoint.path)
                 card = found
         if card is None:
@@ -70,17 +70,29 @@ class Models:
 
 def priced(card: RateCard) -> dict[str, object]:
     """A rate card as the list shows it: exact US dollars as strings, for so many units of each meter."""
-    rates = {
-        rate.meter: {"price": decimal_string(rate.price / NANO_PER_USD), "per": rate.per, "currency": "USD"}
-        for rate in card.rates
-    }
     rest = {
         "max_output_tokens": card.default_bound,
         "input_allowance_tokens": card.input_allowance,
         "service_tiers": {tier: decimal_string(multiplier) for tier, multiplier in card.service_tiers},
+        "cases": [_case(case) for case in card.cases],
     }
     said = {name: value for name, value in rest.items() if value}
-    return {"billing_type": card.billing_type, "pricing": rates, "price_id": card.price_id, **said}
+    billed = card if card.rates else card.variants[-1]
+    return {"billing_type": billed.billing_type, **_rates(card), **said}
+
+
+def _case(case: Case) -> dict[str, object]:
+    """All rates of calls whose parameters have these values, and their bound."""
+    bound = {"max_output_tokens": case.card.default_bound} if case.card.default_bound else {}
+    return {"when": dict(case.when), **_rates(case.card), **bound}
+
+
+def _rates(card: RateCard) -> dict[str, object]:
+    rates = {
+        rate.meter: {"price": decimal_string(rate.price / NANO_PER_USD), "per": rate.per, "currency": "USD"}
+        for rate in card.rates
+    }
+    return {"pricing": rates, "price_id": card.price_id}
 
 
 def _names(catalog: Catalog) -> list[str]:

@@ -30,6 +30,15 @@ class PriceView(Struct, frozen=True):
     currency: Literal["USD"]
 
 
+class CaseView(Struct, frozen=True, kw_only=True):
+    """What a call costs whose parameters have all these values, in any case."""
+
+    when: dict[str, str]
+    pricing: dict[str, PriceView]
+    price_id: str
+    max_output_tokens: int | UnsetType = UNSET
+
+
 class ModelView(Struct, frozen=True, kw_only=True):
     """A model that the key may use, its price, and how it is billed."""
 
@@ -44,6 +53,7 @@ class ModelView(Struct, frozen=True, kw_only=True):
     max_output_tokens: int | UnsetType = UNSET
     input_allowance_tokens: int | UnsetType = UNSET
     service_tiers: dict[str, str] | UnsetType = UNSET
+    cases: list[CaseView] | UnsetType = UNSET
 
 
 class ModelsView(Struct, frozen=True, kw_only=True):

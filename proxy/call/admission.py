@@ -10,12 +10,13 @@ from proxy.call.headers import rate_headers
 from proxy.call.objects import Objects
 from proxy.call.off_loop import LARGE_BYTES, in_thread
 from proxy.call.policy import Catalog, Policy
-from proxy.call.terms import Terms, terms_of
+from proxy.call.terms import Terms, card_at, terms_of
 from proxy.clock import Clock
 from proxy.endpoints.base import Ask, Endpoint
 from proxy.endpoints.objects import ObjectKind
 from proxy.endpoints.registry import ENDPOINTS, KINDS
 from proxy.endpoints.tools import ToolEndpoint
+from proxy.endpoints.unserved import reason_against
 from proxy.errors import Refusal
 from proxy.ledger.commands import Authorize, Refused
 from proxy.ledger.ledger import Ledger
@@ -27,11 +28,16 @@ from proxy.metering.tokens import COUNTER
 from proxy.metering.usage import METERS, tokens_of
 from proxy.pricing.charge import affordable, worst_nano
 from proxy.pricing.rates import RateCard
+from proxy.upstream.routes import Routes
 
 BOUND_OVER_COUNT: Final = 32
 """How much larger a bound hardly ever is than what is counted: a token is 4 bytes of text on average."""
 COUNTED_BYTES_MAX: Final = 8 * 1024 * 1024
 """Text beyond this is longer than any model reads, and is not counted."""
+
+SHOWN_CHARS: Final = 100
+"""How much of a path is repeated to the client."""
+TOOLS_SHOWN: Final = 32
 
 # What these refuse may pass with less output, and with an exact count in place of the bound on the input.
 _OF_FUNDS: Final = frozenset(
@@ -91,7 +97,9 @@ class Admission:
             )
         body = await request.body_at_hand()
         if body is None:
-            body = await self._late_body(request, costs=not catalog.book.has_free(endpoint.meters))
+            body = await self._late_body(
+                request, costs=not catalog.book.has_free(endpoint.meters, endpoint.name)
+            )
         is_small = len(body) <= LARGE_BYTES
         read = partial(endpoint.read, body, request.headers)
         ask = read() if is_small else await in_thread(len(body), read)
@@ -104,11 +112,12 @@ class Admission:
                 param="model",
             )
         request.facts["route"] = route.name
-        card = catalog.book.card_of(route.rate_card, ask.model)
-        if card is None or not card.covers(endpoint.meters):
+        card = catalog.book.card_of(route.rate_card, ask.model, endpoint.name)
+        if card is None or not card.may_cover(endpoint.meters):
             raise Refusal(
                 "model_not_priced", f"The model {ask.model!r} has no price, so it is refused.", param="model"
             )
+        card = card_at(card, ask.parameters, endpoint.meters)
         if ask.features:
             route = await self._objects.narrowed(route, key.account_id, ask.features)
         terms = terms_of(ask.features, route, card)
@@ -137,16 +146,18 @@ class Admission:
                     f"{request.path} takes {', '.join(methods)}, not {request.method}.",
                     headers={"Allow": ", ".join(methods)},
                 )
-            raise Refusal("not_found", f"Nothing is served at {request.path}.")
+            raise unserved(request.path, catalog.routes, self._endpoints)
         request.facts["route"] = route.name
         endpoint = ToolEndpoint(route.name, request.path)
-        card = catalog.book.card_of(route.rate_card, route.name)
-        if card is None or not card.covers(endpoint.meters):
+        card = catalog.book.card_of(route.rate_card, route.name, endpoint.name)
+        if card is None or not card.may_cover(endpoint.meters):
             raise Refusal("model_not_priced", f"The tool {route.name!r} has no price, so it is refused.")
         body = await request.body_at_hand()
         if body is None:
-            body = await self._late_body(request, costs=not card.is_free_for(endpoint.meters))
-        return RoutedCall(endpoint, endpoint.read(body), route, Terms(card), body)
+            body = await self._late_body(request, costs=not card.may_be_free_for(endpoint.meters))
+        ask = endpoint.read(body)
+        card = card_at(card, ask.parameters, endpoint.meters)
+        return RoutedCall(endpoint, ask, route, Terms(card), body)
 
     async def _late_body(self, request: InboundRequest, *, costs: bool) -> bytes:
         """A body that has to be waited for, which it is only if the call could be let through."""
@@ -222,6 +233,17 @@ def _idle_nano(refused: Refused) -> int:
     if refused.limit_nano is not None:
         return refused.limit_nano - (refused.spent_nano or 0)
     return (refused.available_nano or 0) + (refused.held_nano or 0)
+
+
+def unserved(path: str, routes: Routes, endpoints: Mapping[str, Endpoint]) -> Refusal:
+    """The refusal of a path that no route has: why it is none to serve, or what is served."""
+    shown = path if len(path) <= SHOWN_CHARS else f"{path[:SHOWN_CHARS]}..."
+    if (reason := reason_against(path)) is not None:
+        return Refusal("endpoint_denied", f"{shown} is not served: {reason}.")
+    names = {name for route in routes.all for name in route.endpoints}
+    of_models = [each.path for each in endpoints.values() if each.name in names]
+    served = [*of_models, *(route.path for route in routes.tools[:TOOLS_SHOWN] if route.path), "/v1/models"]
+    return Refusal("not_found", f"Nothing is served at {shown}; what is served is {', '.join(served)}.")
 
 
 async def exact_ceiling(ask: Ask) -> Ceiling:

@@ -220,17 +220,19 @@ class InFlightCall:
         return Spent(usage, basis, anomalies, price(card, usage), inferred)
 
     def _to_count(self, reported: Usage) -> tuple[list[str], bool]:
-        """What of the request has to be counted, and whether the output has to be.
+        """What of the request has to be counted, and whether the output has to be. No rate, no count.
 
         They were not reported, or cannot be believed: no request amounts to nothing, although some upstreams
         leave out what they took from a cache. A reply that has text has output, and one that broke off at
         least what was counted.
         """
         surcharges, elastic, tally = self._surcharges, self._elastic, self.tally
+        priced = self.admitted.routed.terms.card.worst_weights
         due = [
             meter
             for meter, most in self.admitted.ceiling.fixed.items()
-            if most and not reported.get(meter) and meter not in surcharges and meter not in self._allowed
+            if most and meter in priced and not reported.get(meter)
+            if meter not in surcharges and meter not in self._allowed
         ]
         told = elastic is None or bool(reported.get(elastic)) or not tally.produced_size
         return due, not told or not reported or not tally.complete

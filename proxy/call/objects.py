@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from proxy.call.base import About, InboundRequest, Job, KnownObject, RoutedCall
 from proxy.call.policy import Catalog
-from proxy.call.terms import Terms, terms_of
+from proxy.call.terms import Terms, card_at, terms_of
 from proxy.clock import Clock
 from proxy.endpoints.features import Feature
 from proxy.endpoints.objects import (
@@ -28,11 +28,9 @@ from proxy.endpoints.tallies.sighted import is_id
 from proxy.errors import Refusal
 from proxy.ledger.rows import Call, Object, Observed
 from proxy.ledger.store import Row, Store
-from proxy.pricing.rates import RateCard
+from proxy.pricing.book import FREE_CARD
 from proxy.upstream.routes import Route, Target
 
-FREE: Final = RateCard("free", (), ())
-"""The rate card of what is asked of objects."""
 _REPEATABLE: Final = frozenset({"GET", "HEAD", "DELETE"})
 
 _decode_observed: Final = msgspec.json.Decoder(Observed).decode
@@ -130,7 +128,9 @@ def _asked(
     path = f"{kind.upstream_path}/{row.id}{asked.below}"
     endpoint = ObjectEndpoint(name, request.path, path, repeatable=request.method in _REPEATABLE)
     ask = ObjectAsk(kind, asked, row.id, row.model)
-    return RoutedCall(endpoint, ask, Route(name, (Target(upstream),)), Terms(FREE), b"", About(kind, known))
+    return RoutedCall(
+        endpoint, ask, Route(name, (Target(upstream),)), Terms(FREE_CARD), b"", About(kind, known)
+    )
 
 
 def _derived(  # noqa: PLR0917 - these are the parts of a routed call.
@@ -147,9 +147,10 @@ def _derived(  # noqa: PLR0917 - these are the parts of a routed call.
     targets = () if route is None else at_upstream(route, row.upstream)
     if route is None or not targets:
         raise Refusal("model_not_found", f"The model {row.model!r} is not served any more where it was made.")
-    card = catalog.book.card_of(route.rate_card, row.model)
-    if card is None or not card.covers(kind.meters):
+    card = catalog.book.card_of(route.rate_card, row.model, kind.endpoint)
+    if card is None or not card.may_cover(kind.meters):
         raise Refusal("model_not_priced", f"The model {row.model!r} has no price, so it is refused.")
+    card = card_at(card, ask.parameters, kind.meters)
     name, path = f"{kind.endpoint}.{derivation.name}", derivation.upstream_path.replace("{id}", row.id)
     endpoint = ObjectEndpoint(name, request.path, path, repeatable=False)
     terms = terms_of(ask.features, route, card)

@@ -6,15 +6,38 @@ from typing import Final
 
 import msgspec
 
-from proxy.endpoints.features import Feature, at_tier, tier_key
+from proxy.endpoints.features import Feature, at_tier, rate_key, tier_key
 from proxy.endpoints.registry import forward_fault
 from proxy.errors import Refusal
-from proxy.metering.usage import Usage
+from proxy.metering.usage import Needed, Usage
 from proxy.pricing.rates import RateCard
 from proxy.upstream.routes import Route
 
+SHOWN_CHARS: Final = 64
 _NOTHING: Final[Usage] = {}
 _ANY_UNKNOWN: Final = "*"
+
+
+def card_at(card: RateCard, parameters: Mapping[str, str], meters: Needed) -> RateCard:
+    """The card for a call with these parameters, of one that may price such calls.
+
+    Raises Refusal `unpriced_feature` where it has no rate for one of `meters` with them.
+    """
+    if not card.cases:
+        return card
+    found = card.case_of(parameters)
+    if found.covers(meters):
+        return found
+    asked = {name: parameters[name] for name in card.conditions if name in parameters}
+    said = " and ".join(f"`{name}: {value[:SHOWN_CHARS]}`" for name, value in asked.items())
+    missing = [rate_key(meter) for either in found.missing(meters) for meter in either]
+    keys = " and ".join(f"`{key}`" for key in missing)
+    raise Refusal(
+        "unpriced_feature",
+        f"The rate card {card.id!r} has no {keys} for {said or 'this call'}, so it is refused.",
+        param=next(iter(asked), None),
+        details={"rate_card": card.id, "rate_card_keys": missing},
+    )
 
 
 class Terms(msgspec.Struct, frozen=True, gc=False):

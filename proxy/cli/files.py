@@ -93,7 +93,7 @@ def _route_row(route: Route, settings: Settings) -> Json:
 
 
 def _card_names(route: Route, settings: Settings) -> list[str]:
-    cards = (settings.book.card_for(glob) for glob in route.models)
+    cards = (settings.book.card_of(None, glob, each) for glob in route.models for each in route.endpoints)
     return list(dict.fromkeys(card.id for card in cards if card))
 
 
@@ -107,7 +107,8 @@ def _cards(settings: Settings, routes: list[Route]) -> Iterator[RateCard]:
     of_routes = (settings.book.by_id(route.rate_card) for route in routes if route.rate_card)
     found: dict[str, RateCard] = {card.id: card for card in (*of_models, *of_routes) if card}
     for card in found.values():
-        yield from (card, *card.by_tier.values())
+        for variant in card.variants:
+            yield from (variant, *variant.by_tier.values())
 
 
 def _price_rows(card: RateCard) -> Iterator[Json]:

@@ -1,41 +1,33 @@
 """Warnings: what a configuration may say, but hardly means."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import urlsplit
 
 from proxy.config.faults import Findings
+from proxy.config.price_advice import advise_on_prices, any_meets
 from proxy.config.routing import REQUESTS
-from proxy.config.schema import ConfigSchema, RouteSchema
+from proxy.config.schema import ConfigSchema, RateCardSchema, RouteSchema
 from proxy.config.upstreams import is_left_out
-from proxy.globs import is_glob, may_overlap
+from proxy.endpoints.registry import FREE
+from proxy.endpoints.unserved import reason_against
+from proxy.globs import is_glob
+from proxy.pricing.book import PriceBook
 from proxy.validation import Path
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def advise(schema: ConfigSchema, findings: Findings) -> None:
+def advise(schema: ConfigSchema, book: PriceBook, findings: Findings) -> None:
     """Add every warning about a configuration without faults to `findings`."""
     _about_upstreams(schema, findings)
     _about_routes(schema, findings)
     _about_cards(schema, findings)
+    advise_on_prices(schema, book, findings)
     if schema.quickstart is not None and schema.server.host not in LOOPBACK:
         message = "opens the quickstart to other machines, with an admin key that is easy to guess"
         findings.warn(("server", "host"), message, schema.server.host)
-
-
-def _any_meets(models: Iterable[str], globs: Sequence[str]) -> bool:
-    """Whether a name could match both one of `models` and one of `globs`."""
-    for model in models:
-        for glob in globs:
-            if not is_glob(model):
-                meets = fnmatchcase(model, glob)
-            else:
-                meets = may_overlap(model, glob) if is_glob(glob) else fnmatchcase(glob, model)
-            if meets:
-                return True
-    return False
 
 
 def _about_upstreams(schema: ConfigSchema, findings: Findings) -> None:
@@ -63,12 +55,24 @@ def _about_routes(schema: ConfigSchema, findings: Findings) -> None:
             place = (*path, "models", position)
             if not is_glob(model):
                 _about_shadow(schema.routes[:index], route, model, place, findings)
-            elif route.rate_card is None and not _any_meets([model], priced):
+            elif route.rate_card is None and not any_meets([model], [*priced, *_free_of(route)]):
                 findings.warn(place, "can match no model that has a rate card; its calls are refused", model)
+        if route.path is not None and (reason := reason_against(route.path)) is not None:
+            findings.warn((*path, "path"), f"should not be served: {reason}", route.path)
         card = schema.rate_cards.get(route.rate_card or "")
-        if route.path is not None and card is not None and card.rates.keys() != {REQUESTS}:
-            others = ", ".join(meter for meter in card.rates if meter != REQUESTS)
+        meters = dict.fromkeys(meter for rates in _all_rates(card) for meter in rates) if card else {}
+        others = ", ".join(meter for meter in meters if meter != REQUESTS)
+        if route.path is not None and others:
             findings.warn((*path, "rate_card"), f"prices {others} too, which a path's calls do not count")
+
+
+def _all_rates(card: RateCardSchema) -> Iterator[Iterable[str]]:
+    yield card.rates or ()
+    yield from (case.rates or () for case in card.cases)
+
+
+def _free_of(route: RouteSchema) -> Iterator[str]:
+    yield from (glob for endpoint in route.endpoints for glob in FREE.get(endpoint, ()))
 
 
 def _about_shadow(
@@ -92,5 +96,5 @@ def _about_cards(schema: ConfigSchema, findings: Findings) -> None:
     named = {route.rate_card for route in schema.routes}
     looked_up = [model for route in schema.routes if route.rate_card is None for model in route.models or ()]
     for name, card in schema.rate_cards.items():
-        if name not in named and not _any_meets(looked_up, card.match):
+        if name not in named and not any_meets(looked_up, card.match):
             findings.warn(("rate_cards", name), "prices nothing that a route serves")

@@ -1,14 +1,19 @@
 """Rate cards of a file as a price book: every price exact, every meter known."""
 
+from collections.abc import Mapping
 from fractions import Fraction
+from itertools import islice
 from typing import Final
 
+from msgspec.structs import replace
+
 from proxy.config.faults import Findings
-from proxy.config.schema import RateCardSchema, RateSchema
+from proxy.config.schema import CaseSchema, RateCardSchema, RateSchema
+from proxy.endpoints.registry import FREE
 from proxy.metering.usage import METERS
 from proxy.money import MAX_NANO, Unit, decimal_string, parse_amount, usd_string
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import PERS, Rate, RateCard
+from proxy.pricing.rates import PERS, Case, Rate, RateCard
 from proxy.validation import Path, did_you_mean
 
 OUTPUT: Final = "output_tokens"
@@ -24,42 +29,70 @@ def build_book(schemas: dict[str, RateCardSchema], unit: Unit, findings: Finding
             first = globs.setdefault(glob, name)
             if first != name or glob in schema.match[:index]:
                 findings.fault(("rate_cards", name, "match", index), f"is matched by {first!r} already", glob)
-    return PriceBook([_card(name, schema, unit, findings) for name, schema in schemas.items()])
+    return PriceBook([_card(name, schema, unit, findings) for name, schema in schemas.items()], FREE)
 
 
 def _card(name: str, schema: RateCardSchema, unit: Unit, findings: Findings) -> RateCard:
     path: Path = ("rate_cards", name)
-    rates = []
-    for meter, rate_schema in schema.rates.items():
-        place = (*path, "rates", meter)
-        if meter in METERS:
-            rates.append(_rate(meter, rate_schema, unit, place, findings))
-        else:
-            findings.fault(place, f"is not a meter; {did_you_mean(meter, METERS)}")
-    if schema.max_output_tokens is None and any(_is_output(rate.meter) for rate in rates):
-        findings.fault(
-            (*path, "max_output_tokens"),
-            "is missing; a card that prices output has to say how much a call can produce",
-        )
-    tiers = tuple((tier, Fraction(multiplier)) for tier, multiplier in schema.service_tiers.items())
+    if not schema.rates and not schema.cases:
+        findings.fault((*path, "rates"), "is missing; a card needs one rate at least")
     card = RateCard(
         id=name,
         match=tuple(schema.match),
-        rates=tuple(rates),
+        rates=_rates(schema.rates, unit, (*path, "rates"), findings),
         default_bound=schema.max_output_tokens or 0,
-        service_tiers=tiers,
+        service_tiers=tuple((tier, Fraction(times)) for tier, times in schema.service_tiers.items()),
         input_allowance=schema.input_allowance_tokens or 0,
     )
-    for tier, tier_card in card.by_tier.items():
-        if any(rate.price > MAX_NANO for rate in tier_card.rates):
+    places = [path, *((*path, "cases", index) for index in range(len(schema.cases)))]
+    cases = [
+        _case(card, case, unit, place, findings) for case, place in zip(schema.cases, places[1:], strict=True)
+    ]
+    card = replace(card, cases=tuple(cases))
+    unbounded = (place for variant, place in zip(card.variants, places, strict=True) if _lacks_bound(variant))
+    for place in islice(unbounded, 1):  # The others lack it for the same reason.
+        findings.fault(
+            (*place, "max_output_tokens"),
+            "is missing; a card that prices output has to say how much a call can produce",
+        )
+    for tier in schema.service_tiers:
+        if any(rate.price > MAX_NANO for variant in card.variants for rate in variant.by_tier[tier].rates):
             findings.fault(
                 (*path, "service_tiers", tier), "makes a rate larger than the largest amount there is"
             )
     return card
 
 
-def _is_output(meter: str) -> bool:
-    return OUTPUT in (meter, METERS[meter].part_of)
+def _case(card: RateCard, schema: CaseSchema, unit: Unit, path: Path, findings: Findings) -> Case:
+    """A case of a card: its own rates take the place of the card's, and its conditions are in the id."""
+    if not schema.rates and schema.max_output_tokens is None:
+        findings.fault(path, "changes nothing; it needs `rates` or `max_output_tokens`")
+    rates = {rate.meter: rate for rate in card.rates}
+    rates |= {rate.meter: rate for rate in _rates(schema.rates, unit, (*path, "rates"), findings)}
+    when = tuple(sorted((name, value.casefold()) for name, value in schema.when.items()))
+    said = ",".join(f"{name}={value}" for name, value in when)
+    bound = schema.max_output_tokens or card.default_bound
+    return Case(when, replace(card, id=f"{card.id}+{said}", rates=tuple(rates.values()), default_bound=bound))
+
+
+def _lacks_bound(card: RateCard) -> bool:
+    return not card.default_bound and any(
+        OUTPUT in (rate.meter, METERS[rate.meter].part_of) for rate in card.rates
+    )
+
+
+def _rates(
+    schemas: Mapping[str, RateSchema] | None, unit: Unit, path: Path, findings: Findings
+) -> tuple[Rate, ...]:
+    """The rates of known meters, in order."""
+    rates = []
+    for meter, schema in (schemas or {}).items():
+        place = (*path, meter)
+        if meter in METERS:
+            rates.append(_rate(meter, schema, unit, place, findings))
+        else:
+            findings.fault(place, f"is not a meter; {did_you_mean(meter, METERS)}")
+    return tuple(rates)
 
 
 def _rate(meter: str, schema: RateSchema, unit: Unit, path: Path, findings: Findings) -> Rate:

@@ -74,7 +74,7 @@ def load(path: FilePath | str, environ: Mapping[str, str]) -> Settings:
 def check(path: FilePath | str, environ: Mapping[str, str]) -> tuple[Settings, tuple[ConfigFault, ...]]:
     """The settings in a file, and warnings of what is valid but hardly meant. Raises ConfigError."""
     settings, schema, findings = _load(path, environ)
-    advise(schema, findings)
+    advise(schema, settings.book, findings)
     return settings, tuple(sorted(findings.warnings, key=lambda warning: warning.line))
 
 

@@ -8,6 +8,7 @@ from proxy.config.faults import Findings
 from proxy.config.schema import ConfigSchema, RouteSchema, TargetSchema
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.globs import is_glob
+from proxy.metering.usage import said
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import RateCard
 from proxy.upstream.routes import Route, Routes, Target, Upstream
@@ -27,7 +28,8 @@ RESERVED: Final = (
 )
 """Paths that Farebox answers itself, and all paths below them."""
 
-_METERS: Final = {endpoint.name: endpoint.meters for endpoint in ENDPOINTS.values()}
+METERS_OF: Final = {endpoint.name: endpoint.meters for endpoint in ENDPOINTS.values()}
+"""What must be priced on an endpoint, by its name."""
 
 # What a path may not hold: it is compared with the path of a request, character by character.
 _PATH_RULES: Final = (
@@ -108,7 +110,7 @@ class _Builder:
             self._findings.fault(
                 (*path, "rate_card"), "is missing; calls of a path are refused unless a card prices them"
             )
-        elif card is not None and all(rate.meter != REQUESTS for rate in card.rates):
+        elif card is not None and all(REQUESTS not in variant.rated for variant in card.variants):
             self._findings.fault(
                 (*path, "rate_card"),
                 f"has no rate for {REQUESTS}, so calls of a path have no price",
@@ -126,19 +128,21 @@ class _Builder:
             for endpoint in schema.endpoints:
                 self._serve((endpoint, model), place)
             if schema.rate_card is None and not is_glob(model):
-                self._check_price(schema, model, self._book.card_for(model), place)
+                self._check_price(schema, model, self._card_for(schema, model), place)
         if card is not None:
             self._check_price(schema, card.id, card, (*path, "rate_card"))
+
+    def _card_for(self, schema: RouteSchema, model: str) -> RateCard | None:
+        found = (self._book.card_of(None, model, endpoint) for endpoint in schema.endpoints)
+        return next((card for card in found if card), None)
 
     def _check_price(self, schema: RouteSchema, what: str, card: RateCard | None, place: Path) -> None:
         """Calls without a price are refused, so a card must price at least one of the route's endpoints."""
         if card is None:
             message = "is priced by no rate card, so every call of it would be refused; add one that matches"
             self._findings.fault(place, message, what)
-        elif not any(card.covers(_METERS[endpoint]) for endpoint in schema.endpoints):
-            missing = " and ".join(
-                meter for meter in _METERS[schema.endpoints[0]] if meter not in card.weights
-            )
+        elif not any(card.may_cover(METERS_OF[endpoint]) for endpoint in schema.endpoints):
+            missing = said(card.missing(METERS_OF[schema.endpoints[0]]))
             message = (
                 f"has no price on {schema.endpoints[0]}: rate card {card.id!r} has no rate for {missing}"
             )

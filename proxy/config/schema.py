@@ -240,13 +240,34 @@ class RateSchema(Schema, frozen=True, kw_only=True):
     per_unit: Annotated[Money | None, _doc("Price of one unit.")] = None
 
 
+Rates = Annotated[dict[str, RateSchema], Meta(min_length=1)]
+
+
+class CaseSchema(Schema, frozen=True, kw_only=True):
+    """Other prices, for calls whose parameters have certain values."""
+
+    when: Annotated[
+        dict[Text, Text],
+        _doc("The values that parameters of a call must all have, in any case, by name.", min_length=1),
+    ]
+    rates: Annotated[Rates | None, _doc("The rates that differ then, by meter.")] = None
+    max_output_tokens: Annotated[
+        Count | None, _doc("The most output of such a call that names no bound, where it differs.")
+    ] = None
+
+
 class RateCardSchema(Schema, frozen=True, kw_only=True):
     """The rates of some models, or of an API."""
 
     match: Annotated[
         list[Text], _doc("Globs of the public models it prices; the first card that matches does.")
     ] = field(default_factory=list)
-    rates: Annotated[dict[str, RateSchema], _doc("Its rates by meter.", min_length=1)]
+    rates: Annotated[Rates | None, _doc("Its rates by meter; only a card with `cases` may do without.")] = (
+        None
+    )
+    cases: Annotated[
+        list[CaseSchema], _doc("Prices that depend on parameters of a call; the first case that holds.")
+    ] = field(default_factory=list)
     max_output_tokens: Annotated[
         Count | None,
         _doc("The most output of a call that names no bound; needed by cards that price output."),

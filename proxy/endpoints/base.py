@@ -7,7 +7,7 @@ import msgspec
 
 from proxy.endpoints.features import Feature
 from proxy.metering.ceiling import Ceiling
-from proxy.metering.usage import Inference, Usage
+from proxy.metering.usage import Inference, Needed, Usage
 
 Headers = Sequence[tuple[str, str]]
 """Names and values as they came, in order."""
@@ -146,6 +146,14 @@ class Ask(Protocol):
         """What it turns on that its text does not bound."""
         ...
 
+    @property
+    def parameters(self) -> Mapping[str, str]:
+        """Its parameters that a price may depend on, with the API's own defaults, by name.
+
+        The names are the endpoint's in the registry's `PARAMETERS`.
+        """
+        ...
+
     def ceiling(self) -> Ceiling:
         """The most it can use, found without a tokenizer."""
         ...
@@ -187,8 +195,8 @@ class Endpoint(Protocol):
     repeatable: bool
 
     @property
-    def meters(self) -> tuple[str, ...]:
-        """What its calls use, by meter."""
+    def meters(self) -> Needed:
+        """What its calls use, by meter, or may use: a ceiling that is `either` has all of these."""
         ...
 
     def read(self, body: bytes, headers: Headers = ()) -> Ask:

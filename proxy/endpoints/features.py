@@ -1,5 +1,7 @@
 """What a request can turn on that costs more than its text shows, and what of a rate card would price it."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -9,6 +11,9 @@ from proxy.metering.usage import Usage
 NOTHING: Final[Usage] = {}
 ALLOWANCE: Final = "input_allowance_tokens"
 """The key of a rate card that says how much an input can take that a request only refers to."""
+
+NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
+"""The parameters of a request that no price depends on."""
 
 _INPUT: Final = "input_tokens"
 

@@ -1,10 +1,12 @@
 """Requests that cost nothing: only their rate is limited, and whether the caller has funds at all."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
 from proxy.endpoints.base import ForwardPlan, Reading, Tally
+from proxy.endpoints.features import NO_PARAMETERS
 from proxy.endpoints.reading.body import JsonBody
 from proxy.endpoints.tallies.whole import WholeTally
 from proxy.metering.ceiling import Ceiling
@@ -34,6 +36,7 @@ class FreeAsk(msgspec.Struct, frozen=True):
     stream: bool = False
     end_user: str = ""
     features: tuple[()] = ()
+    parameters: Mapping[str, str] = NO_PARAMETERS
 
     def ceiling(self) -> Ceiling:
         """Nothing."""

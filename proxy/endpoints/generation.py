@@ -1,12 +1,12 @@
 """A request for text, as several families have it: output bounds, streaming, choices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 
 from proxy.endpoints.base import ForwardPlan, Tally
-from proxy.endpoints.features import Feature
+from proxy.endpoints.features import NO_PARAMETERS, Feature
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, patched
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo
@@ -60,6 +60,7 @@ class GenerationAsk(msgspec.Struct, frozen=True):
     end_user: str = ""
     estimate_input: Callable[[JsonBody, str], int] | None = None
     features: tuple[Feature, ...] = ()
+    parameters: Mapping[str, str] = NO_PARAMETERS
     beside: int = 0
 
     def ceiling(self) -> Ceiling:

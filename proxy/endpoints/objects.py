@@ -3,13 +3,13 @@
 A kind is a value of `ObjectKind`. Its routes are rows of a table, so that a new one needs no code elsewhere.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Literal, Protocol
 
 import msgspec
 
 from proxy.endpoints.base import Ask, ForwardPlan, Headers
-from proxy.endpoints.features import Feature
+from proxy.endpoints.features import NO_PARAMETERS, Feature
 from proxy.endpoints.tallies.sighted import (
     JsonTally,
     PassingTally,
@@ -146,6 +146,7 @@ class ObjectAsk:
     stream = False
     end_user = ""
     features: tuple[Feature, ...] = ()
+    parameters: Mapping[str, str] = NO_PARAMETERS
 
     def __init__(self, kind: ObjectKind, route: ObjectRoute, id_: str, model: str) -> None:
         self.model = model

@@ -6,18 +6,22 @@ from typing import Final
 from proxy.endpoints.anthropic.members import MESSAGES
 from proxy.endpoints.anthropic.messages import CountEndpoint, MessageEndpoint
 from proxy.endpoints.base import Family
+from proxy.endpoints.cohere.rerank import RerankEndpoint
 from proxy.endpoints.members import MemberTable
 from proxy.endpoints.objects import ObjectKind
 from proxy.endpoints.openai.chat import ChatEndpoint
 from proxy.endpoints.openai.completions import CompletionEndpoint
 from proxy.endpoints.openai.embeddings import EmbeddingEndpoint
-from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING, VIDEO
+from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING, MODERATION, RERANK, VIDEO
+from proxy.endpoints.openai.moderations import FREE_MODELS, ModerationEndpoint
 from proxy.endpoints.openai.responses.members import COMPACTION, RESPONSE
 from proxy.endpoints.openai.responses.responses import (
     CompactionEndpoint,
     InputTokensEndpoint,
     ResponseEndpoint,
 )
+from proxy.endpoints.openai.responses.tools import PARAMETERS as RESPONSE_PARAMETERS
+from proxy.endpoints.openai.videos import PARAMETERS as VIDEO_PARAMETERS
 from proxy.endpoints.openai.videos import VIDEOS, VideoEndpoint
 
 _FAMILIES: Final[tuple[Family, ...]] = (
@@ -25,6 +29,9 @@ _FAMILIES: Final[tuple[Family, ...]] = (
     *(ResponseEndpoint(), CompactionEndpoint(), InputTokensEndpoint()),
     *(MessageEndpoint(), CountEndpoint()),
     VideoEndpoint(),
+    ModerationEndpoint(),
+    RerankEndpoint("rerank", "/v1/rerank", "Documents ranked by a query, charged when the ranking has come."),
+    RerankEndpoint("rerank.v2", "/v2/rerank", "The same as the second version of Cohere's API has it."),
 )
 
 ENDPOINTS: Final[Mapping[str, Family]] = {endpoint.path: endpoint for endpoint in _FAMILIES}
@@ -44,8 +51,21 @@ TABLES: Final[Mapping[str, MemberTable]] = {
     "responses.compact": COMPACTION,
     "messages": MESSAGES,
     "videos": VIDEO,
+    "moderations": MODERATION,
+    "rerank": RERANK,
+    "rerank.v2": RERANK,
 }
 """The members of their calls, by endpoint; a call that is free has none that matters."""
+
+PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "responses": RESPONSE_PARAMETERS,
+    "responses.compact": RESPONSE_PARAMETERS,
+    "videos": VIDEO_PARAMETERS,
+}
+"""The parameters of calls that a price may depend on, by endpoint: what `Ask.parameters` can have."""
+
+FREE: Final[Mapping[str, tuple[str, ...]]] = {"moderations": FREE_MODELS}
+"""Globs of models that are free where no rate card prices them, by endpoint: their makers charge nothing."""
 
 
 def forward_fault(name: str) -> str | None:

@@ -1,9 +1,10 @@
 """Per-call APIs: any request to a configured path, any reply, one price for each call that succeeds."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from proxy.endpoints.base import ForwardPlan, Headers, Reading
-from proxy.endpoints.features import Feature
+from proxy.endpoints.features import NO_PARAMETERS, Feature
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import ONE_CALL, Usage
 
@@ -65,6 +66,7 @@ class ToolAsk:
     stream = False
     end_user = ""
     features: tuple[Feature, ...] = ()
+    parameters: Mapping[str, str] = NO_PARAMETERS
 
     def __init__(self, model: str, body: bytes) -> None:
         self.model = model

@@ -1,12 +1,15 @@
 """Meters and usage: what is counted, and quantities by meter."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal
 
 import msgspec
 
 Usage = Mapping[str, int]
 """Whole quantities by meter name. A meter that is part of another is counted in that one too."""
+
+Needed = tuple[str | tuple[str, ...], ...]
+"""The meters that calls use: each must be priced, and of several within one must be."""
 
 Basis = Literal["reported", "counted", "per_call", "void", "recovered"]
 """Where the quantities of a charge come from: how a call's usage is known."""
@@ -50,6 +53,7 @@ METERS: Final[dict[str, Meter]] = {
         Meter("output_image_tokens", "token", "output_tokens"),
         Meter("web_searches", "search"),
         Meter("server_tools", "tool"),
+        Meter("search_units", "search unit"),
         Meter("file_searches", "search"),
         Meter("containers", "container"),
         Meter("images", "image"),
@@ -67,6 +71,16 @@ HIDDEN: Final = frozenset({"reasoning_tokens"})
 
 ONE_CALL: Final[Usage] = {"requests": 1}
 """What every call uses, whatever else it does."""
+
+
+def each_needed(meters: Needed) -> Iterator[tuple[str, ...]]:
+    """Each meter that must be priced, or those of which one must be."""
+    return ((meter,) if isinstance(meter, str) else meter for meter in meters)
+
+
+def said(needed: Iterable[tuple[str, ...]]) -> str:
+    """Meters that are needed, as a sentence names them."""
+    return " and ".join(" or ".join(either) for either in needed)
 
 
 def tokens_of(usage: Usage) -> int:

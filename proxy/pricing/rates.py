@@ -1,6 +1,7 @@
 """Rates and rate cards: what one unit of each meter costs the caller, exactly."""
 
 import hashlib
+from collections.abc import Mapping
 from fractions import Fraction
 from functools import cached_property
 from math import lcm
@@ -9,7 +10,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec.structs import replace
 
-from proxy.metering.usage import METERS, SURCHARGES, Usage
+from proxy.metering.usage import METERS, SURCHARGES, Needed, Usage, each_needed
 from proxy.money import decimal_string
 
 BillingType = Literal["per_call", "per_token", "metered"]
@@ -31,6 +32,17 @@ class Rate(msgspec.Struct, frozen=True):
         return self.price / self.per
 
 
+class Case(msgspec.Struct, frozen=True):
+    """The card of a call whose parameters have all these values, whatever their case. They are casefolded."""
+
+    when: tuple[tuple[str, str], ...]
+    card: "RateCard"
+
+    def holds(self, parameters: Mapping[str, str]) -> bool:
+        """Whether a call with these parameters is priced by it."""
+        return all(parameters.get(name, "").casefold() == value for name, value in self.when)
+
+
 class RateCard(msgspec.Struct, frozen=True, dict=True):
     """The rates of one model or API. `match` holds the model globs it prices, in a price book's order.
 
@@ -38,6 +50,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     `service_tiers` are the tiers it prices, each by what it multiplies the rates with.
     `input_allowance` is the most that one input can take which a call only refers to; 0 where the card
     allows for none.
+    `cases` have cards without cases, which take its place: the first that holds prices a call.
     """
 
     id: str
@@ -46,6 +59,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     default_bound: int = 0
     service_tiers: tuple[tuple[str, Fraction], ...] = ()
     input_allowance: int = 0
+    cases: tuple[Case, ...] = ()
 
     @cached_property
     def version(self) -> str:
@@ -85,9 +99,24 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
                     for rate in self.rates
                 ),
                 service_tiers=(),
+                cases=(),
             )
             for tier, multiplier in self.service_tiers
         }
+
+    @cached_property
+    def variants(self) -> tuple["RateCard", ...]:
+        """The cards that calls can be priced by: itself, and that of each case."""
+        return (self, *(case.card for case in self.cases))
+
+    @cached_property
+    def conditions(self) -> tuple[str, ...]:
+        """The parameters of a call that its cases ask for, by name."""
+        return tuple(dict.fromkeys(name for case in self.cases for name, _ in case.when))
+
+    def case_of(self, parameters: Mapping[str, str]) -> "RateCard":
+        """The card of a call with these parameters: that of the first case that holds, else itself."""
+        return next((case.card for case in self.cases if case.holds(parameters)), self)
 
     @cached_property
     def denominator(self) -> int:
@@ -126,13 +155,26 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
         """The meters that have a rate."""
         return frozenset(self.weights)
 
-    def covers(self, meters: tuple[str, ...]) -> bool:
-        """Whether a call that uses `meters` is priced: by a fixed price alone, or a rate for each of them."""
-        return self.billing_type == "per_call" or self.rated.issuperset(meters)
+    def covers(self, meters: Needed) -> bool:
+        """Whether a call that uses `meters` is priced: by a fixed price alone, or by all that it needs."""
+        return self.billing_type == "per_call" or self.rated.issuperset(meters) or not self.missing(meters)
 
-    def is_free_for(self, meters: tuple[str, ...]) -> bool:
-        """Whether a call that uses `meters` costs nothing."""
-        return not any(self.worst_weights.get(meter) for meter in (*meters, "requests"))
+    def missing(self, meters: Needed) -> list[tuple[str, ...]]:
+        """The meters, or those of which one is enough, that have no rate of all that such a call needs."""
+        return [either for either in each_needed(meters) if self.rated.isdisjoint(either)]
+
+    def may_cover(self, meters: Needed) -> bool:
+        """Whether a call that uses `meters` is priced with some parameters."""
+        return self.covers(meters) or any(case.card.covers(meters) for case in self.cases)
+
+    def may_be_free_for(self, meters: Needed) -> bool:
+        """Whether a call that uses `meters` costs nothing with some parameters."""
+        return any(card.covers(meters) and card.is_free_for(meters) for card in self.variants)
+
+    def is_free_for(self, meters: Needed) -> bool:
+        """Whether a call that uses `meters`, or any of those it may use, costs nothing."""
+        used = [name for either in each_needed(meters) for name in either]
+        return not any(self.worst_weights.get(name) for name in (*used, "requests"))
 
     @cached_property
     def is_plain(self) -> bool:

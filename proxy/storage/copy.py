@@ -16,7 +16,7 @@ def expect_closed(source: Scan) -> None:
     if open_holds:
         raise StorageFault(
             f"holds that are open: {open_holds}. They are of jobs, which `farebox jobs` lists, or of calls that "
-            "Farebox ended before it could close them: start it, until none is left, and stop it"
+            "no process lived to close: start Farebox until none is left, and stop it"
         )
 
 

@@ -103,6 +103,18 @@ BODIES: Mapping[str, Mapping[str, bytes]] = {
         "suffix": b'{"model":"m","prompt":"","suffix":$}',
     },
     "/v1/embeddings": {"input": b'{"model":"m","input":$}', "extra": b'{"model":"m","input":"a","x":$}'},
+    "/v1/moderations": {
+        "input": b'{"model":"m","input":$}',
+        "part": b'{"model":"m","input":[{"type":"text","text":"a"},$]}',
+        "url": b'{"model":"m","input":[{"type":"image_url","image_url":{"url":$}}]}',
+    },
+    "/v1/rerank": {
+        "documents": b'{"model":"m","query":"a","documents":$}',
+        "texts": b'{"model":"m","query":"a","texts":$}',
+        "document": b'{"model":"m","query":"a","documents":[$]}',
+        "query": b'{"model":"m","query":$,"documents":["a"]}',
+        "instruction": b'{"model":"m","query":"a","documents":["a"],"instruction":$}',
+    },
     "/v1/messages": {
         name: b'{"model":"m","max_tokens":9,"messages":[],"%b":$}' % name.encode()
         for name in ("messages", "system", "tools", "mcp_servers", "context_management", "thinking", "extra")
@@ -132,6 +144,8 @@ ASKS: Mapping[str, bytes] = {
     "/v1/chat/completions": b'{"model":"m","messages":[],"stream":$}',
     "/v1/completions": b'{"model":"m","prompt":"a","stream":$}',
     "/v1/embeddings": b'{"model":"m","input":"a"}',
+    "/v1/moderations": b'{"model":"m","input":"a"}',
+    "/v1/rerank": b'{"model":"m","query":"a","documents":["a"]}',
     "/v1/messages": b'{"model":"m","max_tokens":9,"messages":[],"stream":$}',
     "/v1/responses": b'{"model":"m","max_output_tokens":9,"input":"a","stream":$}',
 }
@@ -191,6 +205,16 @@ ENDS: Mapping[str, bytes] = {
     "/v1/responses": b'data: {"type":"response.completed","response":{"output":[]}}\n\n',
 }
 """How their streams end."""
+
+RANKINGS: Mapping[str, bytes] = {
+    "results": b'{"results":$,"usage":{"total_tokens":3}}',
+    "all of it": b"$",
+    "usage": b'{"results":[],"usage":$}',
+    "meta": b'{"results":[],"meta":{"billed_units":$}}',
+    "array": b'[{"index":0,"text":$}]',
+    "document": b'{"results":[{"document":{"text":$}}]}',
+}
+"""The same of those that rank documents."""
 
 
 class Body:

@@ -5,10 +5,14 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.ledger.rows import Receipt
 from proxy.metering.usage import Usage
+from proxy.pricing.book import PriceBook
+from proxy.pricing.rates import RateCard
 from tests.call.fakes import Asked, Sent, Stage, Upstreams
+from tests.call.toys import TOY_RATES, AskedPages, Pages
 
 TEXT = "Twelve fares, please."
 
@@ -80,3 +84,26 @@ async def test_a_reply_that_breaks_off_is_counted_and_at_least_what_it_had_repor
         assert (outcome.basis, outcome.usage["input_tokens"]) == ("counted", 7)
         assert outcome.inferred == ({"output_tokens": COUNTED} if counted else {})
         assert outcome.usage["output_tokens"] >= output
+
+
+class EitherPages(Pages):
+    """Billed by its text at some upstreams, and by its pages at others."""
+
+    meters = (("characters", "images"),)
+
+
+@pytest.mark.parametrize(("told", "basis"), [({"images": 3}, "reported"), ({"characters": 5}, "counted")])
+async def test_what_no_rate_prices_is_not_counted(told: dict[str, int], basis: str) -> None:
+    """What it comes to decides nothing; what has a rate is counted where it was not reported."""
+    stage = Stage(
+        Upstreams([b"page\n", b"END" + json.dumps(told).encode()]),
+        endpoints={EitherPages.path: EitherPages()},
+    )
+    only_pages = RateCard("pages", ("*",), (TOY_RATES[1],), 100)
+    stage.relay.catalog = replace(stage.catalog, book=PriceBook([only_pages]))
+    await stage.relay.relay(AskedPages(), Sent())
+    await stage.rest()
+    (row,) = stage.rows()
+    assert (row.outcome.basis, row.charge.lines[0].meter) == (basis, "images")
+    assert row.outcome.usage == {"images": 1} | told
+    assert row.outcome.inferred == ({} if basis == "reported" else {"images": COUNTED})

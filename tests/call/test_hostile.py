@@ -25,6 +25,7 @@ from tests.call.hostile import (
     EVENTS,
     FUNDS_NANO,
     MEGABYTE,
+    RANKINGS,
     REPLIES,
     VALUES,
     WHOLES,
@@ -89,6 +90,8 @@ ORDINARY: dict[str, list[bytes]] = {
     "/v1/chat/completions": WHOLE,
     "/v1/completions": WHOLE,
     "/v1/embeddings": [b'{"data":[],"usage":{"prompt_tokens":3,"total_tokens":3}}'],
+    "/v1/moderations": [b'{"results":[{"flagged":false}]}'],
+    "/v1/rerank": [b'{"results":[],"usage":{"total_tokens":3}}'],
     "/v1/messages": [b'{"type":"message","content":[],"usage":{"input_tokens":3,"output_tokens":3}}'],
     "/v1/responses": [b'{"output":[],"usage":{"input_tokens":3,"output_tokens":3}}'],
 }
@@ -124,6 +127,15 @@ async def test_no_reply_holds_the_loop(name: str) -> None:
             reply = b"data: " + reply + b"\n\ndata: [DONE]\n\n"
         body = ASKS[path].replace(b"$", b"true" if streams else b"false")
         await assert_light(path, body, chunks(reply))
+
+
+@pytest.mark.parametrize("name", VALUES)
+async def test_no_ranking_holds_the_loop(name: str) -> None:
+    """Each value at half of the places, and as a bare array."""
+    value = VALUES[name](size_of(name))
+    at = list(VALUES).index(name)
+    for template in list(RANKINGS.values())[at % 2 :: 2]:
+        await assert_light("/v1/rerank", ASKS["/v1/rerank"], chunks(template.replace(b"$", value)))
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -168,6 +180,9 @@ MOST_BODIES = [
     ("/v1/chat/completions", "content", "escapes"),
     ("/v1/completions", "echo", "base64"),
     ("/v1/embeddings", "input", "token ids"),
+    ("/v1/moderations", "url", "base64"),
+    ("/v1/rerank", "document", "prose"),
+    ("/v1/rerank", "documents", "strings of a page"),
 ]
 
 

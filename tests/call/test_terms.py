@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from proxy.call.base import RoutedCall
 from proxy.call.terms import Terms, terms_of
 from proxy.endpoints.features import Feature, at_tier, hidden_input, rated, surcharged
 from proxy.endpoints.registry import ENDPOINTS, TABLES, forward_fault
@@ -319,3 +320,23 @@ def test_a_tier_that_is_only_forwarded_is_none() -> None:
     """It passes at the operator's cost, beside one that the card has."""
     card = replace(CARD, service_tiers=(("long", Fraction(2)),))
     assert terms_of([LONG, FAST], route({"speed"}), card).card.id == "card+long"
+
+
+def test_a_call_that_is_billed_in_one_of_two_ways_is_held_by_what_the_card_prices() -> None:
+    """Neither held nor counted are meters without a rate, of such a call alone."""
+    ceiling = Ceiling({"audio_seconds": 60, "input_tokens": 600}, "output_tokens", either=True)
+    by_second = RateCard("card", ("*",), (Rate("audio_seconds", Fraction(1), 1),))
+    for card, held in (
+        (by_second, {"audio_seconds": 60}),
+        (BARE, {"input_tokens": 600, "output_tokens": 100}),
+        (RateCard("card", ("*",), (PER_CALL,)), {}),
+    ):
+        call = routed_by(card)
+        assert call.bounded(ceiling).usage == held
+        assert call.bounded(replace(ceiling, either=False)).fixed == ceiling.fixed
+
+
+def routed_by(card: RateCard) -> RoutedCall:
+    endpoint = ENDPOINTS["/v1/embeddings"]
+    ask = endpoint.read(b'{"model": "m", "input": "x"}')
+    return RoutedCall(endpoint, ask, route(set()), Terms(card), b"")

@@ -1,14 +1,15 @@
 """Families that are not of text, made up for tests: they have what a call asks of one, and no more."""
 
 import json
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
 from proxy.endpoints.base import Endpoint, ForwardPlan, Headers, Reading
-from proxy.endpoints.features import Feature
+from proxy.endpoints.features import NO_PARAMETERS, Feature
 from proxy.metering.ceiling import Ceiling
-from proxy.metering.usage import Usage
+from proxy.metering.usage import Needed, Usage
 from proxy.money import parse_amount
 from proxy.pricing.rates import Rate
 from tests.call.fakes import Asked
@@ -67,6 +68,7 @@ class Ask(msgspec.Struct, frozen=True):
     stream: bool = True
     end_user: str = ""
     features: tuple[Feature, ...] = ()
+    parameters: Mapping[str, str] = NO_PARAMETERS
 
     def ceiling(self) -> Ceiling:
         return self.most
@@ -88,12 +90,15 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class Pages:
-    """Pictures of the pages of a text: each character costs, and each page. There are no tokens."""
+    """Pictures of the pages of a text: each character costs, and each page. There are no tokens.
+
+    A price may depend on `size`, which is small by default, and on `quality`.
+    """
 
     name = "pages"
     path = "/v1/pages"
     upstream_path = "/pages"
-    meters = ("characters", "images")
+    meters: Needed = ("characters", "images")
     repeatable = True
 
     def read(self, body: bytes, headers: Headers = ()) -> Ask:
@@ -101,7 +106,9 @@ class Pages:
         pages, text = request.get("pages"), request["text"]
         exact = Ceiling({"characters": len(text)}, "images", pages, request.get("copies", 1))
         most = msgspec.structs.replace(exact, fixed={"characters": 2 * len(text)})
-        return Ask(request["model"], most, exact)
+        sizes = {"size": request.get("size", "small")}
+        sizes |= {"quality": request["quality"]} if "quality" in request else {}
+        return Ask(request["model"], most, exact, parameters=sizes)
 
 
 class Transcripts:

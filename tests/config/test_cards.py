@@ -9,6 +9,7 @@ NO_BOUND = "is missing; a card that prices output has to say how much a call can
 NOT_AN_AMOUNT = 'is not an amount; write a decimal string such as "0.15"'
 TOO_LARGE = "is larger than 4611686018.427387903 USD, the largest amount there is"
 IN = "input_tokens: {per_1m: '1'}"
+CASE = "rate_cards.chat.cases[0]"
 TIER = "rate_cards.chat.service_tiers.priority"
 MULTIPLIER = 'a decimal number in quotes such as "0.5" or "2", below 10000'
 IN_RATES = f"rates: {{{IN}}}"
@@ -80,6 +81,38 @@ IN_RATES = f"rates: {{{IN}}}"
             card("rates: {input_tokens: {per_unit: '4611686018'}}, service_tiers: {priority: '2'}"),
             [f"{TIER}: makes a rate larger than the largest amount there is"],
         ),
+        (card("max_output_tokens: 1"), ["rate_cards.chat.rates: is missing; a card needs one rate at least"]),
+        (
+            card(f"{IN_RATES}, cases: [{{when: {{size: a}}}}]"),
+            [f"{CASE}: changes nothing; it needs `rates` or `max_output_tokens`"],
+        ),
+        (
+            card(f"{IN_RATES}, cases: [{{when: {{}}, {IN_RATES}}}]"),
+            [f"{CASE}.when: is empty; it needs one entry at least"],
+        ),
+        (
+            card(f"{IN_RATES}, cases: [{{when: {{seconds: 8}}, {IN_RATES}}}]"),
+            [f"{CASE}.when.seconds: is not text that is not empty; write it in quotes"],
+        ),
+        (
+            card(f"{IN_RATES}, cases: [{{when: {{size: a}}, rates: {{image: {{per_unit: '1'}}}}}}]"),
+            [f"{CASE}.rates.image: is not a meter; did you mean 'images'?"],
+        ),
+        (
+            card(f"{IN_RATES}, cases: [{{when: {{size: a}}, rates: {{images: {{}}}}}}]"),
+            [f"{CASE}.rates.images: needs exactly one of per_1m, per_1k, per_unit"],
+        ),
+        (
+            card(f"{IN_RATES}, cases: [{{when: {{a: b}}, rates: {{output_tokens: {{per_1m: '1'}}}}}}]"),
+            [f"{CASE}.max_output_tokens: {NO_BOUND}"],
+        ),
+        (
+            card(
+                f"{IN_RATES}, service_tiers: {{priority: '2'}}, "
+                "cases: [{when: {a: b}, rates: {images: {per_unit: '4611686018'}}}]"
+            ),
+            [f"{TIER}: makes a rate larger than the largest amount there is"],
+        ),
     ],
 )
 def test_rate_cards_have_exact_prices_for_meters(reported: Reported, cards: str, faults: list[str]) -> None:
@@ -107,3 +140,32 @@ def test_a_card_says_what_tiers_and_unseen_inputs_cost(load_text: LoadText) -> N
     assert priority.id == "chat+priority"
     assert [term[2:] for term in priority.terms] == [("262500000.00", 1_000_000), ("10000000000.00", 1_000)]
     assert priority.price_id != found.price_id
+
+
+def test_a_case_has_rates_and_a_bound_of_its_own_and_the_cards_for_the_rest(load_text: LoadText) -> None:
+    """Its conditions are in its id, in lower case and in order; its tiers are the card's."""
+    text = """
+rate_cards:
+  chat:
+    rates: {input_tokens: {per_1m: '1'}, output_tokens: {per_1m: '2'}}
+    max_output_tokens: 100
+    service_tiers: {priority: '2'}
+    cases:
+    - when: {size: 1024x1024, Quality: HIGH}
+      rates: {output_tokens: {per_1m: '4'}}
+      max_output_tokens: 700
+    - when: {size: 1024x1024}
+      max_output_tokens: 300
+"""
+    found = load_text(text_of(rate_cards=text, routes="")).book.by_id("chat")
+    assert found is not None
+    shown = [
+        (card.id, card.default_bound, [str(rate.price) for rate in card.rates]) for card in found.variants
+    ]
+    usual = ["1000000000", "2000000000"]
+    assert shown == [
+        ("chat", 100, usual),
+        ("chat+Quality=high,size=1024x1024", 700, ["1000000000", "4000000000"]),
+        ("chat+size=1024x1024", 300, usual),
+    ]
+    assert found.variants[1].by_tier["priority"].id == "chat+Quality=high,size=1024x1024+priority"

@@ -9,5 +9,8 @@ LEAST: dict[str, dict[str, Any]] = {
     "responses": {"model": "m", "input": "Hi"},
     "responses.compact": {"model": "m", "input": "Hi"},
     "videos": {"model": "m", "prompt": "A cat"},
+    "moderations": {"model": "m", "input": "Hi"},
+    "rerank": {"model": "m", "query": "Hi", "documents": ["a"]},
+    "rerank.v2": {"model": "m", "query": "Hi", "documents": ["a"]},
     "messages": {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]},
 }

@@ -43,7 +43,7 @@ def test_the_path_says_which_it_is(path: str, dialect: Dialect) -> None:
 def test_every_endpoint_of_a_maker_has_its_dialect() -> None:
     for path, endpoint in ENDPOINTS.items():
         maker = type(endpoint).__module__.split(".")[2]
-        assert dialect_of(path) is {"anthropic": ANTHROPIC, "openai": OPENAI}[maker]
+        assert dialect_of(path) is (ANTHROPIC if maker == "anthropic" else OPENAI)
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -6,13 +6,18 @@ from typing import Any
 
 import pytest
 from anthropic.types.beta import message_create_params
-from openai.types import completion_create_params, embedding_create_params, video_create_params
+from openai.types import (
+    completion_create_params,
+    embedding_create_params,
+    moderation_create_params,
+    video_create_params,
+)
 from openai.types.chat import completion_create_params as chat_create_params
 from openai.types.responses import response_compact_params, response_create_params
 
 from proxy.endpoints.features import Feature
 from proxy.endpoints.openai.members import OUTPUT_BOUNDS, USUAL_TIERS
-from proxy.endpoints.registry import ENDPOINTS, TABLES, forward_fault
+from proxy.endpoints.registry import ENDPOINTS, PARAMETERS, TABLES, forward_fault
 from proxy.errors import Refusal
 from tests.endpoints.least import LEAST
 
@@ -33,6 +38,8 @@ TURNED_ON: dict[str, list[Any]] = {
     "messages": [[{"role": "user", "content": [{"type": "file", "file": {"file_id": "file-1"}}]}]],
     "prompt": [[{"prompt_embeds": "AAAA"}], [["a"], [{"image": "x"}]], {"id": "pmpt_1"}],
     "input": [[{"image": "https://host/a.png"}], ["a", {"text": "b"}]],
+    "query": [{"image": "https://host/a.png"}],
+    "documents": [[{"image": "https://host/a.png"}], ["a", {"content": [{"type": "text"}]}]],
 }
 """Values that can cost extra, of the members for which not just any value can."""
 TURNED_ON_IN_MESSAGES: dict[str, list[Any]] = {
@@ -144,6 +151,7 @@ def sdk_members() -> Iterator[tuple[str, str]]:
         "embeddings": embedding_create_params.EmbeddingCreateParams,
         "responses": response_create_params.ResponseCreateParamsBase,
         "responses.compact": response_compact_params.ResponseCompactParams,
+        "moderations": moderation_create_params.ModerationCreateParams,
         "messages": message_create_params.MessageCreateParamsBase,
         "videos": video_create_params.VideoCreateParams,
     }
@@ -188,6 +196,8 @@ def test_what_can_cost_extra_is_found_and_says_what_would_price_it(endpoint: str
     for value in values:
         if (endpoint, name, type(value)) == ("completions", "prompt", dict):
             continue  # That is none of the shapes of a prompt.
+        if name == "texts":
+            continue  # It takes the place of `documents`, and is read as these are.
         found = read(endpoint, **{name: value})
         assert [feature.name for feature in found] == [name] * len(found) != []
         assert all(feature.member.startswith(name) and feature.known for feature in found)
@@ -269,3 +279,15 @@ def test_a_tier_that_cannot_be_read_is_refused(value: object) -> None:
     with pytest.raises(Refusal) as caught:
         read("chat.completions", service_tier=value)
     assert (caught.value.code, caught.value.param) == ("invalid_value", "service_tier")
+
+
+@pytest.mark.parametrize("endpoint", LEAST)
+def test_a_call_has_just_the_parameters_that_the_registry_names(endpoint: str) -> None:
+    """Where the request does not say, the API's own defaults: a price never depends on what was left out."""
+    ask = ENDPOINTS[PATHS[endpoint]].read(json.dumps(LEAST[endpoint]).encode())
+    assert ask.parameters.keys() == set(PARAMETERS.get(endpoint, ()))
+    assert all(ask.parameters.values())
+
+
+def test_parameters_are_named_for_endpoints_that_are_served() -> None:
+    assert PARAMETERS.keys() <= LEAST.keys()

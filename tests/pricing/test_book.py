@@ -1,12 +1,13 @@
 """A price book finds the first card that prices a model, or none."""
 
 from fnmatch import fnmatchcase
+from fractions import Fraction
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import RateCard
+from proxy.pricing.rates import Rate, RateCard
 
 # Few characters, so that names and globs meet often.
 NAMES = st.text("ab-", max_size=4)
@@ -48,3 +49,20 @@ def test_a_card_is_found_by_its_id_with_or_without_globs() -> None:
         None,
     ]
     assert book.globs == ("x",)
+
+
+def test_a_model_that_its_maker_gives_away_is_free_where_no_card_prices_it() -> None:
+    """On the endpoint where that is so, and nowhere else; a card of the operator's comes first."""
+    cards = [RateCard("0", ("omni-2",), (Rate("input_tokens", Fraction(1), 1),))]
+    book = PriceBook(cards, {"moderations": ("omni-*",)})
+    asked = [
+        ("omni-1", "moderations"),
+        ("omni-2", "moderations"),
+        ("omni-1", "embeddings"),
+        ("x", "moderations"),
+    ]
+    found = [book.card_of(None, model, endpoint) for model, endpoint in asked]
+    assert [card and card.id for card in found] == ["free", "0", None, None]
+    assert book.card_of("1", "omni-1", "moderations") is None
+    meters = ("input_tokens",)
+    assert [book.has_free(meters, endpoint) for endpoint in ("moderations", "embeddings")] == [True, False]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from proxy.metering.usage import METERS
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.rates import Case, Rate, RateCard
 
 
 def card_of(**prices: Fraction | int) -> RateCard:
@@ -47,12 +47,29 @@ def test_a_card_charges_by_call_by_token_or_by_another_meter(meters: list[str], 
         (["requests", "input_tokens"], ["input_tokens", "output_tokens"], False),
         (["input_tokens", "cached_input_tokens"], ["input_tokens"], True),
         (["cached_input_tokens"], ["input_tokens"], False),
+        (["audio_seconds"], [("audio_seconds", "input_tokens"), "requests"], False),
+        (["audio_seconds"], [("audio_seconds", "input_tokens")], True),
+        (["output_tokens"], [("audio_seconds", "input_tokens"), "output_tokens"], False),
+        (["requests"], [("audio_seconds", "input_tokens")], True),
     ],
 )
 def test_a_call_is_covered_by_a_fixed_price_or_a_rate_for_each_meter(
-    priced: list[str], used: list[str], *, covered: bool
+    priced: list[str], used: list[str | tuple[str, ...]], *, covered: bool
 ) -> None:
-    assert card_of(**dict.fromkeys(priced, 1)).covers(tuple(used)) is covered
+    card = card_of(**dict.fromkeys(priced, 1))
+    assert card.covers(tuple(used)) is covered
+    assert covered or card.missing(tuple(used))
+
+
+def test_a_card_says_what_it_has_no_rate_for() -> None:
+    needed = ("input_tokens", ("audio_seconds", "characters"), "images")
+    assert card_of(images=1).missing(needed) == [("input_tokens",), ("audio_seconds", "characters")]
+
+
+def test_a_call_is_free_only_where_nothing_that_it_may_use_has_a_price() -> None:
+    either = (("audio_seconds", "input_tokens"),)
+    assert card_of(audio_seconds=0, input_tokens=0).is_free_for(either)
+    assert not card_of(audio_seconds=0, input_tokens=1).is_free_for(either)
 
 
 @pytest.mark.parametrize(
@@ -162,3 +179,51 @@ def test_a_tier_multiplies_all_rates_but_surcharges() -> None:
         "rates.web_searches",
         "service_tiers.flex",
     }
+
+
+VALUES = st.sampled_from(["x", "X", "y"])
+PARAMETERS = st.dictionaries(st.sampled_from("ab"), VALUES)
+CONDITIONS = st.dictionaries(st.sampled_from("ab"), VALUES, min_size=1)
+
+
+@given(st.lists(CONDITIONS, max_size=4), PARAMETERS)
+def test_the_first_case_whose_conditions_all_hold_prices_a_call(
+    conditions: list[dict[str, str]], parameters: dict[str, str]
+) -> None:
+    """Values are compared without their case. Where none holds, the card itself does."""
+    cards = [replace(card_of(images=place), id=str(place)) for place in range(len(conditions))]
+    cases = [
+        Case(tuple((name, value.casefold()) for name, value in when.items()), card)
+        for when, card in zip(conditions, cards, strict=True)
+    ]
+    card = replace(card_of(images=100), cases=tuple(cases))
+    lowered = {name: value.lower() for name, value in parameters.items()}
+    expected = next(
+        (
+            place
+            for place, when in enumerate(conditions)
+            if {name: value.lower() for name, value in when.items()}.items() <= lowered.items()
+        ),
+        None,
+    )
+    found = card.case_of(parameters)
+    assert found is (card if expected is None else cards[expected])
+    assert set(card.conditions) == {name for when in conditions for name in when}
+
+
+def test_a_card_covers_and_is_free_for_what_one_of_its_cases_is() -> None:
+    priced, free = card_of(input_tokens=1), replace(card_of(images=0), id="free")
+    card = replace(priced, cases=(Case((("size", "a"),), free),))
+    assert [card.may_cover((meter,)) for meter in ("input_tokens", "images", "characters")] == [
+        True,
+        True,
+        False,
+    ]
+    assert [card.may_be_free_for((meter,)) for meter in ("input_tokens", "images")] == [False, True]
+    assert not card.by_tier
+
+
+def test_cases_change_nothing_about_the_version_of_the_usual_prices() -> None:
+    usual, dear = card_of(images=1), replace(card_of(images=2), id="card+size=a")
+    card = replace(usual, cases=(Case((("size", "a"),), dear),))
+    assert card.price_id == usual.price_id != card.case_of({"size": "A"}).price_id

@@ -1,12 +1,13 @@
 """POST /v1/embeddings."""
 
 import string
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from proxy.endpoints.base import ForwardPlan, Headers
-from proxy.endpoints.features import Feature
+from proxy.endpoints.features import NO_PARAMETERS, Feature
 from proxy.endpoints.openai.members import EMBEDDING
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, read_body
@@ -46,6 +47,7 @@ class EmbeddingAsk(msgspec.Struct, frozen=True):
     stream: bool = False
     end_user: str = ""
     features: tuple[Feature, ...] = ()
+    parameters: Mapping[str, str] = NO_PARAMETERS
 
     def ceiling(self) -> Ceiling:
         """The most input tokens there can be."""

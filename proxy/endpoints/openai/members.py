@@ -8,6 +8,7 @@ forwards it.
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from proxy.endpoints.cohere.documents import hidden_in_documents, hidden_in_query
 from proxy.endpoints.features import Feature, ObjectName, at_tier, hidden_input, rated
 from proxy.endpoints.members import Member, MemberTable, Reader, is_on, refuse_other_cases
 from proxy.endpoints.openai.tools import extras, search, server_tools
@@ -263,3 +264,26 @@ EMBEDDING: Final = MemberTable(
     }
 )
 """The members of a call for embeddings."""
+
+MODERATION: Final = MemberTable({**EVERYWHERE, "input": _BOUNDED})
+"""The members of a moderation; its parts are looked at as those of a chat are."""
+
+RERANK: Final = MemberTable(
+    {
+        **EVERYWHERE,
+        "query": Member("bounded", hidden_in_query),
+        **rows("documents texts", Member("bounded", hidden_in_documents)),
+        **rows("instruction", _BOUNDED),
+        **_priced("mm_processor_kwargs media_io_kwargs", hidden),
+        **rows(
+            """
+            top_n top_k return_documents return_text return_embeddings rank_fields raw_scores relevant_spans
+            max_chunks_per_doc max_tokens_per_doc max_doc_length max_query_length max_tokens_per_query
+            truncate truncation truncate_prompt_tokens truncation_direction truncation_side softmax activation
+            use_activation
+            """,
+            Member("passed"),
+        ),
+    }
+)
+"""The members of a call for a ranking."""

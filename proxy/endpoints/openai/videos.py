@@ -20,7 +20,10 @@ from proxy.metering.usage import Usage
 
 SECONDS_MAX: Final = 3_600
 SECONDS: Final = 4
-"""What a video has that says no length. The upstream is told so, whatever its own default is."""
+SIZE: Final = "720x1280"
+"""What a video has that says no length or size. The upstream is told so, whatever its own defaults are."""
+PARAMETERS: Final = ("seconds", "size")
+"""What a price may depend on."""
 SEEN_BYTES_MAX: Final = 262_144
 MEMBER_BYTES_MAX: Final = 512
 _KEPT: Final = (
@@ -58,7 +61,7 @@ class VideoAsk(msgspec.Struct, frozen=True):
 
     @property
     def parameters(self) -> dict[str, str]:
-        """What a price may depend on, by name."""
+        """What a price may depend on, by the names in `PARAMETERS`."""
         return {"seconds": str(self.seconds), "size": self.size}
 
     def ceiling(self) -> Ceiling:
@@ -97,7 +100,7 @@ class VideosCall(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     prompt: str
     seconds: Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,3}$")] = str(SECONDS)
-    size: str | None = None
+    size: str = SIZE
 
 
 class VideoEndpoint:
@@ -119,11 +122,13 @@ class VideoEndpoint:
         fields.require(request, "prompt", (b'"',), "a string")
         features = VIDEO.features(request)
         told: dict[str, str] = {}
-        seconds = _seconds(request, form)
+        seconds, size = _seconds(request, form), _size(request)
         if seconds is None:
-            seconds, told = SECONDS, {"seconds": str(SECONDS)}
+            seconds, told["seconds"] = SECONDS, str(SECONDS)
+        if not size:
+            size = told["size"] = SIZE
         user = fields.end_user(request)
-        return VideoAsk(request, form, model, seconds, _size(request), features, told, end_user=user)
+        return VideoAsk(request, form, model, seconds, size, features, told, end_user=user)
 
 
 class VideoDerivation:

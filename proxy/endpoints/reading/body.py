@@ -61,7 +61,7 @@ _FAULT: Final = re.compile(r"(?:JSON is malformed: )?(.*?)(?: \(byte (\d+)\))?\Z
 
 # What is in these is only measured and sliced, which a `LongText` allows. Strings of other members may be
 # joined with more text, and are whole.
-_SLICED: Final = frozenset({"messages", "system", "input", "prompt"})
+_SLICED: Final = frozenset({"messages", "system", "input", "prompt", "documents", "texts", "query"})
 
 _NO_NAME: Final = "a member's name is no proper text"
 BYTE_ORDER_MARK: Final = codecs.BOM_UTF8

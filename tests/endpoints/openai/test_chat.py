@@ -162,9 +162,8 @@ def test_the_length_to_count_leaves_long_images_out() -> None:
 def test_what_is_nested_as_deep_as_can_be_is_bounded_and_counted(path: str) -> None:
     """Whatever is let through can be counted: its depth never depends on the stack that is left."""
     deep = b"[" * (DEPTH_MAX - 1) + b'"x"' + b"]" * (DEPTH_MAX - 1)
-    ask = ENDPOINTS[path].read(
-        b'{"model":"m",%b}' % b",".join(b'"%b":%b' % (name, deep) for name in (*DEEP, *TOOLS.get(path, ())))
-    )
+    members = dict.fromkeys((*DEEP, b"documents", *TOOLS.get(path, ())), deep) | {b"query": b'"q"'}
+    ask = ENDPOINTS[path].read(b'{"model":"m",%b}' % b",".join(b'"%b":%b' % each for each in members.items()))
     assert 0 < ask.ceiling_exact().fixed["input_tokens"] <= ask.ceiling().fixed["input_tokens"]
 
 
@@ -359,5 +358,8 @@ def test_every_endpoint_is_found_by_its_path() -> None:
         "/v1/videos": ("videos", "/videos"),
         "/v1/messages": ("messages", "/messages"),
         "/v1/messages/count_tokens": ("messages.count_tokens", "/messages/count_tokens"),
+        "/v1/moderations": ("moderations", "/moderations"),
+        "/v1/rerank": ("rerank", "/rerank"),
+        "/v2/rerank": ("rerank.v2", "/rerank"),
     }
     assert all(endpoint.path == path for path, endpoint in ENDPOINTS.items())

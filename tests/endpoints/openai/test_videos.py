@@ -56,14 +56,16 @@ def test_seconds_that_two_could_read_differently_are_refused(written: object) ->
     assert (caught.value.code, caught.value.param) == ("invalid_value", "seconds")
 
 
-def test_a_length_that_is_not_named_goes_up_as_what_is_charged() -> None:
+def test_a_length_or_size_that_is_not_named_goes_up_as_what_is_charged() -> None:
     """The upstream cannot have another default then."""
-    assert json.loads(read().forward_body(AS_IS)) == {**LEAST, "seconds": "4"}
-    assert json.loads(read(seconds=None).forward_body(AS_IS)) == {**LEAST, "seconds": "4"}
+    told = {**LEAST, "seconds": "4", "size": "720x1280"}
+    assert json.loads(read().forward_body(AS_IS)) == told
+    assert json.loads(read(seconds=None, size=None).forward_body(AS_IS)) == told
+    assert read().parameters == {"seconds": "4", "size": "720x1280"}
 
 
 def test_all_else_goes_up_as_it_came_but_for_the_models_name() -> None:
-    body = b'{"seconds": "8", "model":"sora-2","prompt" : "\\u00e9"}'
+    body = b'{"seconds": "8", "size": "1280x720", "model":"sora-2","prompt" : "\\u00e9"}'
     ask = VideoEndpoint().read(body)
     assert json.loads(ask.forward_body(AS_IS)) == json.loads(body)
     assert b'"\\u00e9"' in ask.forward_body(ForwardPlan("other"))

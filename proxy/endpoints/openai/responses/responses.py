@@ -12,7 +12,7 @@ from proxy.endpoints.openai.bounds import OutputBound, named_bound, thinking_bud
 from proxy.endpoints.openai.responses.items import ITEMS_MAX, Items
 from proxy.endpoints.openai.responses.members import COMPACTION, RESPONSE
 from proxy.endpoints.openai.responses.part import ResponseReader
-from proxy.endpoints.openai.responses.tools import USES, USES_MAX, carries_out
+from proxy.endpoints.openai.responses.tools import USES, USES_MAX, carries_out, parameters_of
 from proxy.endpoints.openai.responses.usage import ResponseUsage
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, read_body
@@ -119,6 +119,7 @@ def _read(body: bytes, table: MemberTable) -> ResponseAsk:
         end_user=fields.end_user(request),
         estimate_input=response_estimate,
         features=(*features, *items.features),
+        parameters=parameters_of(request),
         beside=thinking_budget(request),
     )
 

@@ -52,6 +52,11 @@ _PICTURE: Final = frozenset(
     }
 )  # fmt: skip
 """The members of a tool that makes pictures with which each of its results is one picture."""
+_DECIDING: Final = ("model", "size", "quality")
+_PICTURES: Final = "image_generation"
+PARAMETERS: Final = tuple(f"{_PICTURES}.{name}" for name in _DECIDING)
+"""The parameters that the price of pictures depends on."""
+_NO_PICTURES: Final[Mapping[str, str]] = dict.fromkeys(PARAMETERS, "none")
 _FORMATS: Final = frozenset({None, "png", "jpeg", "webp"})
 
 
@@ -67,6 +72,8 @@ def tools(body: JsonBody, name: str) -> Iterator[Feature]:
         raise fields.wrong(body, name, "an array of objects")
     if has_repeats(memoryview(body.members[name]), body[name]):
         raise repeats_within(name)
+    if sum(1 for _ in _pictures(body)) > 1:
+        raise fields.wrong(body, name, "an array with at most one tool that makes pictures")
     uses = fields.whole(body, USES, MOST_USES, least=1) or USES_MAX
     body.put(name, listed(patched(tool, {}) for tool in found))
     served = [feature for tool in found for feature in _turned_on(name, tool, uses)]
@@ -82,15 +89,20 @@ def carries_out(features: tuple[Feature, ...]) -> bool:
 
 
 def parameters_of(body: JsonBody) -> Mapping[str, str]:
-    """What decides the price of pictures that a tool makes, by `image_generation.` and its name there."""
-    found: dict[str, str] = {}
+    """What decides the price of pictures that a tool makes, by the names in `PARAMETERS`."""
+    tool = next(_pictures(body), None)
+    if tool is None:
+        return _NO_PICTURES
+    told = {name: fields.text_of(tool[name]) if name in tool else None for name in _DECIDING}
+    return {f"{_PICTURES}.{name}": text or "auto" for name, text in told.items()}
+
+
+def _pictures(body: JsonBody) -> Iterator[Members]:
+    """The tools that make pictures."""
     for item in items_of(body.members["tools"]) or () if "tools" in body else ():
         tool = members_of(item)
-        if tool is not None and _kind(tool) == "image_generation":
-            for name in ("model", "size", "quality"):
-                text = fields.text_of(tool[name]) if name in tool else None
-                found[f"image_generation.{name}"] = text or "auto"
-    return found
+        if tool is not None and _kind(tool) == _PICTURES:
+            yield tool
 
 
 def _turned_on(name: str, tool: Members, uses: int) -> Iterator[Feature]:
@@ -106,7 +118,7 @@ def _turned_on(name: str, tool: Members, uses: int) -> Iterator[Feature]:
     kind = match[1] if match else kind
     if kind not in _SERVED:
         yield surcharged(where, name, "server_tools")
-    elif kind == "image_generation" and not _is_one_picture(tool):
+    elif kind == _PICTURES and not _is_one_picture(tool):
         yield Feature(where, name)
     elif (meter := _SERVED[kind]) is None:
         yield hidden_input(where, name, 0)

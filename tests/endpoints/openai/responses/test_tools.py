@@ -6,6 +6,7 @@ import pytest
 
 from proxy.endpoints.features import ALLOWANCE
 from proxy.endpoints.openai.responses.tools import MOST_USES, USES_MAX
+from proxy.errors import Refusal
 from tests.endpoints.openai.responses.requests import FUNCTION, is_refused, needs, read, sent
 
 
@@ -113,3 +114,28 @@ def test_a_picture_that_is_more_than_one_is_refused(more: dict[str, Any]) -> Non
 def test_no_tools_turn_nothing_on() -> None:
     assert read(tools=[]).features == ()
     assert read(tools=None).features == ()
+
+
+@pytest.mark.parametrize(
+    ("tools", "told"),
+    [
+        ([], "none none none"),
+        ([{"type": "image_generation"}], "auto auto auto"),
+        (
+            [FUNCTION, {"type": "image_generation", "model": "gpt-image-2", "size": "1024x1024"}],
+            "gpt-image-2 1024x1024 auto",
+        ),
+        ([{"type": "image_generation", "quality": "high", "size": None}], "auto auto high"),
+    ],
+)
+def test_what_decides_the_price_of_a_picture_is_told(tools: list[Any], told: str) -> None:
+    """Rate cards have cases for it."""
+    found = read(tools=tools).parameters
+    assert list(found) == [f"image_generation.{name}" for name in ("model", "size", "quality")]
+    assert " ".join(found.values()) == told
+
+
+def test_pictures_of_two_prices_in_one_request_are_refused() -> None:
+    with pytest.raises(Refusal) as caught:
+        read(tools=[{"type": "image_generation"}, {"type": "image_generation", "quality": "high"}])
+    assert caught.value.param == "tools"

@@ -1,0 +1,95 @@
+"""Warnings about prices: what is served and cannot be charged, and cases that no call is priced by."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Final
+
+from proxy.config.faults import Findings
+from proxy.config.routing import METERS_OF
+from proxy.config.schema import CaseSchema, ConfigSchema, RouteSchema
+from proxy.endpoints.registry import PARAMETERS
+from proxy.globs import is_glob, may_overlap
+from proxy.metering.usage import each_needed, said
+from proxy.pricing.book import PriceBook
+from proxy.pricing.rates import RateCard
+from proxy.validation import Path, did_you_mean
+
+_NO_NAMES: Final[tuple[str, ...]] = ()
+
+
+def advise_on_prices(
+    schema: ConfigSchema,
+    book: PriceBook,
+    findings: Findings,
+    parameters: Mapping[str, tuple[str, ...]] = PARAMETERS,
+) -> None:
+    """Add warnings about prices to `findings`. Endpoints have these `parameters`, by endpoint."""
+    _about_endpoints(schema, book, findings)
+    for name, card in schema.rate_cards.items():
+        if card.cases:
+            endpoints = _endpoints_of(schema, name, card.match)
+            known = list(
+                dict.fromkeys(each for name in endpoints for each in parameters.get(name, _NO_NAMES))
+            )
+            _about_cases(card.cases, known, ("rate_cards", name, "cases"), findings)
+
+
+def any_meets(models: Iterable[str], globs: Sequence[str]) -> bool:
+    """Whether a name could match both one of `models` and one of `globs`."""
+    return any(_meets(model, glob) for model in models for glob in globs)
+
+
+def _meets(model: str, glob: str) -> bool:
+    if not is_glob(model):
+        return fnmatchcase(model, glob)
+    return may_overlap(model, glob) if is_glob(glob) else fnmatchcase(glob, model)
+
+
+def _about_endpoints(schema: ConfigSchema, book: PriceBook, findings: Findings) -> None:
+    """Warn of endpoints that a route names although no rate card of its models prices them."""
+    for index, route in enumerate(schema.routes):
+        path: Path = ("routes", index, "endpoints")
+        cards = list(_cards_of(route, schema, book))
+        if not route.models or not cards or not findings.lines.has(path):
+            continue
+        for place, endpoint in enumerate(route.endpoints):
+            if not any(card.may_cover(METERS_OF[endpoint]) for card in cards):
+                meters = said(each_needed(METERS_OF[endpoint]))
+                message = f"has no price for any of the models, so its calls are refused; it needs {meters}"
+                findings.warn((*path, place), message, endpoint)
+
+
+def _cards_of(route: RouteSchema, schema: ConfigSchema, book: PriceBook) -> Iterator[RateCard]:
+    """The rate cards that can price a route's models."""
+    if route.rate_card is not None:
+        names = [route.rate_card]
+    else:
+        names = [
+            name for name, card in schema.rate_cards.items() if any_meets(route.models or (), card.match)
+        ]
+    yield from (card for name in names if (card := book.by_id(name)))
+
+
+def _endpoints_of(schema: ConfigSchema, name: str, match: Sequence[str]) -> Iterator[str]:
+    """The endpoints on which a rate card of this name can price calls."""
+    for route in schema.routes:
+        looked_up = route.rate_card is None and any_meets(route.models or (), match)
+        if route.models and (looked_up or route.rate_card == name):
+            yield from route.endpoints
+
+
+def _about_cases(cases: Sequence[CaseSchema], known: list[str], path: Path, findings: Findings) -> None:
+    """Warn of conditions that no call can have, and of cases after one that takes all their calls."""
+    for index, case in enumerate(cases):
+        for name in case.when:
+            if name not in known:
+                message = f"is a parameter of no endpoint that it prices; {did_you_mean(name, known)}"
+                findings.warn((*path, index, "when", name), message)
+        for first, earlier in enumerate(cases[:index]):
+            if _conditions(earlier) <= _conditions(case):
+                findings.warn((*path, index), f"is never reached: cases[{first}] comes first")
+                break
+
+
+def _conditions(case: CaseSchema) -> set[tuple[str, str]]:
+    return {(name, value.casefold()) for name, value in case.when.items()}

@@ -1,0 +1,1 @@
+"""The API families that Cohere was the first to have."""
