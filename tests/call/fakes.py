@@ -11,7 +11,8 @@ from proxy.call.policy import Catalog, Policy
 from proxy.call.relay import Relay
 from proxy.clock import Clock
 from proxy.endpoints.base import Endpoint
-from proxy.endpoints.registry import ENDPOINTS
+from proxy.endpoints.objects import ObjectKind
+from proxy.endpoints.registry import ENDPOINTS, KINDS
 from proxy.errors import Refusal
 from proxy.ids import digest_of
 from proxy.ledger.commands import CreateKey, Grant, OpenAccount, Settled
@@ -234,6 +235,7 @@ class Stage:
         denials: Denials | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
         clock: Clock | None = None,
+        kinds: Sequence[ObjectKind] = KINDS,
     ) -> None:
         SHARED.preload([encoding_name("m")])  # As at the start of a process: no call waits for it.
         self.faults: list[BaseException] = []
@@ -251,7 +253,7 @@ class Stage:
         )
         self.ledger = Ledger(self.store, self._committers, patience_seconds=patience_seconds)
         self.admission = admission(
-            ledger=self.ledger, store=self.store, clock=self.clock, endpoints=endpoints
+            ledger=self.ledger, store=self.store, clock=self.clock, endpoints=endpoints, kinds=kinds
         )
         self.closing = Closing(
             ledger=self.ledger, clock=self.clock, tasks=self.tasks, observer=observer or self.heard

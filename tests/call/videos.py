@@ -1,9 +1,10 @@
 """Videos on a stage: an upstream that makes them as told, clients that ask for them, and a poller."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from proxy.call.policy import Policy
+from proxy.endpoints.objects import ObjectKind
 from proxy.endpoints.registry import KINDS
 from proxy.errors import Refusal
 from proxy.ids import digest_of
@@ -98,11 +99,18 @@ class SetClock:
 class VideoStage:
     """A stage on which videos are made, with two accounts that have a key and a dollar each."""
 
-    def __init__(self, policy: Policy | None = None, *, store: MemoryStore | None = None) -> None:
+    def __init__(
+        self,
+        policy: Policy | None = None,
+        *,
+        store: MemoryStore | None = None,
+        kinds: Sequence[ObjectKind] = KINDS,
+    ) -> None:
         self.studio = Studio()
         self.studio.says("POST", "/videos", video("queued"))
         self.clock = SetClock()
-        self.stage = Stage(self.studio, policy, rates=RATES, store=store, clock=self.clock)
+        self.stage = Stage(self.studio, policy, rates=RATES, store=store, clock=self.clock, kinds=kinds)
+        self._kinds = kinds
         self.store = self.stage.store
         self.store.commit(
             [
@@ -121,7 +129,7 @@ class VideoStage:
             upstreams=self.studio,
             catalog=lambda: self.stage.catalog,
             clock=self.clock,
-            kinds=KINDS,
+            kinds=self._kinds,
             on_fault=lambda _, fault: self.faults.append(fault),
         )
 
