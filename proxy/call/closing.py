@@ -258,8 +258,8 @@ class Closing:
         if about is None or about.known is None or sighting is None:
             return
         ended = self.jobs.saw(about.known, sighting, in_flight.policy)
-        if ended is not None:
-            await ended
+        if ended is not None and isinstance(await ended, Refused):
+            raise Refusal("internal_error", f"The hold of job {about.known.row.call_id} could not be closed.")
 
     def _submit(
         self, in_flight: InFlightCall, outcome: str, status: int, spent: Spent | None

@@ -19,6 +19,7 @@ from proxy.clock import Clock
 from proxy.endpoints.objects import ObjectKind
 from proxy.endpoints.tallies.sighted import JsonTally, Sighting
 from proxy.errors import Refusal
+from proxy.ledger.commands import Refused
 from proxy.ledger.rows import Object
 from proxy.ledger.store import LedgerUnavailable, Row, Store
 from proxy.upstream.base import UpstreamClient, UpstreamFailure, UpstreamRequest
@@ -164,8 +165,8 @@ class Poller:
             if seen is not None and sighting is not None:
                 seen = seen_again(seen, sighting, self._clock.now_us())
             ended = self._jobs.end(job, "job_overdue", policy, seen)
-        if ended is not None:
-            await ended
+        if ended is not None and isinstance(refused := await ended, Refused):
+            raise RuntimeError(refused.message)
         return is_answered
 
     async def _sighting(self, row: Object) -> tuple[Sighting | None, bool]:

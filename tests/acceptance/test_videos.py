@@ -385,3 +385,31 @@ def test_the_command_line_lists_jobs(server: Server, account: Account, studio: S
         stdout=subprocess.PIPE,
     )
     assert [job["object_id"] for job in json.loads(ran.stdout)["data"]] == [made.id]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=101", "limit=x", "order=up", "limit=1&limit=2", "before=video_1", "limit=%C2%B2"],
+)
+def test_a_list_refuses_what_it_does_not_take(server: Server, account: Account, query: str) -> None:
+    status, _, answer = account.api.ask("GET", f"/v1/videos?{query}")
+    assert (status, answer["error"]["code"]) == (400, "invalid_value")
+
+
+def test_other_methods_than_those_of_a_path_are_refused(server: Server, account: Account) -> None:
+    """Before anybody looks whether the object is there; and nothing without a key."""
+    for path, allowed in (("/v1/videos", {"GET", "POST"}), ("/v1/videos/video_1", {"GET", "DELETE"})):
+        status, headers, _ = account.api.ask("PUT", path)
+        assert status == 405
+        assert set(headers["Allow"].split(", ")) == allowed
+    for path in ("/v1/videos", "/v1/videos/video_1", "/v1/videos/video_1/content"):
+        assert httpx.get(server.url + path).status_code == 401
+
+
+def test_pages_of_a_list_follow_one_another(server: Server, account: Account, studio: Studio) -> None:
+    """As the SDK turns them, in either order, while each video is there once."""
+    with client_of(server, account) as client:
+        made = [client.videos.create(model="sora-2", prompt="A cat", seconds="1").id for _ in range(5)]  # type: ignore[arg-type]
+        assert [video.id for video in client.videos.list(limit=2)] == made[::-1]
+        assert [video.id for video in client.videos.list(limit=2, order="asc")] == made
+        assert [video.id for video in client.videos.list(after=made[2], order="asc")] == made[3:]

@@ -41,14 +41,13 @@ def asked(path: str, member: str, id_: str) -> tuple[str, object]:
 def put(stage: VideoStage, kind: ObjectKind, id_: str, account_id: str = "acct_1", **more: object) -> None:
     """Make an object known, of whatever kind."""
     seen = json.dumps({"id": id_, "seconds": "8", "size": "720x1280"})
-    values = {"upstream": "up", "expires_at_us": NEVER_US, **more}
+    values = {"upstream": "up", "expires_at_us": NEVER_US, "call_id": f"call_{account_id}", **more}
     stage.store.books.put_object(
         Object(
             account_id,
             id_,
             kind.name,
-            key_id="key",
-            call_id=f"call_{account_id}",
+            key_id="key_1",
             model="m",
             created_at_us=NOW_US,
             seen=seen,
