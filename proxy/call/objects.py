@@ -5,18 +5,20 @@ an account's object says which of them has it, and no other is ever asked.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
 
 from proxy.call.base import About, InboundRequest, Job, KnownObject, RoutedCall
+from proxy.call.off_loop import off_loop
 from proxy.call.policy import Catalog
 from proxy.call.terms import Terms, card_at, terms_of
 from proxy.clock import Clock
 from proxy.endpoints.features import Feature
 from proxy.endpoints.objects import (
-    Derivation,
+    Found,
     ObjectAsk,
     ObjectEndpoint,
     ObjectKind,
@@ -90,20 +92,37 @@ class Objects:
         found = self._paths.find(request.method, request.path)
         if found is None:
             return None
-        kind, known, body = found.kind, None, b""
-        if found.id:
-            known = await self._known(account_id, kind, found.id)
         if found.derivation is not None:
-            body = await late_body(request)
-            if known is None:
-                source_id = found.derivation.source_id(body, request.headers)
-                known = await self._known(account_id, kind, source_id, kind.name)
-        assert known is not None, "a path without an id is that of a derivation"
+            return await self._derived(request, account_id, catalog, found, await late_body(request))
+        known = await self._known(account_id, found.kind, found.id)
         request.facts["model"] = known.row.model
-        if found.derivation is not None:
-            return _derived(request, catalog, kind, found.derivation, known.row, body)
         assert found.route is not None
-        return _asked(request, catalog, kind, found.route, known)
+        return _asked(request, catalog, found.kind, found.route, known)
+
+    async def _derived(
+        self, request: InboundRequest, account_id: str, catalog: Catalog, found: Found, body: bytes
+    ) -> RoutedCall:
+        """What is made from an object is made where that is, at the price of its model."""
+        kind, derivation, headers = found.kind, found.derivation, request.headers
+        assert derivation is not None
+        id_ = found.id or await off_loop(len(body), partial(derivation.source_id, body, headers))
+        row = (await self._known(account_id, kind, id_, None if found.id else kind.name)).row
+        request.facts["model"] = row.model
+        source = Source(row.id, row.model, row.seen)
+        ask = await off_loop(len(body), partial(derivation.read, body, headers, source))
+        route = catalog.routes.for_model(kind.endpoint, row.model)
+        targets = () if route is None else at_upstream(route, row.upstream)
+        if route is None or not targets:
+            raise Refusal(
+                "model_not_found", f"The model {row.model!r} is not served any more where it was made."
+            )
+        card = catalog.book.card_of(route.rate_card, row.model, kind.endpoint)
+        if card is None or not card.may_cover(kind.meters):
+            raise Refusal("model_not_priced", f"The model {row.model!r} has no price, so it is refused.")
+        terms = terms_of(ask.features, route, card_at(card, ask.parameters, kind.meters))
+        name, path = f"{kind.endpoint}.{derivation.name}", derivation.upstream_path.replace("{id}", row.id)
+        endpoint = ObjectEndpoint(name, request.path, path, repeatable=False)
+        return RoutedCall(endpoint, ask, replace(route, targets=targets), terms, body, About(kind))
 
     async def _known(
         self, account_id: str, kind: ObjectKind, id_: str, param: str | None = None
@@ -131,30 +150,6 @@ def _asked(
     return RoutedCall(
         endpoint, ask, Route(name, (Target(upstream),)), Terms(FREE_CARD), b"", About(kind, known)
     )
-
-
-def _derived(  # noqa: PLR0917 - these are the parts of a routed call.
-    request: InboundRequest,
-    catalog: Catalog,
-    kind: ObjectKind,
-    derivation: Derivation,
-    row: Object,
-    body: bytes,
-) -> RoutedCall:
-    """What is made from an object is made where that is, at the price of its model."""
-    ask = derivation.read(body, request.headers, Source(row.id, row.model, row.seen))
-    route = catalog.routes.for_model(kind.endpoint, row.model)
-    targets = () if route is None else at_upstream(route, row.upstream)
-    if route is None or not targets:
-        raise Refusal("model_not_found", f"The model {row.model!r} is not served any more where it was made.")
-    card = catalog.book.card_of(route.rate_card, row.model, kind.endpoint)
-    if card is None or not card.may_cover(kind.meters):
-        raise Refusal("model_not_priced", f"The model {row.model!r} has no price, so it is refused.")
-    card = card_at(card, ask.parameters, kind.meters)
-    name, path = f"{kind.endpoint}.{derivation.name}", derivation.upstream_path.replace("{id}", row.id)
-    endpoint = ObjectEndpoint(name, request.path, path, repeatable=False)
-    terms = terms_of(ask.features, route, card)
-    return RoutedCall(endpoint, ask, replace(route, targets=targets), terms, body, About(kind))
 
 
 def at_upstream(route: Route, upstream: str) -> tuple[Target, ...]:
