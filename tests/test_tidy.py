@@ -35,6 +35,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "config": LEDGER_AND_BELOW | {"endpoints", "upstream"},
     "edge": frozenset({"ledger", "call", "endpoints"}),
     "api": LEDGER_AND_BELOW | {"endpoints", "upstream", "call", "edge", "telemetry", "config"},
+    "jobs": frozenset({"call", "endpoints", "upstream", "ledger"}),
     "demo": frozenset({"metering"}),
 }
 

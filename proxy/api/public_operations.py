@@ -4,15 +4,19 @@ Bodies and replies of calls are OpenAI's. A family names the fields that decide 
 table of members says which others pass.
 """
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import Any, Final, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
+from proxy.api.objects import LIMIT
 from proxy.api.operations import Nothing, Operation
 from proxy.api.views.models import ModelsQuery
 from proxy.api.views.money import Usd
 from proxy.endpoints.base import Family
-from proxy.endpoints.registry import ENDPOINTS, MEDIA
+from proxy.endpoints.objects import ObjectKind
+from proxy.endpoints.registry import ENDPOINTS, KINDS, MEDIA
 
 
 class CallReply(Struct, frozen=True):
@@ -87,8 +91,38 @@ def _of_family(family: Family) -> Operation[Any, Any, Any]:
     )
 
 
+class ObjectQuery(Struct, frozen=True, kw_only=True):
+    """Which objects of a list are wanted."""
+
+    limit: int = LIMIT
+    after: str | UnsetType = UNSET
+    order: Literal["asc", "desc"] = "desc"
+
+
+class ObjectsView(Struct, frozen=True, kw_only=True):
+    """The account's objects of one kind, as their upstreams described each last."""
+
+    object: Literal["list"]
+    data: list[dict[str, Any]]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+def _of_kind(kind: ObjectKind) -> Iterator[Operation[Any, Any, Any]]:
+    for method, path, name, summary in kind.paths():
+        id_ = name.replace(".", "_")
+        yield Operation(id_, method, path, summary, "account", CallReply, Nothing, Nothing)
+    if kind.is_listed:
+        summary = f"The account's {kind.endpoint}, as they were seen last: free."
+        yield Operation(
+            f"{kind.endpoint}_list", "GET", kind.path, summary, "account", ObjectsView, ObjectQuery, Nothing
+        )
+
+
 OPERATIONS: Final = (
     *map(_of_family, ENDPOINTS.values()),
+    *chain.from_iterable(map(_of_kind, KINDS)),
     Operation(
         id="list_models",
         method="GET",

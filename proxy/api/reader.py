@@ -53,6 +53,21 @@ class SeenHold(msgspec.Struct, frozen=True):
     deadline_us: int | None = None
 
 
+class SeenJob(msgspec.Struct, frozen=True):
+    """A job as it is stored: its hold and, with `id` and `kind`, its object."""
+
+    call_id: str
+    account_id: str
+    key_id: str
+    amount_nano: int
+    held_at_us: int
+    deadline_us: int
+    call: SeenCall
+    observed: Observed | None = None
+    id: str | None = None
+    kind: str | None = None
+
+
 class UsageSum(msgspec.Struct, frozen=True):
     """The sums of the receipts of one group: a day since 1970-01-01 UTC, a model or an id."""
 
@@ -123,6 +138,11 @@ class Reader:
         params = {"account_id": account_id, "state": state, "cursor": before or "", "limit": limit}
         rows = await self._rows("holds_page", **params)
         return [_made(row, SeenHold, "call", "observed") for row in rows]
+
+    async def jobs(self, *, account_id: str, after: str | None, limit: int) -> list[SeenJob]:
+        """Jobs that have not ended, oldest first. An empty `account_id` is no filter."""
+        rows = await self._rows("running_jobs", account_id=account_id, after=after or "", limit=limit)
+        return [_made(row, SeenJob, "call", "observed") for row in rows]
 
     async def receipt(self, call_id: str) -> Receipt:
         """One receipt."""
@@ -205,4 +225,4 @@ def _receipt(row: Row) -> Receipt:
     )
 
 
-__all__ = ["Reader", "SeenHold", "UsageGroup", "UsageSum"]
+__all__ = ["Reader", "SeenHold", "SeenJob", "UsageGroup", "UsageSum"]

@@ -1,18 +1,20 @@
 """Admission: who asks, where the call goes, the most it can cost, and the hold for that."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from proxy.call.base import AdmittedCall, InboundRequest, RoutedCall
+from proxy.call.base import About, AdmittedCall, InboundRequest, RoutedCall
 from proxy.call.callers import Callers
 from proxy.call.headers import rate_headers
+from proxy.call.objects import Objects
 from proxy.call.off_loop import LARGE_BYTES, in_thread
 from proxy.call.policy import Catalog, Policy
 from proxy.call.terms import card_at, terms_of
 from proxy.clock import Clock
 from proxy.endpoints.base import Ask, Endpoint
-from proxy.endpoints.registry import ENDPOINTS
+from proxy.endpoints.objects import ObjectKind
+from proxy.endpoints.registry import ENDPOINTS, KINDS
 from proxy.endpoints.tools import ToolEndpoint
 from proxy.endpoints.unserved import reason_against
 from proxy.errors import Refusal
@@ -62,12 +64,15 @@ class Admission:
         store: Store,
         clock: Clock,
         endpoints: Mapping[str, Endpoint] = ENDPOINTS,
+        kinds: Sequence[ObjectKind] = KINDS,
     ) -> None:
         self._ledger = ledger
         self._store = store
         self._clock = clock
         self._endpoints = endpoints
         self._callers = Callers(store=store, clock=clock)
+        self._objects = Objects(store=store, clock=clock, kinds=kinds)
+        self._made = {kind.endpoint: About(kind) for kind in kinds}
 
     async def identify(self, request: InboundRequest) -> Key:
         """The key behind the request's secret, perhaps as it was some seconds ago. Raises Refusal 401."""
@@ -76,11 +81,14 @@ class Admission:
         facts["account_id"], facts["key_id"] = key.account_id, key.id
         return key
 
-    async def route(self, request: InboundRequest, catalog: Catalog) -> RoutedCall:
-        """Read the request and find its route and rate card. Raises Refusal 400, 403, 404, 405 or 413."""
+    async def route(self, request: InboundRequest, key: Key, catalog: Catalog) -> RoutedCall:
+        """Read the request and find its route and rate card. Raises Refusal 400, 403, 404, 405 or 413.
+
+        What it asks of an object, or names in its body, has to be of the key's account.
+        """
         endpoint = self._endpoints.get(request.path)
         if endpoint is None:
-            return await self._tool_call(request, catalog)
+            return await self._other_call(request, key, catalog)
         if request.method != "POST":
             raise Refusal(
                 "method_not_allowed",
@@ -110,7 +118,23 @@ class Admission:
                 "model_not_priced", f"The model {ask.model!r} has no price, so it is refused.", param="model"
             )
         card = card_at(card, ask.parameters, endpoint.meters)
-        return RoutedCall(endpoint, ask, route, terms_of(ask.features, route, card), body)
+        if ask.features:
+            route = await self._objects.narrowed(route, key.account_id, ask.features)
+        terms = terms_of(ask.features, route, card)
+        return RoutedCall(endpoint, ask, route, terms, body, self._made.get(endpoint.name))
+
+    async def _other_call(self, request: InboundRequest, key: Key, catalog: Catalog) -> RoutedCall:
+        """What is no call of a model: that of a tool, or one that is about an object."""
+        routes = catalog.routes
+        if routes.for_path(request.method, request.path) is None and not routes.methods_of(request.path):
+            routed = await self._objects.route(request, key.account_id, catalog, self._costly_body)
+            if routed is not None:
+                return routed
+        return await self._tool_call(request, catalog)
+
+    async def _costly_body(self, request: InboundRequest) -> bytes:
+        body = await request.body_at_hand()
+        return await self._late_body(request, costs=True) if body is None else body
 
     async def _tool_call(self, request: InboundRequest, catalog: Catalog) -> RoutedCall:
         route = catalog.routes.for_path(request.method, request.path)

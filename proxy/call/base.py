@@ -6,8 +6,9 @@ import msgspec
 
 from proxy.call.terms import Terms
 from proxy.endpoints.base import Ask, Endpoint
+from proxy.endpoints.objects import ObjectKind
 from proxy.ledger.commands import Granted
-from proxy.ledger.rows import Call, Limits
+from proxy.ledger.rows import Call, Limits, Object, Observed
 from proxy.metering.ceiling import Ceiling
 from proxy.pricing.rates import RateCard
 from proxy.upstream.routes import Route
@@ -37,14 +38,38 @@ class InboundRequest(Protocol):
         ...
 
 
+class Job(msgspec.Struct, frozen=True):
+    """A call that outlives its request, while its hold is open: what it costs once it is complete."""
+
+    call: Call
+    authorized_at_us: int
+    deadline_us: int
+    observed: Observed | None
+
+
+class KnownObject(msgspec.Struct, frozen=True):
+    """An account's object, and the job that makes it while that runs."""
+
+    row: Object
+    job: Job | None = None
+
+
+class About(msgspec.Struct, frozen=True):
+    """What kind of object a call makes or, with `known`, which one it asks for."""
+
+    kind: ObjectKind
+    known: KnownObject | None = None
+
+
 class RoutedCall(msgspec.Struct, frozen=True):
-    """What a request asks for, where it goes, and its terms."""
+    """What a request asks for, where it goes, and its terms. `about` is None for what makes no object."""
 
     endpoint: Endpoint
     ask: Ask
     route: Route
     terms: Terms
     body: bytes
+    about: About | None = None
 
     @property
     def card(self) -> RateCard:

@@ -10,12 +10,13 @@ from msgspec.structs import replace
 
 from proxy.call.base import AdmittedCall
 from proxy.call.in_flight import InFlightCall, Spent
+from proxy.call.jobs import Jobs, beginning, objects_of, sighting_of
 from proxy.call.outcomes import CLIENT_LEFT_STATUS, OUR_FAULT, Ending, OutcomeRule, ending_of, rule_of
 from proxy.call.policy import Policy
 from proxy.call.reasoning import ReasoningModels
 from proxy.clock import Clock
 from proxy.errors import Refusal
-from proxy.ledger.commands import Done, Extend, Observe, Refused, Reroute, Settle, Settled, Void
+from proxy.ledger.commands import Detach, Done, Extend, Observe, Refused, Reroute, Settle, Settled, Void
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.rows import Call, Observed, Outcome
 from proxy.pricing.charge import NO_CHARGE, Charge, more_nano, price
@@ -52,6 +53,7 @@ class Closing:
         self._clock = clock
         self._tasks = tasks
         self._observer = observer
+        self.jobs = Jobs(ledger=ledger, clock=clock, tell=self._tell_end)
         self._reasoning = ReasoningModels()
         self._streams: set[InFlightCall] = set()
 
@@ -87,8 +89,8 @@ class Closing:
                     self._tell_fault(f"checkpoint {in_flight.call.id}", fault)
                 await asyncio.sleep(0)
 
-    async def settle(self, in_flight: InFlightCall) -> Settled:
-        """Charge a reply that was read to its end; returns when that is durable.
+    async def settle(self, in_flight: InFlightCall) -> Settled | None:
+        """Charge a reply that was read to its end; returns when that is durable. None: its job goes on.
 
         Raises UpstreamFailure when the end was not a proper one.
         """
@@ -99,7 +101,7 @@ class Closing:
             raise UpstreamFailure("upstream_failed", "The upstream ended its answer before it was complete.")
         return await self._end(in_flight, "complete")
 
-    async def refused(self, in_flight: InFlightCall) -> Settled:
+    async def refused(self, in_flight: InFlightCall) -> Settled | None:
         """Void the hold of a call whose upstream answered with an error; returns when that is durable."""
         return await self._end(in_flight, "upstream_refused")
 
@@ -218,7 +220,7 @@ class Closing:
 
     def _end(
         self, in_flight: InFlightCall, ending: Ending, refusal: Refusal | None = None
-    ) -> Coroutine[Any, Any, Settled]:
+    ) -> Coroutine[Any, Any, Settled | None]:
         """Close the hold by the rule for this ending; returns when that is durable."""
         rule = rule_of(in_flight.phase, ending)
         status = refusal.kind.status if refusal is not None else 0
@@ -226,8 +228,11 @@ class Closing:
             status = in_flight.answer.status
         return self._close(in_flight, rule, status)
 
-    async def _close(self, in_flight: InFlightCall, rule: OutcomeRule, status: int) -> Settled:
-        """Charge what the rule says. A fault of ours in finding that out costs the customer nothing."""
+    async def _close(self, in_flight: InFlightCall, rule: OutcomeRule, status: int) -> Settled | None:
+        """Charge what the rule says. A fault of ours in finding that out costs the customer nothing.
+
+        A call whose job goes on is not charged yet: its hold stays, and None comes back.
+        """
         spent: Spent | None = None
         outcome = rule.outcome
         try:
@@ -238,10 +243,34 @@ class Closing:
             self._tell_fault(f"price {in_flight.call.id}", fault)
             outcome = OUR_FAULT
         # A cancel ends only the waiting: the command is in the ledger's inbox, and will be carried out.
+        if in_flight.admitted.routed.about is not None:
+            if spent is not None and (begun := beginning(in_flight, spent, self._clock.now_us())) is not None:
+                await self._go_on(in_flight, begun)
+                return None
+            await self._end_job(in_flight)
         result = await self._submit(in_flight, outcome, status, spent)
         if not isinstance(result, Settled):
             raise Refusal("internal_error", f"The hold of call {in_flight.call.id} could not be closed.")
         return result
+
+    async def _go_on(self, in_flight: InFlightCall, begun: Detach) -> None:
+        """Let a hold outlive its request. Raises UpstreamFailure for an id that another call's object has."""
+        in_flight.closed = True
+        self._streams.discard(in_flight)
+        if isinstance(await asyncio.shield(self._ledger.detach(begun)), Refused):
+            in_flight.closed = False
+            raise UpstreamFailure(
+                "upstream_invalid", "The upstream gave the id of what another call has made."
+            )
+
+    async def _end_job(self, in_flight: InFlightCall) -> None:
+        """End the job that a call's answer shows the end of, before that answer is complete."""
+        about, sighting = in_flight.admitted.routed.about, sighting_of(in_flight)
+        if about is None or about.known is None or sighting is None:
+            return
+        ended = self.jobs.saw(about.known, sighting, in_flight.policy)
+        if ended is not None and isinstance(await ended, Refused):
+            raise Refusal("internal_error", f"The hold of job {about.known.row.call_id} could not be closed.")
 
     def _submit(
         self, in_flight: InFlightCall, outcome: str, status: int, spent: Spent | None
@@ -255,25 +284,30 @@ class Closing:
         for begun_at_us in (at_us, first_at_us):
             if begun_at_us is not None and now_us < begun_at_us:
                 now_us = begun_at_us
+        objects = () if in_flight.admitted.routed.about is None else objects_of(in_flight, now_us)
         if spent is None:
             charge = NO_CHARGE
             ended = Outcome(outcome, status, "void", {}, now_us, first_at_us, attempts=tried)
-            future = self._ledger.void(Void(call, at_us, now_us, ended))
+            future = self._ledger.void(Void(call, at_us, now_us, ended, objects))
         else:
             charge = spent.charge
             basis, usage, anomalies, inferred = spent.basis, spent.usage, spent.anomalies, spent.inferred
             ended = Outcome(outcome, status, basis, usage, now_us, first_at_us, anomalies, tried, inferred)
-            settle = Settle(call, at_us, now_us, ended, charge, in_flight.policy.on_shortfall)
+            policy = in_flight.policy
+            settle = Settle(call, at_us, now_us, ended, charge, policy.on_shortfall, objects)
             future = self._ledger.settle(settle)
             if charge.total_nano > in_flight.hold_nano:
                 future.add_done_callback(partial(self._tell_excess, call, in_flight.hold_nano))
                 # A caller that is cancelled would cancel the future that it awaits, and nobody be told.
                 future = asyncio.shield(future)
+        self._tell_end(call, ended, charge)
+        return future
+
+    def _tell_end(self, call: Call, outcome: Outcome, charge: Charge) -> None:
         try:
-            self._observer.ended(call, ended, charge)
+            self._observer.ended(call, outcome, charge)
         except Exception as fault:  # noqa: BLE001 - figures and logs must not keep a call from ending.
             self._tell_fault(f"observe {call.id}", fault)
-        return future
 
     def _tell_excess(self, call: Call, hold_nano: int, future: "asyncio.Future[Settled | Refused]") -> None:
         """An upstream has reported more than the ceiling: what the ledger made of it is told once."""
@@ -291,7 +325,7 @@ class Closing:
             self._observer.fault(task, fault)
 
 
-async def _unless_away(closing: Coroutine[Any, Any, Settled]) -> None:
+async def _unless_away(closing: Coroutine[Any, Any, Settled | None]) -> None:
     """Wait for a close whose result nobody needs. When the ledger is away for long it comes later."""
     try:
         await closing

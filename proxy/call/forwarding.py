@@ -12,12 +12,14 @@ from proxy.call.in_flight import InFlightCall
 from proxy.call.off_loop import LARGE_BYTES, in_thread
 from proxy.clock import Clock
 from proxy.endpoints.base import ForwardPlan
+from proxy.ids import digest_of
 from proxy.upstream.base import Answer, UpstreamClient, UpstreamFailure, UpstreamRequest
 from proxy.upstream.denials import READ_BYTES, Denials, is_denial, needs_reading
 from proxy.upstream.routes import Target
 
 FAILOVER_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
 """Answers after which the next target is tried; the last target's is passed on."""
+_REPEAT_KEYS: Final = frozenset({"idempotency-key", "x-idempotency-key"})
 READ_SECONDS: Final = 2.0
 """How long the body of an error may take that is read to find out what it is about."""
 
@@ -90,9 +92,10 @@ class Forwarding:
         size, make = len(routed.body), routed.ask.forward_body
         body = make(plan) if size <= LARGE_BYTES else await in_thread(size, partial(make, plan))
         path = target.path or endpoint.upstream_path
-        outgoing = UpstreamRequest(
-            request.method, path, request.query, request.headers, body, endpoint.repeatable
-        )
+        headers = request.headers
+        if routed.about is not None:
+            headers = of_account(headers, in_flight.call.account_id)
+        outgoing = UpstreamRequest(request.method, path, request.query, headers, body, endpoint.repeatable)
         status, begun_us = None, self._clock.monotonic_us()
         try:
             answer = await self._upstreams.send(target, outgoing)
@@ -100,6 +103,21 @@ class Forwarding:
             return answer
         finally:
             in_flight.tried(upstream.name, status, self._clock.monotonic_us() - begun_us)
+
+
+def of_account(headers: tuple[tuple[str, str], ...], account_id: str) -> tuple[tuple[str, str], ...]:
+    """Headers in which a key for repeats is the account's own.
+
+    An upstream answers a repeat with the object that it made before. All accounts are one to it, so that the
+    key of one must not lead another to what is not its own.
+    """
+    return tuple(
+        (
+            name,
+            digest_of(f"{account_id} {value}") if name.lower().replace("_", "-") in _REPEAT_KEYS else value,
+        )
+        for name, value in headers
+    )
 
 
 async def _examined(answer: Answer) -> tuple[Answer, bool]:

@@ -12,9 +12,9 @@ from proxy.errors import Refusal
 from proxy.metering.usage import Basis
 from proxy.upstream.base import UpstreamFailure
 
-Phase = Literal["authorizing", "unanswered", "error", "whole", "stream"]
+Phase = Literal["authorizing", "unanswered", "error", "whole", "stream", "running"]
 """How far a call is: its hold is being made, no target has answered, the answer is no 2xx, it is a 2xx in one
-piece, or it is a 2xx that streams."""
+piece, it is a 2xx that streams, or it was answered and its job goes on."""
 
 Ending = Literal[
     "complete",
@@ -27,13 +27,16 @@ Ending = Literal[
     "our_fault",
     "ledger_lost",
     "crash",
+    "job_failed",
+    "job_deleted",
+    "job_overdue",
 ]
 """How a call ends. A process that stops ends its calls as if their clients had left."""
 
-Charged = Literal["nothing", "used", "delivered", "if_whole", "observed"]
+Charged = Literal["nothing", "used", "delivered", "if_whole", "observed", "if_policy"]
 """What is charged. `used`: what the upstream reports, else what is counted. `delivered`: the same, where
 something was produced and the policy charges for it. `if_whole`: the same, where the whole answer came.
-`observed`: what was observed before a crash."""
+`observed`: what was observed before a crash. `if_policy`: what was asked for, where the policy charges it."""
 
 StatusOf = Literal["upstream", "refusal"]
 """Whose status the client gets: the upstream's, or that of the refusal that takes its place."""
@@ -62,6 +65,7 @@ OUR_FAULT: Final = "internal_error"
 """The outcome of a call that a fault of ours has ended, or of one whose usage could not be found out."""
 
 _USED: Final[tuple[Basis, ...]] = ("reported", "counted", "per_call")
+_PRICED: Final[tuple[Basis, ...]] = ("counted", "per_call")
 _VOID: Final[tuple[Basis, ...]] = ("void",)
 
 OUTCOMES: Final[tuple[OutcomeRule, ...]] = (
@@ -201,6 +205,26 @@ OUTCOMES: Final[tuple[OutcomeRule, ...]] = (
         0,
         "observed",
         ("recovered",),
+    ),
+    OutcomeRule("A job is complete", ("running",), "complete", "complete", 200, "used", _PRICED),
+    OutcomeRule("A job fails", ("running",), "job_failed", "job_failed", 200, "nothing", _VOID),
+    OutcomeRule(
+        "A job is deleted before anybody has seen its end",
+        ("running",),
+        "job_deleted",
+        "job_deleted",
+        200,
+        "used",
+        _PRICED,
+    ),
+    OutcomeRule(
+        "Nobody has seen a job's end when its longest life is over",
+        ("running",),
+        "job_overdue",
+        "job_overdue",
+        200,
+        "if_policy",
+        (*_PRICED, "void"),
     ),
 )
 

@@ -10,7 +10,7 @@ from proxy.upstream.routes import Routes
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """What to do with calls, as the configuration says in `accounts` and `streams`."""
+    """What to do with calls, as the configuration says in `accounts`, `streams` and `jobs`."""
 
     when_short: Literal["clamp", "refuse"] = "clamp"
     min_output_tokens: int = 16
@@ -18,6 +18,8 @@ class Policy(msgspec.Struct, frozen=True):
     on_disconnect: Literal["auto", "count", "drain"] = "auto"
     drain_seconds: float = 10.0
     on_upstream_failure: Literal["charge", "free"] = "charge"
+    job_seconds: int = 172_800
+    on_job_overdue: Literal["charge", "free"] = "charge"
 
 
 class Catalog(msgspec.Struct, frozen=True):

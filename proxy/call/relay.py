@@ -77,7 +77,7 @@ class Relay:
         """
         catalog = self.catalog
         key = await self._admission.identify(request)
-        routed = await self._admission.route(request, catalog)
+        routed = await self._admission.route(request, key, catalog)
         call = self._call(request, key, routed)
         admitted = await self._admission.authorize(call, routed, catalog)
         in_flight = self._closing.open(admitted, catalog.policy)
@@ -104,8 +104,9 @@ class Relay:
                     await in_flight.read_rest(answer)
                     break
             settled = await self._closing.settle(in_flight)
-            reply.add_headers(receipt_headers(settled))
-            cost = usd_string(settled.charged_nano) if request.wants_cost else None
+            if settled is not None:
+                reply.add_headers(receipt_headers(settled))
+            cost = usd_string(settled.charged_nano) if request.wants_cost and settled else None
             at_once = cost is None and not in_flight.is_long
             await reply.end(in_flight.tally.tail() if at_once else await in_flight.tail(cost))
         except BaseException as failure:

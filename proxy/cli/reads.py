@@ -1,4 +1,4 @@
-"""farebox usage, holds, receipts, upstreams: what was used, what is held, and where calls go."""
+"""farebox usage, holds, jobs, receipts, upstreams: what was used, what is held, and where calls go."""
 
 import click
 
@@ -12,6 +12,11 @@ _HOLD_COLUMNS = (
     *plain("id", "account_id", "model", "endpoint", "state"),
     money("amount"),
     *plain("created_at", "owner"),
+)
+_JOB_COLUMNS = (
+    *plain("id", "account_id", "model", "endpoint", "object_id", "upstream"),
+    money("hold"),
+    *plain("began_at", "deadline"),
 )
 _RECEIPT_COLUMNS = (
     *plain("id", "started_at", "account_id", "model", "endpoint", "outcome", "status", "basis"),
@@ -67,6 +72,16 @@ def holds(
     """List holds, the newest first."""
     query = {"state": state, "account_id": account, "limit": limit, "cursor": cursor}
     out.listing(api.get("/admin/v1/holds", query), _HOLD_COLUMNS)
+
+
+@click.command()
+@click.option("--account", help="of this account only")
+@paged
+@asks
+def jobs(api: Api, out: Out, *, account: str | None, limit: int | None, cursor: str | None) -> None:
+    """List jobs that have not ended, the oldest first."""
+    query = {"account_id": account, "limit": limit, "cursor": cursor}
+    out.listing(api.get("/admin/v1/jobs", query), _JOB_COLUMNS)
 
 
 @click.command()

@@ -17,6 +17,7 @@ from proxy.config.schema import (
     Admin,
     ConfigSchema,
     DemoSchema,
+    JobsSchema,
     LimitsSchema,
     Log,
     Server,
@@ -51,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True):
     admin: Admin
     log: Log
     streams: Streams
+    jobs: JobsSchema
     storage: FilePath | str
     keep_months: int | None
     unit: Unit
@@ -103,6 +105,7 @@ def _build(source: FilePath, schema: ConfigSchema, findings: Findings) -> Settin
         admin=schema.admin,
         log=schema.log,
         streams=schema.streams,
+        jobs=schema.jobs,
         storage=storage,
         keep_months=schema.keep_months,
         unit=unit,

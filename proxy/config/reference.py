@@ -5,7 +5,8 @@ from typing import Annotated, Any, Final, get_args, get_origin
 
 import msgspec
 
-from proxy.config.schema import ConfigSchema, Schema
+from proxy.config.schema import ConfigSchema
+from proxy.config.values import Schema
 from proxy.validation import core_of, is_struct, wanted
 
 JsonSchema = dict[str, Any]

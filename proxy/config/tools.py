@@ -6,7 +6,8 @@ from math import ceil
 from typing import Final, get_args
 
 from proxy.config.faults import Findings
-from proxy.config.schema import FailureSchema, MeasureSchema, MultipleSchema, ParameterSchema, RouteSchema
+from proxy.config.schema import RouteSchema
+from proxy.config.tool_schema import FailureSchema, MeasureSchema, MultipleSchema, ParameterSchema
 from proxy.endpoints.reading.pointer import Pointer, pointer_of
 from proxy.endpoints.tool_plan import Failure, Measure, Multiple, Parameter, Place, Source, ToolPlan
 from proxy.metering.quantities import quantity_of

@@ -18,6 +18,13 @@ NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
 _INPUT: Final = "input_tokens"
 
 
+class ObjectName(msgspec.Struct, frozen=True, gc=False):
+    """An object that a request names, such as an earlier response: its kind, and the id that was written."""
+
+    kind: str
+    id: str
+
+
 class Feature(msgspec.Struct, frozen=True, gc=False):
     """One thing that a request turns on.
 
@@ -26,7 +33,8 @@ class Feature(msgspec.Struct, frozen=True, gc=False):
     `hidden` how many inputs it only refers to, by the meter they are counted in, `tier` the service tier.
     `allowed` is the most it can use of a meter, which is charged as far as the answer reports it.
     `known` is False for a member that Farebox does not know. What is `optional` costs no more than the usual
-    rates, and is charged otherwise only where a card says so.
+    rates, and is charged otherwise only where a card says so. `refers` is an object that it is about: only
+    the account that has it may name it, and the call goes where that is.
     """
 
     member: str
@@ -38,6 +46,7 @@ class Feature(msgspec.Struct, frozen=True, gc=False):
     tier: str | None = None
     known: bool = True
     optional: bool = False
+    refers: ObjectName | None = None
 
 
 def hidden_input(member: str, name: str, count: int = 1) -> Feature:

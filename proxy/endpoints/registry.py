@@ -8,6 +8,7 @@ from proxy.endpoints.anthropic.messages import CountEndpoint, MessageEndpoint
 from proxy.endpoints.base import Family
 from proxy.endpoints.cohere.rerank import RerankEndpoint
 from proxy.endpoints.members import MemberTable
+from proxy.endpoints.objects import ObjectKind
 from proxy.endpoints.openai.audio_members import SPEECH, TRANSCRIPTION
 from proxy.endpoints.openai.chat import ChatEndpoint
 from proxy.endpoints.openai.completions import CompletionEndpoint
@@ -15,7 +16,7 @@ from proxy.endpoints.openai.embeddings import EmbeddingEndpoint
 from proxy.endpoints.openai.images.endpoints import EditEndpoint, GenerationEndpoint, VariationEndpoint
 from proxy.endpoints.openai.images.members import IMAGE
 from proxy.endpoints.openai.images.parameters import DEFAULTS as IMAGE_DEFAULTS
-from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING, MODERATION, RERANK
+from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING, MODERATION, RERANK, VIDEO
 from proxy.endpoints.openai.moderations import FREE_MODELS, ModerationEndpoint
 from proxy.endpoints.openai.responses.members import COMPACTION, RESPONSE
 from proxy.endpoints.openai.responses.responses import (
@@ -26,6 +27,8 @@ from proxy.endpoints.openai.responses.responses import (
 from proxy.endpoints.openai.responses.tools import PARAMETERS as RESPONSE_PARAMETERS
 from proxy.endpoints.openai.speech import SpeechEndpoint
 from proxy.endpoints.openai.transcriptions import TranscriptionEndpoint, TranslationEndpoint
+from proxy.endpoints.openai.videos import PARAMETERS as VIDEO_PARAMETERS
+from proxy.endpoints.openai.videos import VIDEOS, VideoEndpoint
 
 _FAMILIES: Final[tuple[Family, ...]] = (
     *(ChatEndpoint(), CompletionEndpoint(), EmbeddingEndpoint()),
@@ -33,6 +36,7 @@ _FAMILIES: Final[tuple[Family, ...]] = (
     *(SpeechEndpoint(), TranscriptionEndpoint(), TranslationEndpoint()),
     *(MessageEndpoint(), CountEndpoint()),
     *(GenerationEndpoint(), EditEndpoint(), VariationEndpoint()),
+    VideoEndpoint(),
     ModerationEndpoint(),
     RerankEndpoint("rerank", "/v1/rerank", "Documents ranked by a query, charged when the ranking has come."),
     RerankEndpoint("rerank.v2", "/v2/rerank", "The same as the second version of Cohere's API has it."),
@@ -40,6 +44,9 @@ _FAMILIES: Final[tuple[Family, ...]] = (
 
 ENDPOINTS: Final[Mapping[str, Family]] = {endpoint.path: endpoint for endpoint in _FAMILIES}
 """The endpoints whose calls name a model, by path."""
+
+KINDS: Final[tuple[ObjectKind, ...]] = (VIDEOS,)
+"""The kinds of objects that calls make; a new one is a value and a line here."""
 
 ENDPOINT_NAMES: Final = tuple(endpoint.name for endpoint in _FAMILIES)
 """What they are called in configurations, in the same order."""
@@ -55,6 +62,7 @@ TABLES: Final[Mapping[str, MemberTable]] = {
     "audio.translations": TRANSCRIPTION,
     "messages": MESSAGES,
     **dict.fromkeys(("images.generations", "images.edits", "images.variations"), IMAGE),
+    "videos": VIDEO,
     "moderations": MODERATION,
     "rerank": RERANK,
     "rerank.v2": RERANK,
@@ -65,6 +73,7 @@ PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
     "responses": RESPONSE_PARAMETERS,
     "responses.compact": RESPONSE_PARAMETERS,
     **dict.fromkeys(("images.generations", "images.edits", "images.variations"), (*IMAGE_DEFAULTS,)),
+    "videos": VIDEO_PARAMETERS,
 }
 """The parameters of calls that a price may depend on, by endpoint: what `Ask.parameters` can have."""
 

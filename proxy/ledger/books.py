@@ -5,8 +5,8 @@ from collections.abc import Iterable
 import msgspec
 from msgspec.structs import replace
 
-from proxy.ledger.needs import CommandKey, Needs
-from proxy.ledger.rows import Account, Entry, Hold, Key, Lot, Receipt, Throttle, ThrottleKind
+from proxy.ledger.needs import CommandKey, Needs, RowKey
+from proxy.ledger.rows import Account, Entry, Hold, Key, Lot, Object, Receipt, Throttle, ThrottleKind
 from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
 from proxy.ledger.windows import DAY_US, Window, starts_of_day
 
@@ -42,12 +42,14 @@ class Books:
         self.lots: dict[str, dict[str, Lot]] = {}
         self.commands: dict[CommandKey, CommandRecord] = {}
         self.entries: dict[EntryKey, Entry] = {}
+        self.objects: dict[RowKey, Object] = {}
         self.changed_accounts: set[str] = set()
         self.changed_keys: set[str] = set()
         self.changed_holds: set[str] = set()
         self.changed_buckets: set[BucketKey] = set()
         self.changed_throttles: set[ThrottleKey] = set()
         self.changed_lots: set[tuple[str, str]] = set()
+        self.changed_objects: set[RowKey] = set()
         self.new_commands: list[CommandRecord] = []
         self.new_entries: list[Entry] = []
         self.new_receipts: list[Receipt] = []
@@ -77,6 +79,11 @@ class Books:
             self.lots[account_id] = {}
         self.lots[account_id][lot.id] = lot
         self.changed_lots.add((account_id, lot.id))
+
+    def put_object(self, row: Object) -> None:
+        """Replace or add an object."""
+        self.objects[row.account_id, row.id] = row
+        self.changed_objects.add((row.account_id, row.id))
 
     def ended(self, needs: Needs) -> list[BucketKey]:
         """The buckets that a batch needs: of windows before those that its accounts and keys have loaded."""

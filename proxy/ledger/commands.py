@@ -18,6 +18,7 @@ from proxy.ledger.rows import (
     Entry,
     Key,
     Limits,
+    Object,
     Observed,
     OnShortfall,
     Outcome,
@@ -210,14 +211,26 @@ class Extend(OfHold, frozen=True):
 class Detach(OfHold, frozen=True):
     """Let a hold outlive its process: nobody recovers it before `deadline_us`, and anybody does afterwards.
 
-    Detaching it again moves the deadline.
+    Detaching it again moves the deadline. `observed` is what its job costs once it is complete, and `objects`
+    are what the call made; it is refused where one of them is another call's.
     """
 
     deadline_us: int
+    observed: Observed | None = None
+    objects: tuple[Object, ...] = ()
 
     def add_needs(self, needs: Needs) -> None:
-        """Add the hold."""
+        """Add the hold, and the objects."""
         needs.add_hold(self.call.account_id, self.call.id)
+        needs.add_objects(self.objects)
+
+    def unanswered(self) -> "Void":
+        """What takes its place when its caller was told that the ledger cannot be written.
+
+        Nobody was told what its job is called then, and it costs nothing.
+        """
+        outcome = Outcome("ledger_unavailable", 503, "void", {}, self.at_us)
+        return Void(self.call, self.authorized_at_us, self.at_us, outcome)
 
 
 class Close(OfHold, frozen=True):
@@ -229,11 +242,18 @@ class Close(OfHold, frozen=True):
 
 
 class Settle(Close, frozen=True):
-    """Close a hold with a charge."""
+    """Close a hold with a charge. `objects` are what the call made, or what it has seen anew of them."""
 
     outcome: Outcome
     charge: Charge = NO_CHARGE
     on_shortfall: OnShortfall = "forgive"
+    objects: tuple[Object, ...] = ()
+
+    def add_needs(self, needs: Needs) -> None:
+        """Add all that a call moves which was authorized then, and the objects."""
+        needs.add_call(self.call, self.authorized_at_us, self.at_us)
+        if self.objects:
+            needs.add_objects(self.objects)
 
     def unanswered(self) -> "Close":
         """What takes its place when its caller was told that the ledger cannot be written.
@@ -248,9 +268,15 @@ class Settle(Close, frozen=True):
 
 
 class Void(Close, frozen=True):
-    """Close a hold without a charge; the receipt says why."""
+    """Close a hold without a charge; the receipt says why. `objects` are as those of `Settle`."""
 
     outcome: Outcome
+    objects: tuple[Object, ...] = ()
+
+    def add_needs(self, needs: Needs) -> None:
+        """Add all that a call moves which was authorized then, and the objects."""
+        needs.add_call(self.call, self.authorized_at_us, self.at_us)
+        needs.add_objects(self.objects)
 
 
 class Recover(Close, frozen=True):

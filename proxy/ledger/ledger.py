@@ -47,8 +47,8 @@ class Ticket(msgspec.Struct, frozen=True):
 
     @property
     def closes(self) -> bool:
-        """Whether the command closes a hold, and so must not be lost."""
-        return isinstance(self.command, Close)
+        """Whether the command ends what its process does about a hold, and so must not be lost."""
+        return isinstance(self.command, Close | Detach)
 
     def resolve(self, result: Result) -> None:
         """Set the result, unless the caller was cancelled."""
@@ -60,7 +60,9 @@ class Ticket(msgspec.Struct, frozen=True):
         if self.future.done():
             return self
         self.turn_away()
-        return Ticket(self.command.unanswered(), self.future) if isinstance(self.command, Close) else self
+        if isinstance(self.command, Close | Detach):
+            return Ticket(self.command.unanswered(), self.future)
+        return self
 
     def turn_away(self) -> None:
         """Refuse the command as `ledger_unavailable`, unless the caller was cancelled."""
@@ -186,9 +188,13 @@ class Ledger:
         """
         return cast("Done | Refused", await self._enter(command))
 
-    async def detach(self, command: Detach) -> Done | Refused:
-        """Let a hold outlive this process, until its deadline. Raises `Refusal` with `ledger_unavailable`."""
-        return cast("Done | Refused", await self._enter(command))
+    def detach(self, command: Detach) -> asyncio.Future[Done | Refused]:
+        """Let a hold outlive this process, until its deadline; it is durable when the future has its result.
+
+        It is not lost, as a close is not. The future raises `Refusal` with `ledger_unavailable` if the store
+        is away for too long; the hold is then voided when it is back.
+        """
+        return self._enter(command)
 
     def observe(self, command: Observe) -> asyncio.Future[Done | Refused]:
         """Checkpoint what a call has used so far. The caller need not await it, nor read a refusal."""
@@ -217,11 +223,13 @@ class Ledger:
     async def recover(self, now_us: int, on_shortfall: OnShortfall = "forgive") -> list[tuple[Hold, Settled]]:
         """Close all orphans, see `Store.orphans`; returns those that it closed, each with what came of it.
 
+        Jobs are left alone, also those whose deadline has passed: whoever polls asks about each once more.
+
         One that cannot be closed, because its account's books do not add up, stays open: `tasks` reports the
         fault, and the other orphans are closed. Raises `Refusal` with `ledger_unavailable` if the ledger was
         closed meanwhile.
         """
-        holds = await self._store.orphans(now_us)
+        holds = [hold for hold in await self._store.orphans(now_us) if hold.deadline_us is None]
         futures = [
             self._enter(Recover(hold.call, hold.created_at_us, now_us, on_shortfall)) for hold in holds
         ]

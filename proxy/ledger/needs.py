@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from proxy.ledger.rows import NEVER_US, Call
+from proxy.ledger.rows import NEVER_US, Call, Object
 from proxy.ledger.windows import DAY_US
 
 RowKey = tuple[str, str]
@@ -32,6 +32,7 @@ class Needs(msgspec.Struct):
     holds: set[RowKey] = msgspec.field(default_factory=set)
     days: set[tuple[str, str, int]] = msgspec.field(default_factory=set)
     commands: set[CommandKey] = msgspec.field(default_factory=set)
+    objects: set[RowKey] = msgspec.field(default_factory=set)
     latest_us: int = 0
     calls: set[tuple[str, str, int]] = msgspec.field(default_factory=set)
     first_lapse_us: int = NEVER_US
@@ -52,6 +53,10 @@ class Needs(msgspec.Struct):
         """Add a hold alone, and its account."""
         self.accounts.add(account_id)
         self.holds.add((account_id, hold_id))
+
+    def add_objects(self, objects: Iterable[Object]) -> None:
+        """Add what is known already under the ids of objects."""
+        self.objects.update((each.account_id, each.id) for each in objects)
 
     def add_lots(self, account_id: str, at_us: int) -> None:
         """Add an account and its due lots."""

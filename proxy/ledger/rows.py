@@ -182,6 +182,25 @@ class Observed(msgspec.Struct, frozen=True):
     charge: Charge
 
 
+class Object(msgspec.Struct, frozen=True):
+    """What an upstream made for an account, and knows by `id`: a response, a video. It belongs to its call.
+
+    `seen` is the JSON of what the upstream said of it last, in a few short members. From `expires_at_us` on
+    there is no such object; one that was deleted has expired.
+    """
+
+    account_id: str
+    id: str
+    kind: str
+    upstream: str
+    key_id: str
+    call_id: str
+    model: str
+    created_at_us: int
+    seen: str
+    expires_at_us: int = NEVER_US
+
+
 class Draw(msgspec.Struct, frozen=True, array_like=True):
     """What one entry put in a lot or, if negative, drew from it. A lot's draws sum to what remains of it."""
 

@@ -57,6 +57,13 @@ class Store(Protocol):
         """
         ...
 
+    async def take_lease(self, name: str, seconds: float) -> bool:
+        """Whether this process has the lease of this name, perhaps from now on, for so many seconds at least.
+
+        At most one process has it, which keeps it by asking again in time; once it is gone another gets it.
+        """
+        ...
+
     async def key_by_digest(self, digest: str) -> Key | None:
         """The key with this digest, or None."""
         ...

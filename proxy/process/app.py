@@ -14,6 +14,7 @@ from proxy.api.admin.routes import admin_routes
 from proxy.api.billing.routes import billing_routes
 from proxy.api.health import Health
 from proxy.api.models import Models
+from proxy.api.objects import ObjectLists
 from proxy.api.openapi import openapi_routes
 from proxy.api.operations import refuse_other_methods
 from proxy.call.admission import Admission
@@ -27,8 +28,9 @@ from proxy.edge.gateway import Gateway, expect_later
 from proxy.edge.listener import Listener
 from proxy.edge.middleware import Edge
 from proxy.edge.watch import DRAIN_PACE, ConnectionWatch, Pace, usual_pace
-from proxy.endpoints.registry import ENDPOINTS
+from proxy.endpoints.registry import ENDPOINTS, KINDS
 from proxy.errors import Refusal
+from proxy.jobs.poller import Poller
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.readiness import Readiness
 from proxy.ledger.store import LedgerUnavailable, Store
@@ -105,6 +107,15 @@ class Farebox:
             clock=self.clock,
             denials=Denials(on_denial=self.telemetry.upstream_denied, on_end=self.telemetry.upstream_accepts),
         )
+        self.poller = Poller(
+            store=self.store,
+            jobs=self.closing.jobs,
+            upstreams=self.upstreams,
+            catalog=lambda: self.relay.catalog,
+            clock=self.clock,
+            kinds=KINDS,
+            on_fault=self.telemetry.fault,
+        )
         self.gateway = Gateway(relay=self.relay, bounds=bounds_of(self.settings))
         self._edge = Edge(
             clock=self.clock,
@@ -113,6 +124,7 @@ class Farebox:
         ).middleware()
         self._log = structlog.get_logger("farebox")
         self._listener: Listener | None = None
+        self._polling: asyncio.Task[None] | None = None
         self._shares_port = shares_port
         self._shares_figures = figures_folder is not None
         self.loss = ""
@@ -136,6 +148,7 @@ class Farebox:
         if self._shares_figures:
             self._background.spawn(self._share_figures(), name="figures")
         await self.upstreams.open()
+        self._polling = self._background.spawn(self.poller.run(), name="jobs")
         watch = ConnectionWatch(
             pace=self._pace,
             now=asyncio.get_running_loop().time,
@@ -163,6 +176,8 @@ class Farebox:
             drain_seconds = closing_seconds = 0.0
         until = loop.time() + drain_seconds
         self.gateway.draining = True
+        if self._polling is not None:
+            self._polling.cancel()
         # The last that is put here is let go first, and a fault in one keeps none of the others.
         async with AsyncExitStack() as parts:
             parts.push_async_callback(self.store.close)
@@ -234,8 +249,13 @@ class Farebox:
     def application(self) -> web.Application:
         """Every route. The paths of endpoints come first; what nothing else serves goes to the tools."""
         app = web.Application(middlewares=[self._edge])
+        app.add_routes(ObjectLists(store=self.store, clock=self.clock, kinds=KINDS).routes())
+        listed = {kind.path for kind in KINDS if kind.is_listed}
         for path in ENDPOINTS:
-            app.router.add_route("*", path, self.gateway.handle, expect_handler=expect_later)
+            method = "POST" if path in listed else "*"
+            app.router.add_route(method, path, self.gateway.handle, expect_handler=expect_later)
+        for method, path in (each[:2] for kind in KINDS for each in kind.paths()):
+            app.router.add_route(method, path, self.gateway.handle, expect_handler=expect_later)
         lists = ModelLists(
             client=self.upstreams,
             tasks=self._background,
@@ -268,6 +288,8 @@ def catalog_of(settings: Settings) -> Catalog:
         on_disconnect=streams.on_disconnect,
         drain_seconds=streams.drain_seconds,
         on_upstream_failure=streams.on_upstream_failure,
+        job_seconds=settings.jobs.longest_hours * 3_600,
+        on_job_overdue=settings.jobs.on_overdue,
     )
     return Catalog(settings.routes, settings.book, settings.limits, policy)
 

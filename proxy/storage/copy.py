@@ -15,8 +15,8 @@ def expect_closed(source: Scan) -> None:
     ((open_holds,),) = next(source.chunks(COPIES["copy_open_holds"].sql))
     if open_holds:
         raise StorageFault(
-            f"holds that are open: {open_holds}. Farebox ended before it could close them; start it once, so "
-            "that it recovers them, and stop it"
+            f"holds that are open: {open_holds}. They are of jobs, which `farebox jobs` lists, or of calls "
+            "that no process lived to close: start Farebox until none is left, and stop it"
         )
 
 

@@ -54,6 +54,11 @@ def claim(database: Path) -> Iterator[Owner]:
     raise StorageFault(f"all {MOST_OWNERS} owner names are taken")
 
 
+def take(database: Path, name: str) -> int | None:
+    """A descriptor that holds the lock on one name until it is closed; None while another process has it."""
+    return _locked(_file_of(database, name), os.O_CREAT)
+
+
 def gone(database: Path, names: Iterable[str]) -> set[str]:
     """Those of `names` whose process is gone, or has lost its file. A name may lack the file's number."""
     return {name for name in names if not _is_held(database, name)}

@@ -15,7 +15,10 @@ import msgspec
 from proxy.storage.placeholders import filled
 
 FOLDER: Final = Path(__file__).parent
-PORTABLE_READS: Final = ("portable/accounts.sql", "portable/usage.sql", "portable/admin.sql")
+PORTABLE_READS: Final = (
+    *("portable/accounts.sql", "portable/usage.sql", "portable/admin.sql"),
+    "portable/objects.sql",
+)
 """The named reads that are the same in every engine."""
 
 SqlValue = str | int | None

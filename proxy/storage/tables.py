@@ -188,6 +188,16 @@ RECEIPTS: Final = Table(
         _of("integer", "fixed", "seal", secret=True),
     ),
 )
+OBJECTS: Final = Table(
+    "objects",
+    _columns(
+        _of("text", "key", "account_id id"),
+        _of("text", "fixed", "kind upstream key_id call_id model"),
+        _of("integer", "fixed", "created_at_us"),
+        _of("text", "changes", "seen"),
+        _of("integer", "changes", "expires_at_us"),
+    ),
+)
 USAGE_DAYS: Final = Table(
     "usage_days",
     _columns(
@@ -211,7 +221,7 @@ BY_NAME: Final = {
     table.name: table
     for table in (
         *(ACCOUNTS, KEYS, KEY_DIGESTS, LOTS, BUCKETS, THROTTLES, HOLDS, ENTRIES, COMMANDS),
-        *(RECEIPTS, USAGE_DAYS, USAGE_TOTALS),
+        *(RECEIPTS, OBJECTS, USAGE_DAYS, USAGE_TOTALS),
     )
 }
 """All of them by name, each after those that it refers to."""

@@ -91,12 +91,17 @@ class Routes:
         self._by_path = {(method, path): route for method, path, route in by_path if not variables_of(path)}
         self._templates = tuple(each for each in by_path if variables_of(each[1]))
         self._folded_paths = {path.casefold() for _, path in self._by_path}
+        self._upstreams = {target.upstream.name: target.upstream for r in routes for target in r.targets}
 
     def for_model(self, endpoint: str, model: str) -> Route | None:
         """The first route that serves `model` on `endpoint`, or None."""
         index = self._by_endpoint.get(endpoint)
         rank = None if index is None else index.rank_of(model)
         return None if rank is None else self._by_model[rank]
+
+    def upstream(self, name: str) -> Upstream | None:
+        """The upstream of this name, None where no target of a route is on it."""
+        return self._upstreams.get(name)
 
     def for_path(self, method: str, path: str) -> Route | None:
         """The route of a path and method, with the path's own segments in its targets; None without one."""

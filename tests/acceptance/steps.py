@@ -17,7 +17,19 @@ import psutil
 from proxy.call.base import InboundRequest
 from proxy.call.relay import ClientReply, Relay
 from proxy.errors import Refusal
-from proxy.ledger.commands import Authorize, Command, Granted, Observe, Refused, Result, Settle, Settled, Void
+from proxy.ledger.commands import (
+    Authorize,
+    Command,
+    Detach,
+    Done,
+    Granted,
+    Observe,
+    Refused,
+    Result,
+    Settle,
+    Settled,
+    Void,
+)
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.rows import Hold, Key
 from proxy.ledger.store import Row, Store
@@ -59,12 +71,14 @@ class Step(IntEnum):
 
 UNDER_WAY: Mapping[type[Command], Step] = {
     Authorize: Step.AUTHORIZING,
+    Detach: Step.CLOSING,
     Settle: Step.CLOSING,
     Void: Step.CLOSING,
 }
 COMMITTED: Mapping[type[Command], Step] = {
     Authorize: Step.AUTHORIZED,
     Observe: Step.OBSERVED,
+    Detach: Step.CLOSED,
     Settle: Step.CLOSED,
     Void: Step.CLOSED,
 }
@@ -149,6 +163,9 @@ class MortalStore:
     async def orphans(self, now_us: int) -> list[Hold]:
         return await self._store.orphans(now_us)
 
+    async def take_lease(self, name: str, seconds: float) -> bool:
+        return await self._store.take_lease(name, seconds)
+
     async def key_by_digest(self, digest: str) -> Key | None:
         return await self._store.key_by_digest(digest)
 
@@ -177,6 +194,10 @@ class MortalLedger(Ledger):
     def void(self, command: Void) -> "asyncio.Future[Settled | Refused]":
         self._reach_close()
         return super().void(command)
+
+    def detach(self, command: Detach) -> "asyncio.Future[Done | Refused]":
+        self._reach_close()
+        return super().detach(command)
 
     def _reach_close(self) -> None:
         if self._trap.is_set(Step.CLOSE):

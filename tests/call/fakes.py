@@ -9,8 +9,10 @@ from proxy.call.admission import Admission
 from proxy.call.closing import CallObserver, Closing
 from proxy.call.policy import Catalog, Policy
 from proxy.call.relay import Relay
+from proxy.clock import Clock
 from proxy.endpoints.base import Endpoint
-from proxy.endpoints.registry import ENDPOINTS
+from proxy.endpoints.objects import ObjectKind
+from proxy.endpoints.registry import ENDPOINTS, KINDS
 from proxy.errors import Refusal
 from proxy.ids import digest_of
 from proxy.ledger.commands import CreateKey, Grant, OpenAccount, Settled
@@ -232,12 +234,14 @@ class Stage:
         funds_nano: int = GRANT_NANO,
         denials: Denials | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
+        clock: Clock | None = None,
+        kinds: Sequence[ObjectKind] = KINDS,
     ) -> None:
         SHARED.preload([encoding_name("m")])  # As at the start of a process: no call waits for it.
         self.faults: list[BaseException] = []
         self.tasks = Tasks(lambda _, error: self.faults.append(error))
         self._committers = Tasks(lambda _, error: self.faults.append(error))
-        self.store, self.clock, self.heard = store or MemoryStore(), Hands(), Heard()
+        self.store, self.clock, self.heard = store or MemoryStore(), clock or Hands(), Heard()
         self.funds_nano = funds_nano
         self.catalog = catalog(policy or Policy(), rates, endpoints)
         self.store.commit(
@@ -249,7 +253,7 @@ class Stage:
         )
         self.ledger = Ledger(self.store, self._committers, patience_seconds=patience_seconds)
         self.admission = admission(
-            ledger=self.ledger, store=self.store, clock=self.clock, endpoints=endpoints
+            ledger=self.ledger, store=self.store, clock=self.clock, endpoints=endpoints, kinds=kinds
         )
         self.closing = Closing(
             ledger=self.ledger, clock=self.clock, tasks=self.tasks, observer=observer or self.heard

@@ -116,6 +116,11 @@ BODIES: Mapping[str, Mapping[str, bytes]] = {
         "suffix": b'{"model":"m","prompt":"","suffix":$}',
     },
     "/v1/embeddings": {"input": b'{"model":"m","input":$}', "extra": b'{"model":"m","input":"a","x":$}'},
+    "/v1/videos": {
+        name: b'{"model":"m","prompt":"a","%b":$}' % name.encode()
+        for name in ("prompt", "seconds", "size", "input_reference", "metadata", "extra")
+    }
+    | {"url": b'{"model":"m","prompt":"a","input_reference":{"image_url":$}}'},
     "/v1/moderations": {
         "input": b'{"model":"m","input":$}',
         "part": b'{"model":"m","input":[{"type":"text","text":"a"},$]}',
@@ -169,6 +174,7 @@ ASKS: Mapping[str, bytes] = {
     "/v1/chat/completions": b'{"model":"m","messages":[],"stream":$}',
     "/v1/completions": b'{"model":"m","prompt":"a","stream":$}',
     "/v1/embeddings": b'{"model":"m","input":"a"}',
+    "/v1/videos": b'{"model":"m","prompt":"a"}',
     "/v1/moderations": b'{"model":"m","input":"a"}',
     "/v1/rerank": b'{"model":"m","query":"a","documents":["a"]}',
     "/v1/messages": b'{"model":"m","max_tokens":9,"messages":[],"stream":$}',
@@ -215,6 +221,12 @@ EVENTS: Mapping[str, Mapping[str, bytes]] = {
 """The same of events of other families, by path."""
 
 WHOLES: Mapping[str, Mapping[str, bytes]] = {
+    "/v1/videos": {
+        "prompt": b'{"id":"a","status":"completed","prompt":$}',
+        "status": b'{"id":"a","status":$}',
+        "error": b'{"id":"a","status":"failed","error":$}',
+        "all of it": b"$",
+    },
     "/v1/messages": {
         "content": b'{"type":"message","content":$,"usage":{"input_tokens":9,"output_tokens":9}}',
         "text": b'{"type":"message","content":[{"type":"text","text":$}],"stop_reason":"end_turn"}',

@@ -65,8 +65,8 @@ def twisting(twist: Callable[[Ask], Twisted]) -> type[Admission]:
     """An admission that reads requests as the real one, and then twists what was read."""
 
     class Twisting(Admission):
-        async def route(self, request: InboundRequest, catalog: Catalog) -> RoutedCall:
-            routed = await super().route(request, catalog)
+        async def route(self, request: InboundRequest, key: Key, catalog: Catalog) -> RoutedCall:
+            routed = await super().route(request, key, catalog)
             return msgspec.structs.replace(routed, ask=cast("Ask", twist(routed.ask)))
 
     return Twisting
@@ -273,7 +273,7 @@ async def test_what_is_observed_of_two_choices_is_their_full_count() -> None:
     """Choices that come in turns are counted as whole texts each time."""
     stage = Stage(Upstreams(CHUNKS))
     inbound = Asked(True, n=2)
-    routed = await stage.admission.route(inbound, stage.catalog)
+    routed = await stage.admission.route(inbound, await stage.admission.identify(inbound), stage.catalog)
     call = Call("req_1", "acct_1", "key_1", "chat.completions", "m", "up", "m", True, NOW_US)
     in_flight = InFlightCall(
         await stage.admission.authorize(call, routed, stage.catalog), stage.catalog.policy, stage.clock

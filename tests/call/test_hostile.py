@@ -102,6 +102,7 @@ ORDINARY: dict[str, list[bytes]] = {
     "/v1/chat/completions": WHOLE,
     "/v1/completions": WHOLE,
     "/v1/embeddings": [b'{"data":[],"usage":{"prompt_tokens":3,"total_tokens":3}}'],
+    "/v1/videos": [b'{"id":"a","status":"completed"}'],
     "/v1/moderations": [b'{"results":[{"flagged":false}]}'],
     "/v1/rerank": [b'{"results":[],"usage":{"total_tokens":3}}'],
     "/v1/messages": [b'{"type":"message","content":[],"usage":{"input_tokens":3,"output_tokens":3}}'],

@@ -274,12 +274,15 @@ async def test_a_client_does_not_wait_for_a_ledger_that_stays_away(
 
 
 def test_every_cell_of_the_table_is_driven() -> None:
-    """The scenes reach each phase, each ending and each basis that a rule names, and nothing else."""
+    """The scenes reach each phase, each ending and each basis that a rule names, and nothing else.
+
+    The ends of jobs have a file of their own.
+    """
     lost = {("authorizing", "ledger_lost", "void"), ("whole", "ledger_lost", "void")}
     reached = {(scene.phase, scene.ending, scene.basis) for scene in SCENES} | lost
-    cells = {(phase, rule.ending) for rule in OUTCOMES for phase in rule.phases}
+    cells = {(phase, rule.ending) for rule in OUTCOMES for phase in rule.phases if phase != "running"}
     assert {(phase, ending) for phase, ending, _ in reached} == cells
-    for rule in OUTCOMES:
+    for rule in (rule for rule in OUTCOMES if "running" not in rule.phases):
         bases = {basis for phase, ending, basis in reached if ending == rule.ending and phase in rule.phases}
         assert bases == set(rule.bases), rule.how
 

@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from proxy.config.schema import EndpointName
+from proxy.config.values import EndpointName
 from proxy.endpoints.registry import ENDPOINTS
 from tests.config.samples import CHAT_CARD, LoadText, Reported, route, text_of
 

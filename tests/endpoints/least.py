@@ -19,6 +19,7 @@ LEAST: dict[str, dict[str, Any]] = {
     "audio.speech": {"model": "m", "input": "Hi"},
     "audio.transcriptions": {"model": "m", "file": b"OggS"},
     "audio.translations": {"model": "m", "file": b"OggS"},
+    "videos": {"model": "m", "prompt": "A cat"},
     "moderations": {"model": "m", "input": "Hi"},
     "rerank": {"model": "m", "query": "Hi", "documents": ["a"]},
     "rerank.v2": {"model": "m", "query": "Hi", "documents": ["a"]},

@@ -13,6 +13,7 @@ from openai.types import (
     image_edit_params,
     image_generate_params,
     moderation_create_params,
+    video_create_params,
 )
 from openai.types.audio import speech_create_params, transcription_create_params, translation_create_params
 from openai.types.chat import completion_create_params as chat_create_params
@@ -144,12 +145,19 @@ USUAL_IN_RESPONSES: dict[str, Any] = {
     "prompt": None,
     "context_management": [],
 }
+USUAL_IN_VIDEOS: dict[str, Any] = {
+    "prompt": "A cat",
+    "seconds": "8",
+    "size": "1280x720",
+    "input_reference": {"image_url": "https://host/a.png"},
+}
 BY_FAMILY: dict[str, tuple[dict[str, Any], dict[str, list[Any]]]] = {
     "messages": (USUAL | USUAL_IN_MESSAGES, TURNED_ON | TURNED_ON_IN_MESSAGES),
     "responses": (USUAL | USUAL_IN_RESPONSES, TURNED_ON | TURNED_ON_IN_RESPONSES),
     "responses.compact": (USUAL | USUAL_IN_RESPONSES, TURNED_ON | TURNED_ON_IN_RESPONSES),
     "images.generations": (USUAL | USUAL_IN_IMAGES, TURNED_ON_IN_IMAGES),
     "images.edits": (USUAL | USUAL_IN_IMAGES, TURNED_ON_IN_IMAGES),
+    "videos": (USUAL | USUAL_IN_VIDEOS, TURNED_ON | {"input_reference": [{"file_id": "file_1"}]}),
 }
 """What of all this is another thing in some families."""
 COSTS_EXTRA = {
@@ -192,6 +200,7 @@ def sdk_members() -> Iterator[tuple[str, str]]:
         "audio.translations": translation_create_params.TranslationCreateParams,
         "images.generations": image_generate_params.ImageGenerateParamsBase,
         "images.edits": image_edit_params.ImageEditParamsBase,
+        "videos": video_create_params.VideoCreateParams,
     }
     yield from (
         (endpoint, name)

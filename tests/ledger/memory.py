@@ -3,15 +3,33 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from msgspec.structs import asdict
+import msgspec
+from msgspec.structs import asdict, astuple
 
 from proxy.ledger import rules
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Command, Result
 from proxy.ledger.needs import Needs, needs_of
-from proxy.ledger.rows import Account, Hold, Key
+from proxy.ledger.rows import Account, Hold, Key, Object
 from proxy.ledger.spending import Bucket
 from proxy.ledger.store import Row
+
+_NO_JOB: Row = dict.fromkeys(("amount_nano", "held_at_us", "call", "observed", "deadline_us"))
+
+
+def _runs(hold: Hold) -> bool:
+    """Whether a hold is that of a job which has not ended."""
+    return hold.state == "open" and hold.deadline_us is not None
+
+
+def _job_columns(hold: Hold) -> Row:
+    return {
+        "amount_nano": hold.amount_nano,
+        "held_at_us": hold.created_at_us,
+        "call": msgspec.json.encode(astuple(hold.call)[3:]).decode(),
+        "observed": None if hold.observed is None else msgspec.json.encode(hold.observed).decode(),
+        "deadline_us": hold.deadline_us,
+    }
 
 
 def buckets_in(books: Books) -> list[Bucket]:
@@ -66,10 +84,23 @@ class MemoryStore:
             if hold.state == "open" and (hold.deadline_us is None or hold.deadline_us <= now_us)
         ]
 
+    async def take_lease(self, name: str, seconds: float) -> bool:
+        """No other process is there."""
+        return True
+
     async def key_by_digest(self, digest: str) -> Key | None:
         return next((key for key in self.books.keys.values() if key.digest == digest), None)
 
     async def query(self, name: str, params: Mapping[str, object]) -> list[Row]:
+        if name == "object_by_id":
+            made = self.books.objects.get((str(params["account_id"]), str(params["id"])))
+            is_there = made is not None and made.expires_at_us > int(str(params["now_us"]))
+            return [self._object_row(made)] if made is not None and is_there else []
+        if name == "running_jobs":
+            calls = {made.call_id: made for made in self.books.objects.values()}
+            running = [hold for _, hold in sorted(self.books.holds.items()) if _runs(hold)]
+            after, limit = str(params["after"]), int(str(params["limit"]))
+            return [self._job_row(hold, calls.get(hold.id)) for hold in running if hold.id > after][:limit]
         if name != "account_by_id":
             raise KeyError(name, params)
         account = self.books.accounts.get(str(params["account_id"]))
@@ -77,6 +108,15 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Nothing has to be let go of."""
+
+    def _object_row(self, made: Object) -> Row:
+        hold = self.books.holds.get(made.call_id)
+        return {**asdict(made), **(_job_columns(hold) if hold is not None and _runs(hold) else _NO_JOB)}
+
+    def _job_row(self, hold: Hold, made: Object | None) -> Row:
+        object_ = asdict(made) if made is not None else dict.fromkeys(Object.__struct_fields__)
+        ids: Row = {"call_id": hold.id, "account_id": hold.account_id, "key_id": hold.key_id}
+        return {**object_, **ids, **_job_columns(hold)}
 
     def _loaded(self, needs: Needs) -> Books:
         mine, part = self.books, Books()
@@ -97,6 +137,7 @@ class MemoryStore:
             (record.account_id, record.seq): mine.entries[record.account_id, record.seq]
             for record in part.commands.values()
         }
+        part.objects = {key: mine.objects[key] for key in needs.objects if key in mine.objects}
         part.lots = {
             id_: {lot.id: lot for lot in mine.lots.get(id_, {}).values() if lot.remaining_nano}
             for id_ in needs.accounts
@@ -114,12 +155,16 @@ class MemoryStore:
             mine.lots.setdefault(account_id, {})[lot_id] = part.lots[account_id][lot_id]
         mine.commands |= {(record.account_id, record.command_id): record for record in part.new_commands}
         mine.entries |= part.entries
+        mine.objects |= {key: part.objects[key] for key in part.changed_objects}
         mine.new_entries += part.new_entries
         mine.new_receipts += part.new_receipts
 
     def snapshot(self) -> tuple[object, ...]:
         """All rows as they are, to be compared with a later snapshot; rows themselves never change."""
         mine = self.books
-        tables = (mine.accounts, mine.keys, mine.holds, mine.buckets, mine.throttles, mine.commands)
+        tables = (
+            *(mine.accounts, mine.keys, mine.holds, mine.buckets),
+            *(mine.throttles, mine.commands, mine.objects),
+        )
         lots = {account_id: dict(lots) for account_id, lots in mine.lots.items()}
         return (*(dict(table) for table in tables), lots, tuple(mine.new_entries), tuple(mine.new_receipts))

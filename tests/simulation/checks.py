@@ -141,6 +141,13 @@ def days_are_what_receipts_sum_to(look: Look, model: Model) -> Iterator[str]:
     yield from differences(look.rows["usage_days"], right)
 
 
+def objects_stay_their_calls(look: Look, model: Model) -> Iterator[str]:
+    """An object is its account's and the call's that made it, as it was seen last, and never comes back."""
+    yield from differences(
+        look.rows["objects"], map(astuple, model.objects.get(look.account_id, {}).values())
+    )
+
+
 def throttles_keep_their_bounds(look: Look, model: Model) -> Iterator[str]:
     """A rate limit is as full as calls have made it and time has drained it, and never less than empty."""
     scopes = (look.account_id, *model.parties[look.account_id].keys)
@@ -179,6 +186,7 @@ CHECKS: tuple[Check, ...] = (
     receipts_are_exact,
     buckets_are_what_calls_cost,
     days_are_what_receipts_sum_to,
+    objects_stay_their_calls,
     throttles_keep_their_bounds,
     commands_are_remembered,
 )

@@ -20,7 +20,7 @@ from proxy.ledger.commands import (
     Settled,
     Void,
 )
-from proxy.ledger.rows import Call, Hold, HoldState, Key, Limits, Outcome, Receipt
+from proxy.ledger.rows import Call, Hold, HoldState, Key, Limits, Object, Outcome, Receipt
 from proxy.pricing.charge import NO_CHARGE, Charge
 from tests.ledger.auditor import ACCOUNT, ZERO, Bound, dollars, nano, window_end_us
 from tests.simulation.gauges import Ask, asked_of, at_most
@@ -114,7 +114,7 @@ def reroute(model: Model, command: Reroute) -> Done | Refused:
 
 
 def detach(model: Model, command: Detach) -> Done | Refused:
-    """A call in flight outlives its process until a time that is to come, and that may be moved."""
+    """A call in flight outlives its process until a time that is to come, with objects of its own alone."""
     hold = _hold_of(model, command)
     if isinstance(hold, Refused):
         return hold
@@ -122,18 +122,44 @@ def detach(model: Model, command: Detach) -> Done | Refused:
         return CONFLICT
     if not command.at_us < command.deadline_us:
         return Refused("invalid_value", "")
-    model.put_hold(replace(hold, deadline_us=command.deadline_us))
+    known = model.objects.get(command.call.account_id, {})
+    if any(known[row.id].call_id != row.call_id for row in command.objects if row.id in known):
+        return CONFLICT
+    if any(row.account_id != command.call.account_id for row in command.objects):
+        return CONFLICT
+    model.put_hold(replace(hold, deadline_us=command.deadline_us, observed=command.observed or hold.observed))
+    _note(model, command.call, command.objects, command.at_us)
     return Done()
 
 
 def settle(model: Model, command: Settle) -> Settled | Refused:
     """A call is charged once, up to what it holds and what is free beside it; the rest is let go or owed."""
-    return _close(model, command, command.call, "settled", command.outcome, command.charge)
+    result = _close(model, command, command.call, "settled", command.outcome, command.charge)
+    if isinstance(result, Settled):
+        _note(model, command.call, command.objects, command.at_us)
+    return result
 
 
 def void(model: Model, command: Void) -> Settled | Refused:
     """A call is closed once, without a charge."""
-    return _close(model, command, command.call, "voided", command.outcome, NO_CHARGE)
+    result = _close(model, command, command.call, "voided", command.outcome, NO_CHARGE)
+    if isinstance(result, Settled):
+        _note(model, command.call, command.objects, command.at_us)
+    return result
+
+
+def _note(model: Model, call: Call, objects: tuple[Object, ...], at_us: int) -> None:
+    """A call adds what it made; of what it saw again, only what was said last and the end can change."""
+    mine = model.objects.setdefault(call.account_id, {})
+    for row in objects:
+        if row.account_id != call.account_id:
+            continue
+        old = mine.get(row.id)
+        if old is None and row.call_id == call.id:
+            mine[row.id] = row
+        elif old is not None and old.call_id == row.call_id and at_us < old.expires_at_us:
+            ends_us = min(old.expires_at_us, row.expires_at_us)
+            mine[row.id] = Object(**{**asdict(old), "seen": row.seen, "expires_at_us": ends_us})
 
 
 def recover(model: Model, command: Recover) -> Settled | Refused:

@@ -54,9 +54,9 @@ KINDS: Final[dict[type[Command], Kind]] = {
     Observe: Kind(60, make_calls.observe, follow_calls.observe),
     Extend: Kind(50, make_calls.extend, follow_calls.extend),
     Reroute: Kind(20, make_calls.reroute, follow_calls.reroute),
-    Detach: Kind(30, make_calls.detach, follow_calls.detach),
+    Detach: Kind(45, make_calls.detach, follow_calls.detach),
     Settle: Kind(240, make_calls.settle, follow_calls.settle),
     Void: Kind(40, make_calls.void, follow_calls.void),
-    Recover: Kind(10, make_calls.recover, follow_calls.recover),
+    Recover: Kind(20, make_calls.recover, follow_calls.recover),
     Sweep: Kind(10, make_accounts.sweep, follow_accounts.sweep),
 }

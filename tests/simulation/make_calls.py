@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from proxy.ledger.commands import Authorize, Detach, Extend, Observe, Recover, Reroute, Settle, Void
-from proxy.ledger.rows import UNLIMITED, Call, Hold, Observed, OnShortfall, Outcome
+from proxy.ledger.rows import NEVER_US, UNLIMITED, Call, Hold, Object, Observed, OnShortfall, Outcome
 from proxy.metering.usage import Basis
 from proxy.pricing.charge import NO_CHARGE, worst_nano
 from tests.simulation.world import CARDS, HOUR_US, SECOND_US, World
@@ -63,7 +63,12 @@ def detach(world: World) -> Detach | None:
     at_us = world.at_us()
     lives_us = world.one_of((SECOND_US, 60 * SECOND_US, 2 * HOUR_US, 9 * HOUR_US))
     deadline_us = at_us - world.one_of((0, 1)) if world.happens(3) else at_us + world.up_to(lives_us)
-    return Detach(hold.call, _began_us(world, hold), at_us, deadline_us)
+    observed = None
+    if world.happens(50):
+        usage = _usage(world, hold)
+        observed = Observed(usage, world.price(CARDS[hold.call.model], usage))
+    began_us, objects = _began_us(world, hold), _objects(world, hold, at_us)
+    return Detach(hold.call, began_us, at_us, deadline_us, observed, objects)
 
 
 def settle(world: World) -> Settle | None:
@@ -89,7 +94,8 @@ def settle(world: World) -> Settle | None:
         first_byte_at_us,
         anomalies,
     )
-    return Settle(hold.call, _began_us(world, hold), at_us, outcome, charge, _on_shortfall(at_us))
+    began_us, objects = _began_us(world, hold), _objects(world, hold, at_us)
+    return Settle(hold.call, began_us, at_us, outcome, charge, _on_shortfall(at_us), objects)
 
 
 def void(world: World) -> Void | None:
@@ -99,7 +105,7 @@ def void(world: World) -> Void | None:
         return None
     at_us = world.at_us()
     outcome = Outcome(world.one_of(("unreachable", "client_left")), 502, "void", {}, at_us)
-    return Void(hold.call, _began_us(world, hold), at_us, outcome)
+    return Void(hold.call, _began_us(world, hold), at_us, outcome, _objects(world, hold, at_us))
 
 
 def recover(world: World) -> Recover | None:
@@ -110,6 +116,21 @@ def recover(world: World) -> Recover | None:
         return None
     began_us, at_us = _began_us(world, hold), world.at_us()
     return Recover(hold.call, began_us, at_us, _on_shortfall(at_us))
+
+
+def _objects(world: World, hold: Hold, at_us: int) -> tuple[Object, ...]:
+    """What a call made or saw: upstreams give ids twice, and answers come late; now and then not its own."""
+    if not world.happens(12):
+        return ()
+    account_id = world.account() if world.happens(5) else hold.account_id
+    id_ = f"object_{world.chance.randrange(40):02}"
+    known = world.model.objects.get(account_id, {}).get(id_)
+    ends_us = at_us if world.happens(20) else NEVER_US
+    seen = f'{{"progress":{world.chance.randrange(100)}}}'
+    if known is not None and world.happens(70):
+        return (replace(known, seen=seen, expires_at_us=ends_us),)
+    call = hold.call
+    return (Object(account_id, id_, "video", "main", call.key_id, call.id, call.model, at_us, seen, ends_us),)
 
 
 def _on_shortfall(at_us: int) -> OnShortfall:

@@ -36,11 +36,19 @@ PLACES: Final[dict[str, dict[str, int]]] = {
     "entries": {"account_id": 0, "seq": 1},
     "commands": {"account_id": 0, "command_id": 1},
     "receipts": {"id": 0, "account_id": 1},
+    "objects": {"account_id": 0, "id": 1},
     "usage_days": {"account_id": 0, "day": 1},
 }
 """The columns that rows are looked up by, and where they stand. Rows are kept together by the first."""
 
-_KEYS: Final[dict[str, int]] = {"buckets": 4, "throttles": 3, "entries": 2, "commands": 2, "usage_days": 4}
+_KEYS: Final[dict[str, int]] = {
+    "buckets": 4,
+    "throttles": 3,
+    "entries": 2,
+    "commands": 2,
+    "objects": 2,
+    "usage_days": 4,
+}
 """How many columns lead a row as its key, where that is more than one."""
 
 
@@ -125,6 +133,7 @@ class MemoryStage:
         put("commands", map(astuple, part.new_commands))
         receipts = [(row, part.holds[row.call.id]) for row in part.new_receipts]
         put("receipts", (columns.receipt_row(row, hold) for row, hold in receipts))
+        put("objects", (astuple(part.objects[key]) for key in part.changed_objects))
         put("usage_days", map(self._added, columns.usage_day_rows(receipts)))
 
     def _added(self, row: Row) -> Row:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from proxy.ledger.commands import Adjust, Grant
-from proxy.ledger.rows import UNLIMITED, Account, Draw, Entry, Hold, Key, Limits, Lot, Receipt
+from proxy.ledger.rows import UNLIMITED, Account, Draw, Entry, Hold, Key, Limits, Lot, Object, Receipt
 from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
 from proxy.ledger.windows import WINDOWS, Window
 from tests.ledger.auditor import ACCOUNT, Auditor, Dollars, Line, dollars, nano, window_name
@@ -119,6 +119,7 @@ class Model:
         self.holds: dict[str, Hold] = {}
         self.flight: dict[str, Hold] = {}
         self.receipts: dict[str, Receipt] = {}
+        self.objects: dict[str, dict[str, Object]] = {}
         self.days: dict[str, dict[tuple[int, str, str], Day]] = {}
         self.gauges = Gauges()
         self.touched: dict[str, Touched] = {}

@@ -217,6 +217,23 @@ def keeps_the_first_deadline(books: Books, command: Command) -> Result:
     return result
 
 
+def lets_objects_be_taken(books: Books, command: Command) -> Result:
+    """What comes under the id of an object from another call is that call's from then on."""
+    result = rules.apply(books, command)
+    if isinstance(command, Settle) and isinstance(result, Settled):
+        for row in command.objects:
+            if row.account_id == command.call.account_id:
+                books.put_object(row)
+    return result
+
+
+def forgets_what_a_job_costs(books: Books, command: Command) -> Result:
+    """A job that begins says nothing of its price."""
+    if isinstance(command, Detach):
+        command = replace(command, observed=None)
+    return rules.apply(books, command)
+
+
 def names_the_first_upstream(books: Books, command: Command) -> Result:
     """A crashed call's receipt names the upstream that it was to go to, not the one that it went to."""
     result = rules.apply(books, command)
@@ -326,6 +343,8 @@ _RULES: Final[tuple[Callable[[Books, Command], Result], ...]] = (
     recovers_for_nothing,
     recovers_before_the_deadline,
     keeps_the_first_deadline,
+    lets_objects_be_taken,
+    forgets_what_a_job_costs,
     names_the_first_upstream,
     hides_the_shortfall,
     lets_go_of_what_is_owed,

@@ -20,7 +20,7 @@ from proxy.ledger.commands import (
     Settled,
     Void,
 )
-from proxy.ledger.rows import NEVER_US, UNLIMITED, Call, Limits, Outcome
+from proxy.ledger.rows import NEVER_US, UNLIMITED, Call, Limits, Object, Outcome
 from proxy.ledger.store import Store
 from proxy.ledger.windows import DAY_US
 from proxy.metering.usage import Inference
@@ -84,6 +84,12 @@ def recover(made: Call, *, at_us: int | None = None) -> Recover:
 
 def detach(made: Call, deadline_us: int) -> Detach:
     return Detach(made, made.started_at_us, made.started_at_us, deadline_us)
+
+
+def made_by(made: Call, id_: str = "object_1", *, seen: str = '{"status":"queued"}') -> Object:
+    """What a call has made."""
+    at_us = made.started_at_us
+    return Object(made.account_id, id_, "video", "main", made.key_id, made.id, made.model, at_us, seen)
 
 
 def reroute(made: Call, upstream: str) -> Reroute:

@@ -22,6 +22,7 @@ OPEN = "The call is in flight: this is what its receipt is made from, and nothin
 WHILE_OPEN = "It may change until the call ends, and goes with it."
 A_MINUTE = "It is the level of a rate limit, which no other row has, and a minute later it means nothing."
 UNUSED = "The account has neither keys nor calls nor credit: there is nothing that it could differ from."
+OF_AN_OBJECT = "It says whose an object is, and where it is to be asked for: no money follows from that."
 NO_KEY = "No key of the account has sealed the time yet."
 DUE = "A lot expires with whatever comes first after it is due, and that may leave no other row."
 IN_DEBT = "The grant went into debt as a whole, so that no lot says of which kind it was."
@@ -30,6 +31,7 @@ UNNOTICED: dict[tuple[str, str], dict[str, str]] = {
     ("accounts", "without a key"): {"id": UNUSED, "spending": UNUSED, "created_at_us": NO_KEY},
     ("accounts", ""): dict.fromkeys(("name", "status", "credit_limit_nano", "limits"), ADMINISTRATION),
     ("keys", ""): dict.fromkeys(("name", "status", "expires_at_us", "models", "limits"), ADMINISTRATION),
+    ("objects", ""): dict.fromkeys((column.name for column in BY_NAME["objects"].columns), OF_AN_OBJECT),
     ("throttles", ""): dict.fromkeys(("level", "at_us"), A_MINUTE),
     ("holds", "open"): {
         **dict.fromkeys(("id", "tokens", "created_at_us", "owner", "call"), OPEN),
@@ -71,6 +73,7 @@ KINDS: dict[str, dict[str, str]] = {
         "grant into debt": "command_id = 'grant_3'",
     },
     "receipts": {"settled": "id = 'call_02'", "voided": "id = 'call_04'", "expired": "id = 'call_98'"},
+    "objects": {"": "id = 'object_1'"},
     "usage_days": {"": "account_id = 'acct_2' AND day = 20000"},
     "usage_totals": {"": "id = 'acct_2' AND day = 20000"},
 }

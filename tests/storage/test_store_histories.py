@@ -30,7 +30,7 @@ from proxy.ledger.windows import DAY_US
 from proxy.storage import columns
 from tests.ledger.memory import MemoryStore
 from tests.storage.engines import ENGINES, Dump, Engine
-from tests.storage.teller import authorize, call, charge, grant, recover, settle, void
+from tests.storage.teller import authorize, call, charge, grant, made_by, recover, settle, void
 
 MIDNIGHT_US = 20_000 * DAY_US
 KEYS = {"key_1": "acct_1", "key_2": "acct_1", "key_3": "acct_2"}
@@ -48,7 +48,7 @@ Step = tuple[str, int, int, int]
 
 VERBS = (
     *("authorize", "authorize", "authorize", "settle", "settle", "void", "extend", "observe", "recover"),
-    *("detach", "reroute"),
+    *("detach", "reroute", "make", "begin"),
     *("grant", "adjust", "sweep", "limit account", "limit key", "credit"),
 )
 STEPS = st.tuples(st.sampled_from(VERBS), st.integers(0, 11), st.integers(1, 200), st.integers(0, 3))
@@ -84,6 +84,10 @@ def command_of(verb: str, number: int, amount: int, key_id: str, at_us: int) -> 
     dated_us = at_us + amount // 20 if number % 2 else NEVER_US
     id_ = f"{verb}_{number}"
     commands: dict[str, Command] = {
+        "make": replace(settle(made, amount), at_us=at_us, objects=(made_by(made, f"object_{amount % 3}"),)),
+        "begin": Detach(
+            made, made.started_at_us, at_us, at_us + amount, observed, (made_by(made, "object_1"),)
+        ),
         "authorize": authorize(made, amount, owner="any", tokens=amount),
         "settle": replace(settle(made, amount), at_us=at_us),
         "void": replace(void(made), at_us=at_us),
@@ -118,6 +122,7 @@ def rows_of(books: Books) -> Dump:
         "entries": map(columns.entry_row, books.new_entries),
         "commands": map(astuple, books.commands.values()),
         "receipts": (columns.receipt_row(row, hold) for row, hold in receipts),
+        "objects": map(astuple, books.objects.values()),
         "usage_days": columns.usage_day_rows(receipts),
     }
     return {table: sorted(values, key=repr) for table, values in rows.items()}

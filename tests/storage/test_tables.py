@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import fields
 
 from proxy.ledger.books import CommandRecord
-from proxy.ledger.rows import Account, Call, Entry, Hold, Key, Lot, Outcome, Receipt, Throttle
+from proxy.ledger.rows import Account, Call, Entry, Hold, Key, Lot, Object, Outcome, Receipt, Throttle
 from proxy.ledger.spending import Bucket
 from proxy.storage.database import TABLES
 from proxy.storage.placeholders import filled
@@ -26,6 +26,7 @@ VALUES: dict[str, Any] = {
     "holds": Hold,
     "entries": Entry,
     "commands": CommandRecord,
+    "objects": Object,
 }
 """The values whose fields are the columns of a table."""
 SCOPED: dict[str, Any] = {"buckets": Bucket, "throttles": Throttle}

@@ -25,7 +25,7 @@ from proxy.storage.database import Database
 from proxy.storage.locations import database_at
 from proxy.storage.sqlite.store import SqliteStore
 from tests.storage.engines import Engine, Postgres, Sqlite, apart
-from tests.storage.teller import ACCOUNT, KEY, NOON_US, authorize, call, grant, opening, settle, void
+from tests.storage.teller import ACCOUNT, KEY, NOON_US, authorize, call, grant, made_by, opening, settle, void
 
 FUNDS_NANO = 10**9
 
@@ -75,6 +75,7 @@ async def fill(store: Store, *, in_flight: bool = False) -> None:
         at_us = NOON_US + number * 9_000_000_000
         made = call(f"call_{number:02}", account_id=account_id, key_id=key_id, at_us=at_us)
         end = void(made) if number % 5 == 4 else settle(made, 100 + number)
+        end = replace(end, objects=(made_by(made),)) if number == 2 else end
         await store.apply(list(map(honest, [authorize(made, 500, owner=store.owner, tokens=3), end])))
     await store.apply([Adjust(ACCOUNT, "adjust_1", "lot_of_adjust_1", -5, "a reason", NOON_US)])
     if in_flight:

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from proxy.api.admin import accounts as admin_accounts
 from proxy.api.admin import credit as admin_credit
+from proxy.api.admin import jobs as admin_jobs
 from proxy.api.admin import keys as admin_keys
 from proxy.api.admin import receipts as admin_receipts
 from proxy.api.admin import upstreams as admin_upstreams
@@ -21,6 +22,7 @@ OPERATIONS: Final = (
     *admin_keys.OPERATIONS,
     *admin_credit.OPERATIONS,
     *admin_receipts.OPERATIONS,
+    *admin_jobs.OPERATIONS,
     *admin_upstreams.OPERATIONS,
 )
 
@@ -40,6 +42,7 @@ def admin_routes(
         *admin_keys.Keys(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_credit.Credit(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_receipts.Receipts(reader=reader, clock=clock).routes(bind),
+        *admin_jobs.RunningJobs(reader=reader).routes(bind),
         *admin_upstreams.upstream_routes(bind),
         bind.nowhere(ADMIN),
     ]

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from proxy.endpoints.cohere.documents import hidden_in_documents, hidden_in_query
-from proxy.endpoints.features import Feature, at_tier, hidden_input, rated
-from proxy.endpoints.members import Member, MemberTable, Reader, is_on
+from proxy.endpoints.features import Feature, ObjectName, at_tier, hidden_input, rated
+from proxy.endpoints.members import Member, MemberTable, Reader, is_on, refuse_other_cases
 from proxy.endpoints.openai.tools import extras, search, server_tools
 from proxy.endpoints.reading import fields
-from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody
+from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, members_of, patched
 from proxy.endpoints.reading.inputs import count_objects
 
 
@@ -208,6 +208,46 @@ COMPLETION: Final = MemberTable(
     }
 )
 """The members of a completion."""
+
+
+def _reference(body: JsonBody, name: str) -> Iterator[Feature]:
+    """A picture or clip to begin with: a file in a form, an address or a data URL, or a file by its id."""
+    raw = body.members[name]
+    members = members_of(raw)
+    if members is None:
+        # A file of a form stands as its length.
+        if fields.whole_number(raw) is None:
+            raise fields.wrong(body, name, "an object with `image_url` or `file_id`")
+        return
+    refuse_other_cases(members, _REFERENCES, name)
+    if members.keys() - _REFERENCES or len(members) != 1:
+        raise fields.wrong(body, name, "an object with `image_url` or `file_id`, and nothing else")
+    body.put(name, patched(members, {}))
+    if "file_id" in members:
+        id_ = fields.text_of(members["file_id"])
+        if id_ is None:
+            raise fields.wrong(body, name, "an object with `image_url` or `file_id`")
+        yield Feature(f"{name}.file_id", name, optional=True, refers=ObjectName("file", id_))
+
+
+_REFERENCES: Final = frozenset({"image_url", "file_id"})
+
+VIDEO: Final = MemberTable(
+    {
+        **EVERYWHERE,
+        **rows("prompt seconds size", _BOUNDED),
+        "input_reference": Member("bounded", _reference),
+    }
+)
+"""The members of a call for a video."""
+
+DERIVED_VIDEO: Final = MemberTable(
+    {
+        **rows("prompt seconds video", _BOUNDED),
+        **rows("user safety_identifier metadata", Member("passed")),
+    }
+)
+"""The members of a call that makes a video from another one."""
 
 EMBEDDING: Final = MemberTable(
     {

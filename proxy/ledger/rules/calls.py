@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Authorize, Detach, Done, Extend, Granted, Observe, Refused, Reroute
 from proxy.ledger.rows import Account, Hold, Key, Limits
-from proxy.ledger.rules import lots, throttles
+from proxy.ledger.rules import lots, objects, throttles
 from proxy.ledger.rules.closing import hold_of
 from proxy.ledger.rules.limits import headroom_nano, in_force, shortage
 from proxy.ledger.rules.registry import carries_out
@@ -103,7 +103,7 @@ def reroute(books: Books, command: Reroute) -> Done | Refused:
 
 @carries_out(Detach)
 def detach(books: Books, command: Detach) -> Done | Refused:
-    """Give an open hold a deadline, in place of the one it may have."""
+    """Give an open hold a deadline, in place of the one it may have, and add what its call made."""
     hold = hold_of(books, command)
     if isinstance(hold, Refused):
         return hold
@@ -111,7 +111,11 @@ def detach(books: Books, command: Detach) -> Done | Refused:
         return _closed(hold)
     if command.deadline_us <= command.at_us:
         return Refused("invalid_value", "A hold can only be detached until a time that is to come.")
-    books.put_hold(replace(hold, deadline_us=command.deadline_us))
+    if (taken := objects.taken(books, command.call, command.objects)) is not None:
+        return Refused("conflict", f"Another call has made {taken.id}.")
+    observed = hold.observed if command.observed is None else command.observed
+    books.put_hold(replace(hold, deadline_us=command.deadline_us, observed=observed))
+    objects.put(books, command.call, command.objects, command.at_us)
     return Done()
 
 

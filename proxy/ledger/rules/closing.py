@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Close, OfHold, Recover, Refused, Settle, Settled, Void
 from proxy.ledger.rows import Account, Draw, Hold, HoldState, OnShortfall, Outcome, Receipt
-from proxy.ledger.rules import lots, throttles
+from proxy.ledger.rules import lots, objects, throttles
 from proxy.ledger.rules.registry import carries_out
 from proxy.ledger.windows import iso
 from proxy.metering.usage import tokens_of
@@ -25,15 +25,21 @@ NEXT_STATE: Final[dict[tuple[HoldState, type[Close]], HoldState]] = {
 def settle(books: Books, command: Settle) -> Settled | Refused:
     """Close a hold with a charge. What hold and uncommitted funds do not cover is forgiven, or owed."""
     used_tokens = tokens_of(command.outcome.usage)
-    return _close(
+    settled = _close(
         books, command, command.outcome, command.charge, used_tokens, on_shortfall=command.on_shortfall
     )
+    if command.objects and isinstance(settled, Settled):
+        objects.put(books, command.call, command.objects, command.at_us)
+    return settled
 
 
 @carries_out(Void)
 def void(books: Books, command: Void) -> Settled | Refused:
     """Close a hold without a charge."""
-    return _close(books, command, command.outcome, NO_CHARGE, 0)
+    closed = _close(books, command, command.outcome, NO_CHARGE, 0)
+    if command.objects and isinstance(closed, Settled):
+        objects.put(books, command.call, command.objects, command.at_us)
+    return closed
 
 
 @carries_out(Recover)

@@ -60,6 +60,12 @@ ORDER BY account_id, command_id;
 SELECT {receipts.columns}
 FROM receipts;
 
+-- name: copy_objects
+-- Every object.
+SELECT {objects.columns}
+FROM objects
+ORDER BY account_id, id;
+
 -- name: copy_usage_days
 -- Every usage day.
 SELECT {usage_days.columns}

@@ -81,6 +81,10 @@ class Lease:
             await self._claim()
         return self.name
 
+    async def take(self, work: str, seconds: float) -> bool:
+        """Whether this process does some work for all, for so many seconds from now on."""
+        return bool(await self._fetch(STATEMENTS["take_lease"], work, self.name, seconds))
+
     async def orphans(self, now_us: int) -> list[Hold]:
         """Open holds of processes that are gone, and those whose deadline has passed.
 
@@ -99,6 +103,7 @@ class Lease:
         """Give the name up, so that nobody waits for the lease to end; idempotent."""
         try:
             for name in self.names:
+                await self._fetch(STATEMENTS["drop_lease"], name)
                 await self._fetch(STATEMENTS["drop_owner"], name)
         finally:
             self._life.close()

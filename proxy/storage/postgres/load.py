@@ -7,7 +7,7 @@ import msgspec
 
 from proxy.ledger.books import Books, CommandRecord
 from proxy.ledger.needs import Needs
-from proxy.ledger.rows import Lot
+from proxy.ledger.rows import Lot, Object
 from proxy.storage import columns
 
 _Row = tuple[Any, ...]
@@ -30,6 +30,7 @@ class Loaded(msgspec.Struct, array_like=True):
     holds: list[_Row] | None = None
     open_holds: list[_Row] | None = None
     entries: list[_Row] | None = None
+    objects: list[_Row] | None = None
 
     def books(self) -> Books:
         """Books with the rows."""
@@ -44,6 +45,7 @@ class Loaded(msgspec.Struct, array_like=True):
         books.throttles = {row[1:3]: columns.throttle_of(row) for row in self.throttles or ()}
         books.commands = {(row[0], row[1]): CommandRecord(*row) for row in self.commands or ()}
         books.entries = {(row[0], row[1]): columns.entry_of(row) for row in self.entries or ()}
+        books.objects = {(row[0], row[1]): Object(*row) for row in self.objects or ()}
         for rows in (self.open_holds, self.holds):
             books.holds.update((row[0], columns.hold_of(row)) for row in rows or ())
         return books
@@ -63,6 +65,7 @@ def question(owner: str, needs: Needs) -> tuple[object, ...]:
         *_turned(needs.days, 3),
         *_turned(needs.commands, 2),
         needs.latest_us,
+        *_turned(needs.objects, 2),
     )
 
 

@@ -163,6 +163,11 @@ class PostgresStore:
         self._opened()
         return await self._lease.orphans(now_us)
 
+    async def take_lease(self, name: str, seconds: float) -> bool:
+        """Whether this process has the lease of this name, for so many seconds from now on."""
+        self._opened()
+        return await self._lease.take(name, seconds)
+
     async def key_by_digest(self, digest: str) -> Key | None:
         """The key with this digest, or None."""
         self._opened()

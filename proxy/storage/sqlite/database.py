@@ -28,6 +28,7 @@ _ADDS: Final = {
         "entries": "add_entries",
         "commands": "add_commands",
         "receipts": "add_receipts",
+        "objects": "put_objects",
     }.items()
 }
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from proxy.ledger.books import Books, BucketKey, CommandRecord
 from proxy.ledger.needs import Needs, RowKey
-from proxy.ledger.rows import Lot
+from proxy.ledger.rows import Lot, Object
 from proxy.storage import columns
 from proxy.storage.queries import load
 
@@ -53,6 +53,9 @@ class RowCache:
         for row in self._rows("load_entries", replayed):
             entry = columns.entry_of(row)
             books.entries[entry.account_id, entry.seq] = entry
+        for row in self._rows("load_objects", needs.objects):
+            made = Object(*row)
+            books.objects[made.account_id, made.id] = made
         self._load_lots([i for i in needs.accounts if i not in books.lots])
         self._load_spending(needs)
         self._load_holds(needs)
@@ -71,12 +74,14 @@ class RowCache:
                 self.stored_lots.discard(lot_id)
         books.commands.clear()
         books.entries.clear()
+        books.objects.clear()
         books.changed_accounts.clear()
         books.changed_keys.clear()
         books.changed_holds.clear()
         books.changed_buckets.clear()
         books.changed_throttles.clear()
         books.changed_lots.clear()
+        books.changed_objects.clear()
         books.new_commands, books.new_entries, books.new_receipts = [], [], []
         if self._size() > self._most_rows:
             self.forget()

@@ -1,6 +1,7 @@
 """The storage engine on one SQLite file, which several processes may share."""
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from proxy.ledger.rows import Hold, Key
 from proxy.ledger.store import LedgerLost, LedgerUnavailable, Row
 from proxy.storage import columns
 from proxy.storage.faults import ConstraintFault, StorageFault
-from proxy.storage.owners import claim, gone
+from proxy.storage.owners import claim, gone, take
 from proxy.storage.queries import PORTABLE_READS, Query, load
 from proxy.storage.sqlite.batch import SqliteBatches
 from proxy.storage.sqlite.file import is_busy, path_of, prepare
@@ -86,6 +87,7 @@ class SqliteStore:
         self._closed = False
         self._owner = ""
         self._inherited: frozenset[str] = frozenset()
+        self._leases: dict[str, int] = {}
 
     @property
     def owner(self) -> str:
@@ -168,6 +170,13 @@ class SqliteStore:
             )
         ]
 
+    async def take_lease(self, name: str, seconds: float) -> bool:  # noqa: ARG002 - a lock ends with its process.
+        """Whether this process has the lock of this name on a file beside the database; it keeps it then."""
+        self._opened()
+        with self._as_faults():
+            await self._writing.run(partial(self._take, name))
+        return name in self._leases
+
     async def key_by_digest(self, digest: str) -> Key | None:
         """The key with this digest, or None."""
         rows = await self._read(LOADS["load_key_by_digest"], (digest,), readers=self._key_readers)
@@ -230,8 +239,14 @@ class SqliteStore:
                 if not is_busy(error) or self._abandoned.is_set() or self._monotonic() >= deadline:
                     raise
 
+    def _take(self, name: str) -> None:
+        if name not in self._leases and (descriptor := take(self.path, f"lease-{name}")) is not None:
+            self._leases[name] = descriptor
+
     def _release(self) -> None:
         self._files = None
+        while self._leases:
+            os.close(self._leases.popitem()[1])
         self._resources.close()
 
     def _look_unless_fresh(self) -> None:

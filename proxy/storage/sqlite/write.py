@@ -28,6 +28,7 @@ _ADD_FRESH_HOLDS: Final = Rows(WRITES["add_holds"], nulls=_NOTES_OF_A_HOLD)
 _ADD_ENTRIES: Final = Rows(WRITES["add_entries"])
 _ADD_COMMANDS: Final = Rows(WRITES["add_commands"])
 _ADD_RECEIPTS: Final = Rows(WRITES["add_receipts"])
+_PUT_OBJECTS: Final = Rows(WRITES["put_objects"])
 _ADD_USAGE_DAYS: Final = Rows(WRITES["add_usage_days"])
 _ADD_USAGE_TOTALS: Final = Rows(WRITES["add_usage_totals"])
 
@@ -62,6 +63,7 @@ def write(
     _ADD_COMMANDS.run(connection, _flat(map(astuple, books.new_commands)))
     receipts = [(row, books.holds[row.call.id]) for row in books.new_receipts]
     _ADD_RECEIPTS.run(connection, _flat(starmap(columns.receipt_row, receipts)))
+    _PUT_OBJECTS.run(connection, _flat(astuple(books.objects[key]) for key in books.changed_objects))
     add_usage_days(connection, list(columns.usage_day_rows(receipts)))
 
 

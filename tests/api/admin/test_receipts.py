@@ -9,8 +9,10 @@ from msgspec.structs import replace
 from proxy.api.admin.receipts import ReceiptQuery, Receipts
 from proxy.api.operations import Incoming, Nothing
 from proxy.api.reader import Reader
-from proxy.ledger.commands import Detach, Reroute
+from proxy.ledger.commands import Detach, Reroute, Void
+from proxy.ledger.rows import Object, Observed, Outcome
 from proxy.ledger.windows import DAY_US
+from proxy.pricing.charge import Charge
 from tests.api.apis import Apis, serving
 
 
@@ -173,3 +175,34 @@ async def test_lots_and_entries_are_paged_too(apis: Apis, what: str) -> None:
     amounts = [row["amount"] for row in (*first["data"], *rest["data"])]
     assert amounts == (["1.00", "2.00", "3.00"] if what == "lots" else ["2.00", "1.00", "3.00"])
     assert rest["next_cursor"] is None
+
+
+async def test_jobs_are_listed_with_their_object_until_they_end(apis: Apis) -> None:
+    """The oldest first, by account; each says what it will cost and when it is over."""
+    account_id = await apis.account()
+    key_id, _ = await apis.key(account_id)
+    await apis.grant(account_id, "5")
+    calls = [await apis.hold(account_id, key_id, 2_000) for _ in range(2)]
+    now_us = apis.clock.now_us()
+    for number, call in enumerate(calls):
+        made = Object(account_id, f"video_{number}", "video", "up", key_id, call.id, call.model, now_us, "{}")
+        observed = Observed({"video_seconds": 4}, Charge(1_500, (), "card@1"))
+        await apis.ledger.detach(
+            Detach(call, call.started_at_us, now_us, now_us + 5_400_000_000, observed, (made,))
+        )
+    jobs = (await apis.admin("GET", "/jobs")).data
+    assert [(job["id"], job["object_id"], job["kind"]) for job in jobs] == [
+        (call.id, f"video_{number}", "video") for number, call in enumerate(calls)
+    ]
+    assert (jobs[0]["hold"], jobs[0]["charge"], jobs[0]["deadline"]) == (
+        *("0.000002", "0.0000015"),
+        "2024-10-04T13:30:00Z",
+    )
+    first = (await apis.admin("GET", "/jobs?limit=1")).body
+    assert [job["id"] for job in first["data"]] == [calls[0].id]
+    rest = (await apis.admin("GET", f"/jobs?limit=1&cursor={first['next_cursor']}")).data
+    assert [job["id"] for job in rest] == [calls[1].id]
+    assert (await apis.admin("GET", "/jobs?account_id=nobody")).data == []
+    ended = Outcome("complete", 200, "void", {}, now_us)
+    await apis.ledger.void(Void(calls[0], calls[0].started_at_us, now_us, ended))
+    assert [job["id"] for job in (await apis.admin("GET", "/jobs")).data] == [calls[1].id]

@@ -30,7 +30,7 @@ TOOLS = {"/v1/chat/completions": (b"tools",)}
 NESTING = [
     path
     for path, endpoint in ENDPOINTS.items()
-    if endpoint.name in TABLES and not endpoint.name.startswith(("audio.", "images."))
+    if endpoint.name in TABLES and not endpoint.name.startswith(("audio.", "images.", "videos"))
 ]
 """Where something is read that may be nested: forms, and what is to be spoken or drawn, are not."""
 
@@ -360,6 +360,7 @@ def test_every_endpoint_is_found_by_its_path() -> None:
         "/v1/audio/speech": ("audio.speech", "/audio/speech"),
         "/v1/audio/transcriptions": ("audio.transcriptions", "/audio/transcriptions"),
         "/v1/audio/translations": ("audio.translations", "/audio/translations"),
+        "/v1/videos": ("videos", "/videos"),
         "/v1/messages": ("messages", "/messages"),
         "/v1/messages/count_tokens": ("messages.count_tokens", "/messages/count_tokens"),
         **{f"/v1/images/{name}": (f"images.{name}", f"/images/{name}") for name in IMAGES},

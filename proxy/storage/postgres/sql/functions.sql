@@ -10,7 +10,7 @@
 CREATE FUNCTION ledger_load_v{version}(
     _owner TEXT, _accounts TEXT[], _key_accounts TEXT[], _key_ids TEXT[], _hold_ids TEXT[],
     _scope_accounts TEXT[], _scope_ids TEXT[], _days BIGINT[], _command_accounts TEXT[], _command_ids TEXT[],
-    _latest_us BIGINT
+    _latest_us BIGINT, _object_accounts TEXT[], _object_ids TEXT[]
 ) RETURNS TEXT LANGUAGE plpgsql AS $$
 DECLARE
     owner owners;
@@ -24,6 +24,7 @@ DECLARE
     holds JSON;
     open_holds JSON;
     entries JSON;
+    objects JSON;
 BEGIN
     -- A process that vanishes between the halves blocks its accounts no longer than this.
     PERFORM set_config('idle_in_transaction_session_timeout', current_setting('farebox.locked_timeout'), TRUE);
@@ -90,8 +91,13 @@ BEGIN
         JOIN holds AS h ON h.account_id = a.id AND h.state = 'open'
         WHERE a.id = ANY (_accounts) AND a.next_expiry_us <= _latest_us;
     END IF;
+    IF cardinality(_object_ids) > 0 THEN
+        SELECT json_agg(json_build_array({objects.columns:o})) INTO objects
+        FROM unnest(_object_accounts, _object_ids) AS n (account_id, id)
+        JOIN objects AS o USING (account_id, id);
+    END IF;
     RETURN json_build_array(
-        owner.batches, FALSE, accounts, keys, lots, buckets, throttles, commands, holds, open_holds, entries
+        owner.batches, FALSE, accounts, keys, lots, buckets, throttles, commands, holds, open_holds, entries, objects
     );
 END
 $$;
@@ -192,6 +198,13 @@ BEGIN
         INSERT INTO receipts ({receipts.columns})
         SELECT {receipts.from_json:r}
         FROM jsonb_array_elements(_change #> '{receipts,rows}') AS r;
+    END IF;
+    IF _change ? 'objects' THEN
+        ASSERT _change #> '{objects,columns}' = {objects.names}, 'objects come with other columns';
+        INSERT INTO objects ({objects.columns})
+        SELECT {objects.from_json:r}
+        FROM jsonb_array_elements(_change #> '{objects,rows}') AS r
+        ON CONFLICT ({objects.key}) DO UPDATE SET {objects.upsert};
     END IF;
     IF _change ? 'usage_days' THEN
         ASSERT _change #> '{usage_days,columns}' = {usage_days.names}, 'usage_days come with other columns';

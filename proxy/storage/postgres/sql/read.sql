@@ -145,3 +145,14 @@ FROM usage_days
 WHERE day BETWEEN :first_day AND :last_day
 GROUP BY account_id
 ORDER BY SUM(charged_nano) DESC, account_id;
+
+-- name: running_jobs
+-- Jobs that have not ended, the oldest first, from after one of them on, optionally of one account: their holds, each
+-- with its object.
+SELECT h.id AS call_id, h.account_id, h.amount_nano, h.created_at_us AS held_at_us, h.call, h.observed, h.deadline_us,
+    o.id, o.kind, o.upstream, h.key_id, o.model, o.created_at_us, o.seen, o.expires_at_us
+FROM holds AS h
+LEFT JOIN objects AS o ON o.account_id = h.account_id AND o.call_id = h.id
+WHERE h.deadline_us IS NOT NULL AND h.id > :after AND (:account_id = '' OR h.account_id = :account_id)
+ORDER BY h.id
+LIMIT :limit;

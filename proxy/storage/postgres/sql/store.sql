@@ -58,6 +58,17 @@ WHERE state = 'open' AND CASE
 END
 ORDER BY id;
 
+-- name: take_lease
+-- Take a lease that is free, or extend one's own; no row comes back while another process has it.
+INSERT INTO leases (name, owner, lease_until) VALUES ($1, $2, clock_timestamp() + make_interval(secs => $3))
+ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, lease_until = excluded.lease_until
+WHERE leases.owner = excluded.owner OR leases.lease_until < clock_timestamp()
+RETURNING owner;
+
+-- name: drop_lease
+-- Give up the leases of a name that is given up.
+DELETE FROM leases WHERE owner = $1;
+
 -- name: forget_owners
 -- Delete the rows of processes that are long gone.
 DELETE FROM owners WHERE gone AND lease_until < clock_timestamp() - INTERVAL '1 day';

@@ -51,6 +51,12 @@ SELECT {entries.columns:e}
 FROM json_each(?) AS j
 CROSS JOIN entries AS e ON e.account_id = j.value ->> 0 AND e.seq = j.value ->> 1;
 
+-- name: load_objects
+-- Objects by account and id.
+SELECT {objects.columns:o}
+FROM json_each(?) AS j
+CROSS JOIN objects AS o ON o.account_id = j.value ->> 0 AND o.id = j.value ->> 1;
+
 -- name: load_holds
 -- Holds by id. The columns of a closed one are followed by its call, from the receipt.
 SELECT {holds.columns:h}, iif(h.call IS NULL, (

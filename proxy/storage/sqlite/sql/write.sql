@@ -71,6 +71,12 @@ VALUES {commands.parameters};
 INSERT INTO receipts ({receipts.columns})
 VALUES {receipts.parameters};
 
+-- name: put_objects
+-- Add objects or replace what can change of them.
+INSERT INTO objects ({objects.columns})
+VALUES {objects.parameters}
+ON CONFLICT ({objects.key}) DO UPDATE SET {objects.upsert};
+
 -- name: add_usage_days
 -- Count receipts in their day.
 INSERT INTO usage_days ({usage_days.columns})

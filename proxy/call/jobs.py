@@ -1,0 +1,156 @@
+"""Jobs: calls that outlive their request. How one begins, what an answer tells of it, and its one end."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, cast
+
+from msgspec.structs import replace
+
+from proxy.call.base import Job, KnownObject, RoutedCall
+from proxy.call.in_flight import InFlightCall, Spent
+from proxy.call.outcomes import Ending, rule_of
+from proxy.call.policy import Policy
+from proxy.clock import Clock
+from proxy.endpoints.tallies.sighted import SightedTally, Sighting, State
+from proxy.ledger.commands import Detach, Refused, Settle, Settled, Void
+from proxy.ledger.ledger import Ledger
+from proxy.ledger.rows import Call, Object, Observed, Outcome
+from proxy.metering.usage import ONE_CALL, Basis
+from proxy.pricing.charge import NO_CHARGE, Charge
+
+STATUS: Final = 200
+"""What a job's client was answered at its beginning."""
+ACCEPTED: Final = 202
+"""What an upstream answers that has not got yet what it was asked for, whatever comes with that."""
+NOTHING_SEEN: Final = "{}"
+
+_ENDINGS: Final[dict[State, Ending]] = {
+    "complete": "complete",
+    "failed": "job_failed",
+    "deleted": "job_deleted",
+}
+"""How a job ends, by what was seen of it. What runs has not ended."""
+
+
+def sighting_of(in_flight: InFlightCall) -> Sighting | None:
+    """What the answer to a call tells of an object; None while it is not whole, or where it tells nothing."""
+    about = in_flight.admitted.routed.about
+    if about is None or in_flight.phase not in ("whole", "stream"):
+        return None
+    if about.known is not None and in_flight.attempts[-1].status == ACCEPTED:
+        return None
+    tally = cast("SightedTally", in_flight.tally)
+    return tally.sighting if in_flight.is_whole or tally.failed else None
+
+
+def objects_of(in_flight: InFlightCall, now_us: int) -> tuple[Object, ...]:
+    """What a call has made, or what it has seen anew of what was there."""
+    sighting = sighting_of(in_flight)
+    if sighting is None:
+        return ()
+    routed = in_flight.admitted.routed
+    if routed.about is not None and routed.about.known is not None:
+        return (seen_again(routed.about.known.row, sighting, now_us),)
+    return (_made(in_flight.call, routed, sighting),)
+
+
+def seen_again(row: Object, sighting: Sighting, now_us: int) -> Object:
+    """An object as it is after it was seen. One that was deleted ends now."""
+    expires_at_us = now_us if sighting.state == "deleted" else row.expires_at_us
+    return replace(row, seen=sighting.seen or row.seen, expires_at_us=expires_at_us)
+
+
+def beginning(in_flight: InFlightCall, spent: Spent, now_us: int) -> Detach | None:
+    """The command that lets a call's job go on; None for one that has made none, or that is complete."""
+    routed, sighting = in_flight.admitted.routed, sighting_of(in_flight)
+    if (
+        sighting is None
+        or sighting.state != "running"
+        or routed.about is None
+        or routed.about.known is not None
+    ):
+        return None
+    at_us = in_flight.admitted.at_us
+    deadline_us = max(at_us, now_us) + in_flight.policy.job_seconds * 1_000_000
+    observed = Observed(spent.usage, spent.charge)
+    made = (_made(in_flight.call, routed, sighting),)
+    return Detach(in_flight.call, at_us, now_us, deadline_us, observed, made)
+
+
+def _made(call: Call, routed: RoutedCall, sighting: Sighting) -> Object:
+    assert routed.about is not None
+    kind, seen = routed.about.kind.name, sighting.seen or NOTHING_SEEN
+    return Object(
+        call.account_id,
+        sighting.id,
+        kind,
+        call.upstream,
+        call.key_id,
+        call.id,
+        call.model,
+        call.started_at_us,
+        seen,
+    )
+
+
+class Jobs:
+    """Ends jobs: the only place that closes their holds. Whoever sees the end first may ask it to.
+
+    `tell` is told how each ended, as of any call. To end a job twice does no more than to end it once.
+    """
+
+    def __init__(
+        self, *, ledger: Ledger, clock: Clock, tell: Callable[[Call, Outcome, Charge], None]
+    ) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._tell = tell
+
+    def saw(
+        self, known: KnownObject, sighting: Sighting, policy: Policy
+    ) -> "asyncio.Future[Settled | Refused] | None":
+        """End an object's job if this sighting is of its end; the future is done when that is durable."""
+        ending = _ENDINGS.get(sighting.state)
+        if known.job is None or ending is None:
+            return None
+        seen = seen_again(known.row, sighting, self._clock.now_us())
+        return self.end(known.job, ending, policy, seen)
+
+    def end(
+        self, job: Job, ending: Ending, policy: Policy, seen: Object | None = None
+    ) -> "asyncio.Future[Settled | Refused]":
+        """Close a job's hold by the rule for this ending, with what was seen of its object."""
+        rule = rule_of("running", ending)
+        # Nothing ends before it has begun, also when the clock was set back meanwhile.
+        now_us = max(self._clock.now_us(), job.authorized_at_us)
+        objects = () if seen is None else (seen,)
+        charged = rule.charged == "used" or (
+            rule.charged == "if_policy" and policy.on_job_overdue == "charge"
+        )
+        call, at_us, observed = job.call, job.authorized_at_us, job.observed
+        if charged and observed is not None:
+            outcome = Outcome(rule.outcome, STATUS, _basis(observed), observed.usage, now_us)
+            charge = observed.charge
+            future = self._ledger.settle(
+                Settle(call, at_us, now_us, outcome, charge, policy.on_shortfall, objects)
+            )
+        else:
+            outcome, charge = Outcome(rule.outcome, STATUS, "void", {}, now_us), NO_CHARGE
+            future = self._ledger.void(Void(call, at_us, now_us, outcome, objects))
+        future.add_done_callback(lambda done: self._told(done, call, outcome, charge))
+        return asyncio.shield(future)
+
+    def _told(
+        self, done: "asyncio.Future[Settled | Refused]", call: Call, outcome: Outcome, charge: Charge
+    ) -> None:
+        """Tell of a job's end once, and only of the end that came first."""
+        if done.cancelled() or done.exception() is not None:
+            return
+        settled = done.result()
+        if isinstance(settled, Settled) and not settled.replayed:
+            self._tell(call, outcome, charge)
+
+
+def _basis(observed: Observed) -> Basis:
+    """A job's price follows from its request: it is a fixed one, or what was asked for is counted."""
+    return "per_call" if {line.meter for line in observed.charge.lines} == ONE_CALL.keys() else "counted"

@@ -1,0 +1,203 @@
+"""Objects: what upstreams make and know by ids, and what may be asked of each kind. Sans I/O.
+
+A kind is a value of `ObjectKind`. Its routes are rows of a table, so that a new one needs no code elsewhere.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, Literal, Protocol
+
+import msgspec
+
+from proxy.endpoints.base import Ask, ForwardPlan, Headers
+from proxy.endpoints.features import NO_PARAMETERS, Feature
+from proxy.endpoints.tallies.sighted import (
+    JsonTally,
+    PassingTally,
+    SightedTally,
+    Sighting,
+    is_id,
+    read_deletion,
+)
+from proxy.errors import Refusal
+from proxy.metering.ceiling import Ceiling
+from proxy.metering.usage import Usage
+
+Tells = Literal["object", "content", "deletion", "nothing"]
+"""What a 2xx on a route says: it is the object itself, it is something that only a complete object has, it
+says that the object is deleted, or it says nothing of how far the object is."""
+
+_NO_REQUEST: Final[Usage] = {"requests": 0}
+_NOTHING: Final = Ceiling(_NO_REQUEST)
+
+
+class ObjectRoute(msgspec.Struct, frozen=True):
+    """Something that may be asked of an object, for free: its method, and its path below the object's own."""
+
+    name: str
+    method: str
+    summary: str
+    below: str = ""
+    tells: Tells = "object"
+
+
+class Source(msgspec.Struct, frozen=True):
+    """The object that another is made from: its model, and what was seen of it last."""
+
+    id: str
+    model: str
+    seen: str
+
+
+class Derivation(Protocol):
+    """A call that makes an object from another one, whose upstream and model it takes.
+
+    `path` has `{id}` in it where that says which object; otherwise the body does. `upstream_path` is like it.
+    """
+
+    name: str
+    path: str
+    upstream_path: str
+    summary: str
+
+    def source_id(self, body: bytes, headers: Headers) -> str:
+        """The id in a body. Raises Refusal where it has none. Not asked where the path says it."""
+        ...
+
+    def read(self, body: bytes, headers: Headers, source: Source) -> Ask:
+        """Read the request. Its tally is a `SightedTally`. Raises Refusal as `Endpoint.read`."""
+        ...
+
+
+class ObjectKind(msgspec.Struct, frozen=True):
+    """A kind of objects. `endpoint` is the one that makes them, by whose routes and rates all go.
+
+    `path` is that of their list, below which each has its own by its id. `read` gives what the JSON of one
+    says, None for anything else. `is_listed`: their list is answered, from what Farebox knows of them.
+    """
+
+    name: str
+    endpoint: str
+    path: str
+    upstream_path: str
+    meters: tuple[str, ...]
+    read: Callable[[bytes], Sighting | None]
+    routes: tuple[ObjectRoute, ...]
+    derivations: tuple[Derivation, ...] = ()
+    is_listed: bool = False
+
+    def paths(self) -> Iterator[tuple[str, str, str, str]]:
+        """Every path but that of the list: its method, itself with `{id}`, its name, and a summary."""
+        for route in self.routes:
+            yield (
+                route.method,
+                f"{self.path}/{{id}}{route.below}",
+                f"{self.endpoint}.{route.name}",
+                route.summary,
+            )
+        for each in self.derivations:
+            yield "POST", each.path, f"{self.endpoint}.{each.name}", each.summary
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What a path asks for: a route of an object, or a derivation. The id is "" where the body has it."""
+
+    kind: ObjectKind
+    id: str
+    route: ObjectRoute | None = None
+    derivation: Derivation | None = None
+
+
+class ObjectPaths:
+    """The paths of all kinds. They are matched as they came, without any decoding."""
+
+    def __init__(self, kinds: Sequence[ObjectKind]) -> None:
+        self._kinds = tuple(kinds)
+
+    def find(self, method: str, path: str) -> Found | None:
+        """What is asked for, None where no object is. Raises Refusal `method_not_allowed`."""
+        allowed: set[str] = set()
+        for kind in self._kinds:
+            if not path.startswith(f"{kind.path}/"):
+                continue
+            id_, below, tail = path[len(kind.path) + 1 :].partition("/")
+            below += tail
+            for route in kind.routes:
+                if route.below == below and is_id(id_):
+                    if route.method == method:
+                        return Found(kind, id_, route)
+                    allowed.add(route.method)
+            for each in kind.derivations:
+                named = each.path.replace("{id}", id_) == path
+                if named and is_id(id_):
+                    if method == "POST":
+                        return Found(kind, id_ if "{id}" in each.path else "", derivation=each)
+                    allowed.add("POST")
+        if allowed:
+            methods = ", ".join(sorted(allowed))
+            raise Refusal(
+                "method_not_allowed", f"{path} takes {methods}, not {method}.", headers={"Allow": methods}
+            )
+        return None
+
+
+class ObjectAsk:
+    """Something that is asked of an object: it is free, and only its rate is limited. It takes no body."""
+
+    stream = False
+    end_user = ""
+    features: tuple[Feature, ...] = ()
+    parameters: Mapping[str, str] = NO_PARAMETERS
+
+    def __init__(self, kind: ObjectKind, route: ObjectRoute, id_: str, model: str) -> None:
+        self.model = model
+        self._kind = kind
+        self._route = route
+        self._id = id_
+
+    def ceiling(self) -> Ceiling:
+        """Nothing."""
+        return _NOTHING
+
+    def ceiling_exact(self) -> Ceiling:
+        """Nothing."""
+        return _NOTHING
+
+    def estimate(self, model: str) -> Usage:  # noqa: ARG002 - it is free with every model.
+        """Nothing."""
+        return _NO_REQUEST
+
+    def input_text_length(self) -> int:
+        """Nothing is counted."""
+        return 0
+
+    def forward_body(self, plan: ForwardPlan) -> bytes:  # noqa: ARG002 - no body goes up.
+        """Nothing."""
+        return b""
+
+    def tally(self, *, keep_usage: bool = False) -> SightedTally:  # noqa: ARG002 - it has no usage.
+        """A fresh tally."""
+        match self._route.tells:
+            case "object":
+                return JsonTally(self._kind.read, about=self._id)
+            case "deletion":
+                return JsonTally(read_deletion, about=self._id)
+            case "content":
+                return PassingTally(Sighting(self._id, "complete"))
+            case "nothing":
+                return PassingTally(None)
+
+
+class ObjectEndpoint:
+    """One object's path, as an endpoint: its calls are free."""
+
+    meters = ("requests",)
+
+    def __init__(self, name: str, path: str, upstream_path: str, *, repeatable: bool) -> None:
+        self.name = name
+        self.path = path
+        self.upstream_path = upstream_path
+        self.repeatable = repeatable
+
+    def read(self, body: bytes, headers: Headers = ()) -> Ask:  # noqa: ARG002  # pragma: no cover
+        """Not called: what is asked of an object has no body, and a derivation reads its own."""
+        raise AssertionError("what is asked of an object has no body")

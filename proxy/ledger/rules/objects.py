@@ -1,0 +1,36 @@
+"""The rules of objects: a call makes its own, and any call of the account may see them again."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from proxy.ledger.books import Books
+from proxy.ledger.rows import Call, Object
+
+
+def taken(books: Books, call: Call, objects: Sequence[Object]) -> Object | None:
+    """The first of some objects that a call may not make: another account's, or known as another call's."""
+    for row in objects:
+        known = books.objects.get((row.account_id, row.id))
+        if row.account_id != call.account_id or (known is not None and known.call_id != row.call_id):
+            return row
+    return None
+
+
+def put(books: Books, call: Call, objects: Sequence[Object], at_us: int) -> None:
+    """Add what a call made, and note what it saw anew of what was there before.
+
+    An object stays the call's that made it, and whose upstream has it: what comes under its id from another
+    call changes nothing. One that has expired does not come back, though a slower answer still tells of it.
+    """
+    for row in objects:
+        known = books.objects.get((row.account_id, row.id))
+        if row.account_id != call.account_id:
+            continue
+        if known is None:
+            if row.call_id == call.id:
+                books.put_object(row)
+        elif known.call_id == row.call_id and known.expires_at_us > at_us:
+            seen = replace(known, seen=row.seen, expires_at_us=min(known.expires_at_us, row.expires_at_us))
+            if seen != known:
+                books.put_object(seen)

@@ -1,0 +1,36 @@
+-- What is read of objects: one by its id, with the hold of its job, and lists. Portable.
+
+-- name: object_by_id
+-- One object of an account that has not expired. The rest is of its job's hold; it is null where no job runs.
+SELECT {objects.columns:o}, h.amount_nano, h.created_at_us AS held_at_us, h.call, h.observed, h.deadline_us
+FROM objects AS o
+LEFT JOIN holds AS h ON h.id = o.call_id AND h.account_id = o.account_id AND h.deadline_us IS NOT NULL
+WHERE o.account_id = :account_id AND o.id = :id AND o.expires_at_us > :now_us;
+
+-- name: objects_newest_first
+-- An account's objects of one kind that have not expired, from after one of them on.
+SELECT {objects.columns:o}
+FROM objects AS o
+WHERE o.account_id = :account_id AND o.kind = :kind AND o.expires_at_us > :now_us
+    AND (
+        :after = ''
+        OR (o.created_at_us, o.id) < (
+            SELECT c.created_at_us, c.id FROM objects AS c WHERE c.account_id = :account_id AND c.id = :after
+        )
+    )
+ORDER BY o.created_at_us DESC, o.id DESC
+LIMIT :limit;
+
+-- name: objects_oldest_first
+-- The same in the other order.
+SELECT {objects.columns:o}
+FROM objects AS o
+WHERE o.account_id = :account_id AND o.kind = :kind AND o.expires_at_us > :now_us
+    AND (
+        :after = ''
+        OR (o.created_at_us, o.id) > (
+            SELECT c.created_at_us, c.id FROM objects AS c WHERE c.account_id = :account_id AND c.id = :after
+        )
+    )
+ORDER BY o.created_at_us, o.id
+LIMIT :limit;
