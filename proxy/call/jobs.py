@@ -51,7 +51,9 @@ def objects_of(in_flight: InFlightCall, now_us: int) -> tuple[Object, ...]:
     routed = in_flight.admitted.routed
     if routed.about is not None and routed.about.known is not None:
         return (seen_again(routed.about.known.row, sighting, now_us),)
-    return (_made(in_flight.call, routed, sighting),)
+    made = _made(in_flight.call, routed, sighting)
+    within = "" if routed.about is None else routed.about.kind.within
+    return (made, *(replace(made, kind=within, id=id_, seen=NOTHING_SEEN) for id_ in sighting.within))
 
 
 def seen_again(row: Object, sighting: Sighting, now_us: int) -> Object:

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from proxy.endpoints.base import ForwardPlan, Reading, Tally
-from proxy.endpoints.features import NO_PARAMETERS
+from proxy.endpoints.features import NO_PARAMETERS, Feature
 from proxy.endpoints.reading.body import JsonBody
 from proxy.endpoints.tallies.whole import WholeTally
 from proxy.metering.ceiling import Ceiling
@@ -35,7 +35,7 @@ class FreeAsk(msgspec.Struct, frozen=True):
     model: str
     stream: bool = False
     end_user: str = ""
-    features: tuple[()] = ()
+    features: tuple[Feature, ...] = ()
     parameters: Mapping[str, str] = NO_PARAMETERS
 
     def ceiling(self) -> Ceiling:

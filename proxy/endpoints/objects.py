@@ -73,6 +73,7 @@ class ObjectKind(msgspec.Struct, frozen=True):
 
     `path` is that of their list, below which each has its own by its id. `read` gives what the JSON of one
     says, None for anything else. `is_listed`: their list is answered, from what Farebox knows of them.
+    `within` is the kind of what one has in it that requests may name by itself.
     """
 
     name: str
@@ -84,6 +85,7 @@ class ObjectKind(msgspec.Struct, frozen=True):
     routes: tuple[ObjectRoute, ...]
     derivations: tuple[Derivation, ...] = ()
     is_listed: bool = False
+    within: str = ""
 
     def paths(self) -> Iterator[tuple[str, str, str, str]]:
         """Every path but that of the list: its method, itself with `{id}`, its name, and a summary."""

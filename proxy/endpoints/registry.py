@@ -20,6 +20,7 @@ from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING, MODERATI
 from proxy.endpoints.openai.moderations import FREE_MODELS, ModerationEndpoint
 from proxy.endpoints.openai.responses.members import COMPACTION, RESPONSE
 from proxy.endpoints.openai.responses.responses import (
+    RESPONSES,
     CompactionEndpoint,
     InputTokensEndpoint,
     ResponseEndpoint,
@@ -45,7 +46,7 @@ _FAMILIES: Final[tuple[Family, ...]] = (
 ENDPOINTS: Final[Mapping[str, Family]] = {endpoint.path: endpoint for endpoint in _FAMILIES}
 """The endpoints whose calls name a model, by path."""
 
-KINDS: Final[tuple[ObjectKind, ...]] = (VIDEOS,)
+KINDS: Final[tuple[ObjectKind, ...]] = (VIDEOS, RESPONSES)
 """The kinds of objects that calls make; a new one is a value and a line here."""
 
 ENDPOINT_NAMES: Final = tuple(endpoint.name for endpoint in _FAMILIES)

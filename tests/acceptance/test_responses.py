@@ -1,6 +1,6 @@
 """OpenAI's official SDK has its responses with only base_url and key changed."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import openai
@@ -102,11 +102,9 @@ def test_counts_are_free_and_what_is_made_shorter_is_not(
 @pytest.mark.parametrize(
     "members",
     [
-        {"previous_response_id": "resp_1"},
         {"background": True},
         {"conversation": "conv_1"},
         {"tools": [{"type": "web_search"}]},
-        {"input": [{"type": "item_reference", "id": "msg_1"}]},
     ],
 )
 def test_what_has_no_price_is_refused_before_it_is_forwarded(
@@ -194,3 +192,85 @@ def test_the_cost_is_in_the_usage_if_it_is_asked_for(
     for answer in (last.to_dict()["response"], whole.to_dict()):
         assert isinstance(answer, dict)
         assert answer["usage"]["cost"] == "0.00021"
+
+
+@pytest.fixture
+def kept(server: Server, upstream: ScriptedUpstream) -> Iterator[tuple[openai.OpenAI, openai.OpenAI]]:
+    """Clients of two accounts, of which the first has made `resp_kept` with the item `msg_1`."""
+    upstream.behaviours["k-model"] = answers(response(text("Hello"), id="resp_kept"))
+    mine, other = server.account(), server.account()
+    with (
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key=mine.secret, max_retries=0) as first,
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key=other.secret, max_retries=0) as second,
+    ):
+        first.responses.create(model="k-model", input="Say hello")
+        yield first, second
+
+
+def test_a_response_is_there_for_the_account_that_made_it(
+    kept: tuple[openai.OpenAI, openai.OpenAI], upstream: ScriptedUpstream
+) -> None:
+    """To be retrieved, listed, cancelled and deleted, for free; to all others it never was."""
+    mine, other = kept
+    items: dict[str, Any] = {
+        "object": "list",
+        "data": [],
+        "first_id": None,
+        "last_id": None,
+        "has_more": False,
+    }
+    upstream.behaviours["/v1/responses/resp_kept"] = answers(response(text("Hello"), id="resp_kept"))
+    upstream.behaviours["/v1/responses/resp_kept/input_items"] = answers(items)
+    upstream.behaviours["/v1/responses/resp_kept/cancel"] = answers(response(id="resp_kept"))
+    asked: list[Callable[[openai.OpenAI], object]] = [
+        lambda client: client.responses.retrieve("resp_kept"),
+        lambda client: client.responses.input_items.list("resp_kept"),
+        lambda client: client.responses.cancel("resp_kept"),
+    ]
+    for ask in asked:
+        ask(mine)
+        with pytest.raises(openai.NotFoundError):
+            ask(other)
+    upstream.behaviours["/v1/responses/resp_kept"] = answers({"id": "resp_kept", "deleted": True})
+    with pytest.raises(openai.NotFoundError):
+        other.responses.delete("resp_kept")
+    mine.responses.delete("resp_kept")
+    with pytest.raises(openai.NotFoundError):
+        mine.responses.retrieve("resp_kept")
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"previous_response_id": "resp_kept"},
+        {"input": [{"type": "item_reference", "id": "msg_1"}]},
+    ],
+)
+def test_nobody_goes_on_with_what_another_account_has_made(
+    kept: tuple[openai.OpenAI, openai.OpenAI], upstream: ScriptedUpstream, members: Any
+) -> None:
+    """The answer is that of a response that never was; the account itself only lacks the card's allowance."""
+    mine, other = kept
+    sent = len(upstream.received)
+    with pytest.raises(openai.NotFoundError):
+        other.responses.create(**{"model": "k-model", "input": "Go on", **members})
+    with pytest.raises(openai.NotFoundError):
+        other.responses.input_tokens.count(**{"model": "k-model", "input": "Go on", **members})
+    with pytest.raises(openai.PermissionDeniedError, match="input_allowance_tokens"):
+        mine.responses.create(**{"model": "k-model", "input": "Go on", **members})
+    assert len(upstream.received) == sent
+
+
+def test_a_streamed_response_is_kept_as_well(
+    client: openai.OpenAI, upstream: ScriptedUpstream, account: Account
+) -> None:
+    """It can be streamed again; one that was not to be stored is not there."""
+    upstream.behaviours["r-again"] = streams(*STREAM)
+    upstream.behaviours["/v1/responses/resp_1"] = streams(*STREAM)
+    list(client.responses.create(model="r-again", input="Say hello", stream=True, store=False))
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve("resp_1")
+    list(client.responses.create(model="r-again", input="Say hello", stream=True))
+    again = [part.type for part in client.responses.retrieve("resp_1", stream=True, starting_after=0)]
+    assert again[-1] == "response.completed"
+    assert account.last()["charged"] == "0.00"

@@ -30,6 +30,7 @@ ROWS = [(endpoint, name) for endpoint in LEAST for name in TABLES[endpoint].rows
 TURNED_ON: dict[str, list[Any]] = {
     "service_tier": ["priority", "Default"],
     "modalities": [["text", "audio"], ["image"], ["smell"], "audio"],
+    "previous_response_id": ["resp_1"],
     "tools": [
         [{"type": "web_search"}],
         [{"type": "function", "function": {"name": "f"}}, {"type": "browser_search"}],
@@ -143,6 +144,7 @@ USUAL_IN_RESPONSES: dict[str, Any] = {
     "background": False,
     "prompt_cache_options": {"ttl": "30m"},
     "prompt": None,
+    "previous_response_id": None,
     "context_management": [],
 }
 USUAL_IN_VIDEOS: dict[str, Any] = {
@@ -163,7 +165,7 @@ BY_FAMILY: dict[str, tuple[dict[str, Any], dict[str, list[Any]]]] = {
 COSTS_EXTRA = {
     *("audio", "web_search_options", "cache_control", "container", "mcp_servers", "thread"),
     *("compaction", "fallbacks", "fallback_credit_token", "billing_policy", "workspace_id"),
-    *("access_programs", "background_options", "conversation", "previous_response_id", "svg"),
+    *("access_programs", "background_options", "conversation", "svg"),
 }
 """Members of the SDKs that have no value which costs nothing extra, but null."""
 

@@ -8,6 +8,8 @@ forwards it.
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from proxy.endpoints.cohere.documents import hidden_in_documents, hidden_in_query
 from proxy.endpoints.features import Feature, ObjectName, at_tier, hidden_input, rated
 from proxy.endpoints.members import Member, MemberTable, Reader, is_on, refuse_other_cases
@@ -43,6 +45,8 @@ BUDGET_OBJECTS: Final[Mapping[str, str]] = {
 USUAL_TIERS: Final = frozenset({"auto", "default", "standard", "standard_only", "on_demand", "flex"})
 """Service tiers that cost no more than the rates of a card."""
 
+RESPONSES: Final = "response"
+"""What responses are called that an upstream has kept."""
 _OUTPUTS: Final = {"audio": "output_audio_tokens", "image": "output_image_tokens"}
 
 
@@ -98,6 +102,14 @@ def _modalities(body: JsonBody, name: str) -> Iterator[Feature]:
 def _sound(body: JsonBody, name: str) -> Iterator[Feature]:
     if is_on(body.members[name]):
         yield rated(name, name, _OUTPUTS["audio"])
+
+
+def earlier(body: JsonBody, name: str) -> Iterator[Feature]:
+    """An earlier response, which the model reads again: of the same account alone."""
+    id_ = fields.text_of(body.members[name])
+    if id_ is None:
+        raise fields.wrong(body, name, "the id of a response")
+    yield replace(hidden_input(name, name), refers=ObjectName(RESPONSES, id_))
 
 
 def rows(names: str, row: Member) -> dict[str, Member]:
@@ -170,6 +182,7 @@ CHAT: Final = MemberTable(
         **rows("messages functions prediction speculation", _BOUNDED),
         **dict.fromkeys(BUDGET_OBJECTS, _BOUNDED),
         "tools": Member("priced", server_tools),
+        "previous_response_id": Member("priced", earlier),
         "modalities": Member("priced", _modalities),
         "audio": Member("priced", _sound),
         **_priced("plugins search_settings", extras),
@@ -179,7 +192,7 @@ CHAT: Final = MemberTable(
         ),
         **_priced(
             """
-            prompt prompt_id previous_response_id conversation conversation_id thread_id context_id
+            prompt prompt_id conversation conversation_id thread_id context_id
             cached_content data_sources documents files file_ids attachments vector_store_ids
             knowledge_base mm_processor_kwargs media_io_kwargs vl_high_resolution_images
             """,

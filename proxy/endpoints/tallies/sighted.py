@@ -27,11 +27,15 @@ def is_id(text: str) -> bool:
 
 
 class Sighting(msgspec.Struct, frozen=True):
-    """What an answer says of an object. `seen` is the JSON to be kept of it, "" to keep what was there."""
+    """What an answer says of an object. `seen` is the JSON to be kept of it, "" to keep what was there.
+
+    `within` are the ids of what it has in it that requests may name by themselves.
+    """
 
     id: str
     state: State
     seen: str = ""
+    within: tuple[str, ...] = ()
 
 
 class SightedTally(Tally, Protocol):

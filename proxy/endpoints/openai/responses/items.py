@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from proxy.endpoints.content import ContentTable, HiddenInMessages, Object, PartRule, head_of, is_address
-from proxy.endpoints.features import Feature
+from proxy.endpoints.features import Feature, ObjectName
 from proxy.endpoints.reading.body import JsonBody, beginning, too_many
 from proxy.metering.parts import Media
 from proxy.metering.prompts import media_total
@@ -104,10 +104,12 @@ _RULES: Final[Mapping[str, PartRule]] = {
 ITEMS: Final = ContentTable(frozenset(), _RULES, untyped="message")
 """The items of an input, and the parts of their content. What is in no row takes the card's allowance."""
 
-_WITH_TOOLS: Final = frozenset(
-    {"additional_tools", "configuration_update", "tool_search_output", "item_reference"}
-)
-"""Items that can give a model tools, or choose how it works, or are whatever the upstream has kept."""
+_WITH_TOOLS: Final = frozenset({"additional_tools", "configuration_update", "tool_search_output"})
+"""Items that can give a model tools, or choose how it works, as the members of a request do."""
+KEPT: Final = "response.item"
+"""What items are called that the upstream has kept."""
+_REFERENCE: Final = "item_reference"
+REFERENCES_MAX: Final = 256
 _OWN_TOOLS: Final = frozenset({"function", "custom", "namespace"})
 
 
@@ -117,6 +119,7 @@ class Items:
     def __init__(self, body: JsonBody, model: str) -> None:
         self._left = PARTS_MAX
         self._kinds: Counter[str] = Counter()
+        self._references: dict[str, None] = {}
         self.media = Media(0, 0)
         self.features: tuple[Feature, ...] = ()
         raw = body.members.get("input")
@@ -140,12 +143,18 @@ class Items:
         kind = item.get("type") if isinstance(item, dict) else None
         if not isinstance(item, dict) or not isinstance(kind, str):
             return
-        if kind in _WITH_TOOLS and not _is_harmless(kind, item):
+        if kind == _REFERENCE:
+            self._references[str(item.get("id"))] = None
+            if len(self._references) > REFERENCES_MAX:
+                raise too_many("input", "items by reference", REFERENCES_MAX)
+        elif kind in _WITH_TOOLS and not _is_harmless(kind, item):
             self._kinds[kind] += 1
 
     def _turned_on(self) -> Iterator[Feature]:
-        """No rate card can price what is turned on within the input."""
-        return (Feature(f"input[].type: {kind}", "input") for kind in self._kinds)
+        """No rate card can price tools within the input; what is referred to has to be the account's."""
+        yield from (Feature(f"input[].type: {kind}", "input") for kind in self._kinds)
+        for id_ in self._references:
+            yield Feature(f"input[].type: {_REFERENCE}", "input", optional=True, refers=ObjectName(KEPT, id_))
 
 
 def _is_harmless(kind: str, item: Object) -> bool:

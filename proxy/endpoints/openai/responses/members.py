@@ -10,6 +10,7 @@ from proxy.endpoints.openai.members import (
     BUDGETS,
     EVERYWHERE,
     OUTPUT_BOUNDS,
+    earlier,
     hidden,
     refused,
     rows,
@@ -54,11 +55,12 @@ RESPONSE: Final = MemberTable(
             Member("passed"),
         ),
         **rows("prompt", Member("priced", hidden)),
+        **rows("previous_response_id", Member("priced", earlier)),
         **rows("context_management", Member("priced", _summaries)),
         **rows("prompt_cache_options", Member("priced", _cache)),
         **rows("tools", Member("priced", tools)),
         **rows(
-            "background background_options access_programs previous_response_id conversation",
+            "background background_options access_programs conversation",
             Member("refused", refused),
         ),
     }

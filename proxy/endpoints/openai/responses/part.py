@@ -10,6 +10,7 @@ from typing import Any, Final
 from proxy.endpoints.tallies.members import Choice, Function, Message, OddPart, Part, ToolCall
 from proxy.endpoints.tallies.part import json_of, object_of
 from proxy.endpoints.tallies.payload import Payload, payload_of
+from proxy.endpoints.tallies.sighted import Sighting, is_id
 
 Object = Mapping[str, Any]
 _Key = int | str
@@ -22,6 +23,8 @@ _END: Final[Mapping[str, str]] = {
     "response.done": "completed",
 }
 """The events that end a stream, each with the response as a whole."""
+KEPT_MAX: Final = 256
+"""How many items of a response can be named by later requests."""
 _SEARCH: Final = "search"
 _SOUND: Final = "response.audio.delta"
 _CALLS: Final[Mapping[str, str]] = {
@@ -90,6 +93,8 @@ class ResponseReader:
     """Reads the parts of one reply, in their order: gives what each adds, None for what is no JSON object."""
 
     def __init__(self) -> None:
+        self._id = ""
+        self._kept: list[str] = []
         self._told: set[_Key] = set()
         self._named: set[_Key] = set()
         self._done: set[_Key] = set()
@@ -102,6 +107,11 @@ class ResponseReader:
             return None
         kind = value.get("type")
         return self._event(value, kind) if isinstance(kind, str) else self._whole(value)
+
+    @property
+    def sighting(self) -> Sighting | None:
+        """The response, with the items of its output; None before its end."""
+        return Sighting(self._id, "complete", within=tuple(self._kept)) if self._id else None
 
     def _event(self, event: Object, kind: str) -> Part:
         if kind in _END:
@@ -129,6 +139,8 @@ class ResponseReader:
         """All of a response: what was not told before adds to it."""
         found = _Found()
         output = response.get("output")
+        self._id, *_ = [*_ids([response]), ""]
+        self._kept = _ids(output)[:KEPT_MAX]
         for index, item in enumerate(output if isinstance(output, list) else ()):
             self._add_item(_keys({"output_index": index, "item": item}), item, found)
         if status == "failed":
@@ -281,6 +293,13 @@ def _keys(event: Object) -> tuple[_Key, ...]:
         item.get("id") if isinstance(item, dict) else None,
     )
     return tuple(key for key in told if type(key) is int or type(key) is str)
+
+
+def _ids(values: object) -> list[str]:
+    """The ids of objects in a list, those that can be one."""
+    objects = [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+    told = dict.fromkeys(value.get("id") for value in objects if isinstance(value.get("id"), str))
+    return [id_ for id_ in told if isinstance(id_, str) and is_id(id_)]
 
 
 _EVENTS: Final[Mapping[str, Callable[[ResponseReader, Object], Part]]] = {

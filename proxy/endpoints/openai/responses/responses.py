@@ -3,21 +3,22 @@
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.endpoints.base import Headers, Tally
+from proxy.endpoints.features import NOTHING, Feature
 from proxy.endpoints.free import FreeAsk
 from proxy.endpoints.generation import GenerationAsk
 from proxy.endpoints.members import MemberTable
+from proxy.endpoints.objects import ObjectKind, ObjectRoute
 from proxy.endpoints.openai.bounds import OutputBound, named_bound, thinking_budget
-from proxy.endpoints.openai.responses.items import ITEMS_MAX, Items
+from proxy.endpoints.openai.members import RESPONSES as NAME
+from proxy.endpoints.openai.responses.items import ITEMS_MAX, KEPT, Items
 from proxy.endpoints.openai.responses.members import COMPACTION, RESPONSE
-from proxy.endpoints.openai.responses.part import ResponseReader
+from proxy.endpoints.openai.responses.tally import ResponseStream, ResponseWhole
 from proxy.endpoints.openai.responses.tools import USES, USES_MAX, carries_out, parameters_of
-from proxy.endpoints.openai.responses.usage import ResponseUsage
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, read_body
-from proxy.endpoints.tallies.stream import StreamTally
-from proxy.endpoints.tallies.whole import WholeTally
 from proxy.metering.prompts import chat_bound
 from proxy.metering.responses import response_estimate, response_tokens
 
@@ -37,12 +38,14 @@ class ResponseCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResponseAsk(GenerationAsk, frozen=True):
-    """One request for a response."""
+    """One request for a response. The upstream keeps one that `is_kept`."""
+
+    is_kept: bool = True
 
     def tally(self, *, keep_usage: bool = False) -> Tally:
         """A fresh tally for a stream or a whole response, whichever was asked for."""
-        make = StreamTally if self.stream else WholeTally
-        return make(read=ResponseReader(), report=ResponseUsage, keep_usage=keep_usage)
+        make = ResponseStream if self.stream else ResponseWhole
+        return make(keep_usage=keep_usage, is_kept=self.is_kept)
 
 
 class ResponseEndpoint:
@@ -59,7 +62,7 @@ class ResponseEndpoint:
 
     def read(self, body: bytes, headers: Headers = ()) -> ResponseAsk:  # noqa: ARG002 - they cost nothing.
         """Read a request for a response. Raises Refusal `invalid_json` or `invalid_value`."""
-        return _read(body, RESPONSE)
+        return _read(read_body(body), RESPONSE)
 
 
 class CompactionEndpoint:
@@ -76,7 +79,7 @@ class CompactionEndpoint:
 
     def read(self, body: bytes, headers: Headers = ()) -> ResponseAsk:  # noqa: ARG002 - they cost nothing.
         """Read a request. Raises Refusal `invalid_json` or `invalid_value`."""
-        return _read(body, COMPACTION)
+        return _read(read_body(body), COMPACTION)
 
 
 class InputTokensEndpoint:
@@ -94,11 +97,21 @@ class InputTokensEndpoint:
     def read(self, body: bytes, headers: Headers = ()) -> FreeAsk:  # noqa: ARG002 - it is free.
         """Read a request for a count. Raises Refusal `invalid_json` or `invalid_value`."""
         request = read_body(body)
-        return FreeAsk(request, fields.model_of(request))
+        model = fields.model_of(request)
+        _check(request)
+        found = (*RESPONSE.features(request), *Items(request, model).features)
+        told = (_freely(feature) for feature in found)
+        return FreeAsk(request, model, features=tuple(each for each in told if each is not None))
 
 
-def _read(body: bytes, table: MemberTable) -> ResponseAsk:
-    request = read_body(body)
+def _freely(feature: Feature) -> Feature | None:
+    """What of a feature matters where nothing is carried out: which objects a request names."""
+    if feature.refers is not None:
+        return replace(feature, needs=(), hidden=NOTHING, optional=True)
+    return None if feature.needs or feature.optional else feature
+
+
+def _read(request: JsonBody, table: MemberTable) -> ResponseAsk:
     model = fields.model_of(request)
     _check(request)
     features = table.features(request)
@@ -120,6 +133,7 @@ def _read(body: bytes, table: MemberTable) -> ResponseAsk:
         estimate_input=response_estimate,
         features=(*features, *items.features),
         parameters=parameters_of(request),
+        is_kept="store" not in request or bytes(memoryview(request.members["store"])[:8]) != b"false",
         beside=thinking_budget(request),
     )
 
@@ -132,3 +146,25 @@ def _check(request: JsonBody) -> None:
     request.bound_items("tools", TOOLS_MAX)
     for name in _COUNTED:
         request.bound_values(name)
+
+
+def _unread(data: bytes) -> None:
+    """What is told of a response later decides nothing: it was charged when it was made."""
+
+
+RESPONSES: Final = ObjectKind(
+    name=NAME,
+    endpoint="responses",
+    path="/v1/responses",
+    upstream_path="/responses",
+    meters=ResponseEndpoint.meters,
+    read=_unread,
+    routes=(
+        ObjectRoute("retrieve", "GET", "One response, as it was made: free.", tells="nothing"),
+        ObjectRoute("input_items", "GET", "What a response has read: free.", "/input_items", "nothing"),
+        ObjectRoute("cancel", "POST", "Cancel a response: free.", "/cancel", "nothing"),
+        ObjectRoute("delete", "DELETE", "Delete a response: free.", tells="deletion"),
+    ),
+    within=KEPT,
+)
+"""Responses that the upstream keeps."""

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from proxy.endpoints.base import Reading, Tally
 from proxy.endpoints.openai.responses.part import ResponseReader
+from proxy.endpoints.openai.responses.tally import ResponseStream, ResponseWhole
 from proxy.endpoints.registry import ENDPOINTS
+from proxy.endpoints.tallies.sighted import Sighting
 from tests.endpoints.events import cut, fed
 from tests.endpoints.openai.responses.replies import (
     CALL,
@@ -341,3 +343,31 @@ def test_a_large_event_is_read_like_a_small_one(size: int) -> None:
     for read in (streamed(event("response.completed", response=reply)), read_whole(reply)):
         assert (read.complete, len(read.output_text())) == (True, 2 * size + len("look_up"))
     assert ResponseReader()(b'{"output": [' + b"1," * 400_000 + b"1]}") is None
+
+
+def sighted(reply: Tally) -> Sighting | None:
+    assert isinstance(reply, ResponseStream | ResponseWhole)
+    return reply.sighting
+
+
+def test_a_response_that_has_ended_is_told_with_its_items() -> None:
+    """Later requests may name them; before the end there is nothing to name."""
+    expected = Sighting("resp_1", "complete", within=("rs_1", "msg_1", "fc_1"))
+    assert sighted(streamed(*STREAM)) == expected
+    assert sighted(read_whole(response(REASONING, text("Hello there."), CALL))) == expected
+    assert sighted(streamed(*STREAM[:-1])) is None
+
+
+@pytest.mark.parametrize("id_", [None, 7, "", "a/b", "x" * 300, ".."])
+def test_an_id_that_can_be_none_is_not_told(id_: object) -> None:
+    assert sighted(read_whole(response(text("x"), id=id_))) is None
+    item = text("x") | {"id": id_}
+    assert sighted(read_whole(response(item))) == Sighting("resp_1", "complete")
+
+
+def test_a_response_that_is_not_kept_is_not_told() -> None:
+    body = {"model": "m", "input": "Hi", "store": False}
+    whole = ENDPOINTS["/v1/responses"].read(json.dumps(body).encode()).tally()
+    whole.feed(json.dumps(response(text("x"))).encode())
+    assert whole.complete
+    assert sighted(whole) is None

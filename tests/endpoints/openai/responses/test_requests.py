@@ -86,14 +86,12 @@ def test_a_stream_tells_its_usage_without_being_asked() -> None:
     "members",
     [
         {"background": True},
-        {"previous_response_id": "resp_1"},
         {"conversation": "conv_1"},
         {"conversation": {"id": "conv_1"}},
         {"access_programs": {"cyber": "daybreak_red"}},
         {"background_options": {"completion_window": "1h"}},
         {"models": ["a", "b"]},
         {"unheard_of": True},
-        {"input": [{"type": "item_reference", "id": "msg_1"}]},
         {"input": [{"type": "additional_tools", "role": "developer", "tools": [{"type": "web_search"}]}]},
         {"input": [{"type": "tool_search_output", "tools": [{"type": "mcp", "server_url": "x"}]}]},
         {"input": [{"type": "configuration_update", "reasoning": {"effort": "max"}}]},
@@ -107,6 +105,8 @@ def test_what_no_rate_card_prices_is_refused(members: dict[str, Any]) -> None:
     "members",
     [
         {"prompt": {"id": "pmpt_1"}, "input": ...},
+        {"previous_response_id": "resp_1"},
+        {"input": [{"type": "item_reference", "id": "msg_1"}]},
         {"context_management": [{"type": "compaction", "compact_threshold": 1000}]},
         {"input": said({"type": "input_file", "file_id": "file_1"})},
         {"input": said({"type": "input_file", "file_url": "https://host/a.pdf"})},
@@ -250,6 +250,51 @@ def test_a_name_given_twice_is_refused(name: str, twice: bytes) -> None:
     with pytest.raises(Refusal) as caught:
         ENDPOINT.read(written(**{name: ...})[:-1] + b',"%b":%b}' % (name.encode(), twice))
     assert caught.value.param == name
+
+
+NAMING: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
+    ({"previous_response_id": "resp_1"}, [("response", "resp_1")]),
+    (
+        {"input": [{"type": "item_reference", "id": "msg_1"}, {"type": "item_reference", "id": "rs_1"}]},
+        [("response.item", "msg_1"), ("response.item", "rs_1")],
+    ),
+    ({"input": [{"type": "item_reference", "id": "msg_1"}] * 500}, [("response.item", "msg_1")]),
+    ({"input": [{"type": "item_reference"}]}, [("response.item", "None")]),
+]
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/responses/compact", "/v1/responses/input_tokens"])
+@pytest.mark.parametrize(("members", "named"), NAMING)
+def test_what_the_upstream_keeps_is_named(path: str, members: Any, named: list[tuple[str, str]]) -> None:
+    """Only the account that has it may do so, in a request that is free as well."""
+    found = ENDPOINTS[path].read(written(**members)).features
+    assert [(each.refers.kind, each.refers.id) for each in found if each.refers] == named
+
+
+@pytest.mark.parametrize("members", [{"conversation": "conv_1"}, {"background": True}, {"unheard_of": 1}])
+def test_a_count_takes_nothing_that_no_call_may(members: dict[str, Any]) -> None:
+    (found,) = ENDPOINTS["/v1/responses/input_tokens"].read(written(**members)).features
+    assert (found.needs, found.optional) == ((), False)
+
+
+@pytest.mark.parametrize("members", [{"service_tier": "priority"}, {"tools": [{"type": "web_search"}]}])
+def test_a_count_needs_no_price_for_what_is_not_carried_out(members: dict[str, Any]) -> None:
+    ask = ENDPOINTS["/v1/responses/input_tokens"].read(written(**members))
+    assert ask.features == ()
+    assert ask.forward_body(AS_IS) == written(**members)
+
+
+def test_more_references_than_are_looked_up_are_refused() -> None:
+    with pytest.raises(Refusal) as caught:
+        read(input=[{"type": "item_reference", "id": f"msg_{number}"} for number in range(257)])
+    assert caught.value.param == "input"
+
+
+@pytest.mark.parametrize("odd", [7, True, ["resp_1"], {"id": "resp_1"}])
+def test_an_earlier_response_that_cannot_be_read_is_refused(odd: object) -> None:
+    with pytest.raises(Refusal) as caught:
+        read(previous_response_id=odd)
+    assert caught.value.param == "previous_response_id"
 
 
 def test_the_end_user_is_told() -> None:
