@@ -4,6 +4,9 @@ Nothing is decoded but the head of a file. The makers change their rules, and ch
 these figures serve holds, and calls whose upstream reports nothing.
 """
 
+import base64
+import binascii
+from contextlib import suppress
 from typing import Final
 
 from proxy.metering.dimensions import Size, image_size
@@ -12,6 +15,7 @@ from proxy.metering.images import HEAD_BYTES, Fit, Patches
 UNFINISHED_TOKENS: Final = 100
 """What OpenAI bills for each unfinished picture of a stream, beside the finished one."""
 
+_GIF: Final = b"GIF8"
 _LOOKS_BYTES: Final = (64, 8_192, HEAD_BYTES)
 
 # OpenAI scales a picture until its shorter side is 512 pixels, and adds so much where its features are to be
@@ -26,11 +30,26 @@ _ANY: Final = Patches({"any": Fit(65_535, 13_107)}, 125, patch_px=14)
 
 
 def file_size(file: memoryview) -> Size | None:
-    """Width and height of a picture's file, read from its beginning; None where that does not tell."""
+    """Width and height of a picture's file, read from its beginning; None where that does not tell.
+
+    That of a GIF does not: its frames may be larger, and decoders differ in which size they take.
+    """
+    if bytes(file[: len(_GIF)]) == _GIF:
+        return None
     for length in _LOOKS_BYTES:
         size = image_size(bytes(file[:length]))
         if size is not None or length >= len(file):
             return size
+    return None
+
+
+def encoded_size(text: str) -> Size | None:
+    """The same of a file in base64, of which `text` is the beginning."""
+    for length in _LOOKS_BYTES:
+        with suppress(binascii.Error, ValueError):
+            size = file_size(memoryview(base64.b64decode(text[: length // 3 * 4])))
+            if size is not None:
+                return size
     return None
 
 

@@ -1,5 +1,6 @@
 """Pictures that a model of pictures works from: their heads tell their size, which bounds their tokens."""
 
+import base64
 import struct
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.metering.images import HEAD_BYTES
-from proxy.metering.pictures import file_size, given_tokens, given_tokens_max
+from proxy.metering.pictures import encoded_size, file_size, given_tokens, given_tokens_max
 
 SIDES = st.integers(1, 65_535)
 
@@ -37,12 +38,15 @@ def jpeg(width: int, height: int, before_bytes: int) -> bytes:
         (jpeg(640, 480, 2 * HEAD_BYTES), None),
         (png(0, 480), None),
         (b"%PDF-1.7", None),
+        (b"GIF89a\x08\x00\x08\x00" + bytes(100), None),
         (b"", None),
         (bytes(10**6), None),
     ],
 )
 def test_the_head_of_a_file_tells_its_size_or_nothing_does(file: bytes, size: tuple[int, int] | None) -> None:
     assert file_size(memoryview(file)) == size
+    assert encoded_size(base64.b64encode(file).decode()) == size
+    assert encoded_size("\n " + base64.encodebytes(file).decode()) in {size, None}
 
 
 @pytest.mark.parametrize(

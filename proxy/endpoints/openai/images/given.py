@@ -12,8 +12,8 @@ from proxy.endpoints.reading.body import JsonBody, beginning
 from proxy.endpoints.reading.form import FILES_MAX, FormBody, Kinds
 from proxy.endpoints.reading.repeats import has_repeats, repeats_within
 from proxy.metering.dimensions import Size
-from proxy.metering.images import image_data, image_data_size
-from proxy.metering.pictures import file_size
+from proxy.metering.images import image_data
+from proxy.metering.pictures import encoded_size, file_size
 
 PICTURES: Final = ("image", "images", "mask", "markup")
 """The members of a request that are pictures, or lists of them."""
@@ -82,4 +82,4 @@ def _size(item: object, name: str) -> Size | None:
                 return None
     else:
         item = {"image_url": item}
-    return image_data_size(image_data(item))
+    return encoded_size(image_data(item).base64_head)

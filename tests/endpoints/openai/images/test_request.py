@@ -169,6 +169,7 @@ HIDDEN: list[tuple[dict[str, Any], dict[str, int]]] = [
     ({"image": ["https://host/a.png"], "n": 3}, {"image": 3}),
     ({"image": base64.b64encode(png(8, 8)).decode()}, {"image": 1}),
     ({"images": [{"image_url": data_url(png(8, 8)), "scale": 9}]}, {"images": 1}),
+    ({"image": data_url(b"GIF89a\x08\x00\x08\x00" + bytes(100))}, {"image": 1}),
     ({"images": []}, {}),
     ({"image": None, "mask": None}, {}),
     ({"output_format": "svg"}, {"output_format: svg": 1}),
