@@ -22,6 +22,7 @@ from proxy.pricing.charge import price, worst_nano
 from proxy.pricing.rates import Rate, RateCard
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.call.fakes import RATES, WHOLE, Asked, Sent, Stage, Upstreams
+from tests.endpoints.test_members import LEAST, read
 
 SEARCH_NANO = 10_000_000
 SEARCH = Rate("web_searches", Fraction(SEARCH_NANO), 1)
@@ -250,14 +251,9 @@ def test_a_tier_charges_exactly_so_many_times_the_rates_and_its_receipt_says_so(
     assert round(sum(lines, Fraction(0))) == charge.total_nano
 
 
-def test_every_ask_says_what_it_turns_on() -> None:
-    for endpoint in ENDPOINTS.values():
-        body = json.dumps({"model": "m", "messages": [], "prompt": "", "input": "", "deferred": True})
-        if endpoint.name == "messages.count_tokens":
-            continue
-        name = {"completions": "prompt", "embeddings": "input"}.get(endpoint.name, "messages")
-        kept = {key: value for key, value in json.loads(body).items() if key in {"model", "deferred", name}}
-        assert [found.name for found in endpoint.read(json.dumps(kept).encode()).features] == ["deferred"]
+@pytest.mark.parametrize("endpoint", LEAST)
+def test_every_ask_says_what_it_turns_on(endpoint: str) -> None:
+    assert [found.name for found in read(endpoint, deferred=True)] == ["deferred"]
 
 
 SEARCHED: dict[str, Any] = {"type": "web_search_tool_result", "tool_use_id": "x", "content": []}
