@@ -46,13 +46,18 @@ class Speech:
             self._head += head[: _HEAD_BYTES - len(self._head)]
         self.size_bytes += size_bytes
         before = self.tokens
+        self.tokens = max(before, self.tokens_now)
+        return self.tokens - before
+
+    @property
+    def tokens_now(self) -> int:
+        """The tokens of all that has come; `tokens` is the most that this has been."""
         if self._is_pcm:
             seconds = Fraction(self.size_bytes, PCM_BYTES_A_SECOND)
         else:
             seconds = duration_seconds(self._head, self.size_bytes)
         tokens = seconds * TOKENS_A_SECOND
-        self.tokens = max(before, -(-tokens.numerator // tokens.denominator))
-        return self.tokens - before
+        return -(-tokens.numerator // tokens.denominator)
 
 
 class SoundTally:
@@ -80,16 +85,19 @@ class SoundTally:
         return 0 if self.failed else self._speech.tokens
 
     def feed(self, chunk: bytes) -> bytes:
-        """The piece before this one."""
+        """The piece before this one. What may be an error is kept until it is too long for one."""
         if not chunk:
             return b""
         self._speech.add(len(chunk), chunk[:_HEAD_BYTES])
+        if not self._passed and self._kept.startswith(b"{") and self._speech.size_bytes <= _ERROR_BYTES_MAX:
+            self._kept += chunk
+            return b""
         passing, self._kept = self._kept, chunk
         self._passed = self._passed or bool(passing)
         return passing
 
     def finish(self) -> None:
-        """The last byte has come. What is all in one piece may be an error in place of the sound."""
+        """The last byte has come. What was kept as a whole may be an error in place of the sound."""
         if self._finished:
             return
         self._finished = True
@@ -111,7 +119,8 @@ class SoundTally:
 
     def produced(self, text_tokens: int, model: str) -> Usage:  # noqa: ARG002 - all of it is sound.
         """The tokens of the sound."""
-        return {"output_tokens": self.produced_size, "output_audio_tokens": self.produced_size}
+        tokens = 0 if self.failed else self._speech.tokens_now
+        return {"output_tokens": tokens, "output_audio_tokens": tokens}
 
 
 class SpeechPart(OddPart, frozen=True, gc=False, kw_only=True):

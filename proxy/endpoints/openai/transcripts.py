@@ -63,7 +63,7 @@ class TranscriptReader:
         if not isinstance(value, dict):
             return None
         kind = value.get("type")
-        if kind in _EVENTS:
+        if isinstance(kind, str) and kind in _EVENTS:
             return self._event(kind, value)
         text = value.get("text")
         is_whole = isinstance(text, str) and "choices" not in value

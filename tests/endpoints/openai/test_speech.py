@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -127,9 +128,11 @@ def test_no_sound_is_no_answer() -> None:
     assert (tally.complete, tally.tail()) == (False, b"")
 
 
-def test_an_error_in_place_of_sound_is_one_and_has_produced_nothing() -> None:
+@pytest.mark.parametrize("places", [[], [1], [9, 10], range(30)])
+def test_an_error_in_place_of_sound_is_one_and_has_produced_nothing(places: Sequence[int]) -> None:
+    """It is kept back until it is whole."""
     tally = asked().tally()
-    assert tally.feed(b'{"error": {"message": "No"}}') == b""
+    assert fed(tally, cut(b'{"error": {"message": "No"}}', places)) == b""
     tally.finish()
     assert (tally.failed, tally.complete, tally.produced_size) == (True, False, 0)
 
