@@ -28,7 +28,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "pricing": frozenset({"metering"}),
     "endpoints": frozenset({"metering"}),
     "ledger": frozenset({"pricing", "metering"}),
-    "upstream": frozenset(),
+    "upstream": frozenset({"endpoints"}),
     "storage": frozenset({"ledger"}),
     "call": LEDGER_AND_BELOW | {"endpoints", "upstream"},
     "telemetry": LEDGER_AND_BELOW,
@@ -152,7 +152,7 @@ IMPURE: dict[str, str] = {
 # tiktoken that is the table of which model has which encoding.
 PURE_IMPORTS = re.compile(
     r"(base64|binascii|bisect|codecs|collections|contextlib|datetime|decimal|difflib|fnmatch|fractions|functools"
-    r"|hashlib|itertools|json|math|msgspec|operator|re|string|struct|tiktoken|types|typing)(\.|$)"
+    r"|hashlib|itertools|json|math|msgspec|operator|re|string|struct|tiktoken|types|typing|urllib\.parse)(\.|$)"
 )
 IMPURE_CALLS = frozenset({"open", "print", "input", "exec", "eval", "__import__", "now", "utcnow", "today"})
 

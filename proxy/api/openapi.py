@@ -12,6 +12,8 @@ from proxy.api import public_operations
 from proxy.api.admin import routes as admin
 from proxy.api.billing import routes as billing
 from proxy.api.operations import IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY_LENGTH, REPLAYED, Nothing, Operation
+from proxy.edge.auth import API_KEY_HEADER
+from proxy.endpoints.dialects import ANTHROPIC, ANTHROPIC_TYPES, OPENAI, Dialect, dialect_of
 from proxy.errors import CODES
 
 Schema = dict[str, Any]
@@ -20,7 +22,7 @@ DOCUMENT_PATH: Final = "/openapi.json"
 _REF: Final = "#/components/schemas/{name}"
 _SECURITY: Final[dict[str, list[dict[str, list[str]]]]] = {
     "admin": [{"adminKey": []}],
-    "account": [{"accountKey": []}],
+    "account": [{"accountKey": []}, {"accountApiKey": []}],
     "public": [],
 }
 _TAGS: Final = (
@@ -35,13 +37,19 @@ _TAGS: Final = (
 _ABOUT: Final = (
     "A metering proxy in front of AI APIs: every call is authorized against a prepaid balance, metered, "
     "charged and explained. Amounts are strings of US dollars. The configuration may add paths of tool APIs "
-    "that are charged per call; they are not listed here."
+    "with prices of their own; they are not listed here."
 )
 _SCHEMES: Final[Schema] = {
     "accountKey": {
         "type": "http",
         "scheme": "bearer",
         "description": "One of the account's keys, `sk-fbx-...`.",
+    },
+    "accountApiKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": str(API_KEY_HEADER),
+        "description": "The same key, as Anthropic's clients send it.",
     },
     "adminKey": {"type": "http", "scheme": "bearer", "description": "The admin key of the configuration."},
 }
@@ -62,6 +70,24 @@ class ErrorBody(Struct, frozen=True):
 
     error: ErrorView
 
+
+class MessageErrorView(Struct, frozen=True, kw_only=True):
+    """Why a request was refused. Refusals for lack of money add the limit, and what is left of it."""
+
+    type: Annotated[str, Meta(extra_json_schema={"enum": sorted(ANTHROPIC_TYPES)})]
+    message: str
+    param: str | None
+    code: Annotated[str, Meta(extra_json_schema={"enum": list(CODES)})]
+
+
+class MessageErrorBody(Struct, frozen=True, tag="error"):
+    """A refusal, in Anthropic's shape."""
+
+    error: MessageErrorView
+    request_id: str
+
+
+_ERRORS: Final[dict[Dialect, type[Struct]]] = {OPENAI: ErrorBody, ANTHROPIC: MessageErrorBody}
 
 DOCUMENT: Final = Operation(
     id="openapi",
@@ -96,11 +122,11 @@ def openapi_routes() -> list[web.RouteDef]:
 def document() -> Schema:
     """The whole document, as OpenAPI 3.1 has it."""
     kinds = [kind for operation in OPERATIONS for kind in (operation.reply, operation.body, operation.query)]
-    schemas, components = msgspec.json.schema_components([*kinds, ErrorBody], ref_template=_REF)
-    *of_operations, error = schemas
+    schemas, components = msgspec.json.schema_components([*kinds, *_ERRORS.values()], ref_template=_REF)
+    errors = dict(zip(_ERRORS, schemas[len(kinds) :], strict=True))
     paths: dict[str, Schema] = {}
     for index, operation in enumerate(OPERATIONS):
-        reply, body, query = of_operations[3 * index : 3 * index + 3]
+        reply, body, query = schemas[3 * index : 3 * index + 3]
         fields = _resolved(query, components)
         paths.setdefault(operation.path, {})[operation.method.lower()] = {
             "operationId": operation.id,
@@ -113,7 +139,7 @@ def document() -> Schema:
                 *_query_parameters(fields),
             ],
             **_request(operation, body, components),
-            "responses": _responses(operation, reply, error),
+            "responses": _responses(operation, reply, errors[dialect_of(operation.path)]),
         }
     queries = {operation.query.__name__ for operation in OPERATIONS}
     used = {name: schema for name, schema in components.items() if name not in queries}

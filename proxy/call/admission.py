@@ -9,7 +9,7 @@ from proxy.call.callers import Callers
 from proxy.call.headers import rate_headers
 from proxy.call.off_loop import LARGE_BYTES, in_thread
 from proxy.call.policy import Catalog, Policy
-from proxy.call.terms import Terms, card_at, terms_of
+from proxy.call.terms import card_at, terms_of
 from proxy.clock import Clock
 from proxy.endpoints.base import Ask, Endpoint
 from proxy.endpoints.registry import ENDPOINTS
@@ -124,16 +124,17 @@ class Admission:
                 )
             raise unserved(request.path, catalog.routes, self._endpoints)
         request.facts["route"] = route.name
-        endpoint = ToolEndpoint(route.name, request.path)
+        endpoint = ToolEndpoint(route.name, request.path, route.plan, query=request.query)
         card = catalog.book.card_of(route.rate_card, route.name, endpoint.name)
         if card is None or not card.may_cover(endpoint.meters):
             raise Refusal("model_not_priced", f"The tool {route.name!r} has no price, so it is refused.")
         body = await request.body_at_hand()
         if body is None:
             body = await self._late_body(request, costs=not card.may_be_free_for(endpoint.meters))
-        ask = endpoint.read(body)
+        read = partial(endpoint.read, body, request.headers)
+        ask = read() if len(body) <= LARGE_BYTES else await in_thread(len(body), read)
         card = card_at(card, ask.parameters, endpoint.meters)
-        return RoutedCall(endpoint, ask, route, Terms(card), body)
+        return RoutedCall(endpoint, ask, route, terms_of(ask.features, route, card), body)
 
     async def _late_body(self, request: InboundRequest, *, costs: bool) -> bytes:
         """A body that has to be waited for, which it is only if the call could be let through."""

@@ -55,6 +55,8 @@ class RoutedCall(msgspec.Struct, frozen=True):
         """A ceiling of what is asked for, with all that the rate card and the terms add to it."""
         terms = self.terms
         bounded = ceiling.bounded(terms.card.default_bound)
+        if bounded.either:
+            bounded = bounded.priced_by(terms.card.worst_weights)
         adds = terms.hidden or terms.allowed or terms.surcharges
         return bounded.allowing(terms.unseen) if adds else bounded
 

@@ -15,7 +15,7 @@ from proxy.call.policy import Policy
 from proxy.call.reasoning import ReasoningModels
 from proxy.clock import Clock
 from proxy.errors import Refusal
-from proxy.ledger.commands import Extend, Observe, Refused, Reroute, Settle, Settled, Void
+from proxy.ledger.commands import Done, Extend, Observe, Refused, Reroute, Settle, Settled, Void
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.rows import Call, Observed, Outcome
 from proxy.pricing.charge import NO_CHARGE, Charge, more_nano, price
@@ -140,11 +140,22 @@ class Closing:
             await self._extend(in_flight)
         in_flight.budget_enforced()
 
+    async def observe_first(self, in_flight: InFlightCall) -> None:
+        """Write down what a call comes to whose answer passes as it comes; returns when that is durable.
+
+        Raises Refusal when it cannot be written, or when another process has closed the hold meanwhile.
+        """
+        if isinstance(await self._observe(in_flight, await in_flight.observed()), Refused):
+            raise Refusal("internal_error", f"The hold of call {in_flight.call.id} is no longer open.")
+
     async def _checkpoint(self, in_flight: InFlightCall) -> None:
         usage = await in_flight.observed()
         if not in_flight.closed:
-            observed = Observed(usage, price(in_flight.admitted.routed.card, usage))
-            self._ledger.observe(Observe(in_flight.call.id, in_flight.call.account_id, observed))
+            self._observe(in_flight, usage)
+
+    def _observe(self, in_flight: InFlightCall, usage: dict[str, int]) -> "asyncio.Future[Done | Refused]":
+        observed = Observed(usage, price(in_flight.admitted.routed.card, usage))
+        return self._ledger.observe(Observe(in_flight.call.id, in_flight.call.account_id, observed))
 
     async def _extend(self, in_flight: InFlightCall) -> None:
         admitted, budget = in_flight.admitted, in_flight.budget

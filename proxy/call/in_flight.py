@@ -13,7 +13,7 @@ from proxy.call.off_loop import LARGE_BYTES, in_thread, off_loop
 from proxy.call.outcomes import Phase
 from proxy.call.policy import Policy
 from proxy.clock import Clock
-from proxy.endpoints.base import Tally
+from proxy.endpoints.base import HeadReader, Tally
 from proxy.ledger.rows import Attempt
 from proxy.metering.model_names import counting_name
 from proxy.metering.parts import BASE64_PDF
@@ -57,6 +57,8 @@ class InFlightCall:
         self.first_byte_at_us: int | None = None
         self.attempts: tuple[Attempt, ...] = ()
         self.budget: int | None = None
+        self.passes_at_once = False
+        """Whether nothing of the answer is kept back, so that its charge has to be on the hold before."""
         self.hold_nano = admitted.granted.hold_nano
         self._elastic = admitted.ceiling.elastic
         self._surcharges = admitted.routed.terms.surcharges
@@ -92,8 +94,10 @@ class InFlightCall:
     def answered(self, answer: Answer) -> None:
         """Remember the answer that the client will get."""
         self.answer = answer
-        if 200 <= answer.status < 300:
-            self.phase = "stream" if self.call.stream else "whole"
+        if 200 <= answer.status < 300 or answer.status in self.admitted.routed.route.plan.charged_statuses:
+            tally = self.tally
+            self.passes_at_once = isinstance(tally, HeadReader) and tally.read_head(answer.headers)
+            self.phase = "stream" if self.call.stream or self.passes_at_once else "whole"
         else:
             self.phase = "error"
         # The clock may have been set back since the call began.
@@ -216,7 +220,8 @@ class InFlightCall:
             usage = {**usage, **counted, **self._surcharges}
             inferred |= dict.fromkeys(counted, "counted")
         # What broke off had reported no more than it had used by then.
-        basis: Basis = "counted" if counted or not tally.complete else "reported"
+        is_counted = counted or not tally.complete or "assumed" in inferred.values()
+        basis: Basis = "counted" if is_counted else "reported"
         return Spent(usage, basis, anomalies, price(card, usage), inferred)
 
     def _to_count(self, reported: Usage) -> tuple[list[str], bool]:

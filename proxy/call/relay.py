@@ -90,6 +90,8 @@ class Relay:
             if in_flight.phase == "error":
                 await self._pass_error(answer, in_flight, reply)
                 return
+            if in_flight.passes_at_once:
+                await self._closing.observe_first(in_flight)
             async for chunk in answer.chunks():
                 passing = (
                     await in_flight.read(chunk) if in_flight.is_large(chunk) else in_flight.tally.feed(chunk)

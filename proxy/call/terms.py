@@ -7,8 +7,9 @@ from typing import Final
 import msgspec
 
 from proxy.endpoints.features import Feature, at_tier, rate_key, tier_key
+from proxy.endpoints.registry import forward_fault
 from proxy.errors import Refusal
-from proxy.metering.usage import Usage
+from proxy.metering.usage import Needed, Usage
 from proxy.pricing.rates import RateCard
 from proxy.upstream.routes import Route
 
@@ -17,28 +18,25 @@ _NOTHING: Final[Usage] = {}
 _ANY_UNKNOWN: Final = "*"
 
 
-def card_at(card: RateCard, parameters: Mapping[str, str], meters: tuple[str, ...]) -> RateCard:
+def card_at(card: RateCard, parameters: Mapping[str, str], meters: Needed) -> RateCard:
     """The card for a call with these parameters, of one that may price such calls.
 
-    Raises Refusal `unpriced_feature` where it does not price the `meters` with them, or has a rate for one of
-    them only with others. A fixed price is for all that a call uses.
+    Raises Refusal `unpriced_feature` where it has no rate for one of `meters` with them.
     """
     if not card.cases:
         return card
     found = card.case_of(parameters)
-    elsewhere = {meter for case in card.cases for meter in case.card.rated}
-    missing = [meter for meter in meters if meter in elsewhere and meter not in found.rated]
-    if found.covers(meters) and (not missing or found.billing_type == "per_call"):
+    if found.covers(meters):
         return found
     asked = {name: parameters[name] for name in card.conditions if name in parameters}
     said = " and ".join(f"`{name}: {value[:SHOWN_CHARS]}`" for name, value in asked.items())
-    lacking = [rate_key(meter) for meter in missing or meters if meter not in found.rated]
-    keys = " and ".join(f"`{key}`" for key in lacking)
+    missing = [rate_key(meter) for either in found.missing(meters) for meter in either]
+    keys = " and ".join(f"`{key}`" for key in missing)
     raise Refusal(
         "unpriced_feature",
         f"The rate card {card.id!r} has no {keys} for {said or 'this call'}, so it is refused.",
         param=next(iter(asked), None),
-        details={"rate_card": card.id, "rate_card_keys": lacking},
+        details={"rate_card": card.id, "rate_card_keys": missing},
     )
 
 
@@ -115,9 +113,10 @@ def _unpriced(feature: Feature, missing: list[str], card: RateCard) -> Refusal:
         said = f"`{feature.member}` can cost extra, and the rate card {card.id!r} has no {keys} for it"
     else:
         said = f"`{feature.member}` can cost more than any rate card says"
+    may = "" if forward_fault(feature.name) else f"; an upstream may be set to `forward` {feature.name!r}"
     return Refusal(
         "unpriced_feature",
-        f"{said}, so it is refused; an upstream may be set to `forward` {feature.name!r}.",
+        f"{said}, so it is refused{may}.",
         param=feature.member,
         details={"rate_card": card.id, "rate_card_keys": missing},
     )

@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 
 from proxy.config.faults import Findings
 from proxy.config.price_advice import advise_on_prices
-from proxy.config.routing import REQUESTS
 from proxy.config.schema import ConfigSchema, RateCardSchema, RouteSchema
 from proxy.config.upstreams import is_left_out
 from proxy.endpoints.registry import FREE
 from proxy.endpoints.unserved import reason_against
 from proxy.globs import any_meets, is_glob
+from proxy.metering.usage import ONE_CALL
 from proxy.pricing.book import PriceBook
 from proxy.validation import Path
 
@@ -61,8 +61,8 @@ def _about_routes(schema: ConfigSchema, findings: Findings) -> None:
             findings.warn((*path, "path"), f"should not be served: {reason}", route.path)
         card = schema.rate_cards.get(route.rate_card or "")
         meters = dict.fromkeys(meter for rates in _all_rates(card) for meter in rates) if card else {}
-        others = ", ".join(meter for meter in meters if meter != REQUESTS)
-        if route.path is not None and others:
+        others = ", ".join(meter for meter in meters if meter not in ONE_CALL)
+        if route.path is not None and others and not route.measures:
             findings.warn((*path, "rate_card"), f"prices {others} too, which a path's calls do not count")
 
 

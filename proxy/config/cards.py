@@ -118,7 +118,7 @@ def _rate(meter: str, schema: RateSchema, unit: Unit, path: Path, findings: Find
     except ValueError as error:
         findings.fault((*path, way), str(error))
         price = NO_PRICE
-    return Rate(meter, price, PERS[way])
+    return Rate(meter, price, PERS[way] * METERS[meter].scale)
 
 
 def _price(text: str, unit: Unit) -> Fraction:

@@ -8,6 +8,7 @@ from proxy.config.routing import METERS_OF
 from proxy.config.schema import CaseSchema, ConfigSchema, RouteSchema
 from proxy.endpoints.registry import PARAMETERS
 from proxy.globs import any_meets
+from proxy.metering.usage import each_needed, said
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import RateCard
 from proxy.validation import Path, did_you_mean
@@ -26,9 +27,11 @@ def advise_on_prices(
     for name, card in schema.rate_cards.items():
         if card.cases:
             endpoints = _endpoints_of(schema, name, card.match)
-            known = list(
-                dict.fromkeys(each for name in endpoints for each in parameters.get(name, _NO_NAMES))
-            )
+            of_models = [each for endpoint in endpoints for each in parameters.get(endpoint, _NO_NAMES)]
+            of_paths = [
+                each for route in schema.routes if route.rate_card == name for each in route.parameters
+            ]
+            known = list(dict.fromkeys((*of_models, *of_paths)))
             _about_cases(card.cases, known, ("rate_cards", name, "cases"), findings)
 
 
@@ -41,7 +44,7 @@ def _about_endpoints(schema: ConfigSchema, book: PriceBook, findings: Findings) 
             continue
         for place, endpoint in enumerate(route.endpoints):
             if not any(card.may_cover(METERS_OF[endpoint]) for card in cards):
-                meters = " and ".join(METERS_OF[endpoint])
+                meters = said(each_needed(METERS_OF[endpoint]))
                 message = f"has no price for any of the models, so its calls are refused; it needs {meters}"
                 findings.warn((*path, place), message, endpoint)
 

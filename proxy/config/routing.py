@@ -6,14 +6,16 @@ from typing import Final
 
 from proxy.config.faults import Findings
 from proxy.config.schema import ConfigSchema, RouteSchema, TargetSchema
+from proxy.config.tools import TOOL_KEYS, plan_of
 from proxy.endpoints.registry import ENDPOINTS
+from proxy.endpoints.tool_plan import PLAIN
 from proxy.globs import is_glob
+from proxy.metering.usage import said
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import RateCard
+from proxy.upstream.path_templates import filled, may_meet, variables_of
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from proxy.validation import Path, did_you_mean, path_text
-
-REQUESTS: Final = "requests"
 
 RESERVED: Final = (
     "/admin",
@@ -37,7 +39,10 @@ _PATH_RULES: Final = (
     (re.compile(r"/\.\.?(/|\Z)"), "must not have '.' or '..' for a segment"),
     (re.compile(r"[?#]"), "must not hold a query or a fragment: those pass as they come"),
     (re.compile(r"%"), "must not hold '%': an encoded path is never matched"),
-    (re.compile(r"[*\[\]{}]"), "must be one exact path; there are no patterns in it"),
+    (
+        re.compile(r"[*\[\]{}]"),
+        "must be exact but for whole segments such as {id}; there are no other patterns",
+    ),
     (
         re.compile(r"[^A-Za-z0-9._~!$&'()+,;=:@/*\[\]{}%?#-]"),
         "must hold only what a path may: no blanks, no accents",
@@ -56,7 +61,17 @@ def build_routes(
 
 def path_fault(path: str) -> str | None:
     """Why a path cannot be matched or requested, or None."""
-    return next((message for pattern, message in _PATH_RULES if pattern.search(path)), None)
+    variables = variables_of(path)
+    if len(set(variables)) < len(variables):
+        return "has one variable twice"
+    plain = filled(path, dict.fromkeys(variables, "x"))
+    return next((message for pattern, message in _PATH_RULES if pattern.search(plain)), None)
+
+
+def is_reserved(path: str) -> bool:
+    """Whether a path can be one that Farebox answers itself, or below it."""
+    segments = path.split("/")
+    return any(may_meet("/".join(segments[: len(one.split("/"))]), one) for one in RESERVED)
 
 
 class _Builder:
@@ -71,6 +86,7 @@ class _Builder:
         self._findings = findings
         self._served: dict[tuple[str, str], Path] = {}
         self._names: dict[str, Path] = {}
+        self._templates: dict[str, list[str]] = {}
 
     def route(self, index: int, schema: RouteSchema) -> Route:
         """The route of one item of `routes`."""
@@ -81,7 +97,7 @@ class _Builder:
                 path, "needs either `models` or `path`" + (", not both" if schema.path else "")
             )
         elif schema.path is not None:
-            self._check_path_route(schema, schema.path, card, path)
+            self._check_path_route(schema, schema.path, path)
         else:
             self._check_model_route(schema, card, path)
         return Route(
@@ -92,32 +108,38 @@ class _Builder:
             path=schema.path,
             methods=tuple(schema.methods) if schema.path else (),
             rate_card=schema.rate_card,
+            plan=plan_of(schema, card, path, self._findings) if schema.path else PLAIN,
         )
 
-    def _check_path_route(
-        self, schema: RouteSchema, url_path: str, card: RateCard | None, path: Path
-    ) -> None:
+    def _check_path_route(self, schema: RouteSchema, url_path: str, path: Path) -> None:
         self._check_unused(path, "endpoints", "belongs to a route of models; this one has a path")
         fault = path_fault(url_path)
-        if fault is None and any(f"{url_path}/".startswith(f"{prefix}/") for prefix in RESERVED):
+        if fault is None and is_reserved(url_path):
             fault = "is answered by Farebox itself"
         if fault is not None:
             self._findings.fault((*path, "path"), fault, url_path)
         for index, method in enumerate(schema.methods):
             self._serve((method, url_path), (*path, "methods", index))
+            self._check_meets(method, url_path, (*path, "path"))
         if schema.rate_card is None:
             self._findings.fault(
                 (*path, "rate_card"), "is missing; calls of a path are refused unless a card prices them"
             )
-        elif card is not None and all(REQUESTS not in variant.rated for variant in card.variants):
-            self._findings.fault(
-                (*path, "rate_card"),
-                f"has no rate for {REQUESTS}, so calls of a path have no price",
-                schema.rate_card,
-            )
+
+    def _check_meets(self, method: str, url_path: str, place: Path) -> None:
+        """No request may match the templates of two routes."""
+        if not variables_of(url_path):
+            return
+        for template in self._templates.setdefault(method, []):
+            if template != url_path and may_meet(template, url_path):
+                self._findings.fault(
+                    place, f"can be the same path as {template}, which is served too", url_path
+                )
+        self._templates[method].append(url_path)
 
     def _check_model_route(self, schema: RouteSchema, card: RateCard | None, path: Path) -> None:
-        self._check_unused(path, "methods", "belongs to a route with a path; this one has models")
+        for key in ("methods", *TOOL_KEYS):
+            self._check_unused(path, key, "belongs to a route with a path; this one has models")
         for index, model in enumerate(schema.models or ()):
             place = (*path, "models", index)
             if not model.isprintable() or model != model.strip():
@@ -141,9 +163,7 @@ class _Builder:
             message = "is priced by no rate card, so every call of it would be refused; add one that matches"
             self._findings.fault(place, message, what)
         elif not any(card.may_cover(METERS_OF[endpoint]) for endpoint in schema.endpoints):
-            missing = " and ".join(
-                meter for meter in METERS_OF[schema.endpoints[0]] if meter not in card.weights
-            )
+            missing = said(card.missing(METERS_OF[schema.endpoints[0]]))
             message = (
                 f"has no price on {schema.endpoints[0]}: rate card {card.id!r} has no rate for {missing}"
             )
@@ -201,3 +221,8 @@ class _Builder:
             self._findings.fault((*path, "path"), "belongs to a route with a path; this one has models")
         elif target.path is not None and (fault := path_fault(target.path)) is not None:
             self._findings.fault((*path, "path"), fault, target.path)
+        elif target.path and (
+            others := set(variables_of(target.path)) - set(variables_of(schema.path or ""))
+        ):
+            message = f"has {', '.join(sorted(others))}, which the route's path does not have"
+            self._findings.fault((*path, "path"), message, target.path)

@@ -33,8 +33,17 @@ Multiplier = Annotated[
         extra={"wanted": 'a decimal number in quotes such as "0.5" or "2", below 10000'},
     ),
 ]
+Quantity = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$",
+        examples=["20", "0.5"],
+        extra={"wanted": 'a decimal number in quotes such as "20" or "0.5"'},
+    ),
+]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Count = Annotated[int, Meta(ge=1, le=10**12)]
+ChargedStatus = Annotated[int, Meta(ge=300, le=599)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Text = Annotated[str, Meta(min_length=1)]
 Texts = Annotated[list[Text], Meta(min_length=1)]
@@ -204,21 +213,87 @@ class TargetSchema(Schema, frozen=True, kw_only=True):
     model: Annotated[Text | None, _doc("The name of the model there; without one, the name in the call.")] = (
         None
     )
-    path: Annotated[Text | None, _doc("The path there; without one, the path of the route.")] = None
+    path: Annotated[
+        Text | None,
+        _doc("The path there, with variables of the route's; without one, the path of the route."),
+    ] = None
+
+
+class MultipleSchema(Schema, frozen=True, kw_only=True):
+    """How many times a call may use the `most` of a measure, as its request says."""
+
+    request: Annotated[Text | None, _doc("A JSON pointer into the body; of an array the items count.")] = None
+    request_header: Annotated[Text | None, _doc("A header of the request.")] = None
+    query: Annotated[Text | None, _doc("A field of the query.")] = None
+    otherwise: Annotated[Quantity, _doc("How many times where the request does not say, or says 0.")]
+
+
+class MeasureSchema(Schema, frozen=True, kw_only=True):
+    """Where the quantity of a meter is told, in exactly one of five places, and its bound."""
+
+    answer: Annotated[Text | None, _doc("A JSON pointer into the answer; of an array the items count.")] = (
+        None
+    )
+    answer_header: Annotated[Text | None, _doc("A header of the answer.")] = None
+    request: Annotated[Text | None, _doc("A JSON pointer into the body; of an array the items count.")] = None
+    request_header: Annotated[Text | None, _doc("A header of the request.")] = None
+    query: Annotated[Text | None, _doc("A field of the query.")] = None
+    most: Annotated[Quantity, _doc("The most that a call uses, or each of `for_each`; so much is held.")]
+    otherwise: Annotated[
+        Quantity | None, _doc("What is charged where the quantity is not told; without it, the most.")
+    ] = None
+    for_each: Annotated[
+        MultipleSchema | None, _doc("What of the request the most of a call is a multiple of.")
+    ] = None
+
+
+class ParameterSchema(Schema, frozen=True, kw_only=True):
+    """Where a value of the request is that prices may depend on, in exactly one of three places."""
+
+    request: Annotated[Text | None, _doc("A JSON pointer into the body.")] = None
+    request_header: Annotated[Text | None, _doc("A header of the request.")] = None
+    query: Annotated[Text | None, _doc("A field of the query.")] = None
+    otherwise: Annotated[str | None, _doc("Its value where the request has none.")] = None
+
+
+class FailureSchema(Schema, frozen=True, kw_only=True):
+    """What of an answer tells that it is an error in spite of its status, so that it is free."""
+
+    answer: Annotated[Text, _doc("A JSON pointer into the answer.")]
+    equals: Annotated[
+        Text | None,
+        _doc("The value there, in any case; without it, any but null, false, 0 and what is empty."),
+    ] = None
 
 
 class RouteSchema(Schema, frozen=True, kw_only=True):
-    """Models on endpoints, or one exact path with methods. A route has either `models` or `path`."""
+    """Models on endpoints, or a path with methods. A route has either `models` or `path`."""
 
     name: Annotated[Name | None, _doc("Its name; without one it is made of what the route serves.")] = None
     models: Annotated[Texts | None, _doc("Public model names, or globs of them, that it serves.")] = None
     endpoints: Annotated[
         list[EndpointName], _doc("The endpoints its models are served on.", min_length=1)
     ] = field(default_factory=lambda: [*ENDPOINT_NAMES])
-    path: Annotated[Text | None, _doc("The one path of a tool API that it serves, charged per call.")] = None
+    path: Annotated[
+        Text | None, _doc("The path of a tool API that it serves; {id} stands for any segment.")
+    ] = None
     methods: Annotated[list[Method], _doc("The methods its path is served with.", min_length=1)] = field(
         default_factory=lambda: ["POST"]
     )
+    measures: Annotated[
+        dict[str, MeasureSchema], _doc("What calls of its path are metered by beside `requests`, by meter.")
+    ] = field(default_factory=dict)
+    parameters: Annotated[
+        dict[Name, ParameterSchema],
+        _doc("What of calls of its path the cases of their rate card may ask for, by name."),
+    ] = field(default_factory=dict)
+    charged_statuses: Annotated[
+        list[ChargedStatus], _doc("The statuses beside 2xx with which calls of its path are charged.")
+    ] = field(default_factory=list)
+    free_when: FailureSchema | None = None
+    query_fields: Annotated[
+        list[Text] | None, _doc("The fields that queries of calls of its path may have; any without it.")
+    ] = None
     rate_card: Annotated[
         Name | None,
         _doc("The rate card of its calls; without it, models are looked up in the cards' match."),

@@ -7,7 +7,7 @@ import msgspec
 
 from proxy.endpoints.features import Feature
 from proxy.metering.ceiling import Ceiling
-from proxy.metering.usage import Inference, Usage
+from proxy.metering.usage import Inference, Needed, Usage
 
 Headers = Sequence[tuple[str, str]]
 """Names and values as they came, in order."""
@@ -123,6 +123,18 @@ class Tally(Protocol):
         ...
 
 
+class HeadReader:
+    """A base of tallies that depend on the headers of the answer."""
+
+    def read_head(self, headers: Headers) -> bool:
+        """Take the headers of a good answer, before its first byte. True for a stream without an end to keep.
+
+        Nothing of such a stream is kept back. So what `produced` gives is written on the hold before any of
+        it passes, and is charged should Farebox crash.
+        """
+        raise NotImplementedError
+
+
 class Ask(Protocol):
     """One request, read."""
 
@@ -195,8 +207,8 @@ class Endpoint(Protocol):
     repeatable: bool
 
     @property
-    def meters(self) -> tuple[str, ...]:
-        """What its calls use, by meter."""
+    def meters(self) -> Needed:
+        """What its calls use, by meter, or may use: a ceiling that is `either` has all of these."""
         ...
 
     def read(self, body: bytes, headers: Headers = ()) -> Ask:

@@ -37,11 +37,17 @@ class PartRule(msgspec.Struct, frozen=True):
 
 
 class ContentTable:
-    """What messages may hold, and each kind of part in their content, by its `type`."""
+    """What messages may hold, and each kind of part in their content, by its `type`.
 
-    def __init__(self, message: frozenset[str], parts: Mapping[str, PartRule]) -> None:
+    A part without one is of the kind `untyped`, or of none.
+    """
+
+    def __init__(
+        self, message: frozenset[str], parts: Mapping[str, PartRule], untyped: str | None = None
+    ) -> None:
         self.message: Final = message
         self._parts = parts
+        self._untyped = untyped
         self._names = frozenset(name for rule in parts.values() for name in rule.members)
 
     def hidden_in_message(self, message: object, where: str) -> Iterator[str]:
@@ -76,7 +82,7 @@ class ContentTable:
                 yield where
             return
         refuse_other_cases(part, self._names, where)
-        kind = part.get("type")
+        kind = part.get("type", self._untyped)
         rule = self._parts.get(kind) if isinstance(kind, str) else None
         if rule is None or _hides(part, rule, where) or (rule.parts is not None and not levels):
             yield where

@@ -70,6 +70,9 @@ _TYPES: Final[Mapping[int, str]] = {
 }
 """Anthropic's types of errors, by the status of the refusal."""
 
+ANTHROPIC_TYPES: Final = frozenset({*_TYPES.values(), "api_error"})
+"""All types of errors that refusals have in Anthropic's shape."""
+
 OPENAI: Final = OpenAIDialect()
 ANTHROPIC: Final = AnthropicDialect()
 _SHARED: Final = "/v1/models"

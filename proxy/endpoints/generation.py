@@ -93,6 +93,10 @@ class GenerationAsk(msgspec.Struct, frozen=True):
 
         The bound goes up under the upstream's own name and no other: it could take another one for more.
         """
+        return self.body.patched(self._changes(plan))
+
+    def _changes(self, plan: ForwardPlan) -> dict[str, bytes | None]:
+        """The members that one target gets otherwise than the client wrote them; None for those left out."""
         changes: dict[str, bytes | None] = {}
         if plan.model != self.model:
             changes["model"] = msgspec.json.encode(plan.model)
@@ -105,7 +109,7 @@ class GenerationAsk(msgspec.Struct, frozen=True):
                 changes[name] = None
         if (bound := self._bound_sent(plan)) is not None:
             changes[own] = b"%d" % bound
-        return self.body.patched(changes)
+        return changes
 
     def _bound_sent(self, plan: ForwardPlan) -> int | None:
         if self.bound.is_given or self.default_bound is None:

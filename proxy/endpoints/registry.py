@@ -13,9 +13,17 @@ from proxy.endpoints.openai.completions import CompletionEndpoint
 from proxy.endpoints.openai.embeddings import EmbeddingEndpoint
 from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING, MODERATION, RERANK
 from proxy.endpoints.openai.moderations import FREE_MODELS, ModerationEndpoint
+from proxy.endpoints.openai.responses.members import COMPACTION, RESPONSE
+from proxy.endpoints.openai.responses.responses import (
+    CompactionEndpoint,
+    InputTokensEndpoint,
+    ResponseEndpoint,
+)
+from proxy.endpoints.openai.responses.tools import PARAMETERS as RESPONSE_PARAMETERS
 
 _FAMILIES: Final[tuple[Family, ...]] = (
     *(ChatEndpoint(), CompletionEndpoint(), EmbeddingEndpoint()),
+    *(ResponseEndpoint(), CompactionEndpoint(), InputTokensEndpoint()),
     *(MessageEndpoint(), CountEndpoint()),
     ModerationEndpoint(),
     RerankEndpoint("rerank", "/v1/rerank", "Documents ranked by a query, charged when the ranking has come."),
@@ -32,6 +40,8 @@ TABLES: Final[Mapping[str, MemberTable]] = {
     "chat.completions": CHAT,
     "completions": COMPLETION,
     "embeddings": EMBEDDING,
+    "responses": RESPONSE,
+    "responses.compact": COMPACTION,
     "messages": MESSAGES,
     "moderations": MODERATION,
     "rerank": RERANK,
@@ -39,7 +49,10 @@ TABLES: Final[Mapping[str, MemberTable]] = {
 }
 """The members of their calls, by endpoint; a call that is free has none that matters."""
 
-PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {}
+PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "responses": RESPONSE_PARAMETERS,
+    "responses.compact": RESPONSE_PARAMETERS,
+}
 """The parameters of calls that a price may depend on, by endpoint: what `Ask.parameters` can have."""
 
 FREE: Final[Mapping[str, tuple[str, ...]]] = {"moderations": FREE_MODELS}

@@ -1,88 +1,61 @@
-"""Per-call APIs: any request to a configured path, any reply, one price for each call that succeeds."""
+"""Tools: any request to a configured path, any reply, metered as the plan of its route says."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Final
 
-from proxy.endpoints.base import ForwardPlan, Headers, Reading
-from proxy.endpoints.features import NO_PARAMETERS, Feature
+import msgspec
+
+from proxy.endpoints.base import ForwardPlan, Headers
+from proxy.endpoints.features import Feature, rate_key
+from proxy.endpoints.tallies.tool import ToolTally
+from proxy.endpoints.tool_plan import PLAIN, ToolPlan, ToolRequest, parameters_of, quantities
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import ONE_CALL, Usage
 
 ENDPOINT: Final = "tools"
-"""The one endpoint name of all per-call APIs."""
-
-_CEILING: Final = Ceiling(ONE_CALL)
-_NOTHING: Final[Usage] = {}
+"""The one endpoint name of all tools."""
 
 
-class ToolTally:
-    """Passes bytes on, and keeps back the last piece: no client gets a whole answer that is not charged.
+class ToolAsk(msgspec.Struct, frozen=True, dict=True):
+    """One call of a tool; its body can be anything.
 
-    Nothing within the reply says whether it is whole: it is, when its bytes have ended properly.
+    `fixed` is what the request itself says that it uses, `most` what its answer may come to, by meter.
     """
 
-    done = False
-    choices_finished = False
-    complete = True
-    failed = False
-    anomalies = 0
-    produced_size = 0
-    has_data = False
-    pending_bytes = 0
+    model: str
+    body: bytes
+    plan: ToolPlan
+    fixed: Usage
+    most: Usage
+    parameters: Mapping[str, str]
+    stream: bool = False
+    end_user: str = ""
 
-    def __init__(self) -> None:
-        self._last = b""
-
-    def feed(self, chunk: bytes) -> bytes:
-        """The piece before this one."""
-        if not chunk:
-            return b""
-        passing, self._last = self._last, chunk
-        return passing
-
-    def finish(self) -> None:
-        """Nothing is left to read."""
-
-    def tail(self, cost: str | None = None) -> bytes:  # noqa: ARG002 - there is no usage object to put it in.
-        """The last piece, without a cost: Farebox does not know the form of the reply."""
-        return self._last
-
-    def reported(self) -> Reading:
-        """One call."""
-        return Reading(dict(ONE_CALL))
-
-    def output_text(self) -> str:
-        """No text of a model."""
-        return ""
-
-    def produced(self, text_tokens: int, model: str) -> Usage:  # noqa: ARG002 - there is no text.
-        """Nothing that is metered."""
-        return _NOTHING
-
-
-class ToolAsk:
-    """One call of a tool; its body can be anything."""
-
-    stream = False
-    end_user = ""
-    features: tuple[Feature, ...] = ()
-    parameters: Mapping[str, str] = NO_PARAMETERS
-
-    def __init__(self, model: str, body: bytes) -> None:
-        self.model = model
-        self._body = body
+    @cached_property
+    def features(self) -> tuple[Feature, ...]:
+        """Each measure needs its rate; what the answer tells is held as far as it may go."""
+        return tuple(
+            Feature(
+                measure.source.name,
+                measure.meter,
+                (rate_key(measure.meter),),
+                allowed={meter: most for meter, most in self.most.items() if meter == measure.meter},
+            )
+            for measure in self.plan.measures
+        )
 
     def ceiling(self) -> Ceiling:
-        """One call."""
-        return _CEILING
+        """One call, and what the request says."""
+        return Ceiling({**ONE_CALL, **self.fixed})
 
     def ceiling_exact(self) -> Ceiling:
-        """One call."""
-        return _CEILING
+        """The same."""
+        return self.ceiling()
 
     def estimate(self, model: str) -> Usage:  # noqa: ARG002 - no model reads it.
-        """One call."""
-        return ONE_CALL
+        """The same."""
+        return {**ONE_CALL, **self.fixed}
 
     def input_text_length(self) -> int:
         """Nothing is counted."""
@@ -90,25 +63,40 @@ class ToolAsk:
 
     def forward_body(self, plan: ForwardPlan) -> bytes:  # noqa: ARG002 - a tool knows neither models nor bounds.
         """The client's body as it is."""
-        return self._body
+        return self.body
 
     def tally(self, *, keep_usage: bool = False) -> ToolTally:  # noqa: ARG002 - there is no usage to keep.
         """A fresh tally."""
-        return ToolTally()
+        measures = tuple(measure for measure in self.plan.measures if not measure.is_of_request)
+        assumed = {
+            measure.meter: self.most[measure.meter] if measure.otherwise is None else measure.otherwise
+            for measure in measures
+        }
+        return ToolTally(measures, assumed, self.plan.failure)
 
 
 class ToolEndpoint:
     """A configured path. `route` is the route's name; receipts have it in place of a model."""
 
     name = ENDPOINT
-    meters = ("requests",)
 
-    def __init__(self, route: str, path: str, *, repeatable: bool = False) -> None:
+    def __init__(
+        self, route: str, path: str, plan: ToolPlan = PLAIN, *, query: str = "", repeatable: bool = False
+    ) -> None:
         self.path = path
         self.upstream_path = path
         self.repeatable = repeatable
+        self.meters = tuple(measure.meter for measure in plan.measures) or tuple(ONE_CALL)
         self._route = route
+        self._plan = plan
+        self._query = query
 
-    def read(self, body: bytes, headers: Headers = ()) -> ToolAsk:  # noqa: ARG002 - every call has one price.
-        """Take any bytes."""
-        return ToolAsk(self._route, body)
+    def read(self, body: bytes, headers: Headers = ()) -> ToolAsk:
+        """Take any bytes; those that tell a figure are read.
+
+        Raises Refusal `invalid_json` or `invalid_value` for a figure that cannot be read, or is not sane.
+        """
+        plan = self._plan
+        request = ToolRequest(plan, body, headers, self._query)
+        fixed, most = quantities(plan, request)
+        return ToolAsk(self._route, body, plan, fixed, most, parameters_of(plan, request))

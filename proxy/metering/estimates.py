@@ -222,6 +222,7 @@ def _header_chars(data: str) -> int:
 _READERS: Final[Mapping[str, Callable[[Mapping[str, object], str], int]]] = {
     "image_url": _image,
     "input_image": _image,
+    "computer_screenshot": _image,
     "image": _image,
     "input_audio": _sound,
     "audio_url": _elsewhere,

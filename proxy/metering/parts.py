@@ -105,6 +105,7 @@ def decoded_bytes(data: str) -> int:
 _READERS: Final[Mapping[str, Callable[[Mapping[str, object], str], Media | None]]] = {
     "image_url": _image,
     "input_image": _image,
+    "computer_screenshot": _image,
     "image": _image,
     "input_audio": _sound,
     "audio_url": _stored,

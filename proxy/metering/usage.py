@@ -1,6 +1,6 @@
 """Meters and usage: what is counted, and quantities by meter."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -8,12 +8,16 @@ import msgspec
 Usage = Mapping[str, int]
 """Whole quantities by meter name. A meter that is part of another is counted in that one too."""
 
+Needed = tuple[str | tuple[str, ...], ...]
+"""The meters that calls use: each must be priced, and of several within one must be."""
+
 Basis = Literal["reported", "counted", "per_call", "void", "recovered"]
 """Where the quantities of a charge come from: how a call's usage is known."""
 
-Inference = Literal["total", "parts", "counted"]
+Inference = Literal["total", "parts", "counted", "assumed"]
 """How a figure was found that the upstream did not give itself. `total`: its `total_tokens` proves it.
-`parts`: it is the sum of parts that it gave. `counted`: Farebox counted it."""
+`parts`: it is the sum of parts that it gave. `counted`: Farebox counted it. `assumed`: the configuration
+says what is charged where the upstream does not tell."""
 
 MAX_QUANTITY: Final = 10**8
 """No call uses more of anything; a larger figure from an upstream is absurd."""
@@ -22,13 +26,13 @@ MAX_QUANTITY: Final = 10**8
 class Meter(msgspec.Struct, frozen=True):
     """One kind of quantity. `part_of` names the meter whose quantity includes this one's.
 
-    A rate for a meter that is `sufficient` prices a call that uses it, whatever else that uses.
+    `scale` is how many of its quantity make one: where parts of one are used, they are what is counted.
     """
 
     name: str
     noun: str
     part_of: str | None = None
-    sufficient: bool = False
+    scale: int = 1
 
     @property
     def is_tokens(self) -> bool:
@@ -44,6 +48,7 @@ METERS: Final[dict[str, Meter]] = {
         Meter("cached_input_tokens", "token", "input_tokens"),
         Meter("cache_write_tokens", "token", "input_tokens"),
         Meter("cache_write_1h_tokens", "token", "input_tokens"),
+        Meter("cache_write_12h_tokens", "token", "input_tokens"),
         Meter("input_audio_tokens", "token", "input_tokens"),
         Meter("input_image_tokens", "token", "input_tokens"),
         Meter("output_tokens", "token"),
@@ -53,11 +58,19 @@ METERS: Final[dict[str, Meter]] = {
         Meter("output_image_tokens", "token", "output_tokens"),
         Meter("web_searches", "search"),
         Meter("server_tools", "tool"),
-        Meter("search_units", "search unit", sufficient=True),
-        Meter("images", "image", sufficient=True),
-        Meter("characters", "character", sufficient=True),
-        Meter("audio_seconds", "second", sufficient=True),
-        Meter("video_seconds", "second", sufficient=True),
+        Meter("search_units", "search unit"),
+        Meter("file_searches", "search"),
+        Meter("containers", "container"),
+        Meter("images", "image"),
+        Meter("characters", "character"),
+        Meter("audio_seconds", "second"),
+        Meter("video_seconds", "second"),
+        Meter("credits", "credit", scale=1_000_000),
+        Meter("results", "result"),
+        Meter("pages", "page"),
+        Meter("urls", "URL"),
+        Meter("run_seconds", "second", scale=1_000_000),
+        Meter("upstream_cost", "US dollar", scale=1_000_000_000),
     )
 }
 
@@ -69,6 +82,16 @@ HIDDEN: Final = frozenset({"reasoning_tokens"})
 
 ONE_CALL: Final[Usage] = {"requests": 1}
 """What every call uses, whatever else it does."""
+
+
+def each_needed(meters: Needed) -> Iterator[tuple[str, ...]]:
+    """Each meter that must be priced, or those of which one must be."""
+    return ((meter,) if isinstance(meter, str) else meter for meter in meters)
+
+
+def said(needed: Iterable[tuple[str, ...]]) -> str:
+    """Meters that are needed, as a sentence names them."""
+    return " and ".join(" or ".join(either) for either in needed)
 
 
 def tokens_of(usage: Usage) -> int:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from proxy.globs import GlobIndex
+from proxy.metering.usage import Needed
 from proxy.pricing.rates import Rate, RateCard
 
 NOTHING_FREE: Final[Mapping[str, Sequence[str]]] = MappingProxyType({})
@@ -25,7 +26,7 @@ class PriceBook:
         self._free_models = {name: GlobIndex((glob, 0) for glob in globs) for name, globs in free.items()}
         self._cards = tuple(cards)
         self._by_id = {card.id: card for card in cards}
-        self._free: dict[tuple[str, ...], bool] = {}
+        self._free: dict[Needed, bool] = {}
         ranked = enumerate(self._cards)
         self._index = GlobIndex((glob, rank) for rank, card in ranked for glob in card.match)
 
@@ -47,7 +48,7 @@ class PriceBook:
             return FREE_CARD
         return found
 
-    def has_free(self, meters: tuple[str, ...], endpoint: str) -> bool:
+    def has_free(self, meters: Needed, endpoint: str) -> bool:
         """Whether a call on `endpoint`, which uses `meters`, may cost nothing."""
         if endpoint in self._free_models:
             return True

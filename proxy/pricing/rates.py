@@ -10,7 +10,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec.structs import replace
 
-from proxy.metering.usage import METERS, SURCHARGES, Usage
+from proxy.metering.usage import METERS, SURCHARGES, Needed, Usage, each_needed
 from proxy.money import decimal_string
 
 BillingType = Literal["per_call", "per_token", "metered"]
@@ -157,28 +157,26 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
         """The meters that have a rate."""
         return frozenset(self.weights)
 
-    def covers(self, meters: tuple[str, ...]) -> bool:
-        """Whether a call that uses `meters` is priced.
+    def covers(self, meters: Needed) -> bool:
+        """Whether a call that uses `meters` is priced: by a fixed price alone, or by all that it needs."""
+        return self.billing_type == "per_call" or self.rated.issuperset(meters) or not self.missing(meters)
 
-        It is by a fixed price alone, by a rate for one that is sufficient, and by a rate for each other one.
-        """
-        if self.billing_type == "per_call" or self.rated.issuperset(meters):
-            return True
-        others = [meter for meter in meters if not METERS[meter].sufficient]
-        is_sufficient = any(meter in self.rated for meter in meters if METERS[meter].sufficient)
-        return is_sufficient or (bool(others) and self.rated.issuperset(others))
+    def missing(self, meters: Needed) -> list[tuple[str, ...]]:
+        """The meters, or those of which one is enough, that have no rate of all that such a call needs."""
+        return [either for either in each_needed(meters) if self.rated.isdisjoint(either)]
 
-    def may_cover(self, meters: tuple[str, ...]) -> bool:
+    def may_cover(self, meters: Needed) -> bool:
         """Whether a call that uses `meters` is priced with some parameters."""
         return self.covers(meters) or any(case.card.covers(meters) for case in self.cases)
 
-    def may_be_free_for(self, meters: tuple[str, ...]) -> bool:
+    def may_be_free_for(self, meters: Needed) -> bool:
         """Whether a call that uses `meters` costs nothing with some parameters."""
         return any(card.covers(meters) and card.is_free_for(meters) for card in self.variants)
 
-    def is_free_for(self, meters: tuple[str, ...]) -> bool:
-        """Whether a call that uses `meters` costs nothing."""
-        return not any(self.worst_weights.get(meter) for meter in (*meters, "requests"))
+    def is_free_for(self, meters: Needed) -> bool:
+        """Whether a call that uses `meters`, or any of those it may use, costs nothing."""
+        used = [name for either in each_needed(meters) for name in either]
+        return not any(self.worst_weights.get(name) for name in (*used, "requests"))
 
     @cached_property
     def is_plain(self) -> bool:

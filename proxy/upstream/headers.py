@@ -242,6 +242,11 @@ def _have_connection(names: tuple[str, ...]) -> bool:
     return any(name.lower() == _CONNECTION for name in names)
 
 
+def goes_up(name: str) -> bool:
+    """Whether a header of this name goes up when a client sends it."""
+    return not _stops(_as_read(name))
+
+
 def _stops(name: str) -> bool:
     return name not in _GOES_UP and any(kind.has(name) for kind in NOT_UP)
 

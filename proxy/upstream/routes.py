@@ -1,12 +1,15 @@
 """Routes: which targets serve a model or a path, and which rate card prices it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
+from proxy.endpoints.tool_plan import PLAIN, ToolPlan
 from proxy.globs import GlobIndex
+from proxy.upstream.path_templates import filled, values_of, variables_of
 
 TOOL_ENDPOINT: Final = "tools"
 
@@ -56,9 +59,10 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Route(msgspec.Struct, frozen=True):
-    """Models on endpoints, or one exact path with methods. Targets are tried in order.
+    """Models on endpoints, or a path with methods, which may be a template. Targets are tried in order.
 
-    `rate_card` is the id of the card that the route names; without one the model's name decides.
+    `rate_card` is the id of the card that the route names; without one the model's name decides. `plan` is
+    what calls of a path are metered by.
     """
 
     name: str
@@ -68,6 +72,7 @@ class Route(msgspec.Struct, frozen=True):
     path: str | None = None
     methods: tuple[str, ...] = ()
     rate_card: str | None = None
+    plan: ToolPlan = PLAIN
 
 
 class Routes:
@@ -82,9 +87,10 @@ class Routes:
             for endpoint, glob in product(route.endpoints, route.models):
                 globs.setdefault(endpoint, []).append((glob, rank))
         self._by_endpoint = {endpoint: GlobIndex(ranked) for endpoint, ranked in globs.items()}
-        self._by_path = {
-            (method, route.path): route for route in routes if route.path for method in route.methods
-        }
+        by_path = [(method, route.path, route) for route in routes if route.path for method in route.methods]
+        self._by_path = {(method, path): route for method, path, route in by_path if not variables_of(path)}
+        self._templates = tuple(each for each in by_path if variables_of(each[1]))
+        self._folded_paths = {path.casefold() for _, path in self._by_path}
 
     def for_model(self, endpoint: str, model: str) -> Route | None:
         """The first route that serves `model` on `endpoint`, or None."""
@@ -93,12 +99,28 @@ class Routes:
         return None if rank is None else self._by_model[rank]
 
     def for_path(self, method: str, path: str) -> Route | None:
-        """The route of an exact path and method, or None."""
-        return self._by_path.get((method, path))
+        """The route of a path and method, with the path's own segments in its targets; None without one."""
+        exact = self._by_path.get((method, path))
+        if exact is not None or not self._templates:
+            return exact
+        return next((route for found, route in self._matching(path) if found == method), None)
 
     def methods_of(self, path: str) -> list[str]:
-        """The methods of a configured path; empty when no route has the path."""
-        return sorted(method for method, known in self._by_path if known == path)
+        """The methods of a path; empty when no route has it."""
+        exact = {method for method, known in self._by_path if known == path}
+        return sorted(exact | {method for method, _ in self._matching(path)})
+
+    def _matching(self, path: str) -> Iterator[tuple[str, Route]]:
+        """The routes whose templates match, by method.
+
+        None does if the path is that of another route but for its case: some upstreams take it for that.
+        """
+        if path.casefold() in self._folded_paths and all(path != known for _, known in self._by_path):
+            return
+        for method, template, route in self._templates:
+            if (values := values_of(template, path)) is not None:
+                targets = tuple(replace(one, path=filled(one.path or path, values)) for one in route.targets)
+                yield method, replace(route, targets=targets)
 
     @property
     def globs(self) -> tuple[str, ...]:
@@ -107,5 +129,6 @@ class Routes:
 
     @property
     def tools(self) -> tuple[Route, ...]:
-        """The routes of exact paths."""
-        return tuple({route.name: route for route in self._by_path.values()}.values())
+        """The routes of paths."""
+        of_templates = (route for _, _, route in self._templates)
+        return tuple({route.name: route for route in (*self._by_path.values(), *of_templates)}.values())

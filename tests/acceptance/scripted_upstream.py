@@ -138,3 +138,10 @@ def streams(*events: bytes, then: Callable[[web.StreamResponse], Awaitable[None]
         return response
 
     return behaviour
+
+
+async def break_off(response: web.StreamResponse) -> None:
+    """Cut the connection in the middle of an answer."""
+    transport = response._req.transport if response._req else None
+    assert transport is not None
+    transport.abort()

@@ -5,10 +5,9 @@ from typing import Any
 
 import anthropic
 import pytest
-from aiohttp import web
 
 from tests.acceptance.harness import HELLO, Account, Server
-from tests.acceptance.scripted_upstream import Behaviour, ScriptedUpstream, answers, streams
+from tests.acceptance.scripted_upstream import Behaviour, ScriptedUpstream, answers, break_off, streams
 from tests.endpoints.anthropic.replies import THOUGHTFUL, event, message, usage
 
 FUNCTION: Any = {"name": "look_up", "description": "Looks up", "input_schema": {"type": "object"}}
@@ -143,12 +142,6 @@ def test_an_error_of_the_upstream_arrives_as_it_is(
         client.messages.create(model="a-bad", max_tokens=50, messages=HELLO)
     assert caught.value.body == failed
     assert (account.last()["basis"], account.last()["charged"]) == ("void", "0.00")
-
-
-async def break_off(response: web.StreamResponse) -> None:
-    transport = response._req.transport if response._req else None
-    assert transport is not None
-    transport.abort()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from tests.acceptance.scripted_upstream import (
     usage_chunk,
 )
 from tests.endpoints.anthropic.replies import THOUGHTFUL, message
+from tests.endpoints.openai.responses.replies import STREAM, response
+from tests.endpoints.openai.responses.replies import text as said
 
 SCRIPT = """
 import OpenAI from "openai";
@@ -29,6 +31,13 @@ const stream = await client.chat.completions.create({ model: "n-stream", message
 for await (const part of stream) {
   text += part.choices[0].delta.content ?? "";
 }
+const response = await client.responses.create({ model: "n-response", input: "Say hello" });
+let answered = "";
+const responses = client.responses.stream({ model: "n-response-stream", input: "Say hello" });
+for await (const part of responses) {
+  if (part.type === "response.output_text.delta") answered += part.delta;
+}
+const final = await responses.finalResponse();
 const vectors = await client.embeddings.create({ model: "embed-n", input: "hi", encoding_format: "float" });
 let refused;
 try {
@@ -38,6 +47,7 @@ try {
   refused = { status: error.status, code: error.code, type: error.type };
 }
 console.log(JSON.stringify({
+  response: response.output_text, answered, items: final.output.length,
   whole: whole.choices[0].message.content, text, vector: vectors.data[0].embedding, refused,
 }));
 """
@@ -88,8 +98,10 @@ def node_folder(
 def test_the_node_sdk_works(
     node_folder: Path, require: Callable[[str], str], server: Server, upstream: ScriptedUpstream
 ) -> None:
-    """Whole, streamed, embeddings, and a 402 that is raised without a retry."""
+    """Whole, streamed, responses, embeddings, and a 402 that is raised without a retry."""
     upstream.behaviours["n-whole"] = answers(completion())
+    upstream.behaviours["n-response"] = answers(response(said("Hello there")))
+    upstream.behaviours["n-response-stream"] = streams(*STREAM)
     upstream.behaviours["n-stream"] = streams(
         chunk("Hel"), chunk("lo"), chunk(finish="stop"), usage_chunk(5, 2), DONE
     )
@@ -103,10 +115,15 @@ def test_the_node_sdk_works(
     assert printed(require("node"), node_folder, SCRIPT, environ) == {
         "whole": "Hello there",
         "text": "Hello",
+        "response": "Hello there",
+        "answered": "Hello there.",
+        "items": 3,
         "vector": [0.5, -0.25],
         "refused": {"status": 402, "code": "credit_balance_exhausted", "type": "insufficient_quota"},
     }
-    assert [row["charged"] for row in account.requests()] == ["0.000025", "0.000009", "0.000003"]
+    assert [row["charged"] for row in account.requests()] == [
+        *("0.000025", "0.000009", "0.00021", "0.00021", "0.000003"),
+    ]
 
 
 def test_anthropics_node_sdk_works(

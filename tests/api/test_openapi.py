@@ -1,5 +1,6 @@
 """The OpenAPI document is about what is served: all of it, and nothing else."""
 
+import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,7 +15,8 @@ from proxy.api.models import Models
 from proxy.api.openapi import OPERATIONS, document
 from proxy.api.public_operations import ModelsView
 from proxy.config.load import load
-from proxy.errors import CODES
+from proxy.endpoints.dialects import dialect_of
+from proxy.errors import CODES, Refusal
 from proxy.process.app import catalog_of
 from proxy.tasks import Tasks
 from proxy.upstream.model_lists import ModelLists
@@ -95,11 +97,12 @@ def test_each_variable_of_a_path_is_a_parameter() -> None:
 
 
 def test_each_operation_says_whose_key_it_wants() -> None:
-    wanted = {"/admin/": "adminKey", "/v1/": "accountKey", "/v2/": "accountKey"}
+    account = ["accountKey", "accountApiKey"]
+    wanted = {"/admin/": ["adminKey"], "/v1/": account, "/v2/": account}
     for path, methods in document()["paths"].items():
-        key = next((key for beginning, key in wanted.items() if path.startswith(beginning)), None)
+        keys = next((keys for beginning, keys in wanted.items() if path.startswith(beginning)), [])
         for operation in methods.values():
-            assert operation["security"] == ([{key: []}] if key else []), path
+            assert operation["security"] == [{key: []} for key in keys], path
 
 
 def test_every_error_code_is_in_the_document() -> None:
@@ -110,3 +113,18 @@ def test_every_error_code_is_in_the_document() -> None:
 async def test_an_error_has_the_fields_the_document_says(apis: Apis) -> None:
     answer = await apis.ask("GET", "/admin/v1/accounts", key=None)
     assert set(answer.error) == set(document()["components"]["schemas"]["ErrorView"]["required"])
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens", "/v1/chat/completions"])
+def test_a_refusal_has_the_shape_that_its_path_says(path: str) -> None:
+    """Anthropic's clients get Anthropic's, with the type that its status has there."""
+    made = document()
+    schema = made["paths"][path]["post"]["responses"]["default"]["content"]["application/json"]["schema"]
+    for code in CODES:
+        said = json.loads(dialect_of(path).error(Refusal(code, "x"), "req_1"))
+        shape = made["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        assert said.keys() == set(shape["properties"])
+        inner = made["components"]["schemas"][shape["properties"]["error"]["$ref"].rpartition("/")[2]]
+        assert set(inner["required"]) <= said["error"].keys()
+        for name, told in inner["properties"].items():
+            assert said["error"][name] in told.get("enum", [said["error"][name]])

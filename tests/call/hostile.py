@@ -124,6 +124,19 @@ BODIES: Mapping[str, Mapping[str, bytes]] = {
         "result": b'{"model":"m","messages":[{"content":[{"type":"tool_result","content":$}]}]}',
         "document": b'{"model":"m","messages":[{"content":[{"type":"document","source":{"data":$}}]}]}',
     },
+    "/v1/responses": {
+        name: b'{"model":"m","max_output_tokens":9,"%b":$}' % name.encode()
+        for name in (
+            *("input", "instructions", "tools", "text", "reasoning", "prompt_cache_options", "conversation"),
+            *("max_tool_calls", "extra"),
+        )
+    }
+    | {
+        "content": b'{"model":"m","input":[{"role":"user","content":$}]}',
+        "output": b'{"model":"m","input":[{"type":"function_call_output","output":$}]}',
+        "picture": b'{"model":"m","input":[{"content":[{"type":"input_image","image_url":$}]}]}',
+        "tool": b'{"model":"m","tools":[{"type":"web_search","filters":$},{"type":"namespace","tools":$}]}',
+    },
 }
 """Bodies with `$` where a value stands, by path and by the member that it is in."""
 
@@ -134,6 +147,7 @@ ASKS: Mapping[str, bytes] = {
     "/v1/moderations": b'{"model":"m","input":"a"}',
     "/v1/rerank": b'{"model":"m","query":"a","documents":["a"]}',
     "/v1/messages": b'{"model":"m","max_tokens":9,"messages":[],"stream":$}',
+    "/v1/responses": b'{"model":"m","max_output_tokens":9,"input":"a","stream":$}',
 }
 """An ordinary body by path, with `$` where it says whether the reply is to be a stream."""
 
@@ -151,16 +165,46 @@ REPLIES: Mapping[str, bytes] = {
 }
 """Replies with `$` where a value stands."""
 
-MESSAGES: Mapping[str, bytes] = {
-    "content": b'{"type":"message","content":$,"usage":{"input_tokens":9,"output_tokens":9}}',
-    "text": b'{"type":"message","content":[{"type":"text","text":$}],"stop_reason":"end_turn"}',
-    "input": b'{"type":"message","content":[{"type":"tool_use","name":"f","input":$}]}',
-    "usage": b'{"type":"message","content":[],"usage":{"output_tokens":9,"iterations":$}}',
-    "delta": b'{"type":"content_block_delta","delta":{"type":"text_delta","text":$}}',
-    "block": b'{"type":"content_block_start","content_block":{"type":"web_fetch_tool_result","content":$}}',
-    "extra": b'{"type":"unheard_of","x":$}',
+EVENTS: Mapping[str, Mapping[str, bytes]] = {
+    "/v1/messages": {
+        "text": b'{"type":"content_block_delta","delta":{"type":"text_delta","text":$}}',
+        "block": b'{"type":"content_block_start","content_block":{"type":"x_tool_result","content":$}}',
+        "extra": b'{"type":"unheard_of","x":$}',
+    },
+    "/v1/responses": {
+        "text": b'{"type":"response.output_text.delta","output_index":0,"delta":$}',
+        "index": b'{"type":"response.output_text.delta","output_index":$,"item_id":$,"delta":"a"}',
+        "item": b'{"type":"response.output_item.done","item":$}',
+        "output": b'{"type":"response.completed","response":{"output":$,"usage":{"input_tokens":9}}}',
+        "picture": b'{"type":"response.image_generation_call.partial_image","partial_image_b64":$}',
+        "extra": b'{"type":"unheard_of","x":$}',
+    },
 }
-"""The same of Anthropic's: whole messages, and data of events."""
+"""The same of events of other families, by path."""
+
+WHOLES: Mapping[str, Mapping[str, bytes]] = {
+    "/v1/messages": {
+        "content": b'{"type":"message","content":$,"usage":{"input_tokens":9,"output_tokens":9}}',
+        "text": b'{"type":"message","content":[{"type":"text","text":$}],"stop_reason":"end_turn"}',
+        "input": b'{"type":"message","content":[{"type":"tool_use","name":"f","input":$}]}',
+        "usage": b'{"type":"message","content":[],"usage":{"output_tokens":9,"iterations":$}}',
+    },
+    "/v1/responses": {
+        "output": b'{"output":$,"usage":{"input_tokens":9,"output_tokens":9}}',
+        "content": b'{"output":[{"type":"message","content":$}],"status":"completed"}',
+        "arguments": b'{"output":[{"type":"function_call","name":"f","arguments":$}]}',
+        "item": b'{"output":[{"type":"unheard_of","x":$}],"tool_usage":$}',
+        "usage": b'{"output":[],"usage":{"input_tokens":9,"input_tokens_details":$}}',
+        "echo": b'{"output":[],"tools":$,"usage":{"input_tokens":9,"output_tokens":9}}',
+    },
+}
+"""The same of whole answers."""
+
+ENDS: Mapping[str, bytes] = {
+    "/v1/messages": b'data: {"type":"message_stop"}\n\n',
+    "/v1/responses": b'data: {"type":"response.completed","response":{"output":[]}}\n\n',
+}
+"""How their streams end."""
 
 RANKINGS: Mapping[str, bytes] = {
     "results": b'{"results":$,"usage":{"total_tokens":3}}',

@@ -12,7 +12,7 @@ from proxy.metering.usage import Usage
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import RateCard
 from tests.call.fakes import Asked, Sent, Stage, Upstreams
-from tests.call.toys import TOY_RATES, TOYS, AskedPages
+from tests.call.toys import TOY_RATES, AskedPages, Pages
 
 TEXT = "Twelve fares, please."
 
@@ -86,10 +86,19 @@ async def test_a_reply_that_breaks_off_is_counted_and_at_least_what_it_had_repor
         assert outcome.usage["output_tokens"] >= output
 
 
+class EitherPages(Pages):
+    """Billed by its text at some upstreams, and by its pages at others."""
+
+    meters = (("characters", "images"),)
+
+
 @pytest.mark.parametrize(("told", "basis"), [({"images": 3}, "reported"), ({"characters": 5}, "counted")])
 async def test_what_no_rate_prices_is_not_counted(told: dict[str, int], basis: str) -> None:
     """What it comes to decides nothing; what has a rate is counted where it was not reported."""
-    stage = Stage(Upstreams([b"page\n", b"END" + json.dumps(told).encode()]), endpoints=TOYS, rates=TOY_RATES)
+    stage = Stage(
+        Upstreams([b"page\n", b"END" + json.dumps(told).encode()]),
+        endpoints={EitherPages.path: EitherPages()},
+    )
     only_pages = RateCard("pages", ("*",), (TOY_RATES[1],), 100)
     stage.relay.catalog = replace(stage.catalog, book=PriceBook([only_pages]))
     await stage.relay.relay(AskedPages(), Sent())

@@ -21,12 +21,14 @@ from tests.call.fakes import WHOLE
 from tests.call.hostile import (
     ASKS,
     BODIES,
+    ENDS,
+    EVENTS,
     FUNDS_NANO,
     MEGABYTE,
-    MESSAGES,
     RANKINGS,
     REPLIES,
     VALUES,
+    WHOLES,
     Strain,
     chunks,
     one_call,
@@ -91,6 +93,7 @@ ORDINARY: dict[str, list[bytes]] = {
     "/v1/moderations": [b'{"results":[{"flagged":false}]}'],
     "/v1/rerank": [b'{"results":[],"usage":{"total_tokens":3}}'],
     "/v1/messages": [b'{"type":"message","content":[],"usage":{"input_tokens":3,"output_tokens":3}}'],
+    "/v1/responses": [b'{"output":[],"usage":{"input_tokens":3,"output_tokens":3}}'],
 }
 
 
@@ -136,17 +139,17 @@ async def test_no_ranking_holds_the_loop(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", VALUES)
-async def test_no_message_of_anthropics_holds_the_loop(name: str) -> None:
-    """Each value at a third of the places, whole or as an event."""
+@pytest.mark.parametrize("path", ENDS)
+async def test_no_answer_of_another_family_holds_the_loop(path: str, name: str) -> None:
+    """Each value at a third of the places of whole answers and of events, with the cost asked for."""
     value = VALUES[name](size_of(name))
     at = list(VALUES).index(name)
-    for template in list(MESSAGES.values())[at % 3 :: 3]:
-        reply = template.replace(b"$", value)
-        is_whole = b'"message"' in template
-        if not is_whole:
-            reply = b"event: x\ndata: " + reply + b'\n\ndata: {"type":"message_stop"}\n\n'
-        body = ASKS["/v1/messages"].replace(b"$", b"false" if is_whole else b"true")
-        await assert_light("/v1/messages", body, chunks(reply))
+    for template in list(WHOLES[path].values())[at % 3 :: 3]:
+        body = ASKS[path].replace(b"$", b"false")
+        await assert_light(path, body, chunks(template.replace(b"$", value)))
+    for template in list(EVENTS[path].values())[at % 3 :: 3]:
+        reply = b"event: x\ndata: " + template.replace(b"$", value) + b"\n\n" + ENDS[path]
+        await assert_light(path, ASKS[path].replace(b"$", b"true"), chunks(reply))
 
 
 @pytest.mark.parametrize("name", ["base64", "prose", "escapes", "lone surrogates"])

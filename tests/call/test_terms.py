@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from proxy.call.base import RoutedCall
 from proxy.call.terms import Terms, terms_of
 from proxy.endpoints.features import Feature, at_tier, hidden_input, rated, surcharged
-from proxy.endpoints.registry import ENDPOINTS
+from proxy.endpoints.registry import ENDPOINTS, TABLES, forward_fault
 from proxy.errors import Refusal
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import METERS, SURCHARGES
@@ -21,6 +22,7 @@ from proxy.pricing.charge import price, worst_nano
 from proxy.pricing.rates import Rate, RateCard
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.call.fakes import RATES, WHOLE, Asked, Sent, Stage, Upstreams
+from tests.endpoints.least import LEAST
 
 SEARCH_NANO = 10_000_000
 SEARCH = Rate("web_searches", Fraction(SEARCH_NANO), 1)
@@ -62,7 +64,7 @@ def test_what_no_rate_prices_is_refused_by_name_with_what_would_price_it(feature
     assert (refusal.code, refusal.kind.status, refusal.param) == ("unpriced_feature", 403, feature.member)
     assert refusal.details == {"rate_card": "bare", "rate_card_keys": list(feature.needs)}
     assert all(f"`{key}`" in refusal.message for key in feature.needs)
-    assert repr(feature.name) in refusal.message
+    assert (repr(feature.name) in refusal.message) == (forward_fault(feature.name) is None)
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.member)
@@ -250,18 +252,10 @@ def test_a_tier_charges_exactly_so_many_times_the_rates_and_its_receipt_says_so(
 
 
 def test_every_ask_says_what_it_turns_on() -> None:
-    asked: dict[str, dict[str, Any]] = {
-        "completions": {"prompt": ""},
-        "embeddings": {"input": ""},
-        "moderations": {"input": ""},
-        **{key: {"query": "", "documents": []} for key in ("rerank", "rerank.v2")},
-    }
     for endpoint in ENDPOINTS.values():
-        if endpoint.name == "messages.count_tokens":
-            continue
-        members = asked.get(endpoint.name, {"messages": []})
-        body = json.dumps({"model": "m", "deferred": True, **members}).encode()
-        assert [found.name for found in endpoint.read(body).features] == ["deferred"]
+        if endpoint.name in TABLES:
+            body = json.dumps({**LEAST[endpoint.name], "deferred": True}).encode()
+            assert [found.name for found in endpoint.read(body).features] == ["deferred"]
 
 
 SEARCHED: dict[str, Any] = {"type": "web_search_tool_result", "tool_use_id": "x", "content": []}
@@ -326,3 +320,23 @@ def test_a_tier_that_is_only_forwarded_is_none() -> None:
     """It passes at the operator's cost, beside one that the card has."""
     card = replace(CARD, service_tiers=(("long", Fraction(2)),))
     assert terms_of([LONG, FAST], route({"speed"}), card).card.id == "card+long"
+
+
+def test_a_call_that_is_billed_in_one_of_two_ways_is_held_by_what_the_card_prices() -> None:
+    """Neither held nor counted are meters without a rate, of such a call alone."""
+    ceiling = Ceiling({"audio_seconds": 60, "input_tokens": 600}, "output_tokens", either=True)
+    by_second = RateCard("card", ("*",), (Rate("audio_seconds", Fraction(1), 1),))
+    for card, held in (
+        (by_second, {"audio_seconds": 60}),
+        (BARE, {"input_tokens": 600, "output_tokens": 100}),
+        (RateCard("card", ("*",), (PER_CALL,)), {}),
+    ):
+        call = routed_by(card)
+        assert call.bounded(ceiling).usage == held
+        assert call.bounded(replace(ceiling, either=False)).fixed == ceiling.fixed
+
+
+def routed_by(card: RateCard) -> RoutedCall:
+    endpoint = ENDPOINTS["/v1/embeddings"]
+    ask = endpoint.read(b'{"model": "m", "input": "x"}')
+    return RoutedCall(endpoint, ask, route(set()), Terms(card), b"")

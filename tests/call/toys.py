@@ -9,7 +9,7 @@ import msgspec
 from proxy.endpoints.base import Endpoint, ForwardPlan, Headers, Reading
 from proxy.endpoints.features import NO_PARAMETERS, Feature
 from proxy.metering.ceiling import Ceiling
-from proxy.metering.usage import Usage
+from proxy.metering.usage import Needed, Usage
 from proxy.money import parse_amount
 from proxy.pricing.rates import Rate
 from tests.call.fakes import Asked
@@ -98,7 +98,7 @@ class Pages:
     name = "pages"
     path = "/v1/pages"
     upstream_path = "/pages"
-    meters = ("characters", "images")
+    meters: Needed = ("characters", "images")
     repeatable = True
 
     def read(self, body: bytes, headers: Headers = ()) -> Ask:

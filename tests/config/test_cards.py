@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.config.samples import LoadText, Reported, card, text_of
+from proxy.pricing.charge import price
+from tests.config.samples import CHAT_CARD, LoadText, Reported, card, text_of
 
 RATE = "rate_cards.chat.rates.input_tokens"
 NO_BOUND = "is missing; a card that prices output has to say how much a call can produce"
@@ -140,6 +141,14 @@ def test_a_card_says_what_tiers_and_unseen_inputs_cost(load_text: LoadText) -> N
     assert priority.id == "chat+priority"
     assert [term[2:] for term in priority.terms] == [("262500000.00", 1_000_000), ("10000000000.00", 1_000)]
     assert priority.price_id != found.price_id
+
+
+def test_a_rate_is_for_whole_units_of_a_meter_that_counts_parts(load_text: LoadText) -> None:
+    """A millionth of a credit is counted, and a credit has the price."""
+    settings = load_text(text_of(rate_cards=CHAT_CARD + "  tool: {rates: {credits: {per_1k: '3'}}}"))
+    card = settings.book.by_id("tool")
+    assert card is not None
+    assert price(card, {"credits": 1_500_000}).total_nano == 4_500_000
 
 
 def test_a_case_has_rates_and_a_bound_of_its_own_and_the_cards_for_the_rest(load_text: LoadText) -> None:

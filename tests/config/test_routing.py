@@ -26,8 +26,9 @@ PATH_RULES = {
     "/a/.": "must not have '.' or '..' for a segment",
     "/a?b=c": "must not hold a query or a fragment: those pass as they come",
     "/a%20b": "must not hold '%': an encoded path is never matched",
-    "/a/*": "must be one exact path; there are no patterns in it",
-    "/a/{id}": "must be one exact path; there are no patterns in it",
+    "/a/*": "must be exact but for whole segments such as {id}; there are no other patterns",
+    "/a/x{id}": "must be exact but for whole segments such as {id}; there are no other patterns",
+    "/a/{id}/{id}": "has one variable twice",
     "/a b": "must hold only what a path may: no blanks, no accents",
     "/é": "must hold only what a path may: no blanks, no accents",
     "/a\\b": "must hold only what a path may: no blanks, no accents",
@@ -59,6 +60,31 @@ def test_a_path_is_one_exact_path_here_and_upstream(reported: Reported, path: st
 def test_a_path_does_not_collide_with_what_farebox_answers_itself(reported: Reported, path: str) -> None:
     found = reported(text_of(routes=route(f"path: {path}, rate_card: search")))
     assert found == [f"routes[0].path: '{path}' is answered by Farebox itself"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/{a}", "/{a}/v1", "/v1/{a}/completions", "/v1/chat/{a}", "/v1/{a}/{b}/{c}", "/admin/{a}"),
+        *("/V1/Embeddings", "/v1/Models/{id}"),
+    ],
+)
+def test_nor_does_a_template_or_another_case(reported: Reported, path: str) -> None:
+    """No request that looks like one of these goes to a tool."""
+    found = reported(text_of(routes=route(f"path: '{path}', rate_card: search")))
+    assert found == [f"routes[0].path: '{path}' is answered by Farebox itself"]
+
+
+def test_two_templates_serve_no_path_both(reported: Reported) -> None:
+    both = two_routes("path: '/t/a/{x}', rate_card: search", "path: '/t/{y}/b', rate_card: search")
+    message = "can be the same path as /t/a/{x}, which is served too"
+    assert reported(text_of(routes=both)) == [f"routes[1].path: '/t/{{y}}/b' {message}"]
+
+
+def test_a_target_has_only_the_variables_of_its_route(reported: Reported) -> None:
+    text = "routes: [{path: '/a/{x}', rate_card: search, targets: [{upstream: openai, path: '/{y}/{x}'}]}]"
+    message = "has y, which the route's path does not have"
+    assert reported(text_of(routes=text)) == [f"routes[0].targets[0].path: '/{{y}}/{{x}}' {message}"]
 
 
 @pytest.mark.parametrize(

@@ -8,22 +8,15 @@ import pytest
 from anthropic.types.beta import message_create_params
 from openai.types import completion_create_params, embedding_create_params, moderation_create_params
 from openai.types.chat import completion_create_params as chat_create_params
+from openai.types.responses import response_compact_params, response_create_params
 
 from proxy.endpoints.features import Feature
 from proxy.endpoints.openai.members import OUTPUT_BOUNDS, USUAL_TIERS
 from proxy.endpoints.registry import ENDPOINTS, PARAMETERS, TABLES, forward_fault
 from proxy.errors import Refusal
+from tests.endpoints.least import LEAST
 
 PATHS = {endpoint.name: path for path, endpoint in ENDPOINTS.items()}
-LEAST: dict[str, dict[str, Any]] = {
-    "chat.completions": {"model": "m", "messages": [{"role": "user", "content": "Hi"}]},
-    "completions": {"model": "m", "prompt": "Hi"},
-    "embeddings": {"model": "m", "input": "Hi"},
-    "messages": {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]},
-    "moderations": {"model": "m", "input": "Hi"},
-    "rerank": {"model": "m", "query": "Hi", "documents": ["a"]},
-    "rerank.v2": {"model": "m", "query": "Hi", "documents": ["a"]},
-}
 ROWS = [(endpoint, name) for endpoint, table in TABLES.items() for name in table.rows]
 TURNED_ON: dict[str, list[Any]] = {
     "service_tier": ["priority", "Default"],
@@ -59,6 +52,19 @@ TURNED_ON_IN_MESSAGES: dict[str, list[Any]] = {
     "context_management": [{"edits": [{"type": "compact_20260112"}]}, {"edits": [7]}, {}, "x"],
 }
 """The same of Anthropic's."""
+TURNED_ON_IN_RESPONSES: dict[str, list[Any]] = {
+    "tools": [
+        [{"type": "web_search"}],
+        [{"type": "function", "name": "f"}, {"type": "file_search", "vector_store_ids": ["vs_1"]}],
+        [{"type": "code_interpreter", "container": {"type": "auto"}}],
+        [{"type": "image_generation", "quality": "high"}],
+        [{"type": "mcp", "server_label": "s", "server_url": "https://host"}],
+        [{"type": "unheard_of"}],
+    ],
+    "service_tier": ["priority", "Auto"],
+    "prompt_cache_options": [{"ttl": "12h"}],
+}
+"""The same of responses."""
 USUAL: dict[str, Any] = {
     "model": "m",
     "messages": LEAST["chat.completions"]["messages"],
@@ -91,15 +97,32 @@ USUAL_IN_MESSAGES: dict[str, Any] = {
     "max_tokens": 0,
 }
 """Values of the SDK's own members that cost nothing extra; all others may have any."""
+USUAL_IN_RESPONSES: dict[str, Any] = {
+    "input": [{"role": "user", "content": "a {brace}"}],
+    "tools": [{"type": "function", "name": "f", "parameters": {}}, {"type": "apply_patch"}],
+    "max_output_tokens": 0,
+    "max_tool_calls": 3,
+    "background": False,
+    "prompt_cache_options": {"ttl": "30m"},
+    "prompt": None,
+    "context_management": [],
+}
+BY_FAMILY: dict[str, tuple[dict[str, Any], dict[str, list[Any]]]] = {
+    "messages": (USUAL | USUAL_IN_MESSAGES, TURNED_ON | TURNED_ON_IN_MESSAGES),
+    "responses": (USUAL | USUAL_IN_RESPONSES, TURNED_ON | TURNED_ON_IN_RESPONSES),
+    "responses.compact": (USUAL | USUAL_IN_RESPONSES, TURNED_ON | TURNED_ON_IN_RESPONSES),
+}
+"""What of all this is another thing in some families."""
 COSTS_EXTRA = {
     *("audio", "web_search_options", "cache_control", "container", "mcp_servers", "thread"),
     *("compaction", "fallbacks", "fallback_credit_token", "billing_policy", "workspace_id"),
+    *("access_programs", "background_options", "conversation", "previous_response_id"),
 }
 """Members of the SDKs that have no value which costs nothing extra, but null."""
 
 
 def usual(endpoint: str, name: str) -> Any:
-    known = USUAL | USUAL_IN_MESSAGES if endpoint == "messages" else USUAL
+    known, _ = BY_FAMILY.get(endpoint, (USUAL, TURNED_ON))
     return known.get(name, {"any": "value"} if name != "user" else "u")
 
 
@@ -114,6 +137,8 @@ def sdk_members() -> Iterator[tuple[str, str]]:
         "chat.completions": chat_create_params.CompletionCreateParamsBase,
         "completions": completion_create_params.CompletionCreateParamsBase,
         "embeddings": embedding_create_params.EmbeddingCreateParams,
+        "responses": response_create_params.ResponseCreateParamsBase,
+        "responses.compact": response_compact_params.ResponseCompactParams,
         "moderations": moderation_create_params.ModerationCreateParams,
         "messages": message_create_params.MessageCreateParamsBase,
     }
@@ -123,11 +148,13 @@ def sdk_members() -> Iterator[tuple[str, str]]:
         for name in shape.__annotations__
         if name != "betas"
     )
-    yield from ((endpoint, "stream") for endpoint in ("chat.completions", "completions", "messages"))
+    yield from (
+        (endpoint, "stream") for endpoint in ("chat.completions", "completions", "responses", "messages")
+    )
 
 
 def test_there_is_a_table_for_each_endpoint_that_is_not_free() -> None:
-    assert TABLES.keys() == PATHS.keys() - {"messages.count_tokens"}
+    assert TABLES.keys() == PATHS.keys() - {"messages.count_tokens", "responses.input_tokens"}
 
 
 @pytest.mark.parametrize(("endpoint", "name"), sorted(sdk_members()))
@@ -148,7 +175,7 @@ def test_null_turns_nothing_on(endpoint: str, name: str) -> None:
 def test_what_can_cost_extra_is_found_and_says_what_would_price_it(endpoint: str, name: str) -> None:
     """A priced member needs something of a rate card, one that is refused can have nothing there."""
     row = TABLES[endpoint].rows[name]
-    known = TURNED_ON | TURNED_ON_IN_MESSAGES if endpoint == "messages" else TURNED_ON
+    _, known = BY_FAMILY.get(endpoint, (USUAL, TURNED_ON))
     values = known.get(name, [{}, {"a": 1}, True, "x", [{"id": "web"}]])
     if row.read is None:
         assert row.treatment in {"bounded", "passed"}
@@ -193,7 +220,7 @@ def test_a_member_that_differs_from_a_known_one_only_in_case_is_refused(endpoint
         assert (caught.value.code, caught.value.param) == ("invalid_value", other)
 
 
-@pytest.mark.parametrize("endpoint", ["chat.completions", "completions"])
+@pytest.mark.parametrize("endpoint", ["chat.completions", "completions", "responses"])
 @pytest.mark.parametrize("name", sorted(OUTPUT_BOUNDS))
 def test_every_name_for_an_output_bound_is_one(endpoint: str, name: str) -> None:
     ask = ENDPOINTS[PATHS[endpoint]].read(json.dumps(LEAST[endpoint] | {name: 7}).encode())

@@ -33,6 +33,20 @@ def test_what_a_request_does_not_show_is_added_to_what_it_does() -> None:
     assert CHAT.fixed == {"input_tokens": 7}
 
 
+def test_what_no_upstream_can_be_told_is_not_clamped() -> None:
+    firm = Ceiling({"input_tokens": 7}, "output_tokens", 10, firm=True)
+    assert firm.clamped(4) is firm
+
+
+def test_what_is_billed_by_some_of_its_meters_has_those_that_are_priced() -> None:
+    either = Ceiling({"audio_seconds": 9, "input_tokens": 90}, "output_tokens", 10, either=True)
+    assert either.priced_by({"audio_seconds"}).usage == {"audio_seconds": 9}
+    assert either.priced_by({"input_tokens", "output_tokens"}).usage == {
+        "input_tokens": 90,
+        "output_tokens": 10,
+    }
+
+
 def test_without_an_elastic_meter_there_is_nothing_to_bound() -> None:
     fixed = Ceiling({"requests": 1})
     assert fixed.bounded(5) is fixed.clamped(5) is fixed

@@ -47,19 +47,29 @@ def test_a_card_charges_by_call_by_token_or_by_another_meter(meters: list[str], 
         (["requests", "input_tokens"], ["input_tokens", "output_tokens"], False),
         (["input_tokens", "cached_input_tokens"], ["input_tokens"], True),
         (["cached_input_tokens"], ["input_tokens"], False),
-        (["images"], ["images", "input_tokens"], True),
-        (["input_tokens"], ["images", "input_tokens"], True),
-        (["output_tokens"], ["images", "input_tokens", "output_tokens"], False),
-        (["images"], ["input_tokens"], False),
-        (["input_tokens"], ["audio_seconds"], False),
-        (["requests", "input_tokens"], ["audio_seconds"], False),
-        (["audio_seconds"], ["audio_seconds", "characters"], True),
+        (["audio_seconds"], [("audio_seconds", "input_tokens"), "requests"], False),
+        (["audio_seconds"], [("audio_seconds", "input_tokens")], True),
+        (["output_tokens"], [("audio_seconds", "input_tokens"), "output_tokens"], False),
+        (["requests"], [("audio_seconds", "input_tokens")], True),
     ],
 )
-def test_a_call_is_covered_by_a_fixed_price_or_a_rate_for_what_it_uses(
-    priced: list[str], used: list[str], *, covered: bool
+def test_a_call_is_covered_by_a_fixed_price_or_a_rate_for_each_meter(
+    priced: list[str], used: list[str | tuple[str, ...]], *, covered: bool
 ) -> None:
-    assert card_of(**dict.fromkeys(priced, 1)).covers(tuple(used)) is covered
+    card = card_of(**dict.fromkeys(priced, 1))
+    assert card.covers(tuple(used)) is covered
+    assert covered or card.missing(tuple(used))
+
+
+def test_a_card_says_what_it_has_no_rate_for() -> None:
+    needed = ("input_tokens", ("audio_seconds", "characters"), "images")
+    assert card_of(images=1).missing(needed) == [("input_tokens",), ("audio_seconds", "characters")]
+
+
+def test_a_call_is_free_only_where_nothing_that_it_may_use_has_a_price() -> None:
+    either = (("audio_seconds", "input_tokens"),)
+    assert card_of(audio_seconds=0, input_tokens=0).is_free_for(either)
+    assert not card_of(audio_seconds=0, input_tokens=1).is_free_for(either)
 
 
 @pytest.mark.parametrize(

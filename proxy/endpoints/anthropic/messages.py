@@ -1,6 +1,5 @@
 """POST /v1/messages, and POST /v1/messages/count_tokens."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -10,9 +9,9 @@ from proxy.endpoints.anthropic.members import MESSAGES, features_of
 from proxy.endpoints.anthropic.part import read_message_part
 from proxy.endpoints.anthropic.tools import own_kinds
 from proxy.endpoints.anthropic.usage import MessageUsage
-from proxy.endpoints.base import ForwardPlan, Headers, Reading, Tally
-from proxy.endpoints.features import NO_PARAMETERS
-from proxy.endpoints.generation import GenerationAsk, NamedBound
+from proxy.endpoints.base import ForwardPlan, Headers, Tally
+from proxy.endpoints.free import FreeAsk
+from proxy.endpoints.generation import NO_BOUND, GenerationAsk, NamedBound
 from proxy.endpoints.members import is_on
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, members_of, patched, read_body
@@ -21,7 +20,6 @@ from proxy.endpoints.tallies.whole import WholeTally
 from proxy.metering.blocks import TOOLS_TOKENS, messages_estimate
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.prompts import chat_bound
-from proxy.metering.usage import Usage
 
 MESSAGES_MAX: Final = 100_000
 """Anthropic's own bound."""
@@ -30,9 +28,6 @@ _COUNTED: Final = (
     *("messages", "system", "tools", "tool_choice", "mcp_servers", "output_config", "output_format"),
     *("context_management", "thinking", "metadata"),
 )
-_NO_REQUEST: Final[Usage] = {"requests": 0}
-"""What is free is no request that a rate card could price."""
-_NOTHING: Final = Ceiling(_NO_REQUEST)
 
 
 class MessagesCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,30 +55,19 @@ class MessageAsk(GenerationAsk, frozen=True):
         """The same as without counting: there is no tokenizer of these models that could tell less."""
         return self.ceiling()
 
-    def forward_body(self, plan: ForwardPlan) -> bytes:
+    def _changes(self, plan: ForwardPlan) -> dict[str, bytes | None]:
         """As of every request for text. Where the output was clamped, thoughts fit in it as well."""
+        changes = super()._changes(plan)
         bound = plan.output_bound
         if bound is not None and self.budget is not None and self.budget >= bound:
             thinking = members_of(self.body.members["thinking"]) or {}
-            within = patched(thinking, {"budget_tokens": b"%d" % max(1, bound - 1)})
-            self.body.put("thinking", within)
-        return super().forward_body(plan)
+            changes["thinking"] = patched(thinking, {"budget_tokens": b"%d" % max(1, bound - 1)})
+        return changes
 
     def tally(self, *, keep_usage: bool = False) -> Tally:
         """A fresh tally for a stream or a whole message, whichever was asked for."""
         make = StreamTally if self.stream else WholeTally
         return make(read=read_message_part, report=MessageUsage, keep_usage=keep_usage)
-
-
-class FreeTally(WholeTally):
-    """The tally of a reply that costs nothing."""
-
-    def __init__(self) -> None:
-        super().__init__(has_output=False)
-
-    def reported(self) -> Reading:
-        """No request that could be charged."""
-        return Reading(dict(_NO_REQUEST))
 
 
 class MessageEndpoint:
@@ -126,7 +110,6 @@ class MessageEndpoint:
             shows_usage=True,
             bound_field="max_tokens",
             end_user=_end_user(request),
-            estimate_input=messages_estimate,
             features=(*features, *features_of(headers), *blocks.features),
             # Thoughts are within the bound, unless they are let go beyond it: then tools come between them.
             beside=budget if budget is not None and budget >= (bound.tokens or 0) else 0,
@@ -136,7 +119,7 @@ class MessageEndpoint:
 
 def _bound(request: JsonBody) -> NamedBound:
     most = fields.whole(request, "max_tokens", fields.TOKENS_MAX)
-    return NamedBound() if most is None else NamedBound(("max_tokens",), most, is_given=True)
+    return NO_BOUND if most is None else NamedBound(("max_tokens",), most, is_given=True)
 
 
 def _tools(request: JsonBody) -> int:
@@ -164,42 +147,6 @@ def _end_user(request: JsonBody) -> str:
     return fields.printable(fields.text_of(told) or "") if told is not None else ""
 
 
-class CountAsk(msgspec.Struct, frozen=True):
-    """One request for a count: it is free, and only its rate is limited."""
-
-    body: JsonBody
-    model: str
-    stream: bool = False
-    end_user: str = ""
-    features: tuple[()] = ()
-    parameters: Mapping[str, str] = NO_PARAMETERS
-
-    def ceiling(self) -> Ceiling:
-        """Nothing."""
-        return _NOTHING
-
-    def ceiling_exact(self) -> Ceiling:
-        """Nothing."""
-        return _NOTHING
-
-    def estimate(self, model: str) -> Usage:  # noqa: ARG002 - it is free with every model.
-        """Nothing."""
-        return _NO_REQUEST
-
-    def input_text_length(self) -> int:
-        """Nothing is counted here."""
-        return 0
-
-    def forward_body(self, plan: ForwardPlan) -> bytes:
-        """The client's body with the target's model name."""
-        renamed = plan.model != self.model
-        return self.body.patched({"model": msgspec.json.encode(plan.model)} if renamed else {})
-
-    def tally(self, *, keep_usage: bool = False) -> Tally:  # noqa: ARG002 - it has no usage.
-        """A fresh tally."""
-        return FreeTally()
-
-
 class CountEndpoint:
     """Counts of what a message would take."""
 
@@ -212,7 +159,7 @@ class CountEndpoint:
     request = CountCall
     streams = False
 
-    def read(self, body: bytes, headers: Headers = ()) -> CountAsk:  # noqa: ARG002 - it is free.
+    def read(self, body: bytes, headers: Headers = ()) -> FreeAsk:  # noqa: ARG002 - it is free.
         """Read a request for a count. Raises Refusal `invalid_json` or `invalid_value`."""
         request = read_body(body)
-        return CountAsk(request, fields.model_of(request))
+        return FreeAsk(request, fields.model_of(request))

@@ -9,13 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.endpoints.reading.body import LARGE_BYTES
-from proxy.endpoints.reading.depth import is_too_deep
-from proxy.endpoints.reading.steps import count_values
-from proxy.endpoints.reading.values import VALUES_MAX, value_of
 from proxy.endpoints.tallies.members import Choice, Function, Message, OddPart, Part, ToolCall
-from proxy.endpoints.tallies.outline import Unreadable, outline_of
-from proxy.endpoints.tallies.part import SHORT_BYTES, any_json, json_of
+from proxy.endpoints.tallies.part import json_of, object_of
 from proxy.endpoints.tallies.payload import Payload, payload_of
 
 Object = Mapping[str, Any]
@@ -63,30 +58,13 @@ class _Found(msgspec.Struct):
 
 def read_message_part(data: bytes) -> Part | None:
     """Read a JSON object; None for anything else, and for what is nested too deeply or holds too much."""
-    try:
-        value = _large(data) if len(data) > LARGE_BYTES else _small(data)
-    except (Unreadable, ValueError):
-        return None
-    if not isinstance(value, dict):
+    value = object_of(data)
+    if value is None:
         return None
     kind = value.get("type")
     read = _KINDS.get(kind) if isinstance(kind, str) else None
     # An error may come in another's form, from a server in between.
     return read(value) if read is not None else OddPart(error=value.get("error"), type="unknown")
-
-
-def _small(data: bytes) -> object:
-    if len(data) > SHORT_BYTES and is_too_deep(data):
-        raise Unreadable
-    return any_json(data)
-
-
-def _large(data: bytes) -> object:
-    """The same of a large object, whose long strings are decoded piece by piece."""
-    outline = outline_of(data)
-    if sum(count_values(memoryview(raw)) for raw in outline.members.values()) > VALUES_MAX:
-        raise Unreadable
-    return {name: value_of(raw, outline.texts) for name, raw in outline.members.items()}
 
 
 def _start(event: Object) -> MessagePart:

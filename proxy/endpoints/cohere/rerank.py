@@ -86,7 +86,7 @@ class RerankEndpoint:
     """Rankings. They change nothing at an upstream; the versions differ in members that cost nothing."""
 
     upstream_path = "/rerank"
-    meters = ("search_units", "input_tokens")
+    meters = (("search_units", "input_tokens"),)
     repeatable = True
     request = RerankCall
     streams = False

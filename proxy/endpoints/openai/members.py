@@ -46,12 +46,14 @@ USUAL_TIERS: Final = frozenset({"auto", "default", "standard", "standard_only", 
 _OUTPUTS: Final = {"audio": "output_audio_tokens", "image": "output_image_tokens"}
 
 
-def _refused(body: JsonBody, name: str) -> Iterator[Feature]:
+def refused(body: JsonBody, name: str) -> Iterator[Feature]:
+    """What no rate card can price."""
     if is_on(body.members[name]):
         yield Feature(name, name)
 
 
-def _hidden(body: JsonBody, name: str) -> Iterator[Feature]:
+def hidden(body: JsonBody, name: str) -> Iterator[Feature]:
+    """Input that the body only refers to."""
     if is_on(body.members[name]):
         yield hidden_input(name, name)
 
@@ -98,19 +100,20 @@ def _sound(body: JsonBody, name: str) -> Iterator[Feature]:
         yield rated(name, name, _OUTPUTS["audio"])
 
 
-def _rows(names: str, row: Member) -> dict[str, Member]:
+def rows(names: str, row: Member) -> dict[str, Member]:
+    """The same row for several names."""
     return dict.fromkeys(names.split(), row)
 
 
 def _priced(names: str, read: Reader) -> dict[str, Member]:
-    return _rows(names, Member("priced", read))
+    return rows(names, Member("priced", read))
 
 
 _BOUNDED: Final = Member("bounded")
 
-_EVERYWHERE: Final[Mapping[str, Member]] = {
-    **_rows("model", _BOUNDED),
-    **_rows(
+EVERYWHERE: Final[Mapping[str, Member]] = {
+    **rows("model", _BOUNDED),
+    **rows(
         """
         user safety_identifier metadata store tags trace session_id request_id priority cache_salt
         encoding_format timeout request_timeout ttl keep_alive verbose
@@ -118,29 +121,29 @@ _EVERYWHERE: Final[Mapping[str, Member]] = {
         Member("passed"),
     ),
     **_priced("service_tier", _tier),
-    **_rows(
+    **rows(
         """
         models fallbacks route provider preset extra_body extra_headers extra_query api_base api_key
         api_version base_url custom_llm_provider options background deferred callback_url webhook_url lora
         lora_path adapter adapter_id draft_model kv_transfer_params
         """,
-        Member("refused", _refused),
+        Member("refused", refused),
     ),
 }
 
 _GENERATION: Final[Mapping[str, Member]] = {
-    **_EVERYWHERE,
+    **EVERYWHERE,
     **dict.fromkeys((*OUTPUT_BOUNDS, *BUDGETS), _BOUNDED),
-    **_rows("stream stream_options n best_of", _BOUNDED),
-    **_rows(
+    **rows("stream stream_options n best_of", _BOUNDED),
+    **rows(
         """
         num_return_sequences num_return num_generations num_completions n_completions num_beams beam_width
         beam_size candidate_count candidateCount chat_template template extra_args vllm_xargs
         logits_processors
         """,
-        Member("refused", _refused),
+        Member("refused", refused),
     ),
-    **_rows(
+    **rows(
         """
         temperature top_p top_k top_a min_p typical_p typical tfs_z eta_cutoff epsilon_cutoff nsigma
         top_n_sigma seed random_seed stop stop_token_ids stop_sequences include_stop_str_in_output
@@ -164,7 +167,7 @@ _GENERATION: Final[Mapping[str, Member]] = {
 CHAT: Final = MemberTable(
     {
         **_GENERATION,
-        **_rows("messages functions prediction speculation", _BOUNDED),
+        **rows("messages functions prediction speculation", _BOUNDED),
         **dict.fromkeys(BUDGET_OBJECTS, _BOUNDED),
         "tools": Member("priced", server_tools),
         "modalities": Member("priced", _modalities),
@@ -180,9 +183,9 @@ CHAT: Final = MemberTable(
             cached_content data_sources documents files file_ids attachments vector_store_ids
             knowledge_base mm_processor_kwargs media_io_kwargs vl_high_resolution_images
             """,
-            _hidden,
+            hidden,
         ),
-        **_rows(
+        **rows(
             """
             tool_choice function_call parallel_tool_calls parallel_function_calling
             disable_tool_validation reasoning_effort reasoning_format reasoning_split reasoning_summary
@@ -200,7 +203,7 @@ CHAT: Final = MemberTable(
 COMPLETION: Final = MemberTable(
     {
         **_GENERATION,
-        **_rows("suffix echo", _BOUNDED),
+        **rows("suffix echo", _BOUNDED),
         "prompt": Member("bounded", _hidden_in_inputs),
     }
 )
@@ -208,9 +211,9 @@ COMPLETION: Final = MemberTable(
 
 EMBEDDING: Final = MemberTable(
     {
-        **_EVERYWHERE,
+        **EVERYWHERE,
         "input": Member("bounded", _hidden_in_inputs),
-        **_rows(
+        **rows(
             """
             dimensions output_dimension truncate_dim input_type task task_type truncate truncation
             truncate_prompt_tokens truncation_direction normalize normalized output_dtype embedding_type
@@ -222,17 +225,17 @@ EMBEDDING: Final = MemberTable(
 )
 """The members of a call for embeddings."""
 
-MODERATION: Final = MemberTable({**_EVERYWHERE, "input": _BOUNDED})
+MODERATION: Final = MemberTable({**EVERYWHERE, "input": _BOUNDED})
 """The members of a moderation; its parts are looked at as those of a chat are."""
 
 RERANK: Final = MemberTable(
     {
-        **_EVERYWHERE,
+        **EVERYWHERE,
         "query": Member("bounded", hidden_in_query),
-        **_rows("documents texts", Member("bounded", hidden_in_documents)),
-        **_rows("instruction", _BOUNDED),
-        **_priced("mm_processor_kwargs media_io_kwargs", _hidden),
-        **_rows(
+        **rows("documents texts", Member("bounded", hidden_in_documents)),
+        **rows("instruction", _BOUNDED),
+        **_priced("mm_processor_kwargs media_io_kwargs", hidden),
+        **rows(
             """
             top_n top_k return_documents return_text return_embeddings rank_fields raw_scores relevant_spans
             max_chunks_per_doc max_tokens_per_doc max_doc_length max_query_length max_tokens_per_query

@@ -20,7 +20,10 @@ from proxy.endpoints.reading.steps import (
 from proxy.endpoints.tallies.lines import data_at, with_data
 
 _OBJECT: Final = msgspec.json.Decoder(Members)
-_NAMES: Final = frozenset({"usage", "x_groq"})
+_RESPONSE: Final = "response"
+_HOLDERS: Final = ("x_groq", _RESPONSE)
+"""Objects that may have the usage of a reply that has none at its top level."""
+_NAMES: Final = frozenset({"usage", *_HOLDERS})
 
 _Patch = tuple[int, int, bytes]
 """Where a part of a text begins and ends, and what takes its place."""
@@ -41,7 +44,7 @@ def event_with_cost(event: bytes, data: bytes, cost: str) -> bytes:
 def with_cost(reply: bytes, cost: str) -> bytes:
     """`reply`, which is JSON, with a member `cost`, a decimal string, in its usage object.
 
-    That is the one at its top level, or else Groq's own.
+    That is the one at its top level, or else Groq's own, or that of the response that an event ends.
 
     It takes the place of an upstream's own figure. What is no JSON object, or has no usage object of an
     ordinary size, is left as it is.
@@ -73,15 +76,16 @@ def _usage_place(reply: Text) -> tuple[int, int] | None:
     if first_byte(reply) != b"{" or is_too_deep(reply):
         return None
     places = _object_places(reply)
-    if "usage" in places or "x_groq" not in places:
+    holder = next((name for name in _HOLDERS if name in places), None)
+    if "usage" in places or holder is None:
         return places.get("usage")
-    start, stop = places["x_groq"]
+    start, stop = places[holder]
     place = _object_places(reply[start:stop]).get("usage")
     return None if place is None else (start + place[0], start + place[1])
 
 
 def _object_places(reply: Text) -> dict[str, tuple[int, int]]:
-    """Where the objects in these members begin and end, if they are of an ordinary size; the last of each."""
+    """Where the objects in these members begin and end; the last of each. A large usage is none."""
     places: dict[str, tuple[int, int]] = {}
     view = memoryview(reply)
     for start, stop in item_spans(view):
@@ -93,8 +97,9 @@ def _object_places(reply: Text) -> dict[str, tuple[int, int]]:
             begin = start + value_at
             value = bytes(reply[begin : min(stop, begin + STEP_BYTES)]).rstrip()
             places.pop(name, None)
-            if stop - begin <= STEP_BYTES and value.startswith(b"{"):
-                places[name] = (begin, begin + len(value))
+            is_short = stop - begin <= STEP_BYTES
+            if value.startswith(b"{") and (is_short or name == _RESPONSE):
+                places[name] = (begin, begin + len(value) if is_short else stop)
     return places
 
 

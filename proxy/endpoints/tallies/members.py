@@ -130,6 +130,7 @@ class Part(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     object: str | None = None
     type: str | None = None
     x_groq: Any = None
+    timings: Any = None
     id: msgspec.Raw = PASSED
     created: msgspec.Raw = PASSED
     model: msgspec.Raw = PASSED
@@ -143,7 +144,6 @@ class Part(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     prompt_token_ids: msgspec.Raw = PASSED
     citations: msgspec.Raw = PASSED
     search_results: msgspec.Raw = PASSED
-    timings: msgspec.Raw = PASSED
     time_info: msgspec.Raw = PASSED
     metadata: msgspec.Raw = PASSED
 
@@ -167,9 +167,8 @@ class Part(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     @property
     def usages(self) -> tuple[Any, ...]:
         """The usage objects it holds, where upstreams put them: each may be None, or no object at all."""
-        if isinstance(self.x_groq, dict):
-            return self.usage, self.x_groq.get("usage")
-        return (self.usage,)
+        found = (self.usage, self.x_groq.get("usage")) if isinstance(self.x_groq, dict) else (self.usage,)
+        return found if self.timings is None else (*found, {"timings": self.timings})
 
     @property
     def has_usage(self) -> bool:

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from proxy.endpoints.reading.body import LARGE_BYTES, beginning
 from proxy.endpoints.reading.depth import is_too_deep
-from proxy.endpoints.reading.values import VALUES_MAX
+from proxy.endpoints.reading.steps import count_values
+from proxy.endpoints.reading.values import VALUES_MAX, value_of
 from proxy.endpoints.tallies.members import (
     Audio,
     Choice,
@@ -31,7 +32,7 @@ from proxy.endpoints.tallies.produced_text import written
 from proxy.metering.tokens import PiecewiseText
 
 _PASSED: Final = frozenset(Part.__struct_fields__) - {
-    *("choices", "usage", "error", "object", "type", "x_groq")
+    *("choices", "usage", "error", "object", "type", "x_groq", "timings")
 }
 """The members at the top level that describe a reply."""
 _NOTHING: Final = Payload()
@@ -74,6 +75,29 @@ def any_json(data: bytes) -> object:
         return _ANY.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return json.loads(data.decode("utf-8", "replace"))  # Python's own decoder takes more.
+
+
+def object_of(data: bytes) -> dict[str, Any] | None:
+    """The whole of a JSON object; None for any other text, and for what is too deep or holds too much.
+
+    Long strings of a large one are decoded piece by piece, when they are asked for.
+    """
+    try:
+        if len(data) > LARGE_BYTES:
+            return _large_object(data)
+        if len(data) > SHORT_BYTES and is_too_deep(data):
+            return None
+        value = any_json(data)
+    except (Unreadable, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _large_object(data: bytes) -> dict[str, Any]:
+    outline = outline_of(data)
+    if sum(count_values(memoryview(raw)) for raw in outline.members.values()) > VALUES_MAX:
+        raise Unreadable
+    return {name: value_of(raw, outline.texts) for name, raw in outline.members.items()}
 
 
 def _read_large(data: bytes) -> Part | None:
@@ -141,6 +165,7 @@ def _lenient(value: object) -> OddPart | None:
         object=_text(value, "object"),
         type=_text(value, "type"),
         x_groq=value.get("x_groq"),
+        timings=value.get("timings"),
         payloads=tuple((index, payload) for index, payload in pieces if payload),
     )
 

@@ -219,6 +219,8 @@ class StreamTally:
         part = self._read_part(data)
         if part is None or part.usage is not None or part.x_groq is not None or part.choices is None:
             return False
+        if part.timings is not None:
+            return False
         if part.ends:
             return False
         self._begun = True
@@ -324,7 +326,7 @@ class StreamTally:
             for index, payload in part.payloads:
                 self._produced.put(index, payload)
             self._produced.use(part.uses)
-        if part.usage is not None or part.x_groq is not None:
+        if part.usage is not None or part.x_groq is not None or part.timings is not None:
             self._note_usage(part)
         if part.tells_error:
             self._failed = True

@@ -7,6 +7,9 @@ from typing import Final, Protocol
 from proxy.endpoints.base import Reading
 from proxy.metering.usage import MAX_QUANTITY, METERS, Inference, sane_quantity
 
+TIMINGS: Final = "timings"
+"""The member of llama.cpp's answers, beside their usage, that counts tokens as well."""
+
 _INPUT: Final = "prompt_tokens"
 _OUTPUT: Final = "completion_tokens"
 _TOTAL: Final = "total_tokens"
@@ -33,6 +36,13 @@ _PARTS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("image_tokens", "output_image_tokens"),
     ),
 }
+
+_NATIVE: Final[Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]]] = {
+    "billed_units": (("input", ("input_tokens",)), ("output", ("output_tokens",))),
+    "tokens": (("input", ("input_tokens",)), ("output", ("output_tokens",))),
+    TIMINGS: (("input", ("prompt_n", "cache_n")), ("output", ("predicted_n",)), ("cached", ("cache_n",))),
+}
+"""What Cohere and llama.cpp tell in a form of their own: the sum of members makes each figure."""
 
 _WHOLES: Final = ("input_tokens", "output_tokens")
 _PARTS_OF_WHOLES: Final = tuple(zip(_WHOLES, _PARTS.values(), strict=True))
@@ -72,13 +82,15 @@ class Report(Protocol):
 class UsageReport:
     """What an upstream has reported: the largest figure of each field in several usage objects, never a sum.
 
-    A field that is no sane quantity counts as missing and as an anomaly; null is only missing.
+    A field that is no sane quantity counts as missing and as an anomaly; null is only missing. What is told
+    in a form of an upstream's own counts only where nothing is told in OpenAI's.
     """
 
-    __slots__ = ("_fields", "_odd")
+    __slots__ = ("_fields", "_native", "_odd")
 
     def __init__(self) -> None:
         self._fields: dict[str, int] = {}
+        self._native: dict[str, int] = {}
         self._odd: set[str] = set()
 
     def add(self, usage: object) -> None:
@@ -96,8 +108,18 @@ class UsageReport:
                     self._note(name, value)
             elif name in _PARTS:
                 self._note_parts(name, value)
+            elif name in _NATIVE:
+                self._note_native(name, value)
             elif name == _SECONDS and (seconds := sane_quantity(value)):
                 fields[name] = max(seconds, fields.get(name, 0))
+
+    def _note_native(self, holder: str, figures: object) -> None:
+        if not isinstance(figures, dict):
+            return
+        for field, names in _NATIVE[holder]:
+            found = [quantity for name in names if (quantity := sane_quantity(figures.get(name))) is not None]
+            if found:
+                self._native[field] = max(sum(found), self._native.get(field, 0))
 
     def _note_parts(self, holder: str, details: object) -> None:
         if isinstance(details, dict):
@@ -134,7 +156,11 @@ class UsageReport:
             prompt = fields[_MISS] + fields.get(_HIT, 0)
             inferred["input_tokens"] = "parts"
         if prompt is None and output is None:
-            return None
+            prompt, output = self._native.get("input"), self._native.get("output")
+            if prompt is None and output is None:
+                return None
+            if cached := self._native.get("cached"):
+                fields.setdefault(_CACHED, cached)
         surpluses: Mapping[str, int] = {}
         anomalies = len(self._odd)
         if total is not None:

@@ -50,7 +50,8 @@ def test_thoughts_fit_in_what_was_clamped() -> None:
     ask = read(max_tokens=10_000, thinking={"type": "enabled", "budget_tokens": 9_999})
     sent = json.loads(ask.forward_body(ForwardPlan("claude-there", 2_000)))
     assert (sent["max_tokens"], sent["thinking"]["budget_tokens"]) == (2_000, 1_999)
-    assert json.loads(ask.forward_body(AS_IS))["thinking"]["type"] == "enabled"
+    as_asked = json.loads(ask.forward_body(AS_IS))
+    assert (as_asked["max_tokens"], as_asked["thinking"]["budget_tokens"]) == (10_000, 9_999)
 
 
 def test_a_document_is_paged_whatever_it_begins_with() -> None:

@@ -1,0 +1,145 @@
+"""Routes with a path as plans in use: every figure has a place, a meter, a rate and a bound."""
+
+import re
+from fractions import Fraction
+from math import ceil
+from typing import Final, get_args
+
+from proxy.config.faults import Findings
+from proxy.config.schema import FailureSchema, MeasureSchema, MultipleSchema, ParameterSchema, RouteSchema
+from proxy.endpoints.reading.pointer import Pointer, pointer_of
+from proxy.endpoints.tool_plan import Failure, Measure, Multiple, Parameter, Place, Source, ToolPlan
+from proxy.metering.quantities import quantity_of
+from proxy.metering.usage import METERS, ONE_CALL, SURCHARGES
+from proxy.pricing.rates import RateCard
+from proxy.upstream.headers import goes_up
+from proxy.validation import Path, did_you_mean
+
+MEASURED: Final = tuple(
+    name
+    for name, meter in METERS.items()
+    if meter.part_of is None and name not in ONE_CALL and name not in SURCHARGES
+)
+"""The meters that a tool's calls may have beside `requests`."""
+
+TOOL_KEYS: Final = ("measures", "parameters", "charged_statuses", "free_when", "query_fields")
+"""The keys of a route that only one with a path has."""
+
+NEVER_CHARGED: Final = frozenset({401, 402, 403, 407, 429})
+"""Statuses that may be about the account that all callers share."""
+
+_PLACES: Final[tuple[Place, ...]] = get_args(Place)
+_Placed = MeasureSchema | MultipleSchema | ParameterSchema | FailureSchema
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def plan_of(schema: RouteSchema, card: RateCard | None, path: Path, findings: Findings) -> ToolPlan:
+    """The plan of a route with a path. Faults go to `findings`."""
+    found = [
+        _measure(meter, measure, (*path, "measures", meter), findings)
+        for meter, measure in schema.measures.items()
+    ]
+    if card is not None:
+        _check_rates(schema, card, path, findings)
+    parameters = [
+        Parameter(name, source, parameter.otherwise)
+        for name, parameter in schema.parameters.items()
+        if (source := _source(parameter, (*path, "parameters", name), findings)) is not None
+    ]
+    return ToolPlan(
+        tuple(measure for measure in found if measure is not None),
+        tuple(parameters),
+        _charged_statuses(schema, (*path, "charged_statuses"), findings),
+        _failure(schema, (*path, "free_when"), findings),
+        None if schema.query_fields is None else frozenset(schema.query_fields),
+    )
+
+
+def _charged_statuses(schema: RouteSchema, path: Path, findings: Findings) -> frozenset[int]:
+    for index, status in enumerate(schema.charged_statuses):
+        if status in NEVER_CHARGED:
+            findings.fault(
+                (*path, index), "is about Farebox's own credential, and never charged", str(status)
+            )
+    return frozenset(schema.charged_statuses)
+
+
+def _failure(schema: RouteSchema, path: Path, findings: Findings) -> Failure | None:
+    if schema.free_when is None:
+        return None
+    source = _source(schema.free_when, path, findings)
+    return None if source is None else Failure(source, schema.free_when.equals)
+
+
+def _check_rates(schema: RouteSchema, card: RateCard, path: Path, findings: Findings) -> None:
+    """What is measured is priced, and what is priced is measured."""
+    rated = {meter for variant in card.variants for meter in variant.rated}
+    for meter in schema.measures:
+        if meter in MEASURED and meter not in rated:
+            findings.fault((*path, "measures", meter), f"has no rate on the rate card {card.id!r}")
+    if rated.isdisjoint({*ONE_CALL, *schema.measures}):
+        findings.fault(
+            (*path, "rate_card"),
+            f"has no rate for {next(iter(ONE_CALL))}, so calls of a path have no price",
+            schema.rate_card,
+        )
+    elif schema.measures and (others := rated - {*ONE_CALL, *schema.measures}):
+        message = f"has a rate for {', '.join(sorted(others))}, which the route's `measures` do not have"
+        findings.fault((*path, "rate_card"), message, schema.rate_card)
+
+
+def _measure(meter: str, schema: MeasureSchema, path: Path, findings: Findings) -> Measure | None:
+    if meter not in MEASURED:
+        findings.fault(path, f"is no meter of a tool; {did_you_mean(meter, MEASURED)}")
+        return None
+    source = _source(schema, path, findings)
+    most = _quantity(schema.most, meter, (*path, "most"), findings)
+    otherwise = None
+    if schema.otherwise is not None:
+        otherwise = _quantity(schema.otherwise, meter, (*path, "otherwise"), findings)
+    multiple = None
+    if schema.for_each is not None:
+        multiple = _multiple(schema.for_each, (*path, "for_each"), findings)
+    elif otherwise is not None and otherwise > most:
+        findings.fault((*path, "otherwise"), "is more than `most`", schema.otherwise)
+    return Measure(meter, source, most, otherwise, multiple) if source is not None else None
+
+
+def _multiple(schema: MultipleSchema, path: Path, findings: Findings) -> Multiple | None:
+    source = _source(schema, path, findings)
+    if source is None:
+        return None
+    return Multiple(source, ceil(Fraction(schema.otherwise)))
+
+
+def _source(schema: _Placed, path: Path, findings: Findings) -> Source | None:
+    """The one place that a schema names."""
+    places = [place for place in _PLACES if place in schema.__struct_fields__]
+    named = [(place, name) for place in places if (name := getattr(schema, place)) is not None]
+    if len(named) != 1:
+        findings.fault(path, f"needs exactly one of {', '.join(places)}")
+        return None
+    place, name = named[0]
+    pointer: Pointer = ()
+    fault = None
+    if place in ("answer", "request"):
+        try:
+            pointer = pointer_of(name)
+        except ValueError as error:
+            fault = str(error)
+    elif place != "query" and not _HEADER.fullmatch(name):
+        fault = "is not a header name"
+    elif place == "request_header" and ("_" in name or not goes_up(name)):
+        fault = "is a header that does not go up as it is"
+    if fault is not None:
+        findings.fault((*path, place), fault, name)
+        return None
+    return Source(place, name, pointer)
+
+
+def _quantity(text: str, meter: str, path: Path, findings: Findings) -> int:
+    quantity = quantity_of(text, meter)
+    if quantity is None:
+        findings.fault(path, "is more than any call may use", text)
+        return 0
+    return quantity

@@ -1,0 +1,1 @@
+"""OpenAI's Responses: requests, their items and tools, and what is answered."""

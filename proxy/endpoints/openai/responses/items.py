@@ -1,0 +1,156 @@
+"""The input of a response: which items it may have, and what each may hold."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from proxy.endpoints.content import ContentTable, HiddenInMessages, Object, PartRule, head_of, is_address
+from proxy.endpoints.features import Feature
+from proxy.endpoints.reading.body import JsonBody, beginning, too_many
+from proxy.metering.parts import Media
+from proxy.metering.prompts import media_total
+from proxy.metering.responses import parts_of
+
+ITEMS_MAX: Final = 65_536
+PARTS_MAX: Final = 65_536
+"""How many parts all items may have together."""
+
+_IMAGE_HEADERS: Final = ("data:image/", "data:;", "data:,")
+_ANY: Final = frozenset(
+    {"type", "id", "status", "call_id", "caller", "created_by", "prompt_cache_breakpoint"}
+)
+
+
+def _names(text: str) -> frozenset[str]:
+    return _ANY | frozenset(text.split())
+
+
+def _hides_in_image(part: Object) -> bool:
+    """A picture takes no more than so much, wherever it is; a data URL of another kind is no picture."""
+    head = head_of(part.get("image_url"))
+    is_other = head.startswith("data:") and not head.startswith(_IMAGE_HEADERS)
+    return is_other or part.get("file_id") is not None
+
+
+def _hides_in_file(part: Object) -> bool:
+    data = part.get("file_data")
+    return bool(part.get("file_id") or part.get("file_url")) or not isinstance(data, str) or is_address(data)
+
+
+def _hides_in_sound(part: Object) -> bool:
+    sound = part.get("input_audio")
+    return not isinstance(sound, dict) or is_address(sound.get("data"))
+
+
+def _hides_in_picture(item: Object) -> bool:
+    """Without the picture itself, the upstream takes the one that it has under this id."""
+    return not isinstance(item.get("result"), str)
+
+
+def _hides(_item: Object) -> bool:
+    return True
+
+
+_TEXT: Final = PartRule(_names("text refusal annotations logprobs transcript"))
+_RULES: Final[Mapping[str, PartRule]] = {
+    # Content.
+    **dict.fromkeys(
+        ("input_text", "output_text", "refusal", "text", "summary_text", "reasoning_text"), _TEXT
+    ),
+    "input_image": PartRule(_names("image_url file_id detail"), {}, _hides_in_image),
+    "computer_screenshot": PartRule(_names("image_url file_id detail"), {}, _hides_in_image),
+    "input_file": PartRule(_names("file_data file_id file_url filename detail"), {}, _hides_in_file),
+    "input_audio": PartRule(
+        _names("input_audio"), {"input_audio": frozenset({"data", "format"})}, _hides_in_sound
+    ),
+    # Items that have content.
+    "message": PartRule(_names("role content phase"), parts="content"),
+    "function_call_output": PartRule(_names("output name namespace"), parts="output"),
+    "custom_tool_call_output": PartRule(_names("output name"), parts="output"),
+    "computer_call_output": PartRule(_names("output acknowledged_safety_checks"), parts="output"),
+    # Items that are text, or came from the upstream: they are as long as what is read of them.
+    "reasoning": PartRule(_names("summary content encrypted_content")),
+    "function_call": PartRule(_names("name namespace arguments")),
+    "custom_tool_call": PartRule(_names("name namespace input")),
+    "web_search_call": PartRule(_names("action")),
+    "file_search_call": PartRule(_names("queries results")),
+    "computer_call": PartRule(_names("action actions pending_safety_checks")),
+    "code_interpreter_call": PartRule(_names("code container_id outputs")),
+    "local_shell_call": PartRule(_names("action")),
+    "local_shell_call_output": PartRule(_names("output")),
+    "shell_call": PartRule(_names("action environment")),
+    "shell_call_output": PartRule(_names("output max_output_length")),
+    "apply_patch_call": PartRule(_names("operation")),
+    "apply_patch_call_output": PartRule(_names("output")),
+    **dict.fromkeys(("tool_search_output", "additional_tools"), PartRule(_names("role tools execution"))),
+    "tool_search_call": PartRule(_names("arguments execution")),
+    "mcp_list_tools": PartRule(_names("server_label tools error")),
+    "mcp_approval_request": PartRule(_names("arguments name server_label")),
+    "mcp_approval_response": PartRule(_names("approval_request_id approve reason")),
+    "mcp_call": PartRule(_names("arguments name server_label approval_request_id error output")),
+    "compaction": PartRule(_names("encrypted_content")),
+    "program": PartRule(_names("code fingerprint")),
+    "program_output": PartRule(_names("result")),
+    "image_generation_call": PartRule(
+        _names("result action background error output_format quality revised_prompt size svg_usage"),
+        {},
+        _hides_in_picture,
+    ),
+    # What the upstream has kept, or does when it reads this.
+    "item_reference": PartRule(_ANY, {}, _hides),
+    "compaction_trigger": PartRule(_ANY, {}, _hides),
+}
+
+ITEMS: Final = ContentTable(frozenset(), _RULES, untyped="message")
+"""The items of an input, and the parts of their content. What is in no row takes the card's allowance."""
+
+_WITH_TOOLS: Final = frozenset(
+    {"additional_tools", "configuration_update", "tool_search_output", "item_reference"}
+)
+"""Items that can give a model tools, or choose how it works, or are whatever the upstream has kept."""
+_OWN_TOOLS: Final = frozenset({"function", "custom", "namespace"})
+
+
+class Items:
+    """Looks through the input of a request once. Raises Refusal `invalid_value` for what has two readings."""
+
+    def __init__(self, body: JsonBody, model: str) -> None:
+        self._left = PARTS_MAX
+        self._kinds: Counter[str] = Counter()
+        self.media = Media(0, 0)
+        self.features: tuple[Feature, ...] = ()
+        raw = body.members.get("input")
+        if raw is not None and beginning(raw).startswith(b"["):
+            hidden = HiddenInMessages(ITEMS, "input")
+            self.media = media_total(self._contents(body, hidden), model)
+            self.features = (*hidden.features(raw), *self._turned_on())
+
+    def _contents(self, body: JsonBody, hidden: HiddenInMessages) -> Iterator[list[Any]]:
+        """The parts of each item, which is decoded once and held no longer than it is needed."""
+        for item in body.items_of("input"):
+            hidden.add_part(item)
+            parts = parts_of(item)
+            self._left -= len(parts)
+            if self._left < 0:
+                raise too_many("input", "parts in all", PARTS_MAX)
+            self._note(item)
+            yield parts
+
+    def _note(self, item: object) -> None:
+        kind = item.get("type") if isinstance(item, dict) else None
+        if not isinstance(item, dict) or not isinstance(kind, str):
+            return
+        if kind in _WITH_TOOLS and not _is_harmless(kind, item):
+            self._kinds[kind] += 1
+
+    def _turned_on(self) -> Iterator[Feature]:
+        """No rate card can price what is turned on within the input."""
+        return (Feature(f"input[].type: {kind}", "input") for kind in self._kinds)
+
+
+def _is_harmless(kind: str, item: Object) -> bool:
+    """Whether the tools that an item brings are all the caller's own, which are but text."""
+    tools = item.get("tools")
+    if kind == "configuration_update" or not isinstance(tools, list):
+        return False
+    return all(isinstance(tool, dict) and tool.get("type") in _OWN_TOOLS for tool in tools)

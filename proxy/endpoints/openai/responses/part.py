@@ -1,0 +1,292 @@
+"""Reads what is answered to a request for a response: the events of a stream, and whole responses.
+
+Text, reasoning and the arguments of tools are output. What a tool found that the upstream carried out is not:
+it is read as input. What is told piece by piece is told again as a whole, and counts once.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from proxy.endpoints.tallies.members import Choice, Function, Message, OddPart, Part, ToolCall
+from proxy.endpoints.tallies.part import json_of, object_of
+from proxy.endpoints.tallies.payload import Payload, payload_of
+
+Object = Mapping[str, Any]
+_Key = int | str
+
+_END: Final[Mapping[str, str]] = {
+    "response.completed": "completed",
+    "response.incomplete": "incomplete",
+    "response.cancelled": "cancelled",
+    "response.failed": "failed",
+    "response.done": "completed",
+}
+"""The events that end a stream, each with the response as a whole."""
+_SEARCH: Final = "search"
+_SOUND: Final = "response.audio.delta"
+_CALLS: Final[Mapping[str, str]] = {
+    "function_call": "arguments",
+    "custom_tool_call": "input",
+    "mcp_call": "arguments",
+    "mcp_approval_request": "arguments",
+}
+"""Items that call a tool by its name, with the member that the tool gets."""
+_TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "message": ("content",),
+    "reasoning": ("content", "summary"),
+    "code_interpreter_call": ("code",),
+    "computer_call": ("action", "actions"),
+    "local_shell_call": ("action",),
+    "shell_call": ("action",),
+    "apply_patch_call": ("operation",),
+    "tool_search_call": ("arguments",),
+    "program": ("code",),
+}
+"""Items of which some members are output. Of reasoning, the first that there is."""
+_NO_OUTPUT: Final = frozenset(
+    {
+        "web_search_call", "file_search_call", "image_generation_call", "mcp_list_tools",
+        "mcp_approval_response", "compaction", "additional_tools", "program_output",
+    }
+)  # fmt: skip
+"""Items that say what the upstream did or found, beside those whose type ends in `_output`."""
+_BILLED: Final[Mapping[str, str]] = {
+    "web_search_call": "web_searches",
+    "file_search_call": "file_searches",
+    "image_generation_call": "images",
+    "code_interpreter_call": "containers",
+}
+_NOT_DONE: Final = frozenset({"failed", "in_progress", "searching", "generating", "interpreting", "calling"})
+_PLAIN_PARTS: Final[Mapping[str, str]] = {
+    "output_text": "text",
+    "text": "text",
+    "summary_text": "text",
+    "reasoning_text": "text",
+    "refusal": "refusal",
+}
+
+
+class ResponsePart(OddPart, frozen=True, gc=False, kw_only=True):
+    """An event of a stream, or a whole response. `is_last` for the event that ends a stream.
+
+    `tool_usage` is what the upstream tells of its own tools.
+    """
+
+    is_last: bool = False
+    tool_usage: Any = None
+
+    @property
+    def usages(self) -> tuple[Any, ...]:
+        """The response's own usage, and that of tools."""
+        return (self.usage,) if self.tool_usage is None else (self.usage, {"tool_usage": self.tool_usage})
+
+    @property
+    def ends(self) -> bool:
+        """Whether it is the end itself."""
+        return self.is_last
+
+
+class ResponseReader:
+    """Reads the parts of one reply, in their order: gives what each adds, None for what is no JSON object."""
+
+    def __init__(self) -> None:
+        self._told: set[_Key] = set()
+        self._named: set[_Key] = set()
+        self._done: set[_Key] = set()
+        self._containers: set[str] = set()
+
+    def __call__(self, data: bytes) -> Part | None:
+        """Read one part."""
+        value = object_of(data)
+        if value is None:
+            return None
+        kind = value.get("type")
+        return self._event(value, kind) if isinstance(kind, str) else self._whole(value)
+
+    def _event(self, event: Object, kind: str) -> Part:
+        if kind in _END:
+            return self._end(event, kind)
+        if (read := _EVENTS.get(kind)) is not None:
+            return read(self, event)
+        if not kind.startswith("response."):
+            # An error may come in another's form, from a server in between.
+            return OddPart(error=event.get("error"), type="unknown")
+        return self._delta(event) if kind.endswith(".delta") else ResponsePart(choices=[])
+
+    def _whole(self, value: Object) -> Part:
+        """A response that was not streamed; anything else has no output of this form."""
+        if not isinstance(value.get("output"), list):
+            return OddPart(error=value.get("error"), usage=value.get("usage"))
+        return self._response(value, str(value.get("status") or "completed"), is_last=False)
+
+    def _end(self, event: Object, kind: str) -> Part:
+        response = event.get("response")
+        if not isinstance(response, dict):
+            response = {}
+        return self._response(response, _END[kind], is_last=True)
+
+    def _response(self, response: Object, status: str, *, is_last: bool) -> Part:
+        """All of a response: what was not told before adds to it."""
+        found = _Found()
+        output = response.get("output")
+        for index, item in enumerate(output if isinstance(output, list) else ()):
+            self._add_item(_keys({"output_index": index, "item": item}), item, found)
+        if status == "failed":
+            error = response.get("error") or True
+        else:
+            error = None
+            found.choices.append(Choice(finish_reason=status))
+        return found.part(
+            usage=response.get("usage"),
+            tool_usage=response.get("tool_usage"),
+            error=error,
+            is_last=is_last,
+        )
+
+    def _item_begun(self, event: Object) -> Part:
+        """A call of a tool has its name from the beginning."""
+        item, keys, found = event.get("item"), _keys(event), _Found()
+        is_call = isinstance(item, dict) and item.get("type") in _CALLS
+        name = item.get("name") if is_call and isinstance(item, dict) else None
+        if isinstance(name, str) and self._named.isdisjoint(keys):
+            self._named.update(keys)
+            found.call(name, None)
+        return found.part()
+
+    def _item_ended(self, event: Object) -> Part:
+        found = _Found()
+        self._add_item(_keys(event), event.get("item"), found)
+        return found.part()
+
+    def _delta(self, event: Object) -> Part:
+        """More of an item's text, or data."""
+        self._told.update(_keys(event))
+        delta = event.get("delta")
+        if event.get("type") == _SOUND:
+            return _Found().data({"audio": delta}).part()
+        if isinstance(delta, str):
+            return ResponsePart(choices=[Choice(delta=Message(content=delta))])
+        return _Found().data({"delta": delta}).part()
+
+    def _found_by_tool(self, _event: Object) -> Part:
+        """What a tool found is read as input."""
+        return ResponsePart(choices=[])
+
+    def _error(self, event: Object) -> Part:
+        return ResponsePart(error=event.get("error") or True)
+
+    def _add_item(self, keys: tuple[_Key, ...], item: object, found: "_Found") -> None:
+        """An item as a whole: the upstream's own work, and what of its output was not told yet."""
+        if not self._done.isdisjoint(keys):
+            return
+        self._done.update(keys)
+        if not isinstance(item, dict):
+            found.data({"output": item})
+            return
+        kind = item.get("type")
+        if isinstance(kind, str) and kind in _BILLED and item.get("status") not in _NOT_DONE:
+            found.uses += self._uses(kind, item)
+        is_named = not self._named.isdisjoint(keys)
+        if self._told.isdisjoint(keys):
+            _add_output(kind, item, found, is_named=is_named)
+        elif kind in _CALLS and not is_named:
+            found.call(item.get("name"), None)
+
+    def _uses(self, kind: str, item: Object) -> list[str]:
+        """The meter of a tool that was carried out. Pages that are opened are no searches."""
+        if kind == "code_interpreter_call":
+            container = str(item.get("container_id"))
+            if container in self._containers:
+                return []
+            self._containers.add(container)
+        action = item.get("action")
+        if (
+            kind == "web_search_call"
+            and isinstance(action, dict)
+            and action.get("type", "search") != "search"
+        ):
+            return []
+        return [_BILLED[kind]]
+
+
+class _Found:
+    """What is found in a part."""
+
+    def __init__(self) -> None:
+        self.choices: list[Choice] = []
+        self.payloads: list[Payload] = []
+        self.uses: list[str] = []
+
+    def text(self, text: str) -> None:
+        self.choices.append(Choice(delta=Message(content=text)))
+
+    def call(self, name: object, given: str | None) -> None:
+        name = name if isinstance(name, str) else None
+        self.choices.append(Choice(delta=Message(tool_calls=[ToolCall(Function(name, given))])))
+
+    def data(self, members: Object) -> "_Found":
+        self.payloads.append(payload_of(members.items()))
+        return self
+
+    def part(self, **members: Any) -> ResponsePart:
+        return ResponsePart(
+            choices=self.choices,
+            payloads=tuple((0, payload) for payload in self.payloads if payload),
+            uses=tuple(self.uses),
+            **members,
+        )
+
+
+def _add_output(kind: object, item: Object, found: _Found, *, is_named: bool) -> None:
+    if not isinstance(kind, str):
+        found.data(item)
+    elif (given := _CALLS.get(kind)) is not None:
+        name, value = item.get("name"), item.get(given)
+        text = value if isinstance(value, str) or value is None else json_of(value)
+        found.call(None if is_named else name, text)
+    elif (names := _TEXTS.get(kind)) is not None:
+        for name in names:
+            if value := item.get(name):
+                _add_value(name, value, found)
+                if kind == "reasoning":
+                    break
+    elif kind not in _NO_OUTPUT and not kind.endswith("_output"):
+        found.data(item)
+
+
+def _add_value(name: str, value: object, found: _Found) -> None:
+    """A text, the parts of a content, or what a model has made up as JSON."""
+    if isinstance(value, str):
+        found.text(value)
+    elif name not in ("content", "summary"):
+        found.text(json_of(value))
+    elif not isinstance(value, list):
+        found.data({name: value})
+    else:
+        for part in value:
+            field = _PLAIN_PARTS.get(str(part.get("type"))) if isinstance(part, dict) else None
+            text = part.get(field) if isinstance(part, dict) and field is not None else None
+            if isinstance(text, str):
+                found.text(text)
+            else:
+                found.data({name: part})
+
+
+def _keys(event: Object) -> tuple[_Key, ...]:
+    """What tells which item an event is about: its place, its id, or both."""
+    item = event.get("item")
+    told = (
+        event.get("output_index"),
+        event.get("item_id"),
+        item.get("id") if isinstance(item, dict) else None,
+    )
+    return tuple(key for key in told if type(key) is int or type(key) is str)
+
+
+_EVENTS: Final[Mapping[str, Callable[[ResponseReader, Object], Part]]] = {
+    "response.output_item.added": ResponseReader._item_begun,  # noqa: SLF001 - a table of the class's own.
+    "response.output_item.done": ResponseReader._item_ended,  # noqa: SLF001 - as above.
+    "response.shell_call_output_content.delta": ResponseReader._found_by_tool,  # noqa: SLF001 - as above.
+    "error": ResponseReader._error,  # noqa: SLF001 - as above.
+}
+"""What some kinds of events are read by, by their `type`."""

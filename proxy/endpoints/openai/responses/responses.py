@@ -1,0 +1,134 @@
+"""POST /v1/responses, and what is counted or made shorter without an answer of its own."""
+
+from typing import Any, Final
+
+import msgspec
+
+from proxy.endpoints.base import Headers, Tally
+from proxy.endpoints.free import FreeAsk
+from proxy.endpoints.generation import GenerationAsk
+from proxy.endpoints.members import MemberTable
+from proxy.endpoints.openai.bounds import OutputBound, named_bound, thinking_budget
+from proxy.endpoints.openai.responses.items import ITEMS_MAX, Items
+from proxy.endpoints.openai.responses.members import COMPACTION, RESPONSE
+from proxy.endpoints.openai.responses.part import ResponseReader
+from proxy.endpoints.openai.responses.tools import USES, USES_MAX, carries_out, parameters_of
+from proxy.endpoints.openai.responses.usage import ResponseUsage
+from proxy.endpoints.reading import fields
+from proxy.endpoints.reading.body import JsonBody, read_body
+from proxy.endpoints.tallies.stream import StreamTally
+from proxy.endpoints.tallies.whole import WholeTally
+from proxy.metering.prompts import chat_bound
+from proxy.metering.responses import response_estimate, response_tokens
+
+TOOLS_MAX: Final = 4_096
+_COUNTED: Final = ("input", "instructions", "tools", "tool_choice", "text", "prompt", "context_management")
+"""The members that are decoded when a response is read or counted."""
+
+
+class ResponseCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A response as OpenAI's API takes it."""
+
+    model: str
+    input: str | list[dict[str, Any]] | None = None
+    instructions: str | None = None
+    max_output_tokens: OutputBound | None = None
+    stream: bool = False
+
+
+class ResponseAsk(GenerationAsk, frozen=True):
+    """One request for a response."""
+
+    def tally(self, *, keep_usage: bool = False) -> Tally:
+        """A fresh tally for a stream or a whole response, whichever was asked for."""
+        make = StreamTally if self.stream else WholeTally
+        return make(read=ResponseReader(), report=ResponseUsage, keep_usage=keep_usage)
+
+
+class ResponseEndpoint:
+    """Responses. A call may be repeated at another target: what the first has stored, nobody can name."""
+
+    name = "responses"
+    path = "/v1/responses"
+    upstream_path = "/responses"
+    meters = ("input_tokens", "output_tokens")
+    repeatable = True
+    summary = "A response: authorized before it is forwarded, charged when it has ended."
+    request = ResponseCall
+    streams = True
+
+    def read(self, body: bytes, headers: Headers = ()) -> ResponseAsk:  # noqa: ARG002 - they cost nothing.
+        """Read a request for a response. Raises Refusal `invalid_json` or `invalid_value`."""
+        return _read(body, RESPONSE)
+
+
+class CompactionEndpoint:
+    """Conversations made shorter."""
+
+    name = "responses.compact"
+    path = "/v1/responses/compact"
+    upstream_path = "/responses/compact"
+    meters = ("input_tokens", "output_tokens")
+    repeatable = True
+    summary = "A conversation made shorter, charged like a response."
+    request = ResponseCall
+    streams = False
+
+    def read(self, body: bytes, headers: Headers = ()) -> ResponseAsk:  # noqa: ARG002 - they cost nothing.
+        """Read a request. Raises Refusal `invalid_json` or `invalid_value`."""
+        return _read(body, COMPACTION)
+
+
+class InputTokensEndpoint:
+    """Counts of what a response would read."""
+
+    name = "responses.input_tokens"
+    path = "/v1/responses/input_tokens"
+    upstream_path = "/responses/input_tokens"
+    meters = ("input_tokens",)
+    repeatable = True
+    summary = "How many tokens of input a response would have: free, within the rate limits."
+    request = ResponseCall
+    streams = False
+
+    def read(self, body: bytes, headers: Headers = ()) -> FreeAsk:  # noqa: ARG002 - it is free.
+        """Read a request for a count. Raises Refusal `invalid_json` or `invalid_value`."""
+        request = read_body(body)
+        return FreeAsk(request, fields.model_of(request))
+
+
+def _read(body: bytes, table: MemberTable) -> ResponseAsk:
+    request = read_body(body)
+    model = fields.model_of(request)
+    _check(request)
+    features = table.features(request)
+    if carries_out(features) and USES not in request:
+        request.put(USES, b"%d" % USES_MAX)
+    items = Items(request, model)
+    return ResponseAsk(
+        body=request,
+        model=model,
+        stream=fields.flag(request, "stream"),
+        choices=1,
+        bound=named_bound(request),
+        input_tokens_max=chat_bound(request.size_bytes, items.media),
+        input_text_bytes=request.size_bytes - items.media.payload_chars,
+        count_input=response_tokens,
+        shows_usage=True,
+        bound_field="max_output_tokens",
+        end_user=fields.end_user(request),
+        estimate_input=response_estimate,
+        features=(*features, *items.features),
+        parameters=parameters_of(request),
+        beside=thinking_budget(request),
+    )
+
+
+def _check(request: JsonBody) -> None:
+    """See that the members that decide are what they should be, and hold no more than is read."""
+    if "input" in request:
+        fields.require(request, "input", (b'"', b"[", b"n"), "a string or an array of items")
+    request.bound_items("input", ITEMS_MAX)
+    request.bound_items("tools", TOOLS_MAX)
+    for name in _COUNTED:
+        request.bound_values(name)

@@ -1,0 +1,196 @@
+"""OpenAI's official SDK has its responses with only base_url and key changed."""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import openai
+import pytest
+from pydantic import BaseModel
+
+from tests.acceptance.harness import Account, Server
+from tests.acceptance.scripted_upstream import Behaviour, ScriptedUpstream, answers, break_off, streams
+from tests.endpoints.openai.responses.replies import CALL, STREAM, event, response, text, usage
+
+FUNCTION: Any = {"type": "function", "name": "look_up", "parameters": {"type": "object"}, "strict": False}
+
+
+class Place(BaseModel):
+    """What a model is asked to fill in."""
+
+    name: str
+
+
+@pytest.fixture
+def client(server: Server, account: Account) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key=account.secret, max_retries=0) as sync:
+        yield sync
+
+
+@pytest.fixture
+async def async_client(server: Server, account: Account) -> AsyncIterator[openai.AsyncOpenAI]:
+    async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key=account.secret) as asynchronous:
+        yield asynchronous
+
+
+def test_a_response_arrives_and_is_charged(
+    client: openai.OpenAI, upstream: ScriptedUpstream, account: Account
+) -> None:
+    """What was read from a cache has its own rate."""
+    used = usage(105, 7, input_tokens_details={"cached_tokens": 100}, total_tokens=112)
+    upstream.behaviours["r-whole"] = answers(response(text("Hello there"), usage=used))
+    raw = client.responses.with_raw_response.create(model="r-whole", input="Say hello", tools=[FUNCTION])
+    answer = raw.parse()
+    assert answer.output_text == "Hello there"
+    assert raw.headers["x-farebox-cost"] == "0.000044"
+    row = account.last()
+    assert (row["endpoint"], row["basis"]) == ("responses", "reported")
+    assert row["usage"] == {"input_tokens": 105, "cached_input_tokens": 100, "output_tokens": 7}
+
+
+def test_a_stream_with_reasoning_and_a_function_arrives_whole(
+    client: openai.OpenAI, upstream: ScriptedUpstream, account: Account
+) -> None:
+    upstream.behaviours["r-stream"] = streams(*STREAM)
+    with client.responses.stream(
+        model="r-stream", input="Say hello", tools=[FUNCTION], reasoning={"summary": "auto"}
+    ) as stream:
+        texts = [part.delta for part in stream if part.type == "response.output_text.delta"]
+        whole = stream.get_final_response()
+    assert texts == ["Hello ", "there."]
+    assert [item.type for item in whole.output] == ["reasoning", "message", "function_call"]
+    row = account.last()
+    assert (row["outcome"], row["usage"]) == ("complete", {"input_tokens": 36, "output_tokens": 87})
+    assert row["charged"] == "0.00021"
+
+
+async def test_the_async_client_works(async_client: openai.AsyncOpenAI, upstream: ScriptedUpstream) -> None:
+    upstream.behaviours["r-async"] = streams(*STREAM)
+    kinds = []
+    async with async_client.responses.stream(model="r-async", input="Say hello") as stream:
+        async for part in stream:
+            kinds.append(part.type)  # noqa: PERF401 - a comprehension would not close it in time.
+    assert kinds[-1] == "response.completed"
+
+
+def test_what_is_to_have_a_form_is_parsed(client: openai.OpenAI, upstream: ScriptedUpstream) -> None:
+    upstream.behaviours["r-parse"] = answers(response(text('{"name":"Rome"}')))
+    answer = client.responses.parse(model="r-parse", input="Where?", text_format=Place)
+    assert answer.output_parsed == Place(name="Rome")
+
+
+def test_counts_are_free_and_what_is_made_shorter_is_not(
+    client: openai.OpenAI, upstream: ScriptedUpstream, account: Account
+) -> None:
+    upstream.behaviours["r-count"] = answers({"object": "response.input_tokens", "input_tokens": 14})
+    compaction = {"id": "cmp_1", "type": "compaction", "encrypted_content": "QUJD"}
+    upstream.behaviours["r-compact"] = answers(
+        {
+            "id": "c",
+            "object": "response.compaction",
+            "created_at": 1,
+            "output": [compaction],
+            "usage": usage(),
+        }
+    )
+    assert client.responses.input_tokens.count(model="r-count", input="Say hello").input_tokens == 14
+    assert account.last()["charged"] == "0.00"
+    shorter: Any = client.responses.compact(model="r-compact", input="Say hello")
+    assert shorter.usage.output_tokens == 87
+    assert (account.last()["endpoint"], account.last()["charged"]) == ("responses.compact", "0.00021")
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"previous_response_id": "resp_1"},
+        {"background": True},
+        {"conversation": "conv_1"},
+        {"tools": [{"type": "web_search"}]},
+        {"input": [{"type": "item_reference", "id": "msg_1"}]},
+    ],
+)
+def test_what_has_no_price_is_refused_before_it_is_forwarded(
+    client: openai.OpenAI, upstream: ScriptedUpstream, members: Any
+) -> None:
+    sent = len(upstream.received)
+    with pytest.raises(openai.PermissionDeniedError) as caught:
+        client.responses.create(**{"model": "r-refused", "input": "Hi", **members})
+    assert caught.value.code == "unpriced_feature"
+    assert len(upstream.received) == sent
+
+
+def test_a_call_without_funds_raises_and_is_not_tried_again(
+    server: Server, upstream: ScriptedUpstream
+) -> None:
+    poor = server.account("0.000001")
+    upstream.behaviours["r-poor"] = answers(response())
+    sent = len(upstream.received)
+    with (
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key=poor.secret) as client,
+        pytest.raises(openai.APIStatusError) as caught,
+    ):
+        client.responses.create(model="r-poor", input="Say hello", max_output_tokens=50)
+    assert (caught.value.status_code, caught.value.code) == (402, "request_exceeds_balance")
+    assert len(upstream.received) == sent
+
+
+def test_funds_that_pay_for_less_lower_the_bound(server: Server, upstream: ScriptedUpstream) -> None:
+    """It goes up as `max_output_tokens`, whatever the upstream's chats have for it."""
+    poor = server.account("0.0002")
+    upstream.behaviours["r-clamped"] = answers(response(text("Hello")))
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key=poor.secret) as client:
+        client.responses.create(model="r-clamped", input="Say hello")
+    body = upstream.received[-1]
+    assert 50 < body["max_output_tokens"] < 100
+    assert "max_completion_tokens" not in body
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        streams(*STREAM[:11], then=break_off),
+        streams(*STREAM[:11]),
+        streams(*STREAM[:11], b'data: {"error":{"message":"Overloaded","type":"server_error"}}\n\n'),
+    ],
+    ids=["broken off", "not complete", "an error within"],
+)
+def test_a_stream_that_fails_raises_and_is_charged_for_what_came(
+    client: openai.OpenAI, upstream: ScriptedUpstream, account: Account, behaviour: Behaviour
+) -> None:
+    """No client takes it for whole."""
+    upstream.behaviours["r-broken"] = behaviour
+    texts = []
+    with pytest.raises(openai.APIError):  # noqa: PT012 - the stream raises while it is read.
+        for part in client.responses.create(model="r-broken", input="Say hello", stream=True):
+            if part.type == "response.output_text.delta":
+                texts.append(part.delta)  # noqa: PERF401 - what came before the fault counts.
+    assert "".join(texts) == "Hello there."
+    row = account.last()
+    assert (row["basis"], row["outcome"] == "complete") == ("counted", False)
+    assert 0 < row["usage"]["output_tokens"] < 20
+
+
+def test_a_response_that_failed_arrives_as_one(
+    client: openai.OpenAI, upstream: ScriptedUpstream, account: Account
+) -> None:
+    """What the upstream bills of it is charged."""
+    error = {"code": "server_error", "message": "x"}
+    failed = event("response.failed", response=response(status="failed", error=error, usage=usage(36, 5)))
+    upstream.behaviours["r-failed"] = streams(*STREAM[:11], failed)
+    stream = client.responses.create(model="r-failed", input="Say hello", stream=True)
+    assert [part.type for part in stream][-1] == "response.failed"
+    assert account.last()["usage"]["input_tokens"] == 36
+
+
+def test_the_cost_is_in_the_usage_if_it_is_asked_for(
+    client: openai.OpenAI, upstream: ScriptedUpstream
+) -> None:
+    upstream.behaviours["r-cost"] = streams(*STREAM)
+    upstream.behaviours["r-cost-whole"] = answers(response(CALL))
+    asked = {"x-farebox-include": "cost"}
+    stream = client.responses.create(model="r-cost", input="Hi", stream=True, extra_headers=asked)
+    *_, last = stream
+    whole = client.responses.create(model="r-cost-whole", input="Hi", extra_headers=asked)
+    for answer in (last.to_dict()["response"], whole.to_dict()):
+        assert isinstance(answer, dict)
+        assert answer["usage"]["cost"] == "0.00021"

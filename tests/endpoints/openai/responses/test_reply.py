@@ -1,0 +1,343 @@
+"""Answers to requests for responses: they pass untouched, the end waits, and all output counts once."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy.endpoints.base import Reading, Tally
+from proxy.endpoints.openai.responses.part import ResponseReader
+from proxy.endpoints.registry import ENDPOINTS
+from tests.endpoints.events import cut, fed
+from tests.endpoints.openai.responses.replies import (
+    CALL,
+    REASONING,
+    STREAM,
+    TEXT,
+    event,
+    response,
+    text,
+    usage,
+)
+
+WHOLE_STREAM = b"".join(STREAM)
+REPORTED = Reading({"input_tokens": 36, "output_tokens": 87})
+
+
+def tally(*, stream: bool = True, keep_usage: bool = False) -> Tally:
+    body = {"model": "m", "input": "Hi", "stream": stream}
+    return ENDPOINTS["/v1/responses"].read(json.dumps(body).encode()).tally(keep_usage=keep_usage)
+
+
+def read_whole(reply: object) -> Tally:
+    whole = tally(stream=False)
+    data = json.dumps(reply).encode()
+    assert fed(whole, [data]) == b""
+    whole.finish()
+    assert whole.tail() == data
+    return whole
+
+
+def streamed(*events: bytes) -> Tally:
+    stream = tally()
+    assert fed(stream, events) + stream.tail() == b"".join(events)
+    return stream
+
+
+def test_events_pass_at_once_and_the_end_waits() -> None:
+    stream = tally()
+    for one in STREAM[:-1]:
+        assert stream.feed(one) == one
+        assert not stream.done
+    assert stream.feed(STREAM[-1]) == b""
+    assert (stream.done, stream.complete, stream.failed, stream.anomalies) == (True, True, False, 0)
+    assert stream.reported() == REPORTED
+    assert stream.output_text() == TEXT
+    assert stream.tail() == STREAM[-1]
+
+
+@given(st.lists(st.integers(0, len(WHOLE_STREAM)), max_size=8), st.booleans())
+def test_nothing_depends_on_where_chunks_end(places: list[int], keep: bool) -> None:
+    stream = tally(keep_usage=keep)
+    passed = fed(stream, cut(WHOLE_STREAM, places))
+    assert passed + stream.tail() == WHOLE_STREAM
+    assert (stream.reported(), stream.output_text(), stream.complete) == (REPORTED, TEXT, True)
+
+
+@pytest.mark.parametrize("count", range(len(STREAM)))
+def test_a_stream_cut_after_any_event_counts_what_was_produced(count: int) -> None:
+    """It is never whole: only its last event says so, and only that reports a usage."""
+    stream = tally()
+    assert fed(stream, STREAM[:count]) == b"".join(STREAM[:count])
+    stream.finish()
+    assert not stream.complete
+    assert TEXT.startswith(stream.output_text())
+    assert stream.reported() is None
+
+
+def test_a_whole_response_has_the_output_of_its_stream() -> None:
+    whole = read_whole(response(REASONING, text("Hello there."), CALL))
+    assert (whole.complete, whole.output_text(), whole.reported()) == (True, TEXT, REPORTED)
+
+
+@pytest.mark.parametrize("names_items", [True, False])
+@pytest.mark.parametrize("numbers_items", [True, False])
+@pytest.mark.parametrize("left_out", ["delta", "done", "added", ""])
+def test_nothing_counts_twice_or_not_at_all_whatever_a_server_leaves_out(
+    left_out: str, names_items: bool, numbers_items: bool
+) -> None:
+    """Text comes in pieces, at the end of its item, and with the whole response."""
+    if not (names_items or numbers_items):
+        return
+    events = []
+    for one in STREAM:
+        data = json.loads(one.split(b"data: ")[1])
+        if left_out and data["type"].endswith(f".{left_out}"):
+            continue
+        if not numbers_items:
+            data.pop("output_index", None)
+        if not names_items:
+            data.pop("item_id", None)
+        events.append(event(data.pop("type"), **data))
+    stream = streamed(*events)
+    assert stream.complete
+    assert sorted(stream.output_text()) == sorted(TEXT)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "complete", "failed"),
+    [
+        ("response.completed", "completed", True, False),
+        ("response.incomplete", "incomplete", True, False),
+        ("response.cancelled", "cancelled", True, False),
+        ("response.failed", "failed", False, True),
+    ],
+)
+def test_every_end_waits_for_the_charge(kind: str, status: str, complete: bool, failed: bool) -> None:
+    error = {"code": "server_error", "message": "x"} if failed else None
+    end = event(kind, response=response(text("Hello"), status=status, error=error))
+    stream = tally()
+    assert fed(stream, [*STREAM[:10], end]) == b"".join(STREAM[:10])
+    assert (stream.done, stream.complete, stream.failed) == (True, complete, failed)
+    assert stream.reported() == REPORTED
+    assert stream.tail() == end
+    whole = read_whole(response(status=status, error=error))
+    assert (whole.complete, whole.failed) == (complete, failed)
+
+
+def test_what_a_server_sends_after_the_end_is_kept_with_it() -> None:
+    done = b"data: [DONE]\n\n"
+    stream = tally()
+    assert fed(stream, [*STREAM, done]) == b"".join(STREAM[:-1])
+    assert stream.tail() == STREAM[-1] + done
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        event("error", code="server_error", message="x", param=None),
+        event("error", error={"code": "server_error", "message": "x"}),
+        b'data: {"error":{"message":"x"}}\n\n',
+    ],
+)
+def test_an_error_within_a_stream_passes_and_is_no_success(error: bytes) -> None:
+    stream = tally()
+    assert fed(stream, [*STREAM[:10], error]) == b"".join(STREAM[:10]) + error
+    assert (stream.failed, stream.complete, stream.output_text()) == (True, False, "Let me see. Hello ")
+
+
+def test_the_cost_is_in_the_usage_of_the_response() -> None:
+    stream = tally(keep_usage=True)
+    fed(stream, STREAM)
+    tail = stream.tail("0.01")
+    ended = json.loads(tail.split(b"data: ")[1])
+    assert ended["response"].pop("usage") == {**usage(), "cost": "0.01"}
+    assert (
+        ended["response"] == response(REASONING, text("Hello there."), CALL, usage=...) | {"usage": ...}
+        or "usage" not in ended["response"]
+    )
+    whole = tally(stream=False, keep_usage=True)
+    fed(whole, [json.dumps(response(text("Hi"))).encode()])
+    assert json.loads(whole.tail("0.01"))["usage"]["cost"] == "0.01"
+
+
+@pytest.mark.parametrize("size", [1_000, 300_000])
+def test_the_cost_is_there_however_large_the_response_is(size: int) -> None:
+    stream = tally(keep_usage=True)
+    end = event("response.completed", response=response(text("x" * size)))
+    fed(stream, [*STREAM[:2], end])
+    tail = stream.tail("0.01")
+    assert json.loads(tail.split(b"data: ")[1])["response"]["usage"]["cost"] == "0.01"
+    assert len(tail) == len(end) + len(b',"cost":"0.01"')
+
+
+@pytest.mark.parametrize(
+    ("item", "said"),
+    [
+        (text("Hello"), "Hello"),
+        ({"type": "message", "content": [{"type": "refusal", "refusal": "No."}]}, "No."),
+        ({"type": "message", "content": "Hello"}, "Hello"),
+        ({"type": "message", "content": [{"type": "unheard_of", "words": "Hello"}]}, "Hello"),
+        ({"type": "message", "content": {"words": "Hello"}}, "Hello"),
+        (REASONING, "Let me see. "),
+        (REASONING | {"content": [{"type": "reasoning_text", "text": "Hm."}]}, "Hm."),
+        (CALL, 'look_up{"q":1}'),
+        ({"type": "custom_tool_call", "id": "c", "name": "f", "input": "go"}, "fgo"),
+        ({"type": "mcp_call", "id": "m", "name": "f", "arguments": "{}", "output": "not this"}, "f{}"),
+        ({"type": "function_call", "name": "f", "arguments": {"a": [1]}}, 'f{"a": [1]}'),
+        ({"type": "code_interpreter_call", "code": "1+1", "outputs": [{"logs": "not this"}]}, "1+1"),
+        ({"type": "computer_call", "action": {"type": "click", "x": 1}}, '{"type": "click", "x": 1}'),
+        ({"type": "shell_call", "action": {"commands": ["ls"]}}, '{"commands": ["ls"]}'),
+        ({"type": "apply_patch_call", "operation": {"diff": "+a"}}, '{"diff": "+a"}'),
+        ({"type": "web_search_call", "action": {"type": "search", "query": "not this"}}, ""),
+        ({"type": "file_search_call", "results": [{"text": "not this"}]}, ""),
+        ({"type": "image_generation_call", "result": "QUJD" * 3_000}, ""),
+        ({"type": "function_call_output", "output": "not this"}, ""),
+        ({"type": "mcp_list_tools", "tools": [{"name": "not this"}]}, ""),
+        ({"type": "compaction", "encrypted_content": "not this"}, ""),
+        ({"type": "unheard_of", "words": "Hello"}, "Hello"),
+        ({"words": "Hello"}, "Hello"),
+        ("Hello", "Hello"),
+    ],
+)
+def test_what_an_item_has_that_is_output_counts(item: object, said: str) -> None:
+    """Whole, as it ends in a stream, and with the response that ends one."""
+    assert read_whole(response(item)).output_text() == said
+    assert streamed(event("response.output_item.done", output_index=0, item=item)).output_text() == said
+    assert streamed(event("response.completed", response=response(item))).output_text() == said
+
+
+@pytest.mark.parametrize(
+    ("kind", "members", "said"),
+    [
+        ("response.output_text.delta", {"delta": "Hello"}, "Hello"),
+        ("response.refusal.delta", {"delta": "No."}, "No."),
+        ("response.reasoning_text.delta", {"delta": "Hm."}, "Hm."),
+        ("response.custom_tool_call_input.delta", {"delta": "go"}, "go"),
+        ("response.mcp_call_arguments.delta", {"delta": "{"}, "{"),
+        ("response.code_interpreter_call_code.delta", {"delta": "1+"}, "1+"),
+        ("response.audio.transcript.delta", {"delta": "Hello"}, "Hello"),
+        ("response.unheard_of.delta", {"delta": "Hello"}, "Hello"),
+        ("response.output_text.delta", {"delta": {"text": "Hello"}}, "Hello"),
+        ("response.shell_call_output_content.delta", {"delta": "not this"}, ""),
+        ("response.image_generation_call.partial_image", {"partial_image_b64": "QUJD" * 3_000}, ""),
+        ("response.output_text.annotation.added", {"annotation": {"title": "not this"}}, ""),
+        ("response.unheard_of", {"words": "not this"}, ""),
+    ],
+)
+def test_what_an_event_has_that_is_output_counts(kind: str, members: Any, said: str) -> None:
+    stream = streamed(event(kind, output_index=0, item_id="x", **members))
+    assert (stream.output_text(), stream.anomalies) == (said, 0)
+
+
+def test_sound_counts_by_its_size() -> None:
+    stream = streamed(event("response.audio.delta", delta="QUJD" * 30_000))
+    assert stream.has_data
+    assert stream.produced(0, "m")["output_audio_tokens"] == 38
+
+
+@pytest.mark.parametrize(
+    ("item", "meters"),
+    [
+        ({"type": "web_search_call", "id": "w", "status": "completed"}, {"web_searches": 1}),
+        ({"type": "web_search_call", "id": "w", "action": {"type": "search"}}, {"web_searches": 1}),
+        ({"type": "web_search_call", "id": "w", "action": {"type": "open_page"}}, {}),
+        ({"type": "web_search_call", "id": "w", "status": "failed"}, {}),
+        ({"type": "file_search_call", "id": "w", "status": "completed"}, {"file_searches": 1}),
+        ({"type": "image_generation_call", "id": "w", "status": "completed"}, {"images": 1}),
+        ({"type": "image_generation_call", "id": "w", "status": "generating"}, {}),
+        ({"type": "code_interpreter_call", "id": "w", "container_id": "c"}, {"containers": 1}),
+        ({"type": "mcp_call", "id": "w", "name": "f", "arguments": ""}, {}),
+    ],
+)
+def test_what_the_upstream_did_by_itself_counts_once(item: dict[str, Any], meters: dict[str, int]) -> None:
+    """Where its item ends, or with the whole response; never for both."""
+    done = event("response.output_item.done", output_index=0, item=item)
+    end = event("response.completed", response=response(item))
+    for reply in (streamed(done, end), streamed(end), streamed(done, done, end), read_whole(response(item))):
+        reading = reply.reported()
+        assert reading is not None
+        assert reading.usage == REPORTED.usage | meters
+        assert set(reading.inferred) == set(meters)
+
+
+def test_what_a_cut_stream_did_by_then_counts() -> None:
+    item = {"type": "web_search_call", "id": "w", "status": "completed"}
+    stream = streamed(event("response.output_item.done", output_index=0, item=item))
+    assert stream.produced(0, "m") == {"output_tokens": 0, "web_searches": 1}
+
+
+def test_a_container_is_paid_for_once() -> None:
+    items = [
+        {"type": "code_interpreter_call", "id": f"ci_{number}", "container_id": f"cntr_{number % 2}"}
+        for number in range(5)
+    ]
+    reading = read_whole(response(*items)).reported()
+    assert reading is not None
+    assert reading.usage["containers"] == 2
+
+
+@pytest.mark.parametrize("told", [3, 0])
+def test_what_the_usage_of_tools_says_stands(told: int) -> None:
+    item = {"type": "web_search_call", "id": "w", "status": "completed"}
+    reply = response(item, tool_usage={"web_search": {"num_requests": told}})
+    for read in (read_whole(reply), streamed(event("response.completed", response=reply))):
+        reading = read.reported()
+        assert reading is not None
+        assert (reading.usage["web_searches"], reading.inferred) == (told, {})
+
+
+PLANTED = usage(0, 0)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"metadata": {"usage": PLANTED}},
+        {"tools": [{"type": "function", "name": "f", "parameters": {"usage": PLANTED}}]},
+        {"text": {"format": {"schema": {"usage": PLANTED}}}},
+        {"instructions": json.dumps({"usage": PLANTED})},
+        {"output": [text("x") | {"usage": usage(10**6, 10**6)}]},
+    ],
+)
+def test_usage_within_what_is_echoed_does_not_count(members: dict[str, Any]) -> None:
+    reply = response(**members)
+    assert read_whole(reply).reported() == REPORTED
+    assert streamed(event("response.completed", response=reply)).reported() == REPORTED
+    created = event("response.created", response=response(status="in_progress", usage=None, **members))
+    assert streamed(created, STREAM[-1]).reported() == REPORTED
+
+
+@pytest.mark.parametrize(
+    "data", [b"[]", b"7", b'"x"', b"nonsense", b'{"output": ' + b"[" * 300 + b"]" * 300 + b"}"]
+)
+def test_what_is_no_response_is_not_complete(data: bytes) -> None:
+    whole = tally(stream=False)
+    fed(whole, [data])
+    assert not whole.complete
+
+
+def test_an_error_in_place_of_a_response_is_one() -> None:
+    whole = read_whole({"error": {"message": "x", "type": "server_error"}})
+    assert (whole.failed, whole.complete) == (True, False)
+
+
+def test_a_response_in_place_of_events_is_read() -> None:
+    """Some servers do not stream what they were asked to."""
+    stream = tally()
+    data = json.dumps(response(text("Hi"))).encode()
+    assert fed(stream, cut(data, [5])) == b""
+    assert (stream.complete, stream.output_text(), stream.reported()) == (True, "Hi", REPORTED)
+    assert stream.tail() == data
+
+
+@pytest.mark.parametrize("size", [100, 200_000])
+def test_a_large_event_is_read_like_a_small_one(size: int) -> None:
+    """Its long strings are text as well."""
+    call = CALL | {"arguments": "y" * size}
+    reply = response(text("x" * size), call)
+    for read in (streamed(event("response.completed", response=reply)), read_whole(reply)):
+        assert (read.complete, len(read.output_text())) == (True, 2 * size + len("look_up"))
+    assert ResponseReader()(b'{"output": [' + b"1," * 400_000 + b"1]}") is None
