@@ -185,7 +185,7 @@ def _request(operation: Operation[Any, Any, Any], body: Schema, components: dict
     if operation.body is Nothing:
         return {}
     required = bool(_resolved(body, components)["required"])
-    return {"requestBody": {"required": required, "content": {"application/json": {"schema": body}}}}
+    return {"requestBody": {"required": required, "content": {operation.takes: {"schema": body}}}}
 
 
 def _responses(operation: Operation[Any, Any, Any], reply: Schema, error: Schema) -> Schema:

@@ -83,7 +83,8 @@ class Operation(Generic[QueryKind, BodyKind, ReplyKind]):
     """One operation: its method and path, its callers, and the structs it takes and returns.
 
     An `idempotent` one requires an `Idempotency-Key`, so that a repeat is harmless. `media` is the media type
-    of the reply; one that `streams` is sent as server-sent events if the caller asks for that.
+    of the reply, `takes` that of the body; one that `streams` is sent as server-sent events if the caller
+    asks for that.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Operation(Generic[QueryKind, BodyKind, ReplyKind]):
     status: int = 200
     idempotent: bool = False
     media: str = "application/json"
+    takes: str = "application/json"
     streams: bool = False
 
 

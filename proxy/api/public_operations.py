@@ -12,7 +12,7 @@ from proxy.api.operations import Nothing, Operation
 from proxy.api.views.models import ModelsQuery
 from proxy.api.views.money import Usd
 from proxy.endpoints.base import Family
-from proxy.endpoints.registry import ENDPOINTS
+from proxy.endpoints.registry import ENDPOINTS, MEDIA
 
 
 class CallReply(Struct, frozen=True):
@@ -67,7 +67,11 @@ class StatusView(Struct, frozen=True):
     status: str
 
 
+_JSON: Final = "application/json"
+
+
 def _of_family(family: Family) -> Operation[Any, Any, Any]:
+    takes, media = MEDIA.get(family.name, (_JSON, _JSON))
     return Operation(
         id=family.name.replace(".", "_"),
         method="POST",
@@ -77,6 +81,8 @@ def _of_family(family: Family) -> Operation[Any, Any, Any]:
         reply=CallReply,
         query=Nothing,
         body=family.request,
+        media=media,
+        takes=takes,
         streams=family.streams,
     )
 

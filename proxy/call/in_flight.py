@@ -159,9 +159,14 @@ class InFlightCall:
             return 0
         return self.tally.produced(self._text_tokens, self._counted_as).get(self._elastic, 0) - self.budget
 
+    @property
+    def is_long(self) -> bool:
+        """Whether something of the answer was so large that it was read in a thread."""
+        return self._reading is not None
+
     async def tail(self, cost: str | None) -> bytes:
         """The bytes that were kept back, with the cost in them where the client asked for it."""
-        if self._reading is not None:
+        if self.is_long:
             # What was read in a thread is large; it is put together there as well, with the cost in it.
             return await self._in_thread(LARGE_BYTES, partial(self.tally.tail, cost))
         return self.tally.tail(cost)
@@ -243,11 +248,11 @@ class InFlightCall:
         return due, not told or not reported or not tally.complete
 
     async def _counted(self, reported: Usage, due: list[str], *, is_untold: bool) -> dict[str, int]:
-        """The figures of `due` meters, and of what was produced if that `is_untold`."""
+        """The figures of `due` meters with their parts, and of what was produced if that `is_untold`."""
         counted: dict[str, int] = {}
         if due:
             fixed = await self._fixed_usage()
-            counted = {meter: fixed[meter] for meter in due}
+            counted = {meter: n for meter, n in fixed.items() if (METERS[meter].part_of or meter) in due}
         if is_untold:
             for meter, quantity in (await self._produced()).items():
                 if quantity > reported.get(meter, -1):

@@ -106,7 +106,8 @@ class Relay:
             settled = await self._closing.settle(in_flight)
             reply.add_headers(receipt_headers(settled))
             cost = usd_string(settled.charged_nano) if request.wants_cost else None
-            await reply.end(in_flight.tally.tail() if cost is None else await in_flight.tail(cost))
+            at_once = cost is None and not in_flight.is_long
+            await reply.end(in_flight.tally.tail() if at_once else await in_flight.tail(cost))
         except BaseException as failure:
             refusal = await self._closing.fail(in_flight, failure)
             if refusal is None:

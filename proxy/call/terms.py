@@ -9,7 +9,7 @@ import msgspec
 from proxy.endpoints.features import Feature, at_tier, rate_key, tier_key
 from proxy.endpoints.registry import forward_fault
 from proxy.errors import Refusal
-from proxy.metering.usage import Needed, Usage
+from proxy.metering.usage import Needed, Usage, each_needed
 from proxy.pricing.rates import RateCard
 from proxy.upstream.routes import Route
 
@@ -21,22 +21,26 @@ _ANY_UNKNOWN: Final = "*"
 def card_at(card: RateCard, parameters: Mapping[str, str], meters: Needed) -> RateCard:
     """The card for a call with these parameters, of one that may price such calls.
 
-    Raises Refusal `unpriced_feature` where it has no rate for one of `meters` with them.
+    Raises Refusal `unpriced_feature` where it does not price the `meters` with them, or has a rate for one of
+    them only with others. A fixed price is for all that a call uses.
     """
     if not card.cases:
         return card
     found = card.case_of(parameters)
-    if found.covers(meters):
+    elsewhere = {meter for case in card.cases for meter in case.card.rated}
+    named = (name for either in each_needed(meters) for name in either)
+    missing = [name for name in named if name in elsewhere and name not in found.rated]
+    if found.covers(meters) and (not missing or found.billing_type == "per_call"):
         return found
     asked = {name: parameters[name] for name in card.conditions if name in parameters}
     said = " and ".join(f"`{name}: {value[:SHOWN_CHARS]}`" for name, value in asked.items())
-    missing = [rate_key(meter) for either in found.missing(meters) for meter in either]
-    keys = " and ".join(f"`{key}`" for key in missing)
+    lacking = [rate_key(name) for name in missing or (n for each in found.missing(meters) for n in each)]
+    keys = " and ".join(f"`{key}`" for key in lacking)
     raise Refusal(
         "unpriced_feature",
         f"The rate card {card.id!r} has no {keys} for {said or 'this call'}, so it is refused.",
         param=next(iter(asked), None),
-        details={"rate_card": card.id, "rate_card_keys": missing},
+        details={"rate_card": card.id, "rate_card_keys": lacking},
     )
 
 

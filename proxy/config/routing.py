@@ -6,9 +6,9 @@ from typing import Final
 
 from proxy.config.faults import Findings
 from proxy.config.schema import ConfigSchema, RouteSchema, TargetSchema
-from proxy.config.tools import TOOL_KEYS, plan_of
+from proxy.config.tools import TOOL_KEYS, plan_of, replaced_by
 from proxy.endpoints.registry import ENDPOINTS
-from proxy.endpoints.tool_plan import PLAIN
+from proxy.endpoints.tool_plan import PLAIN, ToolPlan
 from proxy.globs import is_glob
 from proxy.metering.usage import said
 from proxy.pricing.book import PriceBook
@@ -100,15 +100,16 @@ class _Builder:
             self._check_path_route(schema, schema.path, path)
         else:
             self._check_model_route(schema, card, path)
+        plan = plan_of(schema, card, path, self._findings) if schema.path else PLAIN
         return Route(
             name=self._name(schema, path),
-            targets=tuple(self._targets(schema, path)),
+            targets=tuple(self._targets(schema, plan, path)),
             models=tuple(schema.models or ()),
             endpoints=tuple(schema.endpoints) if schema.models else (),
             path=schema.path,
             methods=tuple(schema.methods) if schema.path else (),
             rate_card=schema.rate_card,
-            plan=plan_of(schema, card, path, self._findings) if schema.path else PLAIN,
+            plan=plan,
         )
 
     def _check_path_route(self, schema: RouteSchema, url_path: str, path: Path) -> None:
@@ -199,7 +200,7 @@ class _Builder:
             self._findings.fault((*path, "name"), f"is the name of {path_text(first)} already", schema.name)
         return schema.name
 
-    def _targets(self, schema: RouteSchema, path: Path) -> list[Target]:
+    def _targets(self, schema: RouteSchema, plan: ToolPlan, path: Path) -> list[Target]:
         targets = []
         for index, target in enumerate(schema.targets):
             place = (*path, "targets", index)
@@ -208,6 +209,9 @@ class _Builder:
                 self._findings.fault(place, "is the same as a target before it")
             upstream = self._upstreams.get(target.upstream)
             if upstream is not None:
+                for name in replaced_by(upstream, plan):
+                    message = f"sets {name} itself, which the route reads of the request"
+                    self._findings.fault((*place, "upstream"), message, target.upstream)
                 targets.append(Target(upstream, target.model, target.path or schema.path))
         return targets
 

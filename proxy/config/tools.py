@@ -13,6 +13,7 @@ from proxy.metering.quantities import quantity_of
 from proxy.metering.usage import METERS, ONE_CALL, SURCHARGES
 from proxy.pricing.rates import RateCard
 from proxy.upstream.headers import goes_up
+from proxy.upstream.routes import Upstream
 from proxy.validation import Path, did_you_mean
 
 MEASURED: Final = tuple(
@@ -69,6 +70,22 @@ def _failure(schema: RouteSchema, path: Path, findings: Findings) -> Failure | N
         return None
     source = _source(schema.free_when, path, findings)
     return None if source is None else Failure(source, schema.free_when.equals)
+
+
+def replaced_by(upstream: Upstream, plan: ToolPlan) -> list[str]:
+    """The headers and fields that a plan reads of requests, and that never reach this upstream.
+
+    It gets its own in their place, so that the client's would be charged and not be carried out.
+    """
+    credential = upstream.credential
+    fields = (
+        {credential.query.casefold()} if credential is not None and credential.query is not None else set()
+    )
+    headers = {name.casefold() for name, _ in upstream.headers}
+    if credential is not None and credential.query is None:
+        headers.add(credential.header.casefold())
+    own = {"query": fields, "request_header": headers}
+    return [one.name for one in plan.sources if one.name.casefold() in own.get(one.place, ())]
 
 
 def _check_rates(schema: RouteSchema, card: RateCard, path: Path, findings: Findings) -> None:

@@ -8,9 +8,13 @@ from proxy.endpoints.anthropic.messages import CountEndpoint, MessageEndpoint
 from proxy.endpoints.base import Family
 from proxy.endpoints.cohere.rerank import RerankEndpoint
 from proxy.endpoints.members import MemberTable
+from proxy.endpoints.openai.audio_members import SPEECH, TRANSCRIPTION
 from proxy.endpoints.openai.chat import ChatEndpoint
 from proxy.endpoints.openai.completions import CompletionEndpoint
 from proxy.endpoints.openai.embeddings import EmbeddingEndpoint
+from proxy.endpoints.openai.images.endpoints import EditEndpoint, GenerationEndpoint, VariationEndpoint
+from proxy.endpoints.openai.images.members import IMAGE
+from proxy.endpoints.openai.images.parameters import DEFAULTS as IMAGE_DEFAULTS
 from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING, MODERATION, RERANK
 from proxy.endpoints.openai.moderations import FREE_MODELS, ModerationEndpoint
 from proxy.endpoints.openai.responses.members import COMPACTION, RESPONSE
@@ -20,11 +24,15 @@ from proxy.endpoints.openai.responses.responses import (
     ResponseEndpoint,
 )
 from proxy.endpoints.openai.responses.tools import PARAMETERS as RESPONSE_PARAMETERS
+from proxy.endpoints.openai.speech import SpeechEndpoint
+from proxy.endpoints.openai.transcriptions import TranscriptionEndpoint, TranslationEndpoint
 
 _FAMILIES: Final[tuple[Family, ...]] = (
     *(ChatEndpoint(), CompletionEndpoint(), EmbeddingEndpoint()),
     *(ResponseEndpoint(), CompactionEndpoint(), InputTokensEndpoint()),
+    *(SpeechEndpoint(), TranscriptionEndpoint(), TranslationEndpoint()),
     *(MessageEndpoint(), CountEndpoint()),
+    *(GenerationEndpoint(), EditEndpoint(), VariationEndpoint()),
     ModerationEndpoint(),
     RerankEndpoint("rerank", "/v1/rerank", "Documents ranked by a query, charged when the ranking has come."),
     RerankEndpoint("rerank.v2", "/v2/rerank", "The same as the second version of Cohere's API has it."),
@@ -42,7 +50,11 @@ TABLES: Final[Mapping[str, MemberTable]] = {
     "embeddings": EMBEDDING,
     "responses": RESPONSE,
     "responses.compact": COMPACTION,
+    "audio.speech": SPEECH,
+    "audio.transcriptions": TRANSCRIPTION,
+    "audio.translations": TRANSCRIPTION,
     "messages": MESSAGES,
+    **dict.fromkeys(("images.generations", "images.edits", "images.variations"), IMAGE),
     "moderations": MODERATION,
     "rerank": RERANK,
     "rerank.v2": RERANK,
@@ -52,11 +64,20 @@ TABLES: Final[Mapping[str, MemberTable]] = {
 PARAMETERS: Final[Mapping[str, tuple[str, ...]]] = {
     "responses": RESPONSE_PARAMETERS,
     "responses.compact": RESPONSE_PARAMETERS,
+    **dict.fromkeys(("images.generations", "images.edits", "images.variations"), (*IMAGE_DEFAULTS,)),
 }
 """The parameters of calls that a price may depend on, by endpoint: what `Ask.parameters` can have."""
 
 FREE: Final[Mapping[str, tuple[str, ...]]] = {"moderations": FREE_MODELS}
 """Globs of models that are free where no rate card prices them, by endpoint: their makers charge nothing."""
+
+MEDIA: Final[Mapping[str, tuple[str, str]]] = {
+    "audio.speech": ("application/json", "audio/*"),
+    "audio.transcriptions": ("multipart/form-data", "application/json"),
+    "audio.translations": ("multipart/form-data", "application/json"),
+    "images.variations": ("multipart/form-data", "application/json"),
+}
+"""The media types of a request and of its answer, by endpoint; of all others both are JSON."""
 
 
 def forward_fault(name: str) -> str | None:

@@ -9,11 +9,13 @@ TYPICAL_BYTES_A_SECOND: Final = 8_000
 
 _CHUNKS_MAX: Final = 64
 _ENDLESS: Final = 0xFFFFFFFF
-_KILOBITS: Final = {
+KILOBITS: Final = {
     1: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     2: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
-_HERTZ: Final = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
+"""Bit rates of MP3 by the number that stands for each, of MPEG 1 and of those after it."""
+HERTZ: Final = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
+"""Samples a second of MP3, by the version of MPEG."""
 
 
 def duration_seconds(head: bytes, size_bytes: int) -> Fraction:
@@ -57,8 +59,8 @@ def _mp3(head: bytes, size_bytes: int) -> Fraction | None:
         place = first.find(mark)
         if 0 <= place <= len(first) - 12 and first[place + 7] & 1:
             frames = int.from_bytes(first[place + 8 : place + 12], "big")
-            return Fraction(frames * (1_152 if version == 3 else 576), _HERTZ[version][hertz])
-    rate = _KILOBITS[1 if version == 3 else 2][bits - 1] * 125
+            return Fraction(frames * (1_152 if version == 3 else 576), HERTZ[version][hertz])
+    rate = KILOBITS[1 if version == 3 else 2][bits - 1] * 125
     return Fraction(max(0, size_bytes - at), rate)
 
 

@@ -154,15 +154,15 @@ def image_data_tokens(image: ImageData, model: str) -> int:
 
     The worst case of the model's family stands for an image that is elsewhere or whose size cannot be read.
     """
-    return family_of(model).tokens(_size(image), image.detail)
+    return family_of(model).tokens(image_data_size(image), image.detail)
 
 
 def image_data_estimate(image: ImageData, model: str) -> int:
     """What a part that `image_data` has read most likely takes: an unknown size counts as a typical one."""
     family = family_of(model)
     likely = _LIKELY if family is _UNKNOWN else family
-    tokens = likely.tokens(_size(image) or _TYPICAL_SIZE, image.detail)
-    return min(tokens, family.tokens(_size(image), image.detail))
+    tokens = likely.tokens(image_data_size(image) or _TYPICAL_SIZE, image.detail)
+    return min(tokens, family.tokens(image_data_size(image), image.detail))
 
 
 @lru_cache(maxsize=256)
@@ -197,8 +197,9 @@ def _image(text: object, start: int, detail: object) -> ImageData:
     return ImageData(text[start : start + _HEAD_CHARS], len(text), wanted)
 
 
-def _size(image: ImageData) -> Size | None:
-    """Longer and longer beginnings of the file: most tell the size at once, and decoding it all is slow."""
+def image_data_size(image: ImageData) -> Size | None:
+    """Width and height of a part that `image_data` has read; None where its file does not tell."""
+    # Longer and longer beginnings of the file: most tell the size at once, and decoding it all is slow.
     for chars in _LOOKS_CHARS:
         with suppress(binascii.Error, ValueError):
             size = image_size(base64.b64decode(image.base64_head[:chars]))

@@ -44,8 +44,7 @@ class ScriptedUpstream:
         self.port: int = self._runner.addresses[0][1]
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        raw = await request.read()
-        body: dict[str, Any] = json.loads(raw) if raw else {}
+        body = await _body_of(request)
         self.received.append(body)
         self.headers.append(dict(request.headers))
         behaviour = self.behaviours[str(body.get("model", request.path))]
@@ -61,6 +60,20 @@ class ScriptedUpstream:
         """Stop the loop and wait for the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+
+
+async def _body_of(request: web.Request) -> dict[str, Any]:
+    """The members of a JSON body, or the fields of a form; of a file its name and its bytes."""
+    if request.content_type != "multipart/form-data":
+        raw = await request.read()
+        return json.loads(raw) if raw else {}
+    body: dict[str, Any] = {}
+    for name, value in (await request.post()).items():
+        told = (value.filename, value.file.read()) if isinstance(value, web.FileField) else value
+        body[name] = [*body[name], told] if name.endswith("[]") and name in body else told
+        if name.endswith("[]") and not isinstance(body[name], list):
+            body[name] = [told]
+    return body
 
 
 def completion(

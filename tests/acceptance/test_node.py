@@ -1,5 +1,6 @@
 """The official Node SDKs work with only base_url and key changed."""
 
+import base64
 import json
 import subprocess
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from tests.acceptance.scripted_upstream import (
 from tests.endpoints.anthropic.replies import THOUGHTFUL, message
 from tests.endpoints.openai.responses.replies import STREAM, response
 from tests.endpoints.openai.responses.replies import text as said
+from tests.endpoints.openai.test_transcripts import EVENTS, TOKENS
+from tests.metering.test_sounds import wav
 
 SCRIPT = """
 import OpenAI from "openai";
@@ -72,6 +75,24 @@ try {
 console.log(JSON.stringify({
   whole: whole.content[0].text, text, called: last.content[2].input, counted: counted.input_tokens, refused,
 }));
+"""
+
+SOUND_SCRIPT = """
+import OpenAI, { toFile } from "openai";
+const client = new OpenAI({ baseURL: process.env.URL, apiKey: process.env.KEY });
+const sound = await toFile(Buffer.from(process.env.SOUND, "base64"), "h\u00e4llo.wav");
+const heard = await client.audio.transcriptions.create({
+  model: "n-heard", file: sound, timestamp_granularities: ["word", "segment"],
+  chunking_strategy: { type: "server_vad", threshold: 0.5 },
+});
+let text = "";
+const asked = { model: "n-heard-stream", file: sound, stream: true };
+for await (const part of await client.audio.transcriptions.create(asked)) {
+  if (part.type === "transcript.text.delta") text += part.delta;
+}
+const spoken = await client.audio.speech.create({ model: "n-spoken", voice: "alloy", input: "Hello" });
+const bytes = (await spoken.arrayBuffer()).byteLength;
+console.log(JSON.stringify({ heard: heard.text, text, bytes }));
 """
 
 
@@ -145,6 +166,27 @@ def test_anthropics_node_sdk_works(
     }
     assert len(upstream.received) == sent + 3
     assert [row["charged"] for row in account.requests()] == ["0.000049", "0.000125", "0.00"]
+
+
+def test_the_node_sdk_hears_and_speaks(
+    node_folder: Path, require: Callable[[str], str], server: Server, upstream: ScriptedUpstream
+) -> None:
+    """The form is as the SDK writes it; all three are charged by their tokens."""
+    upstream.behaviours["n-heard"] = answers({"text": "Hello", "usage": TOKENS})
+    upstream.behaviours["n-heard-stream"] = streams(*EVENTS)
+    upstream.behaviours["n-spoken"] = answers(b"\xff\xfb\x90" + bytes(1_597))
+    account, sound = server.account(), wav(1)
+    environ = {"URL": f"{server.url}/v1", "KEY": account.secret, "SOUND": base64.b64encode(sound).decode()}
+    told = printed(require("node"), node_folder, SOUND_SCRIPT, environ)
+    assert told == {"heard": "Hello", "text": "Hello there", "bytes": 1_600}
+    assert upstream.received[-3] == {
+        "model": "n-heard",
+        "file": ("h\u00e4llo.wav", sound),
+        "timestamp_granularities[]": ["word", "segment"],
+        "chunking_strategy[type]": "server_vad",
+        "chunking_strategy[threshold]": "0.5",
+    }
+    assert [row["charged"] for row in account.requests()] == ["0.000104", "0.000104", "0.000005"]
 
 
 def printed(node: str, folder: Path, script: str, environ: dict[str, str]) -> object:

@@ -5,16 +5,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 
 import msgspec
 
+from proxy.endpoints.base import Headers
 from proxy.errors import Refusal
-from tests.call.fakes import SECRET, Stage, Upstreams
+from proxy.pricing.rates import Rate
+from tests.call.fakes import RATES, SECRET, Stage, Upstreams
 
 MEGABYTE = 1_048_576
 CHUNK_BYTES = 262_144
 FUNDS_NANO = 10**15
 BEAT_SECONDS = 0.0005
+PRICED = (*RATES, Rate("output_image_tokens", Fraction(2_000), 1))
+"""Rates for every endpoint."""
 
 Shape = Callable[[int], bytes]
 
@@ -80,6 +85,14 @@ VALUES: Mapping[str, Shape] = {
 }
 """JSON values of any size, and some that are none."""
 
+FORM_HEAD = (("content-type", "multipart/form-data; boundary=form"),)
+FORM = (
+    b'--form\r\nContent-Disposition: form-data; name="model"\r\n\r\nm'
+    b'\r\n--form\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nA'
+    b'\r\n--form\r\nContent-Disposition: form-data; name="%b"%b\r\n\r\n%b\r\n--form--\r\n'
+)
+"""A form, with a name, what else its head says, and a content."""
+
 BODIES: Mapping[str, Mapping[str, bytes]] = {
     "/v1/chat/completions": {
         name: b'{"model":"m","messages":[],"%b":$}' % name.encode()
@@ -137,6 +150,18 @@ BODIES: Mapping[str, Mapping[str, bytes]] = {
         "picture": b'{"model":"m","input":[{"content":[{"type":"input_image","image_url":$}]}]}',
         "tool": b'{"model":"m","tools":[{"type":"web_search","filters":$},{"type":"namespace","tools":$}]}',
     },
+    "/v1/images/generations": {
+        name: b'{"model":"m","%b":$,"prompt":"A"}' % name.encode()
+        for name in ("negative_prompt", "size", "image", "output_format", "n", "svg", "extra")
+    }
+    | {"prompt": b'{"model":"m","prompt":$}'},
+    "/v1/images/edits": {
+        "images": b'{"model":"m","prompt":"A","images":$}',
+        "reference": b'{"model":"m","prompt":"A","images":[{"image_url":$}]}',
+        "mask": b'{"model":"m","prompt":"A","mask":{"file_id":$}}',
+        "file": FORM % (b"image", b'; filename="a.png"', b"$"),
+        "field": FORM % (b"negative_prompt", b"", b"$"),
+    },
 }
 """Bodies with `$` where a value stands, by path and by the member that it is in."""
 
@@ -148,6 +173,8 @@ ASKS: Mapping[str, bytes] = {
     "/v1/rerank": b'{"model":"m","query":"a","documents":["a"]}',
     "/v1/messages": b'{"model":"m","max_tokens":9,"messages":[],"stream":$}',
     "/v1/responses": b'{"model":"m","max_output_tokens":9,"input":"a","stream":$}',
+    "/v1/images/generations": b'{"model":"m","prompt":"A","n":2,"stream":$}',
+    "/v1/images/edits": b'{"model":"m","prompt":"A","stream":$}',
 }
 """An ordinary body by path, with `$` where it says whether the reply is to be a stream."""
 
@@ -179,6 +206,11 @@ EVENTS: Mapping[str, Mapping[str, bytes]] = {
         "picture": b'{"type":"response.image_generation_call.partial_image","partial_image_b64":$}',
         "extra": b'{"type":"unheard_of","x":$}',
     },
+    "/v1/images/generations": {
+        "unfinished": b'{"type":"image_generation.partial_image","partial_image_index":0,"b64_json":$}',
+        "finished": b'{"type":"image_generation.completed","b64_json":$,"usage":{"output_tokens":9}}',
+        "extra": b'{"type":"image_generation.unheard_of","x":$}',
+    },
 }
 """The same of events of other families, by path."""
 
@@ -197,12 +229,21 @@ WHOLES: Mapping[str, Mapping[str, bytes]] = {
         "usage": b'{"output":[],"usage":{"input_tokens":9,"input_tokens_details":$}}',
         "echo": b'{"output":[],"tools":$,"usage":{"input_tokens":9,"output_tokens":9}}',
     },
+    "/v1/images/generations": {
+        "data": b'{"data":$,"usage":{"input_tokens":9,"output_tokens":9}}',
+        "picture": b'{"data":[{"b64_json":$}],"usage":{"input_tokens":9,"output_tokens":9}}',
+        "url": b'{"data":[{"url":$}]}',
+        "usage": b'{"data":[{"b64_json":"QUJD"}],"usage":$}',
+        "svg usage": b'{"data":[{"b64_json":"QUJD"}],"usage":{"output_tokens":9},"svg_usage":$}',
+        "error": b'{"data":[],"error":$}',
+    },
 }
 """The same of whole answers."""
 
 ENDS: Mapping[str, bytes] = {
     "/v1/messages": b'data: {"type":"message_stop"}\n\n',
     "/v1/responses": b'data: {"type":"response.completed","response":{"output":[]}}\n\n',
+    "/v1/images/generations": b"data: [DONE]\n\n",
 }
 """How their streams end."""
 
@@ -220,12 +261,12 @@ RANKINGS: Mapping[str, bytes] = {
 class Body:
     """A request with a body of these bytes."""
 
-    def __init__(self, path: str, body: bytes, *, wants_cost: bool = False) -> None:
+    def __init__(self, path: str, body: bytes, *, wants_cost: bool = False, headers: Headers = ()) -> None:
         self.id = "req_1"
         self.method = "POST"
         self.path = path
         self.query = ""
-        self.headers: tuple[tuple[str, str], ...] = ()
+        self.headers = tuple(headers) or (FORM_HEAD if body.startswith(b"--form") else ())
         self.secret: str | None = SECRET
         self.wants_cost = wants_cost
         self.facts: dict[str, str] = {}
@@ -321,16 +362,21 @@ def chunks(reply: bytes) -> list[bytes]:
 
 
 async def one_call(
-    path: str, body: bytes, reply: Sequence[bytes], funds_nano: int = FUNDS_NANO
+    path: str,
+    body: bytes,
+    reply: Sequence[bytes],
+    funds_nano: int = FUNDS_NANO,
+    headers: Headers = (),
+    *,
+    wants_cost: bool = True,
 ) -> tuple[Strain, str]:
     """Take a call with this body and this reply through the relay: the strain, and the code of a refusal."""
-    stage = Stage(Upstreams(list(reply)), funds_nano=funds_nano)
-
+    stage = Stage(Upstreams(list(reply)), rates=PRICED, funds_nano=funds_nano)
     codes: list[str] = []
 
     async def work() -> None:
         try:
-            await stage.relay.relay(Body(path, body, wants_cost=True), Sink())
+            await stage.relay.relay(Body(path, body, wants_cost=wants_cost, headers=headers), Sink())
         except Refusal as refusal:
             codes.append(refusal.code)
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from proxy.call.base import RoutedCall
 from proxy.call.terms import Terms, terms_of
 from proxy.endpoints.features import Feature, at_tier, hidden_input, rated, surcharged
-from proxy.endpoints.registry import ENDPOINTS, TABLES, forward_fault
+from proxy.endpoints.registry import ENDPOINTS, forward_fault
 from proxy.errors import Refusal
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import METERS, SURCHARGES
@@ -22,7 +22,7 @@ from proxy.pricing.charge import price, worst_nano
 from proxy.pricing.rates import Rate, RateCard
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.call.fakes import RATES, WHOLE, Asked, Sent, Stage, Upstreams
-from tests.endpoints.least import LEAST
+from tests.endpoints.least import LEAST, asked
 
 SEARCH_NANO = 10_000_000
 SEARCH = Rate("web_searches", Fraction(SEARCH_NANO), 1)
@@ -252,10 +252,8 @@ def test_a_tier_charges_exactly_so_many_times_the_rates_and_its_receipt_says_so(
 
 
 def test_every_ask_says_what_it_turns_on() -> None:
-    for endpoint in ENDPOINTS.values():
-        if endpoint.name in TABLES:
-            body = json.dumps({**LEAST[endpoint.name], "deferred": True}).encode()
-            assert [found.name for found in endpoint.read(body).features] == ["deferred"]
+    for name in LEAST:
+        assert [found.name for found in asked(name, deferred=True).features] == ["deferred"]
 
 
 SEARCHED: dict[str, Any] = {"type": "web_search_tool_result", "tool_use_id": "x", "content": []}

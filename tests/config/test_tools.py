@@ -167,3 +167,23 @@ def test_what_is_about_fareboxs_own_account_is_never_charged(reported: Reported,
     text = f"path: /a, rate_card: search, charged_statuses: [404, {status}]"
     message = "is about Farebox's own credential, and never charged"
     assert reported(text_of(routes=route(text))) == [f"routes[0].charged_statuses[1]: '{status}' {message}"]
+
+
+@pytest.mark.parametrize(
+    ("own", "source", "name"),
+    [
+        ("credential: {value: secret-value, query: count}", "query: Count", "Count"),
+        ("credential: {value: secret-value, header: X-Count}", "request_header: x-count", "x-count"),
+        ("headers: {X-Count: '1'}", "request_header: x-count", "x-count"),
+    ],
+)
+def test_what_the_upstream_sets_itself_tells_no_figure(
+    reported: Reported, own: str, source: str, name: str
+) -> None:
+    """The client's value would be charged, and another one carried out."""
+    text = f"path: /a, rate_card: pages, measures: {{pages: {{{source}, most: '5'}}}}"
+    upstreams = f"upstreams: {{openai: {{base_url: 'https://host', {own}}}}}"
+    message = f"sets {name} itself, which the route reads of the request"
+    assert reported(text_of(routes=route(text), rate_cards=CARD, upstreams=upstreams)) == [
+        f"routes[0].targets[0].upstream: 'openai' {message}"
+    ]

@@ -61,7 +61,12 @@ _FAULT: Final = re.compile(r"(?:JSON is malformed: )?(.*?)(?: \(byte (\d+)\))?\Z
 
 # What is in these is only measured and sliced, which a `LongText` allows. Strings of other members may be
 # joined with more text, and are whole.
-_SLICED: Final = frozenset({"messages", "system", "input", "prompt", "documents", "texts", "query"})
+_SLICED: Final = frozenset(
+    {
+        *("messages", "system", "input", "prompt", "negative_prompt", "documents", "texts", "query"),
+        *("image", "images", "mask", "markup"),
+    }
+)
 
 _NO_NAME: Final = "a member's name is no proper text"
 BYTE_ORDER_MARK: Final = codecs.BOM_UTF8

@@ -210,6 +210,4 @@ class OddPart(Part, frozen=True, gc=False, kw_only=True):
     @property
     def is_foreign(self) -> bool:
         """As above; what has data counts by that."""
-        return (
-            not any(each.data_bytes or each.sound_bytes for _, each in self.payloads) and super().is_foreign
-        )
+        return not any(each.has_data for _, each in self.payloads) and super().is_foreign

@@ -49,14 +49,20 @@ _TEXTUAL: Final = frozenset({"text", "transcript", "caption", "content", "thinki
 
 
 class Payload(msgspec.Struct, frozen=True, gc=False):
-    """What was found: texts in their order, the bytes of sounds, and those of all other data."""
+    """What was found: texts in their order, the bytes of sounds, of pictures, and of all other data."""
 
     texts: tuple[str, ...] = ()
     data_bytes: int = 0
     sound_bytes: int = 0
+    picture_bytes: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.texts or self.data_bytes or self.sound_bytes)
+        return bool(self.texts) or self.has_data
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there is anything but text."""
+        return bool(self.data_bytes or self.sound_bytes or self.picture_bytes)
 
 
 def payload_of(members: Iterable[tuple[str, object]], *, texts: bool = True) -> Payload:
@@ -65,7 +71,7 @@ def payload_of(members: Iterable[tuple[str, object]], *, texts: bool = True) -> 
     Numbers count within a list, a token each: there they are samples or tokens, elsewhere they describe.
     """
     found: list[str] = []
-    data_bytes = sound_bytes = 0
+    data_bytes = sound_bytes = picture_bytes = 0
     # The stack is explicit, as an upstream chooses the depth, and each level of it gives one value after the
     # other: an upstream chooses how many there are, too.
     levels = [_inner(members, "text")]
@@ -75,6 +81,8 @@ def payload_of(members: Iterable[tuple[str, object]], *, texts: bool = True) -> 
                 size = _data_bytes(value, kind)
                 if kind == "sound":
                     sound_bytes += size
+                elif kind == "picture":
+                    picture_bytes += size
                 else:
                     data_bytes += size
                 if not size and value:
@@ -88,7 +96,7 @@ def payload_of(members: Iterable[tuple[str, object]], *, texts: bool = True) -> 
                 break
         else:
             levels.pop()
-    return Payload(tuple(found) if texts else (), data_bytes, sound_bytes)
+    return Payload(tuple(found) if texts else (), data_bytes, sound_bytes, picture_bytes)
 
 
 def _inner(members: Iterable[tuple[str, object]], around: _Kind) -> Iterator[tuple[object, _Kind]]:

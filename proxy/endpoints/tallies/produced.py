@@ -71,6 +71,7 @@ class Produced:
         "_data_bytes",
         "_echo",
         "_lasts",
+        "_picture_bytes",
         "_repeats",
         "_sound_bytes",
         "_uses",
@@ -83,7 +84,7 @@ class Produced:
         self._lasts: dict[int, bytearray] = {}
         self._buffers: dict[int, list[bytearray]] = {}
         self._calls: dict[int, set[int]] = {}
-        self._data_bytes = self._sound_bytes = 0
+        self._data_bytes = self._sound_bytes = self._picture_bytes = 0
         self._uses: dict[str, int] = {}
         self.size = 0
 
@@ -115,12 +116,17 @@ class Produced:
         before = self.data_tokens
         self._data_bytes += payload.data_bytes
         self._sound_bytes += payload.sound_bytes
+        self._picture_bytes += payload.picture_bytes
         self.size += self.data_tokens - before
 
     @property
     def data_tokens(self) -> int:
         """What all data so far counts as."""
-        return -(-self._data_bytes // DATA_BYTES_PER_TOKEN) + self._sound_tokens
+        return -(-self._data_bytes // DATA_BYTES_PER_TOKEN) + self._sound_tokens + self._picture_tokens
+
+    @property
+    def _picture_tokens(self) -> int:
+        return -(-self._picture_bytes // DATA_BYTES_PER_TOKEN)
 
     @property
     def _sound_tokens(self) -> int:
@@ -131,6 +137,8 @@ class Produced:
         usage = {"output_tokens": text_tokens + self.data_tokens}
         if self._sound_bytes:
             usage["output_audio_tokens"] = self._sound_tokens
+        if self._picture_bytes:
+            usage["output_image_tokens"] = self._picture_tokens
         return usage | self._uses
 
     def use(self, meters: Iterable[str]) -> None:

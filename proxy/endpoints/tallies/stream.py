@@ -229,7 +229,7 @@ class StreamTally:
 
     def _take(self, event: bytes, passing: list[bytes]) -> bool:
         """Put one event with those that pass or those that are kept, or leave it out. True for the last."""
-        name, data = name_and_data(event if self._begun else without_mark(event))
+        name, data = self._opened(event if self._begun else without_mark(event))
         self._begun = self._begun or data is not None
         if data is None and first_byte(event) == b"{":
             self._read(event, b"")
@@ -255,6 +255,10 @@ class StreamTally:
             passing.append(event)
         return False
 
+    def _opened(self, event: bytes) -> tuple[bytes, bytes | None]:
+        """The name and the data of an event, as `name_and_data`, for `_read`."""
+        return name_and_data(event)
+
     def _take_usage(self, event: bytes, part: Part, passing: list[bytes]) -> None:
         if part.is_usage_only and self._swallow_usage:
             return
@@ -274,7 +278,7 @@ class StreamTally:
             self._kept_bytes = 0
 
     def _keep(self, *pieces: bytes) -> None:
-        self._kept += pieces
+        self._kept += filter(None, pieces)
         self._kept_bytes += sum(map(len, pieces))
         if self._kept_bytes > EVENT_BYTES_MAX:
             raise Refusal(

@@ -131,7 +131,8 @@ def test_what_is_somewhere_else_counts_as_a_large_one() -> None:
     tally = StreamTally()
     url = "https://files.example.com/a.png"
     tally.feed(event({"choices": [{"delta": {"images": [{"image_url": {"url": url}}]}}]}))
-    assert tally.produced(0, "gpt-4o") == {"output_tokens": REFERRED_BYTES // DATA_BYTES_PER_TOKEN}
+    tokens = REFERRED_BYTES // DATA_BYTES_PER_TOKEN
+    assert tally.produced(0, "gpt-4o") == {"output_tokens": tokens, "output_image_tokens": tokens}
 
 
 @pytest.mark.parametrize(

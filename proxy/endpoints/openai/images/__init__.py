@@ -1,0 +1,1 @@
+"""The API of pictures: drawn from a prompt, edited, and varied."""
