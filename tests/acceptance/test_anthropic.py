@@ -116,7 +116,8 @@ def test_a_call_without_funds_is_a_billing_error_that_is_not_tried_again(
     ("key", "path", "raised"),
     [
         ("sk-fbx-unknown", "/v1/messages", anthropic.AuthenticationError),
-        (None, "/v1/messages/batches", anthropic.NotFoundError),
+        (None, "/v1/messages/batches", anthropic.PermissionDeniedError),
+        (None, "/v1/messages/unheard_of", anthropic.NotFoundError),
         (None, "/v1/messages", anthropic.BadRequestError),
     ],
 )

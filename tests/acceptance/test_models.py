@@ -159,9 +159,14 @@ def test_a_key_sees_only_what_it_may_use(server: Server, account: Account) -> No
             client.models.retrieve("gpt-5-mini")
 
 
-def test_the_upstream_is_asked_once(client: openai.OpenAI, upstream: ScriptedUpstream) -> None:
-    """And it is asked with the operator's credential, not with the caller's."""
+def test_the_upstream_is_asked_once(
+    client: openai.OpenAI, claude: anthropic.Anthropic, account: Account, upstream: ScriptedUpstream
+) -> None:
+    """Whoever wants to know, and never with a caller's key."""
+    client.models.list()
     sent = len(upstream.received)
     for _ in range(3):
         client.models.list()
+        claude.models.list()
     assert len(upstream.received) == sent
+    assert account.secret not in str(upstream.headers)

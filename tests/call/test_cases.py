@@ -32,7 +32,7 @@ CASES = (
 )
 CARD = RateCard("pages", ("*",), (TEXT, page(100)), 9, cases=CASES)
 FAIL_CLOSED = replace(CARD, rates=(TEXT,))
-"""The text alone would do for a price, and yet pictures are not free."""
+"""Pictures have a price only in the cases: without one they are not free."""
 
 
 def staged(upstreams: Upstreams, card: RateCard) -> Stage:
