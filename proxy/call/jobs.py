@@ -11,18 +11,22 @@ from proxy.call.in_flight import InFlightCall, Spent
 from proxy.call.outcomes import Ending, rule_of
 from proxy.call.policy import Policy
 from proxy.clock import Clock
+from proxy.endpoints.base import Reading
 from proxy.endpoints.tallies.sighted import SightedTally, Sighting, State
 from proxy.ledger.commands import Detach, Refused, Settle, Settled, Void
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.rows import Call, Object, Observed, Outcome
 from proxy.metering.usage import ONE_CALL, Basis
-from proxy.pricing.charge import NO_CHARGE, Charge
+from proxy.pricing.charge import NO_CHARGE, Charge, price
+from proxy.pricing.rates import card_of
 
 STATUS: Final = 200
 """What a job's client was answered at its beginning."""
 ACCEPTED: Final = 202
 """What an upstream answers that has not got yet what it was asked for, whatever comes with that."""
 NOTHING_SEEN: Final = "{}"
+WITHIN: Final = ".item"
+"""What the kind of something within an object is called, after the object's own."""
 
 _ENDINGS: Final[dict[State, Ending]] = {
     "complete": "complete",
@@ -52,8 +56,13 @@ def objects_of(in_flight: InFlightCall, now_us: int) -> tuple[Object, ...]:
     if routed.about is not None and routed.about.known is not None:
         return (seen_again(routed.about.known.row, sighting, now_us),)
     made = _made(in_flight.call, routed, sighting)
-    within = "" if routed.about is None else routed.about.kind.within
-    return (made, *(replace(made, kind=within, id=id_, seen=NOTHING_SEEN) for id_ in sighting.within))
+    return (made, *_within(made, sighting))
+
+
+def _within(row: Object, sighting: Sighting) -> tuple[Object, ...]:
+    """What an object has in it, as objects of their own."""
+    kind = f"{row.kind}{WITHIN}"
+    return tuple(replace(row, kind=kind, id=id_, seen=NOTHING_SEEN) for id_ in sighting.within)
 
 
 def seen_again(row: Object, sighting: Sighting, now_us: int) -> Object:
@@ -74,7 +83,8 @@ def beginning(in_flight: InFlightCall, spent: Spent, now_us: int) -> Detach | No
         return None
     at_us = in_flight.admitted.at_us
     deadline_us = max(at_us, now_us) + in_flight.policy.job_seconds * 1_000_000
-    observed = Observed(spent.usage, spent.charge)
+    rates = routed.terms.card.listed if routed.about.kind.tells_usage else ()
+    observed = Observed(spent.usage, spent.charge, rates)
     made = (_made(in_flight.call, routed, sighting),)
     return Detach(in_flight.call, at_us, now_us, deadline_us, observed, made)
 
@@ -116,23 +126,29 @@ class Jobs:
         if known.job is None or ending is None:
             return None
         seen = seen_again(known.row, sighting, self._clock.now_us())
-        return self.end(known.job, ending, policy, seen)
+        return self.end(known.job, ending, policy, (seen, *_within(seen, sighting)), sighting.used)
 
     def end(
-        self, job: Job, ending: Ending, policy: Policy, seen: Object | None = None
+        self,
+        job: Job,
+        ending: Ending,
+        policy: Policy,
+        objects: tuple[Object, ...] = (),
+        used: Reading | None = None,
     ) -> "asyncio.Future[Settled | Refused]":
-        """Close a job's hold by the rule for this ending, with what was seen of its object."""
+        """Close a job's hold by the rule for this ending, with what was seen of its object.
+
+        `used` is what was reported of a job that was not priced by its request.
+        """
         rule = rule_of("running", ending)
         # Nothing ends before it has begun, also when the clock was set back meanwhile.
         now_us = max(self._clock.now_us(), job.authorized_at_us)
-        objects = () if seen is None else (seen,)
         charged = rule.charged == "used" or (
             rule.charged == "if_policy" and policy.on_job_overdue == "charge"
         )
         call, at_us, observed = job.call, job.authorized_at_us, job.observed
         if charged and observed is not None:
-            outcome = Outcome(rule.outcome, STATUS, _basis(observed), observed.usage, now_us)
-            charge = observed.charge
+            outcome, charge = _price(rule.outcome, observed, used, now_us)
             future = self._ledger.settle(
                 Settle(call, at_us, now_us, outcome, charge, policy.on_shortfall, objects)
             )
@@ -151,6 +167,16 @@ class Jobs:
         settled = done.result()
         if isinstance(settled, Settled) and not settled.replayed:
             self._tell(call, outcome, charge)
+
+
+def _price(name: str, observed: Observed, used: Reading | None, now_us: int) -> tuple[Outcome, Charge]:
+    """What a job comes to: as its end reports it at the rates of its beginning, else as observed then."""
+    if used is None or not observed.rates:
+        return Outcome(name, STATUS, _basis(observed), observed.usage, now_us), observed.charge
+    usage = {**observed.usage, **used.usage}
+    charge = price(card_of(observed.charge.price_id, observed.rates), usage)
+    basis: Basis = "per_call" if _basis(observed) == "per_call" else "reported"
+    return Outcome(name, STATUS, basis, usage, now_us, anomalies=used.anomalies), charge
 
 
 def _basis(observed: Observed) -> Basis:

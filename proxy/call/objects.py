@@ -146,7 +146,7 @@ def _asked(
     name = f"{kind.endpoint}.{asked.name}"
     path = f"{kind.upstream_path}/{row.id}{asked.below}"
     endpoint = ObjectEndpoint(name, request.path, path, repeatable=request.method in _REPEATABLE)
-    ask = ObjectAsk(kind, asked, row.id, row.model)
+    ask = ObjectAsk(kind, asked.told(request.query), row.id, row.model)
     return RoutedCall(
         endpoint, ask, Route(name, (Target(upstream),)), Terms(FREE_CARD), b"", About(kind, known)
     )

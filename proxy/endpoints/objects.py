@@ -5,6 +5,7 @@ A kind is a value of `ObjectKind`. Its routes are rows of a table, so that a new
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Literal, Protocol
+from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -31,13 +32,22 @@ _NOTHING: Final = Ceiling(_NO_REQUEST)
 
 
 class ObjectRoute(msgspec.Struct, frozen=True):
-    """Something that may be asked of an object, for free: its method, and its path below the object's own."""
+    """Something that may be asked of an object, for free: its method, and its path below the object's own.
+
+    With `may_stream` a client can have it as a stream.
+    """
 
     name: str
     method: str
     summary: str
     below: str = ""
     tells: Tells = "object"
+    may_stream: bool = False
+
+    def told(self, query: str) -> Tells:
+        """What its answer tells: one that is streamed, as the query asks, is only passed on."""
+        asked = dict(parse_qsl(query)).get("stream", "false")
+        return "nothing" if self.may_stream and asked.lower() != "false" else self.tells
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -73,7 +83,9 @@ class ObjectKind(msgspec.Struct, frozen=True):
 
     `path` is that of their list, below which each has its own by its id. `read` gives what the JSON of one
     says, None for anything else. `is_listed`: their list is answered, from what Farebox knows of them.
-    `within` is the kind of what one has in it that requests may name by itself.
+    With `tells_usage` the end of
+    a job says what it used; otherwise that follows from its request. `answer_bytes` is the most that is read
+    of one.
     """
 
     name: str
@@ -85,7 +97,8 @@ class ObjectKind(msgspec.Struct, frozen=True):
     routes: tuple[ObjectRoute, ...]
     derivations: tuple[Derivation, ...] = ()
     is_listed: bool = False
-    within: str = ""
+    tells_usage: bool = False
+    answer_bytes: int = 262_144
 
     def paths(self) -> Iterator[tuple[str, str, str, str]]:
         """Every path but that of the list: its method, itself with `{id}`, its name, and a summary."""
@@ -150,10 +163,10 @@ class ObjectAsk:
     features: tuple[Feature, ...] = ()
     parameters: Mapping[str, str] = NO_PARAMETERS
 
-    def __init__(self, kind: ObjectKind, route: ObjectRoute, id_: str, model: str) -> None:
+    def __init__(self, kind: ObjectKind, tells: Tells, id_: str, model: str) -> None:
         self.model = model
         self._kind = kind
-        self._route = route
+        self._tells = tells
         self._id = id_
 
     def ceiling(self) -> Ceiling:
@@ -178,7 +191,7 @@ class ObjectAsk:
 
     def tally(self, *, keep_usage: bool = False) -> SightedTally:  # noqa: ARG002 - it has no usage.
         """A fresh tally."""
-        match self._route.tells:
+        match self._tells:
             case "object":
                 return JsonTally(self._kind.read, about=self._id)
             case "deletion":

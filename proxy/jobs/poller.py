@@ -14,6 +14,7 @@ import msgspec
 from proxy.call.base import Job, KnownObject
 from proxy.call.jobs import Jobs, seen_again
 from proxy.call.objects import job_of
+from proxy.call.off_loop import off_loop
 from proxy.call.policy import Catalog
 from proxy.clock import Clock
 from proxy.endpoints.objects import ObjectKind
@@ -39,7 +40,6 @@ SHARE_OF_AGE: Final = 10
 """A job is looked at again when it is older by this part of its age."""
 AT_ONCE: Final = 8
 ANSWER_SECONDS: Final = 30.0
-ANSWER_BYTES_MAX: Final = 262_144
 PAGE: Final = 200
 
 
@@ -164,7 +164,7 @@ class Poller:
             seen = known.row if known is not None else None
             if seen is not None and sighting is not None:
                 seen = seen_again(seen, sighting, self._clock.now_us())
-            ended = self._jobs.end(job, "job_overdue", policy, seen)
+            ended = self._jobs.end(job, "job_overdue", policy, () if seen is None else (seen,))
         if ended is not None and isinstance(refused := await ended, Refused):
             raise RuntimeError(refused.message)
         return is_answered
@@ -189,9 +189,9 @@ class Poller:
                 return None
             async for chunk in answer.chunks():
                 tally.feed(chunk)
-                if tally.pending_bytes > ANSWER_BYTES_MAX:
+                if tally.pending_bytes > kind.answer_bytes:
                     return None
-            tally.finish()
+            await off_loop(tally.pending_bytes, tally.finish)
             return tally.sighting
         finally:
             answer.close()

@@ -175,11 +175,16 @@ class Hold(msgspec.Struct, frozen=True):
     deadline_us: int | None = None
 
 
-class Observed(msgspec.Struct, frozen=True):
-    """What a call in flight had used at its last checkpoint, and what that costs."""
+class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a call in flight had used at its last checkpoint, and what that costs.
+
+    `rates` are those of a job of which only its end tells what it used: each with its meter, its exact price
+    in nano-USD and the units that it is for.
+    """
 
     usage: dict[str, int]
     charge: Charge
+    rates: tuple[tuple[str, str, int], ...] = ()
 
 
 class Object(msgspec.Struct, frozen=True):

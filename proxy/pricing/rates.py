@@ -1,7 +1,7 @@
 """Rates and rate cards: what one unit of each meter costs the caller, exactly."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from functools import cached_property
 from math import lcm
@@ -41,6 +41,12 @@ class Case(msgspec.Struct, frozen=True):
     def holds(self, parameters: Mapping[str, str]) -> bool:
         """Whether a call with these parameters is priced by it."""
         return all(parameters.get(name, "").casefold() == value for name, value in self.when)
+
+
+def card_of(price_id: str, listed: Iterable[tuple[str, str, int]]) -> "RateCard":
+    """The card of a price id whose rates were `listed`: it charges as that one did."""
+    rates = (Rate(meter, Fraction(price_nano), per) for meter, price_nano, per in listed)
+    return RateCard(price_id.rpartition("@")[0], (), tuple(rates))
 
 
 class RateCard(msgspec.Struct, frozen=True, dict=True):
@@ -151,6 +157,11 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
             (rate.meter, self.weights[rate.meter], decimal_string(rate.price), rate.per)
             for rate in self.rates
         )
+
+    @property
+    def listed(self) -> tuple[tuple[str, str, int], ...]:
+        """Each rate: its meter, its exact price in nano-USD, and the units that it is for."""
+        return tuple((meter, price_nano, per) for meter, _, price_nano, per in self.terms)
 
     @cached_property
     def rated(self) -> frozenset[str]:

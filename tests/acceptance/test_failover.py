@@ -196,7 +196,7 @@ def test_a_receipt_has_each_attempt(account: Account) -> None:
         [("down", None), ("gone", None)],
     ]
     seconds = [each["seconds"] for each in receipts[0]["attempts"]]
-    assert seconds[0] >= FIRST_BYTE_SECONDS
+    assert seconds[0] >= FIRST_BYTE_SECONDS - 0.01  # A timer may come a moment early.
     assert seconds[1] > 0
     for row in receipts:
         seen = account.admin.get(f"/admin/v1/receipts/{row['id']}")

@@ -102,7 +102,6 @@ def test_counts_are_free_and_what_is_made_shorter_is_not(
 @pytest.mark.parametrize(
     "members",
     [
-        {"background": True},
         {"conversation": "conv_1"},
         {"tools": [{"type": "web_search"}]},
     ],
@@ -274,3 +273,19 @@ def test_a_streamed_response_is_kept_as_well(
     again = [part.type for part in client.responses.retrieve("resp_1", stream=True, starting_after=0)]
     assert again[-1] == "response.completed"
     assert account.last()["charged"] == "0.00"
+
+
+def test_a_background_response_is_charged_when_it_has_ended(
+    client: openai.OpenAI, upstream: ScriptedUpstream, account: Account
+) -> None:
+    begun = response(status="queued", usage=None, id="resp_job", background=True)
+    upstream.behaviours["r-job"] = answers(begun)
+    upstream.behaviours["/v1/responses/resp_job"] = answers(begun | {"status": "in_progress"})
+    job = client.responses.create(model="r-job", input="Say hello", background=True)
+    assert job.status == "queued"
+    assert account.nano("held") > 0
+    assert client.responses.retrieve("resp_job").status == "in_progress"
+    upstream.behaviours["/v1/responses/resp_job"] = answers(response(text("Hello"), id="resp_job"))
+    assert client.responses.retrieve("resp_job").output_text == "Hello"
+    assert account.nano("held") == 0
+    assert "0.00021" in [row["charged"] for row in account.requests()]

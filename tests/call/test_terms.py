@@ -101,7 +101,7 @@ MEMBERS: list[dict[str, Any]] = [
     {"plugins": [{"id": "web"}, {"id": "web"}]},
     {"service_tier": "priority"},
     {"service_tier": "flex"},
-    {"previous_response_id": "resp_1"},
+    {"prompt": {"id": "pmpt_1"}},
     {"service_tier": "priority", "web_search_options": {}, "max_tokens": 3},
 ]
 
@@ -128,7 +128,7 @@ async def test_a_feature_is_held_for_and_charged_with_the_call(members: dict[str
     await turned_on.rest()
     (usual,), (row,) = plain.rows(), turned_on.rows()
     searches = 2 if "plugins" in members else int("web_search_options" in members)
-    unseen = searches + ("previous_response_id" in members)
+    unseen = searches + ("prompt" in members)
     times = dict(CARD.service_tiers).get(members.get("service_tier", ""), Fraction(1))
     text_nano = 1_000 * (len(json.dumps(members)) + 200)
     assert row.charged_nano == usual.charged_nano * times + searches * SEARCH_NANO

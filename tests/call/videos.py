@@ -61,11 +61,12 @@ class AskedVideo:
         *,
         secret: str = SECRET,
         headers: tuple[tuple[str, str], ...] = (),
+        query: str = "",
     ) -> None:
         self.id = f"req_{next(_NUMBERS):04}"
         self.method = method
         self.path = path
-        self.query = ""
+        self.query = query
         self.headers = headers
         self.secret: str | None = secret
         self.wants_cost = False

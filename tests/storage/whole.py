@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from proxy.ledger.audit.accounts import audit
 from proxy.ledger.audit.rows import Difference
-from proxy.ledger.commands import Adjust, Command, Observe, Settle
+from proxy.ledger.commands import Adjust, Command, Detach, Observe, Settle
 from proxy.ledger.rows import Limits, Observed
 from proxy.ledger.store import Store
 from proxy.pricing.charge import Charge, Line
@@ -59,7 +59,7 @@ def honest(command: Command) -> Command:
     if isinstance(command, Settle):
         ended = replace(command.outcome, ended_at_us=command.at_us)
         return replace(command, outcome=ended, charge=_charge(command.charge.total_nano))
-    if isinstance(command, Observe) and command.observed is not None:
+    if isinstance(command, Observe | Detach) and command.observed is not None:
         charge = _charge(command.observed.charge.total_nano)
         return replace(command, observed=Observed(command.observed.usage, charge))
     return command

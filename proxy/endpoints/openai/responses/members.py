@@ -45,7 +45,7 @@ RESPONSE: Final = MemberTable(
     {
         **EVERYWHERE,
         **dict.fromkeys((*OUTPUT_BOUNDS, *BUDGETS, *BUDGET_OBJECTS), _BOUNDED),
-        **rows("input instructions stream text max_tool_calls", _BOUNDED),
+        **rows("input instructions stream text max_tool_calls background", _BOUNDED),
         **rows(
             """
             stream_options tool_choice parallel_tool_calls temperature top_p top_k min_p top_logprobs
@@ -60,7 +60,7 @@ RESPONSE: Final = MemberTable(
         **rows("prompt_cache_options", Member("priced", _cache)),
         **rows("tools", Member("priced", tools)),
         **rows(
-            "background background_options access_programs conversation",
+            "background_options access_programs conversation",
             Member("refused", refused),
         ),
     }

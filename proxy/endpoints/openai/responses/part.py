@@ -7,10 +7,13 @@ it is read as input. What is told piece by piece is told again as a whole, and c
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from msgspec.structs import replace
+
+from proxy.endpoints.openai.responses.usage import ResponseUsage
 from proxy.endpoints.tallies.members import Choice, Function, Message, OddPart, Part, ToolCall
 from proxy.endpoints.tallies.part import json_of, object_of
 from proxy.endpoints.tallies.payload import Payload, payload_of
-from proxy.endpoints.tallies.sighted import Sighting, is_id
+from proxy.endpoints.tallies.sighted import Sighting, State, is_id
 
 Object = Mapping[str, Any]
 _Key = int | str
@@ -23,6 +26,7 @@ _END: Final[Mapping[str, str]] = {
     "response.done": "completed",
 }
 """The events that end a stream, each with the response as a whole."""
+_RUNNING: Final = frozenset({"queued", "in_progress"})
 KEPT_MAX: Final = 256
 """How many items of a response can be named by later requests."""
 _SEARCH: Final = "search"
@@ -93,7 +97,7 @@ class ResponseReader:
     """Reads the parts of one reply, in their order: gives what each adds, None for what is no JSON object."""
 
     def __init__(self) -> None:
-        self._id = ""
+        self._id = self._status = ""
         self._kept: list[str] = []
         self._told: set[_Key] = set()
         self._named: set[_Key] = set()
@@ -111,7 +115,8 @@ class ResponseReader:
     @property
     def sighting(self) -> Sighting | None:
         """The response, with the items of its output; None before its end."""
-        return Sighting(self._id, "complete", within=tuple(self._kept)) if self._id else None
+        state: State = "running" if self._status in _RUNNING else "complete"
+        return Sighting(self._id, state, within=tuple(self._kept)) if self._id else None
 
     def _event(self, event: Object, kind: str) -> Part:
         if kind in _END:
@@ -140,6 +145,7 @@ class ResponseReader:
         found = _Found()
         output = response.get("output")
         self._id, *_ = [*_ids([response]), ""]
+        self._status = status
         self._kept = _ids(output)[:KEPT_MAX]
         for index, item in enumerate(output if isinstance(output, list) else ()):
             self._add_item(_keys({"output_index": index, "item": item}), item, found)
@@ -293,6 +299,27 @@ def _keys(event: Object) -> tuple[_Key, ...]:
         item.get("id") if isinstance(item, dict) else None,
     )
     return tuple(key for key in told if type(key) is int or type(key) is str)
+
+
+def read_response(data: bytes) -> Sighting | None:
+    """What the JSON of a response says of it, and of what it used once it has ended; None for anything else.
+
+    One that was cancelled or has failed is charged as far as that is reported.
+    """
+    reader, report = ResponseReader(), ResponseUsage()
+    part = reader(data)
+    sighting = reader.sighting
+    if part is None or sighting is None or sighting.state == "running":
+        return sighting
+    for usage in part.usages:
+        report.add(usage)
+    used = report.reading()
+    if used is None:
+        return replace(sighting, state="failed") if part.failed else sighting
+    seen: dict[str, int] = {}
+    for meter in part.uses if isinstance(part, OddPart) else ():
+        seen[meter] = seen.get(meter, 0) + 1
+    return replace(sighting, used=replace(used, usage={**seen, **used.usage}))
 
 
 def _ids(values: object) -> list[str]:

@@ -13,12 +13,14 @@ from proxy.endpoints.members import MemberTable
 from proxy.endpoints.objects import ObjectKind, ObjectRoute
 from proxy.endpoints.openai.bounds import OutputBound, named_bound, thinking_budget
 from proxy.endpoints.openai.members import RESPONSES as NAME
-from proxy.endpoints.openai.responses.items import ITEMS_MAX, KEPT, Items
+from proxy.endpoints.openai.responses.items import ITEMS_MAX, Items
 from proxy.endpoints.openai.responses.members import COMPACTION, RESPONSE
+from proxy.endpoints.openai.responses.part import read_response
 from proxy.endpoints.openai.responses.tally import ResponseStream, ResponseWhole
 from proxy.endpoints.openai.responses.tools import USES, USES_MAX, carries_out, parameters_of
 from proxy.endpoints.reading import fields
-from proxy.endpoints.reading.body import JsonBody, read_body
+from proxy.endpoints.reading.body import JsonBody, beginning, read_body
+from proxy.errors import Refusal
 from proxy.metering.prompts import chat_bound
 from proxy.metering.responses import response_estimate, response_tokens
 
@@ -118,10 +120,13 @@ def _read(request: JsonBody, table: MemberTable) -> ResponseAsk:
     if carries_out(features) and USES not in request:
         request.put(USES, b"%d" % USES_MAX)
     items = Items(request, model)
+    is_job, stream = fields.flag(request, "background"), fields.flag(request, "stream")
+    if is_job and stream:
+        raise Refusal("invalid_value", "A background response is not streamed; retrieve it.", param="stream")
     return ResponseAsk(
         body=request,
         model=model,
-        stream=fields.flag(request, "stream"),
+        stream=stream,
         choices=1,
         bound=named_bound(request),
         input_tokens_max=chat_bound(request.size_bytes, items.media),
@@ -133,7 +138,7 @@ def _read(request: JsonBody, table: MemberTable) -> ResponseAsk:
         estimate_input=response_estimate,
         features=(*features, *items.features),
         parameters=parameters_of(request),
-        is_kept="store" not in request or bytes(memoryview(request.members["store"])[:8]) != b"false",
+        is_kept=is_job or "store" not in request or beginning(request.members["store"]) != b"false",
         beside=thinking_budget(request),
     )
 
@@ -148,23 +153,20 @@ def _check(request: JsonBody) -> None:
         request.bound_values(name)
 
 
-def _unread(data: bytes) -> None:
-    """What is told of a response later decides nothing: it was charged when it was made."""
-
-
 RESPONSES: Final = ObjectKind(
     name=NAME,
     endpoint="responses",
     path="/v1/responses",
     upstream_path="/responses",
     meters=ResponseEndpoint.meters,
-    read=_unread,
+    read=read_response,
     routes=(
-        ObjectRoute("retrieve", "GET", "One response, as it was made: free.", tells="nothing"),
+        ObjectRoute("retrieve", "GET", "One response, and how far it is: free.", may_stream=True),
         ObjectRoute("input_items", "GET", "What a response has read: free.", "/input_items", "nothing"),
-        ObjectRoute("cancel", "POST", "Cancel a response: free.", "/cancel", "nothing"),
+        ObjectRoute("cancel", "POST", "Cancel a response: free.", "/cancel"),
         ObjectRoute("delete", "DELETE", "Delete a response: free.", tells="deletion"),
     ),
-    within=KEPT,
+    tells_usage=True,
+    answer_bytes=16_777_216,
 )
 """Responses that the upstream keeps."""

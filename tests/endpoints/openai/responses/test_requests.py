@@ -85,7 +85,6 @@ def test_a_stream_tells_its_usage_without_being_asked() -> None:
 @pytest.mark.parametrize(
     "members",
     [
-        {"background": True},
         {"conversation": "conv_1"},
         {"conversation": {"id": "conv_1"}},
         {"access_programs": {"cyber": "daybreak_red"}},
@@ -271,7 +270,7 @@ def test_what_the_upstream_keeps_is_named(path: str, members: Any, named: list[t
     assert [(each.refers.kind, each.refers.id) for each in found if each.refers] == named
 
 
-@pytest.mark.parametrize("members", [{"conversation": "conv_1"}, {"background": True}, {"unheard_of": 1}])
+@pytest.mark.parametrize("members", [{"conversation": "conv_1"}, {"unheard_of": 1}])
 def test_a_count_takes_nothing_that_no_call_may(members: dict[str, Any]) -> None:
     (found,) = ENDPOINTS["/v1/responses/input_tokens"].read(written(**members)).features
     assert (found.needs, found.optional) == ((), False)
