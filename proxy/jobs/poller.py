@@ -27,8 +27,8 @@ from proxy.upstream.base import UpstreamClient, UpstreamFailure, UpstreamRequest
 from proxy.upstream.routes import Target, Upstream
 
 LEASE: Final = "jobs"
-LEASE_SECONDS: Final = 60.0
-RENEW_US: Final = 20_000_000
+LEASE_SECONDS: Final = 20.0
+RENEW_US: Final = 6_000_000
 """How old a lease is when it is asked for again."""
 ROUND_SECONDS: Final = 2.0
 """How often the poller looks which jobs are due."""
