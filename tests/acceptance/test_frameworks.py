@@ -1,8 +1,7 @@
-"""Frameworks work with only base URL and key changed: LangChain and Vercel's AI SDK."""
+"""A framework works with only base URL and key changed: Vercel's AI SDK."""
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,47 +11,14 @@ from aiohttp import web
 
 from tests.acceptance.harness import WAIT_SECONDS, Server, config_for, running
 from tests.acceptance.scripted_upstream import (
-    DONE,
     Behaviour,
     ScriptedUpstream,
     answers,
-    chunk,
     completion,
     streams,
-    usage_chunk,
 )
 from tests.endpoints.anthropic.replies import THOUGHTFUL, message
 from tests.endpoints.openai.responses.replies import CALL, REASONING, STREAM, response, text
-
-LANGCHAIN = """
-import json, os
-from langchain_anthropic import ChatAnthropic
-from langchain_core.tools import tool
-from langchain_openai import ChatOpenAI
-
-@tool
-def look_up(place: str) -> str:
-    "Looks up a place."
-    return "found"
-
-openai = {"base_url": os.environ["URL"] + "/v1", "api_key": os.environ["KEY"], "max_retries": 0}
-anthropic = {"base_url": os.environ["URL"], "api_key": os.environ["KEY"], "max_retries": 0}
-chat = ChatOpenAI(model="f-chat", **openai)
-chat_stream = ChatOpenAI(model="f-chat-stream", stream_usage=True, **openai)
-responses = ChatOpenAI(model="f-response", use_responses_api=True, **openai)
-responses_stream = ChatOpenAI(model="f-response-stream", use_responses_api=True, **openai)
-message = ChatAnthropic(model="f-message", **anthropic)
-message_stream = ChatAnthropic(model="f-message-stream", **anthropic)
-streamed = lambda model: "".join(part.text for part in model.bind_tools([look_up]).stream("Say hello"))
-print(json.dumps({
-    "chat": chat.invoke("Say hello").text,
-    "chat_stream": "".join(part.text for part in chat_stream.stream("Say hello")),
-    "response": responses.invoke("Say hello").text,
-    "response_stream": streamed(responses_stream),
-    "message": message.invoke("Say hello").text,
-    "message_stream": streamed(message_stream),
-}))
-"""
 
 AI_SDK = """
 import { generateText, streamText, tool, stepCountIs } from "ai";
@@ -98,7 +64,6 @@ def server(upstream: ScriptedUpstream, tmp_path: Path) -> Iterator[Server]:
     hello = text("Hello there")
     upstream.behaviours |= {
         "f-chat": answers(completion()),
-        "f-chat-stream": streams(chunk("Hel"), chunk("lo"), chunk(finish="stop"), usage_chunk(5, 2), DONE),
         "f-response": answers(response(hello)),
         "f-response-stream": streams(*STREAM),
         "f-message": answers(message({"type": "text", "text": "Hello there"})),
@@ -135,22 +100,6 @@ def printed(command: list[str], folder: Path, environ: dict[str, str]) -> dict[s
     assert run.returncode == 0, run.stderr
     told: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
     return told
-
-
-def test_langchain_works(server: Server, tmp_path: Path) -> None:
-    """Chats, responses and messages, whole and streamed, with tools."""
-    account = server.account()
-    (tmp_path / "client.py").write_text(LANGCHAIN)
-    environ = {"URL": server.url, "KEY": account.secret}
-    assert printed([sys.executable, "client.py"], tmp_path, environ) == {
-        "chat": "Hello there",
-        "chat_stream": "Hello",
-        "response": "Hello there",
-        "response_stream": "Hello there.",
-        "message": "Hello there",
-        "message_stream": "Hello",
-    }
-    assert {(row["outcome"], row["basis"]) for row in account.requests()} == {("complete", "reported")}
 
 
 def test_vercels_ai_sdk_works(
