@@ -45,6 +45,7 @@ class Job(msgspec.Struct, frozen=True):
     authorized_at_us: int
     deadline_us: int
     observed: Observed | None
+    hold_nano: int
 
 
 class KnownObject(msgspec.Struct, frozen=True):

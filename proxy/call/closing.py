@@ -53,7 +53,7 @@ class Closing:
         self._clock = clock
         self._tasks = tasks
         self._observer = observer
-        self.jobs = Jobs(ledger=ledger, clock=clock, tell=self._tell_end)
+        self.jobs = Jobs(ledger=ledger, clock=clock, tell=self._tell_end, tell_excess=self._tell_excess)
         self._reasoning = ReasoningModels()
         self._streams: set[InFlightCall] = set()
 

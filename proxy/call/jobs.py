@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final, cast
 
 from msgspec.structs import replace
@@ -12,6 +13,7 @@ from proxy.call.outcomes import Ending, rule_of
 from proxy.call.policy import Policy
 from proxy.clock import Clock
 from proxy.endpoints.base import Reading
+from proxy.endpoints.features import WITHIN
 from proxy.endpoints.tallies.sighted import SightedTally, Sighting, State
 from proxy.ledger.commands import Detach, Refused, Settle, Settled, Void
 from proxy.ledger.ledger import Ledger
@@ -25,8 +27,6 @@ STATUS: Final = 200
 ACCEPTED: Final = 202
 """What an upstream answers that has not got yet what it was asked for, whatever comes with that."""
 NOTHING_SEEN: Final = "{}"
-WITHIN: Final = ".item"
-"""What the kind of something within an object is called, after the object's own."""
 
 _ENDINGS: Final[dict[State, Ending]] = {
     "complete": "complete",
@@ -108,15 +108,22 @@ def _made(call: Call, routed: RoutedCall, sighting: Sighting) -> Object:
 class Jobs:
     """Ends jobs: the only place that closes their holds. Whoever sees the end first may ask it to.
 
-    `tell` is told how each ended, as of any call. To end a job twice does no more than to end it once.
+    `tell` is told how each ended, as of any call, and `tell_excess` of one that came to more than was held.
+    To end a job twice does no more than to end it once.
     """
 
     def __init__(
-        self, *, ledger: Ledger, clock: Clock, tell: Callable[[Call, Outcome, Charge], None]
+        self,
+        *,
+        ledger: Ledger,
+        clock: Clock,
+        tell: Callable[[Call, Outcome, Charge], None],
+        tell_excess: Callable[[Call, int, "asyncio.Future[Settled | Refused]"], None],
     ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._tell = tell
+        self._tell_excess = tell_excess
 
     def saw(
         self, known: KnownObject, sighting: Sighting, policy: Policy
@@ -156,6 +163,8 @@ class Jobs:
             outcome, charge = Outcome(rule.outcome, STATUS, "void", {}, now_us), NO_CHARGE
             future = self._ledger.void(Void(call, at_us, now_us, outcome, objects))
         future.add_done_callback(lambda done: self._told(done, call, outcome, charge))
+        if charge.total_nano > job.hold_nano:
+            future.add_done_callback(partial(self._tell_excess, call, job.hold_nano))
         return asyncio.shield(future)
 
     def _told(

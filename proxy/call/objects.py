@@ -177,6 +177,7 @@ def job_of(row: Row) -> Job | None:
         msgspec.convert(row["held_at_us"], int),
         msgspec.convert(row["deadline_us"], int),
         _decode_observed(observed) if isinstance(observed, str) else None,
+        msgspec.convert(row["amount_nano"], int),
     )
 
 

@@ -18,6 +18,10 @@ NO_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType({})
 _INPUT: Final = "input_tokens"
 
 
+WITHIN: Final = ".item"
+"""What the kind of something within an object is called, after the object's own."""
+
+
 class ObjectName(msgspec.Struct, frozen=True, gc=False):
     """An object that a request names, such as an earlier response: its kind, and the id that was written."""
 

@@ -161,3 +161,12 @@ async def test_one_that_is_complete_at_once_is_charged_at_once() -> None:
     await stage.rest()
     (row,) = stage.store.books.new_receipts
     assert row.charged_nano == 36 * INPUT_NANO + 87 * OUTPUT_NANO
+
+
+async def test_a_job_that_comes_to_more_than_was_held_is_an_incident() -> None:
+    """As of any call: the account's funds pay it as far as they go."""
+    stage = await begun()
+    stage.studio.says("GET", "/responses/resp_1", told("completed", usage=usage(10**5, 1, total_tokens=None)))
+    await stage.ask("GET", PATH)
+    await stage.rest()
+    assert [call.endpoint for call, *_ in stage.stage.heard.excesses] == ["responses"]

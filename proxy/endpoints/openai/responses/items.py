@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from proxy.endpoints.content import ContentTable, HiddenInMessages, Object, PartRule, head_of, is_address
-from proxy.endpoints.features import Feature, ObjectName
+from proxy.endpoints.features import WITHIN, Feature, ObjectName
+from proxy.endpoints.openai.members import RESPONSES
 from proxy.endpoints.reading.body import JsonBody, beginning, too_many
 from proxy.metering.parts import Media
 from proxy.metering.prompts import media_total
@@ -106,7 +107,7 @@ ITEMS: Final = ContentTable(frozenset(), _RULES, untyped="message")
 
 _WITH_TOOLS: Final = frozenset({"additional_tools", "configuration_update", "tool_search_output"})
 """Items that can give a model tools, or choose how it works, as the members of a request do."""
-KEPT: Final = "response.item"
+KEPT: Final = f"{RESPONSES}{WITHIN}"
 """What items are called that the upstream has kept."""
 _REFERENCE: Final = "item_reference"
 REFERENCES_MAX: Final = 256
