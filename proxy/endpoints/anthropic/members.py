@@ -6,7 +6,7 @@ from typing import Final
 from proxy.endpoints.anthropic.tools import tools
 from proxy.endpoints.base import Headers
 from proxy.endpoints.features import Feature, at_tier, hidden_input, rated, surcharged
-from proxy.endpoints.members import Member, MemberTable, is_on
+from proxy.endpoints.members import Member, MemberTable, is_on, refuse_other_cases
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, items_of, members_of, patched
 from proxy.endpoints.reading.repeats import has_repeats, repeats_within
@@ -68,8 +68,18 @@ def _servers(body: JsonBody, name: str) -> Iterator[Feature]:
 
 
 def _container(body: JsonBody, name: str) -> Iterator[Feature]:
-    if is_on(body.members[name]):
-        yield surcharged(name, name, "server_tools")
+    """A new one is priced. Of one that is there already, nobody can tell whose it is."""
+    if not is_on(body.members[name]):
+        return
+    container = members_of(body.members[name])
+    if container is None:
+        yield Feature(name, name)
+        return
+    refuse_other_cases(container, {"id", "skills"}, name)
+    body.put(name, patched(container, {}))
+    if "id" in container and is_on(container["id"]):
+        yield Feature(f"{name}.id", name)
+    yield surcharged(name, name, "server_tools")
 
 
 def _cached(body: JsonBody, name: str) -> Iterator[Feature]:

@@ -183,6 +183,10 @@ CHAT: Final = MemberTable(
         **dict.fromkeys(BUDGET_OBJECTS, _BOUNDED),
         "tools": Member("priced", server_tools),
         "previous_response_id": Member("priced", earlier),
+        # What the upstream has kept of a caller's earlier ones: nobody can tell whose it is.
+        **rows(
+            "conversation conversation_id thread_id context_id cached_content", Member("refused", refused)
+        ),
         "modalities": Member("priced", _modalities),
         "audio": Member("priced", _sound),
         **_priced("plugins search_settings", extras),
@@ -192,8 +196,7 @@ CHAT: Final = MemberTable(
         ),
         **_priced(
             """
-            prompt prompt_id conversation conversation_id thread_id context_id
-            cached_content data_sources documents files file_ids attachments vector_store_ids
+            prompt prompt_id data_sources documents files file_ids attachments vector_store_ids
             knowledge_base mm_processor_kwargs media_io_kwargs vl_high_resolution_images
             """,
             hidden,

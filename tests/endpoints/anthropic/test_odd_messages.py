@@ -115,3 +115,11 @@ def test_halves_of_characters_are_read_or_refused_and_go_up_as_they_came(member:
         return
     assert member.split(b":")[-1] in ask.forward_body(ForwardPlan("m"))
     assert ask.estimate("m")["input_tokens"] >= 0
+
+
+@pytest.mark.parametrize("container", ["container_1", {"id": "container_1", "skills": []}, 7])
+def test_a_container_that_is_there_already_is_refused(container: object) -> None:
+    """It could be another account's; a new one is priced."""
+    assert any(not found.needs for found in read(container=container).features)
+    assert needs(read(container={"skills": []})) == {"rates.server_tools", ALLOWANCE}
+    assert needs(read(container={"id": None})) == {"rates.server_tools", ALLOWANCE}

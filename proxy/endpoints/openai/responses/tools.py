@@ -43,6 +43,11 @@ _SERVED: Final[Mapping[str, str | None]] = {
     "mcp": None,
 }
 """Kinds that the upstream carries out, each with the meter that it is billed by, if there is one."""
+_NEW_CONTAINERS: Final[Mapping[str, frozenset[str]]] = {
+    "container": frozenset({"auto"}),
+    "environment": frozenset({"local", "container_auto"}),
+}
+"""Where a tool says in which container it works, with the types of those that are made for it."""
 _DATED: Final = re.compile(r"(web_search)(?:_preview)?(?:_\d{4}_\d{2}_\d{2})?\Z")
 
 _PICTURE: Final = frozenset(
@@ -116,10 +121,10 @@ def _turned_on(name: str, tool: Members, uses: int) -> Iterator[Feature]:
         return
     match = _DATED.match(kind)
     kind = match[1] if match else kind
-    if kind not in _SERVED:
-        yield surcharged(where, name, "server_tools")
-    elif kind == _PICTURES and not _is_one_picture(tool):
+    if _names_container(tool) or (kind == _PICTURES and not _is_one_picture(tool)):
         yield Feature(where, name)
+    elif kind not in _SERVED:
+        yield surcharged(where, name, "server_tools")
     elif (meter := _SERVED[kind]) is None:
         yield hidden_input(where, name, 0)
     else:
@@ -148,6 +153,16 @@ def _is_local(tool: Members) -> bool:
     if environment is None or not tool.keys() <= {"type", "environment", "allowed_callers"}:
         return False
     return _kind(environment) == "local" and environment.keys() <= {"type", "skills"}
+
+
+def _names_container(tool: Members) -> bool:
+    """Whether a tool works in a container that is there already: nobody can tell whose that is."""
+    for name, new in _NEW_CONTAINERS.items():
+        if (raw := tool.get(name)) is not None:
+            place = members_of(raw)
+            if place is None or _kind(place) not in new:
+                return True
+    return False
 
 
 def _is_one_picture(tool: Members) -> bool:

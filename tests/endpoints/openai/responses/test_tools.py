@@ -80,7 +80,7 @@ def test_a_server_of_tools_takes_the_allowance_alone() -> None:
         {"type": ""},
         {},
         {"type": "function", "name": "f", "unheard_of": 1},
-        {"type": "computer", "display_height": 1, "container": "x"},
+        {"type": "computer", "display_height": 1},
         {"type": "shell", "environment": {"type": "container_auto"}},
         {"type": "shell", "environment": {"type": "local", "container_id": "x"}},
         {"type": "shell"},
@@ -139,3 +139,13 @@ def test_pictures_of_two_prices_in_one_request_are_refused() -> None:
     with pytest.raises(Refusal) as caught:
         read(tools=[{"type": "image_generation"}, {"type": "image_generation", "quality": "high"}])
     assert caught.value.param == "tools"
+
+
+@pytest.mark.parametrize(
+    "container",
+    ["cntr_1", {"id": "cntr_1"}, {"type": "container_reference", "container_id": "x"}, ["cntr_1"], 7],
+)
+def test_a_container_that_is_there_already_is_refused(container: object) -> None:
+    """It could be another account's, with what that has put into it."""
+    assert is_refused(read(tools=[{"type": "code_interpreter", "container": container}]))
+    assert is_refused(read(tools=[{"type": "shell", "environment": container}]))
