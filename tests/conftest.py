@@ -28,7 +28,7 @@ settings.register_profile(
     "default", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
 )
 # The same examples on every run, so that a red build is about the change and not about chance.
-settings.register_profile("ci", settings.get_profile("default"), derandomize=True, max_examples=100)
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
