@@ -7,6 +7,8 @@ from typing import Final, Protocol
 STEP_US: Final = 1_000_000
 _STEP_NS: Final = STEP_US * 1_000
 """By how much the wall clock has to be off to count as set. By less it is only being adjusted."""
+_COMPARED_US: Final = 10_000
+"""For how long after it was compared with the monotonic clock the wall clock is taken by itself."""
 
 
 class Clock(Protocol):
@@ -45,15 +47,23 @@ class SystemClock:
         now_ns = wall_ns()
         self._latest_us = now_ns // 1_000
         self._anchor_ns = now_ns - monotonic_ns()
+        self._compare_at_us = self._latest_us
 
     def now_us(self) -> int:
         """Return the wall time in microseconds since the epoch; see `Clock.now_us`."""
-        wall_ns, monotonic_ns = self._wall_ns, self._monotonic_ns
-        now_ns = wall_ns()
-        anchor_ns = now_ns - monotonic_ns()
+        now_ns = self._wall_ns()
+        now_us = now_ns // 1_000
+        if self._latest_us <= now_us < self._compare_at_us:
+            self._latest_us = now_us
+            return now_us
+        return self._compared(now_ns, now_us)
+
+    def _compared(self, now_ns: int, now_us: int) -> int:
+        """The time after a look at both clocks."""
+        anchor_ns = now_ns - self._monotonic_ns()
         step_ns = anchor_ns - self._anchor_ns
         self._anchor_ns = anchor_ns
-        now_us = now_ns // 1_000
+        self._compare_at_us = now_us + _COMPARED_US
         if now_us < self._latest_us or not -_STEP_NS < step_ns < _STEP_NS:
             return self._set_to(now_us, step_ns)
         self._latest_us = now_us

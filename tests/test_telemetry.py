@@ -8,6 +8,9 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from structlog.dev import ConsoleRenderer
 from structlog.processors import JSONRenderer
 
@@ -15,7 +18,7 @@ from proxy.errors import CODES
 from proxy.ledger.commands import Settled
 from proxy.ledger.rows import Call, Outcome
 from proxy.pricing.charge import Charge
-from proxy.telemetry import FAULT_TASKS, LINE_BYTES, LineRenderer, Telemetry, configure_logging
+from proxy.telemetry import FAULT_TASKS, LINE_BYTES, Durations, LineRenderer, Telemetry, configure_logging
 from tests.sources import PROXY, ROOT, Finding, Module
 
 CALL = Call(
@@ -81,6 +84,25 @@ def test_what_no_funds_cover_is_counted_by_upstream_and_model(
     assert (line["account_id"], line["upstream"], line["model"]) == ("acct_1", "up", "m")
     assert (line["hold_nano"], line["charge_nano"]) == (60, 100)
     assert line["forgiven_nano"] + line["owed_nano"] == 30
+
+
+@given(st.lists(st.lists(st.sampled_from([0.0, 0.5, 0.5 + 2**-20, 1.0, 2.0, 2 + 2**-20, 9.0])), max_size=3))
+def test_durations_at_once_are_counted_as_one_by_one(rounds: list[list[float]]) -> None:
+    """Also those on a bound, and with what the library does not document."""
+    shown = []
+    for kind in (Histogram, Durations):
+        registry = CollectorRegistry()
+        figures = kind("x", "x", ["endpoint"], registry=registry, buckets=(0.5, 1.0, 2.0)).labels("chat")
+        for seconds in rounds:
+            if isinstance(figures, Durations):
+                figures.observe_all(seconds)
+            else:
+                for each in seconds:
+                    figures.observe(each)
+        shown.append(
+            [line for line in generate_latest(registry).decode().split("\n") if "_created" not in line]
+        )
+    assert shown[0] == shown[1]
 
 
 def test_what_has_not_happened_yet_is_a_zero() -> None:
