@@ -120,4 +120,15 @@ def _price_rows(card: RateCard) -> Iterator[Json]:
             "meter": rate.meter,
             "price": price,
             "per": rate.per,
+            "steps": "; ".join(f"{step.kind} {step.value}" for step in rate.steps),
+        }
+    for each in card.adjustments:
+        value = decimal_string(each.step.number / (1 if each.step.kind == "share" else NANO_PER_USD))
+        yield {
+            "card": card.id,
+            "billing": card.billing_type,
+            "meter": each.name,
+            "price": value,
+            "per": "call",
+            "steps": each.step.kind,
         }

@@ -5,9 +5,10 @@ from fnmatch import fnmatchcase
 from typing import Final
 from urllib.parse import urlsplit
 
+from proxy.config.card_schema import RateCardSchema
 from proxy.config.faults import Findings
 from proxy.config.price_advice import advise_on_prices
-from proxy.config.schema import ConfigSchema, RateCardSchema, RouteSchema
+from proxy.config.schema import ConfigSchema, RouteSchema
 from proxy.config.upstreams import is_left_out
 from proxy.endpoints.registry import FREE
 from proxy.endpoints.unserved import reason_against

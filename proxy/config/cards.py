@@ -1,25 +1,29 @@
-"""Rate cards of a file as a price book: every price exact, every meter known."""
+"""Rate cards of a file as a price book."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
-from itertools import islice
+from itertools import chain, islice, repeat
 from typing import Final
 
 from msgspec.structs import replace
 
+from proxy.config.card_schema import CaseSchema, RateCardSchema
 from proxy.config.faults import Findings
-from proxy.config.schema import CaseSchema, ConfigSchema, RateCardSchema, RateSchema
+from proxy.config.rates import checked_price, over, rates_of, tiered_rates, without_lengths
+from proxy.config.schema import ConfigSchema
 from proxy.endpoints.registry import FREE
 from proxy.globs import any_meets
 from proxy.metering.usage import METERS
-from proxy.money import MAX_NANO, Unit, decimal_string, parse_amount, usd_string
+from proxy.money import MAX_NANO, Unit, decimal_string
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import PERS, Case, Rate, RateCard
+from proxy.pricing.rates import ADJUSTMENTS, Adjustment, Case, RateCard
+from proxy.pricing.steps import Step, StepKind
 from proxy.validation import Path, did_you_mean
 
+_BOUNDS: Final[tuple[tuple[str, StepKind], ...]] = (("least_charge", "at_least"), ("most_charge", "at_most"))
 OUTPUT: Final = "output_tokens"
-NO_PRICE: Final = Fraction(0)
-"""Takes the place of a price that is a fault."""
+_NOTHING: Final = RateCard("", (), ())
+"""What a card is like that is like no other."""
 
 
 def build_book(schema: ConfigSchema, unit: Unit, findings: Findings) -> PriceBook:
@@ -31,8 +35,9 @@ def build_book(schema: ConfigSchema, unit: Unit, findings: Findings) -> PriceBoo
             first = globs.setdefault(glob, name)
             if first != name or glob in card.match[:index]:
                 findings.fault(("rate_cards", name, "match", index), f"is matched by {first!r} already", glob)
-    cards = [_card(name, card, unit, findings) for name, card in schemas.items()]
-    return PriceBook(cards, {name: models for name, models in FREE.items() if _serves(schema, name, models)})
+    cards = _Cards(schemas, unit, findings)
+    free = {name: models for name, models in FREE.items() if _serves(schema, name, models)}
+    return PriceBook([cards.of(name) for name in schemas], free)
 
 
 def _serves(schema: ConfigSchema, endpoint: str, models: Sequence[str]) -> bool:
@@ -43,93 +48,122 @@ def _serves(schema: ConfigSchema, endpoint: str, models: Sequence[str]) -> bool:
     return any(any_meets(route.models or (), models) for route in open_routes)
 
 
-def _card(name: str, schema: RateCardSchema, unit: Unit, findings: Findings) -> RateCard:
-    path: Path = ("rate_cards", name)
-    if not schema.rates and not schema.cases:
-        findings.fault((*path, "rates"), "is missing; a card needs one rate at least")
-    card = RateCard(
-        id=name,
-        match=tuple(schema.match),
-        rates=_rates(schema.rates, unit, (*path, "rates"), findings),
-        default_bound=schema.max_output_tokens or 0,
-        service_tiers=tuple((tier, Fraction(times)) for tier, times in schema.service_tiers.items()),
-        input_allowance=schema.input_allowance_tokens or 0,
-        context=schema.context_tokens or 0,
-    )
-    places = [path, *((*path, "cases", index) for index in range(len(schema.cases)))]
-    cases = [
-        _case(card, case, unit, place, findings) for case, place in zip(schema.cases, places[1:], strict=True)
-    ]
-    card = replace(card, cases=tuple(cases))
-    unbounded = (place for variant, place in zip(card.variants, places, strict=True) if _lacks_bound(variant))
-    for place in islice(unbounded, 1):  # The others lack it for the same reason.
-        findings.fault(
-            (*place, "max_output_tokens"),
-            "is missing; a card that prices output has to say how much a call can produce",
+class _Cards:
+    """Makes each card once, after the one that it is like, wherever that stands in the file."""
+
+    def __init__(self, schemas: dict[str, RateCardSchema], unit: Unit, findings: Findings) -> None:
+        self._schemas = schemas
+        self._unit = unit
+        self._findings = findings
+        self._made: dict[str, RateCard] = {}
+        self._begun: list[str] = []
+
+    def of(self, name: str) -> RateCard:
+        """The card of this name."""
+        if name not in self._made:
+            self._begun.append(name)
+            schema = self._schemas[name]
+            self._made[name] = self._card(name, schema, self._like(name, schema.like))
+            self._begun.pop()
+        return self._made[name]
+
+    def _like(self, name: str, other: str | None) -> RateCard:
+        path = ("rate_cards", name, "like")
+        if other is None:
+            return _NOTHING
+        if other not in self._schemas:
+            self._findings.fault(path, f"is not a rate card; {did_you_mean(other, self._schemas)}", other)
+            return _NOTHING
+        if other in self._begun:
+            circle = " is like ".join((*self._begun[self._begun.index(other) :], other))
+            self._findings.fault(path, f"makes a circle: {circle}", other)
+            return _NOTHING
+        return self.of(other)
+
+    def _card(self, name: str, schema: RateCardSchema, like: RateCard) -> RateCard:
+        path: Path = ("rate_cards", name)
+        findings = self._findings
+        if not schema.rates and not schema.cases and schema.like is None:
+            findings.fault((*path, "rates"), "is missing; a card needs one rate at least")
+        inherited = without_lengths(like) if schema.context_tiers else like.rates
+        rates = over(inherited, rates_of(schema.rates, self._unit, (*path, "rates"), findings))
+        if schema.context_tiers:
+            tiers = (*path, "context_tiers")
+            rates = tiered_rates(rates, schema.context_tiers, self._unit, tiers, findings)
+        tiers_of = tuple((tier, Fraction(times)) for tier, times in schema.service_tiers.items())
+        card = RateCard(
+            id=name,
+            match=tuple(schema.match),
+            rates=rates,
+            default_bound=schema.max_output_tokens or like.default_bound,
+            service_tiers=tiers_of or like.service_tiers,
+            input_allowance=schema.input_allowance_tokens or like.input_allowance,
+            context=schema.context_tokens or like.context,
+            adjustments=self._adjustments(schema, like, path),
         )
-    for tier in schema.service_tiers:
-        if any(rate.price > MAX_NANO for variant in card.variants for rate in variant.by_tier[tier].rates):
-            findings.fault(
-                (*path, "service_tiers", tier), "makes a rate larger than the largest amount there is"
+        places = [path, *((*path, "cases", index) for index in range(len(schema.cases)))]
+        own = (self._case(card, case, at) for case, at in zip(schema.cases, places[1:], strict=True))
+        card = replace(card, cases=tuple(own) or tuple(_taken_over(card, case, like) for case in like.cases))
+        self._check(card, schema, places)
+        return card
+
+    def _adjustments(self, schema: RateCardSchema, like: RateCard, path: Path) -> tuple[Adjustment, ...]:
+        """What the card adds, or the one that it is like."""
+        found = {each.name: each for each in like.adjustments}
+        if schema.markup is not None:
+            share = decimal_string(Fraction(schema.markup.removesuffix("%")) / 100)
+            found["markup"] = Adjustment("markup", Step("share", share))
+        for name, kind in _BOUNDS:
+            if (text := getattr(schema, name)) is not None:
+                price = checked_price(text, self._unit, (*path, name), self._findings)
+                found[name] = Adjustment(name, Step(kind, decimal_string(price)))
+        if {"least_charge", "most_charge"} <= found.keys():
+            least, most = found["least_charge"].step, found["most_charge"].step
+            if least.number > most.number:
+                self._findings.fault((*path, "most_charge"), "is less than `least_charge`")
+        return tuple(found[name] for name in ADJUSTMENTS if name in found)
+
+    def _case(self, card: RateCard, schema: CaseSchema, path: Path) -> Case:
+        """A case of a card: its own rates take the place of the card's."""
+        if not schema.rates and schema.max_output_tokens is None:
+            self._findings.fault(path, "changes nothing; it needs `rates` or `max_output_tokens`")
+        rates = over(card.rates, rates_of(schema.rates, self._unit, (*path, "rates"), self._findings))
+        when = tuple(sorted((name, value.casefold()) for name, value in schema.when.items()))
+        bound = schema.max_output_tokens or card.default_bound
+        return Case(when, replace(card, id=_case_id(card, when), rates=rates, default_bound=bound))
+
+    def _check(self, card: RateCard, schema: RateCardSchema, places: Sequence[Path]) -> None:
+        """Faults of a whole card: output without a bound, and rates beyond all amounts."""
+        path = places[0]
+        placed = zip(card.variants, chain(places, repeat(path)), strict=False)
+        unbounded = (place for variant, place in placed if _lacks_bound(variant))
+        for place in islice(unbounded, 1):  # The others lack it for the same reason.
+            self._findings.fault(
+                (*place, "max_output_tokens"),
+                "is missing; a card that prices output has to say how much a call can produce",
             )
-    return card
+        for tier in schema.service_tiers:
+            tiers = (variant.by_tier[tier] for variant in card.variants)
+            if any(rate.price > MAX_NANO for each in tiers for rate in each.rates):
+                self._findings.fault(
+                    (*path, "service_tiers", tier), "makes a rate larger than the largest amount there is"
+                )
 
 
-def _case(card: RateCard, schema: CaseSchema, unit: Unit, path: Path, findings: Findings) -> Case:
-    """A case of a card: its own rates take the place of the card's, and its conditions are in the id."""
-    if not schema.rates and schema.max_output_tokens is None:
-        findings.fault(path, "changes nothing; it needs `rates` or `max_output_tokens`")
-    rates = {rate.meter: rate for rate in card.rates}
-    rates |= {rate.meter: rate for rate in _rates(schema.rates, unit, (*path, "rates"), findings)}
-    when = tuple(sorted((name, value.casefold()) for name, value in schema.when.items()))
-    said = ",".join(f"{name}={value}" for name, value in when)
-    bound = schema.max_output_tokens or card.default_bound
-    return Case(when, replace(card, id=f"{card.id}+{said}", rates=tuple(rates.values()), default_bound=bound))
+def _taken_over(card: RateCard, case: Case, like: RateCard) -> Case:
+    """A case of the card that a card is like. What the case itself says is kept, the rest is the card's."""
+    said = [rate for rate in case.card.rates if rate not in like.rates]
+    bound = case.card.default_bound
+    bound = card.default_bound if bound == like.default_bound else bound
+    case_id = _case_id(card, case.when)
+    return Case(case.when, replace(card, id=case_id, rates=over(card.rates, said), default_bound=bound))
+
+
+def _case_id(card: RateCard, when: Sequence[tuple[str, str]]) -> str:
+    return f"{card.id}+{','.join(f'{name}={value}' for name, value in when)}"
 
 
 def _lacks_bound(card: RateCard) -> bool:
     return not card.default_bound and any(
         OUTPUT in (rate.meter, METERS[rate.meter].part_of) for rate in card.rates
     )
-
-
-def _rates(
-    schemas: Mapping[str, RateSchema] | None, unit: Unit, path: Path, findings: Findings
-) -> tuple[Rate, ...]:
-    """The rates of known meters, in order."""
-    rates = []
-    for meter, schema in (schemas or {}).items():
-        place = (*path, meter)
-        if meter in METERS:
-            rates.append(_rate(meter, schema, unit, place, findings))
-        else:
-            findings.fault(place, f"is not a meter; {did_you_mean(meter, METERS)}")
-    return tuple(rates)
-
-
-def _rate(meter: str, schema: RateSchema, unit: Unit, path: Path, findings: Findings) -> Rate:
-    written = [(way, text) for way in PERS if (text := getattr(schema, way)) is not None]
-    if len(written) != 1:
-        findings.fault(path, f"needs exactly one of {', '.join(PERS)}")
-        return Rate(meter, NO_PRICE, 1)
-    way, text = written[0]
-    try:
-        price = _price(text, unit)
-    except ValueError as error:
-        findings.fault((*path, way), str(error))
-        price = NO_PRICE
-    return Rate(meter, price, PERS[way] * METERS[meter].scale)
-
-
-def _price(text: str, unit: Unit) -> Fraction:
-    """A price in nano-USD. Raises ValueError unless it can be charged and shown exactly."""
-    price = parse_amount(text, unit)
-    if price < 0:
-        raise ValueError(f"{text!r} is negative; a price is at least 0")
-    if price > MAX_NANO:
-        raise ValueError(f"{text!r} is larger than {usd_string(MAX_NANO)} USD, the largest amount there is")
-    try:
-        decimal_string(price)
-    except ValueError:
-        raise ValueError(f"{text!r} is not exact in US dollars; write it in US dollars") from None
-    return price

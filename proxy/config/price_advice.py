@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from proxy.config.card_schema import CaseSchema
 from proxy.config.faults import Findings
 from proxy.config.routing import METERS_OF
-from proxy.config.schema import CaseSchema, ConfigSchema, RouteSchema
+from proxy.config.schema import ConfigSchema, RouteSchema
 from proxy.endpoints.registry import PARAMETERS
 from proxy.globs import any_meets
 from proxy.metering.usage import each_needed, said

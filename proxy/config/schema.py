@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, field
 
+from proxy.config.card_schema import RateCardSchema
 from proxy.config.tool_schema import FailureSchema, MeasureSchema, ParameterSchema
 from proxy.config.values import (
     ChargedStatus,
@@ -14,7 +15,6 @@ from proxy.config.values import (
     EndpointName,
     Method,
     Money,
-    Multiplier,
     Name,
     Port,
     Schema,
@@ -230,60 +230,6 @@ class RouteSchema(Schema, frozen=True, kw_only=True):
         doc("The rate card of its calls; without it, models are looked up in the cards' match."),
     ] = None
     targets: Annotated[list[TargetSchema], doc("Where its calls go, tried in order.", min_length=1)]
-
-
-class RateSchema(Schema, frozen=True, kw_only=True):
-    """The price of one meter, in exactly one of three ways of writing it."""
-
-    per_1m: Annotated[Money | None, doc("Price of a million units.")] = None
-    per_1k: Annotated[Money | None, doc("Price of a thousand units.")] = None
-    per_unit: Annotated[Money | None, doc("Price of one unit.")] = None
-
-
-Rates = Annotated[dict[str, RateSchema], Meta(min_length=1)]
-
-
-class CaseSchema(Schema, frozen=True, kw_only=True):
-    """Other prices, for calls whose parameters have certain values."""
-
-    when: Annotated[
-        dict[Text, Text],
-        doc("The values that parameters of a call must all have, in any case, by name.", min_length=1),
-    ]
-    rates: Annotated[Rates | None, doc("The rates that differ then, by meter.")] = None
-    max_output_tokens: Annotated[
-        Count | None, doc("The most output of such a call that names no bound, where it differs.")
-    ] = None
-
-
-class RateCardSchema(Schema, frozen=True, kw_only=True):
-    """The rates of some models, or of an API."""
-
-    match: Annotated[
-        list[Text], doc("Globs of the public models it prices; the first card that matches does.")
-    ] = field(default_factory=list)
-    rates: Annotated[Rates | None, doc("Its rates by meter; only a card with `cases` may do without.")] = None
-    cases: Annotated[
-        list[CaseSchema], doc("Prices that depend on parameters of a call; the first case that holds.")
-    ] = field(default_factory=list)
-    max_output_tokens: Annotated[
-        Count | None,
-        doc("The most output of a call that names no bound; needed by cards that price output."),
-    ] = None
-    input_allowance_tokens: Annotated[
-        Count | None,
-        doc(
-            "The most tokens of one input that a call only refers to: a stored file, a search. "
-            "Without it, such calls are refused."
-        ),
-    ] = None
-    context_tokens: Annotated[
-        Count | None, doc("How many tokens the model reads at once; the list of models shows it.")
-    ] = None
-    service_tiers: Annotated[
-        dict[Text, Multiplier],
-        doc("What a service tier multiplies its rates with, by tier; calls of dearer tiers need it."),
-    ] = field(default_factory=dict)
 
 
 class DemoSchema(Schema, frozen=True, kw_only=True):

@@ -28,6 +28,14 @@ Multiplier = Annotated[
         extra={"wanted": 'a decimal number in quotes such as "0.5" or "2", below 10000'},
     ),
 ]
+Percent = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]{1,4}(\.[0-9]{1,6})?%$",
+        examples=["20%", "2.5%"],
+        extra={"wanted": 'a percentage in quotes such as "20%", below 10000%'},
+    ),
+]
 Quantity = Annotated[
     str,
     Meta(

@@ -9,6 +9,7 @@ from proxy.ledger.windows import Window
 from proxy.metering.usage import Basis, Inference
 from proxy.money import MAX_NANO
 from proxy.pricing.charge import Charge
+from proxy.pricing.rates import Term
 
 NEVER_US: Final = 2**62
 """An expiry that never comes."""
@@ -178,13 +179,12 @@ class Hold(msgspec.Struct, frozen=True):
 class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a call in flight had used at its last checkpoint, and what that costs.
 
-    `rates` are those of a job of which only its end tells what it used: each with its meter, its exact price
-    in nano-USD and the units that it is for.
+    `rates` are the terms of the card of a job of which only its end tells what it used.
     """
 
     usage: dict[str, int]
     charge: Charge
-    rates: tuple[tuple[str, str, int], ...] = ()
+    rates: tuple[Term, ...] = ()
 
 
 class Object(msgspec.Struct, frozen=True):

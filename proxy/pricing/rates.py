@@ -12,24 +12,68 @@ from msgspec.structs import replace
 
 from proxy.metering.usage import METERS, SURCHARGES, Needed, Usage, each_needed
 from proxy.money import decimal_string
+from proxy.pricing.steps import OF_QUANTITY, Step, applies, times
 
 BillingType = Literal["per_call", "per_token", "metered"]
 
-PERS: Final[dict[str, int]] = {"per_1m": 1_000_000, "per_1k": 1_000, "per_unit": 1}
+PERS: Final[dict[str, int]] = {
+    "per_1m": 1_000_000,
+    "per_1k": 1_000,
+    "per_unit": 1,
+    "per_minute": 60,
+    "per_hour": 3_600,
+}
 """How a price may be written, and how many units it is for."""
+OF_SECONDS: Final = ("per_minute", "per_hour")
+"""Those that are only for meters that count seconds."""
+CONTEXT: Final = "input_tokens"
+"""The meter that says how long a call is: all its input, with what came from a cache."""
+
+
+class Term(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A rate or an adjustment of a card as a row keeps it: an adjustment has no price and is for no units."""
+
+    meter: str
+    price_nano: str
+    per: int
+    steps: tuple[Step, ...] = ()
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """`price` nano-USD for `per` units of `meter`; the price may be a fraction of a nano-dollar."""
+    """`price` nano-USD for `per` units of `meter`; the price may be a fraction of a nano-dollar.
+
+    Its steps say for which calls it is, what is billed of a quantity, and what multiplies the price.
+    """
 
     meter: str
     price: Fraction
     per: int
+    steps: tuple[Step, ...] = ()
 
     @property
     def unit_nano(self) -> Fraction:
-        """Exact nano-USD of one unit."""
-        return self.price / self.per
+        """Exact nano-USD of one unit that is billed."""
+        return self.price / self.per * times(self.steps) if self.steps else self.price / self.per
+
+    @property
+    def slack(self) -> int:
+        """How many units more than were used can be billed at most."""
+        return sum(
+            int(step.number) - (step.kind == "block")
+            for step in self.steps
+            if step.kind in OF_QUANTITY and step.kind != "less"
+        )
+
+
+ADJUSTMENTS: Final = ("markup", "least_charge", "most_charge")
+"""What may come after all rates, in this order: what bounds a charge bounds its markup as well."""
+
+
+class Adjustment(msgspec.Struct, frozen=True):
+    """A line of its own after all rates: a markup on their sum, or what bounds the charge of a call."""
+
+    name: str
+    step: Step
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -43,10 +87,16 @@ class Case(msgspec.Struct, frozen=True):
         return all(parameters.get(name, "").casefold() == value for name, value in self.when)
 
 
-def card_of(price_id: str, listed: Iterable[tuple[str, str, int]]) -> "RateCard":
-    """The card of a price id whose rates were `listed`: it charges as that one did."""
-    rates = (Rate(meter, Fraction(price_nano), per) for meter, price_nano, per in listed)
-    return RateCard(price_id.rpartition("@")[0], (), tuple(rates))
+def card_of(price_id: str, listed: Iterable[Term]) -> "RateCard":
+    """The card of a price id whose terms were `listed`: it charges as that one did."""
+    rates, adjustments = [], []
+    for term in listed:
+        if term.per:
+            rates.append(Rate(term.meter, Fraction(term.price_nano), term.per, term.steps))
+        else:
+            adjustments.append(Adjustment(term.meter, term.steps[0]))
+    card_id = price_id.rpartition("@")[0]
+    return RateCard(card_id, (), tuple(rates), adjustments=tuple(adjustments))
 
 
 class RateCard(msgspec.Struct, frozen=True, dict=True):
@@ -58,6 +108,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     allows for none.
     `context` is how many tokens the model reads at once; 0 where nobody says. It decides about no price.
     `cases` have cards without cases, which take its place: the first that holds prices a call.
+    `adjustments` come after all rates, in order.
     """
 
     id: str
@@ -68,11 +119,14 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     input_allowance: int = 0
     cases: tuple[Case, ...] = ()
     context: int = 0
+    adjustments: tuple[Adjustment, ...] = ()
 
     @cached_property
     def version(self) -> str:
         """A digest of all that decides a price, so that equal cards have equal versions everywhere."""
-        text = "|".join(f"{rate.meter}={rate.price}/{rate.per}" for rate in self.rates)
+        rates = (f"{rate.meter}={rate.price}/{rate.per}{_said(rate.steps)}" for rate in self.rates)
+        added = (f"{each.name}={_said((each.step,))}" for each in self.adjustments)
+        text = "|".join((*rates, *added))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @cached_property
@@ -133,8 +187,38 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def weights(self) -> dict[str, int]:
-        """Unit price of each rated meter as a whole number of 1/denominator nano-USD."""
-        return {rate.meter: int(rate.unit_nano * self.denominator) for rate in self.rates}
+        """Unit price of each rated meter, the dearest, as a whole number of 1/denominator nano-USD."""
+        weights: dict[str, int] = {}
+        for rate in self.rates:
+            weight = int(rate.unit_nano * self.denominator)
+            weights[rate.meter] = max(weight, weights.get(rate.meter, 0))
+        return weights
+
+    @cached_property
+    def is_linear(self) -> bool:
+        """Whether a charge is the sum of quantities times rates, and nothing else."""
+        return not self.adjustments and not any(rate.steps for rate in self.rates)
+
+    @cached_property
+    def contexts(self) -> tuple[tuple[int, "RateCard"], ...]:
+        """The cards for calls with more input than so much each, from 0 on; each has its own rates alone."""
+        bounds = {int(step.number) for rate in self.rates for step in rate.steps if step.kind == "above"}
+        if not bounds:
+            return ((0, self),)
+        return tuple(
+            (bound, replace(self, rates=tuple(rate for rate in self.rates if applies(rate.steps, size))))
+            for bound, size in ((0, 0), *((bound, bound + 1) for bound in sorted(bounds)))
+        )
+
+    def at(self, usage: Usage) -> "RateCard":
+        """The card for a call by all the input that it used."""
+        context = usage.get(CONTEXT, 0)
+        return next(card for bound, card in reversed(self.contexts) if context > bound or not bound)
+
+    def within(self, ceiling: Usage) -> tuple["RateCard", ...]:
+        """The cards that calls within a ceiling can be priced by."""
+        context = ceiling.get(CONTEXT, 0)
+        return tuple(card for bound, card in self.contexts if context > bound or not bound)
 
     @cached_property
     def worst_weights(self) -> dict[str, int]:
@@ -144,6 +228,15 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
             whole = METERS[meter].part_of or meter
             worst[whole] = max(worst.get(whole, 0), weight)
         return worst
+
+    @cached_property
+    def families(self) -> dict[str, tuple[Rate, ...]]:
+        """The rates of each whole meter and its parts, by that meter."""
+        families: dict[str, tuple[Rate, ...]] = {}
+        for rate in self.rates:
+            whole = METERS[rate.meter].part_of or rate.meter
+            families[whole] = (*families.get(whole, ()), rate)
+        return families
 
     @cached_property
     def parts(self) -> tuple[tuple[str, str], ...]:
@@ -159,9 +252,10 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
         )
 
     @property
-    def listed(self) -> tuple[tuple[str, str, int], ...]:
-        """Each rate: its meter, its exact price in nano-USD, and the units that it is for."""
-        return tuple((meter, price_nano, per) for meter, _, price_nano, per in self.terms)
+    def listed(self) -> tuple[Term, ...]:
+        """All rates and adjustments, from which `card_of` makes a card that charges alike."""
+        rates = (Term(rate.meter, decimal_string(rate.price), rate.per, rate.steps) for rate in self.rates)
+        return (*rates, *(Term(each.name, "0", 0, (each.step,)) for each in self.adjustments))
 
     @cached_property
     def rated(self) -> frozenset[str]:
@@ -214,3 +308,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
             if whole in billed:
                 billed[whole] = rest
         return billed
+
+
+def _said(steps: Iterable[Step]) -> str:
+    return "".join(f";{step.kind} {step.value}" for step in steps)

@@ -9,6 +9,7 @@ RATE = "rate_cards.chat.rates.input_tokens"
 NO_BOUND = "is missing; a card that prices output has to say how much a call can produce"
 NOT_AN_AMOUNT = 'is not an amount; write a decimal string such as "0.15"'
 TOO_LARGE = "is larger than 4611686018.427387903 USD, the largest amount there is"
+OF_SECONDS = "needs exactly one of per_1m, per_1k, per_unit, per_minute, per_hour"
 IN = "input_tokens: {per_1m: '1'}"
 CASE = "rate_cards.chat.cases[0]"
 TIER = "rate_cards.chat.service_tiers.priority"
@@ -81,6 +82,47 @@ IN_RATES = f"rates: {{{IN}}}"
         (
             card("rates: {input_tokens: {per_unit: '4611686018'}}, service_tiers: {priority: '2'}"),
             [f"{TIER}: makes a rate larger than the largest amount there is"],
+        ),
+        (
+            card("rates: {input_tokens: {per_hour: '1'}}"),
+            [f"{RATE}: needs exactly one of per_1m, per_1k, per_unit"],
+        ),
+        (
+            card("rates: {audio_seconds: {per_hour: '1', per_minute: '1'}}"),
+            [f"rate_cards.chat.rates.audio_seconds: {OF_SECONDS}"],
+        ),
+        (
+            card("rates: {input_tokens: {per_1m: '1', block: 0}}"),
+            [f"{RATE}.block: 0 is not a whole number from 1 to 1000000000000"],
+        ),
+        (
+            card(f"{IN_RATES}, context_tiers: [{{above: 9, {IN_RATES}}}, {{above: 9, {IN_RATES}}}]"),
+            ["rate_cards.chat.context_tiers[1].above: 9 must be more than 9"],
+        ),
+        (
+            card(f"{IN_RATES}, context_tiers: [{{above: 9, rates: {{tokens: {{per_1m: '1'}}}}}}]"),
+            ["rate_cards.chat.context_tiers[0].rates.tokens: is not a meter; did you mean 'input_tokens'?"],
+        ),
+        (
+            card(f"{IN_RATES}, context_tiers: [{{above: 9, rates: {{output_tokens: {{per_1m: '1'}}}}}}]"),
+            [f"rate_cards.chat.max_output_tokens: {NO_BOUND}"],
+        ),
+        (
+            card(f"{IN_RATES}, markup: '20'"),
+            ["rate_cards.chat.markup: '20' is not a percentage in quotes such as \"20%\", below 10000%"],
+        ),
+        (
+            card(f"{IN_RATES}, least_charge: '2', most_charge: '1'"),
+            ["rate_cards.chat.most_charge: is less than `least_charge`"],
+        ),
+        (
+            card(f"{IN_RATES}, most_charge: '-1'"),
+            ["rate_cards.chat.most_charge: '-1' is negative; a price is at least 0"],
+        ),
+        (card("like: chart"), ["rate_cards.chat.like: 'chart' is not a rate card; did you mean 'chat'?"]),
+        (
+            "rate_cards: {a: {like: b}, b: {like: c}, c: {like: b}}",
+            ["rate_cards.c.like: 'b' makes a circle: b is like c is like b"],
         ),
         (card("max_output_tokens: 1"), ["rate_cards.chat.rates: is missing; a card needs one rate at least"]),
         (
@@ -196,3 +238,73 @@ def test_what_makers_give_away_is_free_only_where_a_route_serves_it(
     """Else no body of a caller without funds would be worth waiting for."""
     book = load_text(text_of(rate_cards=card(IN_RATES), routes=routes)).book
     assert book.has_free(("input_tokens",), "moderations") is free
+
+
+LIKE = """
+rate_cards:
+  child:
+    match: [c]
+    like: parent
+    rates: {output_tokens: {per_1m: '9'}}
+  parent:
+    match: [p]
+    rates: {input_tokens: {per_1m: '1'}, output_tokens: {per_1m: '2'}, images: {per_unit: '0.01'}}
+    max_output_tokens: 100
+    markup: 50%
+    context_tiers: [{above: 10, rates: {input_tokens: {per_1m: '3'}, output_tokens: {per_1m: '4'}}}]
+    cases: [{when: {quality: high}, rates: {images: {per_unit: '0.04'}}}]
+"""
+ALL = {"output_tokens": 1_000, "images": 1}
+
+
+@pytest.mark.parametrize(
+    ("card_id", "parameters", "usage", "total_nano"),
+    [
+        ("parent", {}, {"input_tokens": 10, **ALL}, (10_000 + 2_000_000 + 10_000_000) * 3 // 2),
+        ("parent", {}, {"input_tokens": 11, **ALL}, (33_000 + 4_000_000 + 10_000_000) * 3 // 2),
+        ("child", {}, {"input_tokens": 10, **ALL}, (10_000 + 9_000_000 + 10_000_000) * 3 // 2),
+        ("child", {}, {"input_tokens": 11, **ALL}, (33_000 + 9_000_000 + 10_000_000) * 3 // 2),
+        (
+            "child",
+            {"quality": "high"},
+            {"input_tokens": 11, **ALL},
+            (33_000 + 9_000_000 + 40_000_000) * 3 // 2,
+        ),
+    ],
+)
+def test_a_card_is_like_another_but_for_what_it_says(
+    load_text: LoadText, card_id: str, parameters: dict[str, str], usage: dict[str, int], total_nano: int
+) -> None:
+    """Wherever that one stands in the file."""
+    book = load_text(text_of(rate_cards=LIKE, routes="")).book
+    found = book.by_id(card_id)
+    assert found is not None
+    assert price(found.case_of(parameters), usage).total_nano == total_nano
+
+
+def test_a_card_with_lengths_of_its_own_has_none_of_the_other(load_text: LoadText) -> None:
+    """Above the other's length, its own rate for short calls still holds."""
+    own = (
+        LIKE
+        + "    most_charge: '1'\n"
+        + """
+  other:
+    like: parent
+    context_tiers: [{above: 20, rates: {input_tokens: {per_1m: '5'}}}]
+"""
+    )
+    found = load_text(text_of(rate_cards=own, routes="")).book.by_id("other")
+    assert found is not None
+    lengths = [above for above, _ in found.contexts]
+    assert lengths == [0, 20]
+    assert price(found, {"input_tokens": 11}).lines[0].price_nano == "1000000000.00"
+    assert [each.name for each in found.adjustments] == ["markup", "most_charge"]
+
+
+def test_units_are_those_of_the_meter(load_text: LoadText) -> None:
+    """Parts of a credit are counted in millionths, and so is what is billed of them."""
+    text = "rate_cards: {tool: {rates: {credits: {per_unit: '0.01', least: 2, block: 5, included: 1}}}}"
+    found = load_text(text_of(rate_cards=text, routes="")).book.by_id("tool")
+    assert found is not None
+    assert price(found, {"credits": 1_500_000}).total_nano == 50_000_000
+    assert price(found, {"credits": 1_000_000}).total_nano == 50_000_000

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
 from proxy.money import NANO_PER_USD, decimal_string
 from proxy.pricing.rates import Case, RateCard
+from proxy.pricing.steps import Step, StepKind
 
 View = Mapping[str, object]
+_BILLED: Final[Mapping[StepKind, str]] = {"less": "included", "least": "least", "block": "block"}
+"""What is billed of a quantity, by the name that it has in a configuration."""
 
 
 class ModelsQuery(msgspec.Struct, frozen=True):
@@ -72,6 +75,7 @@ def priced(card: RateCard) -> View:
         "service_tiers": {tier: decimal_string(multiplier) for tier, multiplier in card.service_tiers},
         "cases": [_case(case) for case in card.cases],
     }
+    rest |= {each.name: _adjustment(each.step) for each in card.adjustments}
     said = {name: value for name, value in rest.items() if value}
     billed = card if card.rates else card.variants[-1]
     return {"billing_type": billed.billing_type, **_rates(card), **said}
@@ -84,8 +88,26 @@ def _case(case: Case) -> View:
 
 
 def _rates(card: RateCard) -> View:
-    rates = {
-        rate.meter: {"price": decimal_string(rate.price / NANO_PER_USD), "per": rate.per, "currency": "USD"}
+    (_, short), *longer = card.contexts
+    tiers = [{"above": above, "pricing": _pricing(each)} for above, each in longer]
+    by_length = {"context_tiers": tiers} if tiers else {}
+    return {"pricing": _pricing(short), **by_length, "price_id": card.price_id}
+
+
+def _pricing(card: RateCard) -> View:
+    return {
+        rate.meter: {
+            "price": decimal_string(rate.price / NANO_PER_USD),
+            "per": rate.per,
+            "currency": "USD",
+            **{_BILLED[step.kind]: int(step.number) for step in rate.steps if step.kind in _BILLED},
+        }
         for rate in card.rates
     }
-    return {"pricing": rates, "price_id": card.price_id}
+
+
+def _adjustment(step: Step) -> str:
+    """A markup as a percentage, and what bounds a charge in US dollars."""
+    if step.kind == "share":
+        return f"{decimal_string(step.number * 100).removesuffix('.00')}%"
+    return decimal_string(step.number / NANO_PER_USD)

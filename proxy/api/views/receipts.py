@@ -12,16 +12,30 @@ from proxy.ledger.rows import HoldState, Receipt
 from proxy.metering.usage import Basis, Inference
 from proxy.money import NANO_PER_USD, Unit, decimal_string, usd_string
 from proxy.pricing.charge import Line
+from proxy.pricing.steps import Step, StepKind
+
+
+class StepView(Struct, frozen=True, kw_only=True):
+    """What was done to a quantity, its price, or the sum before it. `name` says whose, where that matters."""
+
+    kind: StepKind
+    value: str
+    name: str | UnsetType = UNSET
 
 
 class LineView(Struct, frozen=True, kw_only=True):
-    """One line of a charge: `quantity` units of a meter at `price` for each `per` units."""
+    """One line of a charge: `quantity` units of a meter at `price` for each `per` units.
+
+    `steps` are there where the amount follows from more than that. A markup and what bounds a charge have
+    lines of their own, with steps alone.
+    """
 
     meter: str
     quantity: int
     price: Usd
     per: int
     amount: Usd
+    steps: list[StepView] | UnsetType = UNSET
     display: Display | UnsetType = UNSET
 
 
@@ -115,8 +129,15 @@ def line_view(line: Line, unit: Unit) -> LineView:
         price=decimal_string(price),
         per=line.per,
         amount=usd_string(line.amount_nano),
+        steps=[_step_view(step) for step in line.steps] if line.steps else UNSET,
         display=shown,
     )
+
+
+def _step_view(step: Step) -> StepView:
+    """The view of a step. Bounds are amounts of money, and are shown as such."""
+    value = decimal_string(step.number / NANO_PER_USD) if step.kind in ("at_least", "at_most") else step.value
+    return StepView(kind=step.kind, value=value, name=step.name or UNSET)
 
 
 def receipt_view(row: Receipt, unit: Unit) -> ReceiptView:

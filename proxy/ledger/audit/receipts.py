@@ -10,9 +10,12 @@ import msgspec
 
 from proxy.ledger.audit.rows import Difference, ReceiptRow, compare
 from proxy.pricing.charge import Line
+from proxy.pricing.rates import CONTEXT
+from proxy.pricing.steps import applies, exact_amounts
 
 # The ledger writes no more digits; a longer text would only take time.
 _PRICE: Final = re.compile(r"[0-9]{1,40}(\.[0-9]{1,60})?\Z")
+_VALUE: Final = re.compile(r"[0-9]{1,40}(\.[0-9]{1,60}|/[1-9][0-9]{0,40})?\Z")
 _decode_usage = msgspec.json.Decoder(dict[str, int]).decode
 _decode_lines = msgspec.json.Decoder(tuple[Line, ...]).decode
 
@@ -42,6 +45,7 @@ def receipt_faults(receipt: ReceiptRow, usage: dict[str, int] | None) -> Iterato
     yield from _charge_faults(receipt, lines)
     if usage is not None:
         yield from _quantity_faults(receipt, lines, usage)
+        yield from _context_faults(receipt, lines, usage)
 
 
 def _charge_faults(receipt: ReceiptRow, lines: tuple[Line, ...]) -> Iterator[Difference]:
@@ -49,6 +53,9 @@ def _charge_faults(receipt: ReceiptRow, lines: tuple[Line, ...]) -> Iterator[Dif
 
     Each line is within one of its exact amount, and exact amounts are summed by denominator.
     """
+    if any(line.steps for line in lines):
+        yield from _stepped_faults(receipt, lines)
+        return
     parts_nano, exact = 0, dict[int, int]()
     for number, line in enumerate(lines):
         unit = _unit_nano(line.price_nano, line.per)
@@ -69,6 +76,36 @@ def _charge_faults(receipt: ReceiptRow, lines: tuple[Line, ...]) -> Iterator[Dif
     yield from compare("receipts", receipt.id, "sum of lines", receipt.charge_nano, parts_nano)
 
 
+def _stepped_faults(receipt: ReceiptRow, lines: tuple[Line, ...]) -> Iterator[Difference]:
+    """The same, of a charge in which a line has steps."""
+    try:
+        exact = list(exact_amounts(lines)) if all(map(_is_sane, lines)) else None
+    except ZeroDivisionError:  # Blocks of nothing.
+        exact = None
+    if exact is None:
+        yield Difference("receipts", receipt.id, "lines", "quantities, prices and steps", receipt.lines)
+        return
+    for number, (line, amount) in enumerate(zip(lines, exact, strict=True)):
+        if abs(line.amount_nano - amount) >= 1:
+            column = f"lines[{number}].amount_nano"
+            yield Difference("receipts", receipt.id, column, str(round(amount)), str(line.amount_nano))
+    parts_nano = sum(line.amount_nano for line in lines)
+    total = sum(exact, Fraction(0))
+    yield from compare("receipts", receipt.id, "charge_nano", round(total), receipt.charge_nano)
+    yield from compare("receipts", receipt.id, "sum of lines", receipt.charge_nano, parts_nano)
+
+
+def _context_faults(
+    receipt: ReceiptRow, lines: tuple[Line, ...], usage: dict[str, int]
+) -> Iterator[Difference]:
+    """A rate for calls of a certain length charges no others."""
+    context = usage.get(CONTEXT, 0)
+    for number, line in enumerate(lines):
+        if line.steps and not applies(line.steps, context):
+            expected = "a rate for calls with so much input"
+            yield Difference("receipts", receipt.id, f"lines[{number}].steps", expected, str(context))
+
+
 def _quantity_faults(
     receipt: ReceiptRow, lines: tuple[Line, ...], usage: dict[str, int]
 ) -> Iterator[Difference]:
@@ -80,6 +117,11 @@ def _quantity_faults(
         used = usage.get(meter, 1 if meter == "requests" else 0)
         if quantity > used:
             yield Difference("receipts", receipt.id, f"lines of {meter}", f"at most {used}", str(quantity))
+
+
+def _is_sane(line: Line) -> bool:
+    values = all(_VALUE.match(step.value) for step in line.steps)
+    return values and line.quantity >= 0 and _unit_nano(line.price_nano, line.per) is not None
 
 
 @lru_cache(maxsize=4096)

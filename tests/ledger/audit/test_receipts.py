@@ -15,7 +15,10 @@ from proxy.ledger.audit.rows import ReceiptRow
 from proxy.metering.usage import METERS
 from proxy.pricing.charge import NO_CHARGE, Line, price
 from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.steps import Step
 from proxy.storage.columns import text
+from tests.pricing.test_charge import usages
+from tests.pricing.test_stepped import stepped_cards
 
 
 @st.composite
@@ -47,6 +50,55 @@ def test_every_charge_follows_from_its_lines(card: RateCard, usage: dict[str, in
         more = replace(line, quantity=line.quantity + 10**9)
         lines = (*charge.lines[:place], more, *charge.lines[place + 1 :])
         assert columns_of(receipt(lines, charge.total_nano, usage))
+
+
+@given(stepped_cards(), usages(), st.data())
+def test_every_charge_by_steps_follows_from_its_lines(
+    card: RateCard, usage: dict[str, int], data: st.DataObject
+) -> None:
+    """One that says another amount, or is of calls with more or less input, is named."""
+    charge = price(card, usage)
+    assert not columns_of(receipt(charge.lines, charge.total_nano, usage))
+    if any(line.steps for line in charge.lines):
+        place = data.draw(st.integers(0, len(charge.lines) - 1))
+        line = charge.lines[place]
+        changed = replace(line, amount_nano=line.amount_nano + 2)
+        lines = (*charge.lines[:place], changed, *charge.lines[place + 1 :])
+        assert f"lines[{place}].amount_nano" in columns_of(receipt(lines, charge.total_nano + 2, usage))
+
+
+OF_SHORT_CALLS = Line("images", 3, "2.00", 1, 6, (Step("upto", "9"),))
+OF_LONG_CALLS = Line("images", 3, "2.00", 1, 6, (Step("above", "10"),))
+
+
+@pytest.mark.parametrize(
+    ("lines", "total_nano", "columns"),
+    [
+        ([OF_SHORT_CALLS], 6, {"lines[0].steps"}),
+        ([OF_LONG_CALLS], 6, {"lines[0].steps"}),
+        ([Line("images", 3, "2.00", 1, 20, (Step("block", "10"),))], 20, set()),
+        (
+            [Line("images", 3, "2.00", 1, 6, (Step("block", "10"),))],
+            6,
+            {"lines[0].amount_nano", "charge_nano"},
+        ),
+        ([Line("images", 3, "2.00", 1, 6, (Step("block", "0"),))], 6, {"lines"}),
+        ([Line("images", 3, "2.00", 1, 6, (Step("times", "1e9999999"),))], 6, {"lines"}),
+        ([Line("images", 3, "2.00", 1, 6, (Step("times", "1/0"),))], 6, {"lines"}),
+        ([Line("images", 3, "2.00", 1, 6, (Step("times", "-1"),))], 6, {"lines"}),
+        ([Line("images", 3, "2.00", 1, 6), Line("markup", 0, "0", 1, 3, (Step("share", "0.5"),))], 9, set()),
+        (
+            [Line("images", 3, "2.00", 1, 6), Line("markup", 0, "0", 1, 6, (Step("share", "0.5"),))],
+            12,
+            {"lines[1].amount_nano", "charge_nano"},
+        ),
+        ([Line("images", 4, "2.00", 1, 8, (Step("times", "1"),))], 8, {"lines of images"}),
+    ],
+)
+def test_steps_that_do_not_come_to_an_amount_are_named(
+    lines: list[Line], total_nano: int, columns: set[str]
+) -> None:
+    assert columns_of(receipt(lines, total_nano, {"images": 3, "input_tokens": 10})) == columns
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,82 @@
+"""The schema of rate cards: what calls are charged, in the words of a price page."""
+
+from typing import Annotated
+
+from msgspec import Meta, field
+
+from proxy.config.values import Count, Money, Multiplier, Name, Percent, Schema, Text, doc
+
+
+class RateSchema(Schema, frozen=True, kw_only=True):
+    """The price of one meter, in exactly one of the ways of writing it, and what of a call is billed."""
+
+    per_1m: Annotated[Money | None, doc("Price of a million units.")] = None
+    per_1k: Annotated[Money | None, doc("Price of a thousand units.")] = None
+    per_unit: Annotated[Money | None, doc("Price of one unit.")] = None
+    per_minute: Annotated[Money | None, doc("Price of 60 units of a meter that counts seconds.")] = None
+    per_hour: Annotated[Money | None, doc("Price of 3,600 units of a meter that counts seconds.")] = None
+    included: Annotated[Count | None, doc("How many units of each call cost nothing.")] = None
+    least: Annotated[Count | None, doc("How many units are billed at least of a call that uses any.")] = None
+    block: Annotated[Count | None, doc("Units are billed in whole blocks of so many.")] = None
+
+
+Rates = Annotated[dict[str, RateSchema], Meta(min_length=1)]
+
+
+class CaseSchema(Schema, frozen=True, kw_only=True):
+    """Other prices, for calls whose parameters have certain values."""
+
+    when: Annotated[
+        dict[Text, Text],
+        doc("The values that parameters of a call must all have, in any case, by name.", min_length=1),
+    ]
+    rates: Annotated[Rates | None, doc("The rates that differ then, by meter.")] = None
+    max_output_tokens: Annotated[
+        Count | None, doc("The most output of such a call that names no bound, where it differs.")
+    ] = None
+
+
+class ContextTierSchema(Schema, frozen=True, kw_only=True):
+    """Other rates, for all of a call whose whole input is longer than so many tokens."""
+
+    above: Annotated[Count, doc("The tokens of input, cached ones included, above which the rates hold.")]
+    rates: Annotated[Rates, doc("The rates that differ then, by meter.")]
+
+
+class RateCardSchema(Schema, frozen=True, kw_only=True):
+    """The rates of some models, or of an API."""
+
+    match: Annotated[
+        list[Text], doc("Globs of the public models it prices; the first card that matches does.")
+    ] = field(default_factory=list)
+    rates: Annotated[Rates | None, doc("Its rates by meter; only a card with `cases` may do without.")] = None
+    like: Annotated[
+        Name | None, doc("The card that it is like, but for what it says itself and for `match`.")
+    ] = None
+    context_tiers: Annotated[
+        list[ContextTierSchema], doc("Rates of calls with a longer input, by rising lengths.")
+    ] = field(default_factory=list)
+    cases: Annotated[
+        list[CaseSchema], doc("Prices that depend on parameters of a call; the first case that holds.")
+    ] = field(default_factory=list)
+    max_output_tokens: Annotated[
+        Count | None,
+        doc("The most output of a call that names no bound; needed by cards that price output."),
+    ] = None
+    input_allowance_tokens: Annotated[
+        Count | None,
+        doc(
+            "The most tokens of one input that a call only refers to: a stored file, a search. "
+            "Without it, such calls are refused."
+        ),
+    ] = None
+    context_tokens: Annotated[
+        Count | None, doc("How many tokens the model reads at once; the list of models shows it.")
+    ] = None
+    service_tiers: Annotated[
+        dict[Text, Multiplier],
+        doc("What a service tier multiplies its rates with, by tier; calls of dearer tiers need it."),
+    ] = field(default_factory=dict)
+    markup: Annotated[Percent | None, doc("What is added to the sum of a call's rates.")] = None
+    least_charge: Annotated[Money | None, doc("The least that a call is charged.")] = None
+    most_charge: Annotated[Money | None, doc("The most that a call is charged.")] = None

@@ -1,0 +1,123 @@
+"""The rates of a card: every price exact, every meter known, and for which calls each is."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from itertools import zip_longest
+from typing import Final
+
+from msgspec.structs import replace
+
+from proxy.config.card_schema import ContextTierSchema, RateSchema
+from proxy.config.faults import Findings
+from proxy.metering.usage import METERS
+from proxy.money import MAX_NANO, Unit, decimal_string, parse_amount, usd_string
+from proxy.pricing.rates import OF_SECONDS, PERS, Rate, RateCard
+from proxy.pricing.steps import CONDITIONS, Step, StepKind
+from proxy.validation import Path, did_you_mean
+
+NO_PRICE: Final = Fraction(0)
+"""Takes the place of a price that is a fault."""
+_STEPS: Final[tuple[tuple[str, StepKind], ...]] = (
+    ("included", "less"),
+    ("least", "least"),
+    ("block", "block"),
+)
+
+
+def rates_of(
+    schemas: Mapping[str, RateSchema] | None, unit: Unit, path: Path, findings: Findings
+) -> tuple[Rate, ...]:
+    """The rates of known meters, in order."""
+    rates = []
+    for meter, schema in (schemas or {}).items():
+        place = (*path, meter)
+        if meter in METERS:
+            rates.append(_rate(meter, schema, unit, place, findings))
+        else:
+            findings.fault(place, f"is not a meter; {did_you_mean(meter, METERS)}")
+    return tuple(rates)
+
+
+def over(rates: Sequence[Rate], others: Sequence[Rate]) -> tuple[Rate, ...]:
+    """Rates, with others in the place of those of the same meters."""
+    by_meter: dict[str, list[Rate]] = {}
+    for rate in rates:
+        by_meter.setdefault(rate.meter, []).append(rate)
+    by_meter |= {rate.meter: [other for other in others if other.meter == rate.meter] for rate in others}
+    return tuple(rate for each in by_meter.values() for rate in each)
+
+
+def tiered_rates(
+    rates: Sequence[Rate], tiers: Sequence[ContextTierSchema], unit: Unit, path: Path, findings: Findings
+) -> tuple[Rate, ...]:
+    """Rates, and those that hold in their place above each length of a call's whole input."""
+    lengths = [0, *(tier.above for tier in tiers)]
+    for index, tier in enumerate(tiers):
+        if tier.above <= lengths[index]:
+            findings.fault((*path, index, "above"), f"must be more than {lengths[index]}", tier.above)
+    spans: list[tuple[Rate, ...]] = [tuple(rates)]
+    for index, tier in enumerate(tiers):
+        spans.append(over(rates, rates_of(tier.rates, unit, (*path, index, "rates"), findings)))
+    meters = dict.fromkeys(rate.meter for span in spans for rate in span)
+    return tuple(rate for meter in meters for rate in _by_length(meter, lengths, spans))
+
+
+def _by_length(meter: str, lengths: Sequence[int], spans: Sequence[Sequence[Rate]]) -> Iterator[Rate]:
+    """The rates of a meter, each with the lengths that it is for; one that is for all has none."""
+    found = [next((rate for rate in span if rate.meter == meter), None) for span in spans]
+    # Where one length after the other has the same rate, they are one.
+    begins = [at for at, rate in enumerate(found) if not at or rate != found[at - 1]]
+    for at, after in zip_longest(begins, begins[1:]):
+        conditions = [Step("above", str(lengths[at]))] if at else []
+        conditions += [Step("upto", str(lengths[after]))] if after else []
+        rate = found[at]
+        if rate is not None:
+            yield replace(rate, steps=(*conditions, *rate.steps))
+
+
+def without_lengths(card: RateCard) -> tuple[Rate, ...]:
+    """The rates of a card for short calls, as rates for calls of every length."""
+    return tuple(
+        replace(rate, steps=tuple(step for step in rate.steps if step.kind not in CONDITIONS))
+        for rate in card.at({}).rates
+    )
+
+
+def price_of(text: str, unit: Unit) -> Fraction:
+    """A price in nano-USD. Raises ValueError unless it can be charged and shown exactly."""
+    price = parse_amount(text, unit)
+    if price < 0:
+        raise ValueError(f"{text!r} is negative; a price is at least 0")
+    if price > MAX_NANO:
+        raise ValueError(f"{text!r} is larger than {usd_string(MAX_NANO)} USD, the largest amount there is")
+    try:
+        decimal_string(price)
+    except ValueError:
+        raise ValueError(f"{text!r} is not exact in US dollars; write it in US dollars") from None
+    return price
+
+
+def checked_price(text: str, unit: Unit, path: Path, findings: Findings) -> Fraction:
+    """A price in nano-USD; a fault takes none."""
+    try:
+        return price_of(text, unit)
+    except ValueError as error:
+        findings.fault(path, str(error))
+        return NO_PRICE
+
+
+def _rate(meter: str, schema: RateSchema, unit: Unit, path: Path, findings: Findings) -> Rate:
+    kind = METERS[meter]
+    ways = [way for way in PERS if way not in OF_SECONDS or kind.noun == "second"]
+    written = [(way, text) for way in PERS if (text := getattr(schema, way)) is not None]
+    if len(written) != 1 or written[0][0] not in ways:
+        findings.fault(path, f"needs exactly one of {', '.join(ways)}")
+        return Rate(meter, NO_PRICE, 1)
+    way, text = written[0]
+    price = checked_price(text, unit, (*path, way), findings)
+    steps = tuple(
+        Step(step, str(units * kind.scale))
+        for name, step in _STEPS
+        if (units := getattr(schema, name)) is not None
+    )
+    return Rate(meter, price, PERS[way] * kind.scale, steps)

@@ -1,0 +1,122 @@
+"""Steps: what happens to a quantity, to its price, and to a sum on the way to an amount. Each is exact.
+
+A line of a charge carries its steps, so that its amount follows from the line alone, see `exact_amounts`.
+"""
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from functools import lru_cache
+from typing import Final, Literal, Protocol
+
+import msgspec
+
+StepKind = Literal["above", "upto", "less", "least", "block", "times", "share", "at_least", "at_most"]
+
+CONDITIONS: Final = frozenset({"above", "upto"})
+"""Steps that say for which calls a rate is: those with all their input above, or up to, a length."""
+OF_QUANTITY: Final = frozenset({"less", "least", "block"})
+"""`less` is included in each call, `least` is billed at least, and `block` is what is billed whole."""
+OF_SUM: Final = frozenset({"share", "at_least", "at_most"})
+"""Steps of a line that adds to the lines before it: a share of their sum, or what bounds it."""
+
+
+class Step(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One step. `value` is an exact number: units, nano-USD, or a ratio such as `0.8` or `1/3`.
+
+    `name` says whose step it is where several are of a kind: the group that a multiplier belongs to.
+    """
+
+    kind: StepKind
+    value: str
+    name: str = ""
+
+    @property
+    def number(self) -> Fraction:
+        """The value as a number. Raises ValueError for what is none."""
+        return _number(self.value)
+
+
+class Stepped(Protocol):
+    """A line, as far as its amount follows from it."""
+
+    @property
+    def quantity(self) -> int:
+        """Whole units."""
+        ...
+
+    @property
+    def price_nano(self) -> str:
+        """An exact price in nano-USD."""
+        ...
+
+    @property
+    def per(self) -> int:
+        """The units that the price is for."""
+        ...
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What is done, in order."""
+        ...
+
+
+def billed(quantity: int, steps: Iterable[Step]) -> int:
+    """The quantity that is billed where so much was used. What was not used at all is not billed."""
+    if not quantity:
+        return 0
+    for step in steps:
+        units = int(step.number) if step.kind in OF_QUANTITY else 0
+        if step.kind == "less":
+            quantity = max(0, quantity - units)
+        elif step.kind == "least":
+            quantity = max(units, quantity)
+        elif step.kind == "block":
+            quantity = -(-quantity // units) * units
+    return quantity
+
+
+def times(steps: Iterable[Step]) -> Fraction:
+    """What all multipliers among the steps come to."""
+    product = Fraction(1)
+    for step in steps:
+        if step.kind == "times":
+            product *= step.number
+    return product
+
+
+def added(before: Fraction, step: Step) -> Fraction:
+    """What a step adds to a sum."""
+    if step.kind == "share":
+        return before * step.number
+    if step.kind == "at_least":
+        return max(Fraction(0), step.number - before)
+    return min(Fraction(0), step.number - before)
+
+
+def exact_amounts(lines: Iterable[Stepped]) -> Iterator[Fraction]:
+    """The exact amount of each line in nano-USD, in order. Raises ValueError for one that has no meaning."""
+    total = Fraction(0)
+    for line in lines:
+        of_sum = [step for step in line.steps if step.kind in OF_SUM]
+        if of_sum:
+            amount = added(total, of_sum[0])
+        else:
+            units = billed(line.quantity, line.steps)
+            amount = units * _number(line.price_nano) / line.per * times(line.steps)
+        total += amount
+        yield amount
+
+
+def applies(steps: Iterable[Step], context: int) -> bool:
+    """Whether a rate with these steps is for a call with so much input."""
+    for step in steps:
+        if step.kind == "above" and context <= step.number:
+            return False
+        if step.kind == "upto" and context > step.number:
+            return False
+    return True
+
+
+@lru_cache(maxsize=4096)
+def _number(text: str) -> Fraction:
+    return Fraction(text)
