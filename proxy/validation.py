@@ -136,7 +136,7 @@ def _faults(value: object, annotation: Any, path: Path, *, strict: bool) -> Iter
 
 
 def _struct_faults(value: dict[str, object], core: Any, path: Path, *, strict: bool) -> Iterator[Fault]:
-    fields = {field.name: field for field in msgspec.structs.fields(core)}
+    fields = {field.encode_name: field for field in msgspec.structs.fields(core)}
     for key, item in value.items():
         if key in fields:
             yield from _faults(item, fields[key].type, (*path, key), strict=strict)

@@ -113,12 +113,12 @@ class Models:
         """All models that the key may use; in Anthropic's shape one page of them."""
         key = await account_key(request, store=self._store, clock=self._clock)
         if not asks_anthropic(request.headers):
-            return await _answer({"object": "list"}, await self._models(key), openai_view)
+            return await _answer({"object": "list"}, await self._models(key), self._as_of(openai_view))
         pairs = [(name, value) for name, value in request.query.items() if name in _FIELDS]
         query = decode.from_query(pairs, ModelsQuery)
         cycles = [*request.query.getall("lifecycle", []), *request.query.getall("lifecycle[]", [])]
         models = await self._models(key) if not cycles or "active" in cycles else []
-        return await _answer(*page(models, query), anthropic_view)
+        return await _answer(*page(models, query), self._as_of(anthropic_view))
 
     async def show(self, request: web.Request) -> web.Response:
         """One model; 404 `model_not_found` unless the key may use it."""
@@ -128,7 +128,12 @@ class Models:
         if model is None:
             raise Refusal("model_not_found", f"The model {name!r} is not served for this key.", param="model")
         view = anthropic_view if asks_anthropic(request.headers) else openai_view
-        return web.json_response(view(model))
+        return web.json_response(self._as_of(view)(model))
+
+    def _as_of(self, view: Callable[[ServedModel, int], View]) -> Callable[[ServedModel], View]:
+        """A view of models as they are priced now."""
+        now_us = self._clock.now_us()
+        return lambda model: view(model, now_us)
 
     async def _models(self, key: Key) -> Sequence[ServedModel]:
         served = await self._served(key)

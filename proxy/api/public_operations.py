@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 from proxy.api.objects import LIMIT
 from proxy.api.operations import Nothing, Operation
 from proxy.api.views.models import ModelsQuery
-from proxy.api.views.money import Usd
+from proxy.api.views.money import Usd, When
 from proxy.endpoints.base import Family
 from proxy.endpoints.objects import ObjectKind
 from proxy.endpoints.registry import ENDPOINTS, KINDS, MEDIA
@@ -29,6 +29,16 @@ class PriceView(Struct, frozen=True):
     price: Usd
     per: int
     currency: Literal["USD"]
+    included: int | UnsetType = UNSET
+    least: int | UnsetType = UNSET
+    block: int | UnsetType = UNSET
+
+
+class ContextTierView(Struct, frozen=True):
+    """What a call costs whose whole input is longer than so many tokens."""
+
+    above: int
+    pricing: dict[str, PriceView]
 
 
 class CaseView(Struct, frozen=True, kw_only=True):
@@ -36,11 +46,34 @@ class CaseView(Struct, frozen=True, kw_only=True):
 
     when: dict[str, str]
     pricing: dict[str, PriceView]
+    context_tiers: list[ContextTierView] | UnsetType = UNSET
     price_id: str
     max_output_tokens: int | UnsetType = UNSET
 
 
-class ModelView(Struct, frozen=True, kw_only=True):
+class CardView(Struct, frozen=True, kw_only=True):
+    """How calls of a model are billed, and all that decides what they cost."""
+
+    billing_type: Literal["per_call", "per_token", "metered"]
+    pricing: dict[str, PriceView]
+    context_tiers: list[ContextTierView] | UnsetType = UNSET
+    price_id: str
+    max_output_tokens: int | UnsetType = UNSET
+    input_allowance_tokens: int | UnsetType = UNSET
+    service_tiers: dict[str, str] | UnsetType = UNSET
+    cases: list[CaseView] | UnsetType = UNSET
+    markup: str | UnsetType = UNSET
+    least_charge: Usd | UnsetType = UNSET
+    most_charge: Usd | UnsetType = UNSET
+
+
+class PriceChangeView(CardView, frozen=True, kw_only=True, rename={"since": "from"}):
+    """What calls cost from a moment on."""
+
+    since: When
+
+
+class ModelView(CardView, frozen=True, kw_only=True):
     """A model that the key may use, its price, and how it is billed."""
 
     id: str
@@ -48,14 +81,8 @@ class ModelView(Struct, frozen=True, kw_only=True):
     created: int
     owned_by: str
     endpoints: list[str]
-    billing_type: Literal["per_call", "per_token", "metered"]
-    pricing: dict[str, PriceView]
-    price_id: str
-    max_output_tokens: int | UnsetType = UNSET
-    input_allowance_tokens: int | UnsetType = UNSET
-    service_tiers: dict[str, str] | UnsetType = UNSET
     context_length: int | UnsetType = UNSET
-    cases: list[CaseView] | UnsetType = UNSET
+    price_changes: list[PriceChangeView] | UnsetType = UNSET
 
 
 class ModelsView(Struct, frozen=True, kw_only=True):

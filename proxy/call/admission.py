@@ -112,7 +112,7 @@ class Admission:
                 param="model",
             )
         request.facts["route"] = route.name
-        card = catalog.book.card_of(route.rate_card, ask.model, endpoint.name)
+        card = catalog.book.card_now(route.rate_card, ask.model, endpoint.name, self._clock.now_us())
         if card is None or not card.may_cover(endpoint.meters):
             raise Refusal(
                 "model_not_priced", f"The model {ask.model!r} has no price, so it is refused.", param="model"
@@ -149,7 +149,7 @@ class Admission:
             raise unserved(request.path, catalog.routes, self._endpoints)
         request.facts["route"] = route.name
         endpoint = ToolEndpoint(route.name, request.path, route.plan, query=request.query)
-        card = catalog.book.card_of(route.rate_card, route.name, endpoint.name)
+        card = catalog.book.card_now(route.rate_card, route.name, endpoint.name, self._clock.now_us())
         if card is None or not card.may_cover(endpoint.meters):
             raise Refusal("model_not_priced", f"The tool {route.name!r} has no price, so it is refused.")
         body = await request.body_at_hand()

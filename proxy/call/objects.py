@@ -116,7 +116,7 @@ class Objects:
             raise Refusal(
                 "model_not_found", f"The model {row.model!r} is not served any more where it was made."
             )
-        card = catalog.book.card_of(route.rate_card, row.model, kind.endpoint)
+        card = catalog.book.card_now(route.rate_card, row.model, kind.endpoint, self._clock.now_us())
         if card is None or not card.may_cover(kind.meters):
             raise Refusal("model_not_priced", f"The model {row.model!r} has no price, so it is refused.")
         terms = terms_of(ask.features, route, card_at(card, ask.parameters, kind.meters))

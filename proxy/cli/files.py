@@ -14,6 +14,7 @@ from proxy.config.load import Settings
 from proxy.config.load import check as check_config
 from proxy.config.reference import json_schema
 from proxy.endpoints.registry import ENDPOINT_NAMES
+from proxy.ledger.windows import iso
 from proxy.money import NANO_PER_USD, decimal_string
 from proxy.pricing.rates import RateCard
 from proxy.storage.faults import StorageFault
@@ -26,6 +27,7 @@ _PRICE_COLUMNS = (
     *plain("billing", "meter"),
     Column("US dollars", field("price"), right=True),
     Column("for each", field("per"), right=True),
+    *plain("steps", "from"),
 )
 
 
@@ -57,7 +59,7 @@ def check(file: Path) -> None:
         click.echo(f"Warning: {warning}", err=True)
     routes = list(_routes(settings))
     print_table((_route_row(route, settings) for route in routes), _ROUTE_COLUMNS, title="Routes")
-    rows = [row for card in _cards(settings, routes) for row in _price_rows(card)]
+    rows = [row for card in _cards(settings, routes) for row in _price_rows(*card)]
     print_table(rows, _PRICE_COLUMNS, title="Prices")
     click.echo(f"{file} is good.")
 
@@ -101,17 +103,19 @@ def _target(upstream: str, name: str | None) -> str:
     return f"{upstream}: {name}" if name else upstream
 
 
-def _cards(settings: Settings, routes: list[Route]) -> Iterator[RateCard]:
-    """Every rate card that can price a call, in order and once."""
+def _cards(settings: Settings, routes: list[Route]) -> Iterator[tuple[int, RateCard]]:
+    """Every rate card that can price a call, in order and once, each from the moment that it does."""
     of_models = (settings.book.card_for(glob) for glob in settings.book.globs)
     of_routes = (settings.book.by_id(route.rate_card) for route in routes if route.rate_card)
     found: dict[str, RateCard] = {card.id: card for card in (*of_models, *of_routes) if card}
     for card in found.values():
-        for variant in card.variants:
-            yield from (variant, *variant.by_tier.values())
+        for since_us, version in ((0, card), *card.changes):
+            for variant in version.variants:
+                yield from ((since_us, each) for each in (variant, *variant.by_tier.values()))
 
 
-def _price_rows(card: RateCard) -> Iterator[Json]:
+def _price_rows(since_us: int, card: RateCard) -> Iterator[Json]:
+    since = iso(since_us) if since_us else ""
     for rate in card.rates:
         price = decimal_string(rate.price / NANO_PER_USD)
         yield {
@@ -121,6 +125,7 @@ def _price_rows(card: RateCard) -> Iterator[Json]:
             "price": price,
             "per": rate.per,
             "steps": "; ".join(f"{step.kind} {step.value}" for step in rate.steps),
+            "from": since,
         }
     for each in card.adjustments:
         value = decimal_string(each.step.number / (1 if each.step.kind == "share" else NANO_PER_USD))
@@ -131,4 +136,5 @@ def _price_rows(card: RateCard) -> Iterator[Json]:
             "price": value,
             "per": "call",
             "steps": each.step.kind,
+            "from": since,
         }

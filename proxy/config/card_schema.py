@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from proxy.config.values import Count, Money, Multiplier, Name, Percent, Schema, Text, doc
+from proxy.config.values import Count, Moment, Money, Multiplier, Name, Percent, Schema, Text, doc
 
 
 class RateSchema(Schema, frozen=True, kw_only=True):
@@ -43,16 +43,10 @@ class ContextTierSchema(Schema, frozen=True, kw_only=True):
     rates: Annotated[Rates, doc("The rates that differ then, by meter.")]
 
 
-class RateCardSchema(Schema, frozen=True, kw_only=True):
-    """The rates of some models, or of an API."""
+class TermsSchema(Schema, frozen=True, kw_only=True):
+    """What a rate card says about prices."""
 
-    match: Annotated[
-        list[Text], doc("Globs of the public models it prices; the first card that matches does.")
-    ] = field(default_factory=list)
     rates: Annotated[Rates | None, doc("Its rates by meter; only a card with `cases` may do without.")] = None
-    like: Annotated[
-        Name | None, doc("The card that it is like, but for what it says itself and for `match`.")
-    ] = None
     context_tiers: Annotated[
         list[ContextTierSchema], doc("Rates of calls with a longer input, by rising lengths.")
     ] = field(default_factory=list)
@@ -80,3 +74,25 @@ class RateCardSchema(Schema, frozen=True, kw_only=True):
     markup: Annotated[Percent | None, doc("What is added to the sum of a call's rates.")] = None
     least_charge: Annotated[Money | None, doc("The least that a call is charged.")] = None
     most_charge: Annotated[Money | None, doc("The most that a call is charged.")] = None
+
+
+class ChangeSchema(TermsSchema, frozen=True, kw_only=True, rename={"since": "from"}):
+    """What a rate card says anew from a moment on; what it does not mention stays as it was."""
+
+    since: Annotated[
+        Moment, doc("When the prices change: a day, from its beginning in UTC, or a moment in UTC.")
+    ]
+
+
+class RateCardSchema(TermsSchema, frozen=True, kw_only=True):
+    """The rates of some models, or of an API."""
+
+    match: Annotated[
+        list[Text], doc("Globs of the public models it prices; the first card that matches does.")
+    ] = field(default_factory=list)
+    like: Annotated[
+        Name | None, doc("The card that it is like, but for what it says itself and for `match`.")
+    ] = None
+    changes: Annotated[
+        list[ChangeSchema], doc("Prices that change at a moment, in order; calls after it have the new ones.")
+    ] = field(default_factory=list)

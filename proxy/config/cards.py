@@ -1,13 +1,14 @@
 """Rate cards of a file as a price book."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from fractions import Fraction
 from itertools import chain, islice, repeat
 from typing import Final
 
 from msgspec.structs import replace
 
-from proxy.config.card_schema import CaseSchema, RateCardSchema
+from proxy.config.card_schema import CaseSchema, RateCardSchema, TermsSchema
 from proxy.config.faults import Findings
 from proxy.config.rates import checked_price, over, rates_of, tiered_rates, without_lengths
 from proxy.config.schema import ConfigSchema
@@ -63,7 +64,7 @@ class _Cards:
         if name not in self._made:
             self._begun.append(name)
             schema = self._schemas[name]
-            self._made[name] = self._card(name, schema, self._like(name, schema.like))
+            self._made[name] = self._with_changes(name, schema, self._like(name, schema.like))
             self._begun.pop()
         return self._made[name]
 
@@ -80,11 +81,36 @@ class _Cards:
             return _NOTHING
         return self.of(other)
 
-    def _card(self, name: str, schema: RateCardSchema, like: RateCard) -> RateCard:
+    def _with_changes(self, name: str, schema: RateCardSchema, like: RateCard) -> RateCard:
+        """A card, and what it becomes at each of its changes and of those of the card that it is like."""
         path: Path = ("rate_cards", name)
-        findings = self._findings
         if not schema.rates and not schema.cases and schema.like is None:
-            findings.fault((*path, "rates"), "is missing; a card needs one rate at least")
+            self._findings.fault((*path, "rates"), "is missing; a card needs one rate at least")
+        stages: list[tuple[int, TermsSchema, Path]] = [(0, schema, path)]
+        for index, change in enumerate(schema.changes):
+            place = (*path, "changes", index)
+            since_us = self._moment(change.since, (*place, "from"))
+            if index and since_us <= stages[-1][0]:
+                self._findings.fault((*place, "from"), "must be later than the one before", change.since)
+            stages.append((since_us, change, place))
+        cards = []
+        for at_us in sorted({*(since_us for since_us, _, _ in stages), *(at for at, _ in like.changes)}):
+            card = like.as_of(at_us)
+            for since_us, terms, place in stages:
+                card = self._card(name, terms, card, place) if since_us <= at_us else card
+            cards.append((at_us, card))
+        return replace(cards[0][1], match=tuple(schema.match), changes=tuple(cards[1:]))
+
+    def _moment(self, text: str, path: Path) -> int:
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError as error:
+            self._findings.fault(path, f"is no moment: {error}", text)
+            return 0
+        return int(moment.replace(tzinfo=UTC).timestamp()) * 1_000_000
+
+    def _card(self, name: str, schema: TermsSchema, like: RateCard, path: Path) -> RateCard:
+        findings = self._findings
         inherited = without_lengths(like) if schema.context_tiers else like.rates
         rates = over(inherited, rates_of(schema.rates, self._unit, (*path, "rates"), findings))
         if schema.context_tiers:
@@ -93,7 +119,7 @@ class _Cards:
         tiers_of = tuple((tier, Fraction(times)) for tier, times in schema.service_tiers.items())
         card = RateCard(
             id=name,
-            match=tuple(schema.match),
+            match=(),
             rates=rates,
             default_bound=schema.max_output_tokens or like.default_bound,
             service_tiers=tiers_of or like.service_tiers,
@@ -107,7 +133,7 @@ class _Cards:
         self._check(card, schema, places)
         return card
 
-    def _adjustments(self, schema: RateCardSchema, like: RateCard, path: Path) -> tuple[Adjustment, ...]:
+    def _adjustments(self, schema: TermsSchema, like: RateCard, path: Path) -> tuple[Adjustment, ...]:
         """What the card adds, or the one that it is like."""
         found = {each.name: each for each in like.adjustments}
         if schema.markup is not None:
@@ -132,7 +158,7 @@ class _Cards:
         bound = schema.max_output_tokens or card.default_bound
         return Case(when, replace(card, id=_case_id(card, when), rates=rates, default_bound=bound))
 
-    def _check(self, card: RateCard, schema: RateCardSchema, places: Sequence[Path]) -> None:
+    def _check(self, card: RateCard, schema: TermsSchema, places: Sequence[Path]) -> None:
         """Faults of a whole card: output without a bound, and rates beyond all amounts."""
         path = places[0]
         placed = zip(card.variants, chain(places, repeat(path)), strict=False)

@@ -68,8 +68,10 @@ class Findings:
         self.warnings: list[ConfigFault] = []
 
     def fault(self, path: Path, message: str, value: object = None) -> None:
-        """Add a fault. `message` continues from `value`, or from the path if there is no value to show."""
-        self.faults.append(self._found(path, message, value))
+        """Add a fault, once. `message` continues from `value`, or from the path if there is none to show."""
+        found = self._found(path, message, value)
+        if found not in self.faults:
+            self.faults.append(found)
 
     def warn(self, path: Path, message: str, value: object = None) -> None:
         """Add a warning: the value can be used, but is hardly meant."""

@@ -55,8 +55,12 @@ def json_schema() -> JsonSchema:
 
 
 def describe_keys() -> list[KeyDoc]:
-    """Every key, in the order of the schema; a mapping or list comes before its parts."""
-    return list(_described(ConfigSchema, ""))
+    """Every key, in the order of the schema; a mapping or list comes before its parts.
+
+    The parts of a shape that several keys share are described where it comes first, and so are those that
+    several shapes have of one base.
+    """
+    return list(_described(ConfigSchema, "", set()))
 
 
 def _finished(definition: JsonSchema) -> JsonSchema:
@@ -94,16 +98,21 @@ def _takes_any_text(arm: JsonSchema) -> bool:
     return arm.get("type") == "string" and "pattern" not in arm
 
 
-def _described(schema: type[Schema], prefix: str) -> list[KeyDoc]:
+def _described(schema: type[Schema], prefix: str, seen: set[type[Schema]]) -> list[KeyDoc]:
     docs = []
+    shared = {name for base in schema.__mro__[1:] if base in seen for name in base.__struct_fields__}
+    seen.update(each for each in schema.__mro__ if issubclass(each, Schema) and each is not Schema)
     for field in msgspec.structs.fields(schema):
-        path = f"{prefix}{field.name}"
+        if field.name in shared:
+            continue
+        path = f"{prefix}{field.encode_name}"
         core = core_of(field.type)
         below = [core] if is_struct(core) else [core_of(arm) for arm in get_args(core)]
         text = _description(field.type) or inspect.cleandoc(core.__doc__ or "").partition("\n\n")[0]
         docs.append(KeyDoc(path, wanted(field.type), _default_text(field), " ".join(text.split())))
         step = {dict: ".*.", list: "[]."}.get(get_origin(core), ".")
-        docs += [doc for inner in below if is_struct(inner) for doc in _described(inner, f"{path}{step}")]
+        fresh = [inner for inner in below if is_struct(inner) and inner not in seen]
+        docs += [doc for inner in fresh for doc in _described(inner, f"{path}{step}", seen)]
     return docs
 
 

@@ -163,8 +163,11 @@ class _Builder:
         if card is None:
             message = "is priced by no rate card, so every call of it would be refused; add one that matches"
             self._findings.fault(place, message, what)
-        elif not any(card.may_cover(METERS_OF[endpoint]) for endpoint in schema.endpoints):
-            missing = said(card.missing(METERS_OF[schema.endpoints[0]]))
+            return
+        for version in card.versions:
+            if any(version.may_cover(METERS_OF[endpoint]) for endpoint in schema.endpoints):
+                continue
+            missing = said(version.missing(METERS_OF[schema.endpoints[0]]))
             message = (
                 f"has no price on {schema.endpoints[0]}: rate card {card.id!r} has no rate for {missing}"
             )

@@ -36,6 +36,14 @@ Percent = Annotated[
         extra={"wanted": 'a percentage in quotes such as "20%", below 10000%'},
     ),
 ]
+Moment = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?Z)?$",
+        examples=["2027-01-01", "2027-01-01T06:00:00Z"],
+        extra={"wanted": "a day or a moment in UTC, such as 2027-01-01 or 2027-01-01T06:00:00Z"},
+    ),
+]
 Quantity = Annotated[
     str,
     Meta(

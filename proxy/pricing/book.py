@@ -31,7 +31,7 @@ class PriceBook:
         self._index = GlobIndex((glob, rank) for rank, card in ranked for glob in card.match)
 
     def by_id(self, card_id: str) -> RateCard | None:
-        """The card with this id, or None."""
+        """The card with this id, with all its changes, or None."""
         return self._by_id.get(card_id)
 
     def card_for(self, model: str) -> RateCard | None:
@@ -41,12 +41,16 @@ class PriceBook:
 
     def card_of(self, rate_card: str | None, model: str, endpoint: str) -> RateCard | None:
         """The card a route names, else the one for its model; None: then the call must be refused."""
-        if rate_card is not None:
-            return self._by_id.get(rate_card)
-        found = self.card_for(model)
-        if found is None and (free := self._free_models.get(endpoint)) and free.rank_of(model) is not None:
-            return FREE_CARD
+        found = self.card_for(model) if rate_card is None else self._by_id.get(rate_card)
+        if found is None and rate_card is None:
+            free = self._free_models.get(endpoint)
+            return FREE_CARD if free and free.rank_of(model) is not None else None
         return found
+
+    def card_now(self, rate_card: str | None, model: str, endpoint: str, at_us: int) -> RateCard | None:
+        """As `card_of`, as that prices calls at a moment."""
+        found = self.card_of(rate_card, model, endpoint)
+        return found.as_of(at_us) if found is not None and found.changes else found
 
     def has_free(self, meters: Needed, endpoint: str) -> bool:
         """Whether a call on `endpoint`, which uses `meters`, may cost nothing."""
@@ -54,7 +58,8 @@ class PriceBook:
             return True
         found = self._free.get(meters)
         if found is None:
-            found = any(card.may_be_free_for(meters) for card in self._cards)
+            versions = (each for card in self._cards for each in card.versions)
+            found = any(card.may_be_free_for(meters) for card in versions)
             self._free[meters] = found
         return found
 

@@ -108,7 +108,8 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     allows for none.
     `context` is how many tokens the model reads at once; 0 where nobody says. It decides about no price.
     `cases` have cards without cases, which take its place: the first that holds prices a call.
-    `adjustments` come after all rates, in order.
+    `adjustments` come after all rates, in order. `changes` are the cards that take its place, without changes
+    of their own, each from its moment on, in order of time.
     """
 
     id: str
@@ -120,6 +121,16 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     cases: tuple[Case, ...] = ()
     context: int = 0
     adjustments: tuple[Adjustment, ...] = ()
+    changes: tuple[tuple[int, "RateCard"], ...] = ()
+
+    def as_of(self, at_us: int) -> "RateCard":
+        """The card that prices calls at a moment."""
+        return next((card for since_us, card in reversed(self.changes) if since_us <= at_us), self)
+
+    @property
+    def versions(self) -> tuple["RateCard", ...]:
+        """Itself, and the cards of all its changes."""
+        return (self, *(card for _, card in self.changes))
 
     @cached_property
     def version(self) -> str:
@@ -168,7 +179,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def variants(self) -> tuple["RateCard", ...]:
-        """The cards that calls can be priced by: itself, and that of each case."""
+        """The cards that calls can be priced by until it changes: itself, and that of each case."""
         return (self, *(case.card for case in self.cases))
 
     @cached_property

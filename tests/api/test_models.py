@@ -1,16 +1,19 @@
 """The list of models: which ones it has, in pages or not, and all that decides their prices."""
 
 from fractions import Fraction
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.api.models import Served, page
-from proxy.api.views.models import ModelsQuery, ServedModel, priced
+from proxy.api.views.models import ModelsQuery, ServedModel, openai_view, priced
 from proxy.call.policy import Catalog, Policy
 from proxy.ledger.rows import UNLIMITED
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import Case, Rate, RateCard
+from proxy.pricing.rates import Adjustment, Case, Rate, RateCard
+from proxy.pricing.steps import Step
 from proxy.upstream.model_lists import ListedModel
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 
@@ -49,6 +52,32 @@ def test_each_case_is_shown_with_its_conditions_and_all_its_rates() -> None:
             "max_output_tokens": 99,
         }
     ]
+
+
+def test_all_that_else_decides_a_price_is_shown() -> None:
+    lengths = (replace(TOKENS, steps=(Step("upto", "9"),)), replace(TOKENS, steps=(Step("above", "9"),)))
+    blocks = replace(IMAGE, steps=(Step("less", "1"), Step("least", "2"), Step("block", "3")))
+    added = (Adjustment("markup", Step("share", "0.125")), Adjustment("most_charge", Step("at_most", "5")))
+    shown = priced(RateCard("card", (), (*lengths, blocks), 9, adjustments=added))
+    tokens = {"price": "30.00", "per": 1_000_000, "currency": "USD"}
+    image = {"price": "0.02", "per": 1, "currency": "USD", "included": 1, "least": 2, "block": 3}
+    assert shown["pricing"] == {"output_tokens": tokens, "images": image}
+    assert shown["context_tiers"] == [{"above": 9, "pricing": {"output_tokens": tokens, "images": image}}]
+    assert (shown["markup"], shown["most_charge"]) == ("12.5%", "0.000000005")
+
+
+def test_a_model_is_shown_as_it_is_priced_now_with_the_changes_to_come() -> None:
+    card = RateCard("card", (), (IMAGE,))
+    changes = tuple(
+        (at * 1_000_000, replace(card, rates=(replace(IMAGE, price=Fraction(at)),))) for at in (5, 9)
+    )
+    model = ServedModel("m", replace(card, changes=changes), [])
+    for at_us, price, coming in ((4_999_999, "0.02", ["05", "09"]), (5_000_000, "0.000000005", ["09"])):
+        shown: Any = openai_view(model, at_us)
+        assert shown["pricing"]["images"]["price"] == price
+        moments = [change["from"] for change in shown["price_changes"]]
+        assert moments == [f"1970-01-01T00:00:{second}Z" for second in coming]
+    assert "price_changes" not in openai_view(model, 9_000_000)
 
 
 def test_a_card_that_only_has_cases_is_billed_as_they_are() -> None:

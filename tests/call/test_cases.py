@@ -75,6 +75,20 @@ async def test_a_receipt_by_a_case_can_be_recomputed_from_its_own_lines(paramete
     assert again == row.charge
 
 
+@pytest.mark.parametrize(("later_us", "charged_nano"), [(-1, 31), (0, 31), (1, 310)])
+async def test_a_call_has_the_price_of_the_moment_at_which_it_was_let_through(
+    later_us: int, charged_nano: int
+) -> None:
+    """A change of prices needs no deploy, and is for the calls after it."""
+    stage = Stage(Upstreams([END]), endpoints=TOYS)
+    new = RateCard("pages", (), (TEXT, page(7)), 9)
+    card = replace(CARD, cases=(), changes=((stage.clock.now_us() + later_us, new),))
+    stage.relay.catalog = replace(stage.catalog, book=PriceBook([card]))
+    await stage.relay.relay(AskedPages(), Sent())
+    await stage.rest()
+    assert [row.charged_nano for row in stage.rows()] == [charged_nano]
+
+
 async def test_without_a_case_or_a_rate_a_call_is_refused_by_parameter_and_key() -> None:
     upstreams = Upstreams([END])
     stage = staged(upstreams, FAIL_CLOSED)

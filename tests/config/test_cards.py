@@ -9,6 +9,7 @@ RATE = "rate_cards.chat.rates.input_tokens"
 NO_BOUND = "is missing; a card that prices output has to say how much a call can produce"
 NOT_AN_AMOUNT = 'is not an amount; write a decimal string such as "0.15"'
 TOO_LARGE = "is larger than 4611686018.427387903 USD, the largest amount there is"
+MOMENT = "a day or a moment in UTC, such as 2027-01-01 or 2027-01-01T06:00:00Z"
 OF_SECONDS = "needs exactly one of per_1m, per_1k, per_unit, per_minute, per_hour"
 IN = "input_tokens: {per_1m: '1'}"
 CASE = "rate_cards.chat.cases[0]"
@@ -118,6 +119,22 @@ IN_RATES = f"rates: {{{IN}}}"
         (
             card(f"{IN_RATES}, most_charge: '-1'"),
             ["rate_cards.chat.most_charge: '-1' is negative; a price is at least 0"],
+        ),
+        (
+            card(f"{IN_RATES}, changes: [{{from: tomorrow, {IN_RATES}}}]"),
+            [f"rate_cards.chat.changes[0].from: 'tomorrow' is not {MOMENT}"],
+        ),
+        (
+            card(f"{IN_RATES}, changes: [{{from: '2027-02-30', {IN_RATES}}}]"),
+            ["rate_cards.chat.changes[0].from: '2027-02-30' is no moment: day is out of range for month"],
+        ),
+        (
+            card(f"{IN_RATES}, changes: [{{from: '2027-01-02'}}, {{from: '2027-01-02T00:00Z'}}]"),
+            ["rate_cards.chat.changes[1].from: '2027-01-02T00:00Z' must be later than the one before"],
+        ),
+        (
+            card(f"{IN_RATES}, changes: [{{from: '2027-01-02', rates: {{output_tokens: {{per_1m: '1'}}}}}}]"),
+            [f"rate_cards.chat.changes[0].max_output_tokens: {NO_BOUND}"],
         ),
         (card("like: chart"), ["rate_cards.chat.like: 'chart' is not a rate card; did you mean 'chat'?"]),
         (
@@ -308,3 +325,49 @@ def test_units_are_those_of_the_meter(load_text: LoadText) -> None:
     assert found is not None
     assert price(found, {"credits": 1_500_000}).total_nano == 50_000_000
     assert price(found, {"credits": 1_000_000}).total_nano == 50_000_000
+
+
+CHANGING = """
+rate_cards:
+  child:
+    like: parent
+    rates: {output_tokens: {per_1m: '7'}}
+    changes: [{from: '2027-03-01', rates: {output_tokens: {per_1m: '8'}}}]
+  parent:
+    match: [p]
+    rates: {input_tokens: {per_1m: '1'}, output_tokens: {per_1m: '2'}}
+    max_output_tokens: 100
+    changes:
+      - {from: '2027-02-01', rates: {input_tokens: {per_1m: '3'}}}
+      - {from: '2027-04-01T12:00:00Z', rates: {output_tokens: {per_1m: '4'}}, markup: 100%}
+"""
+DAY_US = 86_400_000_000
+FIRST_US = 1_798_761_600_000_000
+"""The beginning of 2027."""
+
+
+@pytest.mark.parametrize(
+    ("card_id", "day", "nano"),
+    [
+        ("parent", 0, 3),
+        ("parent", 30.99999, 3),
+        ("parent", 31, 5),
+        ("parent", 90, 5),
+        ("parent", 90.49999, 5),
+        ("parent", 90.5, 14),
+        ("child", 0, 8),
+        ("child", 31, 10),
+        ("child", 58.99999, 10),
+        ("child", 59, 11),
+        ("child", 90.5, 22),
+    ],
+)
+def test_a_call_is_priced_by_the_card_as_of_its_moment(
+    load_text: LoadText, card_id: str, day: float, nano: int
+) -> None:
+    """A card changes when the one that it is like does, and keeps what it says itself."""
+    book = load_text(text_of(rate_cards=CHANGING, routes="")).book
+    found = book.card_now(card_id, "", "", int(FIRST_US + day * DAY_US))
+    assert found is not None
+    assert price(found, {"input_tokens": 1_000, "output_tokens": 1_000}).total_nano == nano * 1_000_000
+    assert found.id == card_id

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from proxy.ledger.windows import iso
 from proxy.money import NANO_PER_USD, decimal_string
 from proxy.pricing.rates import Case, RateCard
 from proxy.pricing.steps import Step, StepKind
@@ -36,18 +37,18 @@ class ServedModel(msgspec.Struct, frozen=True):
     context: int = 0
 
 
-def openai_view(model: ServedModel) -> View:
-    """As OpenAI's API has it, with more beside."""
+def openai_view(model: ServedModel, at_us: int) -> View:
+    """As OpenAI's API has it, with more beside, as it is priced at a moment."""
     return {
         "id": model.name,
         "object": "model",
         "created": model.created,
         "owned_by": "farebox",
-        **_more(model),
+        **_more(model, at_us),
     }
 
 
-def anthropic_view(model: ServedModel) -> View:
+def anthropic_view(model: ServedModel, at_us: int) -> View:
     """As Anthropic's API has it, with the same beside."""
     made = datetime.fromtimestamp(model.created, UTC)
     return {
@@ -57,14 +58,19 @@ def anthropic_view(model: ServedModel) -> View:
         "created_at": made.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "lifecycle": "active",
         "max_input_tokens": model.context or None,
-        "max_tokens": model.card.default_bound or None,
-        **_more(model),
+        "max_tokens": model.card.as_of(at_us).default_bound or None,
+        **_more(model, at_us),
     }
 
 
-def _more(model: ServedModel) -> View:
+def _more(model: ServedModel, at_us: int) -> View:
+    card = model.card
     context = {"context_length": model.context} if model.context else {}
-    return {"endpoints": list(model.endpoints), **context, **priced(model.card)}
+    coming = [
+        {"from": iso(since_us), **priced(later)} for since_us, later in card.changes if since_us > at_us
+    ]
+    changes = {"price_changes": coming} if coming else {}
+    return {"endpoints": list(model.endpoints), **context, **priced(card.as_of(at_us)), **changes}
 
 
 def priced(card: RateCard) -> View:
@@ -109,5 +115,5 @@ def _pricing(card: RateCard) -> View:
 def _adjustment(step: Step) -> str:
     """A markup as a percentage, and what bounds a charge in US dollars."""
     if step.kind == "share":
-        return f"{decimal_string(step.number * 100).removesuffix('.00')}%"
+        return f"{decimal_string(step.number * 100).rstrip('0').rstrip('.')}%"
     return decimal_string(step.number / NANO_PER_USD)
