@@ -11,6 +11,7 @@ import proxy
 from proxy.api import public_operations
 from proxy.api.admin import routes as admin
 from proxy.api.billing import routes as billing
+from proxy.api.billing.quotes import QUOTE
 from proxy.api.operations import IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY_LENGTH, REPLAYED, Nothing, Operation
 from proxy.edge.auth import API_KEY_HEADER
 from proxy.endpoints.dialects import ANTHROPIC, ANTHROPIC_TYPES, OPENAI, Dialect, dialect_of
@@ -103,6 +104,7 @@ DOCUMENT: Final = Operation(
 OPERATIONS: Final[tuple[Operation[Any, Any, Any], ...]] = (
     *public_operations.OPERATIONS,
     *billing.OPERATIONS,
+    QUOTE,
     *admin.OPERATIONS,
     DOCUMENT,
 )

@@ -155,8 +155,8 @@ class Binder(Generic[CallerKind]):
             )
             answer = await handler(incoming)
             if isinstance(answer, WithHeaders):
-                return _response(operation.status, answer.reply, answer.headers)
-            return _response(operation.status, answer, {})
+                return json_response(operation.status, answer.reply, answer.headers)
+            return json_response(operation.status, answer, {})
 
         return web.route(operation.method, operation.path, handle)
 
@@ -230,7 +230,8 @@ async def _bounded(request: web.Request) -> bytes:
     return bytes(content)
 
 
-def _response(status: int, reply: object, headers: Mapping[str, str]) -> web.Response:
+def json_response(status: int, reply: object, headers: Mapping[str, str]) -> web.Response:
+    """A reply of these APIs as JSON."""
     # The replies hold amounts and secrets, so no cache may store them.
     return web.Response(
         status=status,

@@ -9,6 +9,7 @@ import msgspec
 
 from proxy.call.base import AdmittedCall
 from proxy.call.budget import OutputBudget
+from proxy.call.estimates import fixed_usage
 from proxy.call.off_loop import LARGE_BYTES, in_thread, off_loop
 from proxy.call.outcomes import Phase
 from proxy.call.policy import Policy
@@ -16,7 +17,6 @@ from proxy.clock import Clock
 from proxy.endpoints.base import HeadReader, Tally
 from proxy.ledger.rows import Attempt
 from proxy.metering.model_names import counting_name
-from proxy.metering.parts import BASE64_PDF
 from proxy.metering.tokens import COUNTER
 from proxy.metering.usage import METERS, ONE_CALL, Basis, Inference, Usage
 from proxy.pricing.charge import Charge, price
@@ -271,18 +271,10 @@ class InFlightCall:
         return {meter: min(self.budget, n) if meter in within else n for meter, n in produced.items()}
 
     async def _fixed_usage(self) -> Usage:
-        """What the request itself most likely amounts to, found once; in a thread where that takes long.
-
-        What a family does not estimate is what its ceiling says, and so is what the request turns on.
-        """
+        """What the request itself most likely amounts to, found once."""
         if self._fixed is None:
-            routed, model = self.admitted.routed, self._counted_as
-            if COUNTER.is_quick(len(routed.body), model) and BASE64_PDF.encode() not in routed.body:
-                estimate = routed.ask.estimate(model)
-            else:
-                estimate = await asyncio.to_thread(routed.ask.estimate, model)
-            fixed = self.admitted.ceiling.fixed
-            self._fixed = {m: n for m, n in fixed.items() if m not in self._allowed} | dict(estimate)
+            admitted = self.admitted
+            self._fixed = await fixed_usage(admitted.routed, admitted.ceiling, self._counted_as)
         return self._fixed
 
     @property

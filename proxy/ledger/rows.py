@@ -1,5 +1,6 @@
 """The rows of the ledger, and their parts. All are frozen; a changed row is a new value."""
 
+from fnmatch import fnmatchcase
 from typing import Final, Literal
 
 import msgspec
@@ -110,6 +111,10 @@ class Key(msgspec.Struct, frozen=True):
     limits: Limits = UNLIMITED
     open_holds: int = 0
     spending: Spending = NOTHING_SPENT
+
+    def may_use(self, model: str) -> bool:
+        """Whether the key may call a model."""
+        return not self.models or any(fnmatchcase(model, glob) for glob in self.models)
 
 
 class Lot(msgspec.Struct, frozen=True):

@@ -90,6 +90,21 @@ def worst_nano(card: RateCard, ceiling: Usage) -> int:
     return -(-_worst_numerator(card, ceiling) // card.denominator)
 
 
+def worst_charge(card: RateCard, ceiling: Usage) -> Charge:
+    """The charge of a usage that comes to `worst_nano`, but for what that is rounded up by.
+
+    Where several rates of one meter have steps, it may come to less.
+    """
+    charges = []
+    for flat in card.within(ceiling):
+        usage = dict(ceiling)
+        for whole, rates in flat.families.items():
+            dearest = max(rates, key=lambda rate: rate.unit_nano)
+            usage[dearest.meter] = ceiling.get(whole, 1 if whole == "requests" else 0)
+        charges.append(price(flat, usage))
+    return max(charges, key=lambda charge: charge.total_nano)
+
+
 def more_nano(card: RateCard, meter: str, quantity: int) -> int:
     """The most that so much more of a whole meter can be charged within a call, rounded up."""
     if not card.is_linear:

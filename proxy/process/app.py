@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 
 from proxy.api.admin.routes import admin_routes
+from proxy.api.billing.quotes import quote_routes
 from proxy.api.billing.routes import billing_routes
 from proxy.api.health import Health
 from proxy.api.models import Models
@@ -20,6 +21,7 @@ from proxy.api.operations import refuse_other_methods
 from proxy.call.admission import Admission
 from proxy.call.closing import Closing
 from proxy.call.policy import Catalog, Policy
+from proxy.call.quotes import Quotes
 from proxy.call.relay import Relay
 from proxy.clock import Clock, SystemClock
 from proxy.config.load import Settings
@@ -27,6 +29,7 @@ from proxy.edge.bodies import Bounds
 from proxy.edge.gateway import Gateway, expect_later
 from proxy.edge.listener import Listener
 from proxy.edge.middleware import Edge
+from proxy.edge.quotes import QuoteRequests
 from proxy.edge.watch import DRAIN_PACE, ConnectionWatch, Pace, usual_pace
 from proxy.endpoints.registry import ENDPOINTS, KINDS
 from proxy.errors import Refusal
@@ -272,6 +275,11 @@ class Farebox:
                     ledger=self.ledger, store=self.store, clock=self.clock, settings=lambda: self.settings
                 )
             )
+        quotes = Quotes(admission=self.admission, catalog=lambda: self.relay.catalog)
+        requests = QuoteRequests(
+            quotes=quotes, bounds=lambda: self.gateway.bounds, memory=self.gateway.memory
+        )
+        app.add_routes(quote_routes(requests.quote, lambda: self.settings))
         app.add_routes(openapi_routes())
         refuse_other_methods(app)
         app.router.add_route("*", "/{tool:.*}", self.gateway.handle, expect_handler=expect_later)

@@ -1,7 +1,6 @@
 """The rules of a call while it runs: authorize opens a hold, the others follow it while it is open."""
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
 from msgspec.structs import replace
 
@@ -130,7 +129,7 @@ def _barred(account: Account, key: Key, command: Authorize) -> Refused | None:
         return Refused("api_key_disabled", "The key has been disabled.")
     if key.expires_at_us <= command.at_us:
         return Refused("api_key_expired", f"The key expired at {iso(key.expires_at_us)}.")
-    if key.models and not any(fnmatchcase(model, glob) for glob in key.models):
+    if not key.may_use(model):
         return Refused("model_not_allowed", f"The key is not allowed to use {model}.")
     if account.status != "active":
         return Refused("account_suspended", "The account is suspended.")

@@ -1,0 +1,23 @@
+"""What a request most likely amounts to by itself, worked out where that stalls nobody."""
+
+import asyncio
+
+from proxy.call.base import RoutedCall
+from proxy.metering.ceiling import Ceiling
+from proxy.metering.parts import BASE64_PDF
+from proxy.metering.tokens import COUNTER
+from proxy.metering.usage import Usage
+
+
+async def fixed_usage(routed: RoutedCall, ceiling: Ceiling, model: str) -> Usage:
+    """What a request amounts to by meter, counted as `model` does; in a thread where that takes long.
+
+    What a family does not estimate is what its ceiling says, and so is what the request turns on. What the
+    upstream is only allowed to do is not part of it.
+    """
+    if COUNTER.is_quick(len(routed.body), model) and BASE64_PDF.encode() not in routed.body:
+        estimate = routed.ask.estimate(model)
+    else:
+        estimate = await asyncio.to_thread(routed.ask.estimate, model)
+    allowed = routed.terms.allowed
+    return {m: n for m, n in ceiling.fixed.items() if m not in allowed} | dict(estimate)

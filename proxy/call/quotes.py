@@ -1,0 +1,80 @@
+"""Quotes: what a call would cost, worked out as for the call itself, without forwarding it."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from proxy.call.admission import COUNTED_BYTES_MAX, Admission, exact_ceiling
+from proxy.call.base import InboundRequest, RoutedCall
+from proxy.call.estimates import fixed_usage
+from proxy.call.policy import Catalog
+from proxy.errors import Refusal
+from proxy.metering.model_names import counting_name
+from proxy.metering.usage import METERS, ONE_CALL, Usage
+from proxy.pricing.charge import Charge, price, worst_charge, worst_nano
+
+
+class Priced(msgspec.Struct, frozen=True):
+    """A usage and its charge."""
+
+    usage: Usage
+    charge: Charge
+
+
+class Quote(msgspec.Struct, frozen=True):
+    """What a call costs: `floor` for what its request amounts to by itself, `ceiling` at most.
+
+    `hold_nano` is the price of the ceiling, which the call has to hold.
+    """
+
+    routed: RoutedCall
+    floor: Priced
+    ceiling: Priced
+    hold_nano: int
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the call costs just so much, whatever it is answered."""
+        return self.floor.charge.total_nano == self.hold_nano
+
+
+class Quotes:
+    """Makes quotes by the admission of calls. Nothing is held, and no limit is looked at."""
+
+    def __init__(self, *, admission: Admission, catalog: Callable[[], Catalog]) -> None:
+        self._admission = admission
+        self._catalog = catalog
+
+    async def of(self, request: InboundRequest) -> Quote:
+        """The quote for a request. Raises Refusal as the admission of a call does."""
+        key = await self._admission.identify(request)
+        routed = await self._admission.route(request, key, self._catalog())
+        ask, card = routed.ask, routed.terms.card
+        if not key.may_use(ask.model):
+            raise Refusal("model_not_allowed", f"The key is not allowed to use {ask.model}.", param="model")
+        is_counted = ask.input_text_length() <= COUNTED_BYTES_MAX
+        ceiling = routed.bounded(await exact_ceiling(ask) if is_counted else ask.ceiling())
+        if card.billing_type == "per_call":
+            floor: Usage = {**ONE_CALL, **routed.terms.surcharges}
+        else:
+            model = counting_name(routed.route.targets[0].model or ask.model, ask.model)
+            counted = await fixed_usage(routed, ceiling, model)
+            asked = {m: n for m, n in ceiling.usage.items() if m not in routed.terms.allowed}
+            floor = {**_whole(counted, asked), **routed.terms.surcharges}
+        return Quote(
+            routed=routed,
+            floor=Priced(floor, price(card, floor)),
+            ceiling=Priced(ceiling.usage, worst_charge(card, ceiling.usage)),
+            hold_nano=worst_nano(card, ceiling.usage),
+        )
+
+
+def _whole(counted: Usage, asked: Usage) -> Usage:
+    """What was counted, with what is asked for by number and counted in the answer, such as pictures.
+
+    A whole answer has all of it.
+    """
+    in_answer = {meter: n for meter, n in asked.items() if not METERS[meter].is_tokens}
+    return {
+        meter: quantity or in_answer.get(meter, 0) for meter, quantity in {**in_answer, **counted}.items()
+    }
