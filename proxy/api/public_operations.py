@@ -51,6 +51,14 @@ class CaseView(Struct, frozen=True, kw_only=True):
     max_output_tokens: int | UnsetType = UNSET
 
 
+class ExtraView(Struct, frozen=True):
+    """What a member of a request turns on: units of a meter, one or one for each address in the request."""
+
+    meter: str
+    counted: Literal["once", "urls"]
+    most: int
+
+
 class CardView(Struct, frozen=True, kw_only=True):
     """How calls of a model are billed, and all that decides what they cost."""
 
@@ -62,6 +70,7 @@ class CardView(Struct, frozen=True, kw_only=True):
     input_allowance_tokens: int | UnsetType = UNSET
     service_tiers: dict[str, str] | UnsetType = UNSET
     cases: list[CaseView] | UnsetType = UNSET
+    extras: dict[str, ExtraView] | UnsetType = UNSET
     markup: str | UnsetType = UNSET
     least_charge: Usd | UnsetType = UNSET
     most_charge: Usd | UnsetType = UNSET

@@ -10,7 +10,7 @@ from proxy.call.headers import rate_headers
 from proxy.call.objects import Objects
 from proxy.call.off_loop import LARGE_BYTES, in_thread
 from proxy.call.policy import Catalog, Policy
-from proxy.call.terms import card_at, terms_of
+from proxy.call.terms import Terms, card_at, terms_for
 from proxy.clock import Clock
 from proxy.endpoints.base import Ask, Endpoint
 from proxy.endpoints.objects import ObjectKind
@@ -120,7 +120,7 @@ class Admission:
         card = card_at(card, ask.parameters, endpoint.meters)
         if ask.features:
             route = await self._objects.narrowed(route, key.account_id, ask.features)
-        terms = terms_of(ask.features, route, card)
+        terms = Terms(card) if not ask.features else await terms_for(ask.features, route, card, body)
         return RoutedCall(endpoint, ask, route, terms, body, self._made.get(endpoint.name))
 
     async def _other_call(self, request: InboundRequest, key: Key, catalog: Catalog) -> RoutedCall:
@@ -158,7 +158,7 @@ class Admission:
         read = partial(endpoint.read, body, request.headers)
         ask = read() if len(body) <= LARGE_BYTES else await in_thread(len(body), read)
         card = card_at(card, ask.parameters, endpoint.meters)
-        return RoutedCall(endpoint, ask, route, terms_of(ask.features, route, card), body)
+        return RoutedCall(endpoint, ask, route, await terms_for(ask.features, route, card, body), body)
 
     async def _late_body(self, request: InboundRequest, *, costs: bool) -> bytes:
         """A body that has to be waited for, which it is only if the call could be let through."""

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from proxy.call.base import About, InboundRequest, Job, KnownObject, RoutedCall
 from proxy.call.off_loop import off_loop
 from proxy.call.policy import Catalog
-from proxy.call.terms import Terms, card_at, terms_of
+from proxy.call.terms import Terms, card_at, terms_for
 from proxy.clock import Clock
 from proxy.endpoints.features import Feature
 from proxy.endpoints.objects import (
@@ -119,7 +119,7 @@ class Objects:
         card = catalog.book.card_now(route.rate_card, row.model, kind.endpoint, self._clock.now_us())
         if card is None or not card.may_cover(kind.meters):
             raise Refusal("model_not_priced", f"The model {row.model!r} has no price, so it is refused.")
-        terms = terms_of(ask.features, route, card_at(card, ask.parameters, kind.meters))
+        terms = await terms_for(ask.features, route, card_at(card, ask.parameters, kind.meters), body)
         name, path = f"{kind.endpoint}.{derivation.name}", derivation.upstream_path.replace("{id}", row.id)
         endpoint = ObjectEndpoint(name, request.path, path, repeatable=False)
         return RoutedCall(endpoint, ask, replace(route, targets=targets), terms, body, About(kind))

@@ -1,12 +1,15 @@
 """Terms: at which rates a call is priced, and what is held and charged for what it turns on."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
 
-from proxy.endpoints.features import Feature, at_tier, rate_key, tier_key
+from proxy.call.off_loop import off_loop
+from proxy.endpoints.features import Feature, at_tier, rate_key, surcharged, tier_key
 from proxy.endpoints.registry import forward_fault
 from proxy.errors import Refusal
 from proxy.metering.usage import Needed, Usage, each_needed
@@ -16,6 +19,10 @@ from proxy.upstream.routes import Route
 SHOWN_CHARS: Final = 64
 _NOTHING: Final[Usage] = {}
 _ANY_UNKNOWN: Final = "*"
+_ADDRESS: Final = (b"://", rb":\/\/")
+"""What is in every address, also where JSON has its slashes escaped."""
+_HIDDEN_ASCII: Final = re.compile(rb"\\u00[2-7]")
+"""An escape that no client writes, and that would hide an address."""
 
 
 def card_at(card: RateCard, parameters: Mapping[str, str], meters: Needed) -> RateCard:
@@ -63,7 +70,13 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
         return {**self.hidden, **self.allowed, **self.surcharges}
 
 
-def terms_of(features: Sequence[Feature], route: Route, card: RateCard) -> Terms:
+async def terms_for(features: Sequence[Feature], route: Route, card: RateCard, body: bytes) -> Terms:
+    """As `terms_of`, in a thread where the card has to look for something in a large body."""
+    size = len(body) if card.extras else 0
+    return await off_loop(size, partial(terms_of, features, route, card, body))
+
+
+def terms_of(features: Sequence[Feature], route: Route, card: RateCard, body: bytes = b"") -> Terms:
     """The terms for a call that turns these features on. Raises Refusal `unpriced_feature`.
 
     What the card prices is charged and held for. What it does not price has to be forwarded by every upstream
@@ -71,6 +84,8 @@ def terms_of(features: Sequence[Feature], route: Route, card: RateCard) -> Terms
     """
     if not features:
         return Terms(card)
+    if card.extras:
+        features = [_priced_extra(feature, card, body) for feature in features]
     surcharges: Counter[str] = Counter()
     hidden: Counter[str] = Counter()
     allowed: Counter[str] = Counter()
@@ -90,6 +105,21 @@ def terms_of(features: Sequence[Feature], route: Route, card: RateCard) -> Terms
     tier_card = card.by_tier.get(_together(tiers, card) or usual or "", card)
     unseen = {meter: count * card.input_allowance for meter, count in hidden.items()}
     return Terms(tier_card, dict(surcharges), unseen, dict(allowed))
+
+
+def _priced_extra(feature: Feature, card: RateCard, body: bytes) -> Feature:
+    """A member that Farebox does not know as what the card says it turns on, if that says so.
+
+    What it finds is read as input.
+    """
+    extra = next((each for each in card.extras if each.member == feature.name), None)
+    if extra is None or feature.known:
+        return feature
+    count = extra.most
+    if extra.counted == "urls":
+        found = sum(map(body.count, _ADDRESS))
+        count = extra.most if _HIDDEN_ASCII.search(body) else min(extra.most, found)
+    return surcharged(feature.member, feature.name, extra.meter, count)
 
 
 def _together(tiers: Iterable[str], card: RateCard) -> str:

@@ -1,6 +1,6 @@
 """The schema of rate cards: what calls are charged, in the words of a price page."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
@@ -43,6 +43,16 @@ class ContextTierSchema(Schema, frozen=True, kw_only=True):
     rates: Annotated[Rates, doc("The rates that differ then, by meter.")]
 
 
+class ExtraSchema(Schema, frozen=True, kw_only=True):
+    """What a member of calls turns on that Farebox does not know."""
+
+    meter: Annotated[Text, doc("The meter that it is charged by; the card needs a rate for it.")]
+    counted: Annotated[
+        Literal["once", "urls"], doc("How many units: one, or one for each address in the request.")
+    ] = "once"
+    most: Annotated[Count, doc("How many units it can be at most, where addresses are counted.")] = 1
+
+
 class TermsSchema(Schema, frozen=True, kw_only=True):
     """What a rate card says about prices."""
 
@@ -70,6 +80,9 @@ class TermsSchema(Schema, frozen=True, kw_only=True):
     service_tiers: Annotated[
         dict[Text, Multiplier],
         doc("What a service tier multiplies its rates with, by tier; calls of dearer tiers need it."),
+    ] = field(default_factory=dict)
+    extras: Annotated[
+        dict[Text, ExtraSchema], doc("What members of calls turn on that Farebox does not know, by member.")
     ] = field(default_factory=dict)
     markup: Annotated[Percent | None, doc("What is added to the sum of a call's rates.")] = None
     least_charge: Annotated[Money | None, doc("The least that a call is charged.")] = None

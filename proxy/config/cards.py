@@ -17,7 +17,7 @@ from proxy.globs import any_meets
 from proxy.metering.usage import METERS
 from proxy.money import MAX_NANO, Unit, decimal_string
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import ADJUSTMENTS, Adjustment, Case, RateCard
+from proxy.pricing.rates import ADJUSTMENTS, Adjustment, Case, Extra, RateCard
 from proxy.pricing.steps import Step, StepKind
 from proxy.validation import Path, did_you_mean
 
@@ -126,12 +126,20 @@ class _Cards:
             input_allowance=schema.input_allowance_tokens or like.input_allowance,
             context=schema.context_tokens or like.context,
             adjustments=self._adjustments(schema, like, path),
+            extras=self._extras(schema, path) or like.extras,
         )
         places = [path, *((*path, "cases", index) for index in range(len(schema.cases)))]
         own = (self._case(card, case, at) for case, at in zip(schema.cases, places[1:], strict=True))
         card = replace(card, cases=tuple(own) or tuple(_taken_over(card, case, like) for case in like.cases))
         self._check(card, schema, places)
         return card
+
+    def _extras(self, schema: TermsSchema, path: Path) -> tuple[Extra, ...]:
+        for member, extra in schema.extras.items():
+            if extra.meter not in METERS:
+                message = f"is not a meter; {did_you_mean(extra.meter, METERS)}"
+                self._findings.fault((*path, "extras", member, "meter"), message, extra.meter)
+        return tuple(Extra(name, each.meter, each.counted, each.most) for name, each in schema.extras.items())
 
     def _adjustments(self, schema: TermsSchema, like: RateCard, path: Path) -> tuple[Adjustment, ...]:
         """What the card adds, or the one that it is like."""

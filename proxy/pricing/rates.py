@@ -76,6 +76,18 @@ class Adjustment(msgspec.Struct, frozen=True):
     step: Step
 
 
+class Extra(msgspec.Struct, frozen=True):
+    """What a member of a request turns on that Farebox does not know, in units of a meter.
+
+    `counted` says how many: one, or one for each address in the request, `most` at most.
+    """
+
+    member: str
+    meter: str
+    counted: Literal["once", "urls"] = "once"
+    most: int = 1
+
+
 class Case(msgspec.Struct, frozen=True):
     """The card of a call whose parameters have all these values, whatever their case. They are casefolded."""
 
@@ -108,8 +120,9 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     allows for none.
     `context` is how many tokens the model reads at once; 0 where nobody says. It decides about no price.
     `cases` have cards without cases, which take its place: the first that holds prices a call.
-    `adjustments` come after all rates, in order. `changes` are the cards that take its place, without changes
-    of their own, each from its moment on, in order of time.
+    `extras` are members of requests that it has a price for. `adjustments` come after all rates, in order.
+    `changes` are the cards that take its place, without changes of their own, each from its moment on, in
+    order of time.
     """
 
     id: str
@@ -122,6 +135,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     context: int = 0
     adjustments: tuple[Adjustment, ...] = ()
     changes: tuple[tuple[int, "RateCard"], ...] = ()
+    extras: tuple[Extra, ...] = ()
 
     def as_of(self, at_us: int) -> "RateCard":
         """The card that prices calls at a moment."""
@@ -137,7 +151,8 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
         """A digest of all that decides a price, so that equal cards have equal versions everywhere."""
         rates = (f"{rate.meter}={rate.price}/{rate.per}{_said(rate.steps)}" for rate in self.rates)
         added = (f"{each.name}={_said((each.step,))}" for each in self.adjustments)
-        text = "|".join((*rates, *added))
+        turned_on = (f"{each.member}={each.meter};{each.counted} {each.most}" for each in self.extras)
+        text = "|".join((*rates, *added, *turned_on))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @cached_property

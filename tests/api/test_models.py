@@ -12,7 +12,7 @@ from proxy.api.views.models import ModelsQuery, ServedModel, openai_view, priced
 from proxy.call.policy import Catalog, Policy
 from proxy.ledger.rows import UNLIMITED
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import Adjustment, Case, Rate, RateCard
+from proxy.pricing.rates import Adjustment, Case, Extra, Rate, RateCard
 from proxy.pricing.steps import Step
 from proxy.upstream.model_lists import ListedModel
 from proxy.upstream.routes import Route, Routes, Target, Upstream
@@ -58,7 +58,9 @@ def test_all_that_else_decides_a_price_is_shown() -> None:
     lengths = (replace(TOKENS, steps=(Step("upto", "9"),)), replace(TOKENS, steps=(Step("above", "9"),)))
     blocks = replace(IMAGE, steps=(Step("less", "1"), Step("least", "2"), Step("block", "3")))
     added = (Adjustment("markup", Step("share", "0.125")), Adjustment("most_charge", Step("at_most", "5")))
-    shown = priced(RateCard("card", (), (*lengths, blocks), 9, adjustments=added))
+    extras = (Extra("scrape", "urls", "urls", 3),)
+    shown = priced(RateCard("card", (), (*lengths, blocks), 9, adjustments=added, extras=extras))
+    assert shown["extras"] == {"scrape": {"meter": "urls", "counted": "urls", "most": 3}}
     tokens = {"price": "30.00", "per": 1_000_000, "currency": "USD"}
     image = {"price": "0.02", "per": 1, "currency": "USD", "included": 1, "least": 2, "block": 3}
     assert shown["pricing"] == {"output_tokens": tokens, "images": image}

@@ -136,6 +136,10 @@ IN_RATES = f"rates: {{{IN}}}"
             card(f"{IN_RATES}, changes: [{{from: '2027-01-02', rates: {{output_tokens: {{per_1m: '1'}}}}}}]"),
             [f"rate_cards.chat.changes[0].max_output_tokens: {NO_BOUND}"],
         ),
+        (
+            card(f"{IN_RATES}, extras: {{scrape: {{meter: url}}}}"),
+            ["rate_cards.chat.extras.scrape.meter: 'url' is not a meter; did you mean 'urls'?"],
+        ),
         (card("like: chart"), ["rate_cards.chat.like: 'chart' is not a rate card; did you mean 'chat'?"]),
         (
             "rate_cards: {a: {like: b}, b: {like: c}, c: {like: b}}",

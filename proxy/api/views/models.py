@@ -80,6 +80,10 @@ def priced(card: RateCard) -> View:
         "input_allowance_tokens": card.input_allowance,
         "service_tiers": {tier: decimal_string(multiplier) for tier, multiplier in card.service_tiers},
         "cases": [_case(case) for case in card.cases],
+        "extras": {
+            each.member: {"meter": each.meter, "counted": each.counted, "most": each.most}
+            for each in card.extras
+        },
     }
     rest |= {each.name: _adjustment(each.step) for each in card.adjustments}
     said = {name: value for name, value in rest.items() if value}
