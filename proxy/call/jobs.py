@@ -182,10 +182,12 @@ def _price(name: str, observed: Observed, used: Reading | None, now_us: int) -> 
     """What a job comes to: as its end reports it at the rates of its beginning, else as observed then."""
     if used is None or not observed.rates:
         return Outcome(name, STATUS, _basis(observed), observed.usage, now_us), observed.charge
-    usage = {**observed.usage, **used.usage}
+    usage, inferred = {**observed.usage, **used.usage}, dict(used.inferred)
     charge = price(card_of(observed.charge.price_id, observed.rates), usage)
-    basis: Basis = "per_call" if _basis(observed) == "per_call" else "reported"
-    return Outcome(name, STATUS, basis, usage, now_us, anomalies=used.anomalies), charge
+    basis: Basis = "counted" if "assumed" in inferred.values() else "reported"
+    if _basis(observed) == "per_call":
+        basis = "per_call"
+    return Outcome(name, STATUS, basis, usage, now_us, anomalies=used.anomalies, inferred=inferred), charge
 
 
 def _basis(observed: Observed) -> Basis:

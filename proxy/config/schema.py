@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, field
 
-from proxy.config.tool_schema import FailureSchema, MeasureSchema, ParameterSchema
+from proxy.config.tool_schema import FailureSchema, JobSchema, MeasureSchema, ParameterSchema
 from proxy.config.values import (
     ChargedStatus,
     Count,
@@ -222,6 +222,7 @@ class RouteSchema(Schema, frozen=True, kw_only=True):
         list[ChargedStatus], doc("The statuses beside 2xx with which calls of its path are charged.")
     ] = field(default_factory=list)
     free_when: FailureSchema | None = None
+    job: JobSchema | None = None
     query_fields: Annotated[
         list[Text] | None, doc("The fields that queries of calls of its path may have; any without it.")
     ] = None
