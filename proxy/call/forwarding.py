@@ -55,7 +55,7 @@ class Forwarding:
             try:
                 answer = await self._attempt(target, request, routed, budget, in_flight)
             except UpstreamFailure as failure:
-                if index == last or not (is_repeatable or failure.untouched):
+                if index == last or in_flight.client_left or not (is_repeatable or failure.untouched):
                     raise
                 continue
             name, status = target.upstream.name, answer.status
@@ -71,7 +71,7 @@ class Forwarding:
                     raise UpstreamFailure(
                         "upstream_denied", "The upstream does not accept Farebox's own credential for this."
                     )
-            if index < last and (
+            if not (index == last or in_flight.client_left) and (
                 denied or status in REFUSAL_STATUSES or (is_repeatable and status in FAILOVER_STATUSES)
             ):
                 answer.close()

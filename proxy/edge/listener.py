@@ -58,6 +58,8 @@ class Listener:
         self._runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=shutdown_seconds
         )
+        self._alone: set[asyncio.Task[None]] = set()
+        self._shutdown_seconds = shutdown_seconds
         self._listening: asyncio.Server | None = None
 
     async def open(self, host: str, port: int, *, shared: bool = False) -> int:
@@ -70,7 +72,7 @@ class Listener:
         assert server is not None
         wrap_callback(server, self._dispatcher)
         self._listening = await asyncio.get_running_loop().create_server(
-            partial(_Protocol, server, self._clock, self._watch),
+            partial(_Protocol, server, self._clock, self._watch, self._alone),
             host,
             port,
             backlog=BACKLOG,
@@ -80,7 +82,7 @@ class Listener:
         return chosen
 
     async def close(self, flush_seconds: float) -> None:
-        """Stop listening, and end or cancel the handlers; idempotent.
+        """Stop listening, and end or cancel the handlers, also those without a client; idempotent.
 
         Clients get `flush_seconds` to take the bytes that handlers have written, if the watch lets them.
         """
@@ -91,6 +93,10 @@ class Listener:
                 while self._watch.has_unsent:  # noqa: ASYNC110 - no event says that a buffer ran empty.
                     await asyncio.sleep(FLUSH_POLL_SECONDS)
         await self._runner.cleanup()
+        for task in self._alone:
+            task.cancel()
+        if self._alone:
+            await asyncio.wait(self._alone, timeout=self._shutdown_seconds)
 
     def _dispatcher(self, application: RequestCallback) -> RequestCallback:
         direct, handler = self._direct, self._handler
@@ -123,12 +129,15 @@ class _Protocol(ServerProtocol):
 
     __slots__ = ("_clock", "_watch")
 
-    def __init__(self, server: web.Server, clock: Clock, watch: ConnectionWatch) -> None:
+    def __init__(
+        self, server: web.Server, clock: Clock, watch: ConnectionWatch, alone: set[asyncio.Task[None]]
+    ) -> None:
         super().__init__(
             server,
             linger_seconds=LINGER_SECONDS,
             keepalive_seconds=KEEPALIVE_SECONDS,
             on_fault=self._fault_response,
+            alone=alone,
         )
         self._clock = clock
         self._watch = watch
