@@ -138,6 +138,10 @@ class JobsSchema(Schema, frozen=True, kw_only=True):
         Literal["charge", "free"],
         doc("When nobody has seen a job's end by then: charge what it asked for, or let it go free."),
     ] = "charge"
+    unreported_output_per_second: Annotated[
+        Annotated[int, Meta(ge=0, le=100_000)],
+        doc("Output tokens charged for each second of a response that ended without telling its usage."),
+    ] = 100
 
 
 class CredentialSchema(Schema, frozen=True, kw_only=True):

@@ -31,7 +31,8 @@ class Sighting(msgspec.Struct, frozen=True):
     """What an answer says of an object; with an empty `id`, of the one that it was asked about.
 
     `seen` is the JSON to be kept of it, "" to keep what was there. `within` are the ids of what it has in it
-    that requests may name by themselves. `used` is what was reported of a job whose end tells that.
+    that requests may name by themselves. `used` is what was reported of a job whose end tells that;
+    `unreported` is the meter of what one has produced that has ended without telling.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Sighting(msgspec.Struct, frozen=True):
     seen: str = ""
     within: tuple[str, ...] = ()
     used: Reading | None = None
+    unreported: str = ""
 
 
 class SightedTally(Tally, Protocol):
