@@ -209,7 +209,7 @@ OUTCOMES: Final[tuple[OutcomeRule, ...]] = (
         "observed",
         ("recovered",),
     ),
-    OutcomeRule("A job is complete", ("running",), "complete", "complete", 200, "used", _PRICED),
+    OutcomeRule("A job is complete", ("running",), "complete", "complete", 200, "used", _USED),
     OutcomeRule("A job fails", ("running",), "job_failed", "job_failed", 200, "nothing", _VOID),
     OutcomeRule(
         "A job is deleted before anybody has seen its end",

@@ -58,7 +58,6 @@ class Listener:
         self._runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=shutdown_seconds
         )
-        self._alone: set[asyncio.Task[None]] = set()
         self._shutdown_seconds = shutdown_seconds
         self._listening: asyncio.Server | None = None
 
@@ -72,7 +71,7 @@ class Listener:
         assert server is not None
         wrap_callback(server, self._dispatcher)
         self._listening = await asyncio.get_running_loop().create_server(
-            partial(_Protocol, server, self._clock, self._watch, self._alone),
+            partial(_Protocol, server, self._clock, self._watch),
             host,
             port,
             backlog=BACKLOG,
@@ -93,10 +92,10 @@ class Listener:
                 while self._watch.has_unsent:  # noqa: ASYNC110 - no event says that a buffer ran empty.
                     await asyncio.sleep(FLUSH_POLL_SECONDS)
         await self._runner.cleanup()
-        for task in self._alone:
+        for task in self._watch.alone:
             task.cancel()
-        if self._alone:
-            await asyncio.wait(self._alone, timeout=self._shutdown_seconds)
+        if self._watch.alone:
+            await asyncio.wait(self._watch.alone, timeout=self._shutdown_seconds)
 
     def _dispatcher(self, application: RequestCallback) -> RequestCallback:
         direct, handler = self._direct, self._handler
@@ -129,15 +128,13 @@ class _Protocol(ServerProtocol):
 
     __slots__ = ("_clock", "_watch")
 
-    def __init__(
-        self, server: web.Server, clock: Clock, watch: ConnectionWatch, alone: set[asyncio.Task[None]]
-    ) -> None:
+    def __init__(self, server: web.Server, clock: Clock, watch: ConnectionWatch) -> None:
         super().__init__(
             server,
             linger_seconds=LINGER_SECONDS,
             keepalive_seconds=KEEPALIVE_SECONDS,
             on_fault=self._fault_response,
-            alone=alone,
+            alone=watch.alone,
         )
         self._clock = clock
         self._watch = watch

@@ -45,6 +45,7 @@ CARD = RateCard(
     input_allowance=100,
 )
 TOOL = "tools"
+LARGE = "tools with an answer that passes before its end"
 TOOL_PATH = "/v1/tool"
 BACKGROUND = "responses in the background"
 
@@ -77,6 +78,7 @@ REPLIES: dict[str, bytes] = {
     "images.generations": said(created=1, data=[{"url": "https://x"}]),
     "images.edits": said(created=1, data=[{"url": "https://x"}]),
     TOOL: said(results=[1, 2]),
+    LARGE: said(results=["x" * 200_000]),
 }
 """A good answer of each family whose calls cost something, none of them a stream."""
 STREAMS: dict[str, tuple[list[bytes], dict[str, Any]]] = {
@@ -89,9 +91,14 @@ REQUESTS: dict[str, dict[str, Any]] = {
     **LEAST,
     BACKGROUND: {"model": "m", "input": "Hi", "background": True},
     TOOL: {"q": "Hi"},
+    LARGE: {"q": "Hi"},
     "images.edits": {"model": "m", "prompt": "A cat", "image": b"\x89PNG\r\n\x1a\n"},
 }
-PATHS = {each.name: each.path for each in ENDPOINTS.values()} | {TOOL: TOOL_PATH, BACKGROUND: "/v1/responses"}
+PATHS = {each.name: each.path for each in ENDPOINTS.values()} | {
+    TOOL: TOOL_PATH,
+    LARGE: TOOL_PATH,
+    BACKGROUND: "/v1/responses",
+}
 
 
 class Request:
