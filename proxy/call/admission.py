@@ -158,7 +158,9 @@ class Admission:
         read = partial(endpoint.read, body, request.headers)
         ask = read() if len(body) <= LARGE_BYTES else await in_thread(len(body), read)
         card = card_at(card, ask.parameters, endpoint.meters)
-        return RoutedCall(endpoint, ask, route, await terms_for(ask.features, route, card, body), body)
+        about = None if route.makes is None else About(route.makes)
+        terms = await terms_for(ask.features, route, card, body)
+        return RoutedCall(endpoint, ask, route, terms, body, about)
 
     async def _late_body(self, request: InboundRequest, *, costs: bool) -> bytes:
         """A body that has to be waited for, which it is only if the call could be let through."""

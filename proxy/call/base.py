@@ -77,6 +77,16 @@ class RoutedCall(msgspec.Struct, frozen=True):
         """The rate card that prices it."""
         return self.terms.card
 
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether it may be sent to a second target although the first may have acted on it.
+
+        What begins a job may not: the first one's would go on, and nobody would ever ask about it.
+        """
+        about = self.about
+        begins = about is not None and about.known is None and about.kind.begins_job(self.ask)
+        return self.endpoint.repeatable and not begins
+
     def bounded(self, ceiling: Ceiling) -> Ceiling:
         """A ceiling of what is asked for, with all that the rate card and the terms add to it."""
         terms = self.terms

@@ -99,7 +99,7 @@ class Closing:
             return await self._end(in_flight, "error_reported")
         if not in_flight.tally.complete:
             raise UpstreamFailure("upstream_failed", "The upstream ended its answer before it was complete.")
-        return await self._end(in_flight, "complete")
+        return await self._end(in_flight, "client_left" if in_flight.client_left else "complete")
 
     async def refused(self, in_flight: InFlightCall) -> Settled | None:
         """Void the hold of a call whose upstream answered with an error; returns when that is durable."""
@@ -190,7 +190,7 @@ class Closing:
         """Read on for as long as that may tell the usage, and close the hold."""
         seconds = self._reads_on_seconds(in_flight, rule)
         try:
-            if seconds > 0:
+            if seconds is None or seconds > 0:
                 async with asyncio.timeout(seconds):
                     async for chunk in answer.chunks():
                         await in_flight.read(chunk)
@@ -203,15 +203,17 @@ class Closing:
             answer.close()
         await _unless_away(self._close(in_flight, rule, CLIENT_LEFT_STATUS))
 
-    def _reads_on_seconds(self, in_flight: InFlightCall, rule: OutcomeRule) -> float:
-        """How long to read on when the client has left: whole bodies always, streams by the policy.
+    def _reads_on_seconds(self, in_flight: InFlightCall, rule: OutcomeRule) -> float | None:
+        """How long to read on when the client has left: streams by the policy, whole bodies as long as any.
 
         Only the usage has reasoning that is not shown, and only it is exact about pictures and sounds: a
         client cannot avoid paying for these by leaving before it comes. It is about to come where all choices
         have finished.
         """
+        if rule.charged == "if_whole":
+            return None
         policy, tally = in_flight.policy, in_flight.tally
-        drains = policy.on_disconnect == "drain" or rule.charged == "if_whole"
+        drains = policy.on_disconnect == "drain"
         if policy.on_disconnect == "auto" and in_flight.admitted.routed.card.billing_type != "per_call":
             drains = drains or tally.has_data or self._reasoning.may_hide(in_flight.call)
         if drains:
@@ -223,7 +225,9 @@ class Closing:
     ) -> Coroutine[Any, Any, Settled | None]:
         """Close the hold by the rule for this ending; returns when that is durable."""
         rule = rule_of(in_flight.phase, ending)
-        status = refusal.kind.status if refusal is not None else 0
+        status = rule.status if isinstance(rule.status, int) else 0
+        if refusal is not None:
+            status = refusal.kind.status
         if rule.status == "upstream" and in_flight.answer is not None:
             status = in_flight.answer.status
         return self._close(in_flight, rule, status)

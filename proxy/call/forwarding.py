@@ -19,6 +19,8 @@ from proxy.upstream.routes import Target
 
 FAILOVER_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
 """Answers after which the next target is tried; the last target's is passed on."""
+REFUSAL_STATUSES: Final = frozenset({429})
+"""Answers of a target that has surely not begun what it was asked: the next one may, whatever that is."""
 _REPEAT_KEYS: Final = frozenset({"idempotency-key", "x-idempotency-key"})
 READ_SECONDS: Final = 2.0
 """How long the body of an error may take that is read to find out what it is about."""
@@ -40,10 +42,11 @@ class Forwarding:
     ) -> Answer:
         """The answer of the first target that has one for the client. Raises UpstreamFailure without one.
 
-        A target that refuses Farebox's own credential has not acted on the request, so that the next one may
-        have it, whatever the endpoint. When the last one refuses it, that is `upstream_denied`.
+        A target that refuses Farebox's own credential, or says that it is asked too often, has not acted on
+        the request, so that the next one may have it, whatever it is. When the last one refuses the
+        credential, that is `upstream_denied`.
         """
-        endpoint, targets = routed.endpoint, routed.route.targets
+        targets, is_repeatable = routed.route.targets, routed.is_repeatable
         last = len(targets) - 1
         for index, target in enumerate(targets):
             if index:
@@ -52,7 +55,7 @@ class Forwarding:
             try:
                 answer = await self._attempt(target, request, routed, budget, in_flight)
             except UpstreamFailure as failure:
-                if index == last or not (endpoint.repeatable or failure.untouched):
+                if index == last or in_flight.client_left or not (is_repeatable or failure.untouched):
                     raise
                 continue
             name, status = target.upstream.name, answer.status
@@ -68,7 +71,9 @@ class Forwarding:
                     raise UpstreamFailure(
                         "upstream_denied", "The upstream does not accept Farebox's own credential for this."
                     )
-            if index < last and (denied or (endpoint.repeatable and status in FAILOVER_STATUSES)):
+            if not (index == last or in_flight.client_left) and (
+                denied or status in REFUSAL_STATUSES or (is_repeatable and status in FAILOVER_STATUSES)
+            ):
                 answer.close()
                 continue
             in_flight.answered(answer)
@@ -95,7 +100,7 @@ class Forwarding:
         headers = request.headers
         if routed.about is not None:
             headers = of_account(headers, in_flight.call.account_id)
-        outgoing = UpstreamRequest(request.method, path, request.query, headers, body, endpoint.repeatable)
+        outgoing = UpstreamRequest(request.method, path, request.query, headers, body, routed.is_repeatable)
         status, begun_us = None, self._clock.monotonic_us()
         try:
             answer = await self._upstreams.send(target, outgoing)

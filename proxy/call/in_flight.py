@@ -11,7 +11,7 @@ from proxy.call.base import AdmittedCall
 from proxy.call.budget import OutputBudget
 from proxy.call.estimates import fixed_usage
 from proxy.call.off_loop import LARGE_BYTES, in_thread, off_loop
-from proxy.call.outcomes import Phase
+from proxy.call.outcomes import GOES_ON, Phase
 from proxy.call.policy import Policy
 from proxy.clock import Clock
 from proxy.endpoints.base import HeadReader, Tally
@@ -53,6 +53,8 @@ class InFlightCall:
         self.call = admitted.call
         self.phase: Phase = "unanswered"
         self.closed = False
+        self.client_left = False
+        """Whether the client has left a call that goes on without it."""
         self.answer: Answer | None = None
         self.first_byte_at_us: int | None = None
         self.attempts: tuple[Attempt, ...] = ()
@@ -79,6 +81,15 @@ class InFlightCall:
         self.budget = budget.total
         if budget.total is not None:
             self._enforce_at_size = budget.total
+
+    def left(self) -> bool:
+        """The client has left. Returns whether the call goes on all the same, so that leaving saves nothing.
+
+        It does while the upstream has not answered, and for any answer but a stream. What is still read of a
+        stream is for its closing to say.
+        """
+        self.client_left = not self.closed and self.phase in GOES_ON
+        return self.client_left
 
     @property
     def is_whole(self) -> bool:

@@ -19,7 +19,7 @@ from proxy.ledger.commands import Detach, Refused, Settle, Settled, Void
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.rows import Call, Object, Observed, Outcome
 from proxy.metering.usage import ONE_CALL, Basis
-from proxy.pricing.charge import NO_CHARGE, Charge, price
+from proxy.pricing.charge import NO_CHARGE, Charge, affordable, price
 from proxy.pricing.rates import card_of
 
 STATUS: Final = 200
@@ -133,7 +133,10 @@ class Jobs:
         if known.job is None or ending is None:
             return None
         seen = seen_again(known.row, sighting, self._clock.now_us())
-        return self.end(known.job, ending, policy, (seen, *_within(seen, sighting)), sighting.used)
+        used = sighting.used
+        if used is None and sighting.unreported:
+            used = _produced(known.job, sighting.unreported, policy, self._clock.now_us())
+        return self.end(known.job, ending, policy, (seen, *_within(seen, sighting)), used)
 
     def end(
         self,
@@ -178,14 +181,28 @@ class Jobs:
             self._tell(call, outcome, charge)
 
 
+def _produced(job: Job, meter: str, policy: Policy, now_us: int) -> Reading | None:
+    """What a job may have produced that has ended without telling: so much a second, within its hold."""
+    observed = job.observed
+    if observed is None or not observed.rates:
+        return None
+    seconds = -(-max(0, now_us - job.authorized_at_us) // 1_000_000)
+    card = card_of(observed.charge.price_id, observed.rates)
+    most = seconds * policy.job_output_per_second
+    within = affordable(card, job.hold_nano, {**observed.usage, meter: most}, meter)
+    return Reading({meter: min(most, within)}, 1, {meter: "assumed"})
+
+
 def _price(name: str, observed: Observed, used: Reading | None, now_us: int) -> tuple[Outcome, Charge]:
     """What a job comes to: as its end reports it at the rates of its beginning, else as observed then."""
     if used is None or not observed.rates:
         return Outcome(name, STATUS, _basis(observed), observed.usage, now_us), observed.charge
-    usage = {**observed.usage, **used.usage}
+    usage, inferred = {**observed.usage, **used.usage}, dict(used.inferred)
     charge = price(card_of(observed.charge.price_id, observed.rates), usage)
-    basis: Basis = "per_call" if _basis(observed) == "per_call" else "reported"
-    return Outcome(name, STATUS, basis, usage, now_us, anomalies=used.anomalies), charge
+    basis: Basis = "counted" if "assumed" in inferred.values() else "reported"
+    if _basis(observed) == "per_call":
+        basis = "per_call"
+    return Outcome(name, STATUS, basis, usage, now_us, anomalies=used.anomalies, inferred=inferred), charge
 
 
 def _basis(observed: Observed) -> Basis:

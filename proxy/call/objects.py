@@ -89,7 +89,10 @@ class Objects:
 
         Raises Refusal 404 for what is not this account's, and others as the admission of any call does.
         """
-        found = self._paths.find(request.method, request.path)
+        method, path = request.method, request.path
+        found = self._paths.find(method, path)
+        if found is None and (kinds := catalog.routes.kinds):
+            found = ObjectPaths([*kinds.values()]).find(method, path)
         if found is None:
             return None
         if found.derivation is not None:
@@ -144,7 +147,7 @@ def _asked(
             "upstream_unreachable", f"The upstream that has this {row.kind} is not in use any more."
         )
     name = f"{kind.endpoint}.{asked.name}"
-    path = f"{kind.upstream_path}/{row.id}{asked.below}"
+    path = kind.upstream_path_of(row.id, asked)
     endpoint = ObjectEndpoint(name, request.path, path, repeatable=request.method in _REPEATABLE)
     ask = ObjectAsk(kind, asked.told(request.query), row.id, row.model)
     return RoutedCall(

@@ -16,6 +16,9 @@ Phase = Literal["authorizing", "unanswered", "error", "whole", "stream", "runnin
 """How far a call is: its hold is being made, no target has answered, the answer is no 2xx, it is a 2xx in one
 piece, it is a 2xx that streams, or it was answered and its job goes on."""
 
+GOES_ON: Final[frozenset[Phase]] = frozenset({"unanswered", "whole"})
+"""The phases in which a call goes on whose client has left: its upstream bills it whoever waits."""
+
 Ending = Literal[
     "complete",
     "client_left",
@@ -71,7 +74,7 @@ _VOID: Final[tuple[Basis, ...]] = ("void",)
 OUTCOMES: Final[tuple[OutcomeRule, ...]] = (
     OutcomeRule("Complete", ("whole", "stream"), "complete", "complete", "upstream", "used", _USED),
     OutcomeRule(
-        "The client leaves before the upstream has answered, or when it has answered with an error",
+        "The client leaves before the call is forwarded, or when the upstream has answered with an error",
         ("authorizing", "unanswered", "error"),
         "client_left",
         "client_left",
@@ -89,7 +92,7 @@ OUTCOMES: Final[tuple[OutcomeRule, ...]] = (
         _USED,
     ),
     OutcomeRule(
-        "The client leaves while any other answer arrives",
+        "The client leaves any other call",
         ("whole",),
         "client_left",
         "client_left",
@@ -206,7 +209,7 @@ OUTCOMES: Final[tuple[OutcomeRule, ...]] = (
         "observed",
         ("recovered",),
     ),
-    OutcomeRule("A job is complete", ("running",), "complete", "complete", 200, "used", _PRICED),
+    OutcomeRule("A job is complete", ("running",), "complete", "complete", 200, "used", _USED),
     OutcomeRule("A job fails", ("running",), "job_failed", "job_failed", 200, "nothing", _VOID),
     OutcomeRule(
         "A job is deleted before anybody has seen its end",

@@ -20,6 +20,7 @@ class Policy(msgspec.Struct, frozen=True):
     on_upstream_failure: Literal["charge", "free"] = "charge"
     job_seconds: int = 172_800
     on_job_overdue: Literal["charge", "free"] = "charge"
+    job_output_per_second: int = 100
 
 
 class Catalog(msgspec.Struct, frozen=True):

@@ -1,5 +1,6 @@
 """The life of a call, in one function: see `Relay.relay`."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from proxy.call.admission import Admission
@@ -25,6 +26,10 @@ class ClientReply(Protocol):
     @property
     def started(self) -> bool:
         """Whether anything was sent."""
+        ...
+
+    def on_left(self, goes_on: Callable[[], bool]) -> None:
+        """Ask this when the client has left: whether the call goes on; else its task is cancelled."""
         ...
 
     def head(self, status: int, headers: list[tuple[str, str]]) -> None:
@@ -81,6 +86,7 @@ class Relay:
         call = self._call(request, key, routed)
         admitted = await self._admission.authorize(call, routed, catalog)
         in_flight = self._closing.open(admitted, catalog.policy)
+        reply.on_left(in_flight.left)
         try:
             budget = budget_of(admitted)
             in_flight.begin(budget, keep_usage=request.wants_cost)

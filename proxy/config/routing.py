@@ -1,11 +1,12 @@
 """Routes of a file as routes in use: every target exists, every path is exact, every call has a price."""
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
 from proxy.config.faults import Findings
+from proxy.config.paths import is_reserved, path_fault
 from proxy.config.schema import ConfigSchema, RouteSchema, TargetSchema
+from proxy.config.tool_jobs import check_meetings, kind_made
 from proxy.config.tools import TOOL_KEYS, plan_of, replaced_by
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.endpoints.tool_plan import PLAIN, ToolPlan
@@ -13,41 +14,12 @@ from proxy.globs import is_glob
 from proxy.metering.usage import said
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import RateCard
-from proxy.upstream.path_templates import filled, may_meet, variables_of
+from proxy.upstream.path_templates import may_meet, variables_of
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from proxy.validation import Path, did_you_mean, path_text
 
-RESERVED: Final = (
-    "/admin",
-    "/v1/billing",
-    "/v1/models",
-    *ENDPOINTS,
-    "/healthz",
-    "/readyz",
-    "/metrics",
-    "/openapi.json",
-)
-"""Paths that Farebox answers itself, and all paths below them."""
-
 METERS_OF: Final = {endpoint.name: endpoint.meters for endpoint in ENDPOINTS.values()}
 """What must be priced on an endpoint, by its name."""
-
-# What a path may not hold: it is compared with the path of a request, character by character.
-_PATH_RULES: Final = (
-    (re.compile(r"\A(?!/[^/])"), "must begin with '/' and name something"),
-    (re.compile(r"//"), "must not hold '//'"),
-    (re.compile(r"/\.\.?(/|\Z)"), "must not have '.' or '..' for a segment"),
-    (re.compile(r"[?#]"), "must not hold a query or a fragment: those pass as they come"),
-    (re.compile(r"%"), "must not hold '%': an encoded path is never matched"),
-    (
-        re.compile(r"[*\[\]{}]"),
-        "must be exact but for whole segments such as {id}; there are no other patterns",
-    ),
-    (
-        re.compile(r"[^A-Za-z0-9._~!$&'()+,;=:@/*\[\]{}%?#-]"),
-        "must hold only what a path may: no blanks, no accents",
-    ),
-)
 
 
 def build_routes(
@@ -56,22 +28,8 @@ def build_routes(
     """The routes in order, without those whose upstreams are all left out. Faults go to `findings`."""
     builder = _Builder(schema, upstreams, book, findings)
     routes = [builder.route(index, route) for index, route in enumerate(schema.routes)]
+    check_meetings(routes, findings)
     return Routes([route for route in routes if route.targets])
-
-
-def path_fault(path: str) -> str | None:
-    """Why a path cannot be matched or requested, or None."""
-    variables = variables_of(path)
-    if len(set(variables)) < len(variables):
-        return "has one variable twice"
-    plain = filled(path, dict.fromkeys(variables, "x"))
-    return next((message for pattern, message in _PATH_RULES if pattern.search(plain)), None)
-
-
-def is_reserved(path: str) -> bool:
-    """Whether a path can be one that Farebox answers itself, or below it."""
-    segments = path.split("/")
-    return any(may_meet("/".join(segments[: len(one.split("/"))]), one) for one in RESERVED)
 
 
 class _Builder:
@@ -110,6 +68,7 @@ class _Builder:
             methods=tuple(schema.methods) if schema.path else (),
             rate_card=schema.rate_card,
             plan=plan,
+            makes=kind_made(schema, plan, path, self._findings) if schema.path else None,
         )
 
     def _check_path_route(self, schema: RouteSchema, url_path: str, path: Path) -> None:

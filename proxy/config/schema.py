@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, field
 
 from proxy.config.card_schema import RateCardSchema
-from proxy.config.tool_schema import FailureSchema, MeasureSchema, ParameterSchema
+from proxy.config.tool_schema import FailureSchema, JobSchema, MeasureSchema, ParameterSchema
 from proxy.config.values import (
     ChargedStatus,
     Count,
@@ -138,6 +138,10 @@ class JobsSchema(Schema, frozen=True, kw_only=True):
         Literal["charge", "free"],
         doc("When nobody has seen a job's end by then: charge what it asked for, or let it go free."),
     ] = "charge"
+    unreported_output_per_second: Annotated[
+        Annotated[int, Meta(ge=0, le=100_000)],
+        doc("Output tokens charged for each second of a response that ended without telling its usage."),
+    ] = 100
 
 
 class CredentialSchema(Schema, frozen=True, kw_only=True):
@@ -222,6 +226,7 @@ class RouteSchema(Schema, frozen=True, kw_only=True):
         list[ChargedStatus], doc("The statuses beside 2xx with which calls of its path are charged.")
     ] = field(default_factory=list)
     free_when: FailureSchema | None = None
+    job: JobSchema | None = None
     query_fields: Annotated[
         list[Text] | None, doc("The fields that queries of calls of its path may have; any without it.")
     ] = None

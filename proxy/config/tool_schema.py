@@ -1,8 +1,10 @@
 """The schema of what calls of a path are metered by."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from proxy.config.values import Quantity, Schema, Text, doc
+from msgspec import field
+
+from proxy.config.values import Quantity, Schema, Text, Texts, doc
 
 
 class MultipleSchema(Schema, frozen=True, kw_only=True):
@@ -48,3 +50,37 @@ class FailureSchema(Schema, frozen=True, kw_only=True):
         Text | None,
         doc("The value there, in any case; without it, any but null, false, 0 and what is empty."),
     ] = None
+
+
+class JobIdSchema(Schema, frozen=True, kw_only=True):
+    """Where the answer to a call has the id of its job, in exactly one of two places."""
+
+    answer: Annotated[Text | None, doc("A JSON pointer into the answer.")] = None
+    answer_header: Annotated[
+        Text | None, doc("A header of the answer; of an address the last segment is the id.")
+    ] = None
+
+
+class CancelSchema(Schema, frozen=True, kw_only=True):
+    """What a job is cancelled by."""
+
+    method: Annotated[Literal["POST", "PUT", "DELETE"], doc("The method.")]
+    below: Annotated[str, doc("The path below the job's own, such as /cancel.")] = ""
+
+
+class JobSchema(Schema, frozen=True, kw_only=True):
+    """How calls of its path go on as jobs, which are asked for until they have ended."""
+
+    id: JobIdSchema
+    path: Annotated[Text, doc("The path of one job, which ends with /{id}; its id is put there.")]
+    target_path: Annotated[Text | None, doc("That path at the upstream; without it, the same.")] = None
+    poll: Annotated[str, doc("The path below the job's own where its status is told, such as /status.")] = ""
+    status: Annotated[Text, doc("A JSON pointer to the status in what is told there.")]
+    complete: Annotated[Texts, doc("The statuses with which a job has ended and is charged, in any case.")]
+    failed: Annotated[
+        list[Text], doc("The statuses with which a job has ended and is free; with any other one it runs.")
+    ] = field(default_factory=list)
+    reads: Annotated[
+        list[Text], doc("Other paths below the job's own that may be asked for, such as /result.")
+    ] = field(default_factory=list)
+    cancel: CancelSchema | None = None

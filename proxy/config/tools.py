@@ -7,13 +7,19 @@ from typing import Final, get_args
 
 from proxy.config.faults import Findings
 from proxy.config.schema import RouteSchema
-from proxy.config.tool_schema import FailureSchema, MeasureSchema, MultipleSchema, ParameterSchema
+from proxy.config.tool_schema import (
+    FailureSchema,
+    JobIdSchema,
+    MeasureSchema,
+    MultipleSchema,
+    ParameterSchema,
+)
 from proxy.endpoints.reading.pointer import Pointer, pointer_of
-from proxy.endpoints.tool_plan import Failure, Measure, Multiple, Parameter, Place, Source, ToolPlan
+from proxy.endpoints.tool_plan import Failure, JobPlan, Measure, Multiple, Parameter, Place, Source, ToolPlan
 from proxy.metering.quantities import quantity_of
 from proxy.metering.usage import METERS, ONE_CALL, SURCHARGES
 from proxy.pricing.rates import RateCard
-from proxy.upstream.headers import goes_up
+from proxy.upstream.headers import goes_up, leads
 from proxy.upstream.routes import Upstream
 from proxy.validation import Path, did_you_mean
 
@@ -24,14 +30,14 @@ MEASURED: Final = tuple(
 )
 """The meters that a tool's calls may have beside `requests`."""
 
-TOOL_KEYS: Final = ("measures", "parameters", "charged_statuses", "free_when", "query_fields")
+TOOL_KEYS: Final = ("measures", "parameters", "charged_statuses", "free_when", "query_fields", "job")
 """The keys of a route that only one with a path has."""
 
 NEVER_CHARGED: Final = frozenset({401, 402, 403, 407, 429})
 """Statuses that may be about the account that all callers share."""
 
 _PLACES: Final[tuple[Place, ...]] = get_args(Place)
-_Placed = MeasureSchema | MultipleSchema | ParameterSchema | FailureSchema
+_Placed = MeasureSchema | MultipleSchema | ParameterSchema | FailureSchema | JobIdSchema
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -54,6 +60,7 @@ def plan_of(schema: RouteSchema, card: RateCard | None, path: Path, findings: Fi
         _charged_statuses(schema, (*path, "charged_statuses"), findings),
         _failure(schema, (*path, "free_when"), findings),
         None if schema.query_fields is None else frozenset(schema.query_fields),
+        _job(schema, (*path, "job"), findings),
     )
 
 
@@ -138,21 +145,43 @@ def _source(schema: _Placed, path: Path, findings: Findings) -> Source | None:
         findings.fault(path, f"needs exactly one of {', '.join(places)}")
         return None
     place, name = named[0]
-    pointer: Pointer = ()
-    fault = None
     if place in ("answer", "request"):
-        try:
-            pointer = pointer_of(name)
-        except ValueError as error:
-            fault = str(error)
-    elif place != "query" and not _HEADER.fullmatch(name):
+        pointer = _pointer(name, (*path, place), findings)
+        return None if pointer is None else Source(place, name, pointer)
+    fault = None
+    if place != "query" and not _HEADER.fullmatch(name):
         fault = "is not a header name"
     elif place == "request_header" and ("_" in name or not goes_up(name)):
         fault = "is a header that does not go up as it is"
     if fault is not None:
         findings.fault((*path, place), fault, name)
         return None
-    return Source(place, name, pointer)
+    return Source(place, name)
+
+
+def _pointer(text: str, path: Path, findings: Findings) -> Pointer | None:
+    try:
+        return pointer_of(text)
+    except ValueError as error:
+        findings.fault(path, str(error), text)
+        return None
+
+
+def _job(schema: RouteSchema, path: Path, findings: Findings) -> JobPlan | None:
+    job = schema.job
+    if job is None:
+        return None
+    id_ = _source(job.id, (*path, "id"), findings)
+    if id_ is not None and id_.place == "answer_header" and leads(id_.name):
+        findings.fault((*path, "id", id_.place), "is a header that does not come down as it is", id_.name)
+    status = _pointer(job.status, (*path, "status"), findings)
+    complete, failed = (
+        frozenset(each.casefold() for each in listed) for listed in (job.complete, job.failed)
+    )
+    for index, each in enumerate(job.failed):
+        if each.casefold() in complete:
+            findings.fault((*path, "failed", index), "is a status of `complete` too", each)
+    return None if id_ is None or status is None else JobPlan(id_, status, complete, failed)
 
 
 def _quantity(text: str, meter: str, path: Path, findings: Findings) -> int:

@@ -32,6 +32,7 @@ __all__ = [
     "refuse_pure_python_parser",
     "send_interim",
     "serialized_head",
+    "when_lost",
     "wrap_callback",
 ]
 
@@ -64,12 +65,14 @@ class ServerProtocol(web.RequestHandler):
     """One connection of a client. `on_fault` makes the response to what aiohttp's parser refused.
 
     It gets the status that aiohttp would answer with, and the exception. `had_call` is whether a call was let
-    through that came over it.
+    through that came over it. `alone` has the tasks of calls that go on although their clients have left.
     """
 
     __slots__ = (
+        "_alone",
         "_client",
         "_coming_body",
+        "_goes_on",
         "_head_bytes",
         "_keepalive_seconds",
         "_on_fault",
@@ -84,6 +87,7 @@ class ServerProtocol(web.RequestHandler):
         linger_seconds: float,
         keepalive_seconds: float,
         on_fault: Callable[[int, BaseException | None], web.Response],
+        alone: set[asyncio.Task[None]],
     ) -> None:
         super().__init__(
             server,
@@ -109,6 +113,8 @@ class ServerProtocol(web.RequestHandler):
         )
         self._on_fault = on_fault
         self._keepalive_seconds = keepalive_seconds
+        self._alone = alone
+        self._goes_on: Callable[[], bool] | None = None
         self._client: asyncio.Transport | None = None
         self._coming_body: _Body | None = None
         self._head_bytes = 0
@@ -121,6 +127,19 @@ class ServerProtocol(web.RequestHandler):
         self._client = cast("asyncio.Transport", transport)
         self.opened_at = self._loop.time()
         super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The client is gone. What it has asked for is cancelled, but for a call that goes on without it."""
+        goes_on, self._goes_on, task = self._goes_on, None, self._task_handler
+        if goes_on is not None and task is not None and goes_on():
+            self._task_handler = None
+            self._alone.add(task)
+            task.add_done_callback(self._alone.discard)
+        super().connection_lost(exc)
+
+    def when_lost(self, goes_on: Callable[[], bool] | None) -> None:
+        """Ask this when the client has gone: whether what it has asked for goes on; None to ask nothing."""
+        self._goes_on = goes_on
 
     def data_received(self, data: bytes) -> None:
         """The client has sent something. A head that grows too long ends the connection."""
@@ -207,6 +226,13 @@ def mark_call(request: web.BaseRequest) -> None:
     protocol = request.protocol
     if isinstance(protocol, ServerProtocol):
         protocol.had_call = True
+
+
+def when_lost(request: web.BaseRequest, goes_on: Callable[[], bool] | None) -> None:
+    """Ask this when the client of a request has gone: whether its call goes on; None to ask nothing."""
+    protocol = request.protocol
+    if isinstance(protocol, ServerProtocol):
+        protocol.when_lost(goes_on)
 
 
 def has_sent(request: web.BaseRequest) -> bool:

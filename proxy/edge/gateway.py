@@ -6,7 +6,7 @@ from aiohttp import web
 from multidict import istr
 
 from proxy.call.relay import Relay
-from proxy.edge.aiohttp_server import mark_call
+from proxy.edge.aiohttp_server import mark_call, when_lost
 from proxy.edge.auth import bearer_of
 from proxy.edge.bodies import BodyReader, Bounds
 from proxy.edge.body_memory import BodyMemory
@@ -67,6 +67,7 @@ class Gateway:
             mark_call(request)
         finally:
             body.let_go()
+            when_lost(request, None)
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()

@@ -58,6 +58,7 @@ class Listener:
         self._runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=shutdown_seconds
         )
+        self._shutdown_seconds = shutdown_seconds
         self._listening: asyncio.Server | None = None
 
     async def open(self, host: str, port: int, *, shared: bool = False) -> int:
@@ -80,7 +81,7 @@ class Listener:
         return chosen
 
     async def close(self, flush_seconds: float) -> None:
-        """Stop listening, and end or cancel the handlers; idempotent.
+        """Stop listening, and end or cancel the handlers, also those without a client; idempotent.
 
         Clients get `flush_seconds` to take the bytes that handlers have written, if the watch lets them.
         """
@@ -91,6 +92,10 @@ class Listener:
                 while self._watch.has_unsent:  # noqa: ASYNC110 - no event says that a buffer ran empty.
                     await asyncio.sleep(FLUSH_POLL_SECONDS)
         await self._runner.cleanup()
+        for task in self._watch.alone:
+            task.cancel()
+        if self._watch.alone:
+            await asyncio.wait(self._watch.alone, timeout=self._shutdown_seconds)
 
     def _dispatcher(self, application: RequestCallback) -> RequestCallback:
         direct, handler = self._direct, self._handler
@@ -129,6 +134,7 @@ class _Protocol(ServerProtocol):
             linger_seconds=LINGER_SECONDS,
             keepalive_seconds=KEEPALIVE_SECONDS,
             on_fault=self._fault_response,
+            alone=watch.alone,
         )
         self._clock = clock
         self._watch = watch

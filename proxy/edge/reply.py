@@ -7,6 +7,7 @@ import asyncio
 import socket
 import struct
 import time
+from collections.abc import Callable
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
@@ -24,6 +25,7 @@ from proxy.edge.aiohttp_server import (
     drain,
     is_write_paused,
     serialized_head,
+    when_lost,
 )
 from proxy.edge.middleware import REQUEST_ID, name_ourselves, raw_path
 from proxy.endpoints.dialects import dialect_of
@@ -92,6 +94,10 @@ class HttpReply:
     def sent(self) -> web.StreamResponse:
         """The response for aiohttp once the answer has ended."""
         return SENT_AND_KEPT if self._keeps else SENT_AND_CLOSED
+
+    def on_left(self, goes_on: Callable[[], bool]) -> None:
+        """Ask this when the client has left: whether the call goes on; else its task is cancelled."""
+        when_lost(self._request, goes_on)
 
     def head(self, status: int, headers: list[tuple[str, str]]) -> None:
         """Set status and headers. Headers that frame a body are ignored: this class frames it."""

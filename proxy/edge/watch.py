@@ -81,7 +81,8 @@ class _Debt(msgspec.Struct, frozen=True):
 class ConnectionWatch:
     """Looks at all connections again and again. `pace` is asked each time, as a drain changes it.
 
-    There are at most `most` connections. A new one takes the place of one that nobody needs: the one that is
+    There are at most `most` connections, those included whose client has left and whose call goes on: the
+    tasks of these are `alone`. A new one takes the place of one that nobody needs: the one that is
     idle for longest, and those that never carried a call before those that did.
     """
 
@@ -90,6 +91,7 @@ class ConnectionWatch:
         self._now = now
         self._most = most
         self._connections: dict[WatchedConnection, _Debt | None] = {}
+        self.alone: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         """Count the connections."""
@@ -97,7 +99,7 @@ class ConnectionWatch:
 
     def add(self, connection: WatchedConnection) -> None:
         """A connection was made. It is aborted if there are too many, and all others are at work."""
-        if len(self._connections) >= self._most:
+        if len(self._connections) + len(self.alone) >= self._most:
             victim = self._idlest() or connection
             victim.abort()
             self.remove(victim)

@@ -78,14 +78,19 @@ class Derivation(Protocol):
         ...
 
 
+def always(_: Ask) -> bool:
+    """Every call that makes an object of the kind begins a job."""
+    return True
+
+
 class ObjectKind(msgspec.Struct, frozen=True):
     """A kind of objects. `endpoint` is the one that makes them, by whose routes and rates all go.
 
     `path` is that of their list, below which each has its own by its id. `read` gives what the JSON of one
-    says, None for anything else. `is_listed`: their list is answered, from what Farebox knows of them.
-    With `tells_usage` the end of
-    a job says what it used; otherwise that follows from its request. `answer_bytes` is the most that is read
-    of one.
+    says, None for anything else. The first of `routes` is what the poller asks. `is_listed`: their list is
+    answered, from what Farebox knows of them. With `tells_usage` the end of a job says what it used;
+    otherwise that follows from its request. `answer_bytes` is the most that is read of one. `begins_job`
+    tells of a call that makes one whether that goes on after its answer.
     """
 
     name: str
@@ -99,6 +104,11 @@ class ObjectKind(msgspec.Struct, frozen=True):
     is_listed: bool = False
     tells_usage: bool = False
     answer_bytes: int = 262_144
+    begins_job: Callable[[Ask], bool] = always
+
+    def upstream_path_of(self, id_: str, route: ObjectRoute) -> str:
+        """Where an upstream is asked something of one object."""
+        return f"{self.upstream_path}/{id_}{route.below}"
 
     def paths(self) -> Iterator[tuple[str, str, str, str]]:
         """Every path but that of the list: its method, itself with `{id}`, its name, and a summary."""

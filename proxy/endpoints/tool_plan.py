@@ -94,11 +94,25 @@ class Failure(msgspec.Struct, frozen=True):
         return b"".join(short) not in _SAYS_NOTHING
 
 
+class JobPlan(msgspec.Struct, frozen=True):
+    """How the calls of a tool go on as jobs.
+
+    `id` is where the answer to a call has the job's, `status` where an answer about the job tells how far it
+    is. With a status of `complete` it has ended and is charged, with one of `failed` it is free; they are
+    casefolded.
+    """
+
+    id: Source
+    status: Pointer
+    complete: frozenset[str]
+    failed: frozenset[str] = frozenset()
+
+
 class ToolPlan(msgspec.Struct, frozen=True):
     """What a tool's calls are metered by, what their prices may depend on, and which answers are charged.
 
     Without measures each is one request. `charged_statuses` are charged as 2xx is. `query_fields` are those
-    that a query may have; None for any.
+    that a query may have; None for any. With `job` each call begins one.
     """
 
     measures: tuple[Measure, ...] = ()
@@ -106,6 +120,7 @@ class ToolPlan(msgspec.Struct, frozen=True):
     charged_statuses: frozenset[int] = frozenset()
     failure: Failure | None = None
     query_fields: frozenset[str] | None = None
+    job: JobPlan | None = None
 
     @property
     def sources(self) -> Iterator[Source]:

@@ -6,9 +6,10 @@ from typing import Final
 
 import msgspec
 
-from proxy.endpoints.base import ForwardPlan, Headers
+from proxy.endpoints.base import ForwardPlan, Headers, Tally
 from proxy.endpoints.features import Feature, rate_key
 from proxy.endpoints.tallies.tool import ToolTally
+from proxy.endpoints.tool_jobs import JobTally
 from proxy.endpoints.tool_plan import PLAIN, ToolPlan, ToolRequest, parameters_of, quantities
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import ONE_CALL, Usage
@@ -65,13 +66,15 @@ class ToolAsk(msgspec.Struct, frozen=True, dict=True):
         """The client's body as it is."""
         return self.body
 
-    def tally(self, *, keep_usage: bool = False) -> ToolTally:  # noqa: ARG002 - there is no usage to keep.
+    def tally(self, *, keep_usage: bool = False) -> Tally:  # noqa: ARG002 - there is no usage to keep.
         """A fresh tally."""
         measures = tuple(measure for measure in self.plan.measures if not measure.is_of_request)
         assumed = {
             measure.meter: self.most[measure.meter] if measure.otherwise is None else measure.otherwise
             for measure in measures
         }
+        if self.plan.job is not None:
+            return JobTally(self.plan, self.plan.job, assumed)
         return ToolTally(measures, assumed, self.plan.failure)
 
 

@@ -171,7 +171,9 @@ class Poller:
 
     async def _sighting(self, row: Object) -> tuple[Sighting | None, bool]:
         """What the upstream says of an object now, None for nothing that can be read; whether it answered."""
-        kind, upstream = self._kinds.get(row.kind), self._catalog().routes.upstream(row.upstream)
+        routes = self._catalog().routes
+        kind = self._kinds.get(row.kind) or routes.kinds.get(row.kind)
+        upstream = routes.upstream(row.upstream)
         if kind is None or upstream is None:
             return None, True
         try:
@@ -181,7 +183,7 @@ class Poller:
             return None, False
 
     async def _answer(self, kind: ObjectKind, upstream: Upstream, id_: str) -> Sighting | None:
-        request = UpstreamRequest("GET", f"{kind.upstream_path}/{id_}", "", (), b"")
+        request = UpstreamRequest("GET", kind.upstream_path_of(id_, kind.routes[0]), "", (), b"")
         answer = await self._upstreams.send(Target(upstream), request)
         try:
             tally = JsonTally(kind.read, about=id_)

@@ -298,6 +298,7 @@ def catalog_of(settings: Settings) -> Catalog:
         on_upstream_failure=streams.on_upstream_failure,
         job_seconds=settings.jobs.longest_hours * 3_600,
         on_job_overdue=settings.jobs.on_overdue,
+        job_output_per_second=settings.jobs.unreported_output_per_second,
     )
     return Catalog(settings.routes, settings.book, settings.limits, policy)
 

@@ -242,6 +242,11 @@ def _have_connection(names: tuple[str, ...]) -> bool:
     return any(name.lower() == _CONNECTION for name in names)
 
 
+def leads(name: str) -> bool:
+    """Whether a field of an answer by this name is an address, which may not come down."""
+    return name.lower() in _LEADING
+
+
 def goes_up(name: str) -> bool:
     """Whether a header of this name goes up when a client sends it."""
     return not _stops(_as_read(name))

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from proxy.endpoints.objects import ObjectKind
 from proxy.endpoints.tool_plan import PLAIN, ToolPlan
 from proxy.globs import GlobIndex
 from proxy.upstream.path_templates import filled, values_of, variables_of
@@ -62,7 +63,7 @@ class Route(msgspec.Struct, frozen=True):
     """Models on endpoints, or a path with methods, which may be a template. Targets are tried in order.
 
     `rate_card` is the id of the card that the route names; without one the model's name decides. `plan` is
-    what calls of a path are metered by.
+    what calls of a path are metered by, `makes` the kind of objects that they make.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Route(msgspec.Struct, frozen=True):
     methods: tuple[str, ...] = ()
     rate_card: str | None = None
     plan: ToolPlan = PLAIN
+    makes: ObjectKind | None = None
 
 
 class Routes:
@@ -91,6 +93,8 @@ class Routes:
         self._by_path = {(method, path): route for method, path, route in by_path if not variables_of(path)}
         self._templates = tuple(each for each in by_path if variables_of(each[1]))
         self._folded_paths = {path.casefold() for _, path in self._by_path}
+        self.kinds = {route.makes.name: route.makes for route in routes if route.makes is not None}
+        """The kinds of objects that calls of paths make, by name."""
         self._upstreams = {target.upstream.name: target.upstream for r in routes for target in r.targets}
 
     def for_model(self, endpoint: str, model: str) -> Route | None:

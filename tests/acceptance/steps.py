@@ -260,6 +260,7 @@ class MortalReply:
         self._trap = trap
         self._reply = reply
         self.head = reply.head
+        self.on_left = reply.on_left
         self.add_headers = reply.add_headers
 
     @property

@@ -1,13 +1,15 @@
 """OpenAI's official SDK has its responses with only base_url and key changed."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
+from aiohttp import web
 from pydantic import BaseModel
 
-from tests.acceptance.harness import Account, Server
+from tests.acceptance.harness import Account, Server, config_for, nano, running
 from tests.acceptance.scripted_upstream import Behaviour, ScriptedUpstream, answers, break_off, streams
 from tests.endpoints.openai.responses.replies import CALL, STREAM, event, response, text, usage
 
@@ -289,3 +291,50 @@ def test_a_background_response_is_charged_when_it_has_ended(
     assert client.responses.retrieve("resp_job").output_text == "Hello"
     assert account.nano("held") == 0
     assert "0.00021" in [row["charged"] for row in account.requests()]
+
+
+def test_a_cancelled_response_without_usage_costs_its_input_and_the_time_it_took(
+    client: openai.OpenAI, upstream: ScriptedUpstream, account: Account
+) -> None:
+    """As OpenAI's do, which say nothing of what they used."""
+    begun = response(status="queued", usage=None, id="resp_cut", background=True)
+    upstream.behaviours["r-cut"] = answers(begun)
+    upstream.behaviours["/v1/responses/resp_cut/cancel"] = answers(begun | {"status": "cancelled"})
+    client.responses.create(model="r-cut", input="Say hello", background=True, max_output_tokens=50)
+    held = account.nano("held")
+    assert client.responses.cancel("resp_cut").status == "cancelled"
+    (row,) = [row for row in account.requests() if row["endpoint"] == "responses"]
+    assert (row["outcome"], row["basis"], row["inferred"]) == (
+        "complete",
+        "counted",
+        {"output_tokens": "assumed"},
+    )
+    assert row["usage"]["output_tokens"] > 0
+    assert 0 < nano(row["charged"]) <= held
+    assert account.nano("held") == 0
+
+
+def test_a_background_response_is_made_once(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    """A target that breaks the connection may have begun it; any other response goes to the next target."""
+
+    async def breaks(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    config = config_for(upstream.port, tmp_path)
+    config["upstreams"]["spare"] = config["upstreams"]["scripted"]
+    config["routes"] = [
+        {"models": ["*"], "targets": [{"upstream": "scripted"}, {"upstream": "spare", "model": "r-spare"}]}
+    ]
+    upstream.behaviours["r-once"] = breaks
+    upstream.behaviours["r-spare"] = answers(response(text("Hello")))
+    with running(config, tmp_path) as server:
+        account = server.account("1.00")
+        with openai.OpenAI(base_url=f"{server.url}/v1", api_key=account.secret, max_retries=0) as client:
+            assert client.responses.create(model="r-once", input="Say hello").output_text == "Hello"
+            received = len(upstream.received)
+            with pytest.raises(openai.APIStatusError) as failed:
+                client.responses.create(model="r-once", input="Say hello", background=True)
+            assert (failed.value.code, len(upstream.received) - received) == ("upstream_failed", 1)
+        assert account.nano("held") == 0

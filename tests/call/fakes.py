@@ -156,6 +156,9 @@ class Sent:
     def started(self) -> bool:
         return bool(self.data)
 
+    def on_left(self, goes_on: Callable[[], bool]) -> None:
+        self.goes_on = goes_on
+
     def head(self, status: int, headers: list[tuple[str, str]]) -> None:
         self.status = status
 

@@ -300,11 +300,11 @@ class Sink:
         self.started = False
         self.size_bytes = 0
 
-    def head(self, status: int, headers: list[tuple[str, str]]) -> None:
-        """Nothing is sent yet."""
+    def on_left(self, goes_on: Callable[[], bool]) -> None: ...
 
-    def add_headers(self, headers: dict[str, str]) -> None:
-        """Nothing is sent yet."""
+    def head(self, status: int, headers: list[tuple[str, str]]) -> None: ...
+
+    def add_headers(self, headers: dict[str, str]) -> None: ...
 
     async def write(self, data: bytes) -> None:
         """Take some bytes."""

@@ -3,16 +3,19 @@
 from itertools import product
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.call.policy import Catalog
 from proxy.endpoints.objects import ObjectKind, ObjectRoute
 from proxy.endpoints.openai.videos import read_video
+from proxy.endpoints.tallies.sighted import Sighting
 from proxy.ledger.commands import Authorize, Detach
 from proxy.ledger.rows import UNLIMITED, Call, Observed
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
 from proxy.pricing.charge import Charge, Line
 from proxy.pricing.rates import Case, Rate, RateCard
+from proxy.upstream.routes import Routes
 from tests.call.fakes import NOW_US
 from tests.call.test_objects import put
 from tests.call.videos import SECOND_NANO, VideoStage, video
@@ -76,6 +79,30 @@ async def test_a_cancel_that_is_charged_is_charged_once(stage: VideoStage) -> No
         await stage.ask("POST", "/v1/letters/letter_1/cancel")
     receipts = [row for row in stage.store.books.new_receipts if row.call.id == "call_1"]
     assert [(row.outcome.outcome, row.charged_nano) for row in receipts] == [("complete", 77)]
+    await stage.rest()
+
+
+async def test_a_kind_that_a_route_brings_is_asked_and_polled_as_any() -> None:
+    """It comes and goes with the catalog, and what says no id is about the one that was asked for."""
+
+    def without_id(data: bytes) -> Sighting | None:
+        seen = read_video(data)
+        return None if seen is None else replace(seen, id="")
+
+    stage = VideoStage(kinds=())
+    put(stage, LETTERS, "letter_1", call_id="call_1")
+    await running(stage)
+    assert (await stage.refused("GET", "/v1/letters/letter_1")).code == "not_found"
+    before = stage.stage.catalog
+    status = replace(LETTERS, read=without_id, routes=(ObjectRoute("status", "GET", "One.", "/status"),))
+    route = replace(before.routes.all[0], makes=status)
+    stage.stage.catalog = stage.stage.relay.catalog = replace(before, routes=Routes([route]))
+    stage.clock.at_us += 10**7
+    stage.studio.says("GET", "/letters/letter_1/status", video("completed", "another"))
+    await stage.poller().round()
+    (receipt,) = [row for row in stage.store.books.new_receipts if row.call.id == "call_1"]
+    assert (receipt.outcome.outcome, receipt.charged_nano) == ("complete", 77)
+    assert (await stage.ask("GET", "/v1/letters/letter_1/status")).ended
     await stage.rest()
 
 

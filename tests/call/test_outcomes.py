@@ -31,7 +31,6 @@ ERROR_EVENT = b'data: {"error": {"message": "overloaded"}}\n\n'
 LONG = {"choices": [{"index": 0, "delta": {"content": "word " * 900}, "finish_reason": "stop"}]}
 GROWN = b"data: " + json.dumps(LONG).encode() + b"\n\n"
 FREE = Policy(on_upstream_failure="free")
-HASTY = Policy(drain_seconds=0.0)
 COUNTING = Policy(on_disconnect="count")
 DRAINING = Policy(on_disconnect="drain")
 FUNDS_NANO = 300_000
@@ -120,7 +119,7 @@ SCENES: tuple[Scene, ...] = (
     Scene("whole", "client_left", "reported", pieces=WHOLE, leaves=True),
     Scene("whole", "client_left", "counted", pieces=SILENT, leaves=True),
     Scene("whole", "client_left", "per_call", pieces=WHOLE, leaves=True, per_call=True),
-    Scene("whole", "client_left", "void", pieces=WHOLE, leaves=True, stalls=True, policy=HASTY),
+    Scene("whole", "client_left", "void", pieces=WHOLE[:1], leaves=True, breaks=True),
     Scene("error", "upstream_refused", "void", pieces=BAD_STATUS, status=404),
     Scene("error", "upstream_denied", "void", pieces=BAD_STATUS, status=401),
     Scene("unanswered", "upstream_failed", "void", upstream=Silent(DENIED)),

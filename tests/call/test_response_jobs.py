@@ -28,6 +28,8 @@ CARD = RateCard(
 )
 WANTED = {"model": "m", "input": "Say hello", "background": True}
 PATH = "/v1/responses/resp_1"
+HELD = 10**9
+"""As much output as was held for."""
 
 
 def told(status: str, *output: object, **members: Any) -> bytes:
@@ -35,9 +37,9 @@ def told(status: str, *output: object, **members: Any) -> bytes:
     return json.dumps(response(*output, **{"status": status, "usage": None, **members})).encode()
 
 
-async def begun() -> VideoStage:
+async def begun(policy: Policy | None = None) -> VideoStage:
     """A stage on which a response is made, which has begun."""
-    stage = VideoStage(Policy(), kinds=(RESPONSES,))
+    stage = VideoStage(policy, kinds=(RESPONSES,))
     stage.stage.relay.catalog = replace(stage.stage.catalog, book=PriceBook([CARD]))
     stage.studio.says("POST", "/responses", told("queued"))
     await stage.ask("POST", "/v1/responses", WANTED)
@@ -105,14 +107,41 @@ async def test_what_is_reported_is_charged_whatever_the_end(ended: bytes, nano: 
     assert row.charged_nano == nano
 
 
-async def test_a_cancelled_one_that_reports_nothing_costs_its_input() -> None:
-    stage = await begun()
-    stage.studio.says("GET", "/responses/resp_1", told("cancelled"))
-    await stage.ask("GET", PATH)
+@pytest.mark.parametrize("status", ["cancelled", "completed", "incomplete"])
+@pytest.mark.parametrize("by", ["client", "poller"])
+@pytest.mark.parametrize(
+    ("after_us", "a_second", "output"),
+    [
+        (0, 100, 0),
+        (7_000_001, 100, 800),
+        (9_000_000, 100, 900),
+        (3_600_000_000, 100, HELD),
+        (9_000_000, 0, 0),
+    ],
+)
+async def test_one_that_ends_and_reports_nothing_costs_what_it_can_have_produced(
+    after_us: int, a_second: int, output: int, by: str, status: str
+) -> None:
+    """Its input, and output by the time until its end was seen; no more than was held."""
+    stage = await begun(Policy(job_output_per_second=a_second))
+    hold_nano = stage.held_nano()
+    stage.clock.at_us += after_us
+    stage.studio.says("POST", "/responses/resp_1/cancel", told(status))
+    stage.studio.says("GET", "/responses/resp_1", told(status))
+    if by == "client" or after_us < 5_000_000:
+        await stage.ask("POST", f"{PATH}/cancel")
+    else:
+        await stage.poller().round()
     await stage.rest()
     (row,) = [row for row in stage.store.books.new_receipts if row.call.endpoint == "responses"]
-    assert row.outcome.usage["output_tokens"] == 0
-    assert 0 < row.charged_nano < 20 * INPUT_NANO
+    tokens, input_nano = row.outcome.usage["output_tokens"], row.outcome.usage["input_tokens"] * INPUT_NANO
+    if output == HELD:
+        assert hold_nano - OUTPUT_NANO < row.charged_nano <= hold_nano
+    else:
+        assert tokens == output
+    assert input_nano > 0
+    assert row.charged_nano == input_nano + tokens * OUTPUT_NANO
+    assert (row.outcome.basis, row.outcome.inferred) == ("counted", {"output_tokens": "assumed"})
 
 
 async def test_its_items_can_be_named_once_it_has_ended() -> None:

@@ -21,6 +21,7 @@ from proxy.edge.aiohttp_server import (
     refuse_pure_python_parser,
     send_interim,
     serialized_head,
+    when_lost,
     wrap_callback,
 )
 from tests.aiohttp_names import SERVER_NAMES, fault_of
@@ -60,7 +61,9 @@ async def serving(handle: Handle) -> AsyncIterator[tuple[web.Server, int, list[S
     server = web.Server(handle)
 
     def protocol() -> ServerProtocol:
-        one = ServerProtocol(server, linger_seconds=0.0, keepalive_seconds=5.0, on_fault=on_fault)
+        one = ServerProtocol(
+            server, linger_seconds=0.0, keepalive_seconds=5.0, on_fault=on_fault, alone=set()
+        )
         protocols.append(one)
         return one
 
@@ -242,3 +245,42 @@ async def test_a_slow_client_pauses_the_writing() -> None:
             await ended.wait()
         assert [one.unsent_bytes for one in protocols] == [0]
         writer.close()
+
+
+@pytest.mark.parametrize("goes_on", [True, False, None])
+async def test_what_a_client_has_asked_for_goes_on_without_it_or_is_cancelled(goes_on: bool | None) -> None:
+    """Whether it does is asked once, when the client has gone; nobody asks where nothing was said."""
+    begun, may_end, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    asked: list[bool] = []
+    cancelled: list[bool] = []
+
+    def decide() -> bool:
+        asked.append(True)
+        return bool(goes_on)
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        when_lost(request, None if goes_on is None else decide)
+        begun.set()
+        try:
+            await may_end.wait()
+            cancelled.append(False)
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+        finally:
+            ended.set()
+        return web.Response()
+
+    async with serving(handle) as (server, port, _), asyncio.timeout(10):
+        server.handler_cancellation = True
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET)
+        await begun.wait()
+        writer.close()
+        await writer.wait_closed()
+        if goes_on:
+            while not asked:
+                await asyncio.sleep(0)
+            may_end.set()
+        await ended.wait()
+    assert (cancelled, len(asked)) == ([not goes_on], int(goes_on is not None))

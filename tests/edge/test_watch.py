@@ -1,5 +1,6 @@
 """The watch over connections, as a table: what a connection does, and after how long it is aborted."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -151,3 +152,27 @@ def test_the_connection_that_is_needed_least_makes_room() -> None:
     last = Client()
     scene.watch.add(last)
     assert (last.aborted, clients["at work"].aborted, len(scene.watch)) == (True, False, len(clients))
+
+
+async def test_a_call_that_goes_on_without_its_client_takes_the_place_of_a_connection() -> None:
+    """So that who leaves call after call opens no more than who stays: each has its upstream still."""
+    scene, ends = Scene(most=3), asyncio.Event()
+    idle, busy = Client(idle_since=1.0), Client()
+    scene.watch.add(idle)
+    scene.watch.add(busy)
+    task = asyncio.ensure_future(_waits(ends))
+    scene.watch.alone.add(task)
+    newcomers = [Client(), Client()]
+    for newcomer in newcomers:
+        scene.watch.add(newcomer)
+    assert (idle.aborted, busy.aborted, [one.aborted for one in newcomers]) == (True, False, [False, True])
+    scene.watch.alone.discard(task)
+    last = Client()
+    scene.watch.add(last)
+    assert not last.aborted
+    ends.set()
+    await task
+
+
+async def _waits(ends: asyncio.Event) -> None:
+    await ends.wait()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Final, Literal, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.endpoints.base import Reading, Tally
 from proxy.endpoints.reading.body import LARGE_BYTES, without_mark
@@ -27,10 +28,11 @@ def is_id(text: str) -> bool:
 
 
 class Sighting(msgspec.Struct, frozen=True):
-    """What an answer says of an object. `seen` is the JSON to be kept of it, "" to keep what was there.
+    """What an answer says of an object; with an empty `id`, of the one that it was asked about.
 
-    `within` are the ids of what it has in it that requests may name by themselves. `used` is what was
-    reported of a job whose end tells that.
+    `seen` is the JSON to be kept of it, "" to keep what was there. `within` are the ids of what it has in it
+    that requests may name by themselves. `used` is what was reported of a job whose end tells that;
+    `unreported` is the meter of what one has produced that has ended without telling.
     """
 
     id: str
@@ -38,6 +40,7 @@ class Sighting(msgspec.Struct, frozen=True):
     seen: str = ""
     within: tuple[str, ...] = ()
     used: Reading | None = None
+    unreported: str = ""
 
 
 class SightedTally(Tally, Protocol):
@@ -149,6 +152,8 @@ class JsonTally:
         self._chunks = [whole]
         text = without_mark(whole)
         sighting = None if is_too_deep(text) else self._read(text)
+        if sighting is not None and not sighting.id and self._about is not None:
+            sighting = replace(sighting, id=self._about)
         if sighting is not None and self._about in {None, sighting.id} and is_id(sighting.id):
             self.sighting = sighting
 

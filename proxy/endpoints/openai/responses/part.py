@@ -304,7 +304,7 @@ def _keys(event: Object) -> tuple[_Key, ...]:
 def read_response(data: bytes) -> Sighting | None:
     """What the JSON of a response says of it, and of what it used once it has ended; None for anything else.
 
-    One that was cancelled or has failed is charged as far as that is reported.
+    One that has failed is charged as far as that is reported.
     """
     reader, report = ResponseReader(), ResponseUsage()
     part = reader(data)
@@ -315,7 +315,11 @@ def read_response(data: bytes) -> Sighting | None:
         report.add(usage)
     used = report.reading()
     if used is None:
-        return replace(sighting, state="failed") if part.failed else sighting
+        return (
+            replace(sighting, state="failed")
+            if part.failed
+            else replace(sighting, unreported="output_tokens")
+        )
     seen: dict[str, int] = {}
     for meter in part.uses if isinstance(part, OddPart) else ():
         seen[meter] = seen.get(meter, 0) + 1

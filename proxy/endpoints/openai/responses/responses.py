@@ -5,7 +5,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from proxy.endpoints.base import Headers, Tally
+from proxy.endpoints.base import Ask, Headers, Tally
 from proxy.endpoints.features import NOTHING, Feature
 from proxy.endpoints.free import FreeAsk
 from proxy.endpoints.generation import GenerationAsk
@@ -40,9 +40,10 @@ class ResponseCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResponseAsk(GenerationAsk, frozen=True):
-    """One request for a response. The upstream keeps one that `is_kept`."""
+    """One request for a response. The upstream keeps one that `is_kept`, and goes on with an `is_job`."""
 
     is_kept: bool = True
+    is_job: bool = False
 
     def tally(self, *, keep_usage: bool = False) -> Tally:
         """A fresh tally for a stream or a whole response, whichever was asked for."""
@@ -51,7 +52,10 @@ class ResponseAsk(GenerationAsk, frozen=True):
 
 
 class ResponseEndpoint:
-    """Responses. A call may be repeated at another target: what the first has stored, nobody can name."""
+    """Responses. A call may be repeated at another target: what the first has stored, nobody can name.
+
+    But for one in the background, which would go on there.
+    """
 
     name = "responses"
     path = "/v1/responses"
@@ -140,7 +144,12 @@ def _read(request: JsonBody, table: MemberTable) -> ResponseAsk:
         parameters=parameters_of(request),
         is_kept=is_job or "store" not in request or beginning(request.members["store"]) != b"false",
         beside=thinking_budget(request),
+        is_job=is_job,
     )
+
+
+def _begins_job(ask: Ask) -> bool:
+    return isinstance(ask, ResponseAsk) and ask.is_job
 
 
 def _check(request: JsonBody) -> None:
@@ -168,5 +177,6 @@ RESPONSES: Final = ObjectKind(
     ),
     tells_usage=True,
     answer_bytes=16_777_216,
+    begins_job=_begins_job,
 )
 """Responses that the upstream keeps."""
