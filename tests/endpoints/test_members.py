@@ -227,9 +227,12 @@ def test_the_sdks_usual_members_pass_without_a_price(endpoint: str, names: set[s
     """They are known, and turn nothing on that the ceiling does not cover, with few exceptions."""
     assert names <= TABLES[endpoint].rows.keys()
     found = {name: told(endpoint, name, usual(endpoint, name)) for name in names}
-    refused = {name: each for name, each in found.items() if isinstance(each, Refusal)}
-    assert refused == {}
-    costly = {name for name, each in found.items() if not all(feature.optional for feature in each)}
+    assert {name: each for name, each in found.items() if isinstance(each, Refusal)} == {}
+    costly = {
+        name
+        for name, each in found.items()
+        if not isinstance(each, Refusal) and not all(feature.optional for feature in each)
+    }
     assert costly == names & COSTS_EXTRA
 
 
