@@ -45,9 +45,9 @@ lint: $(VENV)/.dev ## check style, formatting and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-PARTS ?= http
+PARTS ?= http families
 ROWS ?= 10_000_000
-bench: $(VENV)/.dev ## measure speed: PARTS=http, attacks, or some of "pairs metered reads growth" with ROWS=10_000_000
+bench: $(VENV)/.dev ## measure speed: PARTS=http, families, attacks, or some of "pairs metered reads growth" with ROWS=10_000_000
 	@$(BIN)/python -m tests.bench $(PARTS) --rows $(ROWS)
 
 clean: ## remove .venv, caches and built packages; databases stay

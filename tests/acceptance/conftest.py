@@ -1,11 +1,14 @@
-"""One upstream and one server are shared by the tests that need nothing special of them."""
+"""One upstream, one server and the packages of clients are shared by the tests."""
 
-from collections.abc import Iterator
-from typing import Final
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, NoReturn
 
 import pytest
 
 from tests.acceptance.harness import Account, Server, config_for, running
+from tests.acceptance.packages import NODE_PACKAGES, PYTHON_PACKAGES, Runner, kept, npm_install, pip_install
 from tests.acceptance.scripted_upstream import (
     DONE,
     ScriptedUpstream,
@@ -50,3 +53,31 @@ def server(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory)
 def account(server: Server) -> Account:
     """An account of the module's server, with 1.00 USD and a key."""
     return server.account("1.00")
+
+
+@pytest.fixture(scope="session")
+def node(
+    require: Callable[[str], str], missing: Callable[[str], NoReturn], pytestconfig: pytest.Config
+) -> Runner:
+    """Runs a script of Node with the SDKs from npm."""
+    npm, command = require("npm"), (require("node"), "--input-type=module")
+    try:
+        folder = kept(_packages(pytestconfig) / "node", NODE_PACKAGES, npm_install(npm))
+    except subprocess.CalledProcessError as error:
+        missing(f"npm could not install the SDKs: {error.stderr[-300:]}")
+    return Runner(command, folder)
+
+
+@pytest.fixture(scope="session")
+def langchain(missing: Callable[[str], NoReturn], pytestconfig: pytest.Config) -> Runner:
+    """Runs a script of Python with LangChain from PyPI, and the SDKs that it asks for."""
+    try:
+        folder = kept(_packages(pytestconfig) / "langchain", PYTHON_PACKAGES, pip_install)
+    except subprocess.CalledProcessError as error:
+        missing(f"pip could not install LangChain: {error.stderr[-300:]}")
+    return Runner((str(folder / "bin/python"), "-"), folder)
+
+
+def _packages(config: pytest.Config) -> Path:
+    """Where packages are kept: pytest's own cache, which `make clean` removes."""
+    return config.cache.mkdir("packages")

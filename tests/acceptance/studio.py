@@ -17,10 +17,14 @@ CARD = {"match": ["sora-*"], "rates": {"video_seconds": {"per_unit": "0.10"}}}
 
 
 class Studio:
-    """The videos of a scripted upstream. Tests set how far each is; `requests` has what came, by path."""
+    """The videos of a scripted upstream. Tests set how far each is; `requests` has what came, by path.
+
+    With a `course` a video that is asked for has gone on by the next time: from each status to another.
+    """
 
     def __init__(self, upstream: ScriptedUpstream) -> None:
         self.status: dict[str, str] = {}
+        self.course: dict[str, str] = {}
         self.requests: list[tuple[str, str]] = []
         self._seconds: dict[str, str] = {}
         self._ids = itertools.count(1)
@@ -63,6 +67,8 @@ class Studio:
                 return web.json_response({"id": id_, "object": "video.deleted", "deleted": True})
             if below and self.status[id_] != "completed":
                 return web.json_response({"error": {"message": "not ready"}}, status=404)
+            if not below:
+                self.status[id_] = self.course.get(self.status[id_], self.status[id_])
             return (
                 web.Response(body=MP4, content_type="video/mp4")
                 if below

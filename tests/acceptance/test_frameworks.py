@@ -1,24 +1,67 @@
-"""A framework works with only base URL and key changed: Vercel's AI SDK."""
+"""Frameworks work with only base URL and key changed: LangChain and Vercel's AI SDK."""
 
-import json
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from tests.acceptance.harness import WAIT_SECONDS, Server, config_for, running
+from tests.acceptance.harness import Server, config_for, running
+from tests.acceptance.packages import Runner
 from tests.acceptance.scripted_upstream import (
+    DONE,
     Behaviour,
     ScriptedUpstream,
     answers,
+    chunk,
     completion,
     streams,
+    usage_chunk,
 )
 from tests.endpoints.anthropic.replies import THOUGHTFUL, message
 from tests.endpoints.openai.responses.replies import CALL, REASONING, STREAM, response, text
+
+LANGCHAIN = """
+import json, os
+from langchain_anthropic import ChatAnthropic
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
+
+@tool
+def look_up(place: str) -> str:
+    "Looks up a place."
+    return "found"
+
+def asked(message):
+    calls = [call["args"] for call in message.tool_calls]
+    return [message.text, calls, message.usage_metadata["output_tokens"]]
+
+def told(chat, name):
+    whole, streamed = (chat(model).bind_tools([look_up]) for model in (name, name + "-stream"))
+    parts = list(streamed.stream("Say hello"))
+    return [asked(whole.invoke("Say hello")), asked(sum(parts[1:], parts[0]))]
+
+url, key = os.environ["URL"], os.environ["KEY"]
+
+def openai(model, **more):
+    return ChatOpenAI(model=model, base_url=url + "/v1", api_key=key, max_retries=0, **more)
+
+def anthropic(model):
+    return ChatAnthropic(model=model, base_url=url, api_key=key, max_retries=0)
+
+print(json.dumps({
+    "chat": told(lambda model: openai(model, stream_usage=True), "l-chat"),
+    "responses": told(lambda model: openai(model, use_responses_api=True), "l-response"),
+    "messages": told(anthropic, "l-message"),
+}))
+"""
+CALLED: dict[str, Any] = {
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": "look_up", "arguments": '{"place": "Rome"}'},
+}
+
+TOOL_USE = {"type": "tool_use", "id": "toolu_1", "name": "look_up", "input": {"place": "Rome"}}
 
 AI_SDK = """
 import { generateText, streamText, tool, stepCountIs } from "ai";
@@ -58,22 +101,35 @@ CARD: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def server(upstream: ScriptedUpstream, tmp_path: Path) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def server(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One whose rate card has an allowance: the AI SDK refers to items that an earlier answer had."""
     hello = text("Hello there")
     upstream.behaviours |= {
         "f-chat": answers(completion()),
+        "l-chat": answers(completion(choices=[_choice("message", content="", tool_calls=[CALLED])])),
+        "l-chat-stream": streams(
+            chunk("Hel"),
+            chunk("lo"),
+            chunk(choices=[_choice("delta", tool_calls=[{**CALLED, "index": 0}])]),
+            usage_chunk(11, 7),
+            DONE,
+        ),
         "f-response": answers(response(hello)),
         "f-response-stream": streams(*STREAM),
         "f-message": answers(message({"type": "text", "text": "Hello there"})),
         "f-message-stream": streams(*THOUGHTFUL),
+        "l-response": answers(response(hello, CALL)),
+        "l-response-stream": streams(*STREAM),
+        "l-message": answers(message({"type": "text", "text": "Hello there"}, TOOL_USE)),
+        "l-message-stream": streams(*THOUGHTFUL),
         "f-steps": one_after_the_other(
             answers(response(REASONING, CALL, id="resp_a")), answers(response(hello, id="resp_b"))
         ),
     }
-    config = config_for(upstream.port, tmp_path, rate_cards={"chat": CARD})
-    with running(config, tmp_path) as started:
+    folder = tmp_path_factory.mktemp("frameworks")
+    config = config_for(upstream.port, folder, rate_cards={"chat": CARD})
+    with running(config, folder) as started:
         yield started
 
 
@@ -87,40 +143,31 @@ def one_after_the_other(*behaviours: Behaviour) -> Behaviour:
     return behaviour
 
 
-def printed(command: list[str], folder: Path, environ: dict[str, str]) -> dict[str, Any]:
-    """The JSON that a program prints."""
-    run = subprocess.run(
-        command,
-        cwd=folder,
-        env={"PATH": "/usr/bin:/bin", **environ},
-        capture_output=True,
-        text=True,
-        timeout=WAIT_SECONDS,
-    )
-    assert run.returncode == 0, run.stderr
-    told: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
-    return told
+def _choice(part: str, **said: object) -> dict[str, Any]:
+    return {"index": 0, part: {"role": "assistant", **said}, "finish_reason": "tool_calls"}
 
 
-def test_vercels_ai_sdk_works(
-    require: Callable[[str], str], missing: Callable[[str], None], server: Server, tmp_path: Path
-) -> None:
-    """Its second step refers to the reasoning that the first one's answer had."""
-    npm, node = require("npm"), require("node")
-    (tmp_path / "package.json").write_text('{"type": "module", "private": true}')
-    packages = ("ai@6", "@ai-sdk/openai@3", "@ai-sdk/anthropic@3", "zod@4")
-    run = subprocess.run(
-        [npm, "install", "--silent", "--no-audit", "--no-fund", *packages],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    if run.returncode:
-        missing(f"npm could not install the AI SDK: {run.stderr[-300:]}")
+def test_langchain_works(langchain: Runner, server: Server) -> None:
+    """Chats, responses and messages, whole and streamed, with tools and their usage."""
     account = server.account()
-    (tmp_path / "client.mjs").write_text(AI_SDK)
-    environ = {"URL": server.url, "KEY": account.secret}
-    assert printed([node, "client.mjs"], tmp_path, environ) == {
+    assert langchain(LANGCHAIN, {"URL": server.url, "KEY": account.secret}) == {
+        "chat": [["", [{"place": "Rome"}], 7], ["Hello", [{"place": "Rome"}], 7]],
+        "responses": [["Hello there", [{"q": 1}], 87], ["Hello there.", [{"q": 1}], 87]],
+        "messages": [["Hello there", [{"place": "Rome"}], 12], ["Hello", [{"place": "Rome"}], 50]],
+    }
+    rows = account.requests()
+    assert {(row["outcome"], row["basis"]) for row in rows} == {("complete", "reported")}
+    assert [row["endpoint"] for row in rows] == [
+        *["chat.completions"] * 2,
+        *["responses"] * 2,
+        *["messages"] * 2,
+    ]
+
+
+def test_vercels_ai_sdk_works(node: Runner, server: Server) -> None:
+    """Its second step refers to the reasoning that the first one's answer had."""
+    account = server.account()
+    assert node(AI_SDK, {"URL": server.url, "KEY": account.secret}) == {
         "chat": "Hello there",
         "response": "Hello there",
         "response_stream": "Hello there.",

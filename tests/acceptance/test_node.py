@@ -1,14 +1,13 @@
 """The official Node SDKs work with only base_url and key changed."""
 
 import base64
-import json
-import subprocess
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.harness import WAIT_SECONDS, Server
+from tests.acceptance.harness import Server, running
+from tests.acceptance.packages import Runner
 from tests.acceptance.scripted_upstream import (
     DONE,
     ScriptedUpstream,
@@ -18,7 +17,13 @@ from tests.acceptance.scripted_upstream import (
     streams,
     usage_chunk,
 )
+from tests.acceptance.studio import MP4, Studio, videos_config
+from tests.acceptance.test_images import CARDS
+from tests.acceptance.test_moderations import VERDICT
 from tests.endpoints.anthropic.replies import THOUGHTFUL, message
+from tests.endpoints.openai.images.answers import PICTURE, png, usage
+from tests.endpoints.openai.images.answers import STREAM as DRAWING
+from tests.endpoints.openai.images.answers import whole as pictures
 from tests.endpoints.openai.responses.replies import STREAM, response
 from tests.endpoints.openai.responses.replies import text as said
 from tests.endpoints.openai.test_transcripts import EVENTS, TOKENS
@@ -59,12 +64,15 @@ MESSAGES_SCRIPT = """
 import Anthropic from "@anthropic-ai/sdk";
 const client = new Anthropic({ baseURL: process.env.URL, apiKey: process.env.KEY });
 const asked = { max_tokens: 50, messages: [{ role: "user", content: "Say hello" }] };
+const tools = [{ name: "look_up", description: "Looks up", input_schema: { type: "object" } }];
 const whole = await client.messages.create({ model: "a-node", ...asked });
-let text = "";
-const stream = client.messages.stream({ model: "a-node-stream", ...asked });
+let text = "", thought = "";
+const thoughtful = { ...asked, max_tokens: 2000, tools, thinking: { type: "enabled", budget_tokens: 1024 } };
+const stream = client.messages.stream({ model: "a-node-stream", ...thoughtful });
 stream.on("text", (delta) => { text += delta; });
+stream.on("thinking", (delta) => { thought += delta; });
 const last = await stream.finalMessage();
-const counted = await client.messages.countTokens({ model: "a-node-count", messages: asked.messages });
+const counted = await client.messages.countTokens({ model: "a-node-count", messages: asked.messages, tools });
 let refused;
 try {
   const broke = new Anthropic({ baseURL: process.env.URL, apiKey: process.env.BROKE });
@@ -73,7 +81,8 @@ try {
   refused = { status: error.status, type: error.error.error.type, code: error.error.error.code };
 }
 console.log(JSON.stringify({
-  whole: whole.content[0].text, text, called: last.content[2].input, counted: counted.input_tokens, refused,
+  whole: whole.content[0].text, text, thought, called: last.content[2].input, used: last.usage.output_tokens,
+  counted: counted.input_tokens, refused,
 }));
 """
 
@@ -96,29 +105,42 @@ console.log(JSON.stringify({ heard: heard.text, text, bytes }));
 """
 
 
-@pytest.fixture(scope="session")
-def node_folder(
-    require: Callable[[str], str], missing: Callable[[str], None], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """A folder with the SDKs installed from npm."""
-    npm = require("npm")
-    require("node")
-    folder = tmp_path_factory.mktemp("node")
-    (folder / "package.json").write_text('{"type": "module", "private": true}')
-    run = subprocess.run(
-        [npm, "install", "--silent", "--no-audit", "--no-fund", "openai@6", "@anthropic-ai/sdk@1"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
-    if run.returncode:
-        missing(f"npm could not install the SDKs: {run.stderr[-300:]}")
-    return folder
+STUDIO_SCRIPT = """
+import OpenAI, { toFile } from "openai";
+const client = new OpenAI({ baseURL: process.env.URL, apiKey: process.env.KEY, maxRetries: 0 });
+const drawn = await client.images.generate({ model: "gpt-image-node", prompt: "A cat" });
+const parts = [];
+const asked = { model: "gpt-image-node-stream", prompt: "A cat", stream: true, partial_images: 2 };
+for await (const part of await client.images.generate(asked)) parts.push(part.type);
+const image = await toFile(Buffer.from(process.env.PICTURE, "base64"), "a.png", { type: "image/png" });
+const edited = await client.images.edit({
+  model: "gpt-image-node", image: [image, image], prompt: "A dog of Node's",
+});
+let video = await client.videos.create({ model: "sora-2", prompt: "A cat", seconds: "4" });
+const first = video.status;
+while (video.status !== "completed") video = await client.videos.retrieve(video.id);
+const film = await client.videos.downloadContent(video.id);
+const listed = await client.videos.list();
+const verdict = await client.moderations.create({ model: "n-moderation", input: "Is this bad?" });
+console.log(JSON.stringify({
+  drawn: drawn.data[0].b64_json, parts, edited: edited.data[0].b64_json, first, seconds: video.seconds,
+  bytes: (await film.arrayBuffer()).byteLength, listed: listed.data.length,
+  flagged: verdict.results[0].flagged,
+}));
+"""
 
 
-def test_the_node_sdk_works(
-    node_folder: Path, require: Callable[[str], str], server: Server, upstream: ScriptedUpstream
-) -> None:
+@pytest.fixture(scope="module")
+def server(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that has prices for pictures and videos, too."""
+    folder: Path = tmp_path_factory.mktemp("node")
+    config = videos_config(upstream.port, folder)
+    config["rate_cards"] = {**CARDS, **config["rate_cards"]}
+    with running(config, folder) as started:
+        yield started
+
+
+def test_the_node_sdk_works(node: Runner, server: Server, upstream: ScriptedUpstream) -> None:
     """Whole, streamed, responses, embeddings, and a 402 that is raised without a retry."""
     upstream.behaviours["n-whole"] = answers(completion())
     upstream.behaviours["n-response"] = answers(response(said("Hello there")))
@@ -133,7 +155,7 @@ def test_the_node_sdk_works(
     )
     account, broke = server.account(), server.account(amount="")
     environ = {"URL": f"{server.url}/v1", "KEY": account.secret, "BROKE": broke.secret}
-    assert printed(require("node"), node_folder, SCRIPT, environ) == {
+    assert node(SCRIPT, environ) == {
         "whole": "Hello there",
         "text": "Hello",
         "response": "Hello there",
@@ -147,20 +169,20 @@ def test_the_node_sdk_works(
     ]
 
 
-def test_anthropics_node_sdk_works(
-    node_folder: Path, require: Callable[[str], str], server: Server, upstream: ScriptedUpstream
-) -> None:
-    """Whole, streamed with the call of a tool, a count, and a 402 that is raised without a retry."""
+def test_anthropics_node_sdk_works(node: Runner, server: Server, upstream: ScriptedUpstream) -> None:
+    """Whole, streamed with thoughts and the call of a tool, a count, and a 402 without a retry."""
     upstream.behaviours["a-node"] = answers(message({"type": "text", "text": "Hello there"}))
     upstream.behaviours["a-node-stream"] = streams(*THOUGHTFUL)
     upstream.behaviours["a-node-count"] = answers({"input_tokens": 14})
     account, broke = server.account(), server.account(amount="")
     environ = {"URL": server.url, "KEY": account.secret, "BROKE": broke.secret}
     sent = len(upstream.received)
-    assert printed(require("node"), node_folder, MESSAGES_SCRIPT, environ) == {
+    assert node(MESSAGES_SCRIPT, environ) == {
         "whole": "Hello there",
         "text": "Hello",
+        "thought": "Let me see. ",
         "called": {"place": "Rome"},
+        "used": 50,
         "counted": 14,
         "refused": {"status": 402, "type": "billing_error", "code": "credit_balance_exhausted"},
     }
@@ -168,16 +190,14 @@ def test_anthropics_node_sdk_works(
     assert [row["charged"] for row in account.requests()] == ["0.000049", "0.000125", "0.00"]
 
 
-def test_the_node_sdk_hears_and_speaks(
-    node_folder: Path, require: Callable[[str], str], server: Server, upstream: ScriptedUpstream
-) -> None:
+def test_the_node_sdk_hears_and_speaks(node: Runner, server: Server, upstream: ScriptedUpstream) -> None:
     """The form is as the SDK writes it; all three are charged by their tokens."""
     upstream.behaviours["n-heard"] = answers({"text": "Hello", "usage": TOKENS})
     upstream.behaviours["n-heard-stream"] = streams(*EVENTS)
     upstream.behaviours["n-spoken"] = answers(b"\xff\xfb\x90" + bytes(1_597))
     account, sound = server.account(), wav(1)
     environ = {"URL": f"{server.url}/v1", "KEY": account.secret, "SOUND": base64.b64encode(sound).decode()}
-    told = printed(require("node"), node_folder, SOUND_SCRIPT, environ)
+    told = node(SOUND_SCRIPT, environ)
     assert told == {"heard": "Hello", "text": "Hello there", "bytes": 1_600}
     assert upstream.received[-3] == {
         "model": "n-heard",
@@ -189,16 +209,38 @@ def test_the_node_sdk_hears_and_speaks(
     assert [row["charged"] for row in account.requests()] == ["0.000104", "0.000104", "0.000005"]
 
 
-def printed(node: str, folder: Path, script: str, environ: dict[str, str]) -> object:
-    """The JSON that a script prints."""
-    (folder / "client.mjs").write_text(script)
-    run = subprocess.run(
-        [node, "client.mjs"],
-        cwd=folder,
-        env={"PATH": "/usr/bin:/bin", **environ},
-        capture_output=True,
-        text=True,
-        timeout=WAIT_SECONDS,
-    )
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+def test_the_node_sdk_draws_edits_films_and_moderates(
+    node: Runner, server: Server, upstream: ScriptedUpstream
+) -> None:
+    """Each is charged by its own meter; a video that is asked for until it is there is charged once."""
+    studio = Studio(upstream)
+    studio.course = {"queued": "in_progress", "in_progress": "completed"}
+    upstream.behaviours["gpt-image-node"] = answers(pictures({"b64_json": PICTURE}, usage=usage(10, 272)))
+    upstream.behaviours["gpt-image-node-stream"] = streams(*DRAWING)
+    judged = {**VERDICT, "usage": {"prompt_tokens": 7, "total_tokens": 7}}
+    upstream.behaviours["n-moderation"] = answers(judged)
+    account, picture = server.account("10.00"), png(1_024, 1_024)
+    environ = {
+        "URL": f"{server.url}/v1",
+        "KEY": account.secret,
+        "PICTURE": base64.b64encode(picture).decode(),
+    }
+    assert node(STUDIO_SCRIPT, environ) == {
+        "drawn": PICTURE,
+        "parts": [*["image_generation.partial_image"] * 2, "image_generation.completed"],
+        "edited": PICTURE,
+        "first": "queued",
+        "seconds": "4",
+        "bytes": len(MP4),
+        "listed": 1,
+        "flagged": False,
+    }
+    edits = next(body for body in upstream.received if body.get("prompt") == "A dog of Node's")
+    assert edits["image[]"] == [("a.png", picture), ("a.png", picture)]
+    assert [(row["endpoint"], row["charged"]) for row in account.requests() if row["charged"] != "0.00"] == [
+        ("images.generations", "0.00821"),
+        ("images.generations", "0.03793"),
+        ("images.edits", "0.00821"),
+        ("videos", "0.40"),
+        ("moderations", "0.000007"),
+    ]

@@ -1,9 +1,10 @@
 """`python -m tests.bench`: what Farebox costs, each part in one run of its own.
 
-`http` is Farebox beside its upstream itself and a bare pass-through, and `attacks` is what a paying caller
-notices of those who attack it. The other parts are of the ledger, on
-SQLite and on PostgreSQL with every commit synced: `pairs` of authorize and settle, `metered` calls over HTTP,
-`reads` of a ledger with many calls, and `growth`, which is pairs without calls and with many.
+`http` is Farebox beside its upstream itself and a bare pass-through, `families` is the processor time of a
+call of each API family beside that of the pass-through, and `attacks` is what a paying caller notices of
+those who attack Farebox. The other parts are of the ledger, on SQLite and on PostgreSQL with every commit
+synced: `pairs` of authorize and settle, `metered` calls over HTTP, `reads` of a ledger with many calls, and
+`growth`, which is pairs without calls and with many.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from rich.console import Console
 
 from tests.bench.attacks import attacks
 from tests.bench.engines import engines
+from tests.bench.families import families
 from tests.bench.forwarding import Extent as HttpExtent
 from tests.bench.forwarding import http
 from tests.bench.report import Report, machine_of, show, write_json
@@ -23,10 +25,11 @@ from tests.bench.storage import PARTS as LEDGER_PARTS
 from tests.bench.storage import Extent as LedgerExtent
 from tests.bench.storage import Storage
 
-PARTS = ("http", "attacks", *LEDGER_PARTS)
+PARTS = ("http", "families", "attacks", *LEDGER_PARTS)
 FULL, QUICK = HttpExtent(rounds=5, seconds=4.0), HttpExtent(rounds=1, seconds=1.0)
 ROWS, QUICK_ROWS = 10_000_000, 200_000
-OUTPUTS, LEDGER_OUTPUT = {"http": "bench.json", "attacks": "bench-attacks.json"}, "bench-ledger.json"
+OUTPUTS = {"http": "bench.json", "families": "bench.json", "attacks": "bench-attacks.json"}
+LEDGER_OUTPUT = "bench-ledger.json"
 """The file of the figures, by the part that is asked for first."""
 FILE_WIDTH = 120
 """Columns of the table where no terminal tells its own."""
@@ -36,14 +39,17 @@ def run(options: argparse.Namespace, folder: Path, console: Console) -> Report:
     """Measure the parts that are asked for; databases and logs are made in `folder`."""
     machine = machine_of(folder)
     found = http(QUICK if options.quick else FULL, folder, console) if "http" in options.parts else None
+    rounds, seconds = (1, 0.5) if options.quick else (3, 3.0)
+    by_family = families(rounds, seconds, folder, console) if "families" in options.parts else None
     rounds, seconds = (1, 1.0) if options.quick else (3, 5.0)
     attacked = attacks(rounds, seconds, folder, console) if "attacks" in options.parts else None
     if not set(LEDGER_PARTS) & set(options.parts):
-        return Report(machine, found, attacks=attacked)
+        return Report(machine, found, attacks=attacked, families=by_family)
     rows = options.rows or (QUICK_ROWS if options.quick else ROWS)
     extent = LedgerExtent(rows, rounds=1, seconds=0.5) if options.quick else LedgerExtent(rows, 3, 2.0)
     with engines(folder) as both:
-        return Report(machine, found, Storage(extent, both, folder, console).figures(options.parts), attacked)
+        stored = Storage(extent, both, folder, console).figures(options.parts)
+    return Report(machine, found, stored, attacked, by_family)
 
 
 def options_of(arguments: Sequence[str]) -> argparse.Namespace:

@@ -13,13 +13,12 @@ from typing import Any
 
 import msgspec
 
+from proxy.money import usd_string
 from tests.bench.processes import Server, free_port, server
-from tests.bench.wire import INPUT_TOKENS, MODEL
+from tests.bench.wire import INPUT_NANO, MODEL, OUTPUT_NANO, PAINTER, PICTURE_NANO, TOOL_NANO, TOOL_PATH
 
 ADMIN_KEY = secrets.token_hex(24)
 GRANTED_USD = 100_000
-INPUT_NANO, OUTPUT_NANO = 150, 600
-"""The price of one token of each kind, in nano-USD."""
 BODY_MEMORY_BYTES = 2**28
 """What request bodies may take of its memory together."""
 
@@ -52,11 +51,6 @@ class Till:
     def another_key(self) -> str:
         """The secret of a key of another account with money on it."""
         return _key_of(self.server.port, _granted(self.server.port, "another"))
-
-
-def price_nano(output_tokens: int) -> int:
-    """What one call costs."""
-    return INPUT_TOKENS * INPUT_NANO + output_tokens * OUTPUT_NANO
 
 
 @contextlib.contextmanager
@@ -107,8 +101,21 @@ def _config(storage: str, port: int, upstream_port: int) -> dict[str, Any]:
         "admin": {"key": ADMIN_KEY},
         "accounts": {"limits": {"day": "1000000"}},
         "upstreams": {"canned": upstream},
-        "routes": [{"models": [MODEL], "targets": [{"upstream": "canned"}]}],
-        "rate_cards": {"bench": card},
+        "routes": [
+            {"models": [MODEL, PAINTER], "targets": [{"upstream": "canned"}]},
+            {
+                "name": "tool",
+                "path": TOOL_PATH,
+                "methods": ["POST"],
+                "rate_card": "tool",
+                "targets": [{"upstream": "canned", "path": "/tool"}],
+            },
+        ],
+        "rate_cards": {
+            "bench": card,
+            "painter": {"match": [PAINTER], "rates": {"images": {"per_unit": usd_string(PICTURE_NANO)}}},
+            "tool": {"rates": {"requests": {"per_unit": usd_string(TOOL_NANO)}}},
+        },
     }
 
 

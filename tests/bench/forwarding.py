@@ -9,7 +9,7 @@ from rich.console import Console
 from proxy.clock import SystemClock
 from tests.bench import processes, wire
 from tests.bench.engines import SqliteEngine
-from tests.bench.farebox import Books, farebox, price_nano
+from tests.bench.farebox import Books, farebox
 from tests.bench.history import History
 from tests.bench.loads import Load, Yield
 from tests.bench.pairs import PairSample, Writers
@@ -68,7 +68,7 @@ class Bench:
             Load(server.port, server.key, scenario.connections, scenario.seconds, scenario.events)
         )
         if name == FAREBOX:
-            self.owed_nano += outcome.calls * price_nano(scenario.events or wire.WHOLE_OUTPUT_TOKENS)
+            self.owed_nano += outcome.calls * wire.price_nano(scenario.events or wire.WHOLE_OUTPUT_TOKENS)
         return outcome
 
 

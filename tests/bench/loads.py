@@ -12,7 +12,7 @@ from typing import cast
 import msgspec
 import uvloop
 
-from tests.bench import wire
+from tests.bench import canned, wire
 
 SETTLE_SECONDS = 30.0
 """How long the last calls may take after the time is over."""
@@ -21,7 +21,8 @@ SETTLE_SECONDS = 30.0
 class Load(msgspec.Struct, frozen=True):
     """What to send where: `connections` at once, one call after the other on each, for `seconds`.
 
-    `events` asks for streams of so many; without it answers come whole.
+    `events` asks for streams of so many; without it answers come whole. `family` names a call that is none
+    of these chats.
     """
 
     port: int
@@ -29,6 +30,14 @@ class Load(msgspec.Struct, frozen=True):
     connections: int
     seconds: float
     events: int | None = None
+    family: str | None = None
+
+    def request_bytes(self) -> bytes:
+        """A whole HTTP request."""
+        if self.family is None:
+            return wire.request_bytes(self.port, self.key, events=self.events)
+        (family,) = (each for each in canned.FAMILIES if each.name == self.family)
+        return family.request_bytes(self.port, self.key)
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -135,7 +144,7 @@ class Caller(asyncio.Protocol):
 
 async def run_load(load: Load) -> Yield:
     """Send the load and gather what came of it. Raises LoadError, TimeoutError or OSError."""
-    request = wire.request_bytes(load.port, load.key, events=load.events)
+    request = load.request_bytes()
     began_ns = perf_counter_ns()
     until_ns = began_ns + int(load.seconds * 1e9)
     loop = asyncio.get_running_loop()

@@ -9,7 +9,7 @@ import msgspec
 
 from tests.bench import processes, wire
 from tests.bench.engines import Engine
-from tests.bench.farebox import Books, Till, farebox, price_nano
+from tests.bench.farebox import Books, Till, farebox
 from tests.bench.loads import Load, Spread
 
 CONNECTIONS: Final = 64
@@ -46,12 +46,12 @@ def metered(
         tills = [stack.enter_context(farebox(folder, upstream.port, location)) for location in locations]
         for engine, till, location in zip(engines, tills, locations, strict=True):
             _, calls = _sample(engine, till, 0, WARM_UP_SECONDS)
-            owed_nano[engine.name] += calls * price_nano(wire.WHOLE_OUTPUT_TOKENS)
+            owed_nano[engine.name] += calls * wire.price_nano(wire.WHOLE_OUTPUT_TOKENS)
             engine.tidy(location)
         for number in range(rounds):
             for engine, till in zip(engines, tills, strict=True):
                 sample, calls = _sample(engine, till, number, seconds)
-                owed_nano[engine.name] += calls * price_nano(wire.WHOLE_OUTPUT_TOKENS)
+                owed_nano[engine.name] += calls * wire.price_nano(wire.WHOLE_OUTPUT_TOKENS)
                 samples.append(sample)
         books = {engine.name: till.books() for engine, till in zip(engines, tills, strict=True)}
     return Metered(samples, books, {name: Books(nano, 0) for name, nano in owed_nano.items()})

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from proxy.money import usd_string
 from tests.bench.attacks import AttackFigures, attack_lines
+from tests.bench.families import FamilyFigures, family_lines
 from tests.bench.farebox import Books
 from tests.bench.loads import Yield
 from tests.bench.pairs import PairSample
@@ -114,11 +115,13 @@ class Report(msgspec.Struct, frozen=True):
     http: Http | None = None
     ledger: LedgerFigures | None = None
     attacks: AttackFigures | None = None
+    families: FamilyFigures | None = None
 
     @property
     def adds_up(self) -> bool:
         """Whether all books do, and attackers were held within their bounds."""
-        return all(part is None or part.adds_up for part in (self.http, self.ledger, self.attacks))
+        parts = (self.http, self.ledger, self.attacks, self.families)
+        return all(part is None or part.adds_up for part in parts)
 
 
 def machine_of(folder: Path) -> Machine:
@@ -219,6 +222,8 @@ def show(report: Report, console: Console, *, plans: bool = False) -> None:
     """Print what there is, and the machine; `plans` adds how each read was carried out."""
     if report.http is not None:
         _show_http(report.http, console)
+    for line in family_lines(report.families) if report.families is not None else ():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     for line in attack_lines(report.attacks) if report.attacks is not None else ():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if report.ledger is not None:

@@ -76,7 +76,7 @@ def test_growth_is_measured_side_by_side(tmp_path: Path) -> None:
     engine = SqliteEngine(tmp_path)
     empty = engine.new("empty", History(0, NOON_US))
     grown = engine.new("grown", History(CALLS, NOON_US))
-    samples = list(growth_samples(engine, {0: empty, CALLS: grown}, rounds=2, seconds=0.02))
+    samples = list(growth_samples(engine, {0: empty, CALLS: grown}, rounds=2, seconds=0.05))
     assert [(s.by_rows[CALLS].accounts, s.by_rows[CALLS].round) for s in samples] == [
         *((1, 0), (ACCOUNTS, 0), (1, 1), (ACCOUNTS, 1))
     ]

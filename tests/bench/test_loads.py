@@ -11,7 +11,6 @@ from aiohttp import ClientSession
 from aiohttp.test_utils import TestServer
 
 from tests.bench import wire
-from tests.bench.farebox import price_nano
 from tests.bench.loads import Load, LoadError, run_load
 from tests.bench.passthrough import build
 from tests.bench.processes import canned_upstream, load_from_outside
@@ -91,7 +90,7 @@ def test_a_child_is_loaded_from_outside_and_its_time_is_read(tmp_path: Path) -> 
 
 def test_prices_are_of_the_canned_usage() -> None:
     """The books are checked against what the canned answers say was used."""
-    assert price_nano(wire.WHOLE_OUTPUT_TOKENS) == 38 * 150 + 24 * 600
+    assert wire.price_nano(wire.WHOLE_OUTPUT_TOKENS) == 38 * 150 + 24 * 600
     assert b'"prompt_tokens": 38, "completion_tokens": 24' in wire.whole_answer()
 
 

@@ -10,7 +10,7 @@ from typing import cast
 
 import uvloop
 
-from tests.bench import wire
+from tests.bench import canned, wire
 
 
 class CannedUpstream(asyncio.Protocol):
@@ -20,7 +20,7 @@ class CannedUpstream(asyncio.Protocol):
         self._event_seconds = event_seconds
         self._transport: asyncio.Transport | None = None
         self._received = b""
-        self._left = 0
+        self._pieces: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -41,29 +41,35 @@ class CannedUpstream(asyncio.Protocol):
             return
         self._received = b""
         assert self._transport is not None
-        events = wire.events_wanted(body)
-        if events is None:
-            self._transport.write(_WHOLE)
-        else:
-            self._left = events
-            self._events = events
-            self._transport.write(_HEAD)
-            self._next_event()
+        path = head.split(b" ", 2)[1].decode()
+        first, *self._pieces = _family_pieces(path, body) or _chat_pieces(wire.events_wanted(body))
+        self._transport.write(first)
+        self._pieces.reverse()
+        self._next_piece()
 
-    def _next_event(self) -> None:
-        if self._transport is None:
+    def _next_piece(self) -> None:
+        if self._transport is None or not self._pieces:
             return
-        if self._left == 0:
-            self._transport.write(wire.stream_end(self._events))
-            return
-        self._left -= 1
-        self._transport.write(_EVENT)
-        self._timer = asyncio.get_running_loop().call_later(self._event_seconds, self._next_event)
+        self._transport.write(self._pieces.pop())
+        if self._pieces:
+            self._timer = asyncio.get_running_loop().call_later(self._event_seconds, self._next_piece)
 
 
 _WHOLE = wire.whole_answer()
 _HEAD = wire.stream_head()
 _EVENT = wire.stream_event()
+_FAMILIES = {family.name: family.answer_bytes() for family in canned.FAMILIES if family.answer}
+
+
+def _chat_pieces(events: int | None) -> list[bytes]:
+    """A whole answer; or a head, the events and the end of a stream."""
+    return [_WHOLE] if events is None else [_HEAD, *[_EVENT] * events, wire.stream_end(events)]
+
+
+def _family_pieces(path: str, body: bytes) -> list[bytes]:
+    """The answer of another family; empty for a chat."""
+    family = None if path == wire.PATH else canned.family_at(path, body)
+    return [] if family is None else _FAMILIES[family.name]
 
 
 def _length(head: bytes) -> int:

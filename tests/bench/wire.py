@@ -4,7 +4,10 @@ import json
 import re
 
 PATH = "/v1/chat/completions"
-MODEL = "bench-model"
+MODEL, PAINTER, TOOL_PATH = "bench-model", "bench-painter", "/v1/tool"
+"""A model that has a price for its tokens, one for its pictures, and a tool that has one for each call."""
+INPUT_NANO, OUTPUT_NANO, PICTURE_NANO, TOOL_NANO = 150, 600, 20_000_000, 1_000_000
+"""The price of one token of each kind, of a picture and of a tool's call, in nano-USD."""
 INPUT_TOKENS = 38
 WHOLE_OUTPUT_TOKENS = 24
 _PROMPT = "Tell me in a few sentences how a fare box works, and why it sits where people get on."
@@ -15,6 +18,11 @@ MAX_TOKENS = 1024
 _EVENTS = re.compile(rb'"seed": ?(\d+)')
 _STREAM = re.compile(rb'"stream": ?true')
 _HEAD = {"id": "chatcmpl-AbCdEfGhIjKlMnOpQrStUvWxYz012", "created": 1_700_000_000, "model": MODEL}
+
+
+def price_nano(output_tokens: int, input_tokens: int = INPUT_TOKENS) -> int:
+    """What so many tokens cost: one chat, if nothing else is said."""
+    return input_tokens * INPUT_NANO + output_tokens * OUTPUT_NANO
 
 
 def request_bytes(port: int, key: str, *, events: int | None) -> bytes:

@@ -113,8 +113,12 @@ ORDINARY: dict[str, list[bytes]] = {
 
 
 def size_of(name: str) -> int:
-    """Text is quick to read, so that it takes more of it to hold anybody up."""
-    return 4 * MEGABYTE if VALUES[name](0) == b'""' else MEGABYTE
+    """So much that most values are noticed where they are read on the loop.
+
+    Text is quick to read, so that it takes more of it to hold anybody up. What is not cut into short steps
+    is noticed at the largest sizes, which have tests of their own.
+    """
+    return 2 * MEGABYTE if VALUES[name](0) == b'""' else MEGABYTE // 2
 
 
 BODY_PLACES = [(path, place) for path, places in BODIES.items() for place in places]
