@@ -29,8 +29,8 @@ def is_id(text: str) -> bool:
 class Sighting(msgspec.Struct, frozen=True):
     """What an answer says of an object. `seen` is the JSON to be kept of it, "" to keep what was there.
 
-    `within` are the ids of what it has in it that requests may name by themselves. `used` is what was
-    reported of a job whose end tells that.
+    The id is "" where the upstream does not keep the object itself. `within` are the ids of what it has in it
+    that requests may name by themselves. `used` is what was reported of a job whose end tells that.
     """
 
     id: str

@@ -103,7 +103,6 @@ def test_what_no_rate_card_prices_is_refused(members: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "members",
     [
-        {"prompt": {"id": "pmpt_1"}, "input": ...},
         {"previous_response_id": "resp_1"},
         {"input": [{"type": "item_reference", "id": "msg_1"}]},
         {"context_management": [{"type": "compaction", "compact_threshold": 1000}]},
@@ -145,7 +144,8 @@ def test_what_the_body_only_refers_to_takes_the_allowance(members: dict[str, Any
             {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
             {"type": "function_call_output", "call_id": "c", "output": "found"},
             {"type": "function_call_output", "output": [{"type": "input_text", "text": "found"}]},
-            {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search"}},
+            {"type": "web_search_call", "status": "completed", "action": {"type": "search"}},
+            {"type": "mcp_approval_request", "id": "x", "arguments": "{}", "name": "f", "server_label": "s"},
             {"type": "computer_call_output", "output": SCREEN | {"image_url": PICTURE}},
             {"type": "mcp_approval_response", "approval_request_id": "x", "approve": True},
             {"type": "custom_tool_call", "call_id": "c", "name": "f", "input": "go"},
