@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final, Literal
 
 from proxy.endpoints.features import Feature, ObjectName, kept
-from proxy.endpoints.reading.body import JsonBody, beginning
+from proxy.endpoints.reading.body import JsonBody, beginning, too_many
 from proxy.endpoints.reading.repeats import has_repeats, repeats_within
 
 _NAMES_ONE: Final = re.compile(r"(?:(?:\A|_)ids?|[a-z]Ids?)\Z")
@@ -58,6 +58,8 @@ _VALUED: Final = _ADDRESSES | _WITHIN | {_FILE}
 _SCHEME: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]{0,31}):")
 _SCHEME_CHARS: Final = 64
 _NAME_CHARS: Final = 64
+OBJECTS_MAX: Final = 256
+"""How many objects one member of a request may name: each is looked up."""
 _Role = Literal["told", "kept", "id", "value", "nothing"]
 _OPEN: Final = frozenset({"http", "https", "data"})
 """Schemes of addresses that are the same for everybody."""
@@ -118,6 +120,11 @@ def scheme_of(address: str) -> str:
     return f"{scheme}:" if scheme and scheme not in _OPEN else ""
 
 
+def id_text(value: object) -> str:
+    """An id as it was given; for what is no string, a text that is the id of nothing."""
+    return value if isinstance(value, str) else "None" if value is None else "?"
+
+
 class KeptNames:
     """What is named within one member of a request, added up. `owned` are the names of known objects.
 
@@ -134,7 +141,9 @@ class KeptNames:
         """Look into a decoded value, of the member `name` if that says what it is."""
         for found, one in kept_in(value, name):
             if found in self._owned:
-                self._objects[found, str(one)] = None
+                self._objects[found, id_text(one)] = None
+                if len(self._objects) > OBJECTS_MAX:
+                    raise too_many(self._member.removesuffix("[]"), "objects by their ids", OBJECTS_MAX)
             else:
                 self._found[found] = None
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from proxy.endpoints.content import ContentTable, HiddenInMessages, Object, PartRule, head_of, is_address
 from proxy.endpoints.features import WITHIN, Feature, ObjectName, hidden_input
+from proxy.endpoints.kept import OBJECTS_MAX, id_text
 from proxy.endpoints.openai.members import RESPONSES
 from proxy.endpoints.reading.body import JsonBody, beginning, too_many
 from proxy.metering.parts import Media
@@ -110,7 +111,6 @@ _WITH_TOOLS: Final = frozenset({"additional_tools", "configuration_update", "too
 KEPT: Final = f"{RESPONSES}{WITHIN}"
 """What items are called that the upstream has kept."""
 _REFERENCE: Final = "item_reference"
-REFERENCES_MAX: Final = 256
 _OWNED: Final[Mapping[str, str]] = {"container_id": KEPT}
 """Members of items that name what the upstream has made for a response."""
 _COMPLETED: Final = frozenset(
@@ -159,25 +159,26 @@ class Items:
         kind = item.get("type")
         if kind is None:
             # With neither a type nor a content it is one by reference.
-            kind = _MESSAGE if item.get("content") is not None else _REFERENCE
-            self._untyped += kind == _REFERENCE
+            is_named = item.get("id") is not None and item.get("content") is None
+            kind = _REFERENCE if is_named else _MESSAGE
+            self._untyped += is_named
         if not isinstance(kind, str):
             return
-        if kind == _APPROVAL:
-            self._approvals.add(str(item.get("id")))
+        if kind == _APPROVAL and isinstance(item.get("id"), str):
+            self._approvals.add(item["id"])
         self._refer(kind, item)
         if kind in _WITH_TOOLS and not _is_harmless(kind, item):
             self._kinds[kind] += 1
 
     def _refer(self, kind: str, item: Object) -> None:
         """Note what an item names that the upstream has."""
-        if item.get("id") is not None and not is_shown(kind, item):
+        if kind == _REFERENCE or (item.get("id") is not None and not is_shown(kind, item)):
             is_hidden = kind not in _RULES or kind in (_REFERENCE, _PICTURE)
-            self._references["id", str(item.get("id"))] = 0 if is_hidden else 1
+            self._references["id", id_text(item.get("id"))] = 0 if is_hidden else 1
         if (approved := item.get("approval_request_id")) is not None:
-            self._references["approval_request_id", str(approved)] = 1
-        if len(self._references) > REFERENCES_MAX:
-            raise too_many("input", "items by reference", REFERENCES_MAX)
+            self._references["approval_request_id", id_text(approved)] = 1
+        if len(self._references) > OBJECTS_MAX:
+            raise too_many("input", "items by reference", OBJECTS_MAX)
 
     def _turned_on(self) -> Iterator[Feature]:
         """No rate card can price tools within the input; what is referred to has to be the account's.

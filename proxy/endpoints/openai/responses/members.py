@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from proxy.endpoints.features import Feature, ObjectName, hidden_input, rated
+from proxy.endpoints.kept import id_text
 from proxy.endpoints.members import Member, MemberTable, is_on
 from proxy.endpoints.openai.members import (
     BUDGET_OBJECTS,
@@ -36,7 +37,7 @@ def _cache(body: JsonBody, name: str) -> Iterator[Feature]:
         yield rated(f"{name}.ttl", name, "cache_write_12h_tokens")
     if (id_ := options.get("comparison_response_id")) is not None:
         where = f"{name}.comparison_response_id"
-        yield Feature(where, name, optional=True, refers=ObjectName(RESPONSES, str(id_)))
+        yield Feature(where, name, optional=True, refers=ObjectName(RESPONSES, id_text(id_)))
 
 
 def _summaries(body: JsonBody, name: str) -> Iterator[Feature]:

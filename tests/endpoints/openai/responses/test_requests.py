@@ -9,6 +9,7 @@ import pytest
 from proxy.endpoints.base import ForwardPlan
 from proxy.endpoints.features import ALLOWANCE
 from proxy.endpoints.registry import ENDPOINTS
+from proxy.endpoints.tallies.sighted import is_id
 from proxy.errors import Refusal
 from tests.endpoints.openai.responses.requests import (
     AS_IS,
@@ -283,10 +284,37 @@ def test_a_count_needs_no_price_for_what_is_not_carried_out(members: dict[str, A
     assert ask.forward_body(AS_IS) == written(**members)
 
 
-def test_more_references_than_are_looked_up_are_refused() -> None:
+@pytest.mark.parametrize(
+    ("item", "name"),
+    [
+        ({"type": "item_reference"}, "id"),
+        ({"type": "web_search_call"}, "id"),
+        ({"type": "mcp_approval_response"}, "approval_request_id"),
+        ({"type": "code_interpreter_call"}, "container_id"),
+    ],
+)
+def test_more_references_than_are_looked_up_are_refused(item: dict[str, Any], name: str) -> None:
+    """Whatever names them; the same one may be named as often as the caller likes."""
     with pytest.raises(Refusal) as caught:
-        read(input=[{"type": "item_reference", "id": f"msg_{number}"} for number in range(257)])
-    assert caught.value.param == "input"
+        read(input=[item | {name: f"a_{number}"} for number in range(257)])
+    assert (caught.value.code, caught.value.param) == ("invalid_value", "input")
+    named = [each.refers.id for each in read(input=[item | {name: "a_1"}] * 500).features if each.refers]
+    assert named == ["a_1"]
+
+
+@pytest.mark.parametrize("odd", [7, ["x"], {"id": "x"}, True])
+def test_what_is_no_text_is_the_id_of_nothing(odd: object) -> None:
+    """Although an upstream should read it as one."""
+    for item in (
+        {"type": "item_reference", "id": odd},
+        {"type": "reasoning", "id": odd},
+        {"type": "code_interpreter_call", "container_id": odd},
+        {"type": "mcp_approval_response", "approval_request_id": odd},
+    ):
+        approval = {"type": "mcp_approval_request", "id": odd}
+        named = [each.refers.id for each in read(input=[approval, item]).features if each.refers]
+        assert named
+        assert not any(map(is_id, named))
 
 
 @pytest.mark.parametrize("odd", [7, True, ["resp_1"], {"id": "resp_1"}])
