@@ -139,6 +139,7 @@ USUAL_IN_IMAGES: dict[str, Any] = {
 """The same of pictures; one that is given by its address costs extra."""
 USUAL_IN_RESPONSES: dict[str, Any] = {
     "input": [{"role": "user", "content": "a {brace}"}],
+    "instructions": "Be brief.",
     "tools": [{"type": "function", "name": "f", "parameters": {}}, {"type": "apply_patch"}],
     "max_output_tokens": 0,
     "max_tool_calls": 3,

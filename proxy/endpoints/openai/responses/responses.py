@@ -138,6 +138,9 @@ def _check(request: JsonBody) -> None:
     """See that the members that decide are what they should be, and hold no more than is read."""
     if "input" in request:
         fields.require(request, "input", (b'"', b"[", b"n"), "a string or an array of items")
+    if "instructions" in request:
+        # As a list, it would have items that nobody has looked at.
+        fields.require(request, "instructions", (b'"', b"n"), "a string")
     request.bound_items("input", ITEMS_MAX)
     request.bound_items("tools", TOOLS_MAX)
     for name in _COUNTED:

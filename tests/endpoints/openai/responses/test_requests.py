@@ -227,6 +227,7 @@ def test_what_is_cached_for_the_usual_time_needs_nothing() -> None:
         ({"tools": [{"type": "function", "Name": "x"}]}, "tools[].Name"),
         ({"input": [{"Role": "user", "content": "x"}]}, "input[].Role"),
         ({"prompt_cache_options": "long"}, "prompt_cache_options"),
+        ({"instructions": [{"type": "item_reference", "id": "msg_1"}]}, "instructions"),
         ({"input": [1] * 100_000}, "input"),
     ],
 )
