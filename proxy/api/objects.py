@@ -12,14 +12,17 @@ from aiohttp import web
 
 from proxy.clock import Clock
 from proxy.edge.auth import account_key
+from proxy.endpoints.members import shown_name
 from proxy.endpoints.objects import ObjectKind
+from proxy.endpoints.reading.fields import MODEL_CHARS_MAX
+from proxy.endpoints.tallies.sighted import is_id
 from proxy.errors import Refusal
 from proxy.ledger.store import Store
 
 LIMIT_MAX: Final = 100
 LIMIT: Final = 20
 _QUERIES: Final = {"desc": "objects_newest_first", "asc": "objects_oldest_first"}
-_TAKEN: Final = frozenset({"limit", "after", "order"})
+_TAKEN: Final = ("limit", "after", "order", "model")
 
 
 class ObjectList(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,15 +49,15 @@ class ObjectLists:
 
     async def _list(self, kind: ObjectKind, request: web.Request) -> web.Response:
         key = await account_key(request, store=self._store, clock=self._clock)
-        order, limit, after = _asked(request)
+        query, limit, wanted = _asked(request)
         params = {
             "account_id": key.account_id,
             "kind": kind.name,
             "now_us": self._clock.now_us(),
-            "after": after,
             "limit": limit + 1,
+            **wanted,
         }
-        rows = await self._store.query(_QUERIES[order], params)
+        rows = await self._store.query(query, params)
         page = rows[:limit]
         answer = ObjectList(
             data=[msgspec.Raw(str(row["seen"]).encode()) for row in page],
@@ -65,19 +68,24 @@ class ObjectLists:
         return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 
 
-def _asked(request: web.Request) -> tuple[str, int, str]:
-    """Order, limit and place of a list. Raises Refusal `invalid_value`."""
+def _asked(request: web.Request) -> tuple[str, int, dict[str, str]]:
+    """The query, the limit, and which objects of a list are wanted. Raises Refusal `invalid_value`."""
     query = request.query
     for name in query:
         if name not in _TAKEN or len(query.getall(name)) > 1:
-            raise Refusal(
-                "invalid_value", f"A list takes limit, after and order, each once, not {name!r}.", param=name
-            )
-    order, limit, after = query.get("order", "desc"), query.get("limit", str(LIMIT)), query.get("after", "")
+            raise _wrong(shown_name(name), f"A list takes {', '.join(_TAKEN)}, each once.")
+    order, limit = query.get("order", "desc"), query.get("limit", str(LIMIT))
     if order not in _QUERIES:
-        raise Refusal("invalid_value", "`order` must be asc or desc.", param="order")
+        raise _wrong("order", "`order` must be asc or desc.")
     if not (limit.isascii() and limit.isdigit() and len(limit) <= 3 and 1 <= int(limit) <= LIMIT_MAX):
-        raise Refusal(
-            "invalid_value", f"`limit` must be a whole number from 1 to {LIMIT_MAX}.", param="limit"
-        )
-    return order, int(limit), after
+        raise _wrong("limit", f"`limit` must be a whole number from 1 to {LIMIT_MAX}.")
+    after, model = query.get("after", ""), query.get("model", "")
+    if after and not is_id(after):
+        raise _wrong("after", "`after` must be the id of an object.")
+    if len(model) > MODEL_CHARS_MAX or not model.isprintable():
+        raise _wrong("model", f"`model` must be a name of at most {MODEL_CHARS_MAX} characters.")
+    return _QUERIES[order], int(limit), {"after": after, "model": model}
+
+
+def _wrong(name: str, message: str) -> Refusal:
+    return Refusal("invalid_value", message, param=name)

@@ -133,6 +133,7 @@ class ObjectQuery(Struct, frozen=True, kw_only=True):
     limit: int = LIMIT
     after: str | UnsetType = UNSET
     order: Literal["asc", "desc"] = "desc"
+    model: str | UnsetType = UNSET
 
 
 class ObjectsView(Struct, frozen=True, kw_only=True):

@@ -121,20 +121,23 @@ class Admission:
         if ask.features:
             route = await self._objects.narrowed(route, key.account_id, ask.features)
         terms = Terms(card) if not ask.features else await terms_for(ask.features, route, card, body)
-        return RoutedCall(endpoint, ask, route, terms, body, self._made.get(endpoint.name))
+        about = self._made.get(endpoint.name)
+        if about is not None and not about.kind.made_by(ask):
+            about = None
+        return RoutedCall(endpoint, ask, route, terms, body, about)
 
     async def _other_call(self, request: InboundRequest, key: Key, catalog: Catalog) -> RoutedCall:
         """What is no call of a model: that of a tool, or one that is about an object."""
         routes = catalog.routes
         if routes.for_path(request.method, request.path) is None and not routes.methods_of(request.path):
-            routed = await self._objects.route(request, key.account_id, catalog, self._costly_body)
+            routed = await self._objects.route(request, key.account_id, catalog, self._body_of)
             if routed is not None:
                 return routed
         return await self._tool_call(request, catalog)
 
-    async def _costly_body(self, request: InboundRequest) -> bytes:
+    async def _body_of(self, request: InboundRequest, *, costs: bool) -> bytes:
         body = await request.body_at_hand()
-        return await self._late_body(request, costs=True) if body is None else body
+        return await self._late_body(request, costs=costs) if body is None else body
 
     async def _tool_call(self, request: InboundRequest, catalog: Catalog) -> RoutedCall:
         route = catalog.routes.for_path(request.method, request.path)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Final
 
 from proxy.call.base import InboundRequest, RoutedCall
@@ -97,9 +97,7 @@ class Forwarding:
         size, make = len(routed.body), routed.ask.forward_body
         body = make(plan) if size <= LARGE_BYTES else await in_thread(size, partial(make, plan))
         path = target.path or endpoint.upstream_path
-        headers = request.headers
-        if routed.about is not None:
-            headers = of_account(headers, in_flight.call.account_id)
+        headers = of_account(request.headers, in_flight.call.account_id)
         outgoing = UpstreamRequest(request.method, path, request.query, headers, body, routed.is_repeatable)
         status, begun_us = None, self._clock.monotonic_us()
         try:
@@ -113,15 +111,24 @@ class Forwarding:
 def of_account(headers: tuple[tuple[str, str], ...], account_id: str) -> tuple[tuple[str, str], ...]:
     """Headers in which a key for repeats is the account's own.
 
-    An upstream answers a repeat with the object that it made before. All accounts are one to it, so that the
-    key of one must not lead another to what is not its own.
+    An upstream answers a repeat as it did before. All accounts are one to it, so that the key of one must not
+    lead another to what is not its own.
     """
+    places = _repeat_keys(tuple([name for name, _ in headers]))
+    if not places:
+        return headers
     return tuple(
-        (
-            name,
-            digest_of(f"{account_id} {value}") if name.lower().replace("_", "-") in _REPEAT_KEYS else value,
-        )
-        for name, value in headers
+        (name, digest_of(f"{account_id} {value}") if place in places else value)
+        for place, (name, value) in enumerate(headers)
+    )
+
+
+# All send the same few names again and again, and hardly any of them a key. The bound is for others.
+@lru_cache(maxsize=256)
+def _repeat_keys(names: tuple[str, ...]) -> frozenset[int]:
+    """Where there are keys for repeats, however a server may read their names."""
+    return frozenset(
+        place for place, name in enumerate(names) if name.lower().replace("_", "-") in _REPEAT_KEYS
     )
 
 

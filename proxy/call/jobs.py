@@ -56,7 +56,8 @@ def objects_of(in_flight: InFlightCall, now_us: int) -> tuple[Object, ...]:
     if routed.about is not None and routed.about.known is not None:
         return (seen_again(routed.about.known.row, sighting, now_us),)
     made = _made(in_flight.call, routed, sighting)
-    return (made, *_within(made, sighting))
+    within = _within(made, sighting)
+    return (made, *within) if sighting.id else within
 
 
 def _within(row: Object, sighting: Sighting) -> tuple[Object, ...]:

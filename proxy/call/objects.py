@@ -4,9 +4,9 @@ An id that another account has is answered as one that nobody has. Upstreams may
 an account's object says which of them has it, and no other is ever asked.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -23,7 +23,6 @@ from proxy.endpoints.objects import (
     ObjectEndpoint,
     ObjectKind,
     ObjectPaths,
-    ObjectRoute,
     Source,
 )
 from proxy.endpoints.tallies.sighted import is_id
@@ -38,8 +37,13 @@ _REPEATABLE: Final = frozenset({"GET", "HEAD", "DELETE"})
 _decode_observed: Final = msgspec.json.Decoder(Observed).decode
 _decode_list: Final = msgspec.json.Decoder(list[Any]).decode
 
-LateBody = Callable[[InboundRequest], Awaitable[bytes]]
-"""Gives the body of a request, after a check of whether its caller could pay for the call."""
+
+class LateBody(Protocol):
+    """Gives the body of a request, after a check of whether its caller could make the call."""
+
+    async def __call__(self, request: InboundRequest, *, costs: bool) -> bytes:
+        """The body. A call that `costs` needs funds. Raises Refusal."""
+        ...
 
 
 class Objects:
@@ -96,11 +100,17 @@ class Objects:
         if found is None:
             return None
         if found.derivation is not None:
-            return await self._derived(request, account_id, catalog, found, await late_body(request))
+            body = await late_body(request, costs=True)
+            return await self._derived(request, account_id, catalog, found, body)
         known = await self._known(account_id, found.kind, found.id)
         request.facts["model"] = known.row.model
         assert found.route is not None
-        return _asked(request, catalog, found.kind, found.route, known)
+        body = b""
+        if found.route.takes:
+            read = found.route.read
+            given = await late_body(request, costs=False)
+            body = await off_loop(len(given), partial(read, given))
+        return _asked(request, catalog, found, known, body)
 
     async def _derived(
         self, request: InboundRequest, account_id: str, catalog: Catalog, found: Found, body: bytes
@@ -137,10 +147,11 @@ class Objects:
 
 
 def _asked(
-    request: InboundRequest, catalog: Catalog, kind: ObjectKind, asked: ObjectRoute, known: KnownObject
+    request: InboundRequest, catalog: Catalog, found: Found, known: KnownObject, body: bytes
 ) -> RoutedCall:
     """What is asked of an object goes where that was made, and is free."""
-    row = known.row
+    kind, asked, row = found.kind, found.route, known.row
+    assert asked is not None
     upstream = catalog.routes.upstream(row.upstream)
     if upstream is None:
         raise Refusal(
@@ -149,9 +160,9 @@ def _asked(
     name = f"{kind.endpoint}.{asked.name}"
     path = kind.upstream_path_of(row.id, asked)
     endpoint = ObjectEndpoint(name, request.path, path, repeatable=request.method in _REPEATABLE)
-    ask = ObjectAsk(kind, asked.told(request.query), row.id, row.model)
+    ask = ObjectAsk(kind, asked.told(request.query), row.id, row.model, body)
     return RoutedCall(
-        endpoint, ask, Route(name, (Target(upstream),)), Terms(FREE_CARD), b"", About(kind, known)
+        endpoint, ask, Route(name, (Target(upstream),)), Terms(FREE_CARD), body, About(kind, known)
     )
 
 

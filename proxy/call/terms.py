@@ -140,7 +140,9 @@ def _is_forwarded(feature: Feature, route: Route) -> bool:
 
 
 def _unpriced(feature: Feature, missing: list[str], card: RateCard) -> Refusal:
-    if not feature.known:
+    if feature.kept:
+        said = f"`{feature.member}` names what the upstream keeps, and Farebox cannot tell for whom"
+    elif not feature.known:
         said = f"Farebox does not know the member {feature.member!r}, and cannot tell what it costs"
     elif missing:
         keys = " and ".join(f"`{key}`" for key in missing)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from proxy.endpoints.features import Feature, hidden_input
+from proxy.endpoints.kept import KeptNames
 from proxy.endpoints.members import refuse_other_cases
 from proxy.endpoints.reading.body import JsonBody
 from proxy.endpoints.reading.repeats import names_in_value, repeats_within
@@ -108,22 +109,28 @@ def is_flat(body: JsonBody, name: str) -> bool:
 
 
 class HiddenInMessages:
-    """The inputs that messages only refer to, which are added one by one; flat ones have none."""
+    """The inputs that messages only refer to, which are added one by one; flat ones have none.
 
-    def __init__(self, table: ContentTable, name: str) -> None:
+    `owned` are the members that name objects of an account, each with their kind.
+    """
+
+    def __init__(self, table: ContentTable, name: str, owned: Mapping[str, str] | None = None) -> None:
         self._table = table
         self._name = name
         self._names = 0
         self._hidden: Counter[str] = Counter()
+        self._kept = KeptNames(f"{name}[]", owned)
 
     def add(self, message: object) -> None:
         """Look into a decoded message. Raises Refusal `invalid_value` for what could be read in two ways."""
         self._names += names_in_value(message)
+        self._kept.add(message)
         self._hidden.update(self._table.hidden_in_message(message, f"{self._name}[]"))
 
     def add_part(self, part: object) -> None:
         """Look into a decoded part of a content. Raises Refusal as `add` does."""
         self._names += names_in_value(part)
+        self._kept.add(part)
         self._hidden.update(self._table.hidden_in_content([part], self._name))
 
     def features(self, raw: msgspec.Raw) -> Iterator[Feature]:
@@ -132,6 +139,7 @@ class HiddenInMessages:
             raise repeats_within(self._name)
         for where, count in self._hidden.items():
             yield hidden_input(where, self._name, count)
+        yield from self._kept.features()
 
 
 def head_of(text: object) -> str:

@@ -1,10 +1,11 @@
 """What a request can turn on that costs more than its text shows, and what of a rate card would price it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.metering.usage import Usage
 
@@ -38,7 +39,8 @@ class Feature(msgspec.Struct, frozen=True, gc=False):
     `allowed` is the most it can use of a meter, which is charged as far as the answer reports it.
     `known` is False for a member that Farebox does not know. What is `optional` costs no more than the usual
     rates, and is charged otherwise only where a card says so. `refers` is an object that it is about: only
-    the account that has it may name it, and the call goes where that is.
+    the account that has it may name it, and the call goes where that is. `kept`: it is something that the
+    upstream keeps for nobody knows whom, so that only an operator can allow it.
     """
 
     member: str
@@ -51,6 +53,24 @@ class Feature(msgspec.Struct, frozen=True, gc=False):
     known: bool = True
     optional: bool = False
     refers: ObjectName | None = None
+    kept: bool = False
+
+
+def kept(member: str, name: str, hidden: int = 0) -> Feature:
+    """What an upstream keeps, and nobody can tell whose it is: refused, unless it forwards `name`.
+
+    `hidden` is how many inputs that are.
+    """
+    return Feature(member, name, hidden={_INPUT: hidden} if hidden else NOTHING, kept=True)
+
+
+def unpaid(features: Iterable[Feature]) -> tuple[Feature, ...]:
+    """What of some features matters where nothing is carried out: which objects it names, what is refused."""
+    return tuple(
+        each if each.refers is None else replace(each, needs=(), hidden=NOTHING, optional=True)
+        for each in features
+        if each.refers is not None or not (each.needs or each.optional)
+    )
 
 
 def hidden_input(member: str, name: str, count: int = 1) -> Feature:

@@ -11,6 +11,8 @@ import msgspec
 
 from proxy.endpoints.base import Ask, ForwardPlan, Headers
 from proxy.endpoints.features import NO_PARAMETERS, Feature
+from proxy.endpoints.members import shown_name
+from proxy.endpoints.reading.body import read_body
 from proxy.endpoints.tallies.sighted import (
     JsonTally,
     PassingTally,
@@ -34,7 +36,8 @@ _NOTHING: Final = Ceiling(_NO_REQUEST)
 class ObjectRoute(msgspec.Struct, frozen=True):
     """Something that may be asked of an object, for free: its method, and its path below the object's own.
 
-    With `may_stream` a client can have it as a stream.
+    With `may_stream` a client can have it as a stream. `takes` are the members that its body may have;
+    without any, none goes up.
     """
 
     name: str
@@ -43,6 +46,19 @@ class ObjectRoute(msgspec.Struct, frozen=True):
     below: str = ""
     tells: Tells = "object"
     may_stream: bool = False
+    takes: tuple[str, ...] = ()
+
+    def read(self, body: bytes) -> bytes:
+        """What goes up of a body, each member once. Raises Refusal `invalid_json` or `invalid_value`."""
+        request = read_body(body)
+        for name in request.members:
+            if name not in self.takes:
+                raise Refusal(
+                    "invalid_value",
+                    f"`{shown_name(name)}` is not taken here; {', '.join(self.takes)} is.",
+                    param=shown_name(name),
+                )
+        return request.patched({})
 
     def told(self, query: str) -> Tells:
         """What its answer tells: one that is streamed, as the query asks, is only passed on."""
@@ -79,18 +95,24 @@ class Derivation(Protocol):
 
 
 def always(_: Ask) -> bool:
-    """Every call that makes an object of the kind begins a job."""
+    """Every call of the endpoint."""
     return True
+
+
+def never(_: Ask) -> bool:
+    """No call of the endpoint."""
+    return False
 
 
 class ObjectKind(msgspec.Struct, frozen=True):
     """A kind of objects. `endpoint` is the one that makes them, by whose routes and rates all go.
 
     `path` is that of their list, below which each has its own by its id. `read` gives what the JSON of one
-    says, None for anything else. The first of `routes` is what the poller asks. `is_listed`: their list is
-    answered, from what Farebox knows of them. With `tells_usage` the end of a job says what it used;
-    otherwise that follows from its request. `answer_bytes` is the most that is read of one. `begins_job`
-    tells of a call that makes one whether that goes on after its answer.
+    says, None for anything else. The first of `routes` is what the poller asks. `made_by` says whether a call
+    of the endpoint may make one: then its tally is a `SightedTally`. `begins_job` says of such a call whether
+    that goes on after its answer. `is_listed`: their list is answered, from what Farebox knows of them. With
+    `tells_usage` the end of a job says what it used; otherwise that follows from its request. `answer_bytes`
+    is the most that is read of one.
     """
 
     name: str
@@ -104,6 +126,7 @@ class ObjectKind(msgspec.Struct, frozen=True):
     is_listed: bool = False
     tells_usage: bool = False
     answer_bytes: int = 262_144
+    made_by: Callable[[Ask], bool] = always
     begins_job: Callable[[Ask], bool] = always
 
     def upstream_path_of(self, id_: str, route: ObjectRoute) -> str:
@@ -166,15 +189,16 @@ class ObjectPaths:
 
 
 class ObjectAsk:
-    """Something that is asked of an object: it is free, and only its rate is limited. It takes no body."""
+    """Something that is asked of an object: it is free, and only its rate is limited."""
 
     stream = False
     end_user = ""
     features: tuple[Feature, ...] = ()
     parameters: Mapping[str, str] = NO_PARAMETERS
 
-    def __init__(self, kind: ObjectKind, tells: Tells, id_: str, model: str) -> None:
+    def __init__(self, kind: ObjectKind, tells: Tells, id_: str, model: str, body: bytes = b"") -> None:
         self.model = model
+        self._body = body
         self._kind = kind
         self._tells = tells
         self._id = id_
@@ -195,9 +219,9 @@ class ObjectAsk:
         """Nothing is counted."""
         return 0
 
-    def forward_body(self, plan: ForwardPlan) -> bytes:  # noqa: ARG002 - no body goes up.
-        """Nothing."""
-        return b""
+    def forward_body(self, plan: ForwardPlan) -> bytes:  # noqa: ARG002 - it names no model.
+        """The body as its route has read it."""
+        return self._body
 
     def tally(self, *, keep_usage: bool = False) -> SightedTally:  # noqa: ARG002 - it has no usage.
         """A fresh tally."""
@@ -224,5 +248,5 @@ class ObjectEndpoint:
         self.repeatable = repeatable
 
     def read(self, body: bytes, headers: Headers = ()) -> Ask:  # noqa: ARG002  # pragma: no cover
-        """Not called: what is asked of an object has no body, and a derivation reads its own."""
-        raise AssertionError("what is asked of an object has no body")
+        """Not called: the route of an object reads its body, and a derivation its own."""
+        raise AssertionError("an object's route or derivation reads the body")

@@ -27,6 +27,7 @@ from proxy.endpoints.openai.responses.responses import (
 )
 from proxy.endpoints.openai.responses.tools import PARAMETERS as RESPONSE_PARAMETERS
 from proxy.endpoints.openai.speech import SpeechEndpoint
+from proxy.endpoints.openai.stored_chats import STORED_CHATS
 from proxy.endpoints.openai.transcriptions import TranscriptionEndpoint, TranslationEndpoint
 from proxy.endpoints.openai.videos import PARAMETERS as VIDEO_PARAMETERS
 from proxy.endpoints.openai.videos import VIDEOS, VideoEndpoint
@@ -46,7 +47,7 @@ _FAMILIES: Final[tuple[Family, ...]] = (
 ENDPOINTS: Final[Mapping[str, Family]] = {endpoint.path: endpoint for endpoint in _FAMILIES}
 """The endpoints whose calls name a model, by path."""
 
-KINDS: Final[tuple[ObjectKind, ...]] = (VIDEOS, RESPONSES)
+KINDS: Final[tuple[ObjectKind, ...]] = (VIDEOS, RESPONSES, STORED_CHATS)
 """The kinds of objects that calls make; a new one is a value and a line here."""
 
 ENDPOINT_NAMES: Final = tuple(endpoint.name for endpoint in _FAMILIES)

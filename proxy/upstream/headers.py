@@ -70,7 +70,12 @@ NOT_UP: Final = (
     ),
     Stopped(
         "They choose a part of the operator's account.",
-        _names("anthropic-organization-id openai-organization openai-project"),
+        _names(
+            """
+            anthropic-organization-id anthropic-user-profile-id anthropic-workspace-id openai-organization
+            openai-project
+            """
+        ),
     ),
     Stopped(
         "They would have the upstream carry out another method than the one that was checked and priced.",

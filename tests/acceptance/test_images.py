@@ -204,7 +204,7 @@ def test_an_edit_of_what_lies_elsewhere_needs_an_allowance(
 ) -> None:
     """As JSON, by an address: the card of tokens allows for it, the other one does not."""
     upstream.behaviours |= dict.fromkeys(("gpt-image-j", "painter-j"), answers(whole({"b64_json": PICTURE})))
-    images = [{"image_url": "https://host/a.png"}, {"file_id": "file-1"}]
+    images = [{"image_url": "https://host/a.png"}, {"image_url": "https://host/b.png"}]
     codes = []
     for model in ("gpt-image-j", "painter-j"):
         body = {"model": model, "prompt": PROMPT, "images": images}

@@ -20,6 +20,7 @@ from tests.acceptance.scripted_upstream import (
 from tests.acceptance.studio import MP4, Studio, videos_config
 from tests.acceptance.test_images import CARDS
 from tests.acceptance.test_moderations import VERDICT
+from tests.acceptance.test_stored_chats import Archive
 from tests.endpoints.anthropic.replies import THOUGHTFUL, message
 from tests.endpoints.openai.images.answers import PICTURE, png, usage
 from tests.endpoints.openai.images.answers import STREAM as DRAWING
@@ -84,6 +85,25 @@ console.log(JSON.stringify({
   whole: whole.content[0].text, text, thought, called: last.content[2].input, used: last.usage.output_tokens,
   counted: counted.input_tokens, refused,
 }));
+"""
+
+STORED_SCRIPT = """
+import OpenAI from "openai";
+const { completions } = new OpenAI({ baseURL: process.env.URL, apiKey: process.env.KEY }).chat;
+const messages = [{ role: "user", content: "Say hello" }];
+const made = [];
+for (const topic of ["a", "b"]) {
+  const chat = await completions.create({ model: "stored", messages, store: true, metadata: { topic } });
+  made.push(chat.id);
+}
+const listed = [];
+for await (const chat of completions.list({ limit: 1, order: "asc" })) listed.push(chat.id);
+const found = (await completions.retrieve(made[0])).choices[0].message.content;
+const updated = (await completions.update(made[0], { metadata: { topic: "c" } })).metadata;
+const asked = [];
+for await (const message of completions.messages.list(made[0])) asked.push(message.content);
+const deleted = (await completions.delete(made[0])).deleted;
+console.log(JSON.stringify({ same: made.join() === listed.join(), found, updated, asked, deleted }));
 """
 
 SOUND_SCRIPT = """
@@ -167,6 +187,22 @@ def test_the_node_sdk_works(node: Runner, server: Server, upstream: ScriptedUpst
     assert [row["charged"] for row in account.requests()] == [
         *("0.000025", "0.000009", "0.00021", "0.00021", "0.000003"),
     ]
+
+
+def test_the_node_sdk_has_the_chats_that_it_stored(
+    node: Runner, server: Server, upstream: ScriptedUpstream
+) -> None:
+    Archive(upstream)
+    account = server.account()
+    environ = {"URL": f"{server.url}/v1", "KEY": account.secret}
+    assert node(STORED_SCRIPT, environ) == {
+        "same": True,
+        "found": "Hello there",
+        "updated": {"topic": "c"},
+        "asked": ["Say hello"],
+        "deleted": True,
+    }
+    assert sorted(row["charged"] for row in account.requests()) == ["0.00"] * 4 + ["0.000025"] * 2
 
 
 def test_anthropics_node_sdk_works(node: Runner, server: Server, upstream: ScriptedUpstream) -> None:

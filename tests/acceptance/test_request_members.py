@@ -38,7 +38,10 @@ def server(tmp_path_factory: pytest.TempPathFactory, upstream: ScriptedUpstream)
     """A process whose upstream knows `max_tokens` alone, with prices for what a call may turn on."""
     folder = tmp_path_factory.mktemp("members")
     config = config_for(upstream.port, folder)
-    config["upstreams"]["scripted"] |= {"output_bound_field": "max_tokens", "forward": ["frobnicate"]}
+    config["upstreams"]["scripted"] |= {
+        "output_bound_field": "max_tokens",
+        "forward": ["frobnicate", "file_id"],
+    }
     card = config["rate_cards"]["chat"]
     card["rates"]["web_searches"] = {"per_unit": "0.01"}
     card |= {"service_tiers": {"priority": "2"}, "input_allowance_tokens": 20_000}
@@ -119,6 +122,7 @@ def test_what_has_no_price_is_refused_by_name_before_anything_is_forwarded(
         ({"service_tier": "ultrafast"}, "service_tier: ultrafast", ["service_tiers.ultrafast"]),
         ({"models": ["dear"]}, "models", []),
         ({"wings": 2}, "wings", []),
+        ({"vector_store_ids": ["vs_1"]}, "vector_store_ids", []),
     ):
         status, _, body = account.api.ask("POST", CHAT, {"model": "m", "messages": HELLO, **members})
         error = body["error"]

@@ -262,6 +262,33 @@ def test_nobody_goes_on_with_what_another_account_has_made(
     assert len(upstream.received) == sent
 
 
+def test_what_was_found_for_one_account_is_no_others_although_nothing_is_stored(
+    server: Server, upstream: ScriptedUpstream
+) -> None:
+    """A search stands for what it found: who sends it back has to be who had it made."""
+    search: Any = {
+        "type": "web_search_call",
+        "id": "ws_1",
+        "status": "completed",
+        "action": {"type": "search"},
+    }
+    upstream.behaviours["u-model"] = answers(response(search, text("Found it")))
+    asked: Any = [{"role": "user", "content": "And then?"}, search]
+    mine, other = server.account(), server.account()
+    with (
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key=mine.secret, max_retries=0) as first,
+        openai.OpenAI(base_url=f"{server.url}/v1", api_key=other.secret, max_retries=0) as second,
+    ):
+        made = first.responses.create(model="u-model", input="Find it", store=False)
+        first.responses.create(model="u-model", input=asked, store=False)
+        sent = len(upstream.received)
+        with pytest.raises(openai.NotFoundError):
+            second.responses.create(model="u-model", input=asked, store=False)
+        with pytest.raises(openai.NotFoundError):
+            first.responses.retrieve(made.id)
+    assert len(upstream.received) == sent
+
+
 def test_a_streamed_response_is_kept_as_well(
     client: openai.OpenAI, upstream: ScriptedUpstream, account: Account
 ) -> None:

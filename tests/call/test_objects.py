@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from proxy.call.policy import Catalog
 from proxy.endpoints.objects import ObjectKind
+from proxy.endpoints.openai.stored_chats import STORED_CHATS
 from proxy.endpoints.openai.videos import VIDEOS
 from proxy.endpoints.registry import KINDS
 from proxy.ids import digest_of
@@ -31,12 +32,18 @@ def ways(kind: ObjectKind) -> Iterator[tuple[str, str, str]]:
 
 WAYS = [(kind, *way) for kind in KINDS for way in ways(kind)]
 BODY = {"prompt": "More", "seconds": "4"}
+GIVEN = {"metadata": {"a": "b"}}
+"""A value for each member that a route of an object takes."""
 
 
-def asked(path: str, member: str, id_: str) -> tuple[str, object]:
+def asked(kind: ObjectKind, path: str, member: str, id_: str) -> tuple[str, object]:
     """The path and the body of a request that names an object."""
+    there = path.replace("{id}", id_)
+    for route in kind.routes:
+        if path == f"{kind.path}/{{id}}{route.below}":
+            return there, {name: GIVEN[name] for name in route.takes}
     body = {name: value for name, value in BODY.items() if name != "seconds" or "extensions" in path}
-    return path.replace("{id}", id_), body | ({member: {"id": id_}} if member else {})
+    return there, body | ({member: {"id": id_}} if member else {})
 
 
 def put(stage: VideoStage, kind: ObjectKind, id_: str, account_id: str = "acct_1", **more: object) -> None:
@@ -66,7 +73,7 @@ async def test_another_accounts_object_is_answered_as_one_that_never_was(
     put(stage, kind, "theirs")
     refusals = []
     for id_ in ("theirs", "nobody"):
-        there, body = asked(path, member, id_)
+        there, body = asked(kind, path, member, id_)
         refusal = await stage.refused(method, there, body, secret=OTHER_SECRET)
         assert refusal.kind.status == 404
         refusals.append(refusal.body("req").replace(id_.encode(), b"<id>"))
@@ -78,7 +85,7 @@ async def test_another_accounts_object_is_answered_as_one_that_never_was(
         "acct_2", "file", "another kind", "up", "key", "call", "m", NOW_US, "{}"
     )
     for id_ in ("expired", "file"):
-        there, body = asked(path, member, id_)
+        there, body = asked(kind, path, member, id_)
         refusal = await stage.refused(method, there, body, secret=OTHER_SECRET)
         assert refusal.body("req").replace(id_.encode(), b"<id>") == refusals[0]
     assert stage.studio.requests == []
@@ -98,7 +105,7 @@ async def test_ones_own_object_is_asked_for_where_it_was_made(
     stage.stage.relay.catalog = Catalog(routes, book, UNLIMITED, stage.stage.catalog.policy)
     put(stage, kind, "same", upstream="one")
     put(stage, kind, "same", "acct_2", upstream="two")
-    there, body = asked(path, member, "same")
+    there, body = asked(kind, path, member, "same")
     up_path = there.removeprefix("/v1")
     for number, secrets in enumerate(({}, {"secret": OTHER_SECRET})):
         stage.studio.says(method, up_path, video("queued", f"new_{number}"))
@@ -122,7 +129,8 @@ async def test_what_is_asked_of_an_object_is_free(kind: ObjectKind) -> None:
     for route in kind.routes:
         path = f"{kind.path}/mine{route.below}"
         stage.studio.says(route.method, path.removeprefix("/v1"), video("in_progress", "mine"))
-        sent = await stage.ask(route.method, path, secret=secret)
+        body = {name: GIVEN[name] for name in route.takes} or None
+        sent = await stage.ask(route.method, path, body, secret=secret)
         assert sent.headers["x-farebox-cost"] == "0.00"
     if kind is VIDEOS:
         refusal = await stage.refused("POST", kind.path, {"model": "m", "prompt": "x"}, secret=secret)
@@ -140,7 +148,8 @@ async def test_a_method_that_no_route_has_is_refused(kind: ObjectKind) -> None:
     put(stage, kind, "mine")
     for id_ in ("mine", "nobody"):
         refusal = await stage.refused("PUT", f"{kind.path}/{id_}")
-        assert (refusal.code, refusal.headers) == ("method_not_allowed", {"Allow": "DELETE, GET"})
+        methods = sorted({route.method for route in kind.routes if not route.below})
+        assert (refusal.code, refusal.headers) == ("method_not_allowed", {"Allow": ", ".join(methods)})
     assert (await stage.refused("GET", f"{kind.path}/mine/nothing")).code == "not_found"
     assert (await stage.refused("GET", f"{kind.path}/")).code == "not_found"
     await stage.rest()
@@ -232,5 +241,22 @@ async def test_what_is_made_from_a_video_of_unknown_length_is_refused(seen: str)
     made = stage.store.books.objects["acct_1", "mine"]
     stage.store.books.objects["acct_1", "mine"] = replace(made, seen=seen)
     assert (await stage.refused("POST", "/v1/videos/mine/remix", {"prompt": "x"})).code == "invalid_value"
+    assert stage.studio.requests == []
+    await stage.rest()
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"metadata": {}, "store": False}, "store"),
+        ({"Metadata": {}}, "Metadata"),
+        ({"metadata": {}, "model": "other"}, "model"),
+    ],
+)
+async def test_a_route_of_an_object_takes_the_members_of_its_row_alone(body: object, param: str) -> None:
+    stage = VideoStage()
+    put(stage, STORED_CHATS, "mine")
+    refusal = await stage.refused("POST", "/v1/chat/completions/mine", body)
+    assert (refusal.code, refusal.param) == ("invalid_value", param)
     assert stage.studio.requests == []
     await stage.rest()

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from proxy.call.base import RoutedCall
 from proxy.call.terms import Terms, terms_of
-from proxy.endpoints.features import Feature, at_tier, hidden_input, rated, surcharged
+from proxy.endpoints.features import Feature, at_tier, hidden_input, kept, rated, surcharged
 from proxy.endpoints.registry import ENDPOINTS, forward_fault
 from proxy.errors import Refusal
 from proxy.metering.ceiling import Ceiling
@@ -141,7 +141,7 @@ MEMBERS: list[dict[str, Any]] = [
     {"plugins": [{"id": "web"}, {"id": "web"}]},
     {"service_tier": "priority"},
     {"service_tier": "flex"},
-    {"prompt": {"id": "pmpt_1"}},
+    {"media_io_kwargs": {"a": 1}},
     {"service_tier": "priority", "web_search_options": {}, "max_tokens": 3},
 ]
 
@@ -168,7 +168,7 @@ async def test_a_feature_is_held_for_and_charged_with_the_call(members: dict[str
     await turned_on.rest()
     (usual,), (row,) = plain.rows(), turned_on.rows()
     searches = 2 if "plugins" in members else int("web_search_options" in members)
-    unseen = searches + ("prompt" in members)
+    unseen = searches + ("media_io_kwargs" in members)
     times = dict(CARD.service_tiers).get(members.get("service_tier", ""), Fraction(1))
     text_nano = 1_000 * (len(json.dumps(members)) + 200)
     assert row.charged_nano == usual.charged_nano * times + searches * SEARCH_NANO
@@ -378,3 +378,16 @@ def routed_by(card: RateCard) -> RoutedCall:
     endpoint = ENDPOINTS["/v1/embeddings"]
     ask = endpoint.read(b'{"model": "m", "input": "x"}')
     return RoutedCall(endpoint, ask, route(set()), Terms(card), b"")
+
+
+def test_what_an_upstream_keeps_is_let_through_by_its_own_name_alone() -> None:
+    """No rate card and no `*` says whose it is; what the model reads of it takes a card's allowance."""
+    feature = kept("messages[].file_id", "file_id", 1)
+    for others in ((), ("*",), ("messages",)):
+        refusal = refused(feature, set(others), card=CARD)
+        assert refusal is not None
+        assert (refusal.code, refusal.param) == ("unpriced_feature", "messages[].file_id")
+        assert "may be set to `forward` 'file_id'" in refusal.message
+    assert refused(feature, {"file_id"}, card=CARD) is None
+    terms = terms_of([feature], route({"file_id"}), CARD)
+    assert terms.hidden == {"input_tokens": CARD.input_allowance}

@@ -119,7 +119,7 @@ async def test_an_object_is_found_by_its_account_and_id_with_its_job_while_that_
 
 
 async def test_lists_go_by_time_then_id_and_go_on_after_any_of_their_objects(store: Store) -> None:
-    """Of one account and one kind alone, in either order."""
+    """Of one account and one kind alone, and of one model where that is asked for, in either order."""
     await store.apply([*opening(1_000), *opening(1_000, account_id="acct_2", key_id="key_2")])
     for number, id_ in enumerate(("b", "a", "c", "d")):
         made = call(f"call_{number}", at_us=NOON_US + number // 2)
@@ -129,8 +129,9 @@ async def test_lists_go_by_time_then_id_and_go_on_after_any_of_their_objects(sto
     await store.apply([authorize(foreign, 10, owner=store.owner)])
     await store.apply([replace(settle(foreign, 9), objects=(made_by(foreign, "e"),))])
 
-    async def listed(order: str, after: str = "", limit: int = 9) -> list[object]:
+    async def listed(order: str, after: str = "", limit: int = 9, model: str = "") -> list[object]:
         params = {"account_id": ACCOUNT, "kind": "video", "now_us": NOON_US, "after": after, "limit": limit}
+        params |= {"model": model}
         return [row["id"] for row in await store.query(f"objects_{order}_first", params)]
 
     assert await listed("newest") == ["c", "b", "a"]
@@ -138,6 +139,9 @@ async def test_lists_go_by_time_then_id_and_go_on_after_any_of_their_objects(sto
     assert await listed("newest", "c", 1) == ["b"]
     assert await listed("oldest", "a") == ["b", "c"]
     assert await listed("newest", "nothing") == await listed("newest", "e") == []
+    assert await listed("newest", model="small") == ["c", "b", "a"]
+    assert await listed("oldest", "a", model="small") == ["b", "c"]
+    assert await listed("newest", model="another") == []
 
 
 async def test_running_jobs_are_listed_until_they_are_closed(store: Store) -> None:

@@ -5,7 +5,8 @@ from typing import Final
 
 from proxy.endpoints.anthropic.tools import tools
 from proxy.endpoints.base import Headers
-from proxy.endpoints.features import Feature, at_tier, hidden_input, rated, surcharged
+from proxy.endpoints.features import Feature, at_tier, hidden_input, kept, rated, surcharged
+from proxy.endpoints.kept import kept_within
 from proxy.endpoints.members import Member, MemberTable, is_on, refuse_other_cases
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, items_of, members_of, patched
@@ -17,6 +18,9 @@ _TIERS_BY_BETA: Final[Mapping[str, str]] = {"context-1m": "context-1m"}
 
 _USUAL_TIERS: Final = frozenset({"auto", "standard_only"})
 """Tiers of Anthropic are commitments that the operator has made: no call is dearer by asking for these."""
+
+
+_SKILL: Final = frozenset({"type", "skill_id", "version"})
 
 
 def _names(text: str, row: Member) -> dict[str, Member]:
@@ -50,9 +54,17 @@ def _text(body: JsonBody, name: str) -> str:
     return text
 
 
-def _hidden(body: JsonBody, name: str) -> Iterator[Feature]:
+def _kept(body: JsonBody, name: str) -> Iterator[Feature]:
+    """What Anthropic keeps, such as for whom it works."""
+    if is_on(body.members[name]):
+        yield kept(name, name)
+
+
+def _thread(body: JsonBody, name: str) -> Iterator[Feature]:
+    """A thread goes on with what was said before, in a message that it names."""
     if is_on(body.members[name]):
         yield hidden_input(name, name)
+        yield from kept_within(body, name)
 
 
 def _refused(body: JsonBody, name: str) -> Iterator[Feature]:
@@ -65,6 +77,7 @@ def _servers(body: JsonBody, name: str) -> Iterator[Feature]:
     """What other servers answer is read as input."""
     if is_on(body.members[name]):
         yield surcharged(name, name, "server_tools", max(1, len(items_of(body.members[name]) or ())))
+        yield from kept_within(body, name)
 
 
 def _container(body: JsonBody, name: str) -> Iterator[Feature]:
@@ -73,13 +86,26 @@ def _container(body: JsonBody, name: str) -> Iterator[Feature]:
         return
     container = members_of(body.members[name])
     if container is None:
-        yield Feature(name, name)
+        yield kept(name, name)
         return
     refuse_other_cases(container, {"id", "skills"}, name)
     body.put(name, patched(container, {}))
     if "id" in container and is_on(container["id"]):
-        yield Feature(f"{name}.id", name)
+        yield kept(f"{name}.id", name)
     yield surcharged(name, name, "server_tools")
+    if "skills" in container and is_on(container["skills"]):
+        body.bound_values(name)
+        value = body[name]
+        if has_repeats(memoryview(body.members[name]), value):
+            raise repeats_within(name)
+        skills = value["skills"] if isinstance(value, dict) else value
+        if not isinstance(skills, list) or not all(map(_is_public, skills)):
+            yield kept(f"{name}.skills[].skill_id", "skill_id")
+
+
+def _is_public(skill: object) -> bool:
+    """Whether a skill is Anthropic's own; others have been made for somebody."""
+    return isinstance(skill, dict) and skill.keys() <= _SKILL and skill.get("type") == "anthropic"
 
 
 def _cached(body: JsonBody, name: str) -> Iterator[Feature]:
@@ -130,11 +156,12 @@ MESSAGES: Final = MemberTable(
         **_names(
             """
             metadata stop_sequences temperature top_k top_p tool_choice output_config output_format
-            diagnostics user_profile_id
             """,
             Member("passed"),
         ),
-        **_names("thread", Member("priced", _hidden)),
+        "diagnostics": Member("passed", kept_within),
+        "thread": Member("priced", _thread),
+        "user_profile_id": Member("refused", _kept),
         **_names(
             "compaction fallbacks fallback_credit_token billing_policy workspace_id",
             Member("refused", _refused),

@@ -10,6 +10,7 @@ from proxy.endpoints.anthropic.part import read_message_part
 from proxy.endpoints.anthropic.tools import own_kinds
 from proxy.endpoints.anthropic.usage import MessageUsage
 from proxy.endpoints.base import ForwardPlan, Headers, Tally
+from proxy.endpoints.features import unpaid
 from proxy.endpoints.free import FreeAsk
 from proxy.endpoints.generation import NO_BOUND, GenerationAsk, NamedBound
 from proxy.endpoints.members import is_on
@@ -86,14 +87,7 @@ class MessageEndpoint:
         """Read a request for a message. Raises Refusal `invalid_json` or `invalid_value`."""
         request = read_body(body)
         model = fields.model_of(request)
-        fields.require(request, "messages", (b"[",), "an array of messages")
-        request.bound_items("messages", MESSAGES_MAX)
-        if "system" in request:
-            fields.require(request, "system", (b'"', b"[", b"n"), "a string or an array")
-        for name in ("tools", "mcp_servers"):
-            request.bound_items(name, TOOLS_MAX)
-        for name in _COUNTED:
-            request.bound_values(name)
+        _check(request)
         features = MESSAGES.features(request)
         blocks = Blocks(request, model)
         bound, budget = _bound(request), _budget(request)
@@ -115,6 +109,18 @@ class MessageEndpoint:
             beside=budget if budget is not None and budget >= (bound.tokens or 0) else 0,
             budget=budget,
         )
+
+
+def _check(request: JsonBody) -> None:
+    """See that the members that decide are what they should be, and hold no more than is read."""
+    fields.require(request, "messages", (b"[",), "an array of messages")
+    request.bound_items("messages", MESSAGES_MAX)
+    if "system" in request:
+        fields.require(request, "system", (b'"', b"[", b"n"), "a string or an array")
+    for name in ("tools", "mcp_servers"):
+        request.bound_items(name, TOOLS_MAX)
+    for name in _COUNTED:
+        request.bound_values(name)
 
 
 def _bound(request: JsonBody) -> NamedBound:
@@ -162,4 +168,11 @@ class CountEndpoint:
     def read(self, body: bytes, headers: Headers = ()) -> FreeAsk:  # noqa: ARG002 - it is free.
         """Read a request for a count. Raises Refusal `invalid_json` or `invalid_value`."""
         request = read_body(body)
-        return FreeAsk(request, fields.model_of(request))
+        model = fields.model_of(request)
+        _check(request)
+        tools = request.members.get("tools")
+        found = (*MESSAGES.features(request), *Blocks(request, model).features)
+        if tools is not None:
+            # Nothing is carried out, so that there is no use to bound: what is counted is what came.
+            request.put("tools", bytes(tools))
+        return FreeAsk(request, model, features=unpaid(found))

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from proxy.endpoints.features import ALLOWANCE, Feature, hidden_input, rate_key, surcharged
+from proxy.endpoints.kept import kept_features
 from proxy.endpoints.members import refuse_other_cases
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, Members, beginning, items_of, listed, members_of, patched
@@ -53,6 +54,7 @@ def tools(body: JsonBody, name: str) -> Iterator[Feature]:
             feature, changes = _served(body, name, tool, kind)
             yield feature
         kept.append(patched(tool, changes))
+    yield from kept_features(f"{name}[]", body.items_of(name))
     body.put(name, listed(kept))
 
 

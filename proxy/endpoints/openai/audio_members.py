@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from proxy.endpoints.features import Feature
+from proxy.endpoints.kept import kept_within
 from proxy.endpoints.members import Member, MemberTable, is_on
 from proxy.endpoints.reading.body import JsonBody
 from proxy.endpoints.reading.form import Kinds
@@ -56,7 +57,9 @@ FORM: Final[Kinds] = {
 SPEECH: Final = MemberTable(
     {
         **_names("model input instructions response_format stream_format", _BOUNDED),
-        **_names("voice speed language user", _PASSED),
+        **_names("speed language user", _PASSED),
+        # A voice by its name is everybody's; one by its id has been made for somebody.
+        **_names("voice", Member("passed", kept_within)),
     }
 )
 """The members of a call for speech."""

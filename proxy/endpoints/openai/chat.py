@@ -11,6 +11,7 @@ from proxy.endpoints.generation import GenerationAsk
 from proxy.endpoints.openai.bounds import BUDGET_NAMES, OutputBound, named_bound, thinking_budget
 from proxy.endpoints.openai.members import CHAT
 from proxy.endpoints.openai.messages import CHAT_CONTENT
+from proxy.endpoints.openai.stored_chats import StoredChatAsk
 from proxy.endpoints.openai.stream_options import ChoiceCount, shows_usage
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, read_body, too_many
@@ -70,7 +71,9 @@ class ChatEndpoint:
         stream = fields.flag(request, "stream")
         is_plain = _RARE.isdisjoint(request.members)
         choices = 1 if is_plain else _choices(request)
-        return GenerationAsk(
+        is_stored = "store" in request.members and fields.flag(request, "store")
+        make = StoredChatAsk if is_stored else GenerationAsk
+        return make(
             body=request,
             model=model,
             stream=stream,

@@ -11,7 +11,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from proxy.endpoints.cohere.documents import hidden_in_documents, hidden_in_query
-from proxy.endpoints.features import Feature, ObjectName, at_tier, hidden_input, rated
+from proxy.endpoints.features import Feature, ObjectName, at_tier, hidden_input, kept, rated
+from proxy.endpoints.kept import kept_features, kept_in, kept_within
 from proxy.endpoints.members import Member, MemberTable, Reader, is_on, refuse_other_cases
 from proxy.endpoints.openai.tools import extras, search, server_tools
 from proxy.endpoints.reading import fields
@@ -62,11 +63,41 @@ def hidden(body: JsonBody, name: str) -> Iterator[Feature]:
         yield hidden_input(name, name)
 
 
+def kept_input(body: JsonBody, name: str) -> Iterator[Feature]:
+    """Input that the upstream keeps."""
+    if is_on(body.members[name]):
+        yield kept(name, name, 1)
+
+
+def kept_prompt(body: JsonBody, name: str) -> Iterator[Feature]:
+    """A prompt that the upstream keeps; `prompt` itself is text in other calls."""
+    if is_on(body.members[name]):
+        yield kept(name, f"{name}.id", 1)
+
+
+_LABELS: Final = frozenset({"id", "doc_id", "document_id"})
+"""What a caller may call its own documents by."""
+
+
+def _documents(body: JsonBody, name: str) -> Iterator[Feature]:
+    """Documents are within the request, but for those that it has only the ids of."""
+    if not is_on(body.members[name]):
+        return
+    yield hidden_input(name, name)
+    body.bound_values(name)
+    documents = [document for document in body.items_of(name) if isinstance(document, dict)]
+    if any(document.keys() <= _LABELS for document in documents):
+        yield kept(name, f"{name}.id")
+    shown = ({name: value for name, value in each.items() if name not in _LABELS} for each in documents)
+    yield from kept_features(f"{name}[]", shown)
+
+
 def _hidden_in_inputs(body: JsonBody, name: str) -> Iterator[Feature]:
     """Objects among inputs: pictures and other things that are no text."""
     count = count_objects(body, name)
     if count:
         yield hidden_input(f"{name}[]", name, count)
+        yield from kept_features(f"{name}[]", body.items_of(name))
 
 
 def _short(body: JsonBody, name: str, wanted: str) -> object:
@@ -102,6 +133,7 @@ def _modalities(body: JsonBody, name: str) -> Iterator[Feature]:
 def _sound(body: JsonBody, name: str) -> Iterator[Feature]:
     if is_on(body.members[name]):
         yield rated(name, name, _OUTPUTS["audio"])
+        yield from kept_within(body, name)
 
 
 def earlier(body: JsonBody, name: str) -> Iterator[Feature]:
@@ -127,12 +159,14 @@ EVERYWHERE: Final[Mapping[str, Member]] = {
     **rows("model", _BOUNDED),
     **rows(
         """
-        user safety_identifier metadata store tags trace session_id request_id priority cache_salt
+        user safety_identifier metadata store tags trace request_id priority cache_salt
         encoding_format timeout request_timeout ttl keep_alive verbose
         """,
         Member("passed"),
     ),
     **_priced("service_tier", _tier),
+    # Some upstreams only group calls by it, and others go on with what was said in it.
+    "session_id": Member("refused", kept_input),
     **rows(
         """
         models fallbacks route provider preset extra_body extra_headers extra_query api_base api_key
@@ -170,10 +204,11 @@ _GENERATION: Final[Mapping[str, Member]] = {
         grammar json_schema guided_json guided_regex guided_choice guided_grammar guided_decoding_backend
         guided_whitespace_pattern structured_outputs regex ebnf cache_prompt n_keep n_probs id_slot
         slot_id timings_per_token return_progress t_max_predict_ms prompt_cache_key prompt_cache_retention
-        prompt_cache_options stream_usage perf_metrics_in_response raw_output return_hidden_states
+        stream_usage perf_metrics_in_response raw_output return_hidden_states
         """,
         Member("passed"),
     ),
+    **rows("prompt_cache_options", Member("passed", kept_within)),
 }
 
 CHAT: Final = MemberTable(
@@ -194,13 +229,13 @@ CHAT: Final = MemberTable(
             "web_search_options web_search enable_web_search enable_search search_options search_parameters",
             search,
         ),
-        **_priced(
-            """
-            prompt prompt_id data_sources documents files file_ids attachments vector_store_ids
-            knowledge_base mm_processor_kwargs media_io_kwargs vl_high_resolution_images
-            """,
-            hidden,
+        "prompt": Member("refused", kept_prompt),
+        **rows(
+            "prompt_id data_sources files file_ids attachments vector_store_ids knowledge_base",
+            Member("refused", kept_input),
         ),
+        **_priced("documents", _documents),
+        **_priced("mm_processor_kwargs media_io_kwargs vl_high_resolution_images", hidden),
         **rows(
             """
             tool_choice function_call parallel_tool_calls parallel_function_calling
@@ -239,6 +274,8 @@ def _reference(body: JsonBody, name: str) -> Iterator[Feature]:
     if members.keys() - _REFERENCES or len(members) != 1:
         raise fields.wrong(body, name, "an object with `image_url` or `file_id`, and nothing else")
     body.put(name, patched(members, {}))
+    if (address := fields.text_of(members["image_url"]) if "image_url" in members else None) is not None:
+        yield from (kept(f"{name}.image_url", scheme) for scheme, _ in kept_in(address, "image_url"))
     if "file_id" in members:
         id_ = fields.text_of(members["file_id"])
         if id_ is None:

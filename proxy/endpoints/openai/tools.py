@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from proxy.endpoints.features import Feature, surcharged
+from proxy.endpoints.kept import kept_features, kept_within
 from proxy.endpoints.members import is_on, refuse_other_cases
 from proxy.endpoints.reading.body import (
     LARGE_BYTES,
@@ -41,9 +42,12 @@ def server_tools(body: JsonBody, name: str) -> Iterator[Feature]:
         return
     is_large = len(memoryview(body.members[name])) > LARGE_BYTES
     body.put(name, listed(patched(tool, {}) for tool in tools) if is_large else msgspec.json.encode(tools))
-    own = Counter(_meter_of(tool) for tool in tools if not _is_function(tool, f"{name}[]"))
-    for meter, count in own.items():
+    own = [(_meter_of(tool), at) for at, tool in enumerate(tools) if not _is_function(tool, f"{name}[]")]
+    for meter, count in Counter(meter for meter, _ in own).items():
         yield surcharged(f"{name}[].type", name, meter, count)
+    if own:
+        read = list(body.items_of(name))
+        yield from kept_features(f"{name}[]", (read[at] for _, at in own))
 
 
 def extras(body: JsonBody, name: str) -> Iterator[Feature]:
@@ -52,12 +56,14 @@ def extras(body: JsonBody, name: str) -> Iterator[Feature]:
     if is_on(raw):
         for meter, count in Counter(map(_meter_of, items_of(raw) or [raw])).items():
             yield surcharged(name, name, meter, count)
+        yield from kept_within(body, name)
 
 
 def search(body: JsonBody, name: str) -> Iterator[Feature]:
     """A search of the web, however it is described."""
     if is_on(body.members[name]):
         yield surcharged(name, name, "web_searches")
+        yield from kept_within(body, name)
 
 
 def _tools(raw: msgspec.Raw) -> list[Members] | None:

@@ -30,9 +30,10 @@ def is_id(text: str) -> bool:
 class Sighting(msgspec.Struct, frozen=True):
     """What an answer says of an object; with an empty `id`, of the one that it was asked about.
 
-    `seen` is the JSON to be kept of it, "" to keep what was there. `within` are the ids of what it has in it
-    that requests may name by themselves. `used` is what was reported of a job whose end tells that;
-    `unreported` is the meter of what one has produced that has ended without telling.
+    The id of something new is "" where the upstream does not keep the object itself. `seen` is the JSON to be
+    kept of it, "" to keep what was there. `within` are the ids of what it has in it that requests may name by
+    themselves. `used` is what was reported of a job whose end tells that; `unreported` is the meter of what
+    one has produced that has ended without telling.
     """
 
     id: str

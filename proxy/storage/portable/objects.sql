@@ -8,10 +8,11 @@ LEFT JOIN holds AS h ON h.id = o.call_id AND h.account_id = o.account_id AND h.d
 WHERE o.account_id = :account_id AND o.id = :id AND o.expires_at_us > :now_us;
 
 -- name: objects_newest_first
--- An account's objects of one kind that have not expired, from after one of them on.
+-- An account's objects of one kind, of one model or of all, that have not expired, from after one of them on.
 SELECT {objects.columns:o}
 FROM objects AS o
 WHERE o.account_id = :account_id AND o.kind = :kind AND o.expires_at_us > :now_us
+    AND (:model = '' OR o.model = :model)
     AND (
         :after = ''
         OR (o.created_at_us, o.id) < (
@@ -26,6 +27,7 @@ LIMIT :limit;
 SELECT {objects.columns:o}
 FROM objects AS o
 WHERE o.account_id = :account_id AND o.kind = :kind AND o.expires_at_us > :now_us
+    AND (:model = '' OR o.model = :model)
     AND (
         :after = ''
         OR (o.created_at_us, o.id) > (

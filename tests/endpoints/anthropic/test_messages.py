@@ -131,7 +131,7 @@ def test_a_document_takes_what_its_pages_do() -> None:
 def test_what_a_block_only_refers_to_takes_the_allowance(block: dict[str, Any]) -> None:
     """At the top, and within the result of a tool."""
     for content in (block, {"type": "tool_result", "tool_use_id": "x", "content": [block]}):
-        (found,) = read(messages=said(content)).features
+        (found,) = (each for each in read(messages=said(content)).features if not each.kept)
         assert (found.needs, found.hidden, found.name) == ((ALLOWANCE,), {"input_tokens": 1}, "messages")
 
 
@@ -273,6 +273,21 @@ def test_what_cannot_be_read_safely_is_refused(members: dict[str, Any], param: s
     with pytest.raises(Refusal) as caught:
         read(**members)
     assert (caught.value.code, caught.value.param) == ("invalid_value", param)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"user_profile_id": "u"},
+        {"frobnicate": 1},
+        {"messages": said({"type": "document", "source": {"type": "file", "file_id": "file_1"}})},
+    ],
+)
+def test_a_count_names_nothing_that_a_message_could_not_name(members: dict[str, Any]) -> None:
+    """Its figure would tell how long another's file is. What only costs a message is free to count."""
+    assert any(not each.needs for each in COUNT.read(written(**members)).features)
+    address = {"type": "document", "source": {"type": "url", "url": "https://host/long.pdf"}}
+    assert COUNT.read(written(messages=said(address))).features == ()
 
 
 def test_a_count_is_free_and_goes_on_as_it_came() -> None:

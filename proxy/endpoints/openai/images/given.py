@@ -6,7 +6,8 @@ Nothing is fetched, and of a file only the head is read.
 from collections.abc import Iterator
 from typing import Final
 
-from proxy.endpoints.features import Feature, hidden_input
+from proxy.endpoints.features import Feature, hidden_input, kept
+from proxy.endpoints.kept import kept_in
 from proxy.endpoints.members import is_on, refuse_other_cases
 from proxy.endpoints.reading.body import JsonBody, beginning
 from proxy.endpoints.reading.form import FILES_MAX, FormBody, Kinds
@@ -35,6 +36,9 @@ def hidden_pictures(body: JsonBody, name: str) -> Iterator[Feature]:
     sizes = _sizes(body, name)
     if has_repeats(memoryview(body.members[name]), _value(body, name)):
         raise repeats_within(name)
+    # A picture may stand as its address alone.
+    for found, _ in kept_in(_value(body, name), "image_url"):
+        yield kept(f"{name}.{found}", found)
     hidden = sizes.count(None)
     if hidden:
         yield hidden_input(name, name, hidden)

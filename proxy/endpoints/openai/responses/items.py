@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from proxy.endpoints.content import ContentTable, HiddenInMessages, Object, PartRule, head_of, is_address
-from proxy.endpoints.features import WITHIN, Feature, ObjectName
+from proxy.endpoints.features import WITHIN, Feature, ObjectName, hidden_input
+from proxy.endpoints.kept import OBJECTS_MAX, id_text
 from proxy.endpoints.openai.members import RESPONSES
 from proxy.endpoints.reading.body import JsonBody, beginning, too_many
 from proxy.metering.parts import Media
@@ -110,7 +111,17 @@ _WITH_TOOLS: Final = frozenset({"additional_tools", "configuration_update", "too
 KEPT: Final = f"{RESPONSES}{WITHIN}"
 """What items are called that the upstream has kept."""
 _REFERENCE: Final = "item_reference"
-REFERENCES_MAX: Final = 256
+_OWNED: Final[Mapping[str, str]] = {"container_id": KEPT}
+"""Members of items that name what the upstream has made for a response."""
+_COMPLETED: Final = frozenset(
+    {"code_interpreter_call", "file_search_call", "image_generation_call", "mcp_call", "web_search_call"}
+)
+"""Items that an upstream may complete from what it has under their ids: they do not hold all of it."""
+_MESSAGE: Final = "message"
+_PICTURE: Final = "image_generation_call"
+_HELD_IN: Final[Mapping[str, str]] = {_MESSAGE: "content", "reasoning": "encrypted_content"}
+"""Items that hold all that there is of them where they have this member."""
+_APPROVAL: Final = "mcp_approval_request"
 _OWN_TOOLS: Final = frozenset({"function", "custom", "namespace"})
 
 
@@ -120,12 +131,14 @@ class Items:
     def __init__(self, body: JsonBody, model: str) -> None:
         self._left = PARTS_MAX
         self._kinds: Counter[str] = Counter()
-        self._references: dict[str, None] = {}
+        self._references: dict[tuple[str, str], int] = {}
+        self._untyped = 0
+        self._approvals: set[str] = set()
         self.media = Media(0, 0)
         self.features: tuple[Feature, ...] = ()
         raw = body.members.get("input")
         if raw is not None and beginning(raw).startswith(b"["):
-            hidden = HiddenInMessages(ITEMS, "input")
+            hidden = HiddenInMessages(ITEMS, "input", _OWNED)
             self.media = media_total(self._contents(body, hidden), model)
             self.features = (*hidden.features(raw), *self._turned_on())
 
@@ -141,21 +154,52 @@ class Items:
             yield parts
 
     def _note(self, item: object) -> None:
-        kind = item.get("type") if isinstance(item, dict) else None
-        if not isinstance(item, dict) or not isinstance(kind, str):
+        if not isinstance(item, dict):
             return
-        if kind == _REFERENCE:
-            self._references[str(item.get("id"))] = None
-            if len(self._references) > REFERENCES_MAX:
-                raise too_many("input", "items by reference", REFERENCES_MAX)
-        elif kind in _WITH_TOOLS and not _is_harmless(kind, item):
+        kind = item.get("type")
+        if kind is None:
+            # With neither a type nor a content it is one by reference.
+            is_named = item.get("id") is not None and item.get("content") is None
+            kind = _REFERENCE if is_named else _MESSAGE
+            self._untyped += is_named
+        if not isinstance(kind, str):
+            return
+        if kind == _APPROVAL and isinstance(item.get("id"), str):
+            self._approvals.add(item["id"])
+        self._refer(kind, item)
+        if kind in _WITH_TOOLS and not _is_harmless(kind, item):
             self._kinds[kind] += 1
 
+    def _refer(self, kind: str, item: Object) -> None:
+        """Note what an item names that the upstream has."""
+        if kind == _REFERENCE or (item.get("id") is not None and not is_shown(kind, item)):
+            is_hidden = kind not in _RULES or kind in (_REFERENCE, _PICTURE)
+            self._references["id", id_text(item.get("id"))] = 0 if is_hidden else 1
+        if (approved := item.get("approval_request_id")) is not None:
+            self._references["approval_request_id", id_text(approved)] = 1
+        if len(self._references) > OBJECTS_MAX:
+            raise too_many("input", "items by reference", OBJECTS_MAX)
+
     def _turned_on(self) -> Iterator[Feature]:
-        """No rate card can price tools within the input; what is referred to has to be the account's."""
+        """No rate card can price tools within the input; what is referred to has to be the account's.
+
+        What such an item holds that it does not show is held for where the card has an allowance.
+        """
         yield from (Feature(f"input[].type: {kind}", "input") for kind in self._kinds)
-        for id_ in self._references:
-            yield Feature(f"input[].type: {_REFERENCE}", "input", optional=True, refers=ObjectName(KEPT, id_))
+        for (name, id_), unseen in self._references.items():
+            if name == "id" or id_ not in self._approvals:
+                hidden = {"input_tokens": unseen}
+                refers = ObjectName(KEPT, id_)
+                yield Feature(f"input[].{name}", "input", hidden=hidden, optional=True, refers=refers)
+        if self._untyped:
+            yield hidden_input("input[].id", "input", self._untyped)
+
+
+def is_shown(kind: object, item: Object) -> bool:
+    """Whether an item of a known kind holds all that there is of it: nothing else is read under its id."""
+    if not isinstance(kind, str) or kind not in _RULES or kind in _COMPLETED or kind == _REFERENCE:
+        return False
+    return kind not in _HELD_IN or bool(item.get(_HELD_IN[kind]))
 
 
 def _is_harmless(kind: str, item: Object) -> bool:

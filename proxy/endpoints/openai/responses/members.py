@@ -3,15 +3,17 @@
 from collections.abc import Iterator
 from typing import Final
 
-from proxy.endpoints.features import Feature, hidden_input, rated
+from proxy.endpoints.features import Feature, ObjectName, hidden_input, rated
+from proxy.endpoints.kept import id_text
 from proxy.endpoints.members import Member, MemberTable, is_on
 from proxy.endpoints.openai.members import (
     BUDGET_OBJECTS,
     BUDGETS,
     EVERYWHERE,
     OUTPUT_BOUNDS,
+    RESPONSES,
     earlier,
-    hidden,
+    kept_prompt,
     refused,
     rows,
 )
@@ -25,7 +27,7 @@ _SHORT_LIVED: Final = frozenset({None, "30m"})
 
 
 def _cache(body: JsonBody, name: str) -> Iterator[Feature]:
-    """What is kept longer may be dearer to write."""
+    """What is kept longer may be dearer to write; a response that it is compared with is the account's."""
     options = body[name] if body.bytes_of(name) <= LARGE_BYTES else None
     if options is None or has_repeats(memoryview(body.members[name]), options):
         raise repeats_within(name)
@@ -33,6 +35,9 @@ def _cache(body: JsonBody, name: str) -> Iterator[Feature]:
         raise fields.wrong(body, name, "an object")
     if options.get("ttl") not in _SHORT_LIVED:
         yield rated(f"{name}.ttl", name, "cache_write_12h_tokens")
+    if (id_ := options.get("comparison_response_id")) is not None:
+        where = f"{name}.comparison_response_id"
+        yield Feature(where, name, optional=True, refers=ObjectName(RESPONSES, id_text(id_)))
 
 
 def _summaries(body: JsonBody, name: str) -> Iterator[Feature]:
@@ -54,7 +59,7 @@ RESPONSE: Final = MemberTable(
             """,
             Member("passed"),
         ),
-        **rows("prompt", Member("priced", hidden)),
+        **rows("prompt", Member("refused", kept_prompt)),
         **rows("previous_response_id", Member("priced", earlier)),
         **rows("context_management", Member("priced", _summaries)),
         **rows("prompt_cache_options", Member("priced", _cache)),

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from proxy.endpoints.openai.responses.items import is_shown
 from proxy.endpoints.openai.responses.usage import ResponseUsage
 from proxy.endpoints.tallies.members import Choice, Function, Message, OddPart, Part, ToolCall
 from proxy.endpoints.tallies.part import json_of, object_of
@@ -99,6 +100,7 @@ class ResponseReader:
     def __init__(self) -> None:
         self._id = self._status = ""
         self._kept: list[str] = []
+        self._unshown: list[str] = []
         self._told: set[_Key] = set()
         self._named: set[_Key] = set()
         self._done: set[_Key] = set()
@@ -116,7 +118,13 @@ class ResponseReader:
     def sighting(self) -> Sighting | None:
         """The response, with the items of its output; None before its end."""
         state: State = "running" if self._status in _RUNNING else "complete"
-        return Sighting(self._id, state, within=tuple(self._kept)) if self._id else None
+        within = tuple(dict.fromkeys([*self._kept, *self._unshown]))
+        return Sighting(self._id, state, within=within) if self._id else None
+
+    @property
+    def unkept(self) -> Sighting | None:
+        """The same of one that was not to be stored: only what requests have to name all the same."""
+        return Sighting("", "complete", within=tuple(self._unshown)) if self._unshown else None
 
     def _event(self, event: Object, kind: str) -> Part:
         if kind in _END:
@@ -147,6 +155,7 @@ class ResponseReader:
         self._id, *_ = [*_ids([response]), ""]
         self._status = status
         self._kept = _ids(output)[:KEPT_MAX]
+        self._unshown = _unshown(output)[:KEPT_MAX]
         for index, item in enumerate(output if isinstance(output, list) else ()):
             self._add_item(_keys({"output_index": index, "item": item}), item, found)
         if status == "failed":
@@ -324,6 +333,14 @@ def read_response(data: bytes) -> Sighting | None:
     for meter in part.uses if isinstance(part, OddPart) else ():
         seen[meter] = seen.get(meter, 0) + 1
     return replace(sighting, used=replace(used, usage={**seen, **used.usage}))
+
+
+def _unshown(output: object) -> list[str]:
+    """The ids of what items do not hold, though a response was made with it: requests name it by them."""
+    items = [item for item in output if isinstance(item, dict)] if isinstance(output, list) else []
+    places = [place for item in items for place in (item, item.get("environment")) if isinstance(place, dict)]
+    containers = [{"id": place.get("container_id")} for place in places]
+    return _ids([*(item for item in items if not is_shown(item.get("type"), item)), *containers])
 
 
 def _ids(values: object) -> list[str]:

@@ -3,10 +3,9 @@
 from typing import Any, Final
 
 import msgspec
-from msgspec.structs import replace
 
 from proxy.endpoints.base import Ask, Headers, Tally
-from proxy.endpoints.features import NOTHING, Feature
+from proxy.endpoints.features import unpaid
 from proxy.endpoints.free import FreeAsk
 from proxy.endpoints.generation import GenerationAsk
 from proxy.endpoints.members import MemberTable
@@ -106,15 +105,7 @@ class InputTokensEndpoint:
         model = fields.model_of(request)
         _check(request)
         found = (*RESPONSE.features(request), *Items(request, model).features)
-        told = (_freely(feature) for feature in found)
-        return FreeAsk(request, model, features=tuple(each for each in told if each is not None))
-
-
-def _freely(feature: Feature) -> Feature | None:
-    """What of a feature matters where nothing is carried out: which objects a request names."""
-    if feature.refers is not None:
-        return replace(feature, needs=(), hidden=NOTHING, optional=True)
-    return None if feature.needs or feature.optional else feature
+        return FreeAsk(request, model, features=unpaid(found))
 
 
 def _read(request: JsonBody, table: MemberTable) -> ResponseAsk:
@@ -156,6 +147,9 @@ def _check(request: JsonBody) -> None:
     """See that the members that decide are what they should be, and hold no more than is read."""
     if "input" in request:
         fields.require(request, "input", (b'"', b"[", b"n"), "a string or an array of items")
+    if "instructions" in request:
+        # As a list, it would have items that nobody has looked at.
+        fields.require(request, "instructions", (b'"', b"n"), "a string")
     request.bound_items("input", ITEMS_MAX)
     request.bound_items("tools", TOOLS_MAX)
     for name in _COUNTED:

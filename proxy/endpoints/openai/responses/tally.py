@@ -18,7 +18,7 @@ class ResponseStream(StreamTally):
     @property
     def sighting(self) -> Sighting | None:
         """The response, once all of it has come."""
-        return self._reader.sighting if self._is_kept else None
+        return self._reader.sighting if self._is_kept else self._reader.unkept
 
 
 class ResponseWhole(WholeTally):
@@ -32,4 +32,4 @@ class ResponseWhole(WholeTally):
     @property
     def sighting(self) -> Sighting | None:
         """The response, once all of it has come."""
-        return self._reader.sighting if self._is_kept else None
+        return self._reader.sighting if self._is_kept else self._reader.unkept

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from proxy.endpoints.features import ALLOWANCE, Feature, hidden_input, rate_key, surcharged
+from proxy.endpoints.kept import kept_features
 from proxy.endpoints.members import refuse_other_cases
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, Members, items_of, listed, members_of, patched
@@ -83,6 +84,7 @@ def tools(body: JsonBody, name: str) -> Iterator[Feature]:
     body.put(name, listed(patched(tool, {}) for tool in found))
     served = [feature for tool in found for feature in _turned_on(name, tool, uses)]
     yield from served
+    yield from kept_features(f"{name}[]", body.items_of(name))
     if any(feature.allowed or feature.hidden for feature in served):
         # What they find is read as input, however many of them there are: all together have so many uses.
         yield hidden_input(f"{name}[].type", name, uses)

@@ -36,7 +36,7 @@ def read_form(*fields: tuple[str, str | bytes], path: str = EDITS) -> ImageAsk:
 
 
 def hidden(ask: ImageAsk) -> dict[str, int]:
-    return {feature.member: feature.hidden["input_tokens"] for feature in ask.features}
+    return {each.member: each.hidden["input_tokens"] for each in ask.features if not each.kept}
 
 
 def text_max(ask: ImageAsk) -> int:
@@ -183,7 +183,7 @@ def test_what_a_request_only_refers_to_takes_the_allowance(
     """For each picture that is drawn from it, and so does a picture whose size cannot be told."""
     ask = read(EDITS, **members)
     assert hidden(ask) == expected
-    assert all(feature.needs[0] == "input_allowance_tokens" for feature in ask.features)
+    assert all(each.needs[0] == "input_allowance_tokens" for each in ask.features if not each.kept)
 
 
 def test_the_files_of_a_form_are_bounded_by_their_sizes() -> None:

@@ -371,3 +371,26 @@ def test_a_response_that_is_not_kept_is_not_told() -> None:
     whole.feed(json.dumps(response(text("x"))).encode())
     assert whole.complete
     assert sighted(whole) is None
+
+
+STANDS = [
+    {"type": "reasoning", "id": "rs_2", "summary": []},
+    {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search"}},
+    {"type": "code_interpreter_call", "id": "ci_1", "code": "1", "container_id": "cntr_1", "outputs": None},
+    {"type": "shell_call", "id": "sh_1", "action": {}, "environment": {"container_id": "cntr_2"}},
+]
+"""Items that stand for more than they show."""
+
+
+def test_what_items_stand_for_is_told_whether_the_response_is_kept_or_not() -> None:
+    """Requests have to name it by its id in either case; a response that is not kept has no other name."""
+    reply = response(REASONING, *STANDS, text("x"))
+    kept = sighted(read_whole(reply))
+    assert kept is not None
+    assert set(kept.within) == {"rs_1", "msg_1", "rs_2", "ws_1", "ci_1", "sh_1", "cntr_1", "cntr_2"}
+    body = {"model": "m", "input": "Hi", "store": False}
+    whole = ENDPOINTS["/v1/responses"].read(json.dumps(body).encode()).tally()
+    whole.feed(json.dumps(reply).encode())
+    assert whole.complete
+    told = Sighting("", "complete", within=("rs_2", "ws_1", "ci_1", "cntr_1", "cntr_2"))
+    assert sighted(whole) == told

@@ -9,6 +9,7 @@ import pytest
 from proxy.endpoints.base import ForwardPlan
 from proxy.endpoints.features import ALLOWANCE
 from proxy.endpoints.registry import ENDPOINTS
+from proxy.endpoints.tallies.sighted import is_id
 from proxy.errors import Refusal
 from tests.endpoints.openai.responses.requests import (
     AS_IS,
@@ -103,7 +104,6 @@ def test_what_no_rate_card_prices_is_refused(members: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "members",
     [
-        {"prompt": {"id": "pmpt_1"}, "input": ...},
         {"previous_response_id": "resp_1"},
         {"input": [{"type": "item_reference", "id": "msg_1"}]},
         {"context_management": [{"type": "compaction", "compact_threshold": 1000}]},
@@ -145,7 +145,8 @@ def test_what_the_body_only_refers_to_takes_the_allowance(members: dict[str, Any
             {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
             {"type": "function_call_output", "call_id": "c", "output": "found"},
             {"type": "function_call_output", "output": [{"type": "input_text", "text": "found"}]},
-            {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search"}},
+            {"type": "web_search_call", "status": "completed", "action": {"type": "search"}},
+            {"type": "mcp_approval_request", "id": "x", "arguments": "{}", "name": "f", "server_label": "s"},
             {"type": "computer_call_output", "output": SCREEN | {"image_url": PICTURE}},
             {"type": "mcp_approval_response", "approval_request_id": "x", "approve": True},
             {"type": "custom_tool_call", "call_id": "c", "name": "f", "input": "go"},
@@ -226,6 +227,7 @@ def test_what_is_cached_for_the_usual_time_needs_nothing() -> None:
         ({"tools": [{"type": "function", "Name": "x"}]}, "tools[].Name"),
         ({"input": [{"Role": "user", "content": "x"}]}, "input[].Role"),
         ({"prompt_cache_options": "long"}, "prompt_cache_options"),
+        ({"instructions": [{"type": "item_reference", "id": "msg_1"}]}, "instructions"),
         ({"input": [1] * 100_000}, "input"),
     ],
 )
@@ -283,10 +285,37 @@ def test_a_count_needs_no_price_for_what_is_not_carried_out(members: dict[str, A
     assert ask.forward_body(AS_IS) == written(**members)
 
 
-def test_more_references_than_are_looked_up_are_refused() -> None:
+@pytest.mark.parametrize(
+    ("item", "name"),
+    [
+        ({"type": "item_reference"}, "id"),
+        ({"type": "web_search_call"}, "id"),
+        ({"type": "mcp_approval_response"}, "approval_request_id"),
+        ({"type": "code_interpreter_call"}, "container_id"),
+    ],
+)
+def test_more_references_than_are_looked_up_are_refused(item: dict[str, Any], name: str) -> None:
+    """Whatever names them; the same one may be named as often as the caller likes."""
     with pytest.raises(Refusal) as caught:
-        read(input=[{"type": "item_reference", "id": f"msg_{number}"} for number in range(257)])
-    assert caught.value.param == "input"
+        read(input=[item | {name: f"a_{number}"} for number in range(257)])
+    assert (caught.value.code, caught.value.param) == ("invalid_value", "input")
+    named = [each.refers.id for each in read(input=[item | {name: "a_1"}] * 500).features if each.refers]
+    assert named == ["a_1"]
+
+
+@pytest.mark.parametrize("odd", [7, ["x"], {"id": "x"}, True])
+def test_what_is_no_text_is_the_id_of_nothing(odd: object) -> None:
+    """Although an upstream should read it as one."""
+    for item in (
+        {"type": "item_reference", "id": odd},
+        {"type": "reasoning", "id": odd},
+        {"type": "code_interpreter_call", "container_id": odd},
+        {"type": "mcp_approval_response", "approval_request_id": odd},
+    ):
+        approval = {"type": "mcp_approval_request", "id": odd}
+        named = [each.refers.id for each in read(input=[approval, item]).features if each.refers]
+        assert named
+        assert not any(map(is_id, named))
 
 
 @pytest.mark.parametrize("odd", [7, True, ["resp_1"], {"id": "resp_1"}])
