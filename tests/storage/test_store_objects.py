@@ -2,8 +2,8 @@
 
 from msgspec.structs import astuple, replace
 
-from proxy.ledger.commands import Detach, Done, Refused, Settled
-from proxy.ledger.rows import Observed
+from proxy.ledger.commands import Detach, Done, Forget, Refused, Settled
+from proxy.ledger.rows import NEVER_US, Observed
 from proxy.ledger.store import Row, Store
 from tests.storage.conftest import OpenStore
 from tests.storage.engines import Engine
@@ -158,3 +158,43 @@ async def test_running_jobs_are_listed_until_they_are_closed(store: Store) -> No
     assert await running(account_id="acct_2") == []
     await expect(store, Settled, void(call("call_1")))
     assert await running() == [second]
+
+
+async def test_what_is_due_is_found_and_forgotten_but_for_what_a_running_job_has_made(
+    store: Store, engine: Engine
+) -> None:
+    """What has expired, and what is old; as many at once as are asked for."""
+    await store.apply(opening(1_000))
+    for number, expires_at_us in enumerate((NOON_US, NOON_US + 1, NEVER_US, NEVER_US)):
+        made = call(f"call_{number}", at_us=NOON_US - (number == 2))
+        row = replace(made_by(made, f"object_{number}"), expires_at_us=expires_at_us)
+        await store.apply([authorize(made, 10, owner=store.owner), replace(settle(made, 9), objects=(row,))])
+    await granted(store, call("call_9", at_us=NOON_US - 1), 100)
+    job = replace(detach(call("call_9", at_us=NOON_US - 1), LATER_US), observed=COST)
+    await expect(store, Done, replace(job, objects=(made_by(job.call, "object_9"),)))
+
+    async def due(limit: int = 9) -> list[tuple[object, ...]]:
+        bounds = {"expired_us": NOON_US, "made_us": NOON_US, "limit": limit}
+        rows = await store.query("objects_due", bounds)
+        return sorted((row["account_id"], row["id"], row["call_id"]) for row in rows)
+
+    assert await due() == [(ACCOUNT, "object_0", "call_0"), (ACCOUNT, "object_2", "call_2")]
+    assert len(await due(1)) == 1
+    every = tuple((f"object_{number}", f"call_{number}") for number in (0, 1, 2, 3, 9))
+    await expect(store, Done, Forget(ACCOUNT, every, NOON_US, NOON_US))
+    assert [row[1] for row in engine.dump()["objects"]] == ["object_1", "object_3", "object_9"]
+    assert await due() == []
+
+
+async def test_an_object_can_be_made_anew_in_the_batch_that_forgets_it(store: Store, engine: Engine) -> None:
+    """And be forgotten in the one that makes it: the last of them says what is there."""
+    await store.apply(opening(1_000))
+    first, second = call("call_1"), call("call_2")
+    await store.apply([authorize(each, 10, owner=store.owner) for each in (first, second)])
+    made, again = (replace(made_by(each), expires_at_us=9) for each in (first, second))
+    forget = Forget(ACCOUNT, (("object_1", "call_1"),), NOON_US, NOON_US)
+    await store.apply([replace(settle(first, 9), objects=(made,)), forget])
+    assert engine.dump()["objects"] == []
+    await store.apply([forget, replace(settle(second, 9), objects=(again,))])
+    await store.apply([Forget(ACCOUNT, (("object_1", "call_2"),), 0, 0), forget])
+    assert engine.dump()["objects"] == [astuple(again)]

@@ -34,3 +34,13 @@ WHERE o.account_id = :account_id AND o.kind = :kind AND o.expires_at_us > :now_u
     )
 ORDER BY o.created_at_us, o.id
 LIMIT :limit;
+
+-- name: objects_due
+-- Objects that have expired by a time, or were made before another, but for those of jobs that run.
+SELECT o.account_id, o.id, o.call_id
+FROM objects AS o
+WHERE (o.expires_at_us <= :expired_us OR o.created_at_us < :made_us)
+    AND NOT EXISTS (
+        SELECT 1 FROM holds AS h WHERE h.id = o.call_id AND h.account_id = o.account_id AND h.state = 'open'
+    )
+LIMIT :limit;

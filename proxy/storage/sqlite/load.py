@@ -82,6 +82,7 @@ class RowCache:
         books.changed_throttles.clear()
         books.changed_lots.clear()
         books.changed_objects.clear()
+        books.gone_objects.clear()
         books.new_commands, books.new_entries, books.new_receipts = [], [], []
         if self._size() > self._most_rows:
             self.forget()

@@ -64,6 +64,8 @@ def write(
     receipts = [(row, books.holds[row.call.id]) for row in books.new_receipts]
     _ADD_RECEIPTS.run(connection, _flat(starmap(columns.receipt_row, receipts)))
     _PUT_OBJECTS.run(connection, _flat(astuple(books.objects[key]) for key in books.changed_objects))
+    if books.gone_objects:
+        connection.execute(WRITES["drop_objects"], (columns.text(sorted(books.gone_objects)),))
     add_usage_days(connection, list(columns.usage_day_rows(receipts)))
 
 

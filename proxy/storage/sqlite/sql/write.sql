@@ -77,6 +77,11 @@ INSERT INTO objects ({objects.columns})
 VALUES {objects.parameters}
 ON CONFLICT ({objects.key}) DO UPDATE SET {objects.upsert};
 
+-- name: drop_objects
+-- Delete objects: a JSON array of accounts and ids.
+DELETE FROM objects
+WHERE (account_id, id) IN (SELECT j.value ->> 0, j.value ->> 1 FROM json_each(?) AS j);
+
 -- name: add_usage_days
 -- Count receipts in their day.
 INSERT INTO usage_days ({usage_days.columns})
