@@ -138,7 +138,7 @@ class MemoryStage:
         put("commands", map(astuple, part.new_commands))
         receipts = [(row, part.holds[row.call.id]) for row in part.new_receipts]
         put("receipts", (columns.receipt_row(row, hold) for row, hold in receipts))
-        put("objects", (astuple(part.objects[key]) for key in part.changed_objects))
+        put("objects", (columns.object_row(part.objects[key]) for key in part.changed_objects))
         self.tables.drop("objects", part.gone_objects)
         put("usage_days", map(self._added, columns.usage_day_rows(receipts)))
 

@@ -74,7 +74,7 @@ def change_of(books: Books, stored: Stored) -> Change:
         "entries": list(map(columns.entry_row, books.new_entries)),
         "commands": list(map(astuple, books.new_commands)),
         "receipts": [columns.receipt_row(row, hold) for row, hold in receipts],
-        "objects": [astuple(books.objects[key]) for key in sorted(books.changed_objects)],
+        "objects": [columns.object_row(books.objects[key]) for key in sorted(books.changed_objects)],
         "gone_objects": sorted(books.gone_objects),
         "usage_days": list(columns.usage_day_rows(receipts)),
     }

@@ -53,7 +53,7 @@ WHERE holds.id = j.value ->> 0 AND holds.account_id = j.value ->> 1;
 
 -- name: close_holds
 -- Move holds to their last state: the state, and a JSON array of their ids. The rules make no id for two accounts.
-UPDATE holds SET state = ?, call = NULL, observed = NULL, deadline_us = NULL
+UPDATE holds SET state = ?, call = NULL, observed = NULL, deadline_us = NULL, seal = NULL
 WHERE id IN (SELECT value FROM json_each(?));
 
 -- name: add_entries
