@@ -8,6 +8,7 @@ import pytest
 
 from proxy.endpoints.base import ForwardPlan
 from proxy.endpoints.features import ALLOWANCE
+from proxy.endpoints.openai.responses.items import REFERENCES_MAX
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
 from tests.endpoints.openai.responses.requests import (
@@ -284,8 +285,12 @@ def test_a_count_needs_no_price_for_what_is_not_carried_out(members: dict[str, A
 
 
 def test_more_references_than_are_looked_up_are_refused() -> None:
+    """Each is looked up in the database. One that is named again is looked up once."""
+    most = [{"type": "item_reference", "id": f"msg_{number}"} for number in range(REFERENCES_MAX)]
+    ask = read(input=[*most, most[0]])
+    assert sum(feature.refers is not None for feature in ask.features) == REFERENCES_MAX
     with pytest.raises(Refusal) as caught:
-        read(input=[{"type": "item_reference", "id": f"msg_{number}"} for number in range(257)])
+        read(input=[*most, {"type": "item_reference", "id": "msg_more"}])
     assert caught.value.param == "input"
 
 
