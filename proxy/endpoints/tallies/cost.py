@@ -17,7 +17,7 @@ from proxy.endpoints.reading.steps import (
     member_name,
     slices,
 )
-from proxy.endpoints.tallies.lines import data_at, with_data
+from proxy.endpoints.tallies.lines import data_span, name_and_data, with_data
 
 _OBJECT: Final = msgspec.json.Decoder(Members)
 _RESPONSE: Final = "response"
@@ -29,44 +29,48 @@ _Patch = tuple[int, int, bytes]
 """Where a part of a text begins and ends, and what takes its place."""
 
 
-def event_with_cost(event: bytes, data: bytes, cost: str) -> bytes:
-    """As `with_cost`, for the JSON `data` of an event, which may be on several lines."""
-    patch = _patch(data, cost)
+def event_with_cost(event: bytes, cost: str) -> list[bytes] | None:
+    """As `with_cost`, for the JSON that the data of an event is, which may be on several lines."""
+    span = data_span(event)
+    if span is None:
+        data = name_and_data(event)[1] or b""
+        pieces = with_cost(data, cost)
+        return None if pieces is None else [with_data(event, joined(pieces))]
+    begin, end = span
+    patch = _patch(memoryview(event)[begin:end], cost)
     if patch is None:
-        return event
-    at = data_at(event)
-    if at is None:
-        return with_data(event, _patched(data, patch))
+        return None
     start, stop, usage = patch
-    return _patched(event, (at + start, at + stop, usage))
+    return _pieces(event, (begin + start, begin + stop, usage))
 
 
-def with_cost(reply: bytes, cost: str) -> bytes:
-    """`reply`, which is JSON, with a member `cost`, a decimal string, in its usage object.
+def with_cost(reply: bytes, cost: str) -> list[bytes] | None:
+    """`reply`, which is JSON, with a member `cost`, a decimal string, in its usage object: in pieces.
 
-    That is the one at its top level, or else Groq's own, or that of the response that an event ends.
+    So that who joins them may have let go of `reply`, which is large where there are pictures in it. The
+    usage object is the one at its top level, or else Groq's own, or that of the response that an event ends.
 
-    It takes the place of an upstream's own figure. What is no JSON object, or has no usage object of an
-    ordinary size, is left as it is.
+    The cost takes the place of an upstream's own figure. None for what is to be left as it is: it is no JSON
+    object, or has no usage object of an ordinary size.
     """
-    patch = _patch(reply, cost)
-    return reply if patch is None else _patched(reply, patch)
+    patch = _patch(memoryview(reply), cost)
+    return None if patch is None else _pieces(reply, patch)
 
 
-def _patched(text: bytes, patch: _Patch) -> bytes:
+def _pieces(text: bytes, patch: _Patch) -> list[bytes]:
     start, stop, usage = patch
-    return joined((*slices(text, 0, start), usage, *slices(text, stop, len(text))))
+    return [*slices(text, 0, start), usage, *slices(text, stop, len(text))]
 
 
-def _patch(reply: bytes, cost: str) -> _Patch | None:
+def _patch(reply: memoryview, cost: str) -> _Patch | None:
     """What to change in a reply; None for nothing."""
-    begin = len(BYTE_ORDER_MARK) if reply.startswith(BYTE_ORDER_MARK) else 0
-    place = _usage_place(memoryview(reply)[begin:] if begin else reply)
+    begin = len(BYTE_ORDER_MARK) if reply[: len(BYTE_ORDER_MARK)] == BYTE_ORDER_MARK else 0
+    place = _usage_place(reply[begin:])
     if place is None:
         return None
     start, stop = begin + place[0], begin + place[1]
     try:
-        return start, stop, _usage_with_cost(reply[start:stop], cost)
+        return start, stop, _usage_with_cost(bytes(reply[start:stop]), cost)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None  # It has NaN.
 

@@ -1,6 +1,7 @@
 """The tally of a streamed reply: events pass untouched and at once, except those that would complete it."""
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Final
 
 from msgspec.structs import replace
@@ -8,7 +9,7 @@ from msgspec.structs import replace
 from proxy.endpoints.base import Reading
 from proxy.endpoints.reading.body import BYTE_ORDER_MARK, LARGE_BYTES, without_mark
 from proxy.endpoints.reading.depth import DEPTH_MAX, is_too_deep
-from proxy.endpoints.reading.steps import first_byte, slices
+from proxy.endpoints.reading.steps import first_byte, joined, slices
 from proxy.endpoints.tallies.cost import event_with_cost
 from proxy.endpoints.tallies.foreign import foreign_text
 from proxy.endpoints.tallies.lines import name_and_data, only_data, stray_text
@@ -159,13 +160,14 @@ class StreamTally:
         self._finish()
         if self._body is not None:
             return self._body.tail(cost)
-        kept: tuple[bytes, ...] = (self._late, self._kept_usage, b"".join(self._kept))
-        if cost is not None and self._keep_usage:
-            kept = _with_cost_in_last(self._late, self._kept_usage, kept[-1], cost)
-            # What is large takes a while to let go of, and this may be a thread.
-            self._late = self._kept_usage = b""
-            self._kept = []
-        return b"".join(filter(None, kept))
+        kept = [self._late, self._kept_usage, *self._kept]
+        if cost is None or not self._keep_usage:
+            return b"".join(filter(None, kept))
+        # What is large takes a while to let go of, and this may be a thread.
+        self._late = self._kept_usage = b""
+        self._kept.clear()
+        _put_cost_in_last(kept, cost)
+        return joined(kept)
 
     def _feed_late(self, chunk: bytes) -> bytes:
         if self._refusal is not None:
@@ -370,20 +372,21 @@ def _unreadable() -> Refusal:
     return Refusal("upstream_invalid", "The upstream sent a large event that cannot be read.")
 
 
-def _events(text: bytes) -> list[bytes]:
-    splitter = Splitter(limit_bytes=len(text))
-    return [
-        *(event for step in slices(text, 0, len(text)) for event in splitter.feed(step)),
-        splitter.finish(),
-    ]
+def _put_cost_in_last(kept: list[bytes], cost: str) -> None:
+    """Make events of pieces, the first of which end with one, with the cost in the last that has a usage.
 
-
-def _with_cost_in_last(late: bytes, usage: bytes, rest: bytes, cost: str) -> tuple[bytes, ...]:
-    """The same events, with the cost in the last that has a usage object; `usage` is one event."""
-    events = [*_events(late), usage, *_events(rest)]
+    Each large piece is let go of as soon as the next form of it is there.
+    """
+    splitter = Splitter(limit_bytes=sum(map(len, kept)))
+    events: list[bytes] = []
+    kept.reverse()
+    while kept:
+        piece = kept.pop()
+        events += chain.from_iterable(map(splitter.feed, slices(piece, 0, len(piece))))
+    del piece
+    events.append(splitter.finish())
     for at in reversed(range(len(events))):
-        data = name_and_data(events[at])[1]
-        changed = event_with_cost(events[at], data, cost) if data else events[at]
-        if changed is not events[at]:
-            return (*events[:at], changed, *events[at + 1 :])
-    return late, usage, rest
+        if (pieces := event_with_cost(events[at], cost)) is not None:
+            events[at : at + 1] = pieces
+            break
+    kept += events
