@@ -16,7 +16,7 @@ from proxy.api.views.models import ModelsQuery
 from proxy.api.views.money import Usd
 from proxy.endpoints.base import Family
 from proxy.endpoints.objects import ObjectKind
-from proxy.endpoints.registry import ENDPOINTS, KINDS, MEDIA
+from proxy.endpoints.registry import ENDPOINTS, FORMS, KINDS, MEDIA
 
 
 class CallReply(Struct, frozen=True):
@@ -40,13 +40,10 @@ class CaseView(Struct, frozen=True, kw_only=True):
     max_output_tokens: int | UnsetType = UNSET
 
 
-class ModelView(Struct, frozen=True, kw_only=True):
-    """A model that the key may use, its price, and how it is billed."""
+class PricedModel(Struct, frozen=True, kw_only=True):
+    """What both shapes of a model have: the paths of its calls, their price, and how they are billed."""
 
     id: str
-    object: Literal["model"]
-    created: int
-    owned_by: str
     endpoints: list[str]
     billing_type: Literal["per_call", "per_token", "metered"]
     pricing: dict[str, PriceView]
@@ -58,11 +55,39 @@ class ModelView(Struct, frozen=True, kw_only=True):
     cases: list[CaseView] | UnsetType = UNSET
 
 
+class ModelView(PricedModel, frozen=True, kw_only=True):
+    """A model that the key may use, its price, and how it is billed."""
+
+    object: Literal["model"]
+    created: int
+    owned_by: str
+
+
 class ModelsView(Struct, frozen=True, kw_only=True):
     """The models that the key may use."""
 
     object: Literal["list"]
     data: list[ModelView]
+
+
+class AnthropicModelView(PricedModel, frozen=True, kw_only=True):
+    """The same model, as Anthropic's API has it."""
+
+    type: Literal["model"]
+    display_name: str
+    created_at: str
+    lifecycle: Literal["active"]
+    max_input_tokens: int | None
+    max_tokens: int | None
+
+
+class AnthropicModelsView(Struct, frozen=True, kw_only=True):
+    """A page of the models that the key may use, as Anthropic's API has it."""
+
+    data: list[AnthropicModelView]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
 
 
 class StatusView(Struct, frozen=True):
@@ -88,6 +113,7 @@ def _of_family(family: Family) -> Operation[Any, Any, Any]:
         media=media,
         takes=takes,
         streams=family.streams,
+        form=FORMS.get(family.name),
     )
 
 
@@ -130,6 +156,7 @@ OPERATIONS: Final = (
         summary="The models the key may use, with their prices.",
         audience="account",
         reply=ModelsView,
+        anthropic_reply=AnthropicModelsView,
         query=ModelsQuery,
         body=Nothing,
     ),
@@ -140,6 +167,7 @@ OPERATIONS: Final = (
         summary="One model the key may use, with its price.",
         audience="account",
         reply=ModelView,
+        anthropic_reply=AnthropicModelView,
         query=Nothing,
         body=Nothing,
     ),

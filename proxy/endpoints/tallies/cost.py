@@ -64,7 +64,7 @@ def _pieces(text: bytes, patch: _Patch) -> list[bytes]:
 
 def _patch(reply: memoryview, cost: str) -> _Patch | None:
     """What to change in a reply; None for nothing."""
-    begin = len(BYTE_ORDER_MARK) if reply[: len(BYTE_ORDER_MARK)] == BYTE_ORDER_MARK else 0
+    begin = len(BYTE_ORDER_MARK) if bytes(reply[: len(BYTE_ORDER_MARK)]) == BYTE_ORDER_MARK else 0
     place = _usage_place(reply[begin:])
     if place is None:
         return None
