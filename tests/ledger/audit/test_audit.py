@@ -1,16 +1,14 @@
 """The audit: no difference in what the rules have made; each figure changed by hand is found and named."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import settings
 from hypothesis.stateful import invariant
 from msgspec.structs import replace
 
 from proxy.ledger.audit.accounts import audit
-from proxy.ledger.audit.feed import Feed, OutOfOrder, keys_of
 from proxy.ledger.audit.rows import AccountRow, BucketRow, LedgerRows
 from proxy.ledger.commands import CreateKey
 from proxy.ledger.rows import Limits, Object, Observed
@@ -384,26 +382,3 @@ def test_rows_are_taken_as_they_are_needed_and_none_is_kept() -> None:
     first = next(audit(replace(NOTHING, accounts=accounts())))
     assert (first.id, first.column) == ("account_0000", "held_nano")
     assert read == 2
-
-
-# --- how rows are merged ---
-
-
-@given(st.lists(st.lists(st.sampled_from("abcdef"), max_size=8), min_size=1, max_size=3))
-def test_feeds_are_merged_by_their_keys(tables: list[list[str]]) -> None:
-    feeds = [Feed(sorted(table), lambda row: row) for table in tables]
-    merged = [(key, [list(feed.of(key)) for feed in feeds]) for key in keys_of(*feeds)]
-    assert [key for key, _ in merged] == sorted(set().union(*tables))
-    assert all(found == [[key] * table.count(key) for table in tables] for key, found in merged)
-
-
-def test_rows_out_of_order_are_refused() -> None:
-    """What is merged wrongly would be a difference that is none."""
-
-    def read(rows: Iterable[str]) -> None:
-        feed = Feed(rows, lambda row: row)
-        for key in keys_of(feed):
-            list(feed.of(key))
-
-    with pytest.raises(OutOfOrder, match="'a' comes after 'b'"):
-        read("aba")
