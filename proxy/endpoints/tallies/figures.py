@@ -22,6 +22,8 @@ class Figures:
 
     def _note(self, field: str, value: object) -> None:
         """Take one figure into account."""
+        if value is None:
+            return
         quantity = value if type(value) is int and 0 <= value <= MAX_QUANTITY else self._sane(field, value)
         if quantity is not None and quantity > self._fields.get(field, -1):
             self._fields[field] = quantity

@@ -83,11 +83,7 @@ class Report(Protocol):
 class UsageReport(Figures):
     """What an upstream has reported. A form of its own counts only where nothing is told in OpenAI's."""
 
-    __slots__ = ("_native",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._native: dict[str, int] = {}
+    __slots__ = ()
 
     def add(self, usage: object) -> None:
         """Take one usage object into account; anything that is no object is an anomaly, except null."""
@@ -114,7 +110,7 @@ class UsageReport(Figures):
         for field, names in _NATIVE[holder]:
             found = [quantity for name in names if (quantity := sane_quantity(figures.get(name))) is not None]
             if found:
-                self._native[field] = max(sum(found), self._native.get(field, 0))
+                self._fields[field] = max(sum(found), self._fields.get(field, 0))
 
     def _note_parts(self, holder: str, details: object) -> None:
         if isinstance(details, dict):
@@ -137,10 +133,10 @@ class UsageReport(Figures):
             prompt = fields[_MISS] + fields.get(_HIT, 0)
             inferred["input_tokens"] = "parts"
         if prompt is None and output is None:
-            prompt, output = self._native.get("input"), self._native.get("output")
+            prompt, output = fields.get("input"), fields.get("output")
             if prompt is None and output is None:
                 return None
-            if cached := self._native.get("cached"):
+            if cached := fields.get("cached"):
                 fields.setdefault(_CACHED, cached)
         surpluses: Mapping[str, int] = {}
         anomalies = len(self._odd)

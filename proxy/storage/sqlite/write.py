@@ -63,10 +63,8 @@ def write(
     _ADD_COMMANDS.run(connection, _flat(map(astuple, books.new_commands)))
     receipts = [(row, books.holds[row.call.id]) for row in books.new_receipts]
     _ADD_RECEIPTS.run(connection, _flat(starmap(columns.receipt_row, receipts)))
-    objects = [books.objects[key] for key in books.changed_objects]
-    _PUT_OBJECTS.run(connection, _flat(map(columns.object_row, objects)))
-    if books.gone_objects:
-        connection.execute(WRITES["drop_objects"], (columns.text(sorted(books.gone_objects)),))
+    if books.changed_objects or books.gone_objects:
+        _write_objects(connection, books)
     add_usage_days(connection, list(columns.usage_day_rows(receipts)))
 
 
@@ -117,6 +115,13 @@ def _write_holds(connection: sqlite3.Connection, books: Books, stored: Mapping[s
         connection.execute(WRITES["change_holds"], (columns.text(altered),))
     for state, ids in closed.items():
         connection.execute(WRITES["close_holds"], (state, columns.text(ids)))
+
+
+def _write_objects(connection: sqlite3.Connection, books: Books) -> None:
+    changed = [books.objects[key] for key in books.changed_objects]
+    _PUT_OBJECTS.run(connection, _flat(map(columns.object_row, changed)))
+    if books.gone_objects:
+        connection.execute(WRITES["drop_objects"], (columns.text(sorted(books.gone_objects)),))
 
 
 def _flat(rows: Iterable[Iterable[SqlValue]]) -> list[SqlValue]:
