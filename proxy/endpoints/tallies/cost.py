@@ -1,5 +1,6 @@
 """The cost of a call, put into the usage object of its reply; every other byte stays as it was."""
 
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -18,6 +19,7 @@ from proxy.endpoints.reading.steps import (
     slices,
 )
 from proxy.endpoints.tallies.lines import data_span, name_and_data, with_data
+from proxy.endpoints.tallies.sse import Splitter
 
 _OBJECT: Final = msgspec.json.Decoder(Members)
 _RESPONSE: Final = "response"
@@ -27,6 +29,26 @@ _NAMES: Final = frozenset({"usage", *_HOLDERS})
 
 _Patch = tuple[int, int, bytes]
 """Where a part of a text begins and ends, and what takes its place."""
+
+
+def put_cost_in_last(kept: list[bytes], cost: str) -> None:
+    """Make events of pieces, the first of which end with one, with the cost in the last that has a usage.
+
+    Each large piece is let go of as soon as the next form of it is there.
+    """
+    splitter = Splitter(limit_bytes=sum(map(len, kept)))
+    events: list[bytes] = []
+    kept.reverse()
+    while kept:
+        piece = kept.pop()
+        events += chain.from_iterable(map(splitter.feed, slices(piece, 0, len(piece))))
+    del piece
+    events.append(splitter.finish())
+    for at in reversed(range(len(events))):
+        if (pieces := event_with_cost(events[at], cost)) is not None:
+            events[at : at + 1] = pieces
+            break
+    kept += events
 
 
 def event_with_cost(event: bytes, cost: str) -> list[bytes] | None:

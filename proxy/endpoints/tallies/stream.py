@@ -1,7 +1,6 @@
 """The tally of a streamed reply: events pass untouched and at once, except those that would complete it."""
 
 from collections.abc import Callable, Sequence
-from itertools import chain
 from typing import Final
 
 from msgspec.structs import replace
@@ -9,8 +8,8 @@ from msgspec.structs import replace
 from proxy.endpoints.base import Reading
 from proxy.endpoints.reading.body import BYTE_ORDER_MARK, LARGE_BYTES, without_mark
 from proxy.endpoints.reading.depth import DEPTH_MAX, is_too_deep
-from proxy.endpoints.reading.steps import first_byte, joined, slices
-from proxy.endpoints.tallies.cost import event_with_cost
+from proxy.endpoints.reading.steps import first_byte, joined
+from proxy.endpoints.tallies.cost import put_cost_in_last
 from proxy.endpoints.tallies.foreign import foreign_text
 from proxy.endpoints.tallies.lines import name_and_data, only_data, stray_text
 from proxy.endpoints.tallies.members import Choice, OddPart, Part
@@ -166,7 +165,7 @@ class StreamTally:
         # What is large takes a while to let go of, and this may be a thread.
         self._late = self._kept_usage = b""
         self._kept.clear()
-        _put_cost_in_last(kept, cost)
+        put_cost_in_last(kept, cost)
         return joined(kept)
 
     def _feed_late(self, chunk: bytes) -> bytes:
@@ -370,23 +369,3 @@ def _begins_object(event: bytes) -> bool:
 
 def _unreadable() -> Refusal:
     return Refusal("upstream_invalid", "The upstream sent a large event that cannot be read.")
-
-
-def _put_cost_in_last(kept: list[bytes], cost: str) -> None:
-    """Make events of pieces, the first of which end with one, with the cost in the last that has a usage.
-
-    Each large piece is let go of as soon as the next form of it is there.
-    """
-    splitter = Splitter(limit_bytes=sum(map(len, kept)))
-    events: list[bytes] = []
-    kept.reverse()
-    while kept:
-        piece = kept.pop()
-        events += chain.from_iterable(map(splitter.feed, slices(piece, 0, len(piece))))
-    del piece
-    events.append(splitter.finish())
-    for at in reversed(range(len(events))):
-        if (pieces := event_with_cost(events[at], cost)) is not None:
-            events[at : at + 1] = pieces
-            break
-    kept += events
