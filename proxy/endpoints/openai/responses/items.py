@@ -7,7 +7,8 @@ from typing import Any, Final
 from proxy.endpoints.content import ContentTable, HiddenInMessages, Object, PartRule, head_of, is_address
 from proxy.endpoints.features import WITHIN, Feature, ObjectName
 from proxy.endpoints.openai.members import RESPONSES
-from proxy.endpoints.reading.body import JsonBody, beginning, too_many
+from proxy.endpoints.reading.body import JsonBody, beginning
+from proxy.endpoints.reading.body_faults import too_many
 from proxy.metering.parts import Media
 from proxy.metering.prompts import media_total
 from proxy.metering.responses import parts_of
