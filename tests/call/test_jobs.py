@@ -14,19 +14,11 @@ from proxy.jobs.poller import AT_ONCE, OF_AN_ACCOUNT
 from proxy.ledger.commands import Adjust, ChangeAccount, ChangeKey
 from proxy.ledger.rows import NEVER_US, Limits
 from tests.call.fakes import NOW_US
-from tests.call.videos import OTHER_SECRET, SECOND_NANO, WANTED, VideoStage, video
+from tests.call.videos import OTHER_SECRET, SECOND_NANO, WANTED, VideoStage, begun, video
 
 SHOWN = "/videos/video_1"
 EIGHT = 8 * SECOND_NANO
 DAY_US = 86_400_000_000
-
-
-async def begun(policy: Policy | None = None) -> tuple[VideoStage, str]:
-    """A stage with a video that is being made, and its call."""
-    stage = VideoStage(policy)
-    call_id = await stage.create()
-    stage.studio.says("GET", SHOWN, video("in_progress"))
-    return stage, call_id
 
 
 async def test_a_hold_stays_while_its_job_runs() -> None:
