@@ -143,6 +143,7 @@ def test_what_aiohttp_does_not_document_is_named_in_two_modules() -> None:
 PURE = frozenset({"money", "errors", "globs", "validation", "metering", "pricing", "endpoints", "ledger"})
 IMPURE: dict[str, str] = {
     "proxy.ledger.ledger": "It gathers commands into batches and waits for the store.",
+    "proxy.ledger.tickets": "It has the futures of what waits in the inbox.",
     "proxy.ledger.readiness": "It probes the store again and again.",
     "proxy.ledger.store": "It is the seam to storage, where each method waits for the database.",
     "proxy.metering.documents": "It opens PDFs with a library, and keeps that from logging what is in them.",

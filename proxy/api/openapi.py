@@ -1,6 +1,6 @@
 """The OpenAPI document, made from the same operations as the routes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -18,8 +18,11 @@ from proxy.endpoints.dialects import ANTHROPIC, ANTHROPIC_TYPES, OPENAI, Dialect
 from proxy.errors import CODES
 
 Schema = dict[str, Any]
+Schemas = Mapping[Any, Schema]
+"""By the types that they are of."""
 
 DOCUMENT_PATH: Final = "/openapi.json"
+_FORM: Final = "multipart/form-data"
 _REF: Final = "#/components/schemas/{name}"
 _SECURITY: Final[dict[str, list[dict[str, list[str]]]]] = {
     "admin": [{"adminKey": []}],
@@ -123,13 +126,15 @@ def openapi_routes() -> list[web.RouteDef]:
 
 def document() -> Schema:
     """The whole document, as OpenAPI 3.1 has it."""
-    kinds = [kind for operation in OPERATIONS for kind in (operation.reply, operation.body, operation.query)]
-    schemas, components = msgspec.json.schema_components([*kinds, *_ERRORS.values()], ref_template=_REF)
-    errors = dict(zip(_ERRORS, schemas[len(kinds) :], strict=True))
+    kinds = [
+        *dict.fromkeys(kind for operation in OPERATIONS for kind in _kinds(operation)),
+        *_ERRORS.values(),
+    ]
+    found, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    schemas = dict(zip(kinds, found, strict=True))
     paths: dict[str, Schema] = {}
-    for index, operation in enumerate(OPERATIONS):
-        reply, body, query = schemas[3 * index : 3 * index + 3]
-        fields = _resolved(query, components)
+    for operation in OPERATIONS:
+        fields = _resolved(schemas[operation.query], components)
         paths.setdefault(operation.path, {})[operation.method.lower()] = {
             "operationId": operation.id,
             "summary": operation.summary,
@@ -140,8 +145,8 @@ def document() -> Schema:
                 *_headers(operation),
                 *_query_parameters(fields),
             ],
-            **_request(operation, body, components),
-            "responses": _responses(operation, reply, errors[dialect_of(operation.path)]),
+            **_request(operation, schemas, components),
+            "responses": _responses(operation, schemas),
         }
     queries = {operation.query.__name__ for operation in OPERATIONS}
     used = {name: schema for name, schema in components.items() if name not in queries}
@@ -183,14 +188,27 @@ def _query_parameters(fields: Schema) -> Iterable[Schema]:
         yield {"name": name, "in": "query", "required": name in fields["required"], "schema": schema}
 
 
-def _request(operation: Operation[Any, Any, Any], body: Schema, components: dict[str, Schema]) -> Schema:
+def _kinds(operation: Operation[Any, Any, Any]) -> Iterator[Any]:
+    """Every struct that an operation takes or gives."""
+    yield from (operation.reply, operation.body, operation.query)
+    yield from (kind for kind in (operation.form, operation.anthropic_reply) if kind is not None)
+
+
+def _request(operation: Operation[Any, Any, Any], schemas: Schemas, components: dict[str, Schema]) -> Schema:
     if operation.body is Nothing:
         return {}
-    required = bool(_resolved(body, components)["required"])
-    return {"requestBody": {"required": required, "content": {operation.takes: {"schema": body}}}}
+    body = schemas[operation.body]
+    content = {operation.takes: {"schema": body}}
+    if operation.form is not None:
+        content[_FORM] = {"schema": schemas[operation.form]}
+    return {"requestBody": {"required": bool(_resolved(body, components)["required"]), "content": content}}
 
 
-def _responses(operation: Operation[Any, Any, Any], reply: Schema, error: Schema) -> Schema:
+def _responses(operation: Operation[Any, Any, Any], schemas: Schemas) -> Schema:
+    reply, error = schemas[operation.reply], schemas[_ERRORS[dialect_of(operation.path)]]
+    if operation.anthropic_reply is not None:
+        reply = {"oneOf": [reply, schemas[operation.anthropic_reply]]}
+        error = {"oneOf": [schemas[kind] for kind in _ERRORS.values()]}
     content = {operation.media: {"schema": reply}}
     if operation.streams:
         content["text/event-stream"] = {"schema": {"type": "string"}}

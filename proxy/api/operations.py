@@ -84,7 +84,8 @@ class Operation(Generic[QueryKind, BodyKind, ReplyKind]):
 
     An `idempotent` one requires an `Idempotency-Key`, so that a repeat is harmless. `media` is the media type
     of the reply, `takes` that of the body; one that `streams` is sent as server-sent events if the caller
-    asks for that.
+    asks for that. `form` is the body as multipart/form-data, which it takes beside JSON. Where clients of
+    OpenAI's and of Anthropic's have the path, these get `anthropic_reply`.
     """
 
     id: str
@@ -100,6 +101,8 @@ class Operation(Generic[QueryKind, BodyKind, ReplyKind]):
     media: str = "application/json"
     takes: str = "application/json"
     streams: bool = False
+    form: type[msgspec.Struct] | None = None
+    anthropic_reply: type[msgspec.Struct] | None = None
 
 
 @dataclass(frozen=True)

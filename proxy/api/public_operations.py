@@ -16,7 +16,7 @@ from proxy.api.views.models import ModelsQuery
 from proxy.api.views.money import Usd, When
 from proxy.endpoints.base import Family
 from proxy.endpoints.objects import ObjectKind
-from proxy.endpoints.registry import ENDPOINTS, KINDS, MEDIA
+from proxy.endpoints.registry import ENDPOINTS, FORMS, KINDS, MEDIA
 
 
 class CallReply(Struct, frozen=True):
@@ -82,16 +82,21 @@ class PriceChangeView(CardView, frozen=True, kw_only=True, rename={"since": "fro
     since: When
 
 
-class ModelView(CardView, frozen=True, kw_only=True):
-    """A model that the key may use, its price, and how it is billed."""
+class PricedModel(CardView, frozen=True, kw_only=True):
+    """What both shapes of a model have: the paths of its calls, and their price."""
 
     id: str
-    object: Literal["model"]
-    created: int
-    owned_by: str
     endpoints: list[str]
     context_length: int | UnsetType = UNSET
     price_changes: list[PriceChangeView] | UnsetType = UNSET
+
+
+class ModelView(PricedModel, frozen=True, kw_only=True):
+    """A model that the key may use, its price, and how it is billed."""
+
+    object: Literal["model"]
+    created: int
+    owned_by: str
 
 
 class ModelsView(Struct, frozen=True, kw_only=True):
@@ -99,6 +104,26 @@ class ModelsView(Struct, frozen=True, kw_only=True):
 
     object: Literal["list"]
     data: list[ModelView]
+
+
+class AnthropicModelView(PricedModel, frozen=True, kw_only=True):
+    """The same model, as Anthropic's API has it."""
+
+    type: Literal["model"]
+    display_name: str
+    created_at: str
+    lifecycle: Literal["active"]
+    max_input_tokens: int | None
+    max_tokens: int | None
+
+
+class AnthropicModelsView(Struct, frozen=True, kw_only=True):
+    """A page of the models that the key may use, as Anthropic's API has it."""
+
+    data: list[AnthropicModelView]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
 
 
 class StatusView(Struct, frozen=True):
@@ -124,6 +149,7 @@ def _of_family(family: Family) -> Operation[Any, Any, Any]:
         media=media,
         takes=takes,
         streams=family.streams,
+        form=FORMS.get(family.name),
     )
 
 
@@ -167,6 +193,7 @@ OPERATIONS: Final = (
         summary="The models the key may use, with their prices.",
         audience="account",
         reply=ModelsView,
+        anthropic_reply=AnthropicModelsView,
         query=ModelsQuery,
         body=Nothing,
     ),
@@ -177,6 +204,7 @@ OPERATIONS: Final = (
         summary="One model the key may use, with its price.",
         audience="account",
         reply=ModelView,
+        anthropic_reply=AnthropicModelView,
         query=Nothing,
         body=Nothing,
     ),

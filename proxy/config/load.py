@@ -20,6 +20,7 @@ from proxy.config.schema import (
     JobsSchema,
     LimitsSchema,
     Log,
+    ObjectsSchema,
     Server,
     Streams,
     UnitSchema,
@@ -53,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True):
     log: Log
     streams: Streams
     jobs: JobsSchema
+    objects: ObjectsSchema
     storage: FilePath | str
     keep_months: int | None
     unit: Unit
@@ -106,6 +108,7 @@ def _build(source: FilePath, schema: ConfigSchema, findings: Findings) -> Settin
         log=schema.log,
         streams=schema.streams,
         jobs=schema.jobs,
+        objects=schema.objects,
         storage=storage,
         keep_months=schema.keep_months,
         unit=unit,

@@ -144,6 +144,18 @@ class JobsSchema(Schema, frozen=True, kw_only=True):
     ] = 100
 
 
+class ObjectsSchema(Schema, frozen=True, kw_only=True):
+    """What upstreams made and keep for accounts, such as videos and responses."""
+
+    keep_days: Annotated[
+        Annotated[int, Meta(ge=1, le=3_650)],
+        doc(
+            "How long Farebox knows whose an object is; then it is found no more. "
+            "What a job makes stays until the job has ended."
+        ),
+    ] = 90
+
+
 class CredentialSchema(Schema, frozen=True, kw_only=True):
     """The secret that authenticates Farebox to an upstream."""
 
@@ -266,6 +278,7 @@ class ConfigSchema(Schema, frozen=True, kw_only=True):
     accounts: AccountsSchema = field(default_factory=AccountsSchema)
     streams: Streams = field(default_factory=Streams)
     jobs: JobsSchema = field(default_factory=JobsSchema)
+    objects: ObjectsSchema = field(default_factory=ObjectsSchema)
     upstreams: Annotated[dict[Name, UpstreamSchema], doc("The upstream APIs by name.")] = field(
         default_factory=dict
     )

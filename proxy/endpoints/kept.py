@@ -10,7 +10,8 @@ from functools import lru_cache
 from typing import Final, Literal
 
 from proxy.endpoints.features import Feature, ObjectName, kept
-from proxy.endpoints.reading.body import JsonBody, beginning, too_many
+from proxy.endpoints.reading.body import JsonBody, beginning
+from proxy.endpoints.reading.body_faults import too_many
 from proxy.endpoints.reading.repeats import has_repeats, repeats_within
 
 _NAMES_ONE: Final = re.compile(r"(?:(?:\A|_)ids?|[a-z]Ids?)\Z")

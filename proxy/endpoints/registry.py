@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
+
 from proxy.endpoints.anthropic.members import MESSAGES
 from proxy.endpoints.anthropic.messages import CountEndpoint, MessageEndpoint
 from proxy.endpoints.base import Family
@@ -13,7 +15,12 @@ from proxy.endpoints.openai.audio_members import SPEECH, TRANSCRIPTION
 from proxy.endpoints.openai.chat import ChatEndpoint
 from proxy.endpoints.openai.completions import CompletionEndpoint
 from proxy.endpoints.openai.embeddings import EmbeddingEndpoint
-from proxy.endpoints.openai.images.endpoints import EditEndpoint, GenerationEndpoint, VariationEndpoint
+from proxy.endpoints.openai.images.endpoints import (
+    EditEndpoint,
+    EditForm,
+    GenerationEndpoint,
+    VariationEndpoint,
+)
 from proxy.endpoints.openai.images.members import IMAGE
 from proxy.endpoints.openai.images.parameters import DEFAULTS as IMAGE_DEFAULTS
 from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING, MODERATION, RERANK, VIDEO
@@ -30,7 +37,7 @@ from proxy.endpoints.openai.speech import SpeechEndpoint
 from proxy.endpoints.openai.stored_chats import STORED_CHATS
 from proxy.endpoints.openai.transcriptions import TranscriptionEndpoint, TranslationEndpoint
 from proxy.endpoints.openai.videos import PARAMETERS as VIDEO_PARAMETERS
-from proxy.endpoints.openai.videos import VIDEOS, VideoEndpoint
+from proxy.endpoints.openai.videos import VIDEOS, VideoEndpoint, VideoForm
 
 _FAMILIES: Final[tuple[Family, ...]] = (
     *(ChatEndpoint(), CompletionEndpoint(), EmbeddingEndpoint()),
@@ -89,6 +96,10 @@ MEDIA: Final[Mapping[str, tuple[str, str]]] = {
     "images.variations": ("multipart/form-data", "application/json"),
 }
 """The media types of a request and of its answer, by endpoint; of all others both are JSON."""
+
+
+FORMS: Final[Mapping[str, type[msgspec.Struct]]] = {"images.edits": EditForm, "videos": VideoForm}
+"""What endpoints take as multipart/form-data that take JSON as well."""
 
 
 def forward_fault(name: str) -> str | None:

@@ -1,1 +1,1 @@
-"""Calls that outlive their request: the poller sees to it that each of them ends."""
+"""What outlives a request: the poller sees to it that each job ends, and retention that each object does."""

@@ -6,7 +6,8 @@ poller knows beside the database is when it looked last, and another one looks a
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from itertools import chain, zip_longest
 from typing import Final
 
 import msgspec
@@ -39,6 +40,9 @@ LAST_LOOK_US: Final = 300_000_000
 SHARE_OF_AGE: Final = 10
 """A job is looked at again when it is older by this part of its age."""
 AT_ONCE: Final = 8
+"""How many jobs an upstream is asked about beside one another."""
+OF_AN_ACCOUNT: Final = 32
+"""How many jobs of one account a round asks an upstream about at most."""
 ANSWER_SECONDS: Final = 30.0
 PAGE: Final = 200
 
@@ -87,20 +91,24 @@ class Poller:
         """Look once at every job that is due, if this process is the one that polls.
 
         Upstreams are asked beside one another. One that does not answer is asked about no more than `AT_ONCE`
-        jobs, so that it keeps those of the others waiting for one answer's time at most.
+        jobs, so that it keeps those of the others waiting for one answer's time at most. Accounts take turns,
+        and a round ends after a few jobs of each: one that has thousands keeps no other waiting.
         """
         if not await self._leads():
             return
         running: set[str] = set()
-        due: dict[str, list[Row]] = {}
+        due: dict[str, dict[str, list[Row]]] = {}
         after = ""
         while rows := await self._page(after):
             after = str(rows[-1]["call_id"])
             for row in rows:
                 running.add(str(row["call_id"]))
                 if self._is_due(row):
-                    due.setdefault(str(row["upstream"]), []).append(row)
-        await asyncio.gather(*map(self._look_at_all, due.values()))
+                    accounts = due.setdefault(str(row["upstream"]), {})
+                    of_account = accounts.setdefault(str(row["account_id"]), [])
+                    if len(of_account) < OF_AN_ACCOUNT:
+                        of_account.append(row)
+        await asyncio.gather(*(self._look_at_all(_in_turns(rows.values())) for rows in due.values()))
         self._next_look_us = {id_: at for id_, at in self._next_look_us.items() if id_ in running}
 
     async def _leads(self) -> bool:
@@ -197,3 +205,8 @@ class Poller:
             return tally.sighting
         finally:
             answer.close()
+
+
+def _in_turns(accounts: Collection[Sequence[Row]]) -> list[Row]:
+    """The first job of each account, then the second of each, and so on."""
+    return [row for row in chain.from_iterable(zip_longest(*accounts)) if row is not None]

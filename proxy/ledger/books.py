@@ -28,9 +28,9 @@ class CommandRecord(msgspec.Struct, frozen=True):
 class Books:
     """Rows by id as loaded, which the rules replace. `put_*` also remembers that a row changed.
 
-    A store fills the dictionaries, runs the rules, adds up what moved, and writes the rows that the
-    `changed_*` members name. A row that the store has not found is absent; a new one is put. `buckets` are of
-    windows that have ended, `entries` those of `commands`.
+    A store fills the dictionaries, runs the rules, adds up what moved, writes the rows that the `changed_*`
+    members name, and deletes those of `gone_objects`. A row that the store has not found is absent; a new one
+    is put. `buckets` are of windows that have ended, `entries` those of `commands`.
     """
 
     def __init__(self) -> None:
@@ -50,6 +50,7 @@ class Books:
         self.changed_throttles: set[ThrottleKey] = set()
         self.changed_lots: set[tuple[str, str]] = set()
         self.changed_objects: set[RowKey] = set()
+        self.gone_objects: set[RowKey] = set()
         self.new_commands: list[CommandRecord] = []
         self.new_entries: list[Entry] = []
         self.new_receipts: list[Receipt] = []
@@ -84,6 +85,13 @@ class Books:
         """Replace or add an object."""
         self.objects[row.account_id, row.id] = row
         self.changed_objects.add((row.account_id, row.id))
+        self.gone_objects.discard((row.account_id, row.id))
+
+    def drop_object(self, row: Object) -> None:
+        """Delete an object that is there."""
+        del self.objects[row.account_id, row.id]
+        self.changed_objects.discard((row.account_id, row.id))
+        self.gone_objects.add((row.account_id, row.id))
 
     def ended(self, needs: Needs) -> list[BucketKey]:
         """The buckets that a batch needs: of windows before those that its accounts and keys have loaded."""

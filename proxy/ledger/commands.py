@@ -179,6 +179,25 @@ class Observe(Command, frozen=True):
         needs.add_hold(self.account_id, self.hold_id)
 
 
+class Forget(Command, frozen=True):
+    """Delete objects of an account, each named by its id and that of its call, which are due.
+
+    Due is what has expired by `expired_us`, or was made before `made_us`. A job's object is kept while the
+    job runs, however old it is.
+    """
+
+    account_id: str
+    objects: tuple[tuple[str, str], ...]
+    expired_us: int
+    made_us: int
+
+    def add_needs(self, needs: Needs) -> None:
+        """Add the objects, and the holds of their calls."""
+        needs.accounts.add(self.account_id)
+        needs.objects.update((self.account_id, id_) for id_, _ in self.objects)
+        needs.holds.update((self.account_id, call_id) for _, call_id in self.objects)
+
+
 class Reroute(Command, frozen=True):
     """Name another upstream on a hold. `call` differs in `upstream` and `upstream_model` alone."""
 

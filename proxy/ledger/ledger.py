@@ -6,12 +6,8 @@ from collections.abc import Awaitable, Callable
 from itertools import islice
 from typing import Any, Final, cast
 
-import msgspec
-
-from proxy.errors import Refusal
 from proxy.ledger.commands import (
     Authorize,
-    Close,
     Command,
     Detach,
     Done,
@@ -31,45 +27,13 @@ from proxy.ledger.refusals import refusal
 from proxy.ledger.rhythm import GATHER_SECONDS, Rhythm
 from proxy.ledger.rows import Hold, OnShortfall, Outcome
 from proxy.ledger.store import LedgerLost, LedgerUnavailable, Store
+from proxy.ledger.tickets import Ticket
 from proxy.tasks import Tasks
 
 FIRST_RETRY_SECONDS: Final = 0.05
 LAST_RETRY_SECONDS: Final = 1.0
 PATIENCE_SECONDS: Final = 15.0
 """How long callers wait for a close while the store is away. A store tries a batch for up to 10 seconds."""
-
-
-class Ticket(msgspec.Struct, frozen=True):
-    """A command in the inbox, and the future of its result."""
-
-    command: Command
-    future: asyncio.Future[Any]
-
-    @property
-    def closes(self) -> bool:
-        """Whether the command ends what its process does about a hold, and so must not be lost."""
-        return isinstance(self.command, Close | Detach)
-
-    def resolve(self, result: Result) -> None:
-        """Set the result, unless the caller was cancelled."""
-        if not self.future.done():
-            self.future.set_result(result)
-
-    def unanswered(self) -> "Ticket":
-        """Tell the caller that the ledger cannot be written, and keep what closes the hold all the same."""
-        if self.future.done():
-            return self
-        self.turn_away()
-        if isinstance(self.command, Close | Detach):
-            return Ticket(self.command.unanswered(), self.future)
-        return self
-
-    def turn_away(self) -> None:
-        """Refuse the command as `ledger_unavailable`, unless the caller was cancelled."""
-        if not self.future.done():
-            self.future.set_exception(Refusal("ledger_unavailable", "The ledger cannot be written now."))
-            # A caller need not await the future, and asyncio complains of an exception that nobody reads.
-            self.future.exception()
 
 
 class Ledger:

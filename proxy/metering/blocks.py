@@ -4,7 +4,7 @@ There is no tokenizer of Anthropic's models that can be had. A byte is a token a
 count; what is counted by another vocabulary is corrected by what theirs takes more of.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from proxy.metering.estimates import media_estimate
@@ -23,8 +23,6 @@ _MORE_LIKELY: Final = (6, 5)
 """How many tokens theirs are for those of the vocabulary that is counted by."""
 
 Block = Mapping[str, Any]
-MediaTokens = Callable[[object, str], int | None]
-"""What a block that is no text takes with a model; None for text."""
 
 
 def blocks_of(content: object, levels: int = LEVELS_MAX) -> Iterator[Block]:
@@ -45,19 +43,13 @@ def messages_estimate(body: Mapping[str, object], model: str, *, counter: Counte
 
     Takes long where the body holds much text or a PDF: call it off the loop then.
     """
-    media = 0
-
-    def likely(block: object, model: str) -> int | None:
-        nonlocal media
-        tokens = media_estimate(block, model)
-        media += tokens or 0
-        return None if tokens is None else 0
-
+    media: list[int] = []
     more, each = _MORE_LIKELY
-    return counter.total(_items(body, model, likely, LIKELY_TOOLS_TOKENS), model) * more // each + media
+    return counter.total(_items(body, model, media), model) * more // each + sum(media)
 
 
-def _items(body: Mapping[str, object], model: str, media: MediaTokens, tools_tokens: int) -> Iterator[Item]:
+def _items(body: Mapping[str, object], model: str, media: list[int]) -> Iterator[Item]:
+    """What is to be counted as text. What blocks that are no text take with the model is put in `media`."""
     yield from _content_items(body.get("system"), model, media)
     messages = body.get("messages")
     for message in messages if isinstance(messages, list) else ():
@@ -68,7 +60,7 @@ def _items(body: Mapping[str, object], model: str, media: MediaTokens, tools_tok
             yield from value_items(message)
     tools = body.get("tools")
     if isinstance(tools, list) and tools:
-        yield tools_tokens
+        yield LIKELY_TOOLS_TOKENS
         for tool in tools:
             yield json_text(tool)
     for name in ("tool_choice", "output_config", "output_format", "mcp_servers"):
@@ -81,15 +73,15 @@ _TEXTS: Final[Mapping[str, str]] = {"text": "text", "thinking": "thinking"}
 _FRAME: Final = frozenset({"type", "id", "tool_use_id", "cache_control", "signature", "is_error"})
 
 
-def _content_items(content: object, model: str, media: MediaTokens) -> Iterator[Item]:
+def _content_items(content: object, model: str, media: list[int]) -> Iterator[Item]:
     """A string, or blocks; of a block what is within it, and its other members as text."""
     if not isinstance(content, list):
         yield from value_items(content)
         return
     for block in content:
-        tokens = media(block, model)
+        tokens = media_estimate(block, model)
         if tokens is not None:
-            yield tokens
+            media.append(tokens)
         elif not isinstance(block, dict):
             yield from value_items(block)
         elif (field := _TEXTS.get(str(block.get("type")))) is not None:

@@ -34,6 +34,7 @@ from proxy.edge.watch import DRAIN_PACE, ConnectionWatch, Pace, usual_pace
 from proxy.endpoints.registry import ENDPOINTS, KINDS
 from proxy.errors import Refusal
 from proxy.jobs.poller import Poller
+from proxy.jobs.retention import Retention
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.readiness import Readiness
 from proxy.ledger.store import LedgerUnavailable, Store
@@ -119,6 +120,13 @@ class Farebox:
             kinds=KINDS,
             on_fault=self.telemetry.fault,
         )
+        self.retention = Retention(
+            store=self.store,
+            ledger=self.ledger,
+            clock=self.clock,
+            keep_days=lambda: self.settings.objects.keep_days,
+            on_fault=self.telemetry.fault,
+        )
         self.gateway = Gateway(relay=self.relay, bounds=bounds_of(self.settings))
         self._edge = Edge(
             clock=self.clock,
@@ -152,6 +160,7 @@ class Farebox:
             self._background.spawn(self._share_figures(), name="figures")
         await self.upstreams.open()
         self._polling = self._background.spawn(self.poller.run(), name="jobs")
+        self._background.spawn(self.retention.run(), name="objects")
         watch = ConnectionWatch(
             pace=self._pace,
             now=asyncio.get_running_loop().time,

@@ -15,7 +15,7 @@ from proxy.storage.tables import HOLDS
 AUDIT: Final[dict[str, Query]] = load("portable/audit.sql")
 
 _HOLD_STATE: Final = HOLDS.place("state")
-_HOLD_FIGURES: Final = [HOLDS.place(name) for name in rows.HoldRow.__struct_fields__ if name != "has_call"]
+_HOLD_CALL: Final = HOLDS.place("call")
 # What only an open hold carries.
 _HOLD_BURDEN: Final = [HOLDS.place(name) for name in ("call", "observed", "deadline_us")]
 
@@ -24,10 +24,12 @@ def _hold(*row: Any) -> rows.HoldRow:
     """A hold from all its columns."""
     is_bare = all(row[place] is None for place in _HOLD_BURDEN)
     has_call = _has_call(row) if row[_HOLD_STATE] == "open" else not is_bare
-    return rows.HoldRow(*(*(row[place] for place in _HOLD_FIGURES), has_call))
+    return rows.HoldRow(*(*row, has_call))
 
 
 def _has_call(row: tuple[Any, ...]) -> bool:
+    if row[_HOLD_CALL] is None:
+        return False
     try:
         columns.hold_of(row)
     except msgspec.DecodeError:
@@ -45,6 +47,7 @@ _STREAMS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "commands": ("audit_commands", rows.CommandRow),
     "holds": ("audit_holds", _hold),
     "receipts": ("audit_receipts", rows.ReceiptRow),
+    "objects": ("audit_objects", rows.ObjectRow),
     "days": ("audit_days", rows.DayRow),
     "buckets": ("audit_buckets", rows.BucketRow),
     "throttles": ("audit_throttles", rows.ThrottleRow),
@@ -58,6 +61,7 @@ _READ: Final = (
     "commands",
     "holds",
     "receipts",
+    "objects",
     "usage_days",
     "buckets",
     "throttles",

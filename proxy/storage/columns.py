@@ -18,6 +18,7 @@ from proxy.ledger.rows import (
     Hold,
     Key,
     Limits,
+    Object,
     Observed,
     Outcome,
     Receipt,
@@ -27,7 +28,7 @@ from proxy.ledger.seals import seal_of
 from proxy.ledger.spending import Bucket, Spending
 from proxy.ledger.windows import DAY_US
 from proxy.storage.queries import SqlValue
-from proxy.storage.tables import ACCOUNTS, ENTRIES, HOLDS, IDS_OF_A_CALL, KEYS, RECEIPTS
+from proxy.storage.tables import ACCOUNTS, ENTRIES, HOLDS, IDS_OF_A_CALL, KEYS, OBJECTS, RECEIPTS
 
 _encode = msgspec.json.Encoder().encode
 _decode_limits = msgspec.json.Decoder(Limits).decode
@@ -44,7 +45,9 @@ _KEY_SPENDING: Final = KEYS.place("spending")
 _HOLD_CALL: Final = HOLDS.place("call")
 _HOLD_OBSERVED: Final = HOLDS.place("observed")
 _HOLD_DEADLINE: Final = HOLDS.place("deadline_us")
-_HOLD_COLUMNS: Final = len(HOLDS.columns)
+_HOLD_FIELDS: Final = len(Hold.__struct_fields__)
+_OBJECT_FIELDS: Final = len(Object.__struct_fields__)
+_OBJECT_FIXED: Final = OBJECTS.place("seen")
 _ENTRY_DRAWS: Final = ENTRIES.place("draws")
 _CALL_STREAM: Final = Call.__struct_fields__.index("stream")
 # A receipt's values, part by part. A column that a part got later is at the end of the row.
@@ -159,25 +162,38 @@ def throttle_of(row: tuple[Any, ...]) -> Throttle:
 def hold_row(hold: Hold) -> tuple[SqlValue, ...]:
     """A hold's columns. An open hold stores its call without the three ids, as a JSON array.
 
-    A closed one stores neither its call nor what was observed, as its receipt has both, nor a deadline.
+    A closed one stores neither its call nor what was observed, as its receipt has both, nor a deadline. Only
+    that of a job, which has one, is sealed: it may stay as it is for days.
     """
     row = list(astuple(hold))
     is_open = hold.state == "open"
     row[_HOLD_CALL] = text(astuple(hold.call)[IDS_OF_A_CALL:]) if is_open else None
     row[_HOLD_OBSERVED] = text(hold.observed) if is_open and hold.observed is not None else None
-    row[_HOLD_DEADLINE] = hold.deadline_us if is_open else None
-    return tuple(row)
+    if not is_open or hold.deadline_us is None:
+        row[_HOLD_DEADLINE] = None
+        return (*row, None)
+    return (*row, seal_of(*row))
 
 
 def hold_of(row: tuple[Any, ...]) -> Hold:
     """A hold from its columns. Those of a closed hold are followed by its call, from the receipt."""
-    values = list(row[:_HOLD_COLUMNS])
+    values = list(row[:_HOLD_FIELDS])
     observed = row[_HOLD_OBSERVED]
     call = [*row[:IDS_OF_A_CALL], *astuple(_decode_rest(row[_HOLD_CALL] or row[-1]))]
     call[_CALL_STREAM] = bool(call[_CALL_STREAM])
     values[_HOLD_CALL] = Call(*call)
     values[_HOLD_OBSERVED] = None if observed is None else _decode_observed(observed)
     return Hold(*values)
+
+
+def object_row(made: Object) -> tuple[SqlValue, ...]:
+    """An object's columns, and the seal of what never changes in it."""
+    return (*astuple(made), seal_of(*astuple(made)[:_OBJECT_FIXED]))
+
+
+def object_of(row: tuple[Any, ...]) -> Object:
+    """An object from its columns."""
+    return Object(*row[:_OBJECT_FIELDS])
 
 
 def entry_row(entry: Entry) -> tuple[SqlValue, ...]:

@@ -70,6 +70,7 @@ _LISTS: Final[Mapping[str, Callable[[Table, str], str]]] = {
     "parameters": lambda table, _: f"({', '.join('?' * len(table.columns))})",
     "upsert": _upsert,
     "names": lambda table, _: f"'{_text_in(table.columns)}'::JSONB",
+    "key_names": lambda table, _: f"'{_text_in(table.key)}'::JSONB",
     "changed_names": lambda table, _: f"'{_text_in(table.changed)}'::JSONB",
     "from_json": lambda table, row: ", ".join(_from_json(table.columns, row).values()),
     "set_from_json": _set_from_json,

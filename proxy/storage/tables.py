@@ -29,7 +29,10 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """One table. Its columns come in the schema's order, which is that of the fields of a ledger's value."""
+    """One table. Its columns come in the schema's order, which is that of the fields of a ledger's value.
+
+    A seal comes behind them: it is made from them when a row is written.
+    """
 
     name: str
     columns: tuple[Column, ...]
@@ -143,6 +146,7 @@ HOLDS: Final = Table(
         _of("text", "fixed", "owner"),
         _of("json", "changes", "call observed"),
         _of("integer", "changes", "deadline_us"),
+        _of("integer", "changes", "seal", secret=True),
     ),
 )
 ENTRIES: Final = Table(
@@ -196,6 +200,7 @@ OBJECTS: Final = Table(
         _of("integer", "fixed", "created_at_us"),
         _of("text", "changes", "seen"),
         _of("integer", "changes", "expires_at_us"),
+        _of("integer", "fixed", "seal", secret=True),
     ),
 )
 USAGE_DAYS: Final = Table(

@@ -13,9 +13,10 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from proxy.api.models import Models
 from proxy.api.openapi import OPERATIONS, document
-from proxy.api.public_operations import ModelsView
+from proxy.api.public_operations import AnthropicModelsView, AnthropicModelView, ModelsView
 from proxy.config.load import load
 from proxy.endpoints.dialects import dialect_of
+from proxy.endpoints.registry import ENDPOINTS, FORMS
 from proxy.errors import CODES, Refusal
 from proxy.process.app import catalog_of
 from proxy.tasks import Tasks
@@ -56,20 +57,59 @@ def test_every_route_is_documented_and_every_documented_one_is_a_route() -> None
     assert registered - {("POST", "/{tool}")} == documented()
 
 
-async def test_a_listed_model_has_the_fields_the_document_says(apis: Apis) -> None:
+def models_of(apis: Apis) -> TestClient[web.Request, web.Application]:
+    """A client of the quickstart's models."""
     catalog = catalog_of(load(QUICKSTART, {}))
     app = web.Application()
     tasks = Tasks(lambda *_: None)
     lists = ModelLists(client=Upstreams([]), tasks=tasks, now=lambda: 0.0, on_fault=lambda *_: None)
     models = Models(store=apis.store, catalog=lambda: catalog, clock=apis.clock, lists=lists)
     app.add_routes(models.routes())
+    return TestClient(TestServer(app))
+
+
+async def test_a_listed_model_has_the_fields_the_document_says(apis: Apis) -> None:
     _, secret = await apis.key(await apis.account())
-    async with TestClient(TestServer(app)) as client:
+    async with models_of(apis) as client:
         headers = {"Authorization": f"Bearer {secret}"}
         async with client.get("/v1/models", headers=headers) as response:
             listed = msgspec.json.decode(await response.read(), type=ModelsView)
             assert msgspec.to_builtins(listed) == await response.json()
     assert "demo-chat" in {model.id for model in listed.data}
+
+
+@pytest.mark.parametrize(
+    ("path", "shape"), [("/v1/models", AnthropicModelsView), ("/v1/models/demo-chat", AnthropicModelView)]
+)
+async def test_anthropics_clients_get_the_fields_the_document_says(
+    apis: Apis, path: str, shape: type[msgspec.Struct]
+) -> None:
+    """Just these: what is read into the shape and written again is what was answered."""
+    async with models_of(apis) as client:
+        _, secret = await apis.key(await apis.account())
+        async with client.get(path, headers={"x-api-key": secret}) as response:
+            told = msgspec.json.decode(await response.read(), type=shape)
+            assert msgspec.to_builtins(told) == await response.json()
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/{id}"])
+def test_a_path_that_both_makers_have_is_documented_in_both_shapes(path: str) -> None:
+    responses = document()["paths"][path]["get"]["responses"]
+    for answer in responses.values():
+        shapes = references(answer["content"]["application/json"]["schema"]["oneOf"])
+        assert sum("Anthropic" in name or "Message" in name for name in shapes) == 1
+
+
+def test_what_is_taken_as_a_form_and_as_json_is_documented_as_both() -> None:
+    """Each with its own fields: a form has files."""
+    paths, schemas = document()["paths"], document()["components"]["schemas"]
+    both = {family.path: family.name for family in ENDPOINTS.values() if family.name in FORMS}
+    assert both.keys() == {"/v1/images/edits", "/v1/videos"}
+    for path in both:
+        content = paths[path]["post"]["requestBody"]["content"]
+        assert content.keys() == {"application/json", "multipart/form-data"}
+        form = schemas[content["multipart/form-data"]["schema"]["$ref"].rpartition("/")[2]]
+        assert "contentMediaType" in json.dumps(form["properties"])
 
 
 async def test_the_document_is_served_to_everybody(apis: Apis) -> None:

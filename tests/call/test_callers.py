@@ -81,6 +81,19 @@ async def test_a_stranger_is_refused_before_the_body_is_read(secret: str | None,
     assert await came_to([], secret=secret) == (code, False)
 
 
+async def test_no_form_is_waited_for_or_read_without_funds() -> None:
+    """Nothing is looked for in a form before its caller could pay for the call."""
+    stage, request = Stage(Upstreams(WHOLE)), Late()
+    request.path = "/v1/audio/transcriptions"
+    request.headers = (("content-type", "multipart/form-data; boundary=b"),)
+    accounts = stage.store.books.accounts
+    accounts["acct_1"] = replace(accounts["acct_1"], balance_nano=0)
+    with pytest.raises(Refusal) as refused:
+        await stage.relay.relay(request, Sent())
+    await stage.rest()
+    assert (refused.value.code, request.was_read) == ("credit_balance_exhausted", False)
+
+
 @pytest.mark.parametrize(
     ("rates", "code"),
     [

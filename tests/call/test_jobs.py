@@ -10,22 +10,15 @@ import pytest
 from proxy.call.outcomes import OUTCOMES
 from proxy.call.policy import Policy
 from proxy.errors import Refusal
-from proxy.jobs.poller import AT_ONCE
-from proxy.ledger.rows import NEVER_US
+from proxy.jobs.poller import AT_ONCE, OF_AN_ACCOUNT
+from proxy.ledger.commands import Adjust, ChangeAccount, ChangeKey
+from proxy.ledger.rows import NEVER_US, Limits
 from tests.call.fakes import NOW_US
-from tests.call.videos import SECOND_NANO, VideoStage, video
+from tests.call.videos import OTHER_SECRET, SECOND_NANO, WANTED, VideoStage, begun, video
 
 SHOWN = "/videos/video_1"
 EIGHT = 8 * SECOND_NANO
 DAY_US = 86_400_000_000
-
-
-async def begun(policy: Policy | None = None) -> tuple[VideoStage, str]:
-    """A stage with a video that is being made, and its call."""
-    stage = VideoStage(policy)
-    call_id = await stage.create()
-    stage.studio.says("GET", SHOWN, video("in_progress"))
-    return stage, call_id
 
 
 async def test_a_hold_stays_while_its_job_runs() -> None:
@@ -254,6 +247,57 @@ async def test_an_upstream_that_does_not_answer_keeps_no_other_from_being_asked(
         assert len(stage.studio.requests) == before + AT_ONCE * round_
     await poller.round()
     assert len(stage.studio.requests) == before + 40
+    await stage.rest()
+
+
+async def test_an_account_with_many_jobs_keeps_no_other_from_being_asked_about() -> None:
+    """Accounts take turns, and a round asks about a few jobs of each; the others' come in the next ones."""
+    stage = VideoStage()
+    for number in range(3 * OF_AN_ACCOUNT + 1):
+        stage.studio.says("POST", "/videos", video("queued", f"video_{number}"))
+        stage.studio.says("GET", f"/videos/video_{number}", video("queued", f"video_{number}"))
+        await stage.create()
+    for name in ("other", "another"):
+        stage.studio.says("POST", "/videos", video("queued", name))
+        stage.studio.says("GET", f"/videos/{name}", video("queued", name))
+        await stage.create(secret=OTHER_SECRET)
+    stage.clock.at_us += 10_000_000
+    poller, rounds = stage.poller(), []
+    for _ in range(5):
+        before = len(stage.studio.requests)
+        await poller.round()
+        rounds.append([request.path for request in stage.studio.requests[before:]])
+    assert {"/videos/other", "/videos/another"} <= set(rounds[0][:AT_ONCE])
+    assert [len(asked) for asked in rounds] == [OF_AN_ACCOUNT + 2, OF_AN_ACCOUNT, OF_AN_ACCOUNT, 1, 0]
+    assert len({path for asked in rounds for path in asked}) == 3 * OF_AN_ACCOUNT + 3
+    await stage.rest()
+
+
+async def test_polls_of_clients_count_as_requests_of_the_key() -> None:
+    """They cost nothing, so that only a rate bounds them; a refused one asks no upstream."""
+    stage, _ = await begun()
+    stage.studio.says("GET", SHOWN, video("queued"))
+    stage.store.commit([ChangeKey("acct_1", "key_1", NOW_US, limits=Limits(rpm=3))])
+    for _ in range(3):
+        await stage.ask("GET", "/v1/videos/video_1")
+    before = len(stage.studio.requests)
+    assert (await stage.refused("GET", "/v1/videos/video_1")).code == "rate_limit_exceeded"
+    assert len(stage.studio.requests) == before
+    await stage.rest()
+
+
+async def test_as_many_jobs_run_as_the_account_has_calls_at_once_and_funds_to_hold() -> None:
+    """Each keeps its hold and its place until it has ended."""
+    stage, _ = await begun()
+    stage.store.commit([ChangeAccount("acct_1", NOW_US, limits=Limits(concurrency=2))])
+    stage.studio.says("POST", "/videos", video("queued", "video_2"))
+    await stage.create()
+    refusal = await stage.refused("POST", "/v1/videos", WANTED)
+    assert (refusal.code, stage.held_nano()) == ("concurrency_limit_exceeded", 2 * EIGHT)
+    stage.store.commit([ChangeAccount("acct_1", NOW_US, limits=Limits())])
+    left_nano = stage.store.books.accounts["acct_1"].available_nano
+    stage.store.commit([Adjust("acct_1", "adjust", "lot", EIGHT - 1 - left_nano, "spent", NOW_US)])
+    assert (await stage.refused("POST", "/v1/videos", WANTED)).kind.status == 402
     await stage.rest()
 
 

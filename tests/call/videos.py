@@ -168,3 +168,11 @@ class VideoStage:
     async def rest(self) -> None:
         await self.stage.rest()
         assert self.faults == []
+
+
+async def begun(policy: Policy | None = None) -> tuple[VideoStage, str]:
+    """A stage with a video that is being made, and its call."""
+    stage = VideoStage(policy)
+    call_id = await stage.create()
+    stage.studio.says("GET", "/videos/video_1", video("in_progress"))
+    return stage, call_id

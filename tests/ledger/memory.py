@@ -96,6 +96,15 @@ class MemoryStore:
             made = self.books.objects.get((str(params["account_id"]), str(params["id"])))
             is_there = made is not None and made.expires_at_us > int(str(params["now_us"]))
             return [self._object_row(made)] if made is not None and is_there else []
+        if name == "objects_due":
+            expired_us, made_us = int(str(params["expired_us"])), int(str(params["made_us"]))
+            due = [
+                made
+                for made in self.books.objects.values()
+                if made.expires_at_us <= expired_us or made.created_at_us < made_us
+            ]
+            kept = [made for made in due if not self._is_open(made.call_id)]
+            return [asdict(made) for made in kept[: int(str(params["limit"]))]]
         if name == "running_jobs":
             calls = {made.call_id: made for made in self.books.objects.values()}
             running = [hold for _, hold in sorted(self.books.holds.items()) if _runs(hold)]
@@ -108,6 +117,10 @@ class MemoryStore:
 
     async def close(self) -> None:
         """Nothing has to be let go of."""
+
+    def _is_open(self, call_id: str) -> bool:
+        hold = self.books.holds.get(call_id)
+        return hold is not None and hold.state == "open"
 
     def _object_row(self, made: Object) -> Row:
         hold = self.books.holds.get(made.call_id)
@@ -156,6 +169,8 @@ class MemoryStore:
         mine.commands |= {(record.account_id, record.command_id): record for record in part.new_commands}
         mine.entries |= part.entries
         mine.objects |= {key: part.objects[key] for key in part.changed_objects}
+        for key in part.gone_objects:
+            mine.objects.pop(key, None)
         mine.new_entries += part.new_entries
         mine.new_receipts += part.new_receipts
 

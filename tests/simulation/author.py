@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from proxy.ledger.commands import Authorize, Command, Grant, Observe, Reroute, Settle, Sweep
+from proxy.ledger.commands import Authorize, Command, Forget, Grant, Observe, Reroute, Settle, Sweep
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Limits
 from tests.simulation.kinds import KINDS
 from tests.simulation.make_accounts import newcomer
@@ -99,7 +99,9 @@ class Author:
         """A command that was given before, by its own time or as of now; credit only as of now."""
         world = self._world
         command = world.one_of(world.recent)
-        if isinstance(command, Observe | Reroute) or (not isinstance(command, Grant) and world.happens(50)):
+        if isinstance(command, Observe | Reroute | Forget) or (
+            not isinstance(command, Grant) and world.happens(50)
+        ):
             return command
         at_us = world.at_us()
         if isinstance(command, Grant) and command.expires_at_us < at_us + SHORTEST_LIFE_US:

@@ -144,7 +144,7 @@ def days_are_what_receipts_sum_to(look: Look, model: Model) -> Iterator[str]:
 def objects_stay_their_calls(look: Look, model: Model) -> Iterator[str]:
     """An object is its account's and the call's that made it, as it was seen last, and never comes back."""
     yield from differences(
-        look.rows["objects"], map(astuple, model.objects.get(look.account_id, {}).values())
+        look.rows["objects"], map(columns.object_row, model.objects.get(look.account_id, {}).values())
     )
 
 

@@ -10,6 +10,7 @@ from proxy.ledger.commands import (
     Detach,
     Done,
     Extend,
+    Forget,
     Granted,
     Observe,
     OfHold,
@@ -160,6 +161,19 @@ def _note(model: Model, call: Call, objects: tuple[Object, ...], at_us: int) -> 
         elif old is not None and old.call_id == row.call_id and at_us < old.expires_at_us:
             ends_us = min(old.expires_at_us, row.expires_at_us)
             mine[row.id] = Object(**{**asdict(old), "seen": row.seen, "expires_at_us": ends_us})
+
+
+def forget(model: Model, command: Forget) -> Done:
+    """What has ended or is old goes, but for what a call in flight has made."""
+    mine = model.objects.get(command.account_id, {})
+    model.touch(command.account_id)
+    for id_, call_id in command.objects:
+        row = mine.get(id_)
+        if row is None or row.call_id != call_id or call_id in model.flight:
+            continue
+        if not (command.expired_us < row.expires_at_us and command.made_us <= row.created_at_us):
+            del mine[id_]
+    return Done()
 
 
 def recover(model: Model, command: Recover) -> Settled | Refused:

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from proxy.ledger.commands import Authorize, Detach, Extend, Observe, Recover, Reroute, Settle, Void
+from proxy.ledger.commands import Authorize, Detach, Extend, Forget, Observe, Recover, Reroute, Settle, Void
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Call, Hold, Object, Observed, OnShortfall, Outcome
 from proxy.metering.usage import Basis
 from proxy.pricing.charge import NO_CHARGE, worst_nano
@@ -116,6 +116,20 @@ def recover(world: World) -> Recover | None:
         return None
     began_us, at_us = _began_us(world, hold), world.at_us()
     return Recover(hold.call, began_us, at_us, _on_shortfall(at_us))
+
+
+def forget(world: World) -> Forget | None:
+    """Objects of an account that may be due, of jobs as well; now and then under the call of another."""
+    account_id, at_us = world.account(), world.at_us()
+    known = list(world.model.objects.get(account_id, {}).values())
+    if not known:
+        return None
+    running = [row for row in known if row.call_id in world.model.flight]
+    known = running if running and world.happens(50) else known
+    some = world.chance.sample(known, min(len(known), 3))
+    named = tuple((row.id, "call_nobody" if world.happens(5) else row.call_id) for row in some)
+    expired_us, made_us = at_us - world.up_to(HOUR_US), at_us - world.up_to(HOUR_US)
+    return Forget(account_id, (*named, ("object_nobody", "call_nobody")), expired_us, made_us)
 
 
 def _objects(world: World, hold: Hold, at_us: int) -> tuple[Object, ...]:

@@ -63,6 +63,11 @@ class Tables:
         for row in rows:
             self._rows[table].setdefault(row[home], {})[row[:length]] = row
 
+    def drop(self, table: str, keys: Iterable[Row]) -> None:
+        home = next(iter(PLACES[table].values()))
+        for key in keys:
+            self._rows[table][key[home]].pop(key, None)
+
     def at(self, table: str, home: object) -> Mapping[Row, Row]:
         return self._rows[table].get(home, {})
 
@@ -133,7 +138,8 @@ class MemoryStage:
         put("commands", map(astuple, part.new_commands))
         receipts = [(row, part.holds[row.call.id]) for row in part.new_receipts]
         put("receipts", (columns.receipt_row(row, hold) for row, hold in receipts))
-        put("objects", (astuple(part.objects[key]) for key in part.changed_objects))
+        put("objects", (columns.object_row(part.objects[key]) for key in part.changed_objects))
+        self.tables.drop("objects", part.gone_objects)
         put("usage_days", map(self._added, columns.usage_day_rows(receipts)))
 
     def _added(self, row: Row) -> Row:

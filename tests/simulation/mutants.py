@@ -21,6 +21,7 @@ from proxy.ledger.commands import (
     Detach,
     Done,
     Extend,
+    Forget,
     Grant,
     Recover,
     Result,
@@ -227,6 +228,16 @@ def lets_objects_be_taken(books: Books, command: Command) -> Result:
     return result
 
 
+def forgets_what_a_job_has_made(books: Books, command: Command) -> Result:
+    """An object that is old goes, though its job runs and nobody could ask about that any more."""
+    if not isinstance(command, Forget):
+        return rules.apply(books, command)
+    without = {id_: books.holds.pop(id_) for _, id_ in command.objects if id_ in books.holds}
+    result = rules.apply(books, command)
+    books.holds |= without
+    return result
+
+
 def forgets_what_a_job_costs(books: Books, command: Command) -> Result:
     """A job that begins says nothing of its price."""
     if isinstance(command, Detach):
@@ -344,6 +355,7 @@ _RULES: Final[tuple[Callable[[Books, Command], Result], ...]] = (
     recovers_before_the_deadline,
     keeps_the_first_deadline,
     lets_objects_be_taken,
+    forgets_what_a_job_has_made,
     forgets_what_a_job_costs,
     names_the_first_upstream,
     hides_the_shortfall,

@@ -6,15 +6,17 @@ from contextlib import closing
 from typing import Any
 
 import asyncpg
+from msgspec.structs import replace
 
 from proxy.ledger.commands import Adjust, CreateKey, Grant, Observe, OpenAccount, Sweep
 from proxy.ledger.rows import Observed
 from proxy.ledger.store import Store
 from proxy.pricing.charge import Charge
+from proxy.pricing.rates import Term
 from proxy.storage.database import TOTALS, Database
 from proxy.storage.tables import BY_NAME, Column, Table
 from tests.storage.engines import Engine, Sqlite, apart, tell
-from tests.storage.teller import ACCOUNT, NOON_US, authorize, call, recover, settle
+from tests.storage.teller import ACCOUNT, NOON_US, authorize, call, detach, made_by, recover, settle
 from tests.storage.whole import database_of, differences, fill, honest, location_of, tamper
 
 ADMINISTRATION = "The administration may change it at any time, and nothing else follows from it."
@@ -22,7 +24,8 @@ OPEN = "The call is in flight: this is what its receipt is made from, and nothin
 WHILE_OPEN = "It may change until the call ends, and goes with it."
 A_MINUTE = "It is the level of a rate limit, which no other row has, and a minute later it means nothing."
 UNUSED = "The account has neither keys nor calls nor credit: there is nothing that it could differ from."
-OF_AN_OBJECT = "It says whose an object is, and where it is to be asked for: no money follows from that."
+SEEN_ANEW = "Its upstream may say it anew at any time, and what deletes it ends it: no money follows."
+BEFORE_SEALS = "A version without seals may have closed it, which leaves a job's seal as it is."
 NO_KEY = "No key of the account has sealed the time yet."
 DUE = "A lot expires with whatever comes first after it is due, and that may leave no other row."
 IN_DEBT = "The grant went into debt as a whole, so that no lot says of which kind it was."
@@ -31,12 +34,13 @@ UNNOTICED: dict[tuple[str, str], dict[str, str]] = {
     ("accounts", "without a key"): {"id": UNUSED, "spending": UNUSED, "created_at_us": NO_KEY},
     ("accounts", ""): dict.fromkeys(("name", "status", "credit_limit_nano", "limits"), ADMINISTRATION),
     ("keys", ""): dict.fromkeys(("name", "status", "expires_at_us", "models", "limits"), ADMINISTRATION),
-    ("objects", ""): dict.fromkeys((column.name for column in BY_NAME["objects"].columns), OF_AN_OBJECT),
+    ("objects", ""): dict.fromkeys(("seen", "expires_at_us"), SEEN_ANEW),
     ("throttles", ""): dict.fromkeys(("level", "at_us"), A_MINUTE),
     ("holds", "open"): {
         **dict.fromkeys(("id", "tokens", "created_at_us", "owner", "call"), OPEN),
         **dict.fromkeys(("observed", "deadline_us"), WHILE_OPEN),
     },
+    **{("holds", state): {"seal": BEFORE_SEALS} for state in ("settled", "voided", "expired")},
     ("entries", "expire"): {"at_us": DUE},
     ("entries", "grant into debt"): {"note": IN_DEBT},
     ("commands", "grant into debt"): {"digest": IN_DEBT},
@@ -59,6 +63,7 @@ KINDS: dict[str, dict[str, str]] = {
         "voided": "id = 'call_04'",
         "expired": "id = 'call_98'",
         "open": "id = 'call_99'",
+        "of a job": "id = 'call_96'",
     },
     "entries": {
         "grant": "ref = 'grant_4'",
@@ -73,7 +78,7 @@ KINDS: dict[str, dict[str, str]] = {
         "grant into debt": "command_id = 'grant_3'",
     },
     "receipts": {"settled": "id = 'call_02'", "voided": "id = 'call_04'", "expired": "id = 'call_98'"},
-    "objects": {"": "id = 'object_1'"},
+    "objects": {"": "id = 'object_1'", "of a job": "id = 'object_of_a_job'"},
     "usage_days": {"": "account_id = 'acct_2' AND day = 20000"},
     "usage_totals": {"": "id = 'acct_2' AND day = 20000"},
 }
@@ -84,6 +89,9 @@ async def fill_all_kinds(store: Store) -> None:
     """Rows of every kind that there is in `KINDS`."""
     await fill(store, in_flight=True)
     gone, owed = call("call_98"), call("call_97", account_id="acct_3", key_id="key_3")
+    job = call("call_96")
+    cost = Observed({"requests": 1}, Charge(60, (), ""), (Term("requests", "60.00", 1),))
+    begins = replace(detach(job, NOON_US + 10**9), observed=cost, objects=(made_by(job, "object_of_a_job"),))
     await store.apply(
         [
             OpenAccount("acct_3", "Eve", NOON_US, 100),
@@ -97,6 +105,8 @@ async def fill_all_kinds(store: Store) -> None:
             authorize(gone, 500, owner=store.owner, tokens=3),
             honest(Observe("call_98", ACCOUNT, Observed({"requests": 1}, Charge(60, (), "")))),
             recover(gone),
+            authorize(job, 500, owner=store.owner, tokens=3),
+            honest(begins),
             authorize(owed, 50, owner=store.owner),
             honest(settle(owed, 50)),
             Grant("acct_3", "grant_3", "lot_3", 20, NOON_US, note="a note"),
@@ -224,5 +234,6 @@ def test_every_table_has_a_row_that_is_changed_and_every_exception_a_reason() ->
 
 async def test_a_row_of_an_earlier_version_has_no_seal_and_no_difference(engine: Engine) -> None:
     database = await prepared(engine)
-    tamper(engine, "UPDATE receipts SET seal = NULL", "UPDATE key_digests SET seal = NULL")
+    tables = ("receipts", "key_digests", "objects", "holds")
+    tamper(engine, *(f"UPDATE {table} SET seal = NULL" for table in tables))  # noqa: S608 - tables' own names.
     assert differences(database) == []

@@ -122,7 +122,7 @@ def rows_of(books: Books) -> Dump:
         "entries": map(columns.entry_row, books.new_entries),
         "commands": map(astuple, books.commands.values()),
         "receipts": (columns.receipt_row(row, hold) for row, hold in receipts),
-        "objects": map(astuple, books.objects.values()),
+        "objects": map(columns.object_row, books.objects.values()),
         "usage_days": columns.usage_day_rows(receipts),
     }
     return {table: sorted(values, key=repr) for table, values in rows.items()}

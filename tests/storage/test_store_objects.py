@@ -1,10 +1,11 @@
 """What every storage engine does about what upstreams made for accounts."""
 
-from msgspec.structs import astuple, replace
+from msgspec.structs import replace
 
-from proxy.ledger.commands import Detach, Done, Refused, Settled
-from proxy.ledger.rows import Observed
+from proxy.ledger.commands import Detach, Done, Forget, Refused, Settled
+from proxy.ledger.rows import NEVER_US, Observed
 from proxy.ledger.store import Row, Store
+from proxy.storage.columns import object_row
 from tests.storage.conftest import OpenStore
 from tests.storage.engines import Engine
 from tests.storage.teller import (
@@ -43,7 +44,7 @@ async def test_a_job_outlives_every_process_with_its_object_and_its_price(
     second = await open_store()
     (hold,) = await second.orphans(LATER_US)
     assert (hold.observed, hold.deadline_us) == (COST, LATER_US)
-    assert engine.dump()["objects"] == [astuple(made_by(call("call_1")))]
+    assert engine.dump()["objects"] == [object_row(made_by(call("call_1")))]
 
 
 async def test_what_was_seen_is_noted_by_whoever_closes_or_polls(
@@ -58,10 +59,10 @@ async def test_what_was_seen_is_noted_by_whoever_closes_or_polls(
     seen = [replace(made_by(call("call_1")), seen=f'{{"progress":{share}}}') for share in (50, 100)]
     poll = replace(settle(call("poll_1"), 0), objects=(seen[0],))
     await expect(second, Settled, poll)
-    assert engine.dump()["objects"] == [astuple(seen[0])]
+    assert engine.dump()["objects"] == [object_row(seen[0])]
     ended = replace(settle(call("call_1"), 120), objects=(seen[1],))
     assert [type(result) for result in await first.apply([ended, poll])] == [Settled, Settled]
-    assert engine.dump()["objects"] == [astuple(seen[0])]
+    assert engine.dump()["objects"] == [object_row(seen[0])]
 
 
 async def test_an_id_that_comes_twice_is_refused_to_the_second_job(store: Store, engine: Engine) -> None:
@@ -72,7 +73,7 @@ async def test_an_id_that_comes_twice_is_refused_to_the_second_job(store: Store,
     results = await store.apply([started("call_1"), started("call_2")])
     assert [type(result) for result in results] == [Done, Refused]
     assert (await expect(store, Refused, started("call_3"))).code == "conflict"
-    assert engine.dump()["objects"] == [astuple(made_by(call("call_1")))]
+    assert engine.dump()["objects"] == [object_row(made_by(call("call_1")))]
     await expect(store, Settled, void(call("call_2")))
 
 
@@ -82,7 +83,7 @@ async def test_one_id_of_two_accounts_is_two_objects(store: Store, engine: Engin
     for made in (call("call_1"), other):
         await store.apply([authorize(made, 100, owner=store.owner)])
         await expect(store, Settled, replace(settle(made, 90), objects=(made_by(made),)))
-    assert engine.dump()["objects"] == [astuple(made_by(call("call_1"))), astuple(made_by(other))]
+    assert engine.dump()["objects"] == [object_row(made_by(call("call_1"))), object_row(made_by(other))]
 
 
 async def test_one_process_has_a_lease_and_another_gets_it_once_that_is_gone(open_store: OpenStore) -> None:
@@ -162,3 +163,43 @@ async def test_running_jobs_are_listed_until_they_are_closed(store: Store) -> No
     assert await running(account_id="acct_2") == []
     await expect(store, Settled, void(call("call_1")))
     assert await running() == [second]
+
+
+async def test_what_is_due_is_found_and_forgotten_but_for_what_a_running_job_has_made(
+    store: Store, engine: Engine
+) -> None:
+    """What has expired, and what is old; as many at once as are asked for."""
+    await store.apply(opening(1_000))
+    for number, expires_at_us in enumerate((NOON_US, NOON_US + 1, NEVER_US, NEVER_US)):
+        made = call(f"call_{number}", at_us=NOON_US - (number == 2))
+        row = replace(made_by(made, f"object_{number}"), expires_at_us=expires_at_us)
+        await store.apply([authorize(made, 10, owner=store.owner), replace(settle(made, 9), objects=(row,))])
+    await granted(store, call("call_9", at_us=NOON_US - 1), 100)
+    job = replace(detach(call("call_9", at_us=NOON_US - 1), LATER_US), observed=COST)
+    await expect(store, Done, replace(job, objects=(made_by(job.call, "object_9"),)))
+
+    async def due(limit: int = 9) -> list[tuple[object, ...]]:
+        bounds = {"expired_us": NOON_US, "made_us": NOON_US, "limit": limit}
+        rows = await store.query("objects_due", bounds)
+        return sorted((row["account_id"], row["id"], row["call_id"]) for row in rows)
+
+    assert await due() == [(ACCOUNT, "object_0", "call_0"), (ACCOUNT, "object_2", "call_2")]
+    assert len(await due(1)) == 1
+    every = tuple((f"object_{number}", f"call_{number}") for number in (0, 1, 2, 3, 9))
+    await expect(store, Done, Forget(ACCOUNT, every, NOON_US, NOON_US))
+    assert [row[1] for row in engine.dump()["objects"]] == ["object_1", "object_3", "object_9"]
+    assert await due() == []
+
+
+async def test_an_object_can_be_made_anew_in_the_batch_that_forgets_it(store: Store, engine: Engine) -> None:
+    """And be forgotten in the one that makes it: the last of them says what is there."""
+    await store.apply(opening(1_000))
+    first, second = call("call_1"), call("call_2")
+    await store.apply([authorize(each, 10, owner=store.owner) for each in (first, second)])
+    made, again = (replace(made_by(each), expires_at_us=9) for each in (first, second))
+    forget = Forget(ACCOUNT, (("object_1", "call_1"),), NOON_US, NOON_US)
+    await store.apply([replace(settle(first, 9), objects=(made,)), forget])
+    assert engine.dump()["objects"] == []
+    await store.apply([forget, replace(settle(second, 9), objects=(again,))])
+    await store.apply([Forget(ACCOUNT, (("object_1", "call_2"),), 0, 0), forget])
+    assert engine.dump()["objects"] == [object_row(again)]

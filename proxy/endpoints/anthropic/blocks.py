@@ -7,7 +7,8 @@ from proxy.endpoints.anthropic.content import MESSAGE_CONTENT, objects_in
 from proxy.endpoints.anthropic.members import cache_write
 from proxy.endpoints.content import HiddenInMessages, is_flat
 from proxy.endpoints.features import Feature
-from proxy.endpoints.reading.body import JsonBody, too_many
+from proxy.endpoints.reading.body import JsonBody
+from proxy.endpoints.reading.body_faults import too_many
 from proxy.metering.blocks import blocks_of
 from proxy.metering.parts import Media
 from proxy.metering.prompts import media_total

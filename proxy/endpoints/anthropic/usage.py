@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from proxy.endpoints.base import Reading
-from proxy.metering.usage import MAX_QUANTITY, sane_quantity
+from proxy.endpoints.tallies.figures import Figures
+from proxy.metering.usage import MAX_QUANTITY
 
 _INPUT: Final = "input_tokens"
 _OUTPUT: Final = "output_tokens"
@@ -31,23 +32,15 @@ _WITHIN: Final[Mapping[str, tuple[str, ...]]] = {
 """The figures within members that are objects."""
 
 
-class MessageUsage:
-    """What an upstream has reported: the largest figure of each field in several usage objects.
+class MessageUsage(Figures):
+    """What an upstream has reported."""
 
-    A field that is no sane quantity counts as missing and as an anomaly; null is only missing.
-    """
-
-    __slots__ = ("_fields", "_odd")
-
-    def __init__(self) -> None:
-        self._fields: dict[str, int] = {}
-        self._odd: set[str] = set()
+    __slots__ = ()
 
     def add(self, usage: object) -> None:
         """Take one usage object into account; anything that is no object is an anomaly, except null."""
         if not isinstance(usage, dict):
-            if usage is not None:
-                self._odd.add("usage")
+            self._note_holder("usage", usage)
             return
         fields = dict(self._figures(usage))
         # A call that wrote a summary on its way has one object for each answer, of which the outer is one.
@@ -67,21 +60,12 @@ class MessageUsage:
             if isinstance(inner, dict):
                 for name in names:
                     yield from self._figure(name, inner.get(name))
-            elif inner is not None:
-                self._odd.add(holder)
+            else:
+                self._note_holder(holder, inner)
 
     def _figure(self, name: str, value: object) -> Iterator[tuple[str, int]]:
-        if value is not None:
-            quantity = sane_quantity(value)
-            if quantity is None:
-                self._odd.add(name)
-            else:
-                yield name, quantity
-
-    @property
-    def anomalies(self) -> int:
-        """How many fields were no sane quantity."""
-        return len(self._odd)
+        if (quantity := self._sane(name, value)) is not None:
+            yield name, quantity
 
     def reading(self) -> Reading | None:
         """Input with all that was cached, and output; None when neither was reported."""

@@ -14,7 +14,8 @@ from proxy.endpoints.openai.messages import CHAT_CONTENT
 from proxy.endpoints.openai.stored_chats import StoredChatAsk
 from proxy.endpoints.openai.stream_options import ChoiceCount, shows_usage
 from proxy.endpoints.reading import fields
-from proxy.endpoints.reading.body import JsonBody, read_body, too_many
+from proxy.endpoints.reading.body import JsonBody, read_body
+from proxy.endpoints.reading.body_faults import too_many
 from proxy.endpoints.reading.repeats import has_repeats
 from proxy.metering.estimates import chat_estimate
 from proxy.metering.parts import Media

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -14,7 +14,7 @@ from proxy.endpoints.openai.sound_usage import SoundUsage
 from proxy.endpoints.openai.transcripts import TranscriptReader, last_cue_seconds, read_plain
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody
-from proxy.endpoints.reading.form import FormBody, read_form
+from proxy.endpoints.reading.form import FormBody, FormFile, read_form
 from proxy.endpoints.reading.multipart import BodyPart
 from proxy.endpoints.tallies.stream import StreamTally
 from proxy.endpoints.tallies.whole import WholeTally
@@ -183,7 +183,7 @@ class TranscriptTally(WholeTally):
 class TranscriptionCall(msgspec.Struct, frozen=True, kw_only=True):
     """A transcription as OpenAI's API takes it, as multipart/form-data."""
 
-    file: Any
+    file: FormFile
     model: str
     prompt: str = ""
     response_format: Literal["json", "text", "srt", "verbose_json", "vtt", "diarized_json"] = "json"
@@ -193,7 +193,7 @@ class TranscriptionCall(msgspec.Struct, frozen=True, kw_only=True):
 class TranslationCall(msgspec.Struct, frozen=True, kw_only=True):
     """A translation as OpenAI's API takes it, as multipart/form-data."""
 
-    file: Any
+    file: FormFile
     model: str
     prompt: str = ""
     response_format: Literal["json", "text", "srt", "verbose_json", "vtt"] = "json"

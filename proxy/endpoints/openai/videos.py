@@ -12,7 +12,7 @@ from proxy.endpoints.objects import ObjectKind, ObjectRoute, Source
 from proxy.endpoints.openai.members import DERIVED_VIDEO, VIDEO
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, Members, members_of, read_body
-from proxy.endpoints.reading.form import FormBody, Kind, Kinds, read_form
+from proxy.endpoints.reading.form import FormBody, FormFile, Kind, Kinds, read_form
 from proxy.endpoints.tallies.sighted import JsonTally, Sighting, State
 from proxy.errors import Refusal
 from proxy.metering.ceiling import Ceiling
@@ -95,12 +95,19 @@ class VideoAsk(msgspec.Struct, frozen=True):
 
 
 class VideosCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A video as OpenAI's API makes it, of a JSON body or of a form."""
+    """A video as OpenAI's API makes it, of a JSON body."""
 
     model: str
     prompt: str
     seconds: Annotated[str, msgspec.Meta(pattern="^[1-9][0-9]{0,3}$")] = str(SECONDS)
     size: str = SIZE
+    input_reference: dict[str, str] | None = None
+
+
+class VideoForm(VideosCall, frozen=True, kw_only=True):
+    """The same of a form: what it begins with is a file."""
+
+    input_reference: FormFile | None = None  # type: ignore[assignment]
 
 
 class VideoEndpoint:

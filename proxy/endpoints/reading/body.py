@@ -5,20 +5,26 @@ another value than the one that was checked and priced.
 """
 
 import codecs
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import takewhile
 from typing import Final
 
 import msgspec
 
-from proxy.endpoints.reading.depth import DEPTH_MAX, is_too_deep
+from proxy.endpoints.reading.body_faults import (
+    kind_of,
+    no_object,
+    offset,
+    syntax_refusal,
+    too_deep,
+    too_many,
+    utf8_fault,
+)
+from proxy.endpoints.reading.depth import is_too_deep
 from proxy.endpoints.reading.long_text import (
     LONG_BYTES,
     BrokenText,
     LongName,
     LongText,
-    marks,
     mask_lone_surrogates,
     restore,
     restored_bytes,
@@ -57,7 +63,6 @@ Members = dict[str, msgspec.Raw]
 _OBJECT: Final = msgspec.json.Decoder(Members)
 _ITEMS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _RAW: Final = msgspec.json.Decoder(msgspec.Raw)
-_FAULT: Final = re.compile(r"(?:JSON is malformed: )?(.*?)(?: \(byte (\d+)\))?\Z", re.DOTALL)
 
 # What is in these is only measured and sliced, which a `LongText` allows. Strings of other members may be
 # joined with more text, and are whole.
@@ -71,16 +76,6 @@ _SLICED: Final = frozenset(
 _NO_NAME: Final = "a member's name is no proper text"
 BYTE_ORDER_MARK: Final = codecs.BOM_UTF8
 """Some servers begin their answers with it; no request may."""
-
-# What people write that is no JSON, by the byte at which decoding stops.
-_HINTS: Final[Mapping[bytes, str]] = {
-    b"N": "NaN and None are not JSON, write null",
-    b"I": "infinities are not JSON",
-    b"'": "strings take double quotes",
-    b"T": "write true in lower case",
-    b"F": "write false in lower case",
-    b"/": "comments are not JSON",
-}
 
 
 def without_mark(data: bytes) -> bytes:
@@ -201,7 +196,7 @@ def members_of(raw: msgspec.Raw) -> Members | None:
     except msgspec.ValidationError:
         return None
     except (msgspec.DecodeError, UnicodeDecodeError, TooLong) as fault:
-        raise _refusal(_NO_NAME) from fault
+        raise no_object(_NO_NAME) from fault
 
 
 def items_of(raw: msgspec.Raw) -> list[msgspec.Raw] | None:
@@ -251,12 +246,12 @@ def read_body(data: bytes) -> JsonBody:
     and 2 ms of anything else.
     """
     if not data:
-        raise _refusal("it is empty")
+        raise no_object("it is empty")
     if data.startswith(BYTE_ORDER_MARK):
-        raise _refusal("it begins with a byte order mark")
+        raise no_object("it begins with a byte order mark")
     odd_at = utf8_fault(data)
     if odd_at is not None:
-        raise _refusal(f"it is not UTF-8 at byte {odd_at}")
+        raise no_object(f"it is not UTF-8 at byte {odd_at}")
     short, members, texts = _read_large(data) if len(data) > LARGE_BYTES else _read_small(data)
     if len(members) > MEMBERS_MAX:
         raise Refusal("invalid_value", f"The body has {len(members)} members; {MEMBERS_MAX} is the most.")
@@ -268,19 +263,19 @@ _Read = tuple[bytes, Members, Sequence[LongText]]
 
 def _read_small(data: bytes) -> _Read:
     if is_too_deep(data):
-        raise _too_deep()
+        raise too_deep()
     try:
         return data, _OBJECT.decode(data), ()
     except msgspec.ValidationError as fault:
-        raise _refusal(f"it is {_kind(data)}") from fault
+        raise no_object(f"it is {kind_of(data)}") from fault
     except msgspec.DecodeError as fault:
         masked = _rescued(data, fault, lambda at: at)
     except UnicodeDecodeError as fault:
-        raise _refusal(_NO_NAME) from fault
+        raise no_object(_NO_NAME) from fault
     try:
         return masked, _OBJECT.decode(masked), ()
     except UnicodeDecodeError as fault:
-        raise _refusal(_NO_NAME) from fault
+        raise no_object(_NO_NAME) from fault
 
 
 def _read_large(data: bytes) -> _Read:
@@ -288,36 +283,36 @@ def _read_large(data: bytes) -> _Read:
     try:
         short, texts = shorten(data)
     except LongName as fault:
-        raise _refusal(f"the member's name at byte {fault.at} is longer than {LONG_BYTES} bytes") from fault
+        raise no_object(f"the member's name at byte {fault.at} is longer than {LONG_BYTES} bytes") from fault
     except BrokenText as fault:
-        raise _refusal(f"{fault.what} at byte {fault.at}") from fault
+        raise no_object(f"{fault.what} at byte {fault.at}") from fault
     if opens_more(short, CONTAINERS_MAX):
         raise Refusal(
             "invalid_value",
             f"The body has at least {CONTAINERS_MAX + 1} arrays and objects; {CONTAINERS_MAX} is the most.",
         )
     if is_too_deep(short):
-        raise _too_deep()
+        raise too_deep()
 
     def check(part: bytes, begins_at: int) -> bytes:
         try:
             _RAW.decode(part)
         except msgspec.DecodeError as fault:
-            return _rescued(part, fault, lambda at: _offset(short, texts, begins_at + at))
+            return _rescued(part, fault, lambda at: offset(short, texts, begins_at + at))
         return part
 
     try:
         sound = checked(short, check)
         if first_byte(short) != b"{":
-            raise _refusal(f"it is {_kind(short)}")
+            raise no_object(f"it is {kind_of(short)}")
         return sound, _first_members(sound, "The body"), texts
     except TooLong as fault:
-        at = _offset(short, texts, fault.at)
-        raise _refusal(
+        at = offset(short, texts, fault.at)
+        raise no_object(
             f"it has more than {PART_BYTES_MAX} bytes without a comma from byte {at} on"
         ) from fault
     except UnicodeDecodeError as fault:
-        raise _refusal(_NO_NAME) from fault
+        raise no_object(_NO_NAME) from fault
 
 
 def _first_members(sound: bytes | msgspec.Raw, what: str) -> Members:
@@ -336,62 +331,9 @@ def _rescued(part: bytes, fault: msgspec.DecodeError, place: Callable[[int], int
     """The same text, made readable, if lone surrogates were its only fault. Raises Refusal if not."""
     masked = mask_lone_surrogates(part)
     if masked is None:
-        raise _syntax_refusal(part, fault, place) from fault
+        raise syntax_refusal(part, fault, place) from fault
     try:
         _RAW.decode(masked)
     except msgspec.DecodeError as other:
-        raise _syntax_refusal(masked, other, place) from other
+        raise syntax_refusal(masked, other, place) from other
     return masked
-
-
-def utf8_fault(data: bytes) -> int | None:
-    """Where `data` stops to be UTF-8; None if all of it is."""
-    if data.isascii():
-        return None
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    for at in range(0, len(data), STEP_BYTES):
-        step = data[at : at + STEP_BYTES]
-        try:
-            decoder.decode(step, final=at + STEP_BYTES >= len(data))
-        except UnicodeDecodeError as fault:
-            # The decoder reads the bytes of a character again that the step before has cut.
-            return at + fault.start - (len(fault.object) - len(step))
-    return None
-
-
-def _syntax_refusal(part: bytes, fault: msgspec.DecodeError, place: Callable[[int], int]) -> Refusal:
-    found = _FAULT.match(str(fault))
-    what, where = (found[1], found[2]) if found else (str(fault), None)
-    if where is None:
-        # The decoder gives no place for a text that ends within an escape either.
-        return _refusal("it ends too early")
-    at = int(where)
-    hint = _HINTS.get(part[at : at + 1])
-    return _refusal(f"{what} at byte {place(at)}{f' ({hint})' if hint else ''}")
-
-
-def _offset(short: bytes, texts: Sequence[LongText], at: int) -> int:
-    """Where the byte at `at` of the shortened text is in the whole one."""
-    before = takewhile(lambda mark: mark[0] < at, marks(short)) if texts else ()
-    return at + sum(len(texts[number]) + 2 - (end - start) for start, end, number in before)
-
-
-def _kind(short: bytes) -> str:
-    return {b"[": "an array", b'"': "a string", b"n": "null", b"t": "true", b"f": "false"}.get(
-        first_byte(short), "a number"
-    )
-
-
-def _too_deep() -> Refusal:
-    return _refusal(f"it is nested more than {DEPTH_MAX} deep")
-
-
-def too_many(name: str, what: str, most: int) -> Refusal:
-    """The refusal of a member that holds more than is read."""
-    return Refusal(
-        "invalid_value", f"`{name}` holds at least {most + 1} {what}; {most} is the most.", param=name
-    )
-
-
-def _refusal(what: str) -> Refusal:
-    return Refusal("invalid_json", f"The body is not a JSON object: {what}.")

@@ -6,7 +6,7 @@ the client's own bytes.
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -15,6 +15,11 @@ from proxy.endpoints.reading.multipart import BodyPart, boundary_of, odd, read_p
 from proxy.endpoints.reading.steps import joined, slices
 from proxy.errors import Refusal
 
+FormFile = Annotated[
+    str,
+    msgspec.Meta(description="A file.", extra_json_schema={"contentMediaType": "application/octet-stream"}),
+]
+"""How the OpenAPI document shows a file of a form."""
 FIELDS_BYTES_MAX: Final = 1_048_576
 """How long all fields of a form may be together that are no files."""
 FILES_MAX: Final = 32

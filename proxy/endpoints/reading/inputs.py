@@ -6,7 +6,8 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, beginning, too_many
+from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, beginning
+from proxy.endpoints.reading.body_faults import too_many
 from proxy.endpoints.reading.steps import items, slices
 from proxy.metering.prompts import prompt_tokens
 

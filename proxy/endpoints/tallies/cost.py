@@ -1,5 +1,6 @@
 """The cost of a call, put into the usage object of its reply; every other byte stays as it was."""
 
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -17,7 +18,8 @@ from proxy.endpoints.reading.steps import (
     member_name,
     slices,
 )
-from proxy.endpoints.tallies.lines import data_at, with_data
+from proxy.endpoints.tallies.lines import data_span, name_and_data, with_data
+from proxy.endpoints.tallies.sse import Splitter
 
 _OBJECT: Final = msgspec.json.Decoder(Members)
 _RESPONSE: Final = "response"
@@ -29,44 +31,68 @@ _Patch = tuple[int, int, bytes]
 """Where a part of a text begins and ends, and what takes its place."""
 
 
-def event_with_cost(event: bytes, data: bytes, cost: str) -> bytes:
-    """As `with_cost`, for the JSON `data` of an event, which may be on several lines."""
-    patch = _patch(data, cost)
-    if patch is None:
-        return event
-    at = data_at(event)
-    if at is None:
-        return with_data(event, _patched(data, patch))
-    start, stop, usage = patch
-    return _patched(event, (at + start, at + stop, usage))
+def put_cost_in_last(kept: list[bytes], cost: str) -> None:
+    """Make events of pieces, the first of which end with one, with the cost in the last that has a usage.
 
-
-def with_cost(reply: bytes, cost: str) -> bytes:
-    """`reply`, which is JSON, with a member `cost`, a decimal string, in its usage object.
-
-    That is the one at its top level, or else Groq's own, or that of the response that an event ends.
-
-    It takes the place of an upstream's own figure. What is no JSON object, or has no usage object of an
-    ordinary size, is left as it is.
+    Each large piece is let go of as soon as the next form of it is there.
     """
-    patch = _patch(reply, cost)
-    return reply if patch is None else _patched(reply, patch)
+    splitter = Splitter(limit_bytes=sum(map(len, kept)))
+    events: list[bytes] = []
+    kept.reverse()
+    while kept:
+        piece = kept.pop()
+        events += chain.from_iterable(map(splitter.feed, slices(piece, 0, len(piece))))
+    del piece
+    events.append(splitter.finish())
+    for at in reversed(range(len(events))):
+        if (pieces := event_with_cost(events[at], cost)) is not None:
+            events[at : at + 1] = pieces
+            break
+    kept += events
 
 
-def _patched(text: bytes, patch: _Patch) -> bytes:
+def event_with_cost(event: bytes, cost: str) -> list[bytes] | None:
+    """As `with_cost`, for the JSON that the data of an event is, which may be on several lines."""
+    span = data_span(event)
+    if span is None:
+        data = name_and_data(event)[1] or b""
+        pieces = with_cost(data, cost)
+        return None if pieces is None else [with_data(event, joined(pieces))]
+    begin, end = span
+    patch = _patch(memoryview(event)[begin:end], cost)
+    if patch is None:
+        return None
     start, stop, usage = patch
-    return joined((*slices(text, 0, start), usage, *slices(text, stop, len(text))))
+    return _pieces(event, (begin + start, begin + stop, usage))
 
 
-def _patch(reply: bytes, cost: str) -> _Patch | None:
+def with_cost(reply: bytes, cost: str) -> list[bytes] | None:
+    """`reply`, which is JSON, with a member `cost`, a decimal string, in its usage object: in pieces.
+
+    So that who joins them may have let go of `reply`, which is large where there are pictures in it. The
+    usage object is the one at its top level, or else Groq's own, or that of the response that an event ends.
+
+    The cost takes the place of an upstream's own figure. None for what is to be left as it is: it is no JSON
+    object, or has no usage object of an ordinary size.
+    """
+    patch = _patch(memoryview(reply), cost)
+    return None if patch is None else _pieces(reply, patch)
+
+
+def _pieces(text: bytes, patch: _Patch) -> list[bytes]:
+    start, stop, usage = patch
+    return [*slices(text, 0, start), usage, *slices(text, stop, len(text))]
+
+
+def _patch(reply: memoryview, cost: str) -> _Patch | None:
     """What to change in a reply; None for nothing."""
-    begin = len(BYTE_ORDER_MARK) if reply.startswith(BYTE_ORDER_MARK) else 0
-    place = _usage_place(memoryview(reply)[begin:] if begin else reply)
+    begin = len(BYTE_ORDER_MARK) if bytes(reply[: len(BYTE_ORDER_MARK)]) == BYTE_ORDER_MARK else 0
+    place = _usage_place(reply[begin:])
     if place is None:
         return None
     start, stop = begin + place[0], begin + place[1]
     try:
-        return start, stop, _usage_with_cost(reply[start:stop], cost)
+        return start, stop, _usage_with_cost(bytes(reply[start:stop]), cost)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None  # It has NaN.
 

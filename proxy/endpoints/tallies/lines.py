@@ -86,9 +86,9 @@ def stray_text(event: bytes) -> bytes:
     ).strip()
 
 
-def data_at(event: bytes) -> int | None:
-    """Where the data of an event begins that has it on one line; None for any other."""
-    places = [value_at for field, _, value_at, _ in _lines(event) if field == b"data"]
+def data_span(event: bytes) -> tuple[int, int] | None:
+    """Where the data of an event begins and ends that has it on one line; None for any other."""
+    places = [(value_at, stop) for field, _, value_at, stop in _lines(event) if field == b"data"]
     return places[0] if len(places) == 1 else None
 
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import inspect
 
-from proxy.endpoints.reading.body import MEMBERS_MAX, Members, utf8_fault
+from proxy.endpoints.reading.body import MEMBERS_MAX, Members
+from proxy.endpoints.reading.body_faults import utf8_fault
 from proxy.endpoints.reading.depth import is_too_deep
 from proxy.endpoints.reading.long_text import BrokenText, LongName, LongText, mask_lone_surrogates, shorten
 from proxy.endpoints.reading.steps import (

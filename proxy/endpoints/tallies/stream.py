@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from proxy.endpoints.base import Reading
 from proxy.endpoints.reading.body import BYTE_ORDER_MARK, LARGE_BYTES, without_mark
 from proxy.endpoints.reading.depth import DEPTH_MAX, is_too_deep
-from proxy.endpoints.reading.steps import first_byte, slices
-from proxy.endpoints.tallies.cost import event_with_cost
+from proxy.endpoints.reading.steps import first_byte, joined
+from proxy.endpoints.tallies.cost import put_cost_in_last
 from proxy.endpoints.tallies.foreign import foreign_text
 from proxy.endpoints.tallies.lines import name_and_data, only_data, stray_text
 from proxy.endpoints.tallies.members import Choice, OddPart, Part
@@ -159,13 +159,14 @@ class StreamTally:
         self._finish()
         if self._body is not None:
             return self._body.tail(cost)
-        kept: tuple[bytes, ...] = (self._late, self._kept_usage, b"".join(self._kept))
-        if cost is not None and self._keep_usage:
-            kept = _with_cost_in_last(self._late, self._kept_usage, kept[-1], cost)
-            # What is large takes a while to let go of, and this may be a thread.
-            self._late = self._kept_usage = b""
-            self._kept = []
-        return b"".join(filter(None, kept))
+        kept = [self._late, self._kept_usage, *self._kept]
+        if cost is None or not self._keep_usage:
+            return b"".join(filter(None, kept))
+        # What is large takes a while to let go of, and this may be a thread.
+        self._late = self._kept_usage = b""
+        self._kept.clear()
+        put_cost_in_last(kept, cost)
+        return joined(kept)
 
     def _feed_late(self, chunk: bytes) -> bytes:
         if self._refusal is not None:
@@ -368,22 +369,3 @@ def _begins_object(event: bytes) -> bool:
 
 def _unreadable() -> Refusal:
     return Refusal("upstream_invalid", "The upstream sent a large event that cannot be read.")
-
-
-def _events(text: bytes) -> list[bytes]:
-    splitter = Splitter(limit_bytes=len(text))
-    return [
-        *(event for step in slices(text, 0, len(text)) for event in splitter.feed(step)),
-        splitter.finish(),
-    ]
-
-
-def _with_cost_in_last(late: bytes, usage: bytes, rest: bytes, cost: str) -> tuple[bytes, ...]:
-    """The same events, with the cost in the last that has a usage object; `usage` is one event."""
-    events = [*_events(late), usage, *_events(rest)]
-    for at in reversed(range(len(events))):
-        data = name_and_data(events[at])[1]
-        changed = event_with_cost(events[at], data, cost) if data else events[at]
-        if changed is not events[at]:
-            return (*events[:at], changed, *events[at + 1 :])
-    return late, usage, rest

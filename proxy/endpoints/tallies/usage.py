@@ -5,6 +5,7 @@ from itertools import combinations
 from typing import Final, Protocol
 
 from proxy.endpoints.base import Reading
+from proxy.endpoints.tallies.figures import Figures
 from proxy.metering.usage import MAX_QUANTITY, METERS, Inference, sane_quantity
 
 TIMINGS: Final = "timings"
@@ -79,25 +80,15 @@ class Report(Protocol):
         ...
 
 
-class UsageReport:
-    """What an upstream has reported: the largest figure of each field in several usage objects, never a sum.
+class UsageReport(Figures):
+    """What an upstream has reported. A form of its own counts only where nothing is told in OpenAI's."""
 
-    A field that is no sane quantity counts as missing and as an anomaly; null is only missing. What is told
-    in a form of an upstream's own counts only where nothing is told in OpenAI's.
-    """
-
-    __slots__ = ("_fields", "_native", "_odd")
-
-    def __init__(self) -> None:
-        self._fields: dict[str, int] = {}
-        self._native: dict[str, int] = {}
-        self._odd: set[str] = set()
+    __slots__ = ()
 
     def add(self, usage: object) -> None:
         """Take one usage object into account; anything that is no object is an anomaly, except null."""
         if not isinstance(usage, dict):
-            if usage is not None:
-                self._odd.add("usage")
+            self._note_holder("usage", usage)
             return
         fields = self._fields
         for name, value in usage.items():
@@ -119,28 +110,14 @@ class UsageReport:
         for field, names in _NATIVE[holder]:
             found = [quantity for name in names if (quantity := sane_quantity(figures.get(name))) is not None]
             if found:
-                self._native[field] = max(sum(found), self._native.get(field, 0))
+                self._fields[field] = max(sum(found), self._fields.get(field, 0))
 
     def _note_parts(self, holder: str, details: object) -> None:
         if isinstance(details, dict):
             for name, meter in _PARTS[holder]:
                 self._note(meter, details.get(name))
-        elif details is not None:
-            self._odd.add(holder)
-
-    def _note(self, field: str, value: object) -> None:
-        if value is None:
-            return
-        quantity = value if type(value) is int and 0 <= value <= MAX_QUANTITY else sane_quantity(value)
-        if quantity is None:
-            self._odd.add(field)
-        elif quantity > self._fields.get(field, -1):
-            self._fields[field] = quantity
-
-    @property
-    def anomalies(self) -> int:
-        """How many fields were no sane quantity."""
-        return len(self._odd)
+        else:
+            self._note_holder(holder, details)
 
     def reading(self) -> Reading | None:
         """Input and output as reported; None when neither was. One that is not even implied is left out.
@@ -156,10 +133,10 @@ class UsageReport:
             prompt = fields[_MISS] + fields.get(_HIT, 0)
             inferred["input_tokens"] = "parts"
         if prompt is None and output is None:
-            prompt, output = self._native.get("input"), self._native.get("output")
+            prompt, output = fields.get("input"), fields.get("output")
             if prompt is None and output is None:
                 return None
-            if cached := self._native.get("cached"):
+            if cached := fields.get("cached"):
                 fields.setdefault(_CACHED, cached)
         surpluses: Mapping[str, int] = {}
         anomalies = len(self._odd)

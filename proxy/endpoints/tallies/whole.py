@@ -138,8 +138,12 @@ class WholeTally:
 
     def tail(self, cost: str | None = None) -> bytes:
         """The whole reply, with `cost` in its usage object if that was to be kept for it."""
-        whole = b"".join(self._chunks)
-        return with_cost(whole, cost) if self._keep_usage and cost is not None else whole
+        if self._keep_usage and cost is not None and self._chunks:
+            self.finish()
+            # The reply is let go of before the pieces of the changed one are joined: pictures make it large.
+            self._chunks = with_cost(self._chunks[0], cost) or self._chunks
+            return joined(self._chunks)
+        return b"".join(self._chunks)
 
     def _output(self) -> Produced:
         """All answers' text, collected when first asked for: a reply with reported usage never needs it."""

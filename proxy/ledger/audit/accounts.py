@@ -44,7 +44,7 @@ def _account_faults(
     yield from chain.faults(account, rows["entries"])
     yield from command_faults(rows["commands"], rows["puts"], chain.lots)
     calls = Calls(account_id, receipts_since_day=receipts_since_day)
-    yield from calls.faults(rows["holds"], rows["receipts"], rows["charges"])
+    yield from calls.faults(rows["holds"], rows["receipts"], rows["charges"], rows["objects"])
     yield from _debt_faults(account, chain, calls, receipts_since_day)
     yield from compare("accounts", account_id, "held_nano", calls.held_nano, account.held_nano)
     open_holds = sum(calls.open_by_key.values())

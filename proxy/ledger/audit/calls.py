@@ -8,7 +8,7 @@ from msgspec.structs import astuple
 
 from proxy.ledger.audit.feed import Feed, keys_of
 from proxy.ledger.audit.receipts import receipt_faults, usage_of
-from proxy.ledger.audit.rows import Difference, HoldRow, PostedRow, ReceiptRow, compare
+from proxy.ledger.audit.rows import Difference, HoldRow, ObjectRow, PostedRow, ReceiptRow, compare
 from proxy.ledger.audit.spending import AccountSpending
 from proxy.ledger.seals import seal_of
 from proxy.ledger.windows import DAY_US
@@ -37,18 +37,26 @@ class Calls:
         self._since_day = receipts_since_day
 
     def faults(
-        self, holds: Iterable[HoldRow], receipts: Iterable[ReceiptRow], charges: Iterable[PostedRow]
+        self,
+        holds: Iterable[HoldRow],
+        receipts: Iterable[ReceiptRow],
+        charges: Iterable[PostedRow],
+        objects: Iterable[ObjectRow],
     ) -> Iterator[Difference]:
-        """Where holds, receipts and charge entries, all by call id, contradict one another."""
+        """Where holds, receipts, charge entries and objects, all by call id, contradict one another."""
         by_id = attrgetter("id")
         feeds: tuple[Feed[Any], ...] = (
             Feed(holds, by_id),
             Feed(receipts, by_id),
             Feed(charges, attrgetter("ref")),
+            Feed(objects, attrgetter("call_id")),
         )
         for call_id in keys_of(*feeds):
-            hold, receipt, posted = (list(feed.of(call_id)) for feed in feeds)
-            yield from self._call_faults(call_id, hold[0] if hold else None, receipt, posted)
+            hold, receipt, posted, made = (list(feed.of(call_id)) for feed in feeds)
+            if hold or receipt or posted:
+                yield from self._call_faults(call_id, hold[0] if hold else None, receipt, posted)
+            for row in made:
+                yield from self._object_faults(row, next(iter((*hold, *receipt)), None))
 
     def _call_faults(
         self, call_id: str, hold: HoldRow | None, receipts: list[ReceiptRow], posted: list[PostedRow]
@@ -77,6 +85,16 @@ class Calls:
                 self.owed += ((entry.seq, receipt.owed_nano) for entry in posted[:1])
             yield from self._receipt_faults(receipt)
 
+    def _object_faults(self, row: ObjectRow, call: HoldRow | ReceiptRow | None) -> Iterator[Difference]:
+        """An object is of a call of its account, and was made with the same key."""
+        if call is not None:
+            yield from compare("objects", row.id, "key_id", call.key_id, row.key_id)
+        elif row.created_at_us // DAY_US >= self._since_day:
+            yield Difference("objects", row.id, "call_id", "a call of the account", row.call_id)
+        if row.seal is not None:
+            *sealed, _seen, _expires_at_us, seal = astuple(row)
+            yield from compare("objects", row.id, "seal", seal_of(*sealed), seal)
+
     def _receipt_faults(self, receipt: ReceiptRow) -> Iterator[Difference]:
         self.keys.add(receipt.key_id)
         usage = usage_of(receipt)
@@ -91,6 +109,10 @@ class Calls:
             yield Difference("receipts", hold.id, "row", "none, as the hold is open", "one")
         if not hold.has_call:
             yield Difference("holds", hold.id, "call", "a call that can be closed", "what cannot be read")
+        if hold.seal is not None:
+            *sealed, seal, _has_call = astuple(hold)
+            expected = None if hold.deadline_us is None else seal_of(*sealed)
+            yield from compare("holds", hold.id, "seal", expected, seal)
 
 
 def _pair_faults(hold: HoldRow, receipt: ReceiptRow) -> Iterator[Difference]:

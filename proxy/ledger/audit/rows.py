@@ -117,17 +117,40 @@ class CommandRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class HoldRow(msgspec.Struct, frozen=True, gc=False):
-    """A hold in any state. `has_call` is whether it stores a call: to close it takes one."""
+    """All of a hold in any state. `has_call` is whether it stores a call: to close it takes one.
 
-    account_id: str
+    Its seal is None unless it is a job's, and where an earlier version has written it.
+    """
+
     id: str
+    account_id: str
     key_id: str
     amount_nano: int
     tokens: int
     state: str
     created_at_us: int
     owner: str
+    call: str | None
+    observed: str | None
+    deadline_us: int | None
+    seal: int | None
     has_call: bool
+
+
+class ObjectRow(msgspec.Struct, frozen=True, gc=False):
+    """All of an object. Its seal is None where an earlier version has written it."""
+
+    account_id: str
+    id: str
+    kind: str
+    upstream: str
+    key_id: str
+    call_id: str
+    model: str
+    created_at_us: int
+    seen: str
+    expires_at_us: int
+    seal: int | None
 
 
 class ReceiptRow(msgspec.Struct, frozen=True, gc=False):
@@ -243,6 +266,8 @@ class LedgerRows(msgspec.Struct, frozen=True):
     """By id."""
     receipts: Iterable[ReceiptRow]
     """By id."""
+    objects: Iterable[ObjectRow]
+    """By the id of their call."""
     days: Iterable[DayRow]
     """In any order."""
     buckets: Iterable[BucketRow]

@@ -1,11 +1,13 @@
-"""The rules of objects: a call makes its own, and any call of the account may see them again."""
+"""The rules of objects: a call makes its own, any call of the account may see them, and age ends them."""
 
 from collections.abc import Sequence
 
 from msgspec.structs import replace
 
 from proxy.ledger.books import Books
+from proxy.ledger.commands import Done, Forget
 from proxy.ledger.rows import Call, Object
+from proxy.ledger.rules.registry import carries_out
 
 
 def taken(books: Books, call: Call, objects: Sequence[Object]) -> Object | None:
@@ -34,3 +36,17 @@ def put(books: Books, call: Call, objects: Sequence[Object], at_us: int) -> None
             seen = replace(known, seen=row.seen, expires_at_us=min(known.expires_at_us, row.expires_at_us))
             if seen != known:
                 books.put_object(seen)
+
+
+@carries_out(Forget)
+def forget(books: Books, command: Forget) -> Done:
+    """Delete what is due. What is not there, another call's or a running job's is passed over."""
+    for id_, call_id in command.objects:
+        known = books.objects.get((command.account_id, id_))
+        if known is None or known.call_id != call_id:
+            continue
+        hold = books.holds.get(call_id)
+        is_due = known.expires_at_us <= command.expired_us or known.created_at_us < command.made_us
+        if is_due and (hold is None or hold.state != "open"):
+            books.drop_object(known)
+    return Done()

@@ -60,6 +60,12 @@ SELECT {receipts.columns}
 FROM receipts
 ORDER BY account_id, id;
 
+-- name: audit_objects
+-- Every object, by account and call.
+SELECT {objects.columns}
+FROM objects
+ORDER BY account_id, call_id;
+
 -- name: audit_days
 -- Every usage day, by account.
 SELECT {usage_days.columns}

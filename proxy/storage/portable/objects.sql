@@ -2,14 +2,14 @@
 
 -- name: object_by_id
 -- One object of an account that has not expired. The rest is of its job's hold; it is null where no job runs.
-SELECT {objects.columns:o}, h.amount_nano, h.created_at_us AS held_at_us, h.call, h.observed, h.deadline_us
+SELECT {objects.shown:o}, h.amount_nano, h.created_at_us AS held_at_us, h.call, h.observed, h.deadline_us
 FROM objects AS o
 LEFT JOIN holds AS h ON h.id = o.call_id AND h.account_id = o.account_id AND h.deadline_us IS NOT NULL
 WHERE o.account_id = :account_id AND o.id = :id AND o.expires_at_us > :now_us;
 
 -- name: objects_newest_first
 -- An account's objects of one kind, of one model or of all, that have not expired, from after one of them on.
-SELECT {objects.columns:o}
+SELECT {objects.shown:o}
 FROM objects AS o
 WHERE o.account_id = :account_id AND o.kind = :kind AND o.expires_at_us > :now_us
     AND (:model = '' OR o.model = :model)
@@ -24,7 +24,7 @@ LIMIT :limit;
 
 -- name: objects_oldest_first
 -- The same in the other order.
-SELECT {objects.columns:o}
+SELECT {objects.shown:o}
 FROM objects AS o
 WHERE o.account_id = :account_id AND o.kind = :kind AND o.expires_at_us > :now_us
     AND (:model = '' OR o.model = :model)
@@ -35,4 +35,14 @@ WHERE o.account_id = :account_id AND o.kind = :kind AND o.expires_at_us > :now_u
         )
     )
 ORDER BY o.created_at_us, o.id
+LIMIT :limit;
+
+-- name: objects_due
+-- Objects that have expired by a time, or were made before another, but for those of jobs that run.
+SELECT o.account_id, o.id, o.call_id
+FROM objects AS o
+WHERE (o.expires_at_us <= :expired_us OR o.created_at_us < :made_us)
+    AND NOT EXISTS (
+        SELECT 1 FROM holds AS h WHERE h.id = o.call_id AND h.account_id = o.account_id AND h.state = 'open'
+    )
 LIMIT :limit;

@@ -7,7 +7,7 @@ import msgspec
 
 from proxy.ledger.books import Books, CommandRecord
 from proxy.ledger.needs import Needs
-from proxy.ledger.rows import Lot, Object
+from proxy.ledger.rows import Lot
 from proxy.storage import columns
 
 _Row = tuple[Any, ...]
@@ -45,7 +45,7 @@ class Loaded(msgspec.Struct, array_like=True):
         books.throttles = {row[1:3]: columns.throttle_of(row) for row in self.throttles or ()}
         books.commands = {(row[0], row[1]): CommandRecord(*row) for row in self.commands or ()}
         books.entries = {(row[0], row[1]): columns.entry_of(row) for row in self.entries or ()}
-        books.objects = {(row[0], row[1]): Object(*row) for row in self.objects or ()}
+        books.objects = {(row[0], row[1]): columns.object_of(row) for row in self.objects or ()}
         for rows in (self.open_holds, self.holds):
             books.holds.update((row[0], columns.hold_of(row)) for row in rows or ())
         return books

@@ -11,7 +11,7 @@ from proxy.ledger.books import Books
 from proxy.storage import columns
 from proxy.storage.postgres.functions import Functions
 from proxy.storage.queries import SqlValue
-from proxy.storage.tables import ACCOUNTS, BY_NAME, HOLDS, KEYS, LOTS, Table
+from proxy.storage.tables import ACCOUNTS, BY_NAME, HOLDS, KEYS, LOTS, OBJECTS, Table
 
 Change = dict[str, list[tuple[SqlValue, ...]]]
 """Whole rows, new ones or changed ones of a table, by the name under which they are sent."""
@@ -22,6 +22,7 @@ _NAMES: Final = {
     **{name: [column.name for column in table.columns] for name, table in BY_NAME.items()},
     **{f"new_{table.name}": [column.name for column in table.columns] for table in _UPDATED},
     **{table.name: [column.name for column in table.changed] for table in _UPDATED},
+    "gone_objects": [column.name for column in OBJECTS.key],
 }
 
 
@@ -73,7 +74,8 @@ def change_of(books: Books, stored: Stored) -> Change:
         "entries": list(map(columns.entry_row, books.new_entries)),
         "commands": list(map(astuple, books.new_commands)),
         "receipts": [columns.receipt_row(row, hold) for row, hold in receipts],
-        "objects": [astuple(books.objects[key]) for key in sorted(books.changed_objects)],
+        "objects": [columns.object_row(books.objects[key]) for key in sorted(books.changed_objects)],
+        "gone_objects": sorted(books.gone_objects),
         "usage_days": list(columns.usage_day_rows(receipts)),
     }
     return {name: rows for name, rows in changes.items() if rows}

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from proxy.ledger.books import Books, BucketKey, CommandRecord
 from proxy.ledger.needs import Needs, RowKey
-from proxy.ledger.rows import Lot, Object
+from proxy.ledger.rows import Lot
 from proxy.storage import columns
 from proxy.storage.queries import load
 
@@ -54,7 +54,7 @@ class RowCache:
             entry = columns.entry_of(row)
             books.entries[entry.account_id, entry.seq] = entry
         for row in self._rows("load_objects", needs.objects):
-            made = Object(*row)
+            made = columns.object_of(row)
             books.objects[made.account_id, made.id] = made
         self._load_lots([i for i in needs.accounts if i not in books.lots])
         self._load_spending(needs)
@@ -82,6 +82,7 @@ class RowCache:
         books.changed_throttles.clear()
         books.changed_lots.clear()
         books.changed_objects.clear()
+        books.gone_objects.clear()
         books.new_commands, books.new_entries, books.new_receipts = [], [], []
         if self._size() > self._most_rows:
             self.forget()

@@ -22,7 +22,7 @@ _PUT_LOTS: Final = Rows(WRITES["put_lots"])
 _PUT_BUCKETS: Final = Rows(WRITES["put_buckets"])
 _PUT_THROTTLES: Final = Rows(WRITES["put_throttles"])
 _ADD_HOLDS: Final = Rows(WRITES["add_holds"])
-_NOTES_OF_A_HOLD: Final = 2
+_NOTES_OF_A_HOLD: Final = 3
 """The last columns of a hold are NULL as long as nothing of its call is noted."""
 _ADD_FRESH_HOLDS: Final = Rows(WRITES["add_holds"], nulls=_NOTES_OF_A_HOLD)
 _ADD_ENTRIES: Final = Rows(WRITES["add_entries"])
@@ -63,7 +63,8 @@ def write(
     _ADD_COMMANDS.run(connection, _flat(map(astuple, books.new_commands)))
     receipts = [(row, books.holds[row.call.id]) for row in books.new_receipts]
     _ADD_RECEIPTS.run(connection, _flat(starmap(columns.receipt_row, receipts)))
-    _PUT_OBJECTS.run(connection, _flat(astuple(books.objects[key]) for key in books.changed_objects))
+    if books.changed_objects or books.gone_objects:
+        _write_objects(connection, books)
     add_usage_days(connection, list(columns.usage_day_rows(receipts)))
 
 
@@ -99,7 +100,7 @@ def _write_holds(connection: sqlite3.Connection, books: Books, stored: Mapping[s
     for hold in changed:
         if hold.id not in stored:
             row = columns.hold_row(hold)
-            if row[-2] is row[-1] is None:
+            if hold.observed is None and hold.deadline_us is None:
                 fresh += row[:-_NOTES_OF_A_HOLD]
             else:
                 noted += row
@@ -114,6 +115,13 @@ def _write_holds(connection: sqlite3.Connection, books: Books, stored: Mapping[s
         connection.execute(WRITES["change_holds"], (columns.text(altered),))
     for state, ids in closed.items():
         connection.execute(WRITES["close_holds"], (state, columns.text(ids)))
+
+
+def _write_objects(connection: sqlite3.Connection, books: Books) -> None:
+    changed = [books.objects[key] for key in books.changed_objects]
+    _PUT_OBJECTS.run(connection, _flat(map(columns.object_row, changed)))
+    if books.gone_objects:
+        connection.execute(WRITES["drop_objects"], (columns.text(sorted(books.gone_objects)),))
 
 
 def _flat(rows: Iterable[Iterable[SqlValue]]) -> list[SqlValue]:

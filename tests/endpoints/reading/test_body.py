@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, patched, read_body, utf8_fault
+from proxy.endpoints.reading.body import LARGE_BYTES, JsonBody, patched, read_body
+from proxy.endpoints.reading.body_faults import utf8_fault
 from proxy.endpoints.reading.long_text import LongText
 from proxy.endpoints.reading.steps import STEP_BYTES
 from proxy.errors import Refusal

@@ -79,7 +79,7 @@ def test_a_reply_that_is_nested_deeper_is_not_read() -> None:
     for levels, is_read in ((DEPTH_MAX - 1, True), (DEPTH_MAX, False), (100_000, False)):
         reply = b'{"usage":{"a":1},"x":' + deep(levels) + b',"pad":"' + b"x" * SHORT_BYTES + b'"}'
         assert (read_part(reply) is not None) == is_read
-        assert (with_cost(reply, "0.01") != reply) == is_read
+        assert (with_cost(reply, "0.01") is not None) == is_read
     assert read_part(b'{"x":' + deep(SHORT_BYTES // 2 - 10) + b"}") is not None
 
 

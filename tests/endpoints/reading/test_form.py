@@ -2,13 +2,15 @@
 
 import json
 import os
+import tracemalloc
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.endpoints.reading.form import FIELDS_BYTES_MAX, FILES_MAX, FormBody, Kinds, read_form
-from proxy.endpoints.reading.multipart import read_parts
+from proxy.endpoints.reading.multipart import HEAD_BYTES_MAX, PARTS_MAX, read_parts
 from proxy.errors import Refusal
 from tests.endpoints.forms import HEADERS, field, file, form
 
@@ -103,6 +105,42 @@ def test_a_field_that_can_be_read_in_two_ways_is_refused_by_name(
     with pytest.raises(Refusal) as refused:
         read(*parts)
     assert (refused.value.code, refused.value.param) == ("invalid_value", param)
+
+
+HEAD = len('Content-Disposition: form-data; name="image"; filename=""\r\n\r\n') + 2
+
+
+@pytest.mark.parametrize(
+    ("most", "made"),
+    [
+        (PARTS_MAX, lambda most: [field("include", "a")] * most),
+        (FILES_MAX, lambda most: [file("image", b"a")] * most),
+        (FIELDS_BYTES_MAX, lambda most: [field("model", "m"), field("prompt", "a" * (most - 1))]),
+        (HEAD_BYTES_MAX, lambda most: [file("image", b"a", "x" * (most - HEAD))]),
+    ],
+    ids=["parts", "files", "bytes of fields", "bytes of a head"],
+)
+def test_a_form_has_no_more_parts_files_and_bytes_than_are_bounded(
+    most: int, made: Callable[[int], list[bytes]]
+) -> None:
+    """As many as are allowed are read, and one more is refused."""
+    assert read(*made(most)).parts
+    with pytest.raises(Refusal) as refused:
+        read(*made(most + 1))
+    assert refused.value.code == "invalid_value"
+
+
+def test_to_read_a_form_takes_no_memory_beside_its_body() -> None:
+    """However large its files are: where they lie is all that is noted of them."""
+    data = form(field("model", "m"), *[file("image", bytes(2_000_000))] * 8)
+    read_form(data, HEADERS, KINDS)
+    tracemalloc.start()
+    try:
+        read_form(data, HEADERS, KINDS)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 65_536
 
 
 def test_a_file_is_found_and_not_copied() -> None:

@@ -7,9 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.endpoints.reading.steps import STEP_BYTES
-from proxy.endpoints.tallies.cost import event_with_cost, with_cost
+from proxy.endpoints.tallies.cost import event_with_cost
+from proxy.endpoints.tallies.cost import with_cost as pieces_with_cost
 from proxy.endpoints.tallies.lines import name_and_data
 from tests.endpoints.events import usage_event
+
+
+def with_cost(reply: bytes, cost: str) -> bytes:
+    """The reply with its cost, or as it was."""
+    pieces = pieces_with_cost(reply, cost)
+    return reply if pieces is None else b"".join(pieces)
 
 
 @pytest.mark.parametrize(
@@ -51,17 +58,18 @@ def test_a_reply_without_a_usage_object_is_left_alone(reply: bytes) -> None:
 
 def test_the_cost_of_an_event_is_in_its_data() -> None:
     event = b": note\r\n" + usage_event(7, 3).replace(b"\n", b"\r\n")
-    data = event.split(b"data: ")[1].removesuffix(b"\r\n\r\n")
-    changed = event_with_cost(event, data, "0.000055")
-    assert changed == event.replace(b'"total_tokens": 10', b'"total_tokens": 10,"cost":"0.000055"')
+    changed = event_with_cost(event, "0.000055")
+    assert changed is not None
+    assert b"".join(changed) == event.replace(b'"total_tokens": 10', b'"total_tokens": 10,"cost":"0.000055"')
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_an_event_with_its_data_on_several_lines_keeps_its_fields(end: bytes) -> None:
     """The data is what it was, with the cost in it, however its lines were cut."""
     event = end.join((b"id: 7", b'data: {"usage":', b'data:  {"total_tokens": 10}}', b"", b""))
-    data = b'{"usage":\n {"total_tokens": 10}}'
-    changed = event_with_cost(event, data, "0.1")
+    pieces = event_with_cost(event, "0.1")
+    assert pieces is not None
+    changed = b"".join(pieces)
     assert changed.startswith(b"id: 7" + end)
     assert changed.endswith(end * 2)
     assert name_and_data(changed)[1] == b'{"usage":\n {"total_tokens": 10,"cost":"0.1"}}'

@@ -18,13 +18,14 @@ from proxy.ledger.audit.rows import (
     KeyRow,
     LedgerRows,
     LotRow,
+    ObjectRow,
     PostedRow,
     ReceiptRow,
     ThrottleRow,
 )
 from proxy.ledger.books import Books
-from proxy.ledger.rows import Account, Entry, Hold, Key, Lot, Receipt
-from proxy.storage.columns import key_digest_row, receipt_row, text, usage_day_rows
+from proxy.ledger.rows import Account, Entry, Hold, Key, Lot, Object, Receipt
+from proxy.storage.columns import hold_row, key_digest_row, object_row, receipt_row, text, usage_day_rows
 
 Rows = dict[str, list[Any]]
 """The rows of each stream of a `Ledger`, by the stream's name."""
@@ -48,6 +49,7 @@ def rows_of(books: Books) -> Rows:
         ],
         "holds": [_hold(hold) for hold in books.holds.values()],
         "receipts": [_receipt(row, hold) for row, hold in receipts],
+        "objects": [_object(made) for made in books.objects.values()],
         "days": list(starmap(_day, usage_day_rows(receipts))),
         "buckets": [
             BucketRow(
@@ -73,8 +75,11 @@ def differences(rows: Rows, *, receipts_since_day: int = 0) -> list[Difference]:
     return list(audit(LedgerRows(**streams, receipts_since_day=receipts_since_day, totals=None)))
 
 
+_ORDERS: dict[type, tuple[str, ...]] = {EntryRow: ("account_id", "seq"), ObjectRow: ("account_id", "call_id")}
+
+
 def _order(row: Any) -> tuple[Any, ...]:
-    names = ("account_id", "seq") if isinstance(row, EntryRow) else ("account_id", "ref", "id")
+    names = _ORDERS.get(type(row), ("account_id", "ref", "id"))
     return tuple(getattr(row, name) for name in names if hasattr(row, name))
 
 
@@ -146,17 +151,13 @@ def _posted(entry: Entry) -> PostedRow:
 
 
 def _hold(hold: Hold) -> HoldRow:
-    return HoldRow(
-        hold.account_id,
-        hold.id,
-        hold.key_id,
-        hold.amount_nano,
-        hold.tokens,
-        hold.state,
-        hold.created_at_us,
-        hold.owner,
-        hold.state == "open",
-    )
+    values: Any = hold_row(hold)
+    return HoldRow(*(*values, hold.state == "open"))
+
+
+def _object(made: Object) -> ObjectRow:
+    values: Any = object_row(made)
+    return ObjectRow(*values)
 
 
 def _receipt(row: Receipt, hold: Hold) -> ReceiptRow:
@@ -184,8 +185,9 @@ def tampered(rows: Rows, stream: str, name: str, field: str, value: object) -> R
     """The rows with one field of one row changed: a number is added, anything else takes its place."""
 
     def changed(row: Any) -> Any:
-        added = getattr(row, field) + value if isinstance(value, int) else value
-        return replace(row, **{field: added}) if name_of(row) == name else row
+        if name_of(row) != name:
+            return row
+        return replace(row, **{field: getattr(row, field) + value if isinstance(value, int) else value})
 
     assert name in map(name_of, rows[stream])
     return {**rows, stream: list(map(changed, rows[stream]))}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from proxy.ledger.commands import Done, Settled
+from proxy.ledger.commands import Done, Forget, Settled
 from proxy.ledger.needs import needs_of
 from proxy.ledger.rows import Object, Observed
 from tests.ledger.desk import ACCOUNT, KEY, NOON_US, Desk, charge_of
@@ -113,3 +113,44 @@ def test_a_command_names_the_objects_that_its_rule_reads(desk: Desk) -> None:
     for command in (desk.settlement("call", 1), desk.voiding("call"), desk.detachment("call", 9)):
         assert needs_of([command]).objects == set()
         assert needs_of([replace(command, objects=(MADE,))]).objects == {(ACCOUNT, "video_1")}
+
+
+def forgotten(
+    desk: Desk, *named: tuple[str, str], expired_us: int = NOON_US, made_us: int = NOON_US
+) -> set[str]:
+    """The objects that are left after some were to be forgotten."""
+    assert desk.do(Forget(ACCOUNT, named, expired_us, made_us)) == Done()
+    return {id_ for _, id_ in objects(desk)}
+
+
+@pytest.mark.parametrize(
+    ("row", "stays"),
+    [
+        (MADE, True),
+        (replace(MADE, expires_at_us=NOON_US + 1), True),
+        (replace(MADE, expires_at_us=NOON_US), False),
+        (replace(MADE, created_at_us=NOON_US - 1), False),
+    ],
+)
+def test_an_object_is_forgotten_that_has_expired_or_is_old(desk: Desk, row: Object, stays: bool) -> None:
+    desk.do(replace(desk.settlement("call", 20), objects=(row,)))
+    assert bool(forgotten(desk, ("video_1", "call"))) == stays
+
+
+def test_what_a_job_has_made_is_kept_while_it_runs(desk: Desk) -> None:
+    """However old it is: nobody could ask about the job without it."""
+    desk.do(replace(desk.detachment("call", 9), objects=(replace(MADE, expires_at_us=9),)))
+    assert forgotten(desk, ("video_1", "call"), made_us=2 * NOON_US) == {"video_1"}
+    desk.do(desk.voiding("call"))
+    assert forgotten(desk, ("video_1", "call")) == set()
+
+
+def test_only_the_object_that_is_named_with_its_call_is_forgotten(desk: Desk) -> None:
+    """An id that another call has taken since is another object."""
+    desk.do(replace(desk.settlement("call", 20), objects=(replace(MADE, expires_at_us=9),)))
+    assert forgotten(desk, ("video_1", "other"), ("video_2", "call")) == {"video_1"}
+
+
+def test_to_forget_names_the_objects_and_the_holds_that_may_keep_them() -> None:
+    needs = needs_of([Forget(ACCOUNT, (("video_1", "call"),), NOON_US, NOON_US)])
+    assert (needs.objects, needs.holds) == ({(ACCOUNT, "video_1")}, {(ACCOUNT, "call")})

@@ -16,7 +16,7 @@ from proxy.endpoints.openai.images.parameters import GIF, SVG, parameters_of
 from proxy.endpoints.openai.stream_options import ChoiceCount
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, read_body
-from proxy.endpoints.reading.form import FormBody, Kinds, read_form
+from proxy.endpoints.reading.form import FormBody, FormFile, Kinds, read_form
 from proxy.errors import Refusal
 from proxy.metering.dimensions import Size
 
@@ -48,17 +48,24 @@ class GenerationCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EditCall(GenerationCall, frozen=True, kw_only=True):
-    """Pictures from others, as OpenAI's API takes it: as JSON, or as a form with files."""
+    """Pictures from others, as OpenAI's API takes it as JSON: a form has files in their place."""
 
     images: list[dict[str, Any]] | None = None
     mask: dict[str, Any] | None = None
+
+
+class EditForm(GenerationCall, frozen=True, kw_only=True):
+    """The same as a form: one `image`, or several as `image[]`."""
+
+    image: FormFile | list[FormFile]
+    mask: FormFile | None = None
 
 
 class VariationCall(msgspec.Struct, frozen=True, kw_only=True):
     """Variations of a picture, as OpenAI's API takes it: a form with a file."""
 
     model: str
-    image: str
+    image: FormFile
     n: ChoiceCount | None = None
     size: str | None = None
 

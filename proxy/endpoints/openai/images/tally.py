@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from proxy.endpoints.base import Tally
 from proxy.endpoints.openai.images.part import PicturePart, read_pictures
 from proxy.endpoints.openai.images.usage import ImageUsage
-from proxy.endpoints.reading.body import LARGE_BYTES, utf8_fault
+from proxy.endpoints.reading.body import LARGE_BYTES
+from proxy.endpoints.reading.body_faults import utf8_fault
 from proxy.endpoints.reading.long_text import BrokenText, LongName, LongText, shorten
 from proxy.endpoints.tallies.lines import name_and_data
 from proxy.endpoints.tallies.members import Part

@@ -8,7 +8,8 @@ from proxy.endpoints.content import ContentTable, HiddenInMessages, Object, Part
 from proxy.endpoints.features import WITHIN, Feature, ObjectName, hidden_input
 from proxy.endpoints.kept import OBJECTS_MAX, id_text
 from proxy.endpoints.openai.members import RESPONSES
-from proxy.endpoints.reading.body import JsonBody, beginning, too_many
+from proxy.endpoints.reading.body import JsonBody, beginning
+from proxy.endpoints.reading.body_faults import too_many
 from proxy.metering.parts import Media
 from proxy.metering.prompts import media_total
 from proxy.metering.responses import parts_of

@@ -50,54 +50,57 @@ class ResponseAsk(GenerationAsk, frozen=True):
         return make(keep_usage=keep_usage, is_kept=self.is_kept)
 
 
-class ResponseEndpoint:
-    """Responses. A call may be repeated at another target: what the first has stored, nobody can name.
+class _Endpoint:
+    """What all have in common. A call may be repeated elsewhere: what the first stored, nobody can name.
 
     But for one in the background, which would go on there.
     """
 
+    repeatable = True
+    request = ResponseCall
+    streams = False
+
+
+class _WritingEndpoint(_Endpoint):
+    """Calls whose answer a model writes, from the members of `table`."""
+
+    meters = ("input_tokens", "output_tokens")
+    table: MemberTable
+
+    def read(self, body: bytes, headers: Headers = ()) -> ResponseAsk:  # noqa: ARG002 - they cost nothing.
+        """Read a request. Raises Refusal `invalid_json` or `invalid_value`."""
+        return _read(read_body(body), self.table)
+
+
+class ResponseEndpoint(_WritingEndpoint):
+    """Responses."""
+
     name = "responses"
     path = "/v1/responses"
     upstream_path = "/responses"
-    meters = ("input_tokens", "output_tokens")
-    repeatable = True
     summary = "A response: authorized before it is forwarded, charged when it has ended."
-    request = ResponseCall
     streams = True
-
-    def read(self, body: bytes, headers: Headers = ()) -> ResponseAsk:  # noqa: ARG002 - they cost nothing.
-        """Read a request for a response. Raises Refusal `invalid_json` or `invalid_value`."""
-        return _read(read_body(body), RESPONSE)
+    table = RESPONSE
 
 
-class CompactionEndpoint:
+class CompactionEndpoint(_WritingEndpoint):
     """Conversations made shorter."""
 
     name = "responses.compact"
     path = "/v1/responses/compact"
     upstream_path = "/responses/compact"
-    meters = ("input_tokens", "output_tokens")
-    repeatable = True
     summary = "A conversation made shorter, charged like a response."
-    request = ResponseCall
-    streams = False
-
-    def read(self, body: bytes, headers: Headers = ()) -> ResponseAsk:  # noqa: ARG002 - they cost nothing.
-        """Read a request. Raises Refusal `invalid_json` or `invalid_value`."""
-        return _read(read_body(body), COMPACTION)
+    table = COMPACTION
 
 
-class InputTokensEndpoint:
+class InputTokensEndpoint(_Endpoint):
     """Counts of what a response would read."""
 
     name = "responses.input_tokens"
     path = "/v1/responses/input_tokens"
     upstream_path = "/responses/input_tokens"
     meters = ("input_tokens",)
-    repeatable = True
     summary = "How many tokens of input a response would have: free, within the rate limits."
-    request = ResponseCall
-    streams = False
 
     def read(self, body: bytes, headers: Headers = ()) -> FreeAsk:  # noqa: ARG002 - it is free.
         """Read a request for a count. Raises Refusal `invalid_json` or `invalid_value`."""

@@ -206,6 +206,12 @@ BEGIN
         FROM jsonb_array_elements(_change #> '{objects,rows}') AS r
         ON CONFLICT ({objects.key}) DO UPDATE SET {objects.upsert};
     END IF;
+    IF _change ? 'gone_objects' THEN
+        ASSERT _change #> '{gone_objects,columns}' = {objects.key_names}, 'gone_objects come with other columns';
+        DELETE FROM objects
+        USING jsonb_array_elements(_change #> '{gone_objects,rows}') AS r
+        WHERE {objects.match:r};
+    END IF;
     IF _change ? 'usage_days' THEN
         ASSERT _change #> '{usage_days,columns}' = {usage_days.names}, 'usage_days come with other columns';
         INSERT INTO usage_days ({usage_days.columns})

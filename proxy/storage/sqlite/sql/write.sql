@@ -53,7 +53,7 @@ WHERE holds.id = j.value ->> 0 AND holds.account_id = j.value ->> 1;
 
 -- name: close_holds
 -- Move holds to their last state: the state, and a JSON array of their ids. The rules make no id for two accounts.
-UPDATE holds SET state = ?, call = NULL, observed = NULL, deadline_us = NULL
+UPDATE holds SET state = ?, call = NULL, observed = NULL, deadline_us = NULL, seal = NULL
 WHERE id IN (SELECT value FROM json_each(?));
 
 -- name: add_entries
@@ -76,6 +76,11 @@ VALUES {receipts.parameters};
 INSERT INTO objects ({objects.columns})
 VALUES {objects.parameters}
 ON CONFLICT ({objects.key}) DO UPDATE SET {objects.upsert};
+
+-- name: drop_objects
+-- Delete objects: a JSON array of accounts and ids.
+DELETE FROM objects
+WHERE (account_id, id) IN (SELECT j.value ->> 0, j.value ->> 1 FROM json_each(?) AS j);
 
 -- name: add_usage_days
 -- Count receipts in their day.

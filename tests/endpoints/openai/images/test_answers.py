@@ -1,6 +1,8 @@
 """Answers with pictures: they pass untouched, their end waits, and each picture in them is found."""
 
+import base64
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.endpoints.base import Reading, Tally
 from proxy.endpoints.openai.images.part import read_pictures
+from proxy.endpoints.openai.images.tally import tally_of
 from proxy.endpoints.openai.images.usage import ImageUsage
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.endpoints.tallies.payload import REFERRED_BYTES
@@ -279,3 +282,31 @@ def test_a_large_event_is_read_as_if_it_were_copied(name: str) -> None:
 
 def test_an_answer_that_holds_too_much_is_none() -> None:
     assert read_pictures(b'{"data": [' + b'{"url":"a"},' * 200_000 + b"1]}") is None
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("cost", [None, "0.01"])
+def test_a_large_picture_takes_three_times_its_size_at_most(stream: bool, cost: str | None) -> None:
+    """With the cost put in behind it too: no form of it is kept once the next one is there."""
+    large = base64.b64encode(bytes(6_000_000)).decode()
+    answer = (
+        event("image_generation.completed", b64_json=large, usage=usage())
+        if stream
+        else whole({"b64_json": large}, usage=usage())
+    )
+    data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+    chunks = [data[at : at + 65_536] for at in range(0, len(data), 65_536)]
+    tally = tally_of(1, stream=stream, keep_usage=cost is not None)
+    tracemalloc.start()
+    try:
+        # Each chunk is made anew, as from a connection.
+        sent = b"".join([tally.feed(bytes(bytearray(chunk))) for chunk in chunks])
+        tally.finish()
+        assert tally.reported() is not None
+        sent += tally.tail(cost)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    added = b',"cost":"0.01"' if cost else b""
+    assert len(sent) == len(data) + len(added)
+    assert peak_bytes < 3.2 * len(data)

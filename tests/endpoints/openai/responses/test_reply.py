@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.endpoints.base import Reading, Tally
-from proxy.endpoints.openai.responses.part import ResponseReader
+from proxy.endpoints.openai.responses.part import KEPT_MAX, ResponseReader
 from proxy.endpoints.openai.responses.tally import ResponseStream, ResponseWhole
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.endpoints.tallies.sighted import Sighting
@@ -356,6 +356,14 @@ def test_a_response_that_has_ended_is_told_with_its_items() -> None:
     assert sighted(streamed(*STREAM)) == expected
     assert sighted(read_whole(response(REASONING, text("Hello there."), CALL))) == expected
     assert sighted(streamed(*STREAM[:-1])) is None
+
+
+def test_of_a_response_no_more_items_are_kept_than_are_bounded() -> None:
+    """Each is a row of the account's, whatever an upstream answers with."""
+    items = [text("x") | {"id": f"msg_{number}"} for number in range(KEPT_MAX + 1)]
+    told = sighted(read_whole(response(*items)))
+    assert told is not None
+    assert told.within == tuple(item["id"] for item in items[:KEPT_MAX])
 
 
 @pytest.mark.parametrize("id_", [None, 7, "", "a/b", "x" * 300, ".."])
