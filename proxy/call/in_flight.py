@@ -214,15 +214,15 @@ class InFlightCall:
         card, tally = self.admitted.routed.terms.card, self.tally
         reading = tally.reported()
         if card.billing_type == "per_call":
-            usage = {**ONE_CALL, **(reading.usage if reading else {}), **self._surcharges}
+            usage = {**ONE_CALL, **self._surcharges, **(reading.usage if reading else {})}
             return Spent(usage, "per_call", 0, price(card, usage), {})
         anomalies = reading.anomalies if reading else tally.anomalies
         usage, inferred = (reading.usage, dict(reading.inferred)) if reading else ({}, {})
         due, is_untold = self._to_count(usage)
         counted = await self._counted(usage, due, is_untold=is_untold) if due or is_untold else {}
         if counted or self._surcharges:
-            # What the request turns on is used by that alone, whatever is reported of it.
-            usage = {**usage, **counted, **self._surcharges}
+            # What the request turns on is used by that alone, unless it is told how often.
+            usage = {**self._surcharges, **usage, **counted}
             inferred |= dict.fromkeys(counted, "counted")
         # What broke off had reported no more than it had used by then.
         is_counted = counted or not tally.complete or "assumed" in inferred.values()
@@ -282,7 +282,8 @@ class InFlightCall:
             else:
                 estimate = await asyncio.to_thread(routed.ask.estimate, model)
             fixed = self.admitted.ceiling.fixed
-            self._fixed = {m: n for m, n in fixed.items() if m not in self._allowed} | dict(estimate)
+            sure = {meter: n for meter, n in fixed.items() if meter not in self._allowed}
+            self._fixed = {**sure, **self._surcharges, **estimate}
         return self._fixed
 
     @property
