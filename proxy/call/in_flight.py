@@ -237,13 +237,15 @@ class InFlightCall:
         least what was counted.
         """
         surcharges, elastic, tally = self._surcharges, self._elastic, self.tally
-        priced = self.admitted.routed.terms.card.worst_weights
+        priced, ceiling = self.admitted.routed.terms.card.worst_weights, self.admitted.ceiling
         due = [
             meter
-            for meter, most in self.admitted.ceiling.fixed.items()
+            for meter, most in ceiling.fixed.items()
             if most and meter in priced and not reported.get(meter)
             if meter not in surcharges and meter not in self._allowed
         ]
+        if ceiling.either and any(reported.get(meter) and meter in priced for meter in ceiling.fixed):
+            due = []  # It is billed by what it tells.
         told = elastic is None or bool(reported.get(elastic)) or not tally.produced_size
         return due, not told or not reported or not tally.complete
 
