@@ -193,6 +193,23 @@ def test_what_describes_or_repeats_is_no_output(reply: dict[str, Any]) -> None:
                 {"text": "a", "index": 0, "logprobs": None, "finish_reason": None, "stop_reason": None}
             ]
         },
+        {"choices": [{"index": 0, "delta": {"reasoning": "Hm", "channel": "analysis"}}]},
+        {"choices": [], "moderation": {"input": {"category_scores": {"hate": 0.5}}}, "usage": None},
+        {
+            "choices": [
+                {
+                    "delta": {
+                        "content": "a",
+                        "extra_content": {"google": {"thought": True}},
+                        "provider_metadata": {"gateway": {"planningReasoning": "not this"}},
+                        "provider_specific_fields": {"stop_sequence": None},
+                        "tool_calls": [
+                            {"function": {}, "extra_content": {"google": {"thought_signature": "QUJD"}}}
+                        ],
+                    }
+                }
+            ]
+        },
     ],
 )
 def test_a_usual_event_is_read_the_quick_way(reply: dict[str, Any]) -> None:
