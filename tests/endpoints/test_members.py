@@ -59,7 +59,15 @@ TURNED_ON_IN_MESSAGES: dict[str, list[Any]] = {
     "service_tier": ["priority", "Auto"],
     "speed": ["fast", "ludicrous"],
     "inference_geo": ["us", "Global"],
-    "context_management": [{"edits": [{"type": "compact_20260112"}]}, {"edits": [7]}, {}, "x"],
+    "context_management": [
+        {"edits": [{"type": "compact_20260112", "trigger": {"type": "input_tokens", "value": 50_000}}]},
+        {"edits": [{"type": "compact_20260112", "model": "another"}]},
+        {"edits": [{"type": "clear_1"}, {"type": "rewrite_1"}]},
+        {"edits": [7]},
+        {"edits": "x"},
+        {"edits": [], "more": 1},
+        "x",
+    ],
 }
 """The same of Anthropic's."""
 TURNED_ON_IN_RESPONSES: dict[str, list[Any]] = {
