@@ -340,6 +340,22 @@ def test_what_prices_it_is_a_key_of_the_rate_card(members: dict[str, Any], needs
     assert found.needs == needs
 
 
+@pytest.mark.parametrize(
+    ("members", "needs"),
+    [
+        ({"speed": "fast"}, ("service_tiers.fast",)),
+        ({"inference_geo": "us"}, ("service_tiers.geo-us",)),
+        ({"inference_geo": "Global"}, ("service_tiers.geo-Global",)),
+        ({"context_management": {"edits": [{"type": "compact_20260112"}]}}, ("input_allowance_tokens",)),
+    ],
+)
+def test_what_prices_a_member_of_a_message_is_a_key_of_the_rate_card(
+    members: dict[str, Any], needs: tuple[str, ...]
+) -> None:
+    (found,) = read("messages", **members)
+    assert found.needs == needs
+
+
 @pytest.mark.parametrize("value", [7, ["auto"], {}])
 def test_a_tier_that_cannot_be_read_is_refused(value: object) -> None:
     with pytest.raises(Refusal) as caught:

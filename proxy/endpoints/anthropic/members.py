@@ -44,9 +44,10 @@ def _speed(body: JsonBody, name: str) -> Iterator[Feature]:
 
 
 def _place(body: JsonBody, name: str) -> Iterator[Feature]:
-    """Where a model runs multiplies every rate beside its tier, which no rate card can say."""
-    if _text(body, name) != "global":
-        yield Feature(name, name)
+    """Where a model runs multiplies every rate, as a tier does; of both, a card prices them together."""
+    place = _text(body, name)
+    if place != "global":
+        yield at_tier(f"{name}: {place[: fields.SHOWN_CHARS]}", name, f"geo-{place}")
 
 
 def _text(body: JsonBody, name: str) -> str:
@@ -161,7 +162,7 @@ MESSAGES: Final = MemberTable(
         "tools": Member("priced", tools),
         "service_tier": Member("priced", _tier),
         "speed": Member("priced", _speed),
-        "inference_geo": Member("refused", _place),
+        "inference_geo": Member("priced", _place),
         "cache_control": Member("priced", _cached),
         "container": Member("priced", _container),
         "mcp_servers": Member("priced", _servers),
