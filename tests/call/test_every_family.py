@@ -140,17 +140,23 @@ async def test_a_complete_answer_passes_as_it_came_and_costs_what_it_tells(name:
         assert (outcome.usage, outcome.basis) == (dict(ROWS[name].usage), "reported")
 
 
+@pytest.mark.parametrize("are_named", [True, False])
 @pytest.mark.parametrize(("name", "stream"), WAYS)
-async def test_five_chunkings_make_the_same_receipt(name: str, stream: bool) -> None:
-    """As it comes, in one piece, in halves, by seven bytes, and by each byte."""
+async def test_five_chunkings_make_the_same_receipt(name: str, stream: bool, *, are_named: bool) -> None:
+    """As it comes, in one piece, in halves, by seven bytes and by each; with names of events or without."""
     if ROWS[name].begins:
         return
     pieces = told(ROWS[name].answer(stream=stream))
-    data = b"".join(pieces)
-    sizes = (len(data), -(-len(data) // 2), 7, 1)
-    ways = [pieces, *([data[at : at + size] for at in range(0, len(data), size)] for size in sizes)]
-    receipts = [(await played(name, way, stream=stream)).told for way in ways]
-    assert receipts[1:] == receipts[:-1]
+    if not are_named:
+        pieces = [
+            piece[piece.find(b"data: ") :] if piece.startswith(b"event: ") else piece for piece in pieces
+        ]
+    for way in (pieces, without(pieces, ROWS[name].untold)):
+        data = b"".join(way)
+        sizes = (len(data), -(-len(data) // 2), 7, 1)
+        ways = [way, *([data[at : at + size] for at in range(0, len(data), size)] for size in sizes)]
+        receipts = [(await played(name, each, stream=stream)).told for each in ways]
+        assert receipts[1:] == receipts[:-1]
 
 
 @pytest.mark.parametrize(("name", "stream"), [way for way in WAYS if way[0] in BILLED])

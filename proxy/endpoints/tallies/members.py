@@ -217,3 +217,8 @@ class OddPart(Part, frozen=True, gc=False, kw_only=True):
     def is_foreign(self) -> bool:
         """As above; what has data counts by that."""
         return not any(each.has_data for _, each in self.payloads) and super().is_foreign
+
+    @property
+    def is_usage_only(self) -> bool:
+        """As above; what has output in it is for the client."""
+        return not self.payloads and super().is_usage_only

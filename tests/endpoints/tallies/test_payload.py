@@ -258,3 +258,12 @@ def test_every_text_in_a_member_is_found(value: Any) -> None:
         return [text for item in inner for text in texts(item)] if isinstance(inner, list) else []
 
     assert list(payload_of([("x", value)]).texts) == texts(value)
+
+
+@pytest.mark.parametrize("choices", [["Hello"], [{"index": 0, "delta": {"content": "Hello"}}], "Hello"])
+def test_a_usage_with_output_beside_it_is_for_the_client(choices: object) -> None:
+    """Only an event that holds nothing else is left out, where a client did not ask for it."""
+    told = event({"choices": choices, "usage": {"prompt_tokens": 7, "completion_tokens": 3}})
+    tally = StreamTally(swallow_usage=True)
+    assert tally.feed(told) == told
+    assert tally.feed(usage_event()) == b""

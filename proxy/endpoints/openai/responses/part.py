@@ -169,12 +169,13 @@ class ResponseReader:
     def _item_begun(self, event: Object) -> Part:
         """A call of a tool has its name from the beginning."""
         item, keys, found = event.get("item"), _keys(event), _Found()
-        is_call = isinstance(item, dict) and item.get("type") in _CALLS
+        kind = item.get("type") if isinstance(item, dict) else None
+        is_call = isinstance(kind, str) and kind in _CALLS
         name = item.get("name") if is_call and isinstance(item, dict) else None
         if isinstance(name, str) and self._named.isdisjoint(keys):
             self._named.update(keys)
             found.call(name, None)
-        if isinstance(item, dict) and item.get("type") == _CODE and isinstance(item.get("container_id"), str):
+        if isinstance(item, dict) and kind == _CODE and isinstance(item.get("container_id"), str):
             found.uses += self._uses(keys, _CODE, item)
         return found.part()
 
@@ -225,7 +226,7 @@ class ResponseReader:
         is_named = not self._named.isdisjoint(keys)
         if self._told.isdisjoint(keys):
             _add_output(kind, item, found, is_named=is_named)
-        elif kind in _CALLS and not is_named:
+        elif isinstance(kind, str) and kind in _CALLS and not is_named:
             found.call(item.get("name"), None)
 
     def _uses(self, keys: tuple[_Key, ...], kind: str, item: Object) -> list[str]:
@@ -243,7 +244,9 @@ class ResponseReader:
 
 def _is_carried_out(item: Object) -> bool:
     """Whether a tool has done its work. A picture that is there is made, whatever its item says."""
-    return item.get("status") not in _NOT_DONE or (item.get("type") == _PICTURE and bool(item.get("result")))
+    return str(item.get("status")) not in _NOT_DONE or (
+        item.get("type") == _PICTURE and bool(item.get("result"))
+    )
 
 
 def _is_opening(kind: str, item: Object) -> bool:

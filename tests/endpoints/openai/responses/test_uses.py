@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.endpoints.openai.responses.read import REPORTED, read_whole, streamed
+from tests.endpoints.events import fed
+from tests.endpoints.openai.responses.read import REPORTED, read_whole, streamed, tally
 from tests.endpoints.openai.responses.replies import event, response, text
 
 
@@ -82,6 +83,48 @@ def test_what_a_client_leaves_before_its_end_is_paid_for_and_its_end_costs_no_mo
     reading = streamed(begins, goes_on, goes_on, *ends).reported()
     assert reading is not None
     assert reading.usage == REPORTED.usage | meters
+
+
+@pytest.mark.parametrize("size", [None, 10**6, 7])
+def test_what_only_the_end_tells_counts_however_it_comes(size: int | None) -> None:
+    """Events without names, as other makers send them: each is read once, also one that is a whole chunk."""
+    search = {"type": "web_search_call", "id": "ws_1", "status": "completed"}
+    begins = event("response.created", response=response(status="in_progress", usage=None))
+    ends = event("response.completed", response=response(search, text("Hello."), usage=None))
+    events = [one.split(b"\n", 1)[1] for one in (begins, ends)]
+    data = b"".join(events)
+    step = size or 1
+    stream = tally()
+    passed = fed(
+        stream, events if size is None else [data[at : at + step] for at in range(0, len(data), step)]
+    )
+    assert passed + stream.tail() == data
+    assert (stream.output_text(), stream.complete) == ("Hello.", True)
+    assert stream.produced(0, "m") == {"output_tokens": 0, "web_searches": 1}
+
+
+ODD = [[], ["message"], {}, {"type": "message"}, 7, True, None, "unheard_of"]
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize(
+    "name", ["type", "status", "id", "role", "name", "action", "container_id", "result", "content"]
+)
+@pytest.mark.parametrize(
+    "kind", ["message", "web_search_call", "code_interpreter_call", "function_call", "image_generation_call"]
+)
+def test_an_item_of_any_form_is_read(kind: str, name: str, odd: object) -> None:
+    """As it begins, ends and is told again: whatever its upstream means, no fault of ours comes of it."""
+    item = {"type": kind, "id": "x", "status": "completed", "content": [], name: odd}
+    events = [
+        event("response.output_item.added", output_index=0, item=item),
+        event("response.output_item.done", output_index=0, item=item),
+        event("response.completed", response=response(item)),
+    ]
+    reading = streamed(*events).reported()
+    assert reading is not None
+    assert reading.usage.items() >= REPORTED.usage.items()
+    assert all(n <= 1 for meter, n in reading.usage.items() if meter not in REPORTED.usage)
 
 
 def test_items_that_nothing_tells_apart_count_once() -> None:
