@@ -19,5 +19,6 @@ async def fixed_usage(routed: RoutedCall, ceiling: Ceiling, model: str) -> Usage
         estimate = routed.ask.estimate(model)
     else:
         estimate = await asyncio.to_thread(routed.ask.estimate, model)
-    allowed = routed.terms.allowed
-    return {m: n for m, n in ceiling.fixed.items() if m not in allowed} | dict(estimate)
+    terms = routed.terms
+    sure = {meter: n for meter, n in ceiling.fixed.items() if meter not in terms.allowed}
+    return {**sure, **terms.surcharges, **estimate}

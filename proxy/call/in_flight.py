@@ -225,15 +225,15 @@ class InFlightCall:
         card, tally = self.admitted.routed.terms.card, self.tally
         reading = tally.reported()
         if card.billing_type == "per_call":
-            usage = {**ONE_CALL, **(reading.usage if reading else {}), **self._surcharges}
+            usage = {**ONE_CALL, **self._surcharges, **(reading.usage if reading else {})}
             return Spent(usage, "per_call", 0, price(card, usage), {})
         anomalies = reading.anomalies if reading else tally.anomalies
         usage, inferred = (reading.usage, dict(reading.inferred)) if reading else ({}, {})
         due, is_untold = self._to_count(usage)
         counted = await self._counted(usage, due, is_untold=is_untold) if due or is_untold else {}
         if counted or self._surcharges:
-            # What the request turns on is used by that alone, whatever is reported of it.
-            usage = {**usage, **counted, **self._surcharges}
+            # What the request turns on is used by that alone, unless it is told how often.
+            usage = {**self._surcharges, **usage, **counted}
             inferred |= dict.fromkeys(counted, "counted")
         # What broke off had reported no more than it had used by then.
         is_counted = counted or not tally.complete or "assumed" in inferred.values()
@@ -248,13 +248,15 @@ class InFlightCall:
         least what was counted.
         """
         surcharges, elastic, tally = self._surcharges, self._elastic, self.tally
-        priced = self.admitted.routed.terms.card.worst_weights
+        priced, ceiling = self.admitted.routed.terms.card.worst_weights, self.admitted.ceiling
         due = [
             meter
-            for meter, most in self.admitted.ceiling.fixed.items()
+            for meter, most in ceiling.fixed.items()
             if most and meter in priced and not reported.get(meter)
             if meter not in surcharges and meter not in self._allowed
         ]
+        if ceiling.either and any(reported.get(meter) and meter in priced for meter in ceiling.fixed):
+            due = []  # It is billed by what it tells.
         told = elastic is None or bool(reported.get(elastic)) or not tally.produced_size
         return due, not told or not reported or not tally.complete
 

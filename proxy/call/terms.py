@@ -54,9 +54,9 @@ def card_at(card: RateCard, parameters: Mapping[str, str], meters: Needed) -> Ra
 class Terms(msgspec.Struct, frozen=True, gc=False):
     """The terms of a call: its rate card, that of its service tier where it has one.
 
-    `surcharges` is what it uses by turning something on, by meter. `hidden` is the most input there can be
-    that the request does not show, and `allowed` the most of what the upstream may do by itself: these are
-    held, and charged only where they are reported.
+    `surcharges` is what it uses by turning something on, by meter, where nothing else is reported. `hidden`
+    is the most input there can be that the request does not show, and `allowed` the most of what the upstream
+    may do by itself: these are held, and charged only where they are reported.
     """
 
     card: RateCard
@@ -67,7 +67,8 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
     @property
     def unseen(self) -> Mapping[str, int]:
         """What the ceiling has to have beside what the request amounts to by itself, by meter."""
-        return {**self.hidden, **self.allowed, **self.surcharges}
+        most = {meter: max(n, self.allowed.get(meter, 0)) for meter, n in self.surcharges.items()}
+        return {**self.hidden, **self.allowed, **most}
 
 
 async def terms_for(features: Sequence[Feature], route: Route, card: RateCard, body: bytes) -> Terms:

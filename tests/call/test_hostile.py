@@ -248,6 +248,14 @@ async def test_no_picture_of_the_most_that_is_taken_holds_the_loop(place: str, *
     await assert_light(path, body, chunks(reply), wants_cost=wants_cost)
 
 
+@pytest.mark.parametrize(("path", "place"), [("/v1/responses", "picture"), ("/v1/messages", "block")])
+async def test_no_event_of_the_most_that_is_taken_holds_the_loop(path: str, place: str) -> None:
+    """Of families whose events are read as a whole: a picture of which a part is shown, what a tool found."""
+    event = EVENTS[path][place].replace(b"$", VALUES["base64"](MOST))
+    reply = b"event: x\ndata: " + event + b"\n\n" + ENDS[path]
+    await assert_light(path, ASKS[path].replace(b"$", b"true"), chunks(reply))
+
+
 MOST_OUTPUT = {
     "text": (b'{"choices":[{"message":{"content":$}}]}', "prose"),
     "parts": (b'{"choices":[{"message":{"content":$}}]}', "strings of a page"),

@@ -19,6 +19,43 @@ HUNDRED = {"input_tokens": 100, "input_audio_tokens": 100}
 
 
 @pytest.mark.parametrize(
+    ("reply", "meters"),
+    [
+        (
+            b'{"text":"Hi","usage":{"input_tokens":9,"output_tokens":2}}',
+            {"input_tokens": 9, "output_tokens": 2},
+        ),
+        (b'{"text":"Hi","usage":{"type":"duration","seconds":7}}', {"audio_seconds": 7, "output_tokens": 1}),
+        (b'{"text":"Hi"}', {"audio_seconds": 10, **HUNDRED, "output_tokens": 1}),
+    ],
+)
+async def test_what_is_billed_in_one_unit_is_not_counted_in_another(
+    reply: bytes, meters: dict[str, int]
+) -> None:
+    """Where a card prices both, and the answer tells one; where it tells neither, the card decides."""
+    seconds = Rate("audio_seconds", Fraction(100), 1)
+    stage = Stage(Upstreams([reply]), rates=(*RATES, SOUND, seconds), funds_nano=10**9)
+    await stage.relay.relay(Body(PATH, form_of({"file": wav(10), "model": "m"}), headers=HEADERS), Sink())
+    await stage.rest()
+    (row,) = stage.rows()
+    assert row.outcome.usage == meters
+
+
+async def test_a_ranking_is_billed_by_search_units_or_by_tokens() -> None:
+    units = Rate("search_units", Fraction(1_000), 1)
+    told = [b'{"results":[],"meta":{"billed_units":{"search_units":1}}}']
+    stage = Stage(Upstreams(told), rates=(*RATES, units))
+    await stage.relay.relay(Body("/v1/rerank", b'{"model":"m","query":"a","documents":["a"]}'), Sink())
+    await stage.rest()
+    (row,) = stage.rows()
+    assert (row.outcome.usage, row.outcome.basis, row.charged_nano) == (
+        {"search_units": 1},
+        "reported",
+        1_000,
+    )
+
+
+@pytest.mark.parametrize(
     ("asked", "reply", "usage"),
     [
         ({"response_format": "text"}, [b"Hello there"], HUNDRED | {"output_tokens": 2}),

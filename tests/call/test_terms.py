@@ -209,6 +209,53 @@ async def test_a_fixed_price_is_one_with_surcharges_beside_it() -> None:
     assert row.hold_nano == row.charged_nano == 20_000_000 + SEARCH_NANO
 
 
+TOOL: dict[str, Any] = {"type": "openrouter:web_search", "parameters": {"max_uses": 5}}
+UNBOUND: dict[str, Any] = {"type": "openrouter:web_search"}
+
+
+@pytest.mark.parametrize("card", ["by token", "by call"])
+@pytest.mark.parametrize(
+    ("members", "told", "searches", "held"),
+    [
+        ({"tools": [TOOL]}, {"server_tool_use_details": {"web_search_requests": 3}}, 3, 5),
+        ({"tools": [TOOL]}, {"server_tool_use_details": {"web_search_requests": 0}}, 0, 5),
+        ({"tools": [TOOL]}, {}, 1, 5),
+        ({"tools": [UNBOUND]}, {"server_tool_use": {"web_search_requests": 16}}, 16, 16),
+        ({"tools": [{"type": "web_search", "max_uses": 2}]}, {}, 1, 2),
+        ({"tools": [{"type": "web_search"}]}, {"num_search_queries": 0}, 0, 1),
+        ({"web_search_options": {}}, {"num_search_queries": 1}, 1, 1),
+    ],
+)
+async def test_how_often_a_tool_was_used_is_charged_as_it_is_told(
+    members: dict[str, Any], told: dict[str, Any], searches: int, held: int, card: str
+) -> None:
+    """Once where nothing is told; held for as often as it can be, which the upstream is told as well."""
+    usage = {"prompt_tokens": 9, "completion_tokens": 4, **told}
+    reply = {"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}], "usage": usage}
+    upstreams = Upstreams([json.dumps(reply).encode()])
+    rates = CARD if card == "by token" else RateCard("fixed", ("*",), (PER_CALL, SEARCH), 0, (), 1)
+    stage = staged(upstreams, rates, funds_nano=10**10)
+    await stage.relay.relay(Asked(False, **members), Sent())
+    await stage.rest()
+    (row,) = stage.rows()
+    charged = {line.meter: line.amount_nano for line in row.charge.lines}
+    assert charged.get("web_searches", 0) == searches * SEARCH_NANO
+    assert row.hold_nano >= held * SEARCH_NANO
+    assert stage.heard.excesses == []
+    sent = json.loads(upstreams.requests[0].body).get("tools", [{}])[0].get("parameters", {})
+    assert sent.get("max_uses", held) == held
+
+
+@pytest.mark.parametrize("uses", ["3", -1, 1_001, 1.5, [3]])
+async def test_a_number_of_uses_that_cannot_be_read_is_refused(uses: object) -> None:
+    for tool in ({**TOOL, "parameters": {"max_uses": uses}}, {"type": "web_search", "max_uses": uses}):
+        stage = staged(Upstreams(WHOLE), CARD)
+        with pytest.raises(Refusal) as caught:
+            await stage.relay.relay(Asked(False, tools=[tool]), Sent())
+        assert (caught.value.code, caught.value.param) == ("invalid_value", "tools")
+        await stage.rest()
+
+
 @pytest.mark.parametrize("members", [*MEMBERS[:3], {"frobnicate": 1}, {"models": ["dear"]}], ids=json.dumps)
 async def test_without_a_price_nothing_is_forwarded_and_nothing_held(members: dict[str, Any]) -> None:
     upstreams = Upstreams(WHOLE)

@@ -58,7 +58,15 @@ TURNED_ON_IN_MESSAGES: dict[str, list[Any]] = {
     "service_tier": ["priority", "Auto"],
     "speed": ["fast", "ludicrous"],
     "inference_geo": ["us", "Global"],
-    "context_management": [{"edits": [{"type": "compact_20260112"}]}, {"edits": [7]}, {}, "x"],
+    "context_management": [
+        {"edits": [{"type": "compact_20260112", "trigger": {"type": "input_tokens", "value": 50_000}}]},
+        {"edits": [{"type": "compact_20260112", "model": "another"}]},
+        {"edits": [{"type": "clear_1"}, {"type": "rewrite_1"}]},
+        {"edits": [7]},
+        {"edits": "x"},
+        {"edits": [], "more": 1},
+        "x",
+    ],
 }
 """The same of Anthropic's."""
 TURNED_ON_IN_RESPONSES: dict[str, list[Any]] = {
@@ -372,6 +380,22 @@ def test_a_usual_tier_needs_no_price_and_may_have_one(tier: str) -> None:
 )
 def test_what_prices_it_is_a_key_of_the_rate_card(members: dict[str, Any], needs: tuple[str, ...]) -> None:
     (found,) = read("chat.completions", **members)
+    assert found.needs == needs
+
+
+@pytest.mark.parametrize(
+    ("members", "needs"),
+    [
+        ({"speed": "fast"}, ("service_tiers.fast",)),
+        ({"inference_geo": "us"}, ("service_tiers.geo-us",)),
+        ({"inference_geo": "Global"}, ("service_tiers.geo-Global",)),
+        ({"context_management": {"edits": [{"type": "compact_20260112"}]}}, ("input_allowance_tokens",)),
+    ],
+)
+def test_what_prices_a_member_of_a_message_is_a_key_of_the_rate_card(
+    members: dict[str, Any], needs: tuple[str, ...]
+) -> None:
+    (found,) = read("messages", **members)
     assert found.needs == needs
 
 

@@ -1,6 +1,6 @@
 """The table of members of Anthropic's messages, and the headers that can change what they cost."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from proxy.endpoints.anthropic.tools import tools
@@ -15,6 +15,12 @@ from proxy.endpoints.reading.repeats import has_repeats, repeats_within
 BETA_HEADER: Final = "anthropic-beta"
 _TIERS_BY_BETA: Final[Mapping[str, str]] = {"context-1m": "context-1m"}
 """The betas that bill at other rates, by how their names begin, each with the tier that prices them."""
+
+CONTEXT: Final = "context_management"
+_LEFT_OUT: Final = "clear_"
+_SUMMARY: Final = "compact_"
+"""How the types of edits begin that leave something out, and of the one that sums it up."""
+_OF_SUMMARIES: Final = frozenset({"type", "trigger", "pause_after_compaction", "instructions"})
 
 _USUAL_TIERS: Final = frozenset({"auto", "standard_only"})
 """Tiers of Anthropic are commitments that the operator has made: no call is dearer by asking for these."""
@@ -42,9 +48,10 @@ def _speed(body: JsonBody, name: str) -> Iterator[Feature]:
 
 
 def _place(body: JsonBody, name: str) -> Iterator[Feature]:
-    """Where a model runs multiplies every rate beside its tier, which no rate card can say."""
-    if _text(body, name) != "global":
-        yield Feature(name, name)
+    """Where a model runs multiplies every rate, as a tier does; of both, a card prices them together."""
+    place = _text(body, name)
+    if place != "global":
+        yield at_tier(f"{name}: {place[: fields.SHOWN_CHARS]}", name, f"geo-{place}")
 
 
 def _text(body: JsonBody, name: str) -> str:
@@ -118,18 +125,31 @@ def _cached(body: JsonBody, name: str) -> Iterator[Feature]:
 
 
 def _edits(body: JsonBody, name: str) -> Iterator[Feature]:
-    """What leaves something out costs nothing; what writes a summary is a call of its own, within this."""
+    """What leaves something out costs nothing; what writes a summary reads everything once more for that."""
     value = body[name] if body.bytes_of(name) <= LARGE_BYTES else None
-    if value is not None and has_repeats(memoryview(body.members[name]), value):
+    if value is None or has_repeats(memoryview(body.members[name]), value):
         raise repeats_within(name)
-    edits = value.get("edits") if isinstance(value, dict) else None
-    kinds = [edit.get("type") if isinstance(edit, dict) else None for edit in _listed(edits)]
-    if not kinds or not all(isinstance(kind, str) and kind.startswith("clear_") for kind in kinds):
+    edits = value.get("edits", []) if isinstance(value, dict) else None
+    kinds = [_kind(edit) for edit in edits] if isinstance(edits, list) else [""]
+    if not isinstance(value, dict) or not value.keys() <= {"edits"} or not all(kinds):
         yield Feature(f"{name}.edits", name)
+    elif summaries := kinds.count(_SUMMARY):
+        yield hidden_input(f"{name}.edits", name, summaries)
 
 
-def _listed(value: object) -> list[object]:
-    return value if isinstance(value, list) else []
+def _kind(edit: object) -> str:
+    """What an edit does, as far as it is known; empty for all others."""
+    kind = edit.get("type") if isinstance(edit, dict) else None
+    if not isinstance(edit, dict) or not isinstance(kind, str):
+        return ""
+    if kind.startswith(_SUMMARY):
+        return _SUMMARY if edit.keys() <= _OF_SUMMARIES else ""
+    return _LEFT_OUT if kind.startswith(_LEFT_OUT) else ""
+
+
+def sums_up(features: Iterable[Feature]) -> bool:
+    """Whether a summary may be written within the call, which is one more answer to all of its input."""
+    return any(feature.name == CONTEXT for feature in features)
 
 
 def cache_write(member: str, name: str, ttl: object) -> Feature:
@@ -169,11 +189,11 @@ MESSAGES: Final = MemberTable(
         "tools": Member("priced", tools),
         "service_tier": Member("priced", _tier),
         "speed": Member("priced", _speed),
-        "inference_geo": Member("refused", _place),
+        "inference_geo": Member("priced", _place),
         "cache_control": Member("priced", _cached),
         "container": Member("priced", _container),
         "mcp_servers": Member("priced", _servers),
-        "context_management": Member("refused", _edits),
+        CONTEXT: Member("priced", _edits),
     }
 )
 """The members of a message."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from proxy.endpoints.anthropic.blocks import Blocks
-from proxy.endpoints.anthropic.members import MESSAGES, features_of
+from proxy.endpoints.anthropic.members import CONTEXT, MESSAGES, features_of, sums_up
 from proxy.endpoints.anthropic.part import read_message_part
 from proxy.endpoints.anthropic.tools import own_kinds
 from proxy.endpoints.anthropic.usage import MessageUsage
@@ -27,7 +27,7 @@ MESSAGES_MAX: Final = 100_000
 TOOLS_MAX: Final = 4_096
 _COUNTED: Final = (
     *("messages", "system", "tools", "tool_choice", "mcp_servers", "output_config", "output_format"),
-    *("context_management", "thinking", "metadata"),
+    *(CONTEXT, "thinking", "metadata"),
 )
 
 
@@ -92,21 +92,23 @@ class MessageEndpoint:
         blocks = Blocks(request, model)
         bound, budget = _bound(request), _budget(request)
         size = request.size_bytes + TOOLS_TOKENS * _tools(request)
+        answers = 1 + sums_up(features)
+        # Thoughts are within the bound, unless they are let go beyond it: then tools come between them.
+        beside = budget if budget is not None and budget >= (bound.tokens or 0) else 0
         return MessageAsk(
             body=request,
             model=model,
             stream=fields.flag(request, "stream"),
             choices=1,
             bound=bound,
-            input_tokens_max=chat_bound(size, blocks.media),
+            input_tokens_max=answers * chat_bound(size, blocks.media),
             input_text_bytes=request.size_bytes - blocks.media.payload_chars,
             count_input=messages_estimate,
             shows_usage=True,
             bound_field="max_tokens",
             end_user=_end_user(request),
             features=(*features, *features_of(headers), *blocks.features),
-            # Thoughts are within the bound, unless they are let go beyond it: then tools come between them.
-            beside=budget if budget is not None and budget >= (bound.tokens or 0) else 0,
+            beside=beside + (answers - 1) * (bound.tokens or 0),
             budget=budget,
         )
 

@@ -50,13 +50,14 @@ class RerankAsk(msgspec.Struct, frozen=True):
     def ceiling(self) -> Ceiling:
         """The most by the bytes: a token has one at least."""
         query = sum(self.body.bytes_of(name) for name in _QUERY)
-        return Ceiling(ranking_bound(self.count, self.body.bytes_of(self.name), query))
+        return Ceiling(ranking_bound(self.count, self.body.bytes_of(self.name), query), either=True)
 
     def ceiling_exact(self) -> Ceiling:
         """The most by the tokens as counted. Raises VocabularyError when there is no vocabulary."""
         documents = sum(self._documents(self.model))
         counted = ranking_bound(self.count, documents, self._query(self.model))
-        return Ceiling({meter: min(most, counted[meter]) for meter, most in self.ceiling().fixed.items()})
+        fixed = {meter: min(most, counted[meter]) for meter, most in self.ceiling().fixed.items()}
+        return Ceiling(fixed, either=True)
 
     def estimate(self, model: str) -> Usage:
         """The tokens as counted, and the search units that these make. Raises VocabularyError."""

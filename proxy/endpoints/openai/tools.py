@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.endpoints.features import Feature, surcharged
 from proxy.endpoints.kept import kept_features, kept_within
 from proxy.endpoints.members import is_on, refuse_other_cases
+from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import (
     LARGE_BYTES,
     JsonBody,
@@ -32,6 +34,13 @@ _FUNCTION: Final = frozenset(
 )  # fmt: skip
 _KINDS: Final = frozenset({b'"function"', b'"custom"'})
 
+USES_MAX: Final = 16
+"""How often OpenRouter carries a tool out in one call at most, where the caller does not say."""
+MOST_USES: Final = 1_000
+_USES: Final = "max_uses"
+_PARAMETERS: Final = "parameters"
+_OPENROUTERS: Final = "openrouter:"
+
 
 def server_tools(body: JsonBody, name: str) -> Iterator[Feature]:
     """The tools that the caller does not carry out itself. Each tool is put back as it was read."""
@@ -40,14 +49,19 @@ def server_tools(body: JsonBody, name: str) -> Iterator[Feature]:
         # It is no list of objects, so that it is nothing of the caller's own.
         yield from extras(body, name)
         return
+    own = [at for at, tool in enumerate(tools) if not _is_function(tool, f"{name}[]")]
+    uses = Counter[str]()
+    for at in own:
+        uses[_meter_of(tools[at])] += _bound_uses(body, name, tools[at])
     is_large = len(memoryview(body.members[name])) > LARGE_BYTES
     body.put(name, listed(patched(tool, {}) for tool in tools) if is_large else msgspec.json.encode(tools))
-    own = [(_meter_of(tool), at) for at, tool in enumerate(tools) if not _is_function(tool, f"{name}[]")]
-    for meter, count in Counter(meter for meter, _ in own).items():
-        yield surcharged(f"{name}[].type", name, meter, count)
+    for meter, count in Counter(_meter_of(tools[at]) for at in own).items():
+        feature = surcharged(f"{name}[].type", name, meter, count)
+        most = uses[meter]
+        yield replace(feature, hidden=dict.fromkeys(feature.hidden, most), allowed={meter: most})
     if own:
         read = list(body.items_of(name))
-        yield from kept_features(f"{name}[]", (read[at] for _, at in own))
+        yield from kept_features(f"{name}[]", (read[at] for at in own))
 
 
 def extras(body: JsonBody, name: str) -> Iterator[Feature]:
@@ -80,6 +94,31 @@ def _is_function(tool: Members, where: str) -> bool:
         return False
     kind = tool.get("type")
     return kind is None or bytes(kind) in _KINDS
+
+
+def _bound_uses(body: JsonBody, name: str, tool: Members) -> int:
+    """How often a tool may be carried out: as the tool says, or once. OpenRouter's always says it.
+
+    Raises Refusal `invalid_value`.
+    """
+    within = members_of(tool[_PARAMETERS]) if _PARAMETERS in tool else None
+    kind = fields.text_of(tool["type"]) if "type" in tool else None
+    is_openrouters = kind is not None and kind.startswith(_OPENROUTERS)
+    if within is None and is_openrouters:
+        within = {}
+    told = [fields.whole_number(holder[_USES]) for holder in (tool, within or {}) if _is_told(holder, name)]
+    if not all(uses is not None and 0 <= uses <= MOST_USES for uses in told):
+        raise fields.wrong(body, name, f"tools whose `{_USES}` is a whole number up to {MOST_USES}")
+    most = max((uses for uses in told if uses is not None), default=USES_MAX if is_openrouters else 1)
+    if within is not None:
+        changes = {_USES: b"%d" % most} if is_openrouters else {}
+        tool[_PARAMETERS] = msgspec.Raw(patched(within, changes))
+    return most
+
+
+def _is_told(holder: Members, name: str) -> bool:
+    refuse_other_cases(holder, {_USES}, f"{name}[]")
+    return _USES in holder and beginning(holder[_USES]) != b"null"
 
 
 def _meter_of(value: msgspec.Raw | Members) -> str:

@@ -36,6 +36,7 @@ class ToolCall(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True
     index: int | None = None
     id: msgspec.Raw = PASSED
     type: msgspec.Raw = PASSED
+    extra_content: msgspec.Raw = PASSED
 
     @property
     def begins(self) -> bool:
@@ -68,6 +69,10 @@ class Message(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True)
     tool_call_id: msgspec.Raw = PASSED
     token_id: msgspec.Raw = PASSED
     annotations: msgspec.Raw = PASSED
+    channel: msgspec.Raw = PASSED
+    extra_content: msgspec.Raw = PASSED
+    provider_metadata: msgspec.Raw = PASSED
+    provider_specific_fields: msgspec.Raw = PASSED
 
     def texts(self) -> list[str]:
         """All text in it that the model has produced; reasoning under both its names counts once."""
@@ -146,6 +151,7 @@ class Part(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     search_results: msgspec.Raw = PASSED
     time_info: msgspec.Raw = PASSED
     metadata: msgspec.Raw = PASSED
+    moderation: msgspec.Raw = PASSED
 
     @property
     def failed(self) -> bool:
@@ -211,3 +217,8 @@ class OddPart(Part, frozen=True, gc=False, kw_only=True):
     def is_foreign(self) -> bool:
         """As above; what has data counts by that."""
         return not any(each.has_data for _, each in self.payloads) and super().is_foreign
+
+    @property
+    def is_usage_only(self) -> bool:
+        """As above; what has output in it is for the client."""
+        return not self.payloads and super().is_usage_only

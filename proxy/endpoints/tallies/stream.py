@@ -61,6 +61,7 @@ class StreamTally:
         self._refusal: Refusal | None = None
         self._unreadable = 0
         self._late = b""
+        self._ahead: tuple[Part | None] | None = None
         self._kept_usage = b""
         self._kept: list[bytes] = []
         self._kept_bytes = 0
@@ -214,15 +215,15 @@ class StreamTally:
         self._late = b"".join(late)
 
     def _read_usual(self, data: bytes) -> bool:
-        """Read the data of a chunk that is one event and can pass as it is. False: nothing was read."""
+        """Read the data of a chunk that is one event and can pass as it is. False: it is not noted yet."""
         if self._splitter.pending_bytes or self._kept_usage or not data.startswith(b"{"):
             return False
         part = self._read_part(data)
         if part is None or part.usage is not None or part.x_groq is not None or part.choices is None:
+            self._ahead = (part,)
             return False
-        if part.timings is not None:
-            return False
-        if part.ends:
+        if part.timings is not None or part.ends:
+            self._ahead = (part,)
             return False
         self._begun = True
         self._note(part)
@@ -298,7 +299,9 @@ class StreamTally:
         self._body.feed(beginning)
 
     def _read(self, data: bytes, name: bytes) -> Part | None:
-        part = self._read_part(data)
+        # A reader may remember what it has read, so that it gets each event once.
+        part = self._read_part(data) if self._ahead is None else self._ahead[0]
+        self._ahead = None
         if part is None:
             # A client may be able to read it: what passed would be its for nothing.
             if is_too_deep(data):

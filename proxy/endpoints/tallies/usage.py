@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from proxy.endpoints.base import Reading
 from proxy.endpoints.tallies.figures import Figures
+from proxy.endpoints.tallies.uses import TELLING, told_uses
 from proxy.metering.usage import MAX_QUANTITY, METERS, Inference, sane_quantity
 
 TIMINGS: Final = "timings"
@@ -18,21 +19,36 @@ _HIT: Final = "prompt_cache_hit_tokens"
 _MISS: Final = "prompt_cache_miss_tokens"
 _SECONDS: Final = "prompt_audio_seconds"
 _CACHED: Final = "cached_input_tokens"
+_WRITTEN: Final = "cache_write_tokens"
+_REASONING: Final = "reasoning_tokens"
+_CITED: Final = "citation_tokens"
 
 _PLAIN: Final = frozenset({_INPUT, _OUTPUT, _TOTAL, _HIT, _MISS})
+_BESIDE: Final[Mapping[str, str]] = {
+    "cached_tokens": _CACHED,
+    "num_cached_tokens": _CACHED,
+    "cache_read_input_tokens": _CACHED,
+    "cache_creation_input_tokens": _WRITTEN,
+    _REASONING: _REASONING,
+    _CITED: _CITED,
+}
+"""What some tell beside input and output: Cohere, Moonshot and gateways a cache, Perplexity pages."""
 
 # The meters within input and output, by the member that reports each. A token that belongs to several, such
 # as a cached one of an image, counts for the first: together they never exceed the whole.
 _PARTS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "prompt_tokens_details": (
         ("cached_tokens", _CACHED),
-        ("cache_write_tokens", "cache_write_tokens"),
+        ("cache_read_input_tokens", _CACHED),
+        ("cache_write_tokens", _WRITTEN),
+        ("cache_creation_tokens", _WRITTEN),
+        ("cache_creation_input_tokens", _WRITTEN),
         ("audio_tokens", "input_audio_tokens"),
         ("image_tokens", "input_image_tokens"),
     ),
     "completion_tokens_details": (
         ("cached_tokens", "cached_output_tokens"),
-        ("reasoning_tokens", "reasoning_tokens"),
+        (_REASONING, _REASONING),
         ("audio_tokens", "output_audio_tokens"),
         ("image_tokens", "output_image_tokens"),
     ),
@@ -46,14 +62,17 @@ _NATIVE: Final[Mapping[str, tuple[tuple[str, tuple[str, ...]], ...]]] = {
 """What Cohere and llama.cpp tell in a form of their own: the sum of members makes each figure."""
 
 _WHOLES: Final = ("input_tokens", "output_tokens")
-_PARTS_OF_WHOLES: Final = tuple(zip(_WHOLES, _PARTS.values(), strict=True))
+_PARTS_OF_WHOLES: Final = tuple(
+    (whole, tuple(dict.fromkeys(part for _, part in parts)))
+    for whole, parts in zip(_WHOLES, _PARTS.values(), strict=True)
+)
 _LEFT_OUT: Final = (
-    "reasoning_tokens",
+    _REASONING,
     "input_audio_tokens",
     "output_audio_tokens",
     "input_image_tokens",
     _CACHED,
-    "cache_write_tokens",
+    _WRITTEN,
     "cached_output_tokens",
 )
 """The parts that a surplus of the total is looked for in, the likeliest first."""
@@ -83,7 +102,11 @@ class Report(Protocol):
 class UsageReport(Figures):
     """What an upstream has reported. A form of its own counts only where nothing is told in OpenAI's."""
 
-    __slots__ = ()
+    __slots__ = ("_uses",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._uses: dict[str, int] = {}
 
     def add(self, usage: object) -> None:
         """Take one usage object into account; anything that is no object is an anomaly, except null."""
@@ -101,8 +124,19 @@ class UsageReport(Figures):
                 self._note_parts(name, value)
             elif name in _NATIVE:
                 self._note_native(name, value)
+            elif name in _BESIDE:
+                self._note(_BESIDE[name], value)
+            elif name in TELLING:
+                self._note_uses(name, value)
             elif name == _SECONDS and (seconds := sane_quantity(value)):
                 fields[name] = max(seconds, fields.get(name, 0))
+
+    def _note_uses(self, holder: str, value: object) -> None:
+        for meter, quantity in told_uses(holder, value):
+            if quantity is None:
+                self._odd.add(meter)
+            else:
+                self._uses[meter] = max(quantity, self._uses.get(meter, 0))
 
     def _note_native(self, holder: str, figures: object) -> None:
         if not isinstance(figures, dict):
@@ -150,6 +184,10 @@ class UsageReport(Figures):
                 surpluses = self._share(surplus, prompt)
                 anomalies += not surpluses.keys() - {*_WHOLES}
             anomalies += surplus < 0
+        if _CITED in fields:
+            # Perplexity bills the pages that a model read and its reasoning beside both and their total.
+            prompt = (prompt or 0) + fields[_CITED]
+            output = None if output is None else output + fields.get(_REASONING, 0)
         return self._with_parts(prompt, output, anomalies, inferred, surpluses)
 
     def input_reading(self) -> Reading | None:
@@ -204,12 +242,13 @@ class UsageReport(Figures):
             for name, parts in _PARTS_OF_WHOLES:
                 if name in usage:
                     anomalies += self._put_parts(usage, parts, usage[name])
-        return Reading(usage, anomalies, inferred)
+        # That there was none is told as well: then none is charged, whatever the answer has.
+        return Reading(usage | self._uses if self._uses else usage, anomalies, inferred)
 
-    def _put_parts(self, usage: dict[str, int], parts: tuple[tuple[str, str], ...], whole: int) -> int:
+    def _put_parts(self, usage: dict[str, int], parts: tuple[str, ...], whole: int) -> int:
         """Add the parts of a whole to the usage, cut to it; gives how many were larger than it."""
         anomalies, left = 0, whole
-        for _, part in parts:
+        for part in parts:
             if quantity := self._fields.get(part):
                 anomalies += quantity > whole
                 if left:

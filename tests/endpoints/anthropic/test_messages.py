@@ -196,6 +196,23 @@ def test_a_number_of_uses_that_cannot_be_read_is_refused(told: object) -> None:
     assert (caught.value.code, caught.value.param) == ("invalid_value", "tools")
 
 
+@pytest.mark.parametrize("edits", [[], [{"type": "clear_thinking_20251015"}]])
+def test_what_leaves_something_out_holds_nothing_more(edits: list[Any]) -> None:
+    ask = read(context_management={"edits": edits})
+    assert (ask.features, ask.ceiling().bound, ask.ceiling().beside) == ((), 100, 0)
+
+
+def test_a_summary_on_the_way_is_held_for_as_one_more_answer_to_everything() -> None:
+    """It reads all input, and writes up to the bound; what else it could read takes the allowance."""
+    edits = [{"type": "compact_20260112"}, {"type": "clear_thinking_20251015"}]
+    plain, ask = read(context_management={"edits": []}), read(context_management={"edits": edits})
+    once, both = plain.ceiling().usage, ask.ceiling().usage
+    assert both["input_tokens"] > 2 * once["input_tokens"]
+    assert both["output_tokens"] == 2 * once["output_tokens"]
+    (found,) = ask.features
+    assert (found.needs, found.hidden) == (("input_allowance_tokens",), {"input_tokens": 1})
+
+
 @pytest.mark.parametrize("tools", [[7], ["web_search"], {"type": "web_search_20260318"}, "web_search"])
 def test_tools_that_cannot_be_read_are_refused(tools: object) -> None:
     with pytest.raises(Refusal) as caught:

@@ -193,6 +193,23 @@ def test_what_describes_or_repeats_is_no_output(reply: dict[str, Any]) -> None:
                 {"text": "a", "index": 0, "logprobs": None, "finish_reason": None, "stop_reason": None}
             ]
         },
+        {"choices": [{"index": 0, "delta": {"reasoning": "Hm", "channel": "analysis"}}]},
+        {"choices": [], "moderation": {"input": {"category_scores": {"hate": 0.5}}}, "usage": None},
+        {
+            "choices": [
+                {
+                    "delta": {
+                        "content": "a",
+                        "extra_content": {"google": {"thought": True}},
+                        "provider_metadata": {"gateway": {"planningReasoning": "not this"}},
+                        "provider_specific_fields": {"stop_sequence": None},
+                        "tool_calls": [
+                            {"function": {}, "extra_content": {"google": {"thought_signature": "QUJD"}}}
+                        ],
+                    }
+                }
+            ]
+        },
     ],
 )
 def test_a_usual_event_is_read_the_quick_way(reply: dict[str, Any]) -> None:
@@ -241,3 +258,12 @@ def test_every_text_in_a_member_is_found(value: Any) -> None:
         return [text for item in inner for text in texts(item)] if isinstance(inner, list) else []
 
     assert list(payload_of([("x", value)]).texts) == texts(value)
+
+
+@pytest.mark.parametrize("choices", [["Hello"], [{"index": 0, "delta": {"content": "Hello"}}], "Hello"])
+def test_a_usage_with_output_beside_it_is_for_the_client(choices: object) -> None:
+    """Only an event that holds nothing else is left out, where a client did not ask for it."""
+    told = event({"choices": choices, "usage": {"prompt_tokens": 7, "completion_tokens": 3}})
+    tally = StreamTally(swallow_usage=True)
+    assert tally.feed(told) == told
+    assert tally.feed(usage_event()) == b""

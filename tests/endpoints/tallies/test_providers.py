@@ -41,6 +41,36 @@ TIMINGS = (
     '"predicted_per_second":52.9}'
 )
 LLAMA_USAGE = '"usage":{"completion_tokens":35,"prompt_tokens":237,"total_tokens":272}'
+MOONSHOT = '"usage":{"prompt_tokens":64,"completion_tokens":9,"total_tokens":73,"cached_tokens":48}'
+GATEWAY = (
+    '"usage":{"prompt_tokens":675,"completion_tokens":1,"total_tokens":676,"cost":3e-05,'
+    '"prompt_tokens_details":{"cached_tokens":600,"audio_tokens":0,"video_tokens":0},'
+    '"cache_creation_input_tokens":70,"market_cost":3e-05}'
+)
+LITELLM = (
+    '"usage":{"prompt_tokens":900,"completion_tokens":4,"total_tokens":904,"prompt_tokens_details":'
+    '{"cached_tokens":0,"cache_creation_tokens":800},"cache_creation_input_tokens":800,'
+    '"cache_read_input_tokens":0}'
+)
+QWEN = (
+    '"usage":{"prompt_tokens":900,"completion_tokens":4,"total_tokens":904,"prompt_tokens_details":'
+    '{"cache_type":"ephemeral","cache_creation":{"ephemeral_5m_input_tokens":300},'
+    '"cache_creation_input_tokens":300,"cached_tokens":500}}'
+)
+SEARCHED = (
+    '"usage":{"prompt_tokens":8174,"completion_tokens":30,"total_tokens":8204,"cost":0.0133,'
+    '"server_tool_use_details":{"web_search_requests":2}}'
+)
+UNSEARCHED = '"usage":{"prompt_tokens":9,"completion_tokens":1,"server_tool_use":{"web_search_requests":0}}'
+DEEP = (
+    '"usage":{"prompt_tokens":33,"completion_tokens":7163,"total_tokens":7196,"search_context_size":"low",'
+    '"citation_tokens":19028,"num_search_queries":18,"reasoning_tokens":193699}'
+)
+XAI = (
+    '"usage":{"prompt_tokens":197,"completion_tokens":1,"total_tokens":344,"prompt_tokens_details":'
+    '{"text_tokens":197,"audio_tokens":0,"image_tokens":0,"cached_tokens":192},"completion_tokens_details":'
+    '{"reasoning_tokens":146,"audio_tokens":0},"num_sources_used":0,"cost_in_usd_ticks":4121500}'
+)
 PERPLEXITY = (
     '"usage":{"prompt_tokens":8,"completion_tokens":439,"total_tokens":447,"search_context_size":"low",'
     '"cost":{"input_tokens_cost":2.4e-05,"output_tokens_cost":0.006585,"request_cost":0.006,"total_cost":0.013}}'
@@ -57,7 +87,7 @@ PROVIDERS: dict[str, tuple[str, Meters]] = {
     ),
     "Mistral with sound": (MISTRAL, {"input_tokens": 379, "input_audio_tokens": 375, "output_tokens": 31}),
     "Mistral without": (MISTRAL_TEXT, {"input_tokens": 4, "output_tokens": 5}),
-    "Cohere": (COHERE, {"input_tokens": 71, "output_tokens": 418}),
+    "Cohere": (COHERE, {"input_tokens": 71, "cached_input_tokens": 64, "output_tokens": 418}),
     "Cohere in OpenAI's form": (COHERE_FLOATS, {"input_tokens": 5, "output_tokens": 418}),
     "llama.cpp without usage": (
         TIMINGS,
@@ -65,6 +95,39 @@ PROVIDERS: dict[str, tuple[str, Meters]] = {
     ),
     "llama.cpp": (f"{LLAMA_USAGE},{TIMINGS}", {"input_tokens": 237, "output_tokens": 35}),
     "Perplexity": (PERPLEXITY, {"input_tokens": 8, "output_tokens": 439}),
+    "Perplexity's research, which bills pages and reasoning beside": (
+        DEEP,
+        {
+            "input_tokens": 19061,
+            "output_tokens": 200862,
+            "reasoning_tokens": 193699,
+            "web_searches": 18,
+        },
+    ),
+    "Moonshot": (MOONSHOT, {"input_tokens": 64, "cached_input_tokens": 48, "output_tokens": 9}),
+    "a gateway": (
+        GATEWAY,
+        {"input_tokens": 675, "cached_input_tokens": 600, "cache_write_tokens": 70, "output_tokens": 1},
+    ),
+    "LiteLLM": (LITELLM, {"input_tokens": 900, "cache_write_tokens": 800, "output_tokens": 4}),
+    "Qwen": (
+        QWEN,
+        {"input_tokens": 900, "cached_input_tokens": 500, "cache_write_tokens": 300, "output_tokens": 4},
+    ),
+    "OpenRouter with searches": (
+        SEARCHED,
+        {"input_tokens": 8174, "output_tokens": 30, "web_searches": 2},
+    ),
+    "OpenRouter without": (UNSEARCHED, {"input_tokens": 9, "output_tokens": 1, "web_searches": 0}),
+    "xAI": (
+        XAI,
+        {
+            "input_tokens": 197,
+            "cached_input_tokens": 192,
+            "output_tokens": 147,
+            "reasoning_tokens": 146,
+        },
+    ),
 }
 
 

@@ -30,7 +30,8 @@ _END: Final[Mapping[str, str]] = {
 _RUNNING: Final = frozenset({"queued", "in_progress"})
 KEPT_MAX: Final = 256
 """How many items of a response can be named by later requests."""
-_SEARCH: Final = "search"
+_CODE: Final = "code_interpreter_call"
+_PICTURE: Final = "image_generation_call"
 _SOUND: Final = "response.audio.delta"
 _CALLS: Final[Mapping[str, str]] = {
     "function_call": "arguments",
@@ -54,15 +55,17 @@ _TEXTS: Final[Mapping[str, tuple[str, ...]]] = {
 _NO_OUTPUT: Final = frozenset(
     {
         "web_search_call", "file_search_call", "image_generation_call", "mcp_list_tools",
-        "mcp_approval_response", "compaction", "additional_tools", "program_output",
+        "mcp_approval_response", "compaction", "additional_tools", "program_output", "x_search_call",
     }
 )  # fmt: skip
-"""Items that say what the upstream did or found, beside those whose type ends in `_output`."""
+"""Items that say what the upstream did or found, beside those whose type ends as below."""
+_FOUND: Final = ("_output", "_results")
 _BILLED: Final[Mapping[str, str]] = {
     "web_search_call": "web_searches",
+    "x_search_call": "web_searches",
     "file_search_call": "file_searches",
-    "image_generation_call": "images",
-    "code_interpreter_call": "containers",
+    _PICTURE: "images",
+    _CODE: "containers",
 }
 _NOT_DONE: Final = frozenset({"failed", "in_progress", "searching", "generating", "interpreting", "calling"})
 _PLAIN_PARTS: Final[Mapping[str, str]] = {
@@ -104,6 +107,8 @@ class ResponseReader:
         self._told: set[_Key] = set()
         self._named: set[_Key] = set()
         self._done: set[_Key] = set()
+        self._billed: set[_Key] = set()
+        self._ended = 0
         self._containers: set[str] = set()
 
     def __call__(self, data: bytes) -> Part | None:
@@ -173,21 +178,35 @@ class ResponseReader:
     def _item_begun(self, event: Object) -> Part:
         """A call of a tool has its name from the beginning."""
         item, keys, found = event.get("item"), _keys(event), _Found()
-        is_call = isinstance(item, dict) and item.get("type") in _CALLS
+        kind = item.get("type") if isinstance(item, dict) else None
+        is_call = isinstance(kind, str) and kind in _CALLS
         name = item.get("name") if is_call and isinstance(item, dict) else None
         if isinstance(name, str) and self._named.isdisjoint(keys):
             self._named.update(keys)
             found.call(name, None)
+        if isinstance(item, dict) and kind == _CODE and isinstance(item.get("container_id"), str):
+            found.uses += self._uses(keys, _CODE, item)
         return found.part()
 
     def _item_ended(self, event: Object) -> Part:
         found = _Found()
-        self._add_item(_keys(event), event.get("item"), found)
+        self._add_item(self._keys_of(event), event.get("item"), found)
+        self._ended += 1
         return found.part()
+
+    def _picture_shown(self, event: Object) -> Part:
+        """Who has seen a part of a picture has had it made, also where the rest does not come."""
+        found = _Found()
+        found.uses += self._uses(_keys(event), _PICTURE, event)
+        return found.part()
+
+    def _keys_of(self, event: Object) -> tuple[_Key, ...]:
+        """What tells which item an event is about; where nothing does, the one after those that ended."""
+        return _keys(event) or (self._ended,)
 
     def _delta(self, event: Object) -> Part:
         """More of an item's text, or data."""
-        self._told.update(_keys(event))
+        self._told.update(self._keys_of(event))
         delta = event.get("delta")
         if event.get("type") == _SOUND:
             return _Found().data({"audio": delta}).part()
@@ -204,36 +223,45 @@ class ResponseReader:
 
     def _add_item(self, keys: tuple[_Key, ...], item: object, found: "_Found") -> None:
         """An item as a whole: the upstream's own work, and what of its output was not told yet."""
+        kind = item.get("type") if isinstance(item, dict) else None
+        if isinstance(item, dict) and isinstance(kind, str) and _is_carried_out(item):
+            found.uses += self._uses(keys, kind, item)
         if not self._done.isdisjoint(keys):
             return
         self._done.update(keys)
         if not isinstance(item, dict):
             found.data({"output": item})
             return
-        kind = item.get("type")
-        if isinstance(kind, str) and kind in _BILLED and item.get("status") not in _NOT_DONE:
-            found.uses += self._uses(kind, item)
         is_named = not self._named.isdisjoint(keys)
         if self._told.isdisjoint(keys):
             _add_output(kind, item, found, is_named=is_named)
-        elif kind in _CALLS and not is_named:
+        elif isinstance(kind, str) and kind in _CALLS and not is_named:
             found.call(item.get("name"), None)
 
-    def _uses(self, kind: str, item: Object) -> list[str]:
-        """The meter of a tool that was carried out. Pages that are opened are no searches."""
-        if kind == "code_interpreter_call":
+    def _uses(self, keys: tuple[_Key, ...], kind: str, item: Object) -> list[str]:
+        """The meter of a tool that was carried out, once for each item; none for all others."""
+        if kind not in _BILLED or not self._billed.isdisjoint(keys) or _is_opening(kind, item):
+            return []
+        self._billed.update(keys)
+        if kind == _CODE:
             container = str(item.get("container_id"))
             if container in self._containers:
                 return []
             self._containers.add(container)
-        action = item.get("action")
-        if (
-            kind == "web_search_call"
-            and isinstance(action, dict)
-            and action.get("type", "search") != "search"
-        ):
-            return []
         return [_BILLED[kind]]
+
+
+def _is_carried_out(item: Object) -> bool:
+    """Whether a tool has done its work. A picture that is there is made, whatever its item says."""
+    return str(item.get("status")) not in _NOT_DONE or (
+        item.get("type") == _PICTURE and bool(item.get("result"))
+    )
+
+
+def _is_opening(kind: str, item: Object) -> bool:
+    """Whether a page was only opened, or looked through: that is no search."""
+    action = item.get("action")
+    return kind == "web_search_call" and isinstance(action, dict) and action.get("type", "search") != "search"
 
 
 class _Found:
@@ -272,12 +300,13 @@ def _add_output(kind: object, item: Object, found: _Found, *, is_named: bool) ->
         text = value if isinstance(value, str) or value is None else json_of(value)
         found.call(None if is_named else name, text)
     elif (names := _TEXTS.get(kind)) is not None:
-        for name in names:
+        # A conversation that was made shorter begins with what its user has said.
+        for name in names if item.get("role") in (None, "assistant") else ():
             if value := item.get(name):
                 _add_value(name, value, found)
                 if kind == "reasoning":
                     break
-    elif kind not in _NO_OUTPUT and not kind.endswith("_output"):
+    elif kind not in _NO_OUTPUT and not kind.endswith(_FOUND):
         found.data(item)
 
 
@@ -354,6 +383,7 @@ _EVENTS: Final[Mapping[str, Callable[[ResponseReader, Object], Part]]] = {
     "response.output_item.added": ResponseReader._item_begun,  # noqa: SLF001 - a table of the class's own.
     "response.output_item.done": ResponseReader._item_ended,  # noqa: SLF001 - as above.
     "response.shell_call_output_content.delta": ResponseReader._found_by_tool,  # noqa: SLF001 - as above.
+    "response.image_generation_call.partial_image": ResponseReader._picture_shown,  # noqa: SLF001 - as above.
     "error": ResponseReader._error,  # noqa: SLF001 - as above.
 }
 """What some kinds of events are read by, by their `type`."""

@@ -38,6 +38,8 @@ _CALLERS: Final[Mapping[str, frozenset[str]]] = {
 
 _SERVED: Final[Mapping[str, str | None]] = {
     "web_search": "web_searches",
+    "x_search": "web_searches",
+    "openrouter:web_search": "web_searches",
     "file_search": "file_searches",
     "code_interpreter": "containers",
     "image_generation": "images",

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from proxy.endpoints.base import Reading
 from proxy.endpoints.tallies.usage import UsageReport
+from proxy.endpoints.tallies.uses import TELLING
 
 _NAMES: Final[Mapping[str, str]] = {
     "input_tokens": "prompt_tokens",
@@ -12,10 +13,10 @@ _NAMES: Final[Mapping[str, str]] = {
     "total_tokens": "total_tokens",
     "input_tokens_details": "prompt_tokens_details",
     "output_tokens_details": "completion_tokens_details",
+    **{name: name for name in TELLING},
 }
 _LONG: Final = "cache_write_12h_tokens"
 _WRITTEN: Final = "cache_write_tokens"
-_SEARCHES: Final = "web_searches"
 
 
 class ResponseUsage(UsageReport):
@@ -34,7 +35,6 @@ class ResponseUsage(UsageReport):
         super().add({_NAMES[name]: value for name, value in usage.items() if name in _NAMES})
         details = _within(usage, "input_tokens_details")
         self._note(_LONG, _within(details, "cache_write_tokens_details").get("ttl_12h_tokens"))
-        self._note(_SEARCHES, _within(_within(usage, "tool_usage"), "web_search").get("num_requests"))
 
     def reading(self) -> Reading | None:
         """As of chats. What was written to a cache for long is not counted again among the short-lived."""
@@ -45,9 +45,6 @@ class ResponseUsage(UsageReport):
         if long := min(written, long):
             reading.usage[_LONG] = long
             reading.usage[_WRITTEN] = written - long
-        # That there was none is told as well: then none is charged, whatever the answer has.
-        if _SEARCHES in self._fields:
-            reading.usage[_SEARCHES] = self._fields[_SEARCHES]
         return reading
 
 

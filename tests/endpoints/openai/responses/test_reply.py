@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.endpoints.base import Reading, Tally
+from proxy.endpoints.base import Tally
 from proxy.endpoints.openai.responses.part import KEPT_MAX, ResponseReader
 from proxy.endpoints.openai.responses.tally import ResponseStream, ResponseWhole
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.endpoints.tallies.sighted import Sighting
 from tests.endpoints.events import cut, fed
+from tests.endpoints.openai.responses.read import REPORTED, read_whole, streamed, tally
 from tests.endpoints.openai.responses.replies import (
     CALL,
     REASONING,
@@ -25,27 +26,6 @@ from tests.endpoints.openai.responses.replies import (
 )
 
 WHOLE_STREAM = b"".join(STREAM)
-REPORTED = Reading({"input_tokens": 36, "output_tokens": 87})
-
-
-def tally(*, stream: bool = True, keep_usage: bool = False) -> Tally:
-    body = {"model": "m", "input": "Hi", "stream": stream}
-    return ENDPOINTS["/v1/responses"].read(json.dumps(body).encode()).tally(keep_usage=keep_usage)
-
-
-def read_whole(reply: object) -> Tally:
-    whole = tally(stream=False)
-    data = json.dumps(reply).encode()
-    assert fed(whole, [data]) == b""
-    whole.finish()
-    assert whole.tail() == data
-    return whole
-
-
-def streamed(*events: bytes) -> Tally:
-    stream = tally()
-    assert fed(stream, events) + stream.tail() == b"".join(events)
-    return stream
 
 
 def test_events_pass_at_once_and_the_end_waits() -> None:
@@ -238,57 +218,6 @@ def test_sound_counts_by_its_size() -> None:
     stream = streamed(event("response.audio.delta", delta="QUJD" * 30_000))
     assert stream.has_data
     assert stream.produced(0, "m")["output_audio_tokens"] == 38
-
-
-@pytest.mark.parametrize(
-    ("item", "meters"),
-    [
-        ({"type": "web_search_call", "id": "w", "status": "completed"}, {"web_searches": 1}),
-        ({"type": "web_search_call", "id": "w", "action": {"type": "search"}}, {"web_searches": 1}),
-        ({"type": "web_search_call", "id": "w", "action": {"type": "open_page"}}, {}),
-        ({"type": "web_search_call", "id": "w", "status": "failed"}, {}),
-        ({"type": "file_search_call", "id": "w", "status": "completed"}, {"file_searches": 1}),
-        ({"type": "image_generation_call", "id": "w", "status": "completed"}, {"images": 1}),
-        ({"type": "image_generation_call", "id": "w", "status": "generating"}, {}),
-        ({"type": "code_interpreter_call", "id": "w", "container_id": "c"}, {"containers": 1}),
-        ({"type": "mcp_call", "id": "w", "name": "f", "arguments": ""}, {}),
-    ],
-)
-def test_what_the_upstream_did_by_itself_counts_once(item: dict[str, Any], meters: dict[str, int]) -> None:
-    """Where its item ends, or with the whole response; never for both."""
-    done = event("response.output_item.done", output_index=0, item=item)
-    end = event("response.completed", response=response(item))
-    for reply in (streamed(done, end), streamed(end), streamed(done, done, end), read_whole(response(item))):
-        reading = reply.reported()
-        assert reading is not None
-        assert reading.usage == REPORTED.usage | meters
-        assert set(reading.inferred) == set(meters)
-
-
-def test_what_a_cut_stream_did_by_then_counts() -> None:
-    item = {"type": "web_search_call", "id": "w", "status": "completed"}
-    stream = streamed(event("response.output_item.done", output_index=0, item=item))
-    assert stream.produced(0, "m") == {"output_tokens": 0, "web_searches": 1}
-
-
-def test_a_container_is_paid_for_once() -> None:
-    items = [
-        {"type": "code_interpreter_call", "id": f"ci_{number}", "container_id": f"cntr_{number % 2}"}
-        for number in range(5)
-    ]
-    reading = read_whole(response(*items)).reported()
-    assert reading is not None
-    assert reading.usage["containers"] == 2
-
-
-@pytest.mark.parametrize("told", [3, 0])
-def test_what_the_usage_of_tools_says_stands(told: int) -> None:
-    item = {"type": "web_search_call", "id": "w", "status": "completed"}
-    reply = response(item, tool_usage={"web_search": {"num_requests": told}})
-    for read in (read_whole(reply), streamed(event("response.completed", response=reply))):
-        reading = read.reported()
-        assert reading is not None
-        assert (reading.usage["web_searches"], reading.inferred) == (told, {})
 
 
 PLANTED = usage(0, 0)
