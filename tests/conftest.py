@@ -19,6 +19,7 @@ SLOW: Final = {
     "bench": "storage",
     "simulation": "simulation",
     "storage": "storage",
+    "systems": "acceptance",
     "test_cli_ledger.py": "storage",
 }
 """The mark of each folder or file below this one whose tests take long. `make quick` leaves them out."""

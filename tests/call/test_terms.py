@@ -19,7 +19,7 @@ from proxy.metering.usage import METERS, SURCHARGES
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
 from proxy.pricing.charge import price, worst_nano
-from proxy.pricing.rates import Extra, Rate, RateCard
+from proxy.pricing.rates import Rate, RateCard
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.call.fakes import RATES, WHOLE, Asked, Sent, Stage, Upstreams
 from tests.endpoints.least import LEAST, asked
@@ -94,46 +94,6 @@ def test_what_is_forwarded_is_charged_as_far_as_the_card_prices_it() -> None:
     terms = terms_of(FEATURES[:1], route({"web_search_options"}), searched)
     assert terms.surcharges == {"web_searches": 1}
     assert not any(terms.hidden.values())
-
-
-SCRAPING = Extra("scrape", "urls", "urls", 3)
-READING = replace(
-    CARD,
-    rates=(*CARD.rates, Rate("urls", Fraction(7), 1)),
-    extras=(SCRAPING, Extra("frobnicate", "server_tools")),
-)
-TURNED_ON = Feature("scrape", "scrape", known=False)
-
-
-@pytest.mark.parametrize(
-    ("text", "count"),
-    [
-        ("nothing", 0),
-        ("see https://a.example", 1),
-        ("see http://a.example and HTTPS://b.example", 2),
-        (r"escaped: https:\/\/a.example", 1),
-        (r"hidden: http\u003a//a.example", 3),
-        (r"other languages: caf\u00e9", 0),
-        ("many: " + "https://a.example " * 9, 3),
-    ],
-)
-def test_an_extra_is_charged_for_each_address_up_to_the_most(text: str, count: int) -> None:
-    """As the card says, also where an address is written so that it is hard to find."""
-    terms = terms_of([TURNED_ON], route(set()), READING, text.encode())
-    assert (terms.surcharges, terms.hidden) == ({"urls": count}, {"input_tokens": count * 5_000})
-
-
-def test_an_extra_needs_a_rate_and_an_allowance_as_what_farebox_knows_does() -> None:
-    assert refused(TURNED_ON, set(), card=replace(READING, input_allowance=0)) is not None
-    assert refused(FEATURES[5], set(), card=READING) is not None
-    assert refused(TURNED_ON, set(), card=CARD) is not None
-    assert refused(replace(TURNED_ON, name="Scrape"), set(), card=READING) is not None
-
-
-def test_what_farebox_knows_is_no_extra() -> None:
-    """A card cannot make something cheaper that Farebox knows the cost of."""
-    card = replace(READING, extras=(Extra("web_search_options", "urls", "once"),))
-    assert terms_of(FEATURES[:1], route(set()), card).surcharges == {"web_searches": 1}
 
 
 MEMBERS: list[dict[str, Any]] = [

@@ -1,0 +1,65 @@
+"""A system: a real process with a configuration of `config/systems/`, and calls to it with OpenAI's SDK."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import openai
+import yaml
+
+from tests.acceptance.harness import Account, Server, nano, running
+from tests.acceptance.scripted_upstream import (
+    DONE,
+    ScriptedUpstream,
+    answers,
+    chunk,
+    completion,
+    streams,
+    usage_chunk,
+)
+from tests.sources import ROOT
+
+FOLDER = ROOT / "config/systems"
+HI: list[Any] = [{"role": "user", "content": "Hi"}]
+
+
+@dataclass
+class System:
+    """A running system, and the upstream behind it."""
+
+    server: Server
+    upstream: ScriptedUpstream
+
+    def account(self, amount: str = "100.00", **settings: Any) -> Account:
+        """An account with so many US dollars."""
+        return self.server.account(amount, **settings)
+
+    def client(self, account: Account) -> openai.OpenAI:
+        """OpenAI's SDK with a key of the account."""
+        return openai.OpenAI(base_url=f"{self.server.url}/v1", api_key=account.secret, max_retries=0)
+
+    def chat(self, account: Account, model: str, prompt: int, output: int, **members: Any) -> int:
+        """What a chat is charged whose upstream reports so many tokens, in nano-USD."""
+        whole = answers(completion(prompt=prompt, output=output))
+        streamed = streams(chunk("Hi"), chunk(finish="stop"), usage_chunk(prompt, output), DONE)
+        self.upstream.behaviours[model] = streamed if members.get("stream") else whole
+        with self.client(account) as client:
+            made: Any = client.chat.completions.create(
+                model=model, **{"messages": HI, "max_tokens": max(1, output), **members}
+            )
+            if members.get("stream"):
+                list(made)
+        return nano(account.last()["charged"])
+
+
+@contextlib.contextmanager
+def system_of(name: str, folder: Path, upstream: ScriptedUpstream) -> Iterator[System]:
+    """The system of a file, with its upstreams scripted and its database in a folder."""
+    config = yaml.safe_load((FOLDER / f"{name}.yaml").read_text("utf-8"))
+    config["server"] |= {"host": "127.0.0.1", "port": 0}
+    config["storage"] = f"sqlite:///{folder}/{name}.db"
+    host = f"http://127.0.0.1:{upstream.port}"
+    with running(config, folder, UPSTREAM_URL=f"{host}/v1", DATA_URL=host) as server:
+        yield System(server, upstream)

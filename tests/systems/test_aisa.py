@@ -1,0 +1,94 @@
+"""AIsa: models by the token, data by the call."""
+
+import pytest
+
+from tests.acceptance.harness import Account, nano
+from tests.acceptance.scripted_upstream import answers
+from tests.systems.system import System
+
+CALLS = [
+    ("/v1/search?q=fares", 20_000_000),
+    ("/v1/scholar/fares", 4_000_000),
+    ("/v1/financial/FARE", 12_000_000),
+    ("/v1/youtube/search?q=fares", 2_000_000),
+    ("/v1/twitter/fares", 440_000),
+]
+
+
+def charged(account: Account) -> int:
+    return nano(account.last()["charged"])
+
+
+def test_a1_the_list_tells_how_each_model_is_billed(system: System) -> None:
+    """A tool's receipt and its quote tell it."""
+    account = system.account()
+    with system.client(account) as client:
+        (model,) = client.models.list()
+    assert model.model_extra is not None
+    assert model.model_extra["billing_type"] == "per_token"
+    quote = account.api.post("/v1/billing/quote?path=/v1/search", {})
+    assert (quote["billing_type"], quote["exact"], nano(quote["hold"])) == ("per_call", True, 20_000_000)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "output", "total_nano"), [(1_000_000, 1, 280_001_120), (1, 1_000_000, 1_120_000_280)]
+)
+def test_a2_input_and_output_are_priced_for_themselves(
+    system: System, prompt: int, output: int, total_nano: int
+) -> None:
+    assert system.chat(system.account(), "gpt-4.1-mini", prompt, output) == total_nano
+
+
+def test_a2_without_output_the_input_alone_is_charged(system: System) -> None:
+    account = system.account()
+    system.chat(account, "gpt-4.1-mini", 1_000, 7)
+    lines = account.last()["lines"]
+    assert [(line["meter"], nano(line["amount"])) for line in lines] == [
+        ("input_tokens", 280_000),
+        ("output_tokens", 7_840),
+    ]
+
+
+def test_a3_a_stream_costs_what_a_whole_answer_costs(system: System) -> None:
+    account = system.account()
+    totals = {system.chat(account, "gpt-4.1-mini", 123, 45, stream=stream) for stream in (False, True)}
+    assert totals == {123 * 280 + 45 * 1_120}
+
+
+@pytest.mark.parametrize("size", [2, 100_000])
+@pytest.mark.parametrize(("path", "price_nano"), CALLS)
+def test_a4_a5_each_successful_call_costs_the_same_whatever_its_answer(
+    system: System, path: str, price_nano: int, size: int
+) -> None:
+    system.upstream.behaviours[path.partition("?")[0]] = answers({"text": "x" * size})
+    account = system.account()
+    account.api.get(path)
+    assert charged(account) == price_nano
+
+
+@pytest.mark.parametrize("status", [400, 404, 429, 500])
+def test_a4_a_failed_call_costs_nothing(system: System, status: int) -> None:
+    system.upstream.behaviours["/v1/scholar/nothing"] = answers({"error": "no"}, status=status)
+    account = system.account()
+    assert account.api.ask("GET", "/v1/scholar/nothing")[0] == status
+    assert charged(account) == 0
+
+
+def test_a6_a9_each_request_is_logged_with_all_that_its_cost_follows_from(system: System) -> None:
+    account = system.account()
+    system.chat(account, "gpt-4.1-mini", 1_000, 500)
+    receipt = account.last()
+    assert receipt["usage"] == {"input_tokens": 1_000, "output_tokens": 500}
+    assert receipt["price_id"].startswith("gpt-4.1-mini@")
+    again = sum(line["quantity"] * nano(line["price"]) // line["per"] for line in receipt["lines"])
+    assert again == nano(receipt["charged"]) == 840_000
+    days = account.api.get("/v1/billing/usage?group_by=model")
+    assert [(row["requests"], nano(row["charged"])) for row in days["data"]] == [(1, 840_000)]
+
+
+def test_a7_charges_come_off_the_balance_and_nothing_else_does(system: System) -> None:
+    account = system.account("1.00")
+    system.chat(account, "gpt-4.1-mini", 1_000, 500)
+    assert account.nano("balance") == 1_000_000_000 - 840_000
+    kinds = [entry["kind"] for entry in account.api.get("/v1/billing/entries")["data"]]
+    assert kinds == ["charge", "grant"]

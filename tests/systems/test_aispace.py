@@ -1,0 +1,227 @@
+"""AiSpace: credits, for text, pictures, speech and video."""
+
+from typing import Any
+
+import pytest
+
+from tests.acceptance.harness import Account, nano
+from tests.acceptance.scripted_upstream import answers
+from tests.endpoints.openai.images.answers import png
+from tests.systems.system import System
+
+CREDIT_NANO = 100_000
+CHATS = [
+    ("qwen3-4b", 500, 1_500),
+    ("qwen3-235b-a22b-instruct-2507", 1_500, 7_500),
+    ("llama-3.2-3b", 1_500, 6_000),
+    ("venice-uncensored", 2_000, 9_000),
+    ("qwen3-235b", 4_500, 35_000),
+    ("qwen3-235b-a22b-thinking-2507", 4_500, 35_000),
+    ("mistral-31-24b", 5_000, 20_000),
+    ("llama-3.3-70b", 7_000, 28_000),
+    ("qwen3-coder-480b-a35b-instruct", 7_500, 30_000),
+    ("zai-org-glm-4.6", 8_500, 27_500),
+]
+BETA = [
+    ("openai-gpt-oss-120b", 700, 3_000),
+    ("google-gemma-3-27b-it", 1_200, 2_000),
+    ("qwen3-next-80b", 3_500, 19_000),
+    ("deepseek-ai-DeepSeek-R1", 8_500, 27_500),
+    ("hermes-3-llama-3.1-405b", 11_000, 30_000),
+]
+FIXED = [
+    ("wan-2.1-pro-image-to-video", 8_800),
+    ("ovi-image-to-video", 2_200),
+    ("veo3-fast-image-to-video", 8_800),
+    ("veo3-full-image-to-video", 17_600),
+    ("veo3.1-fast-image-to-video", 13_200),
+    ("veo3.1-full-image-to-video", 35_200),
+]
+DYNAMIC = [
+    ("wan-2.6-image-to-video", 5, 8_300),
+    ("wan-2.6-text-to-video", 5, 8_300),
+    ("wan-2.5-preview-image-to-video", 5, 8_300),
+    ("wan-2.5-preview-text-to-video", 5, 8_300),
+    ("wan-2.2-a14b-text-to-video", 5, 1_100),
+    ("ltx-2-fast-image-to-video", 6, 2_600),
+    ("ltx-2-fast-text-to-video", 6, 2_600),
+    ("ltx-2-full-image-to-video", 6, 4_000),
+    ("ltx-2-full-text-to-video", 6, 4_000),
+    ("kling-2.6-pro-text-to-video", 5, 7_700),
+    ("kling-2.6-pro-image-to-video", 5, 7_700),
+    ("kling-2.5-turbo-pro-text-to-video", 5, 3_900),
+    ("kling-2.5-turbo-pro-image-to-video", 5, 3_900),
+    ("longcat-distilled-image-to-video", 5, 900),
+    ("longcat-distilled-text-to-video", 5, 900),
+    ("longcat-image-to-video", 5, 2_500),
+    ("longcat-text-to-video", 5, 2_500),
+    ("veo3-fast-text-to-video", 4, 4_400),
+    ("veo3-full-text-to-video", 4, 8_800),
+    ("veo3.1-fast-text-to-video", 4, 6_600),
+    ("veo3.1-full-text-to-video", 4, 17_600),
+    ("sora-2-image-to-video", 4, 4_400),
+    ("sora-2-text-to-video", 4, 4_400),
+    ("sora-2-pro-image-to-video", 4, 13_200),
+    ("sora-2-pro-text-to-video", 4, 13_200),
+]
+
+
+def credits_of(nano_usd: int) -> float:
+    return nano_usd / CREDIT_NANO
+
+
+def charged(account: Account) -> float:
+    return credits_of(nano(account.last()["charged"]))
+
+
+def quoted(account: Account, path: str, **body: Any) -> Any:
+    return account.api.post(f"/v1/billing/quote?path={path}", body)
+
+
+def test_s1_all_is_shown_in_credits(system: System) -> None:
+    """A dollar is ten thousand."""
+    account = system.account("1.00")
+    balance = account.api.get("/v1/billing/balance")
+    assert balance["display"]["unit"] == "credits"
+    assert balance["display"]["balance"] == "10000.00"
+    system.chat(account, "qwen3-4b", 500, 200)
+    receipt = account.last()
+    assert (receipt["display"]["charged"], receipt["lines"][0]["display"]["price"]) == ("0.55", "500.00")
+
+
+def test_s3_credits_are_deducted_with_the_call_and_purchases_add_up(system: System) -> None:
+    account = system.account("1.00")
+    system.chat(account, "qwen3-4b", 500, 200)
+    assert account.nano("available") == 10_000 * CREDIT_NANO - 55_000
+    for key in ("a", "b"):
+        system.server.admin.post(
+            f"/admin/v1/accounts/{account.id}/grants",
+            {"amount": "1.00"},
+            {"Idempotency-Key": account.id + key},
+        )
+    assert account.nano("available") == 30_000 * CREDIT_NANO - 55_000
+
+
+@pytest.mark.parametrize(("model", "input_credits", "output_credits"), [*CHATS, *BETA])
+def test_s6_s7_s15_chats_are_charged_by_the_tokens_that_were_used(
+    system: System, model: str, input_credits: int, output_credits: int
+) -> None:
+    account = system.account()
+    for prompt, output in ((1_000_000, 1), (1, 1_000_000)):
+        total = prompt * input_credits + output * output_credits
+        assert system.chat(account, model, prompt, output) * 1_000_000 == total * CREDIT_NANO
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_s8_a_message_costs_a_fraction_of_a_credit_exactly(system: System, stream: bool) -> None:
+    assert system.chat(system.account(), "qwen3-4b", 500, 200, stream=stream) == 55_000
+
+
+def test_s9_pictures_are_charged_by_their_number(system: System) -> None:
+    system.upstream.behaviours["image-generate"] = answers({"created": 1, "data": [{"b64_json": "AAAA"}] * 3})
+    system.upstream.behaviours["image-edit"] = answers({"created": 1, "data": [{"b64_json": "AAAA"}]})
+    account = system.account()
+    with system.client(account) as client:
+        client.images.generate(model="image-generate", prompt="A tram", n=3)
+        assert charged(account) == 300
+        client.images.edit(model="image-edit", prompt="In the rain", image=("a.png", png(64, 64)))
+        assert charged(account) == 400
+
+
+@pytest.mark.parametrize(("scale", "price"), [(2, 200), (4, 800)])
+def test_s9_pictures_are_made_larger_at_the_price_of_the_scale(
+    system: System, scale: int, price: int
+) -> None:
+    system.upstream.behaviours["/v1/image/upscale"] = answers({"image": "AAAA"})
+    account = system.account()
+    account.api.post("/v1/image/upscale", {"image": "AAAA", "scale": scale})
+    assert charged(account) == price
+
+
+def test_s10_speech_is_charged_by_the_character(system: System) -> None:
+    system.upstream.behaviours["tts-kokoro"] = answers(b"ID3")
+    account = system.account()
+    with system.client(account) as client:
+        client.audio.speech.create(model="tts-kokoro", voice="af_sky", input="x" * 4_000)
+    assert nano(account.last()["charged"]) == 4_000 * 3_500
+
+
+@pytest.mark.parametrize(("model", "price"), FIXED)
+def test_s11_s12_a_fixed_video_costs_the_same_whatever_is_asked(
+    system: System, model: str, price: int
+) -> None:
+    account = system.account()
+    for asked in ({}, {"seconds": "4"}, {"seconds": "12", "size": "1280x720"}):
+        quote = quoted(account, "/v1/videos", model=model, prompt="A tram", **asked)
+        assert (quote["exact"], credits_of(nano(quote["hold"]))) == (True, price)
+
+
+@pytest.mark.parametrize(("model", "seconds", "price"), DYNAMIC)
+def test_s11_s12_a_dynamic_video_is_quoted_by_what_is_asked(
+    system: System, model: str, seconds: int, price: int
+) -> None:
+    account = system.account()
+    for times in (1, 2):
+        asked = {"seconds": str(seconds * times)}
+        quote = quoted(account, "/v1/videos", model=model, prompt="A tram", **asked)
+        assert (quote["exact"], credits_of(nano(quote["hold"]))) == (True, price * times)
+
+
+def test_s12_a_video_is_held_for_when_it_is_asked_for_and_charged_when_it_is_there(system: System) -> None:
+    """One that fails costs nothing."""
+    states = {"video_1": "completed", "video_2": "failed"}
+    account = system.account()
+    for at, (id_, state) in enumerate(states.items()):
+        video = {
+            "id": id_,
+            "object": "video",
+            "model": "sora-2-text-to-video",
+            "seconds": "4",
+            "created_at": 1,
+        }
+        made, ended = answers(video | {"status": "queued"}), answers(video | {"status": state})
+        system.upstream.behaviours["sora-2-text-to-video"] = made
+        system.upstream.behaviours[f"/v1/videos/{id_}"] = ended
+        body = {"model": "sora-2-text-to-video", "prompt": "A tram", "seconds": "4"}
+        account.api.post("/v1/videos", body)
+        assert credits_of(account.nano("held")) == 4_400
+        account.api.get(f"/v1/videos/{id_}")
+        assert account.nano("held") == 0
+        assert credits_of(10**11 - account.nano("balance")) == (4_400, 4_400)[at]
+
+
+SEARCHES = [("qwen3-4b", 100), ("venice-uncensored", 100), ("mistral-31-24b", 100), ("qwen3-235b", 100)]
+OTHERS = [("llama-3.3-70b", 250), ("zai-org-glm-4.6", 250), ("openai-gpt-oss-120b", 250)]
+
+
+@pytest.mark.parametrize(("model", "price"), SEARCHES + OTHERS)
+@pytest.mark.parametrize(
+    ("members", "text", "units"),
+    [
+        ({"enable_web_search": True}, "Hi", 1),
+        ({"enable_web_scraping": True}, "See https://a.example and https://b.example", 2),
+        ({"enable_web_scraping": True}, " ".join(["https://a.example"] * 9), 3),
+        ({"enable_web_search": True, "enable_web_scraping": True}, "See https://a.example", 2),
+        ({"enable_web_search": False, "enable_web_scraping": False}, "See https://a.example", 0),
+    ],
+)
+def test_s13_searches_and_addresses_are_charged_beside_the_tokens(
+    system: System, model: str, price: int, members: dict[str, bool], text: str, units: int
+) -> None:
+    account = system.account()
+    messages = [{"role": "user", "content": text}]
+    plain = system.chat(account, model, 1_000, 100, messages=messages)
+    with_extras = system.chat(account, model, 1_000, 100, messages=messages, extra_body=members)
+    assert credits_of(with_extras - plain) == units * price
+
+
+def test_s14_embeddings_are_charged_by_their_input(system: System) -> None:
+    model = "text-embedding-bge-m3"
+    usage = {"prompt_tokens": 1_000, "total_tokens": 1_000}
+    vectors = [{"object": "embedding", "index": 0, "embedding": [0.5]}]
+    reply = {"object": "list", "data": vectors, "model": model, "usage": usage}
+    system.upstream.behaviours[model] = answers(reply)
+    account = system.account()
+    with system.client(account) as client:
+        client.embeddings.create(model=model, input="Hi", encoding_format="float")
+    assert nano(account.last()["charged"]) == 1_000 * 150

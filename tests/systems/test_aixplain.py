@@ -1,0 +1,103 @@
+"""aiXplain: a credit is a dollar, and every asset costs what its vendor asks."""
+
+import io
+import wave
+
+import pytest
+
+from tests.acceptance.harness import Account, nano
+from tests.acceptance.scripted_upstream import answers
+from tests.endpoints.openai.images.answers import png
+from tests.systems.system import System
+
+
+def charged(account: Account) -> int:
+    return nano(account.last()["charged"])
+
+
+def test_x1_a_credit_is_a_dollar_and_no_subscription_is_needed(system: System) -> None:
+    account = system.account("12.50")
+    balance = account.api.get("/v1/billing/balance")
+    assert balance["display"] == {"unit": "credits"} | {
+        name: balance[name] for name in ("balance", "held", "available", "debt", "credit_limit")
+    }
+    assert balance["balance"] == "12.50"
+    system.chat(account, "llm", 1, 1)
+    kinds = [entry["kind"] for entry in account.api.get("/v1/billing/entries")["data"]]
+    assert kinds == ["charge", "grant"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "output", "total_nano"), [(1_000_000, 1, 150_000_600), (1, 1_000_000, 600_000_150)]
+)
+def test_x2_a_model_is_charged_by_the_token(
+    system: System, prompt: int, output: int, total_nano: int
+) -> None:
+    assert system.chat(system.account(), "llm", prompt, output) == total_nano
+
+
+def sound(seconds: int) -> bytes:
+    file = io.BytesIO()
+    with wave.open(file, "wb") as made:
+        made.setparams((1, 1, 8_000, 0, "NONE", ""))
+        made.writeframes(bytes(8_000 * seconds))
+    return file.getvalue()
+
+
+def test_x3_speech_is_charged_by_the_minute(system: System) -> None:
+    """What the upstream tells, to the second."""
+    system.upstream.behaviours["speech-to-text"] = answers(
+        {"text": "Hello", "usage": {"type": "duration", "seconds": 90}}
+    )
+    account = system.account()
+    with system.client(account) as client:
+        client.audio.transcriptions.create(model="speech-to-text", file=("a.wav", sound(90)))
+    assert charged(account) == 36_000_000
+
+
+def test_x3_vision_is_charged_by_the_picture(system: System) -> None:
+    system.upstream.behaviours["vision"] = answers({"created": 1, "data": [{"b64_json": "AAAA"}]})
+    account = system.account()
+    with system.client(account) as client:
+        client.images.edit(model="vision", prompt="What is it?", image=("a.png", png(64, 64)))
+    assert charged(account) == 40_000_000
+
+
+@pytest.mark.parametrize(("tool", "total_nano"), [("web-search", 100_000_000), ("database", 200_000_000)])
+def test_x3_x4_a_tool_is_charged_by_the_call_what_its_vendor_asks(
+    system: System, tool: str, total_nano: int
+) -> None:
+    """One line, without a margin."""
+    system.upstream.behaviours[f"/v1/tools/{tool}"] = answers({"rows": []})
+    account = system.account()
+    account.api.post(f"/v1/tools/{tool}", {"query": "fares"})
+    lines = account.last()["lines"]
+    assert [(line["meter"], nano(line["amount"])) for line in lines] == [("requests", total_nano)]
+    assert charged(account) == total_nano
+
+
+def test_x5_an_integration_costs_nothing(system: System) -> None:
+    """Also for an account that has nothing left."""
+    system.upstream.behaviours["/v1/integrations/slack"] = answers({"id": "slack"})
+    account = system.account("0.000000001")
+    account.api.get("/v1/integrations/slack")
+    assert charged(account) == 0
+    assert account.api.ask("POST", "/v1/tools/database", {})[0] == 402
+
+
+def test_x10_each_call_is_listed_with_what_it_used(system: System) -> None:
+    account = system.account()
+    system.chat(account, "llm", 1_000, 500)
+    (row,) = account.requests()
+    assert (row["model"], row["usage"]) == ("llm", {"input_tokens": 1_000, "output_tokens": 500})
+    assert (row["display"]["charged"], row["started_at"] < row["ended_at"]) == ("0.00045", True)
+
+
+def test_x14_the_keys_of_a_team_share_one_balance(system: System) -> None:
+    account = system.account("1.00")
+    other = system.server.key_of(account.id)
+    system.chat(account, "llm", 1_000_000, 1)
+    system.chat(other, "llm", 1_000_000, 1)
+    assert account.nano("balance") == other.nano("balance") == 1_000_000_000 - 300_001_200
+    by_key = account.api.get("/v1/billing/usage?group_by=key")["data"]
+    assert {row["group"] for row in by_key} == {account.key_id, other.key_id}

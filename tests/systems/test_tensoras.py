@@ -1,0 +1,104 @@
+"""Tensoras: text by the token, embeddings and rankings by their input, and a daily limit."""
+
+from typing import Any
+
+import openai
+import pytest
+
+from tests.acceptance.harness import nano
+from tests.acceptance.scripted_upstream import answers, completion
+from tests.systems.system import HI, System
+
+LONG: list[Any] = [{"role": "user", "content": "Where does this tram go? " * 900}]
+CHATS = [
+    ("llama-3.3-70b", 200, 600),
+    ("qwen-3-32b", 100, 300),
+    ("deepseek-r1-distill-70b", 150, 450),
+    ("codestral-latest", 300, 900),
+    ("llama-3.1-8b", 50, 100),
+    ("mistral-7b-instruct", 40, 80),
+]
+
+
+def test_t1_usage_is_deducted_in_real_time(system: System) -> None:
+    """Each receipt is there, and the balance is less, when the call has its last byte."""
+    account = system.account("1.00")
+    for calls in (1, 2, 3):
+        assert system.chat(account, "llama-3.3-70b", 1_000, 500) == 500_000
+        assert account.nano("balance") == 1_000_000_000 - calls * 500_000
+    with pytest.raises(openai.APIStatusError) as refused:
+        system.chat(system.account("0.000000001"), "llama-3.3-70b", 1_000, 500)
+    assert refused.value.status_code == 402
+
+
+@pytest.mark.parametrize(("model", "input_nano", "output_nano"), CHATS)
+def test_t2_each_model_has_its_prices(system: System, model: str, input_nano: int, output_nano: int) -> None:
+    account = system.account()
+    assert system.chat(account, model, 1_000_000, 1) == 1_000_000 * input_nano + output_nano
+    assert system.chat(account, model, 1, 1_000_000) == input_nano + 1_000_000 * output_nano
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_t3_a_thousand_in_and_five_hundred_out_are_half_a_thousandth(system: System, stream: bool) -> None:
+    assert system.chat(system.account(), "llama-3.3-70b", 1_000, 500, stream=stream) == 500_000
+
+
+def test_t4_tool_definitions_are_input(system: System) -> None:
+    """Where the upstream reports nothing they are counted, and they are held for before."""
+    call: dict[str, Any] = {"name": "look_up", "description": "Looks up a fare.", "parameters": {}}
+    tools = [{"type": "function", "function": call}]
+    reply = completion("Hi")
+    del reply["usage"]
+    system.upstream.behaviours["qwen-3-32b"] = answers(reply)
+    charged = []
+    for members in ({}, {"tools": tools}, {"messages": [{"role": "system", "content": "Be brief."}, *HI]}):
+        account = system.account()
+        with system.client(account) as client:
+            made: Any = {"model": "qwen-3-32b", "messages": HI, **members}
+            client.chat.completions.create(**made)
+        charged.append(account.last()["usage"]["input_tokens"])
+    assert charged[0] < min(charged[1:])
+
+
+def test_t5_embeddings_are_charged_by_their_input(system: System) -> None:
+    usage = {"prompt_tokens": 1_000, "total_tokens": 1_000}
+    vectors = [{"object": "embedding", "index": 0, "embedding": [0.5]}]
+    reply = {"object": "list", "data": vectors, "model": "bge-large-en-v1.5", "usage": usage}
+    system.upstream.behaviours["bge-large-en-v1.5"] = answers(reply)
+    account = system.account()
+    with system.client(account) as client:
+        client.embeddings.create(model="bge-large-en-v1.5", input="Hi", encoding_format="float")
+    assert nano(account.last()["charged"]) == 10_000
+
+
+def test_t6_a_ranking_is_charged_by_its_query_and_all_its_documents(system: System) -> None:
+    """By what the upstream reports, and where it reports nothing by what is counted."""
+    model, results = "bge-reranker-v2-m3", [{"index": 0, "relevance_score": 0.5}]
+    account = system.account()
+    body = {"model": model, "query": "due", "documents": ["A fare is due.", "No fares."]}
+    replies: list[dict[str, Any]] = [
+        {"results": results, "usage": {"total_tokens": 1_000}},
+        {"results": results},
+    ]
+    charged = []
+    for reply in replies:
+        system.upstream.behaviours[model] = answers(reply)
+        account.api.post("/v1/rerank", body)
+        charged.append(account.last())
+    assert nano(charged[0]["charged"]) == 20_000
+    tokens = charged[1]["usage"]["input_tokens"]
+    assert (charged[1]["basis"], nano(charged[1]["charged"])) == ("counted", tokens * 20)
+    assert tokens >= 9
+
+
+def test_t9_a_daily_limit_is_402_until_it_is_raised(system: System) -> None:
+    account = system.account("5.00", limits={"day": "0.0009"})
+    assert system.chat(account, "llama-3.3-70b", 1_000, 500) == 500_000
+    with pytest.raises(openai.APIStatusError) as refused:
+        system.chat(account, "llama-3.3-70b", 1_000, 500, messages=LONG)
+    assert refused.value.status_code == 402
+    error: Any = refused.value.response.json()["error"]
+    assert error["code"] == "daily_limit_exceeded"
+    assert error["resets_at"].endswith("T00:00:00Z")
+    account.admin.ask("PATCH", f"/admin/v1/accounts/{account.id}", {"limits": {"day": "10.00"}})
+    assert system.chat(account, "llama-3.3-70b", 1_000, 500) == 500_000
