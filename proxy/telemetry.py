@@ -40,6 +40,7 @@ FAULT_TASKS: Final = (
     "jobs",
     "ledger",
     "models",
+    "objects",
     "observe",
     "price",
     "readiness",

@@ -55,7 +55,7 @@ class ExtraView(Struct, frozen=True):
     """What a member of a request turns on: units of a meter, one or one for each address in the request."""
 
     meter: str
-    counted: Literal["once", "urls"]
+    counted: Literal["once", "addresses"]
     most: int
 
 

@@ -117,7 +117,7 @@ def _priced_extra(feature: Feature, card: RateCard, body: bytes) -> Feature:
     if extra is None or feature.known:
         return feature
     count = extra.most
-    if extra.counted == "urls":
+    if extra.counted == "addresses":
         found = sum(map(body.count, _ADDRESS))
         count = extra.most if _HIDDEN_ASCII.search(body) else min(extra.most, found)
     return surcharged(feature.member, feature.name, extra.meter, count)

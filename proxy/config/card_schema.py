@@ -48,7 +48,7 @@ class ExtraSchema(Schema, frozen=True, kw_only=True):
 
     meter: Annotated[Text, doc("The meter that it is charged by; the card needs a rate for it.")]
     counted: Annotated[
-        Literal["once", "urls"], doc("How many units: one, or one for each address in the request.")
+        Literal["once", "addresses"], doc("How many units: one, or one for each address in the request.")
     ] = "once"
     most: Annotated[Count, doc("How many units it can be at most, where addresses are counted.")] = 1
 

@@ -84,7 +84,7 @@ class Extra(msgspec.Struct, frozen=True):
 
     member: str
     meter: str
-    counted: Literal["once", "urls"] = "once"
+    counted: Literal["once", "addresses"] = "once"
     most: int = 1
 
 

@@ -58,9 +58,9 @@ def test_all_that_else_decides_a_price_is_shown() -> None:
     lengths = (replace(TOKENS, steps=(Step("upto", "9"),)), replace(TOKENS, steps=(Step("above", "9"),)))
     blocks = replace(IMAGE, steps=(Step("less", "1"), Step("least", "2"), Step("block", "3")))
     added = (Adjustment("markup", Step("share", "0.125")), Adjustment("most_charge", Step("at_most", "5")))
-    extras = (Extra("scrape", "urls", "urls", 3),)
+    extras = (Extra("scrape", "urls", "addresses", 3),)
     shown = priced(RateCard("card", (), (*lengths, blocks), 9, adjustments=added, extras=extras))
-    assert shown["extras"] == {"scrape": {"meter": "urls", "counted": "urls", "most": 3}}
+    assert shown["extras"] == {"scrape": {"meter": "urls", "counted": "addresses", "most": 3}}
     tokens = {"price": "30.00", "per": 1_000_000, "currency": "USD"}
     image = {"price": "0.02", "per": 1, "currency": "USD", "included": 1, "least": 2, "block": 3}
     assert shown["pricing"] == {"output_tokens": tokens, "images": image}

@@ -10,7 +10,7 @@ from proxy.endpoints.features import Feature
 from proxy.pricing.rates import Extra, Rate
 from tests.call.test_terms import CARD, FEATURES, refused, route
 
-SCRAPING = Extra("scrape", "urls", "urls", 3)
+SCRAPING = Extra("scrape", "urls", "addresses", 3)
 READING = replace(
     CARD,
     rates=(*CARD.rates, Rate("urls", Fraction(7), 1)),
