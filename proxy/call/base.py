@@ -83,9 +83,13 @@ class RoutedCall(msgspec.Struct, frozen=True):
 
         What begins a job may not: the first one's would go on, and nobody would ever ask about it.
         """
+        return self.endpoint.repeatable and not self.begins_job
+
+    @property
+    def begins_job(self) -> bool:
+        """Whether what it makes goes on at the upstream after its answer."""
         about = self.about
-        begins = about is not None and about.known is None and about.kind.begins_job(self.ask)
-        return self.endpoint.repeatable and not begins
+        return about is not None and about.known is None and about.kind.begins_job(self.ask)
 
     def bounded(self, ceiling: Ceiling) -> Ceiling:
         """A ceiling of what is asked for, with all that the rate card and the terms add to it."""

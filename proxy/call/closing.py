@@ -4,17 +4,19 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from msgspec.structs import replace
 
-from proxy.call.base import AdmittedCall
+from proxy.call.base import AdmittedCall, KnownObject
 from proxy.call.in_flight import InFlightCall, Spent
-from proxy.call.jobs import Jobs, beginning, objects_of, sighting_of
+from proxy.call.jobs import Jobs, beginning, beginning_of_stream, objects_of, sighting_of
 from proxy.call.outcomes import CLIENT_LEFT_STATUS, OUR_FAULT, Ending, OutcomeRule, ending_of, rule_of
 from proxy.call.policy import Policy
 from proxy.call.reasoning import ReasoningModels
 from proxy.clock import Clock
+from proxy.endpoints.base import Reading
+from proxy.endpoints.tallies.sighted import BeginningTally
 from proxy.errors import Refusal
 from proxy.ledger.commands import Detach, Done, Extend, Observe, Refused, Reroute, Settle, Settled, Void
 from proxy.ledger.ledger import Ledger
@@ -95,6 +97,8 @@ class Closing:
         Raises UpstreamFailure when the end was not a proper one.
         """
         await in_flight.finish()
+        if in_flight.job is not None:
+            return await self._end_streamed(in_flight, in_flight.job)
         if in_flight.tally.failed:
             return await self._end(in_flight, "error_reported")
         if not in_flight.tally.complete:
@@ -132,15 +136,19 @@ class Closing:
             raise
         return refusal
 
-    async def enforce_budget(self, in_flight: InFlightCall) -> None:
+    async def enforce_budget(self, in_flight: InFlightCall) -> bytes:
         """Count what a stream has used so far, and cut it if that outgrows what can be held for it.
 
-        Raises Refusal `hold_outgrown`.
+        The job of a stream is put on the ledger here, before anything of it passes. Returns what was kept
+        back until then. Raises Refusal `hold_outgrown`.
         """
+        if in_flight.begins is not None:
+            return await self._begin_streamed(in_flight, in_flight.begins)
         await in_flight.count_output()
         if in_flight.overrun > 0:
             await self._extend(in_flight)
         in_flight.budget_enforced()
+        return b""
 
     async def observe_first(self, in_flight: InFlightCall) -> None:
         """Write down what a call comes to whose answer passes as it comes; returns when that is durable.
@@ -267,6 +275,30 @@ class Closing:
                 "upstream_invalid", "The upstream gave the id of what another call has made."
             )
 
+    async def _begin_streamed(self, in_flight: InFlightCall, tally: BeginningTally) -> bytes:
+        """Let the hold of a stream outlive it as soon as it has told of its job."""
+        if tally.begun is not None:
+            usage, now_us = await in_flight.observed(), self._clock.now_us()
+            begun, job = beginning_of_stream(in_flight, tally.begun, usage, now_us)
+            await self._go_on(in_flight, begun)
+            return in_flight.job_begun(job)
+        return b"" if tally.waits else in_flight.job_begun(None)
+
+    async def _end_streamed(self, in_flight: InFlightCall, job: KnownObject) -> Settled | None:
+        """End the job of a stream that has told its end. Where it has not, others see that later: None."""
+        sighting = cast("BeginningTally", in_flight.tally).ended
+        if sighting is None:
+            if in_flight.tally.failed:
+                return None
+            raise UpstreamFailure("upstream_failed", "The upstream ended its answer before it was complete.")
+        if sighting.state == "complete":
+            spent = await in_flight.spent()
+            used = Reading(spent.usage, spent.anomalies, spent.inferred)
+            sighting = replace(sighting, used=used)
+        ended = self.jobs.saw(job, sighting, in_flight.policy)
+        settled = None if ended is None else await ended
+        return settled if isinstance(settled, Settled) and not settled.replayed else None
+
     async def _end_job(self, in_flight: InFlightCall) -> None:
         """End the job that a call's answer shows the end of, before that answer is complete."""
         about, sighting = in_flight.admitted.routed.about, sighting_of(in_flight)
@@ -343,7 +375,9 @@ def _is_charged(in_flight: InFlightCall, rule: OutcomeRule) -> bool:
         case "if_whole":
             return in_flight.is_whole
         case "delivered":
-            return in_flight.tally.produced_size > 0 and in_flight.policy.on_upstream_failure == "charge"
+            # Nothing has passed of a stream whose job could not be put on the ledger.
+            delivers = in_flight.tally.produced_size > 0 and in_flight.begins is None
+            return delivers and in_flight.policy.on_upstream_failure == "charge"
         case charged:
             return charged == "used"
 

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 
-from proxy.call.base import AdmittedCall
+from proxy.call.base import AdmittedCall, KnownObject
 from proxy.call.budget import OutputBudget
 from proxy.call.estimates import fixed_usage
 from proxy.call.off_loop import LARGE_BYTES, in_thread, off_loop
@@ -15,6 +15,7 @@ from proxy.call.outcomes import GOES_ON, Phase
 from proxy.call.policy import Policy
 from proxy.clock import Clock
 from proxy.endpoints.base import HeadReader, Tally
+from proxy.endpoints.tallies.sighted import BeginningTally
 from proxy.ledger.rows import Attempt
 from proxy.metering.model_names import counting_name
 from proxy.metering.tokens import COUNTER
@@ -46,6 +47,10 @@ class InFlightCall:
     """
 
     tally: Tally
+    begins: BeginningTally | None = None
+    """The tally of a stream whose job is still to be put on the ledger."""
+    job: KnownObject | None = None
+    """The job that a stream has begun; it goes on whoever leaves."""
 
     def __init__(self, admitted: AdmittedCall, policy: Policy, clock: Clock) -> None:
         self.admitted = admitted
@@ -81,6 +86,17 @@ class InFlightCall:
         self.budget = budget.total
         if budget.total is not None:
             self._enforce_at_size = budget.total
+        if self.call.stream and self.admitted.routed.begins_job:
+            # Each piece is looked at until the job has begun.
+            self.begins, self._enforce_at_size = cast("BeginningTally", self.tally), -1
+
+    def job_begun(self, job: KnownObject | None) -> bytes:
+        """The job of a stream is on the ledger, or the stream is that of none: what was kept back passes."""
+        assert self.begins is not None
+        released = self.begins.let_pass()
+        self.begins, self.job = None, job
+        self._enforce_at_size = 2**62 if job is not None or self.budget is None else self.budget
+        return released
 
     def left(self) -> bool:
         """The client has left. Returns whether the call goes on all the same, so that leaving saves nothing.

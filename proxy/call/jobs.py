@@ -28,6 +28,7 @@ ACCEPTED: Final = 202
 """What an upstream answers that has not got yet what it was asked for, whatever comes with that."""
 NOTHING_SEEN: Final = "{}"
 
+_GUESSES: Final = frozenset({"assumed", "counted"})
 _ENDINGS: Final[dict[State, Ending]] = {
     "complete": "complete",
     "failed": "job_failed",
@@ -82,10 +83,25 @@ def beginning(in_flight: InFlightCall, spent: Spent, now_us: int) -> Detach | No
         or routed.about.known is not None
     ):
         return None
-    at_us = in_flight.admitted.at_us
+    return _detach(in_flight, sighting, spent.usage, now_us)
+
+
+def beginning_of_stream(
+    in_flight: InFlightCall, sighting: Sighting, usage: dict[str, int], now_us: int
+) -> tuple[Detach, KnownObject]:
+    """The same for a stream that has told what it makes, of which so much is used by then; and its job."""
+    begun = _detach(in_flight, sighting, usage, now_us)
+    at_us, hold_nano = in_flight.admitted.at_us, in_flight.hold_nano
+    job = Job(in_flight.call, at_us, begun.deadline_us, begun.observed, hold_nano)
+    return begun, KnownObject(begun.objects[0], job)
+
+
+def _detach(in_flight: InFlightCall, sighting: Sighting, usage: dict[str, int], now_us: int) -> Detach:
+    routed, at_us = in_flight.admitted.routed, in_flight.admitted.at_us
+    assert routed.about is not None
     deadline_us = max(at_us, now_us) + in_flight.policy.job_seconds * 1_000_000
-    rates = routed.terms.card.listed if routed.about.kind.tells_usage else ()
-    observed = Observed(spent.usage, spent.charge, rates)
+    card = routed.terms.card
+    observed = Observed(usage, price(card, usage), card.listed if routed.about.kind.tells_usage else ())
     made = (_made(in_flight.call, routed, sighting),)
     return Detach(in_flight.call, at_us, now_us, deadline_us, observed, made)
 
@@ -200,7 +216,7 @@ def _price(name: str, observed: Observed, used: Reading | None, now_us: int) -> 
         return Outcome(name, STATUS, _basis(observed), observed.usage, now_us), observed.charge
     usage, inferred = {**observed.usage, **used.usage}, dict(used.inferred)
     charge = price(card_of(observed.charge.price_id, observed.rates), usage)
-    basis: Basis = "counted" if "assumed" in inferred.values() else "reported"
+    basis: Basis = "reported" if _GUESSES.isdisjoint(inferred.values()) else "counted"
     if _basis(observed) == "per_call":
         basis = "per_call"
     return Outcome(name, STATUS, basis, usage, now_us, anomalies=used.anomalies, inferred=inferred), charge

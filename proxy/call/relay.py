@@ -104,8 +104,8 @@ class Relay:
                 )
                 if passing:
                     await reply.write(passing)
-                if in_flight.budget_is_due:
-                    await self._closing.enforce_budget(in_flight)
+                if in_flight.budget_is_due and (released := await self._closing.enforce_budget(in_flight)):
+                    await reply.write(released)
                 if in_flight.tally.done:
                     await in_flight.read_rest(answer)
                     break

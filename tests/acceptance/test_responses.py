@@ -1,5 +1,6 @@
 """OpenAI's official SDK has its responses with only base_url and key changed."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -338,6 +339,34 @@ def test_a_cancelled_response_without_usage_costs_its_input_and_the_time_it_took
     )
     assert row["usage"]["output_tokens"] > 0
     assert 0 < nano(row["charged"]) <= held
+    assert account.nano("held") == 0
+
+
+def test_a_streamed_background_response_goes_on_without_its_client(
+    client: openai.OpenAI, account: Account, upstream: ScriptedUpstream
+) -> None:
+    """The SDK leaves it, retrieves it by its id, and pays for it once."""
+    members: dict[str, Any] = {"id": "resp_on", "background": True}
+    begun = response(status="queued", usage=None, **members)
+    ended = response(text("Hello"), usage=usage(36, 87), **members)
+    stayed = asyncio.Event()
+
+    async def wait(_: web.StreamResponse) -> None:
+        await asyncio.wait_for(stayed.wait(), 60)
+
+    upstream.behaviours["r-on"] = streams(event("response.created", response=begun), then=wait)
+    upstream.behaviours["/v1/responses/resp_on"] = answers(
+        response(status="in_progress", usage=None, **members)
+    )
+    with client.responses.create(model="r-on", input="Say hello", background=True, stream=True) as stream:
+        first: Any = next(iter(stream))
+    assert first.response.id == "resp_on"
+    assert client.responses.retrieve("resp_on").status == "in_progress"
+    assert account.nano("held") > 0
+    upstream.behaviours["/v1/responses/resp_on"] = answers(ended)
+    assert client.responses.retrieve("resp_on").output_text == "Hello"
+    charged = [row for row in account.requests() if row["endpoint"] == "responses"]
+    assert [(row["outcome"], row["basis"]) for row in charged] == [("complete", "reported")]
     assert account.nano("held") == 0
 
 

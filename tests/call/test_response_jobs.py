@@ -165,7 +165,7 @@ async def test_a_stream_of_it_passes_and_ends_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("members", "param"),
-    [({"stream": True}, "stream"), ({"background": "yes"}, "background")],
+    [({"stream": "yes"}, "stream"), ({"background": "yes"}, "background")],
 )
 async def test_what_cannot_be_served_is_refused(members: dict[str, Any], param: str) -> None:
     stage = await begun()

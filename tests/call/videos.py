@@ -106,8 +106,9 @@ class VideoStage:
         *,
         store: MemoryStore | None = None,
         kinds: Sequence[ObjectKind] = KINDS,
+        studio: Studio | None = None,
     ) -> None:
-        self.studio = Studio()
+        self.studio = studio or Studio()
         self.studio.says("POST", "/videos", video("queued"))
         self.clock = SetClock()
         self.stage = Stage(self.studio, policy, rates=RATES, store=store, clock=self.clock, kinds=kinds)

@@ -53,6 +53,29 @@ class SightedTally(Tally, Protocol):
         ...
 
 
+class BeginningTally(SightedTally, Protocol):
+    """The tally of a stream whose call begins a job. It keeps all back until the job is on the ledger.
+
+    `waits` while it does; it stops by itself where no job shows.
+    """
+
+    waits: bool
+
+    @property
+    def begun(self) -> Sighting | None:
+        """What has begun; None before the stream tells. Asked at any time."""
+        ...
+
+    @property
+    def ended(self) -> Sighting | None:
+        """How it has ended; None where the stream broke off before. Asked after the last byte."""
+        ...
+
+    def let_pass(self) -> bytes:
+        """What was kept back; nothing is from now on."""
+        ...
+
+
 class PassingTally:
     """Passes bytes on, and keeps back the last piece. `sighting` is what a whole reply tells."""
 

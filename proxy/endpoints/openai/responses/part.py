@@ -27,6 +27,8 @@ _END: Final[Mapping[str, str]] = {
     "response.done": "completed",
 }
 """The events that end a stream, each with the response as a whole."""
+_BEGINNINGS: Final = frozenset({"response.created", "response.queued", "response.in_progress"})
+"""The events that tell of a response before anything of it is there."""
 _RUNNING: Final = frozenset({"queued", "in_progress"})
 KEPT_MAX: Final = 256
 """How many items of a response can be named by later requests."""
@@ -110,6 +112,7 @@ class ResponseReader:
         self._billed: set[_Key] = set()
         self._ended = 0
         self._containers: set[str] = set()
+        self._begun_id = ""
 
     def __call__(self, data: bytes) -> Part | None:
         """Read one part."""
@@ -127,6 +130,11 @@ class ResponseReader:
         return Sighting(self._id, state, within=within) if self._id else None
 
     @property
+    def begun(self) -> Sighting | None:
+        """The response as soon as its stream has told its id."""
+        return Sighting(self._begun_id, "running") if self._begun_id else None
+
+    @property
     def unkept(self) -> Sighting | None:
         """The same of one that was not to be stored: only what requests have to name all the same."""
         return Sighting("", "complete", within=tuple(self._unshown)) if self._unshown else None
@@ -134,6 +142,8 @@ class ResponseReader:
     def _event(self, event: Object, kind: str) -> Part:
         if kind in _END:
             return self._end(event, kind)
+        if kind in _BEGINNINGS and not self._begun_id:
+            self._begun_id, *_ = [*_ids([event.get("response")]), ""]
         if (read := _EVENTS.get(kind)) is not None:
             return read(self, event)
         if not kind.startswith("response."):

@@ -15,11 +15,10 @@ from proxy.endpoints.openai.members import RESPONSES as NAME
 from proxy.endpoints.openai.responses.items import ITEMS_MAX, Items
 from proxy.endpoints.openai.responses.members import COMPACTION, RESPONSE
 from proxy.endpoints.openai.responses.part import read_response
-from proxy.endpoints.openai.responses.tally import ResponseStream, ResponseWhole
+from proxy.endpoints.openai.responses.tally import BackgroundStream, ResponseStream, ResponseWhole
 from proxy.endpoints.openai.responses.tools import USES, USES_MAX, carries_out, parameters_of
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, beginning, read_body
-from proxy.errors import Refusal
 from proxy.metering.prompts import chat_bound
 from proxy.metering.responses import response_estimate, response_tokens
 
@@ -46,6 +45,8 @@ class ResponseAsk(GenerationAsk, frozen=True):
 
     def tally(self, *, keep_usage: bool = False) -> Tally:
         """A fresh tally for a stream or a whole response, whichever was asked for."""
+        if self.stream and self.is_job:
+            return BackgroundStream(keep_usage=keep_usage)
         make = ResponseStream if self.stream else ResponseWhole
         return make(keep_usage=keep_usage, is_kept=self.is_kept)
 
@@ -119,8 +120,6 @@ def _read(request: JsonBody, table: MemberTable) -> ResponseAsk:
         request.put(USES, b"%d" % USES_MAX)
     items = Items(request, model)
     is_job, stream = fields.flag(request, "background"), fields.flag(request, "stream")
-    if is_job and stream:
-        raise Refusal("invalid_value", "A background response is not streamed; retrieve it.", param="stream")
     return ResponseAsk(
         body=request,
         model=model,
