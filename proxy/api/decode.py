@@ -1,7 +1,7 @@
 """Bodies and query strings as frozen structs. A fault names the field, its value, and what would be right."""
 
 from collections.abc import Iterable
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast, get_origin
 
 import msgspec
 
@@ -32,16 +32,29 @@ def from_json(body: bytes, kind: type[_Kind]) -> _Kind:
 
 
 def from_query(pairs: Iterable[tuple[str, str]], kind: type[_Kind]) -> _Kind:
-    """A query string's fields as a struct. Raises Refusal `invalid_value`, also for a field given twice."""
-    raw: dict[str, str] = {}
+    """A query string's fields as a struct. Raises Refusal `invalid_value`, also for a field given twice.
+
+    Only one that is a list may be, under its name or that with `[]`, as clients have it.
+    """
+    lists = _lists(kind)
+    raw: dict[str, object] = {}
     for name, value in pairs:
-        if name in raw:
-            raise invalid(name, value, "give it once")
         if "\0" in value:
             # No stored text has this character, and some engines do not take it for text.
             raise invalid(name, value, "send text")
-        raw[name] = value
+        if (several := name.removesuffix("[]")) in lists:
+            raw[several] = [*cast("list[str]", raw.get(several, [])), value]
+        elif name in raw:
+            raise invalid(name, value, "give it once")
+        else:
+            raw[name] = value
     return _convert(raw, kind, strict=False)
+
+
+def _lists(kind: type) -> frozenset[str]:
+    """The fields of a struct that are lists."""
+    fields = msgspec.structs.fields(kind) if is_struct(kind) else ()
+    return frozenset(field.name for field in fields if get_origin(core_of(field.type)) is list)
 
 
 def invalid(param: str, value: object, right: str) -> Refusal:
@@ -49,7 +62,7 @@ def invalid(param: str, value: object, right: str) -> Refusal:
     return Refusal("invalid_value", f"`{param}` is {_shown(value)}: {right}.", param=param)
 
 
-def _convert(raw: dict[str, object] | dict[str, str], kind: type[_Kind], *, strict: bool) -> _Kind:
+def _convert(raw: dict[str, object], kind: type[_Kind], *, strict: bool) -> _Kind:
     try:
         return msgspec.convert(raw, kind, strict=strict)
     except msgspec.ValidationError as error:

@@ -79,6 +79,15 @@ class UsageSum(msgspec.Struct, frozen=True):
     charged_nano: int
 
 
+class CostSum(msgspec.Struct, frozen=True):
+    """What was charged on one day since 1970-01-01 UTC; what it is not grouped by is empty."""
+
+    day: int
+    key_id: str
+    model: str
+    charged_nano: int
+
+
 class Reader:
     """Reads values for the APIs. Lists take the last place of the page before, and a bound on the rows.
 
@@ -178,6 +187,15 @@ class Reader:
         else:
             rows = await self._rows(of_all, **days)
         return [_made({**row, "group": row[column]}, UsageSum) for row in rows]
+
+    async def costs(
+        self, *, account_id: str, first_day: int, last_day: int, by_key: bool, by_model: bool, limit: int
+    ) -> list[CostSum]:
+        """Charges of an account by day, and by key and model where asked for, in this order."""
+        groups = {"by_key": int(by_key), "by_model": int(by_model)}
+        days = {"first_day": first_day, "last_day": last_day}
+        rows = await self._rows("costs_by_day", account_id=account_id, limit=limit, **days, **groups)
+        return [_made(row, CostSum) for row in rows]
 
     async def _swept(self, account: Account) -> Account:
         now_us = self._clock.now_us()

@@ -7,6 +7,7 @@ from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.admin.credit import entries_page, lots_page
+from proxy.api.billing.costs import COSTS, CostsQuery, CostsView, costs_page
 from proxy.api.operations import BILLING, ApiSettings, Binder, Commands, Incoming, Nothing, Operation
 from proxy.api.paging import Page, PageQuery, page_of, place_of
 from proxy.api.reader import Reader
@@ -122,7 +123,7 @@ ENTRIES: Final = Operation(
     body=Nothing,
 )
 
-OPERATIONS: Final = (BALANCE, LOTS, SPENDING_LIMITS, USAGE, RECEIPTS, RECEIPT, ENTRIES)
+OPERATIONS: Final = (BALANCE, LOTS, SPENDING_LIMITS, USAGE, RECEIPTS, RECEIPT, ENTRIES, COSTS)
 
 
 def billing_routes(
@@ -155,6 +156,7 @@ class Billing:
             bind(RECEIPTS, self.receipts),
             bind(RECEIPT, self.receipt),
             bind(ENTRIES, self.entries),
+            bind(COSTS, self.costs),
         ]
 
     async def balance(self, incoming: Incoming[Key, Nothing, Nothing]) -> BalanceView:
@@ -195,6 +197,11 @@ class Billing:
             *spending_of("key", key.limits, await self._reader.spending(key, now_us), unit),
         ]
         return SpendingLimitsView(data=[view for view in views if view.limit is not None])
+
+    async def costs(self, incoming: Incoming[Key, CostsQuery, Nothing]) -> CostsView:
+        """A page of the account's costs by day."""
+        account_id, now_us = incoming.caller.account_id, self._clock.now_us()
+        return await costs_page(self._reader, incoming.query, account_id=account_id, now_us=now_us)
 
     async def usage(self, incoming: Incoming[Key, UsageQuery, Nothing]) -> UsageView:
         """The account's usage by group."""

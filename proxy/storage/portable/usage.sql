@@ -47,3 +47,13 @@ FROM usage_days
 WHERE account_id = :account_id AND day BETWEEN :first_day AND :last_day
 GROUP BY key_id
 ORDER BY SUM(charged_nano) DESC, key_id;
+
+-- name: costs_by_day
+-- What an account was charged on each day from first_day to last_day, by key and by model where that is asked for.
+SELECT day, CASE WHEN :by_key = 1 THEN key_id ELSE '' END AS key_id,
+    CASE WHEN :by_model = 1 THEN model ELSE '' END AS model, SUM(charged_nano) AS charged_nano
+FROM usage_days
+WHERE account_id = :account_id AND day BETWEEN :first_day AND :last_day
+GROUP BY 1, 2, 3
+ORDER BY 1, 2, 3
+LIMIT :limit;
