@@ -41,7 +41,7 @@ def waiting() -> set[str]:
     """The statements that do not run, from the last paragraph."""
     text = PAGE.partition("## What does not run yet")[2]
     found = set(re.findall(r"\b[A-Z]\d+\b", text))
-    for letter, first, last in re.findall(r"\b([A-Z])(\d+) to [A-Z](\d+)\b", text):
+    for letter, first, last in re.findall(r"\b([A-Z])(\d+)\s+to\s+[A-Z](\d+)\b", text):
         found |= {f"{letter}{number}" for number in range(int(first), int(last) + 1)}
     return found
 
