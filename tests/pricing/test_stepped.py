@@ -199,6 +199,7 @@ GOLDEN = [
     ("an hour's rate by the second", card(rate("run_seconds", 1_000, 3_600)), {"run_seconds": 100}, 28),
     ("a markup, once on the sum", card(rate("requests", 800_000_000), markup="0.2"), {}, 960_000_000),
     ("a least charge", card(rate("urls", 7), least_charge="1000"), {"urls": 1}, 1_000),
+    ("no request, no least charge", card(rate("urls", 7), least_charge="1000"), {"requests": 0}, 0),
     ("a most charge", card(rate("urls", 7), most_charge="1000"), {"urls": 1_000}, 1_000),
     ("a short call", card(*LONG), {"input_tokens": 272_000, "output_tokens": 100}, 341_000),
     ("a long call, all of it", card(*LONG), {"input_tokens": 272_001, "output_tokens": 100}, 681_002),
@@ -218,6 +219,12 @@ def test_each_way_of_charging_has_an_example(
     priced: RateCard, usage: dict[str, int], total_nano: int
 ) -> None:
     assert price(priced, usage).total_nano == total_nano
+    assert worst_nano(priced, usage) >= total_nano
+
+
+def test_nothing_is_held_for_what_is_no_request() -> None:
+    """Such as a count of tokens, by the card of the model that they are for."""
+    assert worst_nano(card(*LONG, markup="0.1", least_charge="1000"), {"requests": 0}) == 0
 
 
 def test_lines_say_what_was_done() -> None:
