@@ -4,12 +4,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Final
 
 import msgspec
 
 from proxy.call.off_loop import off_loop
 from proxy.endpoints.features import Feature, at_tier, rate_key, surcharged, tier_key
+from proxy.endpoints.reading.steps import places
 from proxy.endpoints.registry import forward_fault
 from proxy.errors import Refusal
 from proxy.metering.usage import Needed, Usage, each_needed
@@ -19,10 +21,8 @@ from proxy.upstream.routes import Route
 SHOWN_CHARS: Final = 64
 _NOTHING: Final[Usage] = {}
 _ANY_UNKNOWN: Final = "*"
-_ADDRESS: Final = (b"://", rb":\/\/")
-"""What is in every address, also where JSON has its slashes escaped."""
-_HIDDEN_ASCII: Final = re.compile(rb"\\u00[2-7]")
-"""An escape that no client writes, and that would hide an address."""
+_ADDRESS: Final = re.compile(rb"(?::|\\u003[aA])(?:\\?/|\\u002[fF]){2}")
+"""What is in every address, however JSON has it escaped."""
 
 
 def card_at(card: RateCard, parameters: Mapping[str, str], meters: Needed) -> RateCard:
@@ -118,8 +118,7 @@ def _priced_extra(feature: Feature, card: RateCard, body: bytes) -> Feature:
         return feature
     count = extra.most
     if extra.counted == "urls":
-        found = sum(map(body.count, _ADDRESS))
-        count = extra.most if _HIDDEN_ASCII.search(body) else min(extra.most, found)
+        count = sum(1 for _ in islice(places(body, _ADDRESS), extra.most))
     return surcharged(feature.member, feature.name, extra.meter, count)
 
 

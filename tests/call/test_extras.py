@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from proxy.call.terms import terms_of
 from proxy.endpoints.features import Feature
+from proxy.endpoints.reading.steps import STEP_BYTES
 from proxy.pricing.rates import Extra, Rate
 from tests.call.test_terms import CARD, FEATURES, refused, route
 
@@ -26,9 +27,13 @@ TURNED_ON = Feature("scrape", "scrape", known=False)
         ("see https://a.example", 1),
         ("see http://a.example and HTTPS://b.example", 2),
         (r"escaped: https:\/\/a.example", 1),
-        (r"hidden: http\u003a//a.example", 3),
+        (r"escaped by half: https:\//a.example https:/\/b.example", 2),
+        (r"hidden: http\u003a//a.example http:\u002F/b.example", 2),
+        (r"as Go writes it: https://a.example?b=1\u0026c=2", 1),
         (r"other languages: caf\u00e9", 0),
         ("many: " + "https://a.example " * 9, 3),
+        ("far: " + "x" * (STEP_BYTES - 8) + "https://a.example", 1),
+        ("far: " + "x" * (STEP_BYTES - 5) + r"https:\/\/a.example", 1),
     ],
 )
 def test_an_extra_is_charged_for_each_address_up_to_the_most(text: str, count: int) -> None:
