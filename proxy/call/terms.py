@@ -56,7 +56,7 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
 
     `surcharges` is what it uses by turning something on, by meter, where nothing else is reported. `hidden`
     is the most input there can be that the request does not show, and `allowed` the most of what the upstream
-    may do by itself: these are held, and charged only where they are reported.
+    may do by itself beyond that: these are held, and charged only where they are reported.
     """
 
     card: RateCard
@@ -67,8 +67,10 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
     @property
     def unseen(self) -> Mapping[str, int]:
         """What the ceiling has to have beside what the request amounts to by itself, by meter."""
-        most = {meter: max(n, self.allowed.get(meter, 0)) for meter, n in self.surcharges.items()}
-        return {**self.hidden, **self.allowed, **most}
+        unseen = Counter(self.hidden)
+        unseen.update(self.allowed)
+        unseen.update(self.surcharges)
+        return unseen
 
 
 async def terms_for(features: Sequence[Feature], route: Route, card: RateCard, body: bytes) -> Terms:
@@ -117,7 +119,7 @@ def _priced_extra(feature: Feature, card: RateCard, body: bytes) -> Feature:
     if extra is None or feature.known:
         return feature
     count = extra.most
-    if extra.counted == "urls":
+    if extra.counts_addresses:
         count = sum(1 for _ in islice(places(body, _ADDRESS), extra.most))
     return surcharged(feature.member, feature.name, extra.meter, count)
 

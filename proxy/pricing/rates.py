@@ -87,6 +87,11 @@ class Extra(msgspec.Struct, frozen=True):
     counted: Literal["once", "urls"] = "once"
     most: int = 1
 
+    @property
+    def counts_addresses(self) -> bool:
+        """Whether it has to be looked for in the request how many it is."""
+        return self.counted == "urls"
+
 
 class Case(msgspec.Struct, frozen=True):
     """The card of a call whose parameters have all these values, whatever their case. They are casefolded."""
