@@ -9,7 +9,8 @@ from proxy.call.terms import terms_of
 from proxy.endpoints.features import Feature
 from proxy.endpoints.reading.steps import STEP_BYTES
 from proxy.pricing.rates import Extra, Rate
-from tests.call.test_terms import CARD, FEATURES, refused, route
+from tests.call.test_terms import CARD, FEATURES, TOOL, refused, route
+from tests.endpoints.least import asked
 
 SCRAPING = Extra("scrape", "urls", "urls", 3)
 READING = replace(
@@ -53,3 +54,10 @@ def test_what_farebox_knows_is_no_extra() -> None:
     """A card cannot make something cheaper that Farebox knows the cost of."""
     card = replace(READING, extras=(Extra("web_search_options", "urls", "once"),))
     assert terms_of(FEATURES[:1], route(set()), card).surcharges == {"web_searches": 1}
+
+
+def test_what_is_turned_on_twice_is_held_for_together() -> None:
+    """A search beside a tool that searches comes on top of the tool's own."""
+    ask = asked("chat.completions", web_search_options={}, tools=[TOOL])
+    terms = terms_of(ask.features, route(set()), CARD)
+    assert (terms.surcharges, terms.unseen["web_searches"]) == ({"web_searches": 2}, 6)

@@ -206,13 +206,6 @@ async def test_how_often_a_tool_was_used_is_charged_as_it_is_told(
     assert sent.get("max_uses", held) == held
 
 
-def test_what_is_turned_on_twice_is_held_for_together() -> None:
-    """A search beside a tool that searches comes on top of the tool's own."""
-    ask = asked("chat.completions", web_search_options={}, tools=[TOOL])
-    terms = terms_of(ask.features, route(set()), CARD)
-    assert (terms.surcharges, terms.unseen["web_searches"]) == ({"web_searches": 2}, 6)
-
-
 @pytest.mark.parametrize("uses", ["3", -1, 1_001, 1.5, [3]])
 async def test_a_number_of_uses_that_cannot_be_read_is_refused(uses: object) -> None:
     for tool in ({**TOOL, "parameters": {"max_uses": uses}}, {"type": "web_search", "max_uses": uses}):
