@@ -8,10 +8,11 @@ import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.metering.usage import METERS
 from proxy.pricing.charge import Charge, Line, affordable, more_nano, price, worst_nano
-from proxy.pricing.rates import PERS, Adjustment, Rate, RateCard, Term, card_of
+from proxy.pricing.rates import PERS, Adjustment, Extra, Rate, RateCard, Term, card_of
 from proxy.pricing.steps import Step, StepKind, exact_amounts
 from tests.pricing.test_charge import PRICES, QUANTITIES, WHOLES, usages
 
@@ -118,10 +119,7 @@ def test_a_card_is_known_again_from_its_terms_as_a_row_keeps_them(
     card: RateCard, usage: dict[str, int]
 ) -> None:
     listed = msgspec.json.decode(msgspec.json.encode(card.listed), type=tuple[Term, ...])
-    assert price(card_of(card.price_id, listed), usage) == msgspec.structs.replace(
-        price(card, usage), price_id=card_of(card.price_id, listed).price_id
-    )
-    assert card_of(card.price_id, listed).price_id == card.price_id
+    assert price(card_of(card.price_id, listed), usage) == price(card, usage)
 
 
 @given(stepped_cards(), usages(), st.data())
@@ -257,3 +255,9 @@ def test_a_card_without_steps_has_the_version_and_the_lines_that_it_ever_had() -
 )
 def test_whatever_changes_a_price_changes_the_version(changed: RateCard) -> None:
     assert changed.version != card(*LONG).version
+
+
+def test_a_job_has_the_price_of_its_beginning_also_by_a_card_with_extras() -> None:
+    """What members turn on is settled when the job begins, and is no part of what a row keeps of the card."""
+    began = replace(card(*LONG), extras=(Extra("scrape", "urls", "urls", 3),))
+    assert card_of(began.price_id, began.listed).price_id == began.price_id
