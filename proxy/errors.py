@@ -39,7 +39,9 @@ CODES: Final[dict[str, Kind]] = {
     "method_not_allowed": Kind(405, _INVALID, "The route exists, the method does not."),
     "body_too_large": Kind(413, _INVALID, "The body is larger than `server.max_body_bytes`."),
     "body_timeout": Kind(408, _INVALID, "The body did not arrive in time.", retry=False),
-    "overloaded": Kind(503, _SERVER, "The memory for request bodies is used up.", retry=True),
+    "overloaded": Kind(
+        503, _SERVER, "Memory for request bodies is used up, or large quotes wait.", retry=True
+    ),
     "unsupported_encoding": Kind(415, _INVALID, "The request body is compressed; send it plain."),
     "invalid_json": Kind(400, _INVALID, "The body is not a JSON object."),
     "invalid_value": Kind(400, _INVALID, "A field has the wrong type or an impossible value."),

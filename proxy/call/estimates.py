@@ -1,8 +1,9 @@
 """What a request most likely amounts to by itself, worked out where that stalls nobody."""
 
-import asyncio
+from functools import partial
 
 from proxy.call.base import RoutedCall
+from proxy.call.off_loop import in_thread
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.parts import BASE64_PDF
 from proxy.metering.tokens import COUNTER
@@ -18,7 +19,7 @@ async def fixed_usage(routed: RoutedCall, ceiling: Ceiling, model: str) -> Usage
     if COUNTER.is_quick(len(routed.body), model) and BASE64_PDF.encode() not in routed.body:
         estimate = routed.ask.estimate(model)
     else:
-        estimate = await asyncio.to_thread(routed.ask.estimate, model)
+        estimate = await in_thread(len(routed.body), partial(routed.ask.estimate, model))
     terms = routed.terms
     sure = {meter: n for meter, n in ceiling.fixed.items() if meter not in terms.allowed}
     return {**sure, **terms.surcharges, **estimate}

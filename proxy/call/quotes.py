@@ -1,17 +1,24 @@
 """Quotes: what a call would cost, worked out as for the call itself, without forwarding it."""
 
+import asyncio
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
-from proxy.call.admission import COUNTED_BYTES_MAX, Admission, exact_ceiling
+from proxy.call.admission import BOUND_OVER_COUNT, COUNTED_BYTES_MAX, Admission, exact_ceiling
 from proxy.call.base import InboundRequest, RoutedCall
 from proxy.call.estimates import fixed_usage
+from proxy.call.off_loop import LARGE_BYTES
 from proxy.call.policy import Catalog
 from proxy.errors import Refusal
+from proxy.metering.ceiling import Ceiling
 from proxy.metering.model_names import counting_name
 from proxy.metering.usage import METERS, ONE_CALL, Usage
 from proxy.pricing.charge import Charge, price, worst_charge, worst_nano
+
+TURN_SECONDS: Final = 5.0
+"""How long a large request waits for its turn. Nobody pays for it, so that it must keep no call waiting."""
 
 
 class Priced(msgspec.Struct, frozen=True):
@@ -41,32 +48,64 @@ class Quote(msgspec.Struct, frozen=True):
 class Quotes:
     """Makes quotes by the admission of calls. Nothing is held, and no limit is looked at."""
 
-    def __init__(self, *, admission: Admission, catalog: Callable[[], Catalog]) -> None:
+    def __init__(
+        self, *, admission: Admission, catalog: Callable[[], Catalog], turn_seconds: float = TURN_SECONDS
+    ) -> None:
         self._admission = admission
         self._catalog = catalog
+        self._turn = asyncio.Semaphore()
+        self._turn_seconds = turn_seconds
 
     async def of(self, request: InboundRequest) -> Quote:
-        """The quote for a request. Raises Refusal as the admission of a call does."""
+        """The quote for a request. Raises Refusal as the admission of a call does, or `overloaded`.
+
+        Large ones are counted one after the other.
+        """
         key = await self._admission.identify(request)
         routed = await self._admission.route(request, key, self._catalog())
-        ask, card = routed.ask, routed.terms.card
-        if not key.may_use(ask.model):
-            raise Refusal("model_not_allowed", f"The key is not allowed to use {ask.model}.", param="model")
-        is_counted = ask.input_text_length() <= COUNTED_BYTES_MAX
-        ceiling = routed.bounded(await exact_ceiling(ask) if is_counted else ask.ceiling())
-        if card.billing_type == "per_call":
-            floor: Usage = {**ONE_CALL, **routed.terms.surcharges}
-        else:
-            model = counting_name(routed.route.targets[0].model or ask.model, ask.model)
-            counted = await fixed_usage(routed, ceiling, model)
-            asked = {m: n for m, n in ceiling.usage.items() if m not in routed.terms.allowed}
-            floor = {**_whole(counted, asked), **routed.terms.surcharges}
-        return Quote(
-            routed=routed,
-            floor=Priced(floor, price(card, floor)),
-            ceiling=Priced(ceiling.usage, worst_charge(card, ceiling.usage)),
-            hold_nano=worst_nano(card, ceiling.usage),
-        )
+        if not key.may_use(routed.ask.model):
+            message = f"The key is not allowed to use {routed.ask.model}."
+            raise Refusal("model_not_allowed", message, param="model")
+        if len(routed.body) <= LARGE_BYTES:
+            return await _quote(routed)
+        try:
+            await asyncio.wait_for(self._turn.acquire(), self._turn_seconds)
+        except TimeoutError:
+            message = "Other large requests are being counted; try again in a moment."
+            raise Refusal("overloaded", message) from None
+        try:
+            return await _quote(routed)
+        finally:
+            self._turn.release()
+
+
+async def _quote(routed: RoutedCall) -> Quote:
+    ask, card = routed.ask, routed.terms.card
+    is_counted = ask.input_text_length() <= COUNTED_BYTES_MAX
+    ceiling = routed.bounded(await exact_ceiling(ask) if is_counted else ask.ceiling())
+    if card.billing_type == "per_call":
+        floor: Usage = {**ONE_CALL, **routed.terms.surcharges}
+    else:
+        counted = await _counted(routed, ceiling) if is_counted else _least(routed, ceiling)
+        asked = {m: n for m, n in ceiling.usage.items() if m not in routed.terms.allowed}
+        floor = {**_whole(counted, asked), **routed.terms.surcharges}
+    return Quote(
+        routed=routed,
+        floor=Priced(floor, price(card, floor)),
+        ceiling=Priced(ceiling.usage, worst_charge(card, ceiling.usage)),
+        hold_nano=worst_nano(card, ceiling.usage),
+    )
+
+
+async def _counted(routed: RoutedCall, ceiling: Ceiling) -> Usage:
+    model = routed.ask.model
+    return await fixed_usage(routed, ceiling, counting_name(routed.route.targets[0].model or model, model))
+
+
+def _least(routed: RoutedCall, ceiling: Ceiling) -> Usage:
+    """What a request whose text is too long to be counted comes to at least."""
+    sure = {meter: n for meter, n in ceiling.fixed.items() if meter not in routed.terms.allowed}
+    return {meter: n // BOUND_OVER_COUNT if METERS[meter].is_tokens else n for meter, n in sure.items()}
 
 
 def _whole(counted: Usage, asked: Usage) -> Usage:

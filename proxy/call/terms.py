@@ -4,12 +4,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Final
 
 import msgspec
 
 from proxy.call.off_loop import off_loop
 from proxy.endpoints.features import Feature, at_tier, rate_key, surcharged, tier_key
+from proxy.endpoints.reading.steps import places
 from proxy.endpoints.registry import forward_fault
 from proxy.errors import Refusal
 from proxy.metering.usage import Needed, Usage, each_needed
@@ -19,10 +21,8 @@ from proxy.upstream.routes import Route
 SHOWN_CHARS: Final = 64
 _NOTHING: Final[Usage] = {}
 _ANY_UNKNOWN: Final = "*"
-_ADDRESS: Final = (b"://", rb":\/\/")
-"""What is in every address, also where JSON has its slashes escaped."""
-_HIDDEN_ASCII: Final = re.compile(rb"\\u00[2-7]")
-"""An escape that no client writes, and that would hide an address."""
+_ADDRESS: Final = re.compile(rb"(?::|\\u003[aA])(?:\\?/|\\u002[fF]){2}")
+"""What is in every address, however JSON has it escaped."""
 
 
 def card_at(card: RateCard, parameters: Mapping[str, str], meters: Needed) -> RateCard:
@@ -56,7 +56,7 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
 
     `surcharges` is what it uses by turning something on, by meter, where nothing else is reported. `hidden`
     is the most input there can be that the request does not show, and `allowed` the most of what the upstream
-    may do by itself: these are held, and charged only where they are reported.
+    may do by itself beyond that: these are held, and charged only where they are reported.
     """
 
     card: RateCard
@@ -67,8 +67,10 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
     @property
     def unseen(self) -> Mapping[str, int]:
         """What the ceiling has to have beside what the request amounts to by itself, by meter."""
-        most = {meter: max(n, self.allowed.get(meter, 0)) for meter, n in self.surcharges.items()}
-        return {**self.hidden, **self.allowed, **most}
+        unseen = Counter(self.hidden)
+        unseen.update(self.allowed)
+        unseen.update(self.surcharges)
+        return unseen
 
 
 async def terms_for(features: Sequence[Feature], route: Route, card: RateCard, body: bytes) -> Terms:
@@ -117,9 +119,8 @@ def _priced_extra(feature: Feature, card: RateCard, body: bytes) -> Feature:
     if extra is None or feature.known:
         return feature
     count = extra.most
-    if extra.counted == "addresses":
-        found = sum(map(body.count, _ADDRESS))
-        count = extra.most if _HIDDEN_ASCII.search(body) else min(extra.most, found)
+    if extra.counts_addresses:
+        count = sum(1 for _ in islice(places(body, _ADDRESS), extra.most))
     return surcharged(feature.member, feature.name, extra.meter, count)
 
 

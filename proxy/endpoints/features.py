@@ -36,7 +36,7 @@ class Feature(msgspec.Struct, frozen=True, gc=False):
     `member` says where in the body, `name` is the body's member that holds it. `needs` are the keys of a rate
     card that price it, all of them; without any, no rate card can. `surcharges` is what it uses by meter,
     `hidden` how many inputs it only refers to, by the meter they are counted in, `tier` the service tier.
-    `allowed` is the most it can use of a meter, which is charged as far as the answer reports it.
+    `allowed` is the most it can use of a meter beyond that, charged as far as the answer reports it.
     `known` is False for a member that Farebox does not know. What is `optional` costs no more than the usual
     rates, and is charged otherwise only where a card says so. `refers` is an object that it is about: only
     the account that has it may name it, and the call goes where that is. `kept`: it is something that the

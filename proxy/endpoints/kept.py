@@ -14,7 +14,7 @@ from proxy.endpoints.reading.body import JsonBody, beginning
 from proxy.endpoints.reading.body_faults import too_many
 from proxy.endpoints.reading.repeats import has_repeats, repeats_within
 
-_NAMES_ONE: Final = re.compile(r"(?:(?:\A|_)ids?|[a-z]Ids?)\Z")
+_NAMES_ONE: Final = re.compile(r"(?:(?:\A|_)[iI][dD][sS]?|[a-z]I[dD]s?)\Z")
 TIES: Final = frozenset(
     {
         "id", "call_id", "approval_request_id", "tool_call_id", "tool_use_id", "tool_id", "caller_id",
@@ -56,8 +56,10 @@ _WITHIN: Final = frozenset({"url", "data"})
 _FILE: Final = "file"
 """Where it has no members, it is one by its id."""
 _VALUED: Final = _ADDRESSES | _WITHIN | {_FILE}
-_SCHEME: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]{0,31}):")
-_SCHEME_CHARS: Final = 64
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,31}):")
+_SCHEME_CHARS: Final = 4_096
+_PASSED_OVER: Final = "".join(map(chr, range(0x21)))
+"""What those who read addresses leave out before them; of it tabs and line ends everywhere."""
 _NAME_CHARS: Final = 64
 OBJECTS_MAX: Final = 256
 """How many objects one member of a request may name: each is looked up."""
@@ -109,14 +111,19 @@ def _role(name: str) -> _Role:
     """What a member by this name may say."""
     if name in TOLD:
         return "told"
-    if name == "id" or name in _VALUED:
-        return "id" if name == "id" else "value"
-    return "kept" if name not in TIES and _NAMES_ONE.search(name) else "nothing"
+    # Some upstreams take a name for what it is in any case.
+    folded = name.casefold()
+    if folded == "id" or name in _VALUED:
+        return "id" if folded == "id" else "value"
+    return "kept" if folded not in TIES and _NAMES_ONE.search(name) else "nothing"
 
 
 def scheme_of(address: str) -> str:
     """The scheme of an address that an upstream alone can resolve, with its colon; else empty."""
-    match = _SCHEME.match(address[:_SCHEME_CHARS])
+    text = address.lstrip(_PASSED_OVER)[:_SCHEME_CHARS]
+    for char in "\t\r\n":
+        text = text.replace(char, "")
+    match = _SCHEME.match(text)
     scheme = match[1].lower() if match else ""
     return f"{scheme}:" if scheme and scheme not in _OPEN else ""
 

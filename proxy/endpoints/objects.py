@@ -4,6 +4,7 @@ A kind is a value of `ObjectKind`. Its routes are rows of a table, so that a new
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final, Literal, Protocol
 from urllib.parse import parse_qsl
 
@@ -111,8 +112,9 @@ class ObjectKind(msgspec.Struct, frozen=True):
     says, None for anything else. The first of `routes` is what the poller asks. `made_by` says whether a call
     of the endpoint may make one: then its tally is a `SightedTally`. `begins_job` says of such a call whether
     that goes on after its answer. `is_listed`: their list is answered, from what Farebox knows of them. With
-    `tells_usage` the end of a job says what it used; otherwise that follows from its request. `answer_bytes`
-    is the most that is read of one.
+    `tells_usage` the end of a job says what it used; otherwise that follows from its request. `unreported` is
+    the meter of what a job has produced that is ended before it tells. `answer_bytes` is the most that is
+    read of one.
     """
 
     name: str
@@ -125,6 +127,7 @@ class ObjectKind(msgspec.Struct, frozen=True):
     derivations: tuple[Derivation, ...] = ()
     is_listed: bool = False
     tells_usage: bool = False
+    unreported: str = ""
     answer_bytes: int = 262_144
     made_by: Callable[[Ask], bool] = always
     begins_job: Callable[[Ask], bool] = always
@@ -229,7 +232,8 @@ class ObjectAsk:
             case "object":
                 return JsonTally(self._kind.read, about=self._id)
             case "deletion":
-                return JsonTally(read_deletion, about=self._id)
+                read = partial(read_deletion, unreported=self._kind.unreported)
+                return JsonTally(read, about=self._id)
             case "content":
                 return PassingTally(Sighting(self._id, "complete"))
             case "nothing":

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from proxy.metering.usage import Usage
 from proxy.money import decimal_string, round_half_even, split_total
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.rates import Adjustment, Rate, RateCard
 from proxy.pricing.steps import Step, added, billed, exact_amounts
 
 
@@ -71,7 +71,8 @@ def _stepped(card: RateCard, usage: Usage) -> Charge:
         for rate in flat.rates
         if (quantity := quantities.get(rate.meter))
     ]
-    lines += (Line(each.name, 0, "0", 1, 0, (each.step,)) for each in card.adjustments)
+    adjustments = _adjustments(card, usage)
+    lines += (Line(each.name, 0, "0", 1, 0, (each.step,)) for each in adjustments)
     exact = list(exact_amounts(lines))
     denominator = lcm(*(amount.denominator for amount in exact))
     numerators = [int(amount * denominator) for amount in exact]
@@ -142,10 +143,15 @@ def _worst_stepped(card: RateCard, ceiling: Usage) -> Fraction:
     worst = Fraction(0)
     for flat in card.within(ceiling):
         total = sum((_worst_family(family, ceiling) for family in flat.families.items()), Fraction(0))
-        for each in card.adjustments:
+        for each in _adjustments(card, ceiling):
             total += added(total, each.step)
         worst = max(worst, total)
     return worst
+
+
+def _adjustments(card: RateCard, usage: Usage) -> tuple[Adjustment, ...]:
+    """What comes after all rates; nothing for what is no request, which no least charge may price."""
+    return card.adjustments if usage.get("requests", 1) else ()
 
 
 def _worst_family(family: tuple[str, tuple[Rate, ...]], ceiling: Usage) -> Fraction:

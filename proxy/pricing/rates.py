@@ -87,6 +87,11 @@ class Extra(msgspec.Struct, frozen=True):
     counted: Literal["once", "addresses"] = "once"
     most: int = 1
 
+    @property
+    def counts_addresses(self) -> bool:
+        """Whether it has to be looked for in the request how many it is."""
+        return self.counted == "addresses"
+
 
 class Case(msgspec.Struct, frozen=True):
     """The card of a call whose parameters have all these values, whatever their case. They are casefolded."""
@@ -148,11 +153,10 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def version(self) -> str:
-        """A digest of all that decides a price, so that equal cards have equal versions everywhere."""
+        """A digest of all that decides what a usage costs: equal cards have equal versions everywhere."""
         rates = (f"{rate.meter}={rate.price}/{rate.per}{_said(rate.steps)}" for rate in self.rates)
         added = (f"{each.name}={_said((each.step,))}" for each in self.adjustments)
-        turned_on = (f"{each.member}={each.meter};{each.counted} {each.most}" for each in self.extras)
-        text = "|".join((*rates, *added, *turned_on))
+        text = "|".join((*rates, *added))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @cached_property

@@ -7,8 +7,10 @@ from msgspec.structs import replace
 
 from proxy.call.terms import terms_of
 from proxy.endpoints.features import Feature
+from proxy.endpoints.reading.steps import STEP_BYTES
 from proxy.pricing.rates import Extra, Rate
-from tests.call.test_terms import CARD, FEATURES, refused, route
+from tests.call.test_terms import CARD, FEATURES, TOOL, refused, route
+from tests.endpoints.least import asked
 
 SCRAPING = Extra("scrape", "urls", "addresses", 3)
 READING = replace(
@@ -26,9 +28,13 @@ TURNED_ON = Feature("scrape", "scrape", known=False)
         ("see https://a.example", 1),
         ("see http://a.example and HTTPS://b.example", 2),
         (r"escaped: https:\/\/a.example", 1),
-        (r"hidden: http\u003a//a.example", 3),
+        (r"escaped by half: https:\//a.example https:/\/b.example", 2),
+        (r"hidden: http\u003a//a.example http:\u002F/b.example", 2),
+        (r"as Go writes it: https://a.example?b=1\u0026c=2", 1),
         (r"other languages: caf\u00e9", 0),
         ("many: " + "https://a.example " * 9, 3),
+        ("far: " + "x" * (STEP_BYTES - 8) + "https://a.example", 1),
+        ("far: " + "x" * (STEP_BYTES - 5) + r"https:\/\/a.example", 1),
     ],
 )
 def test_an_extra_is_charged_for_each_address_up_to_the_most(text: str, count: int) -> None:
@@ -48,3 +54,10 @@ def test_what_farebox_knows_is_no_extra() -> None:
     """A card cannot make something cheaper that Farebox knows the cost of."""
     card = replace(READING, extras=(Extra("web_search_options", "urls", "once"),))
     assert terms_of(FEATURES[:1], route(set()), card).surcharges == {"web_searches": 1}
+
+
+def test_what_is_turned_on_twice_is_held_for_together() -> None:
+    """A search beside a tool that searches comes on top of the tool's own."""
+    ask = asked("chat.completions", web_search_options={}, tools=[TOOL])
+    terms = terms_of(ask.features, route(set()), CARD)
+    assert (terms.surcharges, terms.unseen["web_searches"]) == ({"web_searches": 2}, 6)

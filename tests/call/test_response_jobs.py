@@ -144,6 +144,28 @@ async def test_one_that_ends_and_reports_nothing_costs_what_it_can_have_produced
     assert (row.outcome.basis, row.outcome.inferred) == ("counted", {"output_tokens": "assumed"})
 
 
+@pytest.mark.parametrize(("after_us", "output"), [(0, 0), (7_000_001, 800), (3_600_000_000, HELD)])
+async def test_one_that_is_deleted_while_it_runs_costs_what_it_can_have_produced(
+    after_us: int, output: int
+) -> None:
+    """As one that is cancelled: who has read it as it streamed saves nothing by deleting it."""
+    stage = await begun()
+    hold_nano = stage.held_nano()
+    stage.clock.at_us += after_us
+    stage.studio.says("DELETE", "/responses/resp_1", b'{"id":"resp_1","deleted":true}')
+    await stage.ask("DELETE", PATH)
+    await stage.rest()
+    (row,) = [row for row in stage.store.books.new_receipts if row.call.endpoint == "responses"]
+    tokens, input_nano = row.outcome.usage["output_tokens"], row.outcome.usage["input_tokens"] * INPUT_NANO
+    assert (row.outcome.outcome, row.outcome.basis) == ("job_deleted", "counted")
+    if output == HELD:
+        assert hold_nano - OUTPUT_NANO < row.charged_nano <= hold_nano
+    else:
+        assert tokens == output
+    assert row.charged_nano == input_nano + tokens * OUTPUT_NANO
+    assert not held(stage)
+
+
 async def test_its_items_can_be_named_once_it_has_ended() -> None:
     stage = await begun()
     stage.studio.says("GET", "/responses/resp_1", told("completed", text("Hello"), usage=usage()))

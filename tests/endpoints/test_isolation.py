@@ -216,7 +216,13 @@ PARTS: list[tuple[Any, str]] = [
     ({"type": "input_audio", "input_audio": {"data": "s3://bucket/a"}}, "s3:"),
     ({"type": "input_audio", "input_audio": {"id": MARK}}, "input_audio.id"),
     ({"type": "video_url", "video_url": {"url": "oss://a"}}, "oss:"),
+    ({"type": "image_url", "image_url": {"url": "\x01\x1fgs://bucket/a.png"}}, "gs:"),
+    ({"type": "image_url", "image_url": {"url": " " * 99 + "gs://bucket/a.png"}}, "gs:"),
+    ({"type": "image_url", "image_url": {"url": "fi\tl\r\ne:///etc/passwd"}}, "file:"),
     ({"type": "text", "text": "x", "fileId": MARK}, "fileId"),
+    ({"type": "text", "text": "x", "fileID": MARK}, "fileID"),
+    ({"type": "text", "text": "x", "FILE_IDS": [MARK]}, "FILE_IDS"),
+    ({"type": "file", "file": {"ID": MARK}}, "file.id"),
 ]
 
 

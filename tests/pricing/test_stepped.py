@@ -8,10 +8,11 @@ import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.metering.usage import METERS
 from proxy.pricing.charge import Charge, Line, affordable, more_nano, price, worst_nano
-from proxy.pricing.rates import PERS, Adjustment, Rate, RateCard, Term, card_of
+from proxy.pricing.rates import PERS, Adjustment, Extra, Rate, RateCard, Term, card_of
 from proxy.pricing.steps import Step, StepKind, exact_amounts
 from tests.pricing.test_charge import PRICES, QUANTITIES, WHOLES, usages
 
@@ -118,10 +119,7 @@ def test_a_card_is_known_again_from_its_terms_as_a_row_keeps_them(
     card: RateCard, usage: dict[str, int]
 ) -> None:
     listed = msgspec.json.decode(msgspec.json.encode(card.listed), type=tuple[Term, ...])
-    assert price(card_of(card.price_id, listed), usage) == msgspec.structs.replace(
-        price(card, usage), price_id=card_of(card.price_id, listed).price_id
-    )
-    assert card_of(card.price_id, listed).price_id == card.price_id
+    assert price(card_of(card.price_id, listed), usage) == price(card, usage)
 
 
 @given(stepped_cards(), usages(), st.data())
@@ -199,6 +197,7 @@ GOLDEN = [
     ("an hour's rate by the second", card(rate("run_seconds", 1_000, 3_600)), {"run_seconds": 100}, 28),
     ("a markup, once on the sum", card(rate("requests", 800_000_000), markup="0.2"), {}, 960_000_000),
     ("a least charge", card(rate("urls", 7), least_charge="1000"), {"urls": 1}, 1_000),
+    ("no request, no least charge", card(rate("urls", 7), least_charge="1000"), {"requests": 0}, 0),
     ("a most charge", card(rate("urls", 7), most_charge="1000"), {"urls": 1_000}, 1_000),
     ("a short call", card(*LONG), {"input_tokens": 272_000, "output_tokens": 100}, 341_000),
     ("a long call, all of it", card(*LONG), {"input_tokens": 272_001, "output_tokens": 100}, 681_002),
@@ -218,6 +217,12 @@ def test_each_way_of_charging_has_an_example(
     priced: RateCard, usage: dict[str, int], total_nano: int
 ) -> None:
     assert price(priced, usage).total_nano == total_nano
+    assert worst_nano(priced, usage) >= total_nano
+
+
+def test_nothing_is_held_for_what_is_no_request() -> None:
+    """Such as a count of tokens, by the card of the model that they are for."""
+    assert worst_nano(card(*LONG, markup="0.1", least_charge="1000"), {"requests": 0}) == 0
 
 
 def test_lines_say_what_was_done() -> None:
@@ -250,3 +255,9 @@ def test_a_card_without_steps_has_the_version_and_the_lines_that_it_ever_had() -
 )
 def test_whatever_changes_a_price_changes_the_version(changed: RateCard) -> None:
     assert changed.version != card(*LONG).version
+
+
+def test_a_job_has_the_price_of_its_beginning_also_by_a_card_with_extras() -> None:
+    """What members turn on is settled when the job begins, and is no part of what a row keeps of the card."""
+    began = replace(card(*LONG), extras=(Extra("scrape", "urls", "addresses", 3),))
+    assert card_of(began.price_id, began.listed).price_id == began.price_id

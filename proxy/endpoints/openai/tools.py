@@ -57,8 +57,8 @@ def server_tools(body: JsonBody, name: str) -> Iterator[Feature]:
     body.put(name, listed(patched(tool, {}) for tool in tools) if is_large else msgspec.json.encode(tools))
     for meter, count in Counter(_meter_of(tools[at]) for at in own).items():
         feature = surcharged(f"{name}[].type", name, meter, count)
-        most = uses[meter]
-        yield replace(feature, hidden=dict.fromkeys(feature.hidden, most), allowed={meter: most})
+        hidden = dict.fromkeys(feature.hidden, uses[meter])
+        yield replace(feature, hidden=hidden, allowed={meter: max(0, uses[meter] - count)})
     if own:
         read = list(body.items_of(name))
         yield from kept_features(f"{name}[]", (read[at] for at in own))

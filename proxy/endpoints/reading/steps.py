@@ -191,6 +191,14 @@ def holds(text: Text, pattern: re.Pattern[bytes]) -> bool:
     )
 
 
+def places(text: Text, pattern: re.Pattern[bytes]) -> Iterator[int]:
+    """Where such a pattern is found in a text, which has no match within another one."""
+    for at in range(0, len(text), STEP_BYTES):
+        for found in pattern.finditer(bytes(text[at : at + STEP_BYTES + _REACH_BYTES])):
+            if found.start() < STEP_BYTES:
+                yield at + found.start()
+
+
 class TooLong(Exception):  # noqa: N818 - named for what is wrong with the text.
     """Between two commas of a text there is more than `PART_BYTES_MAX`; `at` is where that begins."""
 

@@ -208,10 +208,13 @@ class _Deletion(msgspec.Struct, frozen=True):
 _DELETION: Final = msgspec.json.Decoder(_Deletion)
 
 
-def read_deletion(data: bytes) -> Sighting | None:
-    """What the answer to a DELETE says; None where it does not say that the object is deleted."""
+def read_deletion(data: bytes, unreported: str = "") -> Sighting | None:
+    """What the answer to a DELETE says; None where it does not say that the object is deleted.
+
+    It tells no usage: `unreported` is the meter of what a job of this kind may have produced by then.
+    """
     try:
         answer = _DELETION.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return Sighting(answer.id, "deleted") if answer.deleted else None
+    return Sighting(answer.id, "deleted", unreported=unreported) if answer.deleted else None

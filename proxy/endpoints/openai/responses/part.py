@@ -30,6 +30,8 @@ _END: Final[Mapping[str, str]] = {
 _BEGINNINGS: Final = frozenset({"response.created", "response.queued", "response.in_progress"})
 """The events that tell of a response before anything of it is there."""
 _RUNNING: Final = frozenset({"queued", "in_progress"})
+UNREPORTED: Final = "output_tokens"
+"""What a response has produced that has ended without telling its usage."""
 KEPT_MAX: Final = 256
 """How many items of a response can be named by later requests."""
 _CODE: Final = "code_interpreter_call"
@@ -363,11 +365,7 @@ def read_response(data: bytes) -> Sighting | None:
         report.add(usage)
     used = report.reading()
     if used is None:
-        return (
-            replace(sighting, state="failed")
-            if part.failed
-            else replace(sighting, unreported="output_tokens")
-        )
+        return replace(sighting, state="failed") if part.failed else replace(sighting, unreported=UNREPORTED)
     seen: dict[str, int] = {}
     for meter in part.uses if isinstance(part, OddPart) else ():
         seen[meter] = seen.get(meter, 0) + 1

@@ -14,7 +14,7 @@ from proxy.endpoints.openai.bounds import OutputBound, named_bound, thinking_bud
 from proxy.endpoints.openai.members import RESPONSES as NAME
 from proxy.endpoints.openai.responses.items import ITEMS_MAX, Items
 from proxy.endpoints.openai.responses.members import COMPACTION, RESPONSE
-from proxy.endpoints.openai.responses.part import read_response
+from proxy.endpoints.openai.responses.part import UNREPORTED, read_response
 from proxy.endpoints.openai.responses.tally import BackgroundStream, ResponseStream, ResponseWhole
 from proxy.endpoints.openai.responses.tools import USES, USES_MAX, carries_out, parameters_of
 from proxy.endpoints.reading import fields
@@ -172,6 +172,7 @@ RESPONSES: Final = ObjectKind(
         ObjectRoute("delete", "DELETE", "Delete a response: free.", tells="deletion"),
     ),
     tells_usage=True,
+    unreported=UNREPORTED,
     answer_bytes=16_777_216,
     begins_job=_begins_job,
 )
