@@ -161,10 +161,11 @@ class _Cards:
         """A case of a card: its own rates take the place of the card's."""
         if not schema.rates and schema.max_output_tokens is None:
             self._findings.fault(path, "changes nothing; it needs `rates` or `max_output_tokens`")
-        rates = over(card.rates, rates_of(schema.rates, self._unit, (*path, "rates"), self._findings))
+        said = rates_of(schema.rates, self._unit, (*path, "rates"), self._findings)
         when = tuple(sorted((name, value.casefold()) for name, value in schema.when.items()))
         bound = schema.max_output_tokens or card.default_bound
-        return Case(when, replace(card, id=_case_id(card, when), rates=rates, default_bound=bound))
+        rates = over(card.rates, said)
+        return Case(when, replace(card, id=_case_id(card, when), rates=rates, default_bound=bound), said)
 
     def _check(self, card: RateCard, schema: TermsSchema, places: Sequence[Path]) -> None:
         """Faults of a whole card: output without a bound, and rates beyond all amounts."""
@@ -186,11 +187,11 @@ class _Cards:
 
 def _taken_over(card: RateCard, case: Case, like: RateCard) -> Case:
     """A case of the card that a card is like. What the case itself says is kept, the rest is the card's."""
-    said = [rate for rate in case.card.rates if rate not in like.rates]
     bound = case.card.default_bound
     bound = card.default_bound if bound == like.default_bound else bound
     case_id = _case_id(card, case.when)
-    return Case(case.when, replace(card, id=case_id, rates=over(card.rates, said), default_bound=bound))
+    rates = over(card.rates, case.said)
+    return replace(case, card=replace(card, id=case_id, rates=rates, default_bound=bound))
 
 
 def _case_id(card: RateCard, when: Sequence[tuple[str, str]]) -> str:

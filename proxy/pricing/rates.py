@@ -94,10 +94,14 @@ class Extra(msgspec.Struct, frozen=True):
 
 
 class Case(msgspec.Struct, frozen=True):
-    """The card of a call whose parameters have all these values, whatever their case. They are casefolded."""
+    """The card of a call whose parameters have all these values, whatever their case. They are casefolded.
+
+    `said` are the rates that the case itself says; the others are those of the card that it is a case of.
+    """
 
     when: tuple[tuple[str, str], ...]
     card: "RateCard"
+    said: tuple[Rate, ...] = ()
 
     def holds(self, parameters: Mapping[str, str]) -> bool:
         """Whether a call with these parameters is priced by it."""

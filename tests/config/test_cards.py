@@ -375,3 +375,19 @@ def test_a_call_is_priced_by_the_card_as_of_its_moment(
     assert found is not None
     assert price(found, {"input_tokens": 1_000, "output_tokens": 1_000}).total_nano == nano * 1_000_000
     assert found.id == card_id
+
+
+def test_a_case_keeps_what_it_says_though_the_card_said_the_same(load_text: LoadText) -> None:
+    """When that changes, and in a card that is like it."""
+    said = """
+rate_cards:
+  parent:
+    rates: {images: {per_unit: '0.02'}}
+    cases: [{when: {quality: low}, rates: {images: {per_unit: '0.02'}}}]
+    changes: [{from: '2027-02-01', rates: {images: {per_unit: '0.03'}}}]
+  child: {like: parent, rates: {images: {per_unit: '0.05'}}}
+"""
+    book = load_text(text_of(rate_cards=said, routes="")).book
+    later = [book.card_now(card_id, "", "", FIRST_US + 90 * DAY_US) for card_id in ("parent", "child")]
+    found = [price(card.case_of({"quality": "low"}), {"images": 1}).total_nano for card in later if card]
+    assert found == [20_000_000] * 2
