@@ -47,10 +47,10 @@ class Quotes:
 
     async def of(self, request: InboundRequest) -> Quote:
         """The quote for a request. Raises Refusal as the admission of a call does."""
-        key = await self._admission.identify(request)
-        routed = await self._admission.route(request, key, self._catalog())
+        caller = await self._admission.identify(request, anew=True)
+        routed = await self._admission.route(request, caller, self._catalog())
         ask, card = routed.ask, routed.terms.card
-        if not key.may_use(ask.model):
+        if not caller.key.may_use(ask.model):
             raise Refusal("model_not_allowed", f"The key is not allowed to use {ask.model}.", param="model")
         is_counted = ask.input_text_length() <= COUNTED_BYTES_MAX
         ceiling = routed.bounded(await exact_ceiling(ask) if is_counted else ask.ceiling())

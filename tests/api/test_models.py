@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from proxy.api.models import Served, page
 from proxy.api.views.models import ModelsQuery, ServedModel, openai_view, priced
 from proxy.call.policy import Catalog, Policy
-from proxy.ledger.rows import UNLIMITED
+from proxy.ledger.groups import Groups
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import Adjustment, Case, Extra, Rate, RateCard
 from proxy.pricing.steps import Step
@@ -95,9 +95,9 @@ def target(name: str, model: str | None = None) -> Target:
 def served(*routes: Route, allowed: tuple[str, ...] = (), **listed: list[str]) -> list[str]:
     """The names of the models that are shown where upstreams list these."""
     book = PriceBook([RateCard("all", ("*",), (Rate("input_tokens", Fraction(1), 1), TOKENS), 9)])
-    catalog = Catalog(Routes(routes), book, UNLIMITED, Policy())
+    catalog = Catalog(Routes(routes), book, Groups(), Policy())
     models = {name: {each: ListedModel() for each in names} for name, names in listed.items()}
-    return [model.name for model in Served(allowed, catalog, models).all()]
+    return [model.name for model in Served((allowed, ""), catalog, models).all()]
 
 
 CHAT = ("chat.completions",)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.schema import Admin
+from proxy.ledger.groups import Groups
 from proxy.ledger.rows import Limits
 from proxy.ledger.windows import DAY_US
 from tests.api.apis import ADMIN_KEY, ApiConfig, Apis, serving
@@ -89,7 +90,7 @@ async def test_changes_of_different_limits_at_once_do_not_undo_each_other(apis: 
 
 
 async def test_a_default_limit_is_in_force_until_an_account_lifts_it(apis: Apis) -> None:
-    apis.settings = ApiConfig(limits=Limits(day_nano=10**9, rpm=5))
+    apis.settings = ApiConfig(groups=Groups(Limits(day_nano=10**9, rpm=5)))
     account_id = await apis.account()
     before = (await apis.admin("GET", f"/accounts/{account_id}")).body
     await apis.admin("PATCH", f"/accounts/{account_id}", {"limits": {"day": "none", "rpm": "none"}})
