@@ -115,7 +115,7 @@ class RateCardSchema(TermsSchema, frozen=True, kw_only=True):
         list[Text], doc("Globs of the public models it prices; the first card that matches does.")
     ] = field(default_factory=list)
     like: Annotated[
-        Name | None, doc("The card that it is like, but for what it says itself and for `match`.")
+        Name | None, doc("The card that it is like, but for what it says itself, and for whom it is.")
     ] = None
     groups: Annotated[
         list[Name], doc("The groups whose calls alone it prices; without them, those of every account.")
