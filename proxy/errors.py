@@ -46,7 +46,9 @@ CODES: Final[dict[str, Kind]] = {
     "invalid_json": Kind(400, _INVALID, "The body is not a JSON object."),
     "invalid_value": Kind(400, _INVALID, "A field has the wrong type or an impossible value."),
     "model_not_found": Kind(404, _INVALID, "No route serves this model on this endpoint."),
-    "model_not_allowed": Kind(403, _DENIED, "The key's allow-list does not hold this model."),
+    "model_not_allowed": Kind(
+        403, _DENIED, "The allow-list of the key, or of its account's group, does not hold this model."
+    ),
     "model_not_priced": Kind(403, _DENIED, "No rate card prices this model, so it is refused."),
     "unpriced_feature": Kind(
         403, _DENIED, "A member of the body, or its value, can cost extra, and no rate prices that."

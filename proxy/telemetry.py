@@ -183,6 +183,7 @@ class Telemetry:
     def __init__(self, *, log_calls: bool = False, figures_folder: str | None = None) -> None:
         self.registry = CollectorRegistry()
         self.log_calls = log_calls
+        self.unknown_groups: set[str] = set()
         self._figures_folder = figures_folder
         self._log = structlog.get_logger("farebox.calls")
         registry = self.registry
@@ -307,6 +308,15 @@ class Telemetry:
     def models_unlisted(self, upstream: str, reason: str) -> None:
         """An upstream's own list of models could not be had; the last one stands."""
         self._log.warning("no list of models", upstream=upstream, reason=reason)
+
+    def group_unknown(self, group: str) -> None:
+        """Accounts are in a group that the configuration does not have: they are served as if in none.
+
+        It is logged once until the next reload.
+        """
+        if group not in self.unknown_groups:
+            self.unknown_groups.add(group)
+            self._log.warning("unknown group", group=group)
 
     def upstream_accepts(self, upstream: str) -> None:
         """An upstream that refused the credential has answered well again."""

@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from proxy.ledger.groups import Group, Groups
 from proxy.upstream.routes import Credential, Route, Routes, Target, Upstream
 from tests.api.apis import ADMIN_KEY, ApiConfig, Apis, serving
 from tests.fork_server import fork_server
@@ -134,6 +135,23 @@ async def test_updates_change_what_they_name(apis: Apis) -> None:
     for command, status in (("suspend", "suspended"), ("resume", "active")):
         assert (await ask(apis, "accounts", command, account_id, "--json")).json["status"] == status
     assert (await ask(apis, "keys", "disable", key_id, "--json")).json["status"] == "disabled"
+
+
+async def test_an_account_is_put_in_a_group_and_found_there(apis: Apis) -> None:
+    apis.settings = ApiConfig(groups=Groups(groups={name: Group(name) for name in ("vip", "beta")}))
+    account = (await ask(apis, "accounts", "create", "Ada", "--group", "vip", "--json")).json
+    other_id = await apis.account("Bob")
+    assert account["group"] == "vip"
+    listed = await ask(apis, "accounts", "list", "--group", "vip")
+    assert account["id"] in listed.out
+    assert other_id not in listed.out
+    for options, group in ((("--group", "beta"), "beta"), (("--name", "Eve"), "beta"), (("--no-group",), "")):
+        ran = await ask(apis, "accounts", "update", account["id"], *options, "--json")
+        assert ran.json["group"] == group
+    ran = await ask(apis, "accounts", "update", other_id, "--group", "gold")
+    assert (ran.code, "the groups are vip, beta" in ran.err) == (1, True)
+    ran = await ask(apis, "accounts", "update", other_id, "--group", "vip", "--no-group")
+    assert (ran.code, "contradict" in ran.err) == (2, True)
 
 
 async def test_an_idempotency_key_makes_a_repeated_grant_harmless(apis: Apis) -> None:

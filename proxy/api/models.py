@@ -15,12 +15,11 @@ from proxy.api import decode
 from proxy.api.views.models import ModelsQuery, ServedModel, View, anthropic_view, openai_view
 from proxy.call.policy import Catalog
 from proxy.clock import Clock
-from proxy.edge.auth import account_key
+from proxy.edge.auth import account_caller
 from proxy.endpoints.dialects import asks_anthropic
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
 from proxy.globs import is_glob
-from proxy.ledger.rows import Key
 from proxy.ledger.store import Store
 from proxy.upstream.model_lists import Listed, ListedModel, ModelLists
 from proxy.upstream.routes import Route
@@ -31,15 +30,17 @@ REMEMBERED: Final = 64
 UNKNOWN: Final = ListedModel()
 _FIELDS: Final = frozenset(ModelsQuery.__struct_fields__)
 
+Allowed = tuple[tuple[str, ...], str]
+"""The globs of a key, and the group of its account."""
 ListedByUpstream = Mapping[str, Listed]
 """What upstreams list of their own, by their names."""
 
 
 class Served:
-    """The models of a catalog for keys with one allow-list, with what its upstreams list of their own."""
+    """The models of a catalog for keys with one allow-list in one group, with what its upstreams list."""
 
-    def __init__(self, allowed: Sequence[str], catalog: Catalog, listed: ListedByUpstream) -> None:
-        self._allowed = allowed
+    def __init__(self, allowed: Allowed, catalog: Catalog, listed: ListedByUpstream) -> None:
+        self._globs, self._group = allowed[0], catalog.groups.of(allowed[1])
         self._catalog = catalog
         self._listed = listed
 
@@ -65,12 +66,14 @@ class Served:
 
     def model(self, name: str) -> ServedModel | None:
         """A model by its name; None unless the keys may use it and it has a price."""
-        if self._allowed and not any(fnmatchcase(name, glob) for glob in self._allowed):
+        if self._globs and not any(fnmatchcase(name, glob) for glob in self._globs):
+            return None
+        if not self._group.may_use(name):
             return None
         catalog, found, endpoints = self._catalog, None, []
         for endpoint in ENDPOINTS.values():
             route = catalog.routes.for_model(endpoint.name, name)
-            card = route and catalog.book.card_of(route.rate_card, name, endpoint.name)
+            card = route and catalog.book.card_of(route.rate_card, name, endpoint.name, self._group.name)
             if route and card and card.may_cover(endpoint.meters):
                 endpoints.append(endpoint.path)
                 found = found or (route, card)
@@ -94,7 +97,7 @@ class Served:
 
 
 class Models:
-    """The two routes. What keys with one allow-list may use is remembered until something changes."""
+    """The two routes. What keys with one allow-list in one group may use is remembered until that changes."""
 
     def __init__(
         self, *, store: Store, catalog: Callable[[], Catalog], clock: Clock, lists: ModelLists
@@ -103,7 +106,7 @@ class Models:
         self._catalog = catalog
         self._clock = clock
         self._lists = lists
-        self._remembered: dict[tuple[str, ...], tuple[Served, list[ServedModel]]] = {}
+        self._remembered: dict[Allowed, tuple[Served, list[ServedModel]]] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """The two routes."""
@@ -111,20 +114,20 @@ class Models:
 
     async def list(self, request: web.Request) -> web.Response:
         """All models that the key may use; in Anthropic's shape one page of them."""
-        key = await account_key(request, store=self._store, clock=self._clock)
+        allowed = await self._allowed(request)
         if not asks_anthropic(request.headers):
-            return await _answer({"object": "list"}, await self._models(key), self._as_of(openai_view))
+            return await _answer({"object": "list"}, await self._models(allowed), self._as_of(openai_view))
         pairs = [(name, value) for name, value in request.query.items() if name in _FIELDS]
         query = decode.from_query(pairs, ModelsQuery)
         cycles = [*request.query.getall("lifecycle", []), *request.query.getall("lifecycle[]", [])]
-        models = await self._models(key) if not cycles or "active" in cycles else []
+        models = await self._models(allowed) if not cycles or "active" in cycles else []
         return await _answer(*page(models, query), self._as_of(anthropic_view))
 
     async def show(self, request: web.Request) -> web.Response:
         """One model; 404 `model_not_found` unless the key may use it."""
-        key = await account_key(request, store=self._store, clock=self._clock)
+        allowed = await self._allowed(request)
         name = request.match_info["id"]
-        model = (await self._served(key)).model(name)
+        model = (await self._served(allowed)).model(name)
         if model is None:
             raise Refusal("model_not_found", f"The model {name!r} is not served for this key.", param="model")
         view = anthropic_view if asks_anthropic(request.headers) else openai_view
@@ -135,28 +138,32 @@ class Models:
         now_us = self._clock.now_us()
         return lambda model: view(model, now_us)
 
-    async def _models(self, key: Key) -> Sequence[ServedModel]:
-        served = await self._served(key)
-        remembered = self._remembered.get(key.models)
+    async def _allowed(self, request: web.Request) -> Allowed:
+        caller = await account_caller(request, store=self._store, clock=self._clock)
+        return caller.key.models, caller.group
+
+    async def _models(self, allowed: Allowed) -> Sequence[ServedModel]:
+        served = await self._served(allowed)
+        remembered = self._remembered.get(allowed)
         if remembered is not None and remembered[0] is served:
             return remembered[1]
         models = await asyncio.to_thread(served.all)
         while len(self._remembered) >= REMEMBERED:
             del self._remembered[next(iter(self._remembered))]
-        self._remembered[key.models] = served, models
+        self._remembered[allowed] = served, models
         return models
 
-    async def _served(self, key: Key) -> Served:
+    async def _served(self, allowed: Allowed) -> Served:
         catalog = self._catalog()
         upstreams = {
             target.upstream.name: target.upstream for route in catalog.routes.all for target in route.targets
         }
         found = await asyncio.gather(*map(self._lists.of, upstreams.values()))
         listed = dict(zip(upstreams, found, strict=True))
-        remembered = self._remembered.get(key.models)
+        remembered = self._remembered.get(allowed)
         if remembered is not None and remembered[0].fits(catalog, listed):
             return remembered[0]
-        return Served(key.models, catalog, listed)
+        return Served(allowed, catalog, listed)
 
 
 async def _answer(

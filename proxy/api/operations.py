@@ -16,7 +16,7 @@ from proxy.api import decode
 from proxy.config.schema import Admin
 from proxy.errors import Refusal
 from proxy.ledger.commands import Command, Done
-from proxy.ledger.rows import Limits
+from proxy.ledger.groups import Groups
 from proxy.money import Unit
 from proxy.upstream.routes import Routes, Upstream
 from proxy.validation import is_visible_ascii
@@ -46,8 +46,8 @@ class ApiSettings(Protocol):
         ...
 
     @property
-    def limits(self) -> Limits:
-        """The limits of accounts that have none of their own."""
+    def groups(self) -> Groups:
+        """The groups of accounts, and the limits of accounts that have none of their own."""
         ...
 
     @property

@@ -106,9 +106,13 @@ class Reader:
         absent = f"There is no account {account_id}."
         return await self._swept(_account(await self._one("account_by_id", absent, account_id=account_id)))
 
-    async def accounts(self, *, before: str | None, limit: int) -> list[Account]:
-        """Accounts, newest first."""
-        rows = await self._rows("accounts_page", cursor=before or "", limit=limit)
+    async def accounts(self, *, before: str | None, limit: int, group: str = "") -> list[Account]:
+        """Accounts, newest first, of all or of a group."""
+        place = {"cursor": before or "", "limit": limit}
+        if group:
+            rows = await self._rows("accounts_of_group", group=group, **place)
+        else:
+            rows = await self._rows("accounts_page", **place)
         return [await self._swept(_account(row)) for row in rows]
 
     async def key(self, key_id: str) -> Key:

@@ -1,8 +1,10 @@
 """Admission: who asks, where the call goes, the most it can cost, and the hold for that."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
+
+from msgspec.structs import replace
 
 from proxy.call.base import About, AdmittedCall, InboundRequest, RoutedCall
 from proxy.call.callers import Callers
@@ -18,10 +20,10 @@ from proxy.endpoints.registry import ENDPOINTS, KINDS
 from proxy.endpoints.tools import ToolEndpoint
 from proxy.endpoints.unserved import reason_against
 from proxy.errors import Refusal
-from proxy.ledger.commands import Authorize, Refused
+from proxy.ledger.commands import Authorize, Refused, Regrouped
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.refusals import refusal
-from proxy.ledger.rows import Call, Key
+from proxy.ledger.rows import Call, Caller, Limits
 from proxy.ledger.store import Store
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.tokens import COUNTER
@@ -53,6 +55,9 @@ _OF_FUNDS: Final = frozenset(
     }
 )
 
+_OF_GROUPS: Final = frozenset({402, 403})
+"""The statuses of refusals that calls of another group may pass."""
+
 
 class Admission:
     """identify, route, estimate and authorize: the steps before anything is forwarded."""
@@ -65,6 +70,7 @@ class Admission:
         clock: Clock,
         endpoints: Mapping[str, Endpoint] = ENDPOINTS,
         kinds: Sequence[ObjectKind] = KINDS,
+        on_unknown_group: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._store = store
@@ -73,22 +79,54 @@ class Admission:
         self._callers = Callers(store=store, clock=clock)
         self._objects = Objects(store=store, clock=clock, kinds=kinds)
         self._made = {kind.endpoint: About(kind) for kind in kinds}
+        self._on_unknown_group = on_unknown_group
 
-    async def identify(self, request: InboundRequest) -> Key:
-        """The key behind the request's secret, perhaps as it was some seconds ago. Raises Refusal 401."""
-        key = self._callers.known(request.secret) or await self._callers.identify(request.secret)
-        facts = request.facts
+    async def identify(self, request: InboundRequest, *, anew: bool = False) -> Caller:
+        """The key behind the request's secret, and its group. Raises Refusal 401.
+
+        It may be as it was some seconds ago, unless it is read `anew`.
+        """
+        known = None if anew else self._callers.known(request.secret)
+        caller = known or await self._callers.identify(request.secret)
+        facts, key = request.facts, caller.key
         facts["account_id"], facts["key_id"] = key.account_id, key.id
-        return key
+        return caller
 
-    async def route(self, request: InboundRequest, key: Key, catalog: Catalog) -> RoutedCall:
+    async def route(self, request: InboundRequest, caller: Caller, catalog: Catalog) -> RoutedCall:
         """Read the request and find its route and rate card. Raises Refusal 400, 403, 404, 405 or 413.
 
-        What it asks of an object, or names in its body, has to be of the key's account.
+        What it asks of an object, or names in its body, has to be of the key's account. Nobody is refused for
+        the group that an account has left.
         """
+        try:
+            return await self._routed(request, caller, catalog)
+        except Refusal as refused:
+            if refused.kind.status not in _OF_GROUPS or not catalog.groups.known:
+                raise
+            present = await self.identify(request, anew=True)
+            if present.group == caller.group:
+                raise
+        return await self._routed(request, present, catalog)
+
+    async def _routed(self, request: InboundRequest, caller: Caller, catalog: Catalog) -> RoutedCall:
+        """As `route`, for the group that the caller is known to be in."""
+        routed = await self._model_call(request, caller, catalog)
+        if not caller.group:
+            return routed
+        group, model = catalog.groups.of(caller.group), routed.ask.model
+        if not group.name:
+            self._on_unknown_group(caller.group)
+        elif not group.may_use(model):
+            raise Refusal(
+                "model_not_allowed", f"The group {group.name} is not allowed to use {model}.", param="model"
+            )
+        return replace(routed, group=caller.group)
+
+    async def _model_call(self, request: InboundRequest, caller: Caller, catalog: Catalog) -> RoutedCall:
+        group = caller.group
         endpoint = self._endpoints.get(request.path)
         if endpoint is None:
-            return await self._other_call(request, key, catalog)
+            return await self._other_call(request, caller, catalog)
         if request.method != "POST":
             raise Refusal(
                 "method_not_allowed",
@@ -97,9 +135,8 @@ class Admission:
             )
         body = await request.body_at_hand()
         if body is None:
-            body = await self._late_body(
-                request, costs=not catalog.book.has_free(endpoint.meters, endpoint.name)
-            )
+            costs = not catalog.book.has_free(endpoint.meters, endpoint.name, group)
+            body = await self._late_body(request, costs=costs)
         is_small = len(body) <= LARGE_BYTES
         read = partial(endpoint.read, body, request.headers)
         ask = read() if is_small else await in_thread(len(body), read)
@@ -112,34 +149,34 @@ class Admission:
                 param="model",
             )
         request.facts["route"] = route.name
-        card = catalog.book.card_now(route.rate_card, ask.model, endpoint.name, self._clock.now_us())
+        card = catalog.book.card_now(route.rate_card, ask.model, endpoint.name, self._clock.now_us(), group)
         if card is None or not card.may_cover(endpoint.meters):
             raise Refusal(
                 "model_not_priced", f"The model {ask.model!r} has no price, so it is refused.", param="model"
             )
         card = card_at(card, ask.parameters, endpoint.meters)
         if ask.features:
-            route = await self._objects.narrowed(route, key.account_id, ask.features)
+            route = await self._objects.narrowed(route, caller.key.account_id, ask.features)
         terms = Terms(card) if not ask.features else await terms_for(ask.features, route, card, body)
         about = self._made.get(endpoint.name)
         if about is not None and not about.kind.made_by(ask):
             about = None
         return RoutedCall(endpoint, ask, route, terms, body, about)
 
-    async def _other_call(self, request: InboundRequest, key: Key, catalog: Catalog) -> RoutedCall:
+    async def _other_call(self, request: InboundRequest, caller: Caller, catalog: Catalog) -> RoutedCall:
         """What is no call of a model: that of a tool, or one that is about an object."""
         routes = catalog.routes
         if routes.for_path(request.method, request.path) is None and not routes.methods_of(request.path):
-            routed = await self._objects.route(request, key.account_id, catalog, self._body_of)
+            routed = await self._objects.route(request, caller, catalog, self._body_of)
             if routed is not None:
                 return routed
-        return await self._tool_call(request, catalog)
+        return await self._tool_call(request, catalog, caller.group)
 
     async def _body_of(self, request: InboundRequest, *, costs: bool) -> bytes:
         body = await request.body_at_hand()
         return await self._late_body(request, costs=costs) if body is None else body
 
-    async def _tool_call(self, request: InboundRequest, catalog: Catalog) -> RoutedCall:
+    async def _tool_call(self, request: InboundRequest, catalog: Catalog, group: str) -> RoutedCall:
         route = catalog.routes.for_path(request.method, request.path)
         if route is None:
             methods = catalog.routes.methods_of(request.path)
@@ -152,7 +189,7 @@ class Admission:
             raise unserved(request.path, catalog.routes, self._endpoints)
         request.facts["route"] = route.name
         endpoint = ToolEndpoint(route.name, request.path, route.plan, query=request.query)
-        card = catalog.book.card_now(route.rate_card, route.name, endpoint.name, self._clock.now_us())
+        card = catalog.book.card_now(route.rate_card, route.name, endpoint.name, self._clock.now_us(), group)
         if card is None or not card.may_cover(endpoint.meters):
             raise Refusal("model_not_priced", f"The tool {route.name!r} has no price, so it is refused.")
         body = await request.body_at_hand()
@@ -171,34 +208,57 @@ class Admission:
         await self._callers.screen(request.secret, costs=costs)
         return await request.body()
 
-    async def authorize(self, call: Call, routed: RoutedCall, catalog: Catalog) -> AdmittedCall:
+    async def authorize(
+        self, request: InboundRequest, call: Call, routed: RoutedCall, catalog: Catalog
+    ) -> AdmittedCall:
         """Hold the call's ceiling, clamped to what can be paid where the policy allows.
+
+        When the account has changed its group meanwhile, the call is routed anew, for that group. Raises
+        Refusal as `route` does, and for want of funds or rates.
+        """
+        admitted = await self._held(call, routed, catalog)
+        if isinstance(admitted, Regrouped):
+            present = await self.identify(request, anew=True)
+            admitted = await self._held(call, await self._routed(request, present, catalog), catalog)
+        if isinstance(admitted, Regrouped):
+            raise Refusal("conflict", "The group of the account was changed again meanwhile; try again.")
+        return admitted
+
+    async def _held(self, call: Call, routed: RoutedCall, catalog: Catalog) -> AdmittedCall | Regrouped:
+        """A call with its hold.
 
         The cheap ceiling is tried first, all or nothing. If it does not fit, the call is decided about anew
         by the least that it has to hold: counted exactly where that could help, and clamped. So a refusal
         never asks for more, and a call that could pass with nothing else in flight is never sent away.
         """
-        ask, card = routed.ask, routed.terms.card
+        ask, card, defaults = routed.ask, routed.terms.card, catalog.groups.of(routed.group).limits
         bound = ceiling = routed.bounded(ask.ceiling())
-        command = self._command(call, card, ceiling, ceiling, catalog, at_us=call.started_at_us)
+        command = self._command(call, routed, ceiling, ceiling, defaults, at_us=call.started_at_us)
         result = await self._ledger.authorize(command)
         if isinstance(result, Refused):
             if _is_worth_counting(result, ask, ceiling, card):
                 ceiling = routed.bounded(await exact_ceiling(ask))
             floor = _least_useful(ceiling, catalog.policy)
             if ceiling is not bound or (floor is not ceiling and result.code in _OF_FUNDS):
-                command = self._command(call, card, ceiling, floor, catalog, at_us=self._clock.now_us())
+                command = self._command(call, routed, ceiling, floor, defaults, at_us=self._clock.now_us())
                 result = await self._ledger.authorize(command)
         if isinstance(result, Refused):
             raise refusal_of(result, card, ceiling)
-        return AdmittedCall(
-            call, routed, result, command.at_us, ceiling, command.ceiling_nano, catalog.defaults
-        )
+        if isinstance(result, Regrouped):
+            return result
+        return AdmittedCall(call, routed, result, command.at_us, ceiling, command.ceiling_nano, defaults)
 
     def _command(
-        self, call: Call, card: RateCard, ceiling: Ceiling, floor: Ceiling, catalog: Catalog, *, at_us: int
+        self,
+        call: Call,
+        routed: RoutedCall,
+        ceiling: Ceiling,
+        floor: Ceiling,
+        defaults: Limits,
+        *,
+        at_us: int,
     ) -> Authorize:
-        usage = ceiling.usage
+        card, usage = routed.terms.card, ceiling.usage
         ceiling_nano = worst_nano(card, usage)
         return Authorize(
             call=call,
@@ -207,7 +267,8 @@ class Admission:
             tokens=tokens_of(usage),
             at_us=at_us,
             owner=self._store.owner,
-            defaults=catalog.defaults,
+            defaults=defaults,
+            group=routed.group,
         )
 
 

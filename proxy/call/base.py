@@ -63,7 +63,10 @@ class About(msgspec.Struct, frozen=True):
 
 
 class RoutedCall(msgspec.Struct, frozen=True):
-    """What a request asks for, where it goes, and its terms. `about` is None for what makes no object."""
+    """What a request asks for, where it goes, and its terms. `about` is None for what makes no object.
+
+    `group` is the one that its account was in when the terms were made, empty for none.
+    """
 
     endpoint: Endpoint
     ask: Ask
@@ -71,6 +74,7 @@ class RoutedCall(msgspec.Struct, frozen=True):
     terms: Terms
     body: bytes
     about: About | None = None
+    group: str = ""
 
     @property
     def card(self) -> RateCard:

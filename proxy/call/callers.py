@@ -8,7 +8,7 @@ from proxy.errors import Refusal
 from proxy.ids import digest_of
 from proxy.ledger.commands import Refused
 from proxy.ledger.refusals import refusal
-from proxy.ledger.rows import NEVER_US, Key
+from proxy.ledger.rows import NEVER_US, Caller, Key
 from proxy.ledger.rules.throttles import RETRY_US
 from proxy.ledger.store import Row, Store
 from proxy.ledger.windows import iso
@@ -25,20 +25,21 @@ class Callers:
     def __init__(self, *, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._known: OrderedDict[str, tuple[Key, int]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[Caller, int]] = OrderedDict()
 
-    def known(self, secret: str | None) -> Key | None:
-        """The key with this secret if it is remembered.
+    def known(self, secret: str | None) -> Caller | None:
+        """The caller with this secret if it is remembered.
 
-        It may be some seconds out of date. Authorize checks the key again, in the database.
+        It may be some seconds out of date. Authorize checks key and group again, in the database.
         """
-        key, known_until_us = self._known.get(digest_of(secret), _UNKNOWN) if secret else _UNKNOWN
-        if key is None or self._clock.monotonic_us() >= known_until_us:
+        caller, known_until_us = self._known.get(digest_of(secret), _UNKNOWN) if secret else _UNKNOWN
+        if caller is None or self._clock.monotonic_us() >= known_until_us:
             return None
-        return None if key.expires_at_us < NEVER_US and self._has_expired(key) else key
+        key = caller.key
+        return None if key.expires_at_us < NEVER_US and self._has_expired(key) else caller
 
-    async def identify(self, secret: str | None) -> Key:
-        """The key with this secret, as it is stored. Raises Refusal 401."""
+    async def identify(self, secret: str | None) -> Caller:
+        """The caller with this secret, as it is stored. Raises Refusal 401."""
         if not secret:
             raise Refusal(
                 "missing_api_key",
@@ -47,11 +48,11 @@ class Callers:
             )
         digest = digest_of(secret)
         passed_us = self._clock.monotonic_us()
-        key = await self._read(digest)
-        self._known[digest] = (key, passed_us + REMEMBER_US)
+        caller = await self._read(digest)
+        self._known[digest] = (caller, passed_us + REMEMBER_US)
         if len(self._known) > REMEMBERED_KEYS:
             self._known.popitem(last=False)
-        return key
+        return caller
 
     def _has_expired(self, key: Key) -> bool:
         return key.expires_at_us <= self._clock.now_us()
@@ -62,25 +63,26 @@ class Callers:
         It looks at the database as it is now, and asks for funds if the call `costs`. What passes is still
         the ledger's to decide. Raises Refusal 401 or 402.
         """
-        key = await self._read(digest_of(secret))
+        key = (await self._read(digest_of(secret))).key
         rows = await self._store.query("account_by_id", {"account_id": key.account_id})
         refused = _barred(rows[0], costs=costs) if rows else None
         if refused is not None:
             raise refusal(refused)
 
-    async def _read(self, digest: str) -> Key:
-        """The key as it is stored, if it may be used now. Raises Refusal 401."""
-        key = await self._store.key_by_digest(digest)
-        if key is None:
+    async def _read(self, digest: str) -> Caller:
+        """The caller as it is stored, if its key may be used now. Raises Refusal 401."""
+        caller = await self._store.caller_by_digest(digest)
+        if caller is None:
             self._known.pop(digest, None)
             raise Refusal("invalid_api_key", "This key is not known here. Keys begin with `sk-fbx-`.")
+        key = caller.key
         if key.status != "active":
             raise Refusal("api_key_disabled", f"The key ending in {key.hint} has been disabled.")
         if self._has_expired(key):
             raise Refusal(
                 "api_key_expired", f"The key ending in {key.hint} expired at {iso(key.expires_at_us)}."
             )
-        return key
+        return caller
 
 
 def _barred(account: Row, *, costs: bool) -> Refused | None:

@@ -27,7 +27,7 @@ from proxy.endpoints.objects import (
 )
 from proxy.endpoints.tallies.sighted import is_id
 from proxy.errors import Refusal
-from proxy.ledger.rows import Call, Object, Observed
+from proxy.ledger.rows import Call, Caller, Object, Observed
 from proxy.ledger.store import Row, Store
 from proxy.pricing.book import FREE_CARD
 from proxy.upstream.routes import Route, Target
@@ -87,7 +87,7 @@ class Objects:
         return route
 
     async def route(
-        self, request: InboundRequest, account_id: str, catalog: Catalog, late_body: LateBody
+        self, request: InboundRequest, caller: Caller, catalog: Catalog, late_body: LateBody
     ) -> RoutedCall | None:
         """Where a request about an object goes; None where its path is that of none.
 
@@ -101,8 +101,8 @@ class Objects:
             return None
         if found.derivation is not None:
             body = await late_body(request, costs=True)
-            return await self._derived(request, account_id, catalog, found, body)
-        known = await self._known(account_id, found.kind, found.id)
+            return await self._derived(request, caller, catalog, found, body)
+        known = await self._known(caller.key.account_id, found.kind, found.id)
         request.facts["model"] = known.row.model
         assert found.route is not None
         body = b""
@@ -113,12 +113,13 @@ class Objects:
         return _asked(request, catalog, found, known, body)
 
     async def _derived(
-        self, request: InboundRequest, account_id: str, catalog: Catalog, found: Found, body: bytes
+        self, request: InboundRequest, caller: Caller, catalog: Catalog, found: Found, body: bytes
     ) -> RoutedCall:
         """What is made from an object is made where that is, at the price of its model."""
         kind, derivation, headers = found.kind, found.derivation, request.headers
         assert derivation is not None
         id_ = found.id or await off_loop(len(body), partial(derivation.source_id, body, headers))
+        account_id, now_us = caller.key.account_id, self._clock.now_us()
         row = (await self._known(account_id, kind, id_, None if found.id else kind.name)).row
         request.facts["model"] = row.model
         source = Source(row.id, row.model, row.seen)
@@ -129,7 +130,7 @@ class Objects:
             raise Refusal(
                 "model_not_found", f"The model {row.model!r} is not served any more where it was made."
             )
-        card = catalog.book.card_now(route.rate_card, row.model, kind.endpoint, self._clock.now_us())
+        card = catalog.book.card_now(route.rate_card, row.model, kind.endpoint, now_us, caller.group)
         if card is None or not card.may_cover(kind.meters):
             raise Refusal("model_not_priced", f"The model {row.model!r} has no price, so it is refused.")
         terms = await terms_for(ask.features, route, card_at(card, ask.parameters, kind.meters), body)

@@ -4,7 +4,8 @@ from typing import Literal
 
 import msgspec
 
-from proxy.ledger.rows import Limits, OnShortfall
+from proxy.ledger.groups import Groups
+from proxy.ledger.rows import OnShortfall
 from proxy.pricing.book import PriceBook
 from proxy.upstream.routes import Routes
 
@@ -28,5 +29,5 @@ class Catalog(msgspec.Struct, frozen=True):
 
     routes: Routes
     book: PriceBook
-    defaults: Limits
+    groups: Groups
     policy: Policy

@@ -61,9 +61,9 @@ class Quotes:
 
         Large ones are counted one after the other.
         """
-        key = await self._admission.identify(request)
-        routed = await self._admission.route(request, key, self._catalog())
-        if not key.may_use(routed.ask.model):
+        caller = await self._admission.identify(request, anew=True)
+        routed = await self._admission.route(request, caller, self._catalog())
+        if not caller.key.may_use(routed.ask.model):
             message = f"The key is not allowed to use {routed.ask.model}."
             raise Refusal("model_not_allowed", message, param="model")
         if len(routed.body) <= LARGE_BYTES:

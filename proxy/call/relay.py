@@ -81,16 +81,16 @@ class Relay:
         once. The bytes that complete the answer are sent only after that is durable.
         """
         catalog = self.catalog
-        key = await self._admission.identify(request)
-        routed = await self._admission.route(request, key, catalog)
-        call = self._call(request, key, routed)
-        admitted = await self._admission.authorize(call, routed, catalog)
+        caller = await self._admission.identify(request)
+        routed = await self._admission.route(request, caller, catalog)
+        call = self._call(request, caller.key, routed)
+        admitted = await self._admission.authorize(request, call, routed, catalog)
         in_flight = self._closing.open(admitted, catalog.policy)
         reply.on_left(in_flight.left)
         try:
             budget = budget_of(admitted)
             in_flight.begin(budget, keep_usage=request.wants_cost)
-            answer = await self._forwarding.forward(request, routed, budget, in_flight)
+            answer = await self._forwarding.forward(request, admitted.routed, budget, in_flight)
             reply.head(answer.status, answer.headers)
             reply.add_headers(admission_headers(admitted, budget))
             if in_flight.phase == "error":

@@ -15,7 +15,7 @@ def _today(account: Json) -> str:
 
 
 _COLUMNS = (
-    *plain("id", "name", "status"),
+    *plain("id", "name", "status", "group"),
     money("balance"),
     money("held"),
     money("available"),
@@ -37,11 +37,13 @@ def accounts() -> None:
 
 
 @accounts.command("list")
+@click.option("--group", help="only the accounts of this group")
 @paged
 @asks
-def list_accounts(api: Api, out: Out, limit: int | None, cursor: str | None) -> None:
+def list_accounts(api: Api, out: Out, *, group: str | None, limit: int | None, cursor: str | None) -> None:
     """List the accounts, the newest first."""
-    out.listing(api.get("/admin/v1/accounts", {"limit": limit, "cursor": cursor}), _COLUMNS)
+    query = {"group": group, "limit": limit, "cursor": cursor}
+    out.listing(api.get("/admin/v1/accounts", query), _COLUMNS)
 
 
 @accounts.command("show")
@@ -54,26 +56,43 @@ def show_account(api: Api, out: Out, account: str) -> None:
 
 @accounts.command("create")
 @click.argument("name")
+@click.option("--group", help="the group that it is in")
 @click.option("--credit-limit", metavar="AMOUNT", help="how far below zero its balance may go")
 @limited
 @asks
-def create_account(api: Api, out: Out, name: str, credit_limit: str | None, limits: Json) -> None:
+def create_account(
+    api: Api, out: Out, name: str, *, group: str | None, credit_limit: str | None, limits: Json
+) -> None:
     """Open an account. It has no money until a grant, and no key."""
-    body = given(name=name, credit_limit=credit_limit, limits=limits)
+    body = given(name=name, group=group, credit_limit=credit_limit, limits=limits)
     out.answer(api.post("/admin/v1/accounts", body), show)
 
 
 @accounts.command("update")
 @click.argument("account")
 @click.option("--name", help="its new name")
+@click.option("--group", help="the group that it is in from now on")
+@click.option("--no-group", is_flag=True, help="take it out of its group")
 @click.option("--credit-limit", metavar="AMOUNT", help="how far below zero its balance may go")
 @limited
 @asks
 def update_account(
-    api: Api, out: Out, account: str, *, name: str | None, credit_limit: str | None, limits: Json
+    api: Api,
+    out: Out,
+    account: str,
+    *,
+    name: str | None,
+    group: str | None,
+    no_group: bool,
+    credit_limit: str | None,
+    limits: Json,
 ) -> None:
     """Change an account. Limits that are not named stay as they are."""
-    body = given(name=name, credit_limit=credit_limit, limits=limits)
+    if group and no_group:
+        raise click.UsageError("--group and --no-group contradict each other.")
+    body = given(name=name, group=group, credit_limit=credit_limit, limits=limits)
+    if no_group:
+        body["group"] = ""
     if not body:
         raise click.UsageError("Nothing to change: name at least one option.")
     out.answer(api.patch(f"/admin/v1/accounts/{segment(account)}", body), show)
@@ -100,7 +119,7 @@ def show(account: Json) -> None:
     money_names = ("balance", "held", "available", "debt", "credit_limit")
     print_members(
         [
-            *((name, shown(account[name])) for name in ("id", "name", "status", "created_at")),
+            *((name, shown(account[name])) for name in ("id", "name", "status", "group", "created_at")),
             *((name.replace("_", " "), amount(account, name)) for name in money_names),
             *rates(account["effective_limits"]),
         ]

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import click
@@ -95,7 +96,8 @@ def _route_row(route: Route, settings: Settings) -> Json:
 
 
 def _card_names(route: Route, settings: Settings) -> list[str]:
-    cards = (settings.book.card_of(None, glob, each) for glob in route.models for each in route.endpoints)
+    asked = product(route.models, settings.book.groups, route.endpoints)
+    cards = (settings.book.card_for(glob, endpoint, group) for glob, group, endpoint in asked)
     return list(dict.fromkeys(card.id for card in cards if card))
 
 
@@ -105,7 +107,9 @@ def _target(upstream: str, name: str | None) -> str:
 
 def _cards(settings: Settings, routes: list[Route]) -> Iterator[tuple[int, RateCard]]:
     """Every rate card that can price a call, in order and once, each from the moment that it does."""
-    of_models = (settings.book.card_for(glob) for glob in settings.book.globs)
+    book = settings.book
+    asked = product(book.globs, book.endpoints, book.groups)
+    of_models = (book.card_for(glob, endpoint, group) for glob, endpoint, group in asked)
     of_routes = (settings.book.by_id(route.rate_card) for route in routes if route.rate_card)
     found: dict[str, RateCard] = {card.id: card for card in (*of_models, *of_routes) if card}
     for card in found.values():

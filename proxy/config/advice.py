@@ -10,7 +10,7 @@ from proxy.config.faults import Findings
 from proxy.config.price_advice import advise_on_prices
 from proxy.config.schema import ConfigSchema, RouteSchema
 from proxy.config.upstreams import is_left_out
-from proxy.endpoints.registry import FREE
+from proxy.endpoints.registry import ENDPOINT_NAMES, FREE
 from proxy.endpoints.unserved import reason_against
 from proxy.globs import any_meets, is_glob
 from proxy.metering.usage import ONE_CALL
@@ -25,6 +25,7 @@ def advise(schema: ConfigSchema, book: PriceBook, findings: Findings) -> None:
     _about_upstreams(schema, findings)
     _about_routes(schema, findings)
     _about_cards(schema, findings)
+    _about_groups(schema, findings)
     advise_on_prices(schema, book, findings)
     if schema.quickstart is not None and schema.server.host not in LOOPBACK:
         message = "opens the quickstart to other machines, with an admin key that is easy to guess"
@@ -67,6 +68,19 @@ def _about_routes(schema: ConfigSchema, findings: Findings) -> None:
             findings.warn((*path, "rate_card"), f"prices {others} too, which a path's calls do not count")
 
 
+def _about_groups(schema: ConfigSchema, findings: Findings) -> None:
+    """Warn of globs of groups that no model, and no path by the name of its route, can match."""
+    served = [name for route in schema.routes for name in route.models or (_name_of(route),)]
+    for name, group in schema.groups.items():
+        for index, glob in enumerate(group.models):
+            if not any_meets([glob], served):
+                findings.warn(("groups", name, "models", index), "matches nothing that a route serves", glob)
+
+
+def _name_of(route: RouteSchema) -> str:
+    return route.name or f"{'+'.join(route.methods)} {route.path}"
+
+
 def _all_rates(card: RateCardSchema) -> Iterator[Iterable[str]]:
     yield card.rates or ()
     yield from (case.rates or () for case in card.cases)
@@ -95,7 +109,9 @@ def _first_that_serves(routes: Sequence[RouteSchema], endpoint: str, model: str)
 
 def _about_cards(schema: ConfigSchema, findings: Findings) -> None:
     named = {route.rate_card for route in schema.routes}
-    looked_up = [model for route in schema.routes if route.rate_card is None for model in route.models or ()]
+    open_routes = [route for route in schema.routes if route.rate_card is None]
     for name, card in schema.rate_cards.items():
+        on = set(card.endpoints or ENDPOINT_NAMES)
+        looked_up = [model for each in open_routes if on & {*each.endpoints} for model in each.models or ()]
         if name not in named and not any_meets(looked_up, card.match):
             findings.warn(("rate_cards", name), "prices nothing that a route serves")

@@ -4,7 +4,18 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from proxy.config.values import Count, Moment, Money, Multiplier, Name, Percent, Schema, Text, doc
+from proxy.config.values import (
+    Count,
+    EndpointName,
+    Moment,
+    Money,
+    Multiplier,
+    Name,
+    Percent,
+    Schema,
+    Text,
+    doc,
+)
 
 
 class RateSchema(Schema, frozen=True, kw_only=True):
@@ -104,8 +115,14 @@ class RateCardSchema(TermsSchema, frozen=True, kw_only=True):
         list[Text], doc("Globs of the public models it prices; the first card that matches does.")
     ] = field(default_factory=list)
     like: Annotated[
-        Name | None, doc("The card that it is like, but for what it says itself and for `match`.")
+        Name | None, doc("The card that it is like, but for what it says itself, and for whom it is.")
     ] = None
+    groups: Annotated[
+        list[Name], doc("The groups whose calls alone it prices; without them, those of every account.")
+    ] = field(default_factory=list)
+    endpoints: Annotated[
+        list[EndpointName], doc("The endpoints whose calls alone it prices; without them, all.")
+    ] = field(default_factory=list)
     changes: Annotated[
         list[ChangeSchema], doc("Prices that change at a moment, in order; calls after it have the new ones.")
     ] = field(default_factory=list)

@@ -30,15 +30,40 @@ _NOTHING: Final = RateCard("", (), ())
 def build_book(schema: ConfigSchema, unit: Unit, findings: Findings) -> PriceBook:
     """The price book, in the order of the file. Faults go to `findings`."""
     schemas = schema.rate_cards
-    globs: dict[str, str] = {}
+    earlier: dict[str, list[str]] = {}
     for name, card in schemas.items():
         for index, glob in enumerate(card.match):
-            first = globs.setdefault(glob, name)
-            if first != name or glob in card.match[:index]:
+            names = earlier.setdefault(glob, [])
+            first = next((each for each in names if each == name or _takes_all(schemas[each], card)), None)
+            if first is not None:
                 findings.fault(("rate_cards", name, "match", index), f"is matched by {first!r} already", glob)
+            names.append(name)
+        for index, group in enumerate(card.groups):
+            if group not in schema.groups:
+                near = did_you_mean(group, schema.groups)
+                findings.fault(("rate_cards", name, "groups", index), f"is not a group; {near}", group)
     cards = _Cards(schemas, unit, findings)
     free = {name: models for name, models in FREE.items() if _serves(schema, name, models)}
-    return PriceBook([cards.of(name) for name in schemas], free)
+    multipliers = {name: group.multiplier for name, group in schema.groups.items()}
+    made = [cards.of(name) for name in schemas]
+    for name, text in multipliers.items():
+        if any(_is_beyond(card, Fraction(text)) for card in made):
+            place = ("groups", name, "multiplier")
+            findings.fault(place, "makes a rate larger than the largest amount there is", text)
+    return PriceBook(made, free, multipliers)
+
+
+def _takes_all(card: RateCardSchema, later: RateCardSchema) -> bool:
+    """Whether a card prices all calls of a model that a later one would."""
+    pairs = ((card.groups, later.groups), (card.endpoints, later.endpoints))
+    return all(not names or (others and {*others} <= {*names}) for names, others in pairs)
+
+
+def _is_beyond(card: RateCard, multiplier: Fraction) -> bool:
+    """Whether a multiplier makes a rate of a card larger than an amount can be."""
+    variants = (variant for version in card.versions for variant in version.variants)
+    cards = (each for variant in variants for each in (variant, *variant.by_tier.values()))
+    return any(rate.price * multiplier > MAX_NANO for each in cards for rate in each.rates)
 
 
 def _serves(schema: ConfigSchema, endpoint: str, models: Sequence[str]) -> bool:
@@ -99,7 +124,13 @@ class _Cards:
             for since_us, terms, place in stages:
                 card = self._card(name, terms, card, place) if since_us <= at_us else card
             cards.append((at_us, card))
-        return replace(cards[0][1], match=tuple(schema.match), changes=tuple(cards[1:]))
+        return replace(
+            cards[0][1],
+            match=tuple(schema.match),
+            changes=tuple(cards[1:]),
+            groups=tuple(schema.groups),
+            endpoints=tuple(schema.endpoints),
+        )
 
     def _moment(self, text: str, path: Path) -> int:
         try:

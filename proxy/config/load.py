@@ -28,7 +28,8 @@ from proxy.config.schema import (
 from proxy.config.source import load_tree
 from proxy.config.upstreams import build_upstreams
 from proxy.config.validate import validate
-from proxy.ledger.rows import NO_LIMIT, Limits
+from proxy.ledger.groups import Group, Groups
+from proxy.ledger.rows import NO_LIMIT, UNLIMITED, Limits
 from proxy.ledger.windows import WINDOWS
 from proxy.money import USD, Unit, to_nano
 from proxy.pricing.book import PriceBook
@@ -58,7 +59,7 @@ class Settings(msgspec.Struct, frozen=True):
     storage: FilePath | str
     keep_months: int | None
     unit: Unit
-    limits: Limits
+    groups: Groups
     when_short: Literal["clamp", "refuse"]
     on_shortfall: Literal["forgive", "owe"]
     min_output_tokens: int
@@ -112,7 +113,7 @@ def _build(source: FilePath, schema: ConfigSchema, findings: Findings) -> Settin
         storage=storage,
         keep_months=schema.keep_months,
         unit=unit,
-        limits=_limits(schema.accounts.limits, unit, findings),
+        groups=_groups(schema, unit, findings),
         when_short=schema.accounts.when_short,
         on_shortfall=schema.accounts.on_shortfall,
         min_output_tokens=schema.accounts.min_output_tokens,
@@ -155,8 +156,21 @@ def _storage(url: str, findings: Findings) -> FilePath | str:
     return FilePath()
 
 
-def _limits(schema: LimitsSchema, unit: Unit, findings: Findings) -> Limits:
-    path: Path = ("accounts", "limits")
+def _groups(schema: ConfigSchema, unit: Unit, findings: Findings) -> Groups:
+    defaults = _limits(schema.accounts.limits, unit, ("accounts", "limits"), findings)
+    groups = {
+        name: Group(
+            name,
+            _limits(group.limits, unit, ("groups", name, "limits"), findings).over(defaults),
+            tuple(group.models),
+            group.multiplier,
+        )
+        for name, group in schema.groups.items()
+    }
+    return Groups(defaults, groups)
+
+
+def _limits(schema: LimitsSchema, unit: Unit, path: Path, findings: Findings) -> Limits:
     money = {
         f"{window}_nano": _limit_nano(getattr(schema, window), unit, (*path, window), findings)
         for window in WINDOWS
@@ -165,7 +179,8 @@ def _limits(schema: LimitsSchema, unit: Unit, findings: Findings) -> Limits:
         name: NO_LIMIT if (count := getattr(schema, name)) == NO_LIMIT_WORD else count
         for name in ("rpm", "tpm", "concurrency")
     }
-    return Limits(**money, **counts)
+    limits = Limits(**money, **counts)
+    return UNLIMITED if limits == UNLIMITED else limits
 
 
 def _limit_nano(text: str | None, unit: Unit, path: Path, findings: Findings) -> int | None:

@@ -44,7 +44,8 @@ def _about_endpoints(schema: ConfigSchema, book: PriceBook, findings: Findings) 
         if not route.models or not cards or not findings.lines.has(path):
             continue
         for place, endpoint in enumerate(route.endpoints):
-            if not any(card.may_cover(METERS_OF[endpoint]) for card in cards):
+            priced = (card for card in cards if not card.endpoints or endpoint in card.endpoints)
+            if not any(card.may_cover(METERS_OF[endpoint]) for card in priced):
                 meters = said(each_needed(METERS_OF[endpoint]))
                 message = f"has no price for any of the models, so its calls are refused; it needs {meters}"
                 findings.warn((*path, place), message, endpoint)

@@ -1,6 +1,7 @@
 """Routes of a file as routes in use: every target exists, every path is exact, every call has a price."""
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Final
 
 from proxy.config.faults import Findings
@@ -114,7 +115,9 @@ class _Builder:
             self._check_price(schema, card.id, card, (*path, "rate_card"))
 
     def _card_for(self, schema: RouteSchema, model: str) -> RateCard | None:
-        found = (self._book.card_of(None, model, endpoint) for endpoint in schema.endpoints)
+        """The first card that prices a model on an endpoint of a route, be it for a group alone."""
+        asked = product(self._book.groups, schema.endpoints)
+        found = (self._book.card_of(None, model, endpoint, group) for group, endpoint in asked)
         return next((card for card in found if card), None)
 
     def _check_price(self, schema: RouteSchema, what: str, card: RateCard | None, place: Path) -> None:
@@ -123,13 +126,12 @@ class _Builder:
             message = "is priced by no rate card, so every call of it would be refused; add one that matches"
             self._findings.fault(place, message, what)
             return
+        endpoints = [name for name in schema.endpoints if not card.endpoints or name in card.endpoints]
         for version in card.versions:
-            if any(version.may_cover(METERS_OF[endpoint]) for endpoint in schema.endpoints):
+            if any(version.may_cover(METERS_OF[endpoint]) for endpoint in endpoints):
                 continue
-            missing = said(version.missing(METERS_OF[schema.endpoints[0]]))
-            message = (
-                f"has no price on {schema.endpoints[0]}: rate card {card.id!r} has no rate for {missing}"
-            )
+            missing = said(version.missing(METERS_OF[endpoints[0]]))
+            message = f"has no price on {endpoints[0]}: rate card {card.id!r} has no rate for {missing}"
             self._findings.fault(place, message, what)
 
     def _check_unused(self, path: Path, key: str, message: str) -> None:
@@ -148,6 +150,10 @@ class _Builder:
         if card is None:
             near = did_you_mean(schema.rate_card, self._schema.rate_cards)
             self._findings.fault((*path, "rate_card"), f"is not a rate card; {near}", schema.rate_card)
+        elif card.endpoints and (schema.path is not None or {*card.endpoints}.isdisjoint(schema.endpoints)):
+            message = f"prices calls on {', '.join(card.endpoints)} alone, which the route does not serve"
+            self._findings.fault((*path, "rate_card"), message, schema.rate_card)
+            return None
         return card
 
     def _name(self, schema: RouteSchema, path: Path) -> str:

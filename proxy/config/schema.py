@@ -15,6 +15,7 @@ from proxy.config.values import (
     EndpointName,
     Method,
     Money,
+    Multiplier,
     Name,
     Port,
     Schema,
@@ -80,7 +81,7 @@ class UnitSchema(Schema, frozen=True, kw_only=True):
 
 
 class LimitsSchema(Schema, frozen=True, kw_only=True):
-    """Limits of every account that sets none of its own; without one there is no limit."""
+    """Limits of every account, or of those of a group, that set none of their own; without one, none."""
 
     day: Annotated[Money | None, doc("Spending in one UTC day, or none.")] = None
     week: Annotated[Money | None, doc("Spending in one ISO week (UTC), or none.")] = None
@@ -106,6 +107,16 @@ class AccountsSchema(Schema, frozen=True, kw_only=True):
     min_output_tokens: Annotated[
         Count, doc("A call clamped below this many output tokens is of no use and is refused.")
     ] = 16
+
+
+class GroupSchema(Schema, frozen=True, kw_only=True):
+    """What the accounts of a group have in common."""
+
+    limits: LimitsSchema = field(default_factory=LimitsSchema)
+    models: Annotated[
+        list[Text], doc("Globs of the public models that its accounts may use; without them, all.")
+    ] = field(default_factory=list)
+    multiplier: Annotated[Multiplier, doc("What multiplies every rate for its accounts.")] = "1"
 
 
 class Streams(Schema, frozen=True, kw_only=True):
@@ -276,6 +287,9 @@ class ConfigSchema(Schema, frozen=True, kw_only=True):
     log: Log = field(default_factory=Log)
     unit: UnitSchema = field(default_factory=UnitSchema)
     accounts: AccountsSchema = field(default_factory=AccountsSchema)
+    groups: Annotated[
+        dict[Name, GroupSchema], doc("Limits, models and prices of many accounts, by the group's name.")
+    ] = field(default_factory=dict)
     streams: Streams = field(default_factory=Streams)
     jobs: JobsSchema = field(default_factory=JobsSchema)
     objects: ObjectsSchema = field(default_factory=ObjectsSchema)

@@ -13,7 +13,7 @@ from proxy.clock import Clock
 from proxy.edge.middleware import FACTS
 from proxy.errors import Refusal
 from proxy.ids import digest_of
-from proxy.ledger.rows import Key
+from proxy.ledger.rows import Caller, Key
 from proxy.ledger.store import Store
 
 API_KEY_HEADER: Final = istr("x-api-key")
@@ -71,16 +71,22 @@ def require_admin(request: web.Request, admin_key: str) -> None:
 
 
 async def account_key(request: web.Request, *, store: Store, clock: Clock) -> Key:
+    """As `account_caller`, the key alone."""
+    return (await account_caller(request, store=store, clock=clock)).key
+
+
+async def account_caller(request: web.Request, *, store: Store, clock: Clock) -> Caller:
     """The account's key in a request, active and not expired. A suspended account may still read its books.
 
     Raises Refusal `missing_api_key`, `invalid_api_key`, `api_key_disabled`, `api_key_expired`.
     """
-    key = await store.key_by_digest(digest_of(bearer(request)))
-    if key is None:
+    caller = await store.caller_by_digest(digest_of(bearer(request)))
+    if caller is None:
         raise Refusal("invalid_api_key", "The key is unknown.")
+    key = caller.key
     request[FACTS] = {"account_id": key.account_id, "key_id": key.id}
     if key.status != "active":
         raise Refusal("api_key_disabled", f"The key ending in {key.hint} has been disabled.")
     if key.expires_at_us <= clock.now_us():
         raise Refusal("api_key_expired", f"The key ending in {key.hint} has expired.")
-    return key
+    return caller

@@ -38,6 +38,7 @@ class BodyReader:
         self._size = 0
         self._pieces: list[bytes] | None = None
         self._kept_share: BodyShare | None = None
+        self._body: bytes | None = None
 
     def let_go(self) -> None:
         """Nothing holds the body any more; idempotent."""
@@ -58,8 +59,16 @@ class BodyReader:
     async def at_hand(self) -> bytes | None:
         """The whole body if it comes with its head or right after it; None if it has to be waited for.
 
+        A body that was read before is at hand.
+
         Raises Refusal `body_too_large`, `unsupported_encoding`, `overloaded`.
         """
+        if self._body is not None:
+            return self._body
+        self._body = await self._at_hand()
+        return self._body
+
+    async def _at_hand(self) -> bytes | None:
         request, limit = self._request, self._bounds.max_body_bytes
         content, headers = request.content, request.headers
         if hdrs.CONTENT_ENCODING in headers and headers[hdrs.CONTENT_ENCODING].lower() not in _PLAIN:
@@ -100,7 +109,8 @@ class BodyReader:
         try:
             async with asyncio.timeout(seconds) as patience:
                 share.arriving(lambda: patience.reschedule(loop.time()), loop.time())
-                return await self._read()
+                self._body = await self._read()
+                return self._body
         except TimeoutError:
             message = (
                 f"The body did not arrive within {seconds:g} seconds, or too slowly while others waited."

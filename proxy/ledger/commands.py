@@ -52,16 +52,18 @@ class OpenAccount(OfAccount, frozen=True):
     at_us: int
     credit_limit_nano: int = 0
     limits: Limits = UNLIMITED
+    group: str = ""
 
 
 class ChangeAccount(OfAccount, frozen=True):
-    """Change an account's name, status, credit limit or limits; None leaves a field alone."""
+    """Change an account's name, status, credit limit, limits or group; None leaves a field alone."""
 
     at_us: int
     name: str | None = None
     status: Literal["active", "suspended"] | None = None
     credit_limit_nano: int | None = None
     limits: Limits | None = None
+    group: str | None = None
 
     def add_needs(self, needs: Needs) -> None:
         """Add the account and its due lots: these no longer cover what is owed or held."""
@@ -151,7 +153,8 @@ class Authorize(Command, frozen=True):
     """Hold up to `ceiling_nano` for a call, at least `floor_nano`, or refuse.
 
     With `floor_nano == ceiling_nano` it is all or nothing. `tokens` is the ceiling in tokens, for the
-    token rate limits. `defaults` are the limits of accounts that set none of their own.
+    token rate limits. `group` is the one that the account was taken to be in: ceiling and floor are at its
+    prices, and `defaults` are the limits of its accounts that set none of their own.
     """
 
     call: Call
@@ -161,6 +164,7 @@ class Authorize(Command, frozen=True):
     at_us: int
     owner: str
     defaults: Limits = UNLIMITED
+    group: str = ""
 
     def add_needs(self, needs: Needs) -> None:
         """Add all that decides about a call at this time."""
@@ -343,6 +347,12 @@ class Granted(msgspec.Struct, frozen=True):
     rate_statuses: tuple[RateStatus, ...] = ()
 
 
+class Regrouped(msgspec.Struct, frozen=True):
+    """No hold was made: the account is in this `group` now, and a call of it has other prices and limits."""
+
+    group: str
+
+
 class Settled(msgspec.Struct, frozen=True):
     """A hold was closed. `charged_nano + shortfall_nano` is the charge's total.
 
@@ -376,4 +386,4 @@ class Refused(msgspec.Struct, frozen=True):
     rate_statuses: tuple[RateStatus, ...] = ()
 
 
-Result = Done | Granted | Settled | Refused
+Result = Done | Granted | Regrouped | Settled | Refused

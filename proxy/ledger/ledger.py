@@ -16,6 +16,7 @@ from proxy.ledger.commands import (
     Observe,
     Recover,
     Refused,
+    Regrouped,
     Reroute,
     Result,
     Settle,
@@ -129,13 +130,13 @@ class Ledger:
         """
         return self._enter(command)
 
-    async def authorize(self, command: Authorize) -> Granted | Refused:
+    async def authorize(self, command: Authorize) -> Granted | Regrouped | Refused:
         """Hold funds for a call. If the caller is cancelled meanwhile, the hold is voided.
 
         Raises `Refusal` with `ledger_unavailable`: then there is no hold.
         """
         try:
-            return cast("Granted | Refused", await self._enter(command))
+            return cast("Granted | Regrouped | Refused", await self._enter(command))
         except asyncio.CancelledError:
             outcome = Outcome("client_left", 499, "void", {}, command.at_us)
             self._enter(Void(command.call, command.at_us, command.at_us, outcome))

@@ -58,7 +58,7 @@ class Account(msgspec.Struct, frozen=True):
 
     `entries` counts the account's entries, `open_holds` its calls in flight; `next_expiry_us` is the
     earliest expiry of a lot with something left. `debt_nano` is what was drawn of the credit limit, and
-    `owed_nano` what calls cost beyond all funds, where that is not forgiven.
+    `owed_nano` what calls cost beyond all funds, where that is not forgiven. `group` is empty for none.
     """
 
     id: str
@@ -75,6 +75,7 @@ class Account(msgspec.Struct, frozen=True):
     limits: Limits = UNLIMITED
     spending: Spending = NOTHING_SPENT
     owed_nano: int = 0
+    group: str = ""
 
     @property
     def uncommitted_nano(self) -> int:
@@ -115,6 +116,13 @@ class Key(msgspec.Struct, frozen=True):
     def may_use(self, model: str) -> bool:
         """Whether the key may call a model."""
         return not self.models or any(fnmatchcase(model, glob) for glob in self.models)
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """A key, and the group of its account as it was read with it."""
+
+    key: Key
+    group: str = ""
 
 
 class Lot(msgspec.Struct, frozen=True):

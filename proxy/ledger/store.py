@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from proxy.ledger.commands import Command, Result
-from proxy.ledger.rows import Hold, Key
+from proxy.ledger.rows import Caller, Hold
 
 Row = dict[str, object]
 
@@ -64,8 +64,8 @@ class Store(Protocol):
         """
         ...
 
-    async def key_by_digest(self, digest: str) -> Key | None:
-        """The key with this digest, or None."""
+    async def caller_by_digest(self, digest: str) -> Caller | None:
+        """The key with this digest and its account's group, or None."""
         ...
 
     async def query(self, name: str, params: Mapping[str, object]) -> list[Row]:

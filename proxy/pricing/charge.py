@@ -50,10 +50,10 @@ def price(card: RateCard, usage: Usage) -> Charge:
     # Amounts are exact numerators at first. With most cards they are whole nano-dollars, and are not rounded.
     lines: list[Line] = []
     total_nano = 0
-    for meter, weight, price_nano, per in card.terms:
+    for meter, weight, price_nano, per, steps in card.terms:
         if quantity := quantities.get(meter):
             total_nano += (amount_nano := quantity * weight)
-            lines.append(Line(meter, quantity, price_nano, per, amount_nano))
+            lines.append(Line(meter, quantity, price_nano, per, amount_nano, steps))
     if card.denominator != 1:
         numerators = [line.amount_nano for line in lines]
         total_nano = round_half_even(total_nano, card.denominator)

@@ -131,7 +131,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     `cases` have cards without cases, which take its place: the first that holds prices a call.
     `extras` are members of requests that it has a price for. `adjustments` come after all rates, in order.
     `changes` are the cards that take its place, without changes of their own, each from its moment on, in
-    order of time.
+    order of time. It prices calls of accounts in one of `groups`, on one of `endpoints`; empty ones are all.
     """
 
     id: str
@@ -145,6 +145,14 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     adjustments: tuple[Adjustment, ...] = ()
     changes: tuple[tuple[int, "RateCard"], ...] = ()
     extras: tuple[Extra, ...] = ()
+    groups: tuple[str, ...] = ()
+    endpoints: tuple[str, ...] = ()
+
+    def is_for(self, endpoint: str, group: str) -> bool:
+        """Whether it prices calls on an endpoint of accounts in a group."""
+        return (not self.groups or group in self.groups) and (
+            not self.endpoints or endpoint in self.endpoints
+        )
 
     def as_of(self, at_us: int) -> "RateCard":
         """The card that prices calls at a moment."""
@@ -200,6 +208,20 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
             for tier, multiplier in self.service_tiers
         }
 
+    def multiplied(self, multiplier: str, group: str) -> "RateCard":
+        """The card for a group: every rate multiplied, those of surcharges, cases and changes included.
+
+        What bounds a charge stays. The group is in the id.
+        """
+        step = Step("times", multiplier, f"group {group}")
+        return replace(
+            self,
+            id=f"{self.id}+group={group}",
+            rates=tuple(replace(rate, steps=(*rate.steps, step)) for rate in self.rates),
+            cases=tuple(replace(case, card=case.card.multiplied(multiplier, group)) for case in self.cases),
+            changes=tuple((at_us, card.multiplied(multiplier, group)) for at_us, card in self.changes),
+        )
+
     @cached_property
     def variants(self) -> tuple["RateCard", ...]:
         """The cards that calls can be priced by until it changes: itself, and that of each case."""
@@ -230,8 +252,9 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def is_linear(self) -> bool:
-        """Whether a charge is the sum of quantities times rates, and nothing else."""
-        return not self.adjustments and not any(rate.steps for rate in self.rates)
+        """Whether a charge is the sum of quantities times rates, multiplied or not, and nothing else."""
+        steps = (step for rate in self.rates for step in rate.steps)
+        return not self.adjustments and all(step.kind == "times" for step in steps)
 
     @cached_property
     def contexts(self) -> tuple[tuple[int, "RateCard"], ...]:
@@ -278,10 +301,10 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
         return tuple((meter, whole) for meter in self.weights if (whole := METERS[meter].part_of) is not None)
 
     @cached_property
-    def terms(self) -> tuple[tuple[str, int, str, int], ...]:
-        """What a charge needs of each rate: meter, weight, price in nano-USD as an exact string, units."""
+    def terms(self) -> tuple[tuple[str, int, str, int, tuple[Step, ...]], ...]:
+        """What a charge needs of each rate: meter, weight, exact price in nano-USD as text, units, steps."""
         return tuple(
-            (rate.meter, self.weights[rate.meter], decimal_string(rate.price), rate.per)
+            (rate.meter, self.weights[rate.meter], decimal_string(rate.price), rate.per, rate.steps)
             for rate in self.rates
         )
 

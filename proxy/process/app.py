@@ -102,7 +102,12 @@ class Farebox:
         self.closing = Closing(
             ledger=self.ledger, clock=self.clock, tasks=self.tasks, observer=self.telemetry
         )
-        self.admission = Admission(ledger=self.ledger, store=self.store, clock=self.clock)
+        self.admission = Admission(
+            ledger=self.ledger,
+            store=self.store,
+            clock=self.clock,
+            on_unknown_group=self.telemetry.group_unknown,
+        )
         self.relay = parts.relay(
             catalog=catalog_of(settings),
             admission=self.admission,
@@ -257,6 +262,7 @@ class Farebox:
         self.relay.catalog = catalog_of(settings)
         self.gateway.bounds = bounds_of(settings)
         self.telemetry.log_calls = settings.log.calls
+        self.telemetry.unknown_groups.clear()
 
     def application(self) -> web.Application:
         """Every route. The paths of endpoints come first; what nothing else serves goes to the tools."""
@@ -309,7 +315,7 @@ def catalog_of(settings: Settings) -> Catalog:
         on_job_overdue=settings.jobs.on_overdue,
         job_output_per_second=settings.jobs.unreported_output_per_second,
     )
-    return Catalog(settings.routes, settings.book, settings.limits, policy)
+    return Catalog(settings.routes, settings.book, settings.groups, policy)
 
 
 def bounds_of(settings: Settings) -> Bounds:

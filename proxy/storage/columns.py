@@ -13,6 +13,7 @@ from proxy.ledger.rows import (
     UNLIMITED,
     Account,
     Call,
+    Caller,
     Draw,
     Entry,
     Hold,
@@ -124,6 +125,11 @@ def key_of(row: tuple[Any, ...]) -> Key:
     values[_KEY_LIMITS] = limits_of(row[_KEY_LIMITS])
     values[_KEY_SPENDING] = _decode_spending(row[_KEY_SPENDING])
     return Key(*values)
+
+
+def caller_of(row: tuple[Any, ...]) -> Caller:
+    """A caller from the columns of its key, and the group of its account."""
+    return Caller(key_of(row[:-1]), row[-1])
 
 
 def key_digest_row(books: Books, key: Key) -> tuple[SqlValue, ...]:

@@ -88,6 +88,7 @@ ACCOUNTS: Final = Table(
         _of("integer", "changes", "open_holds entries next_expiry_us"),
         _of("json", "changes", "limits spending"),
         _of("integer", "changes", "owed_nano"),
+        _of("text", "changes", "group"),
     ),
 )
 KEYS: Final = Table(

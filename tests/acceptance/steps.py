@@ -25,13 +25,14 @@ from proxy.ledger.commands import (
     Granted,
     Observe,
     Refused,
+    Regrouped,
     Result,
     Settle,
     Settled,
     Void,
 )
 from proxy.ledger.ledger import Ledger
-from proxy.ledger.rows import Hold, Key
+from proxy.ledger.rows import Caller, Hold
 from proxy.ledger.store import Row, Store
 from proxy.upstream.base import Answer, UpstreamRequest
 from proxy.upstream.client import HttpUpstreams
@@ -166,8 +167,8 @@ class MortalStore:
     async def take_lease(self, name: str, seconds: float) -> bool:
         return await self._store.take_lease(name, seconds)
 
-    async def key_by_digest(self, digest: str) -> Key | None:
-        return await self._store.key_by_digest(digest)
+    async def caller_by_digest(self, digest: str) -> Caller | None:
+        return await self._store.caller_by_digest(digest)
 
     async def query(self, name: str, params: Mapping[str, object]) -> list[Row]:
         return await self._store.query(name, params)
@@ -183,7 +184,7 @@ class MortalLedger(Ledger):
         super().__init__(store, **options)
         self._trap = trap
 
-    async def authorize(self, command: Authorize) -> Granted | Refused:
+    async def authorize(self, command: Authorize) -> Granted | Regrouped | Refused:
         await self._trap.reach(Step.AUTHORIZE)
         return await super().authorize(command)
 

@@ -16,8 +16,9 @@ from proxy.api.openapi import openapi_routes
 from proxy.config.schema import Admin
 from proxy.edge.middleware import Edge
 from proxy.ledger.commands import Authorize, Granted, Settle
+from proxy.ledger.groups import Groups
 from proxy.ledger.ledger import Ledger
-from proxy.ledger.rows import UNLIMITED, Call, Limits, Outcome
+from proxy.ledger.rows import Call, Outcome
 from proxy.ledger.windows import DAY_US
 from proxy.metering.usage import Usage
 from proxy.money import USD, Unit
@@ -49,7 +50,7 @@ class ApiConfig:
     """What the APIs know of a configuration."""
 
     unit: Unit = USD
-    limits: Limits = UNLIMITED
+    groups: Groups = field(default_factory=Groups)
     admin: Admin = field(default_factory=lambda: Admin(key=ADMIN_KEY))
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
     routes: Routes = field(default_factory=lambda: Routes(()))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.ledger.groups import Groups
 from proxy.ledger.rows import Limits
 from proxy.ledger.windows import DAY_US
 from proxy.money import Unit
@@ -137,7 +138,7 @@ async def test_expired_credit_is_no_balance_and_no_lot(apis: Apis) -> None:
 
 
 async def test_spending_limits_are_the_accounts_the_defaults_and_the_keys(apis: Apis) -> None:
-    apis.settings = ApiConfig(limits=Limits(month_nano=9_000_000_000))
+    apis.settings = ApiConfig(groups=Groups(Limits(month_nano=9_000_000_000)))
     account_id = await apis.account(limits={"day": "3"})
     key_id, secret = await apis.key(account_id, limits={"total": "2"})
     await apis.grant(account_id, "5")

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from proxy.api.models import Served, page
 from proxy.api.views.models import ModelsQuery, ServedModel, openai_view, priced
 from proxy.call.policy import Catalog, Policy
-from proxy.ledger.rows import UNLIMITED
+from proxy.ledger.groups import Group, Groups
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import Adjustment, Case, Extra, Rate, RateCard
 from proxy.pricing.steps import Step
@@ -95,9 +95,35 @@ def target(name: str, model: str | None = None) -> Target:
 def served(*routes: Route, allowed: tuple[str, ...] = (), **listed: list[str]) -> list[str]:
     """The names of the models that are shown where upstreams list these."""
     book = PriceBook([RateCard("all", ("*",), (Rate("input_tokens", Fraction(1), 1), TOKENS), 9)])
-    catalog = Catalog(Routes(routes), book, UNLIMITED, Policy())
+    catalog = Catalog(Routes(routes), book, Groups(), Policy())
     models = {name: {each: ListedModel() for each in names} for name, names in listed.items()}
-    return [model.name for model in Served(allowed, catalog, models).all()]
+    return [model.name for model in Served((allowed, ""), catalog, models).all()]
+
+
+def test_a_group_sees_its_models_at_its_prices() -> None:
+    """Of those that the key may use. A card of another group's shows nothing."""
+    rates = (Rate("input_tokens", Fraction(10), 1), TOKENS)
+    cards = [
+        RateCard("theirs", ("d",), rates, 9, groups=("other",)),
+        RateCard("all", ("a", "b", "c"), rates, 9),
+    ]
+    book = PriceBook(cards, multipliers={"vip": "0.8"})
+    routes = Routes([Route("all", (target("x"),), ("a", "b", "c", "d"), CHAT)])
+    groups = Groups(groups={"vip": Group("vip", models=("b", "c", "d")), "other": Group("other")})
+    catalog = Catalog(routes, book, groups, Policy())
+    shown = {}
+    asked: list[tuple[tuple[str, ...], str]] = [(("a", "b"), "vip"), ((), "vip"), ((), "other"), ((), "")]
+    for keys, group in asked:
+        found = Served((keys, group), catalog, {}).all()
+        views: list[Any] = [openai_view(model, 0) for model in found]
+        shown[keys, group] = [(view["id"], view["pricing"]["input_tokens"]["price"]) for view in views]
+    at = "0.00000001"
+    assert shown == {
+        (("a", "b"), "vip"): [("b", "0.000000008")],
+        ((), "vip"): [("b", "0.000000008"), ("c", "0.000000008")],
+        ((), "other"): [(name, at) for name in "abcd"],
+        ((), ""): [(name, at) for name in "abc"],
+    }
 
 
 CHAT = ("chat.completions",)

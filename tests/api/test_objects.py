@@ -25,7 +25,7 @@ class Rows:
     """A store that has some objects of whatever is asked for, and notes what that is."""
 
     def __init__(self, store: MemoryStore) -> None:
-        self.key_by_digest = store.key_by_digest
+        self.caller_by_digest = store.caller_by_digest
         self.asked: list[tuple[str, Mapping[str, object]]] = []
 
     async def query(self, name: str, params: Mapping[str, object]) -> list[Row]:

@@ -16,8 +16,9 @@ from proxy.endpoints.registry import ENDPOINTS, KINDS
 from proxy.errors import Refusal
 from proxy.ids import digest_of
 from proxy.ledger.commands import CreateKey, Grant, OpenAccount, Settled
+from proxy.ledger.groups import Groups
 from proxy.ledger.ledger import PATIENCE_SECONDS, Ledger
-from proxy.ledger.rows import UNLIMITED, Call, Outcome, Receipt
+from proxy.ledger.rows import Call, Outcome, Receipt
 from proxy.metering.model_names import encoding_name
 from proxy.metering.vocabulary import SHARED
 from proxy.money import parse_amount
@@ -215,7 +216,7 @@ def catalog(policy: Policy, rates: tuple[Rate, ...], endpoints: Mapping[str, End
     book = PriceBook([RateCard("card", ("*",), rates, 100)])
     target = Target(Upstream("up", "http://up"))
     names = tuple(endpoint.name for endpoint in endpoints.values())
-    return Catalog(Routes([Route("all", (target,), models=("*",), endpoints=names)]), book, UNLIMITED, policy)
+    return Catalog(Routes([Route("all", (target,), models=("*",), endpoints=names)]), book, Groups(), policy)
 
 
 class Stage:

@@ -23,7 +23,7 @@ from proxy.edge.middleware import Edge
 from proxy.endpoints.base import Ask, Tally
 from proxy.errors import Refusal
 from proxy.ledger.commands import Settled
-from proxy.ledger.rows import Call, Key, Outcome
+from proxy.ledger.rows import Call, Caller, Outcome
 from proxy.ledger.store import LedgerUnavailable
 from proxy.metering.tokens import COUNTER
 from proxy.pricing.charge import Charge
@@ -65,8 +65,8 @@ def twisting(twist: Callable[[Ask], Twisted]) -> type[Admission]:
     """An admission that reads requests as the real one, and then twists what was read."""
 
     class Twisting(Admission):
-        async def route(self, request: InboundRequest, key: Key, catalog: Catalog) -> RoutedCall:
-            routed = await super().route(request, key, catalog)
+        async def route(self, request: InboundRequest, caller: Caller, catalog: Catalog) -> RoutedCall:
+            routed = await super().route(request, caller, catalog)
             return msgspec.structs.replace(routed, ask=cast("Ask", twist(routed.ask)))
 
     return Twisting
@@ -192,7 +192,7 @@ async def test_a_cancel_while_a_thread_reads_a_large_body(member: str) -> None:
 class Unreadable(MemoryStore):
     """A store whose disk cannot be read."""
 
-    async def key_by_digest(self, digest: str) -> Key | None:
+    async def caller_by_digest(self, digest: str) -> Caller | None:
         raise LedgerUnavailable("the disk is gone")
 
 
@@ -275,9 +275,8 @@ async def test_what_is_observed_of_two_choices_is_their_full_count() -> None:
     inbound = Asked(True, n=2)
     routed = await stage.admission.route(inbound, await stage.admission.identify(inbound), stage.catalog)
     call = Call("req_1", "acct_1", "key_1", "chat.completions", "m", "up", "m", True, NOW_US)
-    in_flight = InFlightCall(
-        await stage.admission.authorize(call, routed, stage.catalog), stage.catalog.policy, stage.clock
-    )
+    admitted = await stage.admission.authorize(inbound, call, routed, stage.catalog)
+    in_flight = InFlightCall(admitted, stage.catalog.policy, stage.clock)
     in_flight.begin(OutputBudget(), keep_usage=False)
     texts = ["", ""]
     for turn, word in enumerate(WORDS):

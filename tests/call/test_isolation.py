@@ -13,7 +13,8 @@ from proxy.endpoints.features import WITHIN
 from proxy.endpoints.openai.members import RESPONSES
 from proxy.endpoints.registry import ENDPOINTS, KINDS
 from proxy.errors import Refusal
-from proxy.ledger.rows import NEVER_US, UNLIMITED, Object
+from proxy.ledger.groups import Groups
+from proxy.ledger.rows import NEVER_US, Object
 from proxy.metering.usage import METERS
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
@@ -43,7 +44,7 @@ def stage_with(kind: str | None, account_id: str = "acct_1") -> VideoStage:
     """A stage whose rate card prices all there is, with something of a kind that is an account's."""
     stage = VideoStage()
     before = stage.stage.relay.catalog
-    stage.stage.relay.catalog = Catalog(before.routes, PriceBook([ALL_PRICED]), UNLIMITED, before.policy)
+    stage.stage.relay.catalog = Catalog(before.routes, PriceBook([ALL_PRICED]), Groups(), before.policy)
     if kind is not None:
         seen = '{"seconds":"4","size":"720x1280"}'
         row = Object(account_id, MARK, kind, "up", "key_1", "call_1", "m", NOW_US, seen, NEVER_US)

@@ -10,7 +10,8 @@ from proxy.endpoints.objects import ObjectKind, ObjectRoute
 from proxy.endpoints.openai.videos import read_video
 from proxy.endpoints.tallies.sighted import Sighting
 from proxy.ledger.commands import Authorize, Detach
-from proxy.ledger.rows import UNLIMITED, Call, Observed
+from proxy.ledger.groups import Groups
+from proxy.ledger.rows import Call, Observed
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
 from proxy.pricing.charge import Charge, Line
@@ -127,7 +128,7 @@ async def test_a_videos_price_depends_on_its_size_and_so_does_what_is_made_from_
     large = RateCard("card+size", ("*",), (Rate("video_seconds", parse_amount("0.003"), 1),))
     card = RateCard("card", ("*",), plain.rates, cases=(Case((("size", "1792x1024"),), large),))
     before = stage.stage.relay.catalog
-    stage.stage.relay.catalog = Catalog(before.routes, PriceBook([card]), UNLIMITED, before.policy)
+    stage.stage.relay.catalog = Catalog(before.routes, PriceBook([card]), Groups(), before.policy)
     stage.studio.says("POST", "/videos", video("queued", size=size or "720x1280"))
     await stage.create({"model": "m", "prompt": "x", "seconds": "8"} | ({"size": size} if size else {}))
     assert stage.held_nano() == 8 * nano

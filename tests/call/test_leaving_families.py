@@ -11,7 +11,8 @@ import pytest
 
 from proxy.call.policy import Catalog
 from proxy.endpoints.registry import ENDPOINTS
-from proxy.ledger.rows import UNLIMITED, Receipt
+from proxy.ledger.groups import Groups
+from proxy.ledger.rows import Receipt
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import Rate, RateCard
@@ -209,7 +210,7 @@ async def played(family: str, upstream: Slow, *, targets: int = 1, **more: Any) 
     served = Route("all", places, models=("*",), endpoints=tuple(each.name for each in ENDPOINTS.values()))
     tool = Route("tool", places, path=TOOL_PATH, methods=("POST",), rate_card="t")
     book = PriceBook([CARD, RateCard("t", (), TOOL_RATES[:1])])
-    stage.relay.catalog = Catalog(Routes([served, tool]), book, UNLIMITED, stage.catalog.policy)
+    stage.relay.catalog = Catalog(Routes([served, tool]), book, Groups(), stage.catalog.policy)
     task = asyncio.ensure_future(stage.relay.relay(Request(family, **more), client))
     if upstream.at is not None:
         await until(lambda: upstream.is_there or task.done())

@@ -16,7 +16,8 @@ from proxy.endpoints.openai.videos import VIDEOS
 from proxy.endpoints.registry import KINDS
 from proxy.ids import digest_of
 from proxy.ledger.commands import CreateKey, OpenAccount
-from proxy.ledger.rows import NEVER_US, UNLIMITED, Object
+from proxy.ledger.groups import Groups
+from proxy.ledger.rows import NEVER_US, Object
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import RateCard
 from proxy.upstream.routes import Route, Routes, Target, Upstream
@@ -102,7 +103,7 @@ async def test_ones_own_object_is_asked_for_where_it_was_made(
     book = PriceBook([RateCard("card", ("*",), RATES)])
     targets = tuple(Target(Upstream(name, f"http://{name}")) for name in ("first", "one", "two"))
     routes = Routes([Route("all", targets, models=("*",), endpoints=(kind.endpoint,))])
-    stage.stage.relay.catalog = Catalog(routes, book, UNLIMITED, stage.stage.catalog.policy)
+    stage.stage.relay.catalog = Catalog(routes, book, Groups(), stage.stage.catalog.policy)
     put(stage, kind, "same", upstream="one")
     put(stage, kind, "same", "acct_2", upstream="two")
     there, body = asked(kind, path, member, "same")

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from proxy.call.admission import Admission
-from proxy.call.base import AdmittedCall, RoutedCall
+from proxy.call.base import AdmittedCall, InboundRequest, RoutedCall
 from proxy.call.outcomes import CLIENT_LEFT_STATUS, OUTCOMES, Ending, Phase, ending_of, rule_of
 from proxy.call.policy import Catalog, Policy
 from proxy.errors import Refusal
@@ -54,11 +54,13 @@ class Silent:
 class Leaving(Admission):
     """A client that leaves while its call is authorized."""
 
-    async def authorize(self, call: Call, routed: RoutedCall, catalog: Catalog) -> AdmittedCall:
+    async def authorize(
+        self, request: InboundRequest, call: Call, routed: RoutedCall, catalog: Catalog
+    ) -> AdmittedCall:
         task = asyncio.current_task()
         assert task is not None
         task.cancel()
-        return await super().authorize(call, routed, catalog)
+        return await super().authorize(request, call, routed, catalog)
 
 
 class Scene(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from proxy.call.policy import Catalog
 from proxy.call.quotes import Quotes
 from proxy.endpoints.base import Ask
 from proxy.errors import Refusal
-from proxy.ledger.rows import Key
+from proxy.ledger.rows import Caller
 from proxy.metering.ceiling import Ceiling
 from tests.call.fakes import Asked, Stage, Upstreams
 
@@ -46,8 +46,8 @@ class Counted:
 class Gated(Admission):
     """An admission of such requests."""
 
-    async def route(self, request: InboundRequest, key: Key, catalog: Catalog) -> RoutedCall:
-        routed = await super().route(request, key, catalog)
+    async def route(self, request: InboundRequest, caller: Caller, catalog: Catalog) -> RoutedCall:
+        routed = await super().route(request, caller, catalog)
         return replace(routed, ask=Counted(routed.ask)) if len(routed.body) > LARGE_BYTES else routed
 
 

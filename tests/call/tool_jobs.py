@@ -8,7 +8,8 @@ from proxy.call.policy import Catalog, Policy
 from proxy.endpoints.objects import ObjectRoute
 from proxy.endpoints.tool_jobs import kind_of
 from proxy.endpoints.tool_plan import Failure, JobPlan, Measure, Multiple, ToolPlan
-from proxy.ledger.rows import UNLIMITED, Receipt
+from proxy.ledger.groups import Groups
+from proxy.ledger.rows import Receipt
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import RateCard
 from proxy.upstream.routes import Route, Routes, Target, Upstream
@@ -67,7 +68,7 @@ class CrawlStage(VideoStage):
             makes=kind_of("crawl", plan, (CRAWL, "/crawl"), ROUTES),
         )
         book = PriceBook([RateCard("t", (), RATES)])
-        self.stage.catalog = Catalog(Routes([route]), book, UNLIMITED, policy or Policy())
+        self.stage.catalog = Catalog(Routes([route]), book, Groups(), policy or Policy())
         self.stage.relay.catalog = self.stage.catalog
 
     def repriced(self, *rates: object) -> None:

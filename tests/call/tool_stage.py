@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from proxy.call.policy import Catalog, Policy
 from proxy.endpoints.reading.pointer import pointer_of
 from proxy.endpoints.tool_plan import PLAIN, Measure, Place, Source, ToolPlan
-from proxy.ledger.rows import UNLIMITED
+from proxy.ledger.groups import Groups
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import Case, Rate, RateCard
@@ -85,5 +85,5 @@ def staged(
         plan=replace(plan, measures=measures),
     )
     book = PriceBook([RateCard("t", (), rates, cases=cases)])
-    stage.relay.catalog = Catalog(Routes([route]), book, UNLIMITED, policy or Policy())
+    stage.relay.catalog = Catalog(Routes([route]), book, Groups(), policy or Policy())
     return stage

@@ -202,7 +202,7 @@ def test_a_card_says_what_tiers_and_unseen_inputs_cost(load_text: LoadText) -> N
     }
     priority = found.by_tier["priority"]
     assert priority.id == "chat+priority"
-    assert [term[2:] for term in priority.terms] == [("262500000.00", 1_000_000), ("10000000000.00", 1_000)]
+    assert [term[2:4] for term in priority.terms] == [("262500000.00", 1_000_000), ("10000000000.00", 1_000)]
     assert priority.price_id != found.price_id
 
 

@@ -16,7 +16,7 @@ def test_defaults_are_enough_but_for_the_admin_key(load_text: LoadText) -> None:
     settings = load_text(f"admin: {{key: {ADMIN_KEY}}}")
     assert (settings.server.host, settings.server.port) == ("127.0.0.1", 8080)
     assert settings.storage == Path("farebox.db")
-    assert settings.limits == Limits()
+    assert settings.groups.of("").limits == Limits()
     assert (settings.unit, settings.upstreams, settings.quickstart) == (Unit(), {}, None)
 
 

@@ -84,7 +84,7 @@ def test_the_parts_of_the_process_have_theirs(settings: Settings, tmp_path: Path
 
 
 def test_limits_are_nano_dollars_and_none_is_no_limit(settings: Settings) -> None:
-    assert settings.limits == Limits(
+    assert settings.groups.of("").limits == Limits(
         day_nano=10 * 10**9,
         week_nano=NO_LIMIT,
         month_nano=5 * 10**8,

@@ -103,6 +103,29 @@ async def test_every_end_of_a_call_gives_its_memory_back(name: str) -> None:
         assert (gateway.memory.used_bytes, len(gateway.memory.arriving), gateway.in_flight) == (0, 0, 0)
 
 
+async def twice(request: InboundRequest) -> bytes:
+    """The body, and again, as for a call that is routed anew."""
+    body = await whole(request)
+    assert await request.body_at_hand() == body
+    return body + body
+
+
+@pytest.mark.parametrize("size", [0, 5, LARGEST])
+async def test_a_body_that_was_read_is_at_hand_again(size: int) -> None:
+    """It takes no more memory then, and gives it back once."""
+    async with serving(twice) as (gateway, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head(size) + b"x" * size)
+        async with asyncio.timeout(30):
+            answer = await reader.read()
+            writer.close()
+            while gateway.in_flight:
+                await asyncio.sleep(0)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert answer.count(b"x") >= 2 * size
+        assert gateway.memory.used_bytes == 0
+
+
 @pytest.mark.parametrize("part", [1, SMALL_BYTES, LARGEST - 1])
 async def test_a_client_that_leaves_takes_its_memory_with_it(part: int) -> None:
     """Its connection ends while its body is read, and so does the call."""

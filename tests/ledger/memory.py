@@ -10,7 +10,7 @@ from proxy.ledger import rules
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Command, Result
 from proxy.ledger.needs import Needs, needs_of
-from proxy.ledger.rows import Account, Hold, Key, Object
+from proxy.ledger.rows import Account, Caller, Hold, Key, Object
 from proxy.ledger.spending import Bucket
 from proxy.ledger.store import Row
 
@@ -88,8 +88,9 @@ class MemoryStore:
         """No other process is there."""
         return True
 
-    async def key_by_digest(self, digest: str) -> Key | None:
-        return next((key for key in self.books.keys.values() if key.digest == digest), None)
+    async def caller_by_digest(self, digest: str) -> Caller | None:
+        key = next((key for key in self.books.keys.values() if key.digest == digest), None)
+        return Caller(key, self.books.accounts[key.account_id].group) if key else None
 
     async def query(self, name: str, params: Mapping[str, object]) -> list[Row]:
         if name == "object_by_id":

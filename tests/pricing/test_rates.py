@@ -145,7 +145,7 @@ def test_equal_rates_have_equal_versions_and_any_change_of_them_another() -> Non
 
 def test_a_price_is_labelled_exactly_even_below_a_nano_dollar() -> None:
     card = RateCard("a", (), (Rate("input_tokens", Fraction(5, 2), 1_000),))
-    assert [term[2:] for term in card.terms] == [("2.50", 1_000)]
+    assert [term[2:4] for term in card.terms] == [("2.50", 1_000)]
 
 
 @pytest.mark.parametrize(

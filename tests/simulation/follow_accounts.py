@@ -38,6 +38,7 @@ def open_account(model: Model, command: OpenAccount) -> Done | Refused:
         command.at_us,
         credit_limit_nano=command.credit_limit_nano,
         limits=command.limits,
+        group=command.group,
     )
     party = model.parties[account.id] = Party(account)
     return Done(party.row())
@@ -56,7 +57,7 @@ def change_account(model: Model, command: ChangeAccount) -> Done | Refused:
         if history.uncommitted() - history.credit + dollars(command.credit_limit_nano) < 0:
             return CONFLICT
         history.credit = dollars(command.credit_limit_nano)
-    party.account = replace(party.account, **_given(command, "name", "status", "limits"))
+    party.account = replace(party.account, **_given(command, "name", "status", "limits", "group"))
     return Done(party.row())
 
 

@@ -16,6 +16,7 @@ from proxy.ledger.commands import (
     OfHold,
     Recover,
     Refused,
+    Regrouped,
     Reroute,
     Settle,
     Settled,
@@ -38,8 +39,11 @@ ACCOUNT_CODES = {
 }
 
 
-def authorize(model: Model, command: Authorize) -> Granted | Refused:
-    """A call of an active key and account holds what it needs, of funds and limits that have it, once."""
+def authorize(model: Model, command: Authorize) -> Granted | Regrouped | Refused:
+    """A call of an active key and account holds what it needs, of funds and limits that have it, once.
+
+    Not one at the prices of another group.
+    """
     call, at_us = command.call, command.at_us
     party, key = model.parties.get(call.account_id), model.keys.get(call.key_id)
     if party is None or key is None or key.account_id != call.account_id:
@@ -53,8 +57,8 @@ def authorize(model: Model, command: Authorize) -> Granted | Refused:
         held_nano = nano(party.history.flight[call.id]["held"])
         return Granted(held_nano, nano(party.history.available()), model.gauges.rate_statuses(asked, at_us))
     barred = _barred(party, key, command)
-    if barred:
-        return Refused(barred, "")
+    if barred or command.group != party.account.group:
+        return Refused(barred, "") if barred else Regrouped(party.account.group)
     party.history.expire(at_us)
     amount_nano, refused = _held_for(party, key, limits, command)
     refused = refused or _too_fast(model, asked, at_us) or _too_many(party, key, limits)

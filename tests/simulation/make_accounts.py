@@ -9,6 +9,7 @@ from tests.simulation.world import World
 
 MOST_KEYS = 5
 PRIORITIES = (10, 50, 50, 50, 90)
+GROUPS = ("", "", "vip", "beta")
 
 
 def open_account(world: World) -> OpenAccount:
@@ -18,11 +19,12 @@ def open_account(world: World) -> OpenAccount:
         return OpenAccount(world.account(), "Again", at_us)
     account_id = world.new_id("acct")
     world.accounts.append(account_id)
-    return OpenAccount(account_id, account_id, at_us, _credit_limit(world), world.limits(kind="account"))
+    limits, group = world.limits(kind="account"), GROUPS[len(world.accounts) % len(GROUPS)]
+    return OpenAccount(account_id, account_id, at_us, _credit_limit(world), limits, group)
 
 
 def change_account(world: World) -> ChangeAccount:
-    """One thing about an account: limits, the credit limit, its status or its name."""
+    """One thing about an account: limits, the credit limit, its status, its group or its name."""
     command = ChangeAccount(world.account(), world.at_us())
     roll = world.chance.randrange(10)
     if roll < 4:
@@ -31,6 +33,8 @@ def change_account(world: World) -> ChangeAccount:
         return replace(command, credit_limit_nano=_credit_limit(world))
     if roll < 9:
         return replace(command, status="suspended" if world.happens(20) else "active")
+    if world.happens(50):
+        return replace(command, group=world.one_of(GROUPS))
     return replace(command, name=world.new_id("name"))
 
 
@@ -126,7 +130,14 @@ def newcomer(world: World) -> list[OpenAccount | CreateKey | Grant]:
     limits = world.limits(kind="account") if world.happens(40) else Limits()
     credit_nano = _credit_limit(world) if world.happens(20) else 0
     commands: list[OpenAccount | CreateKey | Grant] = [
-        OpenAccount(account_id, account_id, world.at_us(), credit_nano, limits)
+        OpenAccount(
+            account_id,
+            account_id,
+            world.at_us(),
+            credit_nano,
+            limits,
+            GROUPS[len(world.accounts) % len(GROUPS)],
+        )
     ]
     for _ in range(world.one_of((1, 1, 2))):
         key_id = world.new_id("key")

@@ -12,7 +12,10 @@ ENDINGS = ("complete", "complete", "complete", "client_left", "upstream_failed")
 
 
 def authorize(world: World) -> Authorize:
-    """A call by a key: all or nothing, or a part of its ceiling at least; now and then one that is free."""
+    """A call by a key: all or nothing, or a part of its ceiling at least; now and then one that is free.
+
+    Now and then it is priced for another group than the account's.
+    """
     account_id = world.account()
     key_id, at_us = world.key_of(account_id), world.at_us()
     model = world.one_of(("small", "small", "small", "half", "drawing", "free"))
@@ -23,7 +26,9 @@ def authorize(world: World) -> Authorize:
     call = Call(world.new_id("call"), account_id, key_id, "chat", model, "main", f"{model}-1", stream, at_us)
     tokens = ceiling["input_tokens"] + ceiling["output_tokens"]
     defaults = world.defaults if world.happens(95) else UNLIMITED
-    return Authorize(call, ceiling_nano, floor_nano, tokens, at_us, "", defaults)
+    party = world.model.parties.get(account_id)
+    group = party.account.group if party and world.happens(98) else "beta"
+    return Authorize(call, ceiling_nano, floor_nano, tokens, at_us, "", defaults, group)
 
 
 def observe(world: World) -> Observe | None:
@@ -67,7 +72,7 @@ def detach(world: World) -> Detach | None:
     if world.happens(50):
         usage = _usage(world, hold)
         observed = Observed(usage, world.price(CARDS[hold.call.model], usage))
-    began_us, objects = _began_us(world, hold), _objects(world, hold, at_us)
+    began_us, objects = _began_us(world, hold), _objects(world, hold, at_us, percent=60)
     return Detach(hold.call, began_us, at_us, deadline_us, observed, objects)
 
 
@@ -119,8 +124,14 @@ def recover(world: World) -> Recover | None:
 
 
 def forget(world: World) -> Forget | None:
-    """Objects of an account that may be due, of jobs as well; now and then under the call of another."""
-    account_id, at_us = world.account(), world.at_us()
+    """Objects of an account that may be due, of jobs as well; now and then under the call of another.
+
+    Few jobs run at a time, and those that do are looked for; all that there is may be old.
+    """
+    account_id, at_us, model = world.account(), world.at_us(), world.model
+    jobs = [row for rows in model.objects.values() for row in rows.values() if row.call_id in model.flight]
+    if jobs and world.happens(50):
+        account_id = world.one_of(jobs).account_id
     known = list(world.model.objects.get(account_id, {}).values())
     if not known:
         return None
@@ -129,12 +140,14 @@ def forget(world: World) -> Forget | None:
     some = world.chance.sample(known, min(len(known), 3))
     named = tuple((row.id, "call_nobody" if world.happens(5) else row.call_id) for row in some)
     expired_us, made_us = at_us - world.up_to(HOUR_US), at_us - world.up_to(HOUR_US)
+    if running and world.happens(30):
+        made_us = at_us
     return Forget(account_id, (*named, ("object_nobody", "call_nobody")), expired_us, made_us)
 
 
-def _objects(world: World, hold: Hold, at_us: int) -> tuple[Object, ...]:
+def _objects(world: World, hold: Hold, at_us: int, *, percent: int = 12) -> tuple[Object, ...]:
     """What a call made or saw: upstreams give ids twice, and answers come late; now and then not its own."""
-    if not world.happens(12):
+    if not world.happens(percent):
         return ()
     account_id = world.account() if world.happens(5) else hold.account_id
     id_ = f"object_{world.chance.randrange(40):02}"

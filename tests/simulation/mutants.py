@@ -238,6 +238,14 @@ def forgets_what_a_job_has_made(books: Books, command: Command) -> Result:
     return result
 
 
+def takes_any_group(books: Books, command: Command) -> Result:
+    """A call is held for at the prices of a group that its account is not in."""
+    account = books.accounts.get(command.call.account_id) if isinstance(command, Authorize) else None
+    if account is not None and isinstance(command, Authorize):
+        command = replace(command, group=account.group)
+    return rules.apply(books, command)
+
+
 def forgets_what_a_job_costs(books: Books, command: Command) -> Result:
     """A job that begins says nothing of its price."""
     if isinstance(command, Detach):
@@ -357,6 +365,7 @@ _RULES: Final[tuple[Callable[[Books, Command], Result], ...]] = (
     lets_objects_be_taken,
     forgets_what_a_job_has_made,
     forgets_what_a_job_costs,
+    takes_any_group,
     names_the_first_upstream,
     hides_the_shortfall,
     lets_go_of_what_is_owed,

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from proxy.ledger.rows import Draw
+from proxy.storage.tables import ACCOUNTS
 from tests.simulation.checks import Violation, differences
 from tests.simulation.rows import buckets_in, first_days
 from tests.storage.engines import Dump
@@ -31,7 +32,7 @@ def entries_sum_to_the_balance(dump: Dump) -> Iterator[str]:
     for row in dump["entries"]:
         sums[row[0]] += row[3]
     for row in dump["accounts"]:
-        debt = row[6] + row[-1]
+        debt = row[6] + row[ACCOUNTS.place("owed_nano")]
         if sums[row[0]] != row[4] - debt:
             yield f"{row[0]} has {row[4]} and owes {debt}, its entries sum to {sums[row[0]]}"
 

@@ -32,7 +32,9 @@ IN_DEBT = "The grant went into debt as a whole, so that no lot says of which kin
 
 UNNOTICED: dict[tuple[str, str], dict[str, str]] = {
     ("accounts", "without a key"): {"id": UNUSED, "spending": UNUSED, "created_at_us": NO_KEY},
-    ("accounts", ""): dict.fromkeys(("name", "status", "credit_limit_nano", "limits"), ADMINISTRATION),
+    ("accounts", ""): dict.fromkeys(
+        ("name", "status", "credit_limit_nano", "limits", "group"), ADMINISTRATION
+    ),
     ("keys", ""): dict.fromkeys(("name", "status", "expires_at_us", "models", "limits"), ADMINISTRATION),
     ("objects", ""): dict.fromkeys(("seen", "expires_at_us"), SEEN_ANEW),
     ("throttles", ""): dict.fromkeys(("level", "at_us"), A_MINUTE),

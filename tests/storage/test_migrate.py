@@ -111,6 +111,7 @@ FROZEN = {
         "0a1e652ae6aa845f17040bb9deaa978cb10bdd445797293c16822e6de927ec4a",
         "a502521c7298f9cf3c142f60c8d25c954e97ad8ecc898a251107693494299417",
         "a627e856102d7ec7bce92d7e1c1975440ce203ab4c97be517bf1f478046c5d06",
+        "8b4cf9e4ae7fa73a61293c39dbeafc51b383376694d43a7ff83239e22333aac4",
     ],
     "postgres": [
         "0f6b410b73c02ae1c9883135e796194b7e531b761ca95d45bf1e7b1569692f54",
@@ -121,12 +122,14 @@ FROZEN = {
         "5813a188facec206c470ae6408b46e0997610589fde9d6ca9474cbc4039e5af0",
         "a408eeec8bd8e5ab52ed3475ab5a3db024b2f929ee1bf4b3f5ba93f519487404",
         "ffa125efc69afcff69cdc05c5645810a53f8eb44208c19091fd3bcd124e88081",
+        "f9b902701c472fa27a86ddafb02acb6027846ecbefc78154d7aa744a6b673aeb",
     ],
 }
 """The digests of the migrations that databases have been made with. This list only ever grows."""
 FROZEN_FUNCTIONS = {
     7: "23d7feb5b66d1554002b498d0571fb57e70df2bec3e743888c8a4ea9cc40723a",
     8: "3725bd436bf88d9a205313b638cf3db64765c7c2e5bfd7ed7ca5e37c99f5d55c",
+    9: "0c70ee5e459f0dbfe9607b88ca2c4176ef84c17ab3f23097a62ef70547a646e1",
 }
 """Those of PostgreSQL's batch functions, by the schema's version: another text takes another migration."""
 

@@ -22,7 +22,7 @@ from proxy.ledger.commands import (
     Refused,
     Settled,
 )
-from proxy.ledger.rows import NO_LIMIT, UNLIMITED, Limits, Observed
+from proxy.ledger.rows import NO_LIMIT, UNLIMITED, Caller, Limits, Observed
 from proxy.ledger.spending import Bucket, Spending
 from proxy.ledger.store import LedgerUnavailable, Store
 from proxy.ledger.windows import DAY_US
@@ -180,8 +180,8 @@ async def test_limits_and_models_come_back_as_they_were_set(open_store: OpenStor
     made = (await done(first, key)).key
     changed = (await done(first, ChangeAccount(ACCOUNT, NOON_US, limits=limits))).account
     second = await open_store()
-    assert await second.key_by_digest("digest 2") == made
     assert made is not None
+    assert await second.caller_by_digest("digest 2") == Caller(made)
     assert (made.limits, made.models, made.expires_at_us) == (limits, models, NOON_US + 5)
     assert (await done(second, ChangeAccount(ACCOUNT, NOON_US))).account == changed
 
@@ -196,10 +196,11 @@ async def test_no_limits_are_the_same_object_after_a_restart(open_store: OpenSto
 
 async def test_a_key_is_found_by_its_digest_only(store: Store) -> None:
     await store.apply(opening(1_000))
-    key = await store.key_by_digest(f"digest of {KEY}")
-    assert key is not None
+    caller = await store.caller_by_digest(f"digest of {KEY}")
+    assert caller is not None
+    key = caller.key
     assert (key.id, key.account_id, key.name, key.hint) == (KEY, ACCOUNT, "laptop", "abcd")
-    assert await store.key_by_digest(KEY) is None
+    assert await store.caller_by_digest(KEY) is None
 
 
 async def test_a_receipt_keeps_all_that_explains_the_charge(store: Store) -> None:
@@ -302,7 +303,7 @@ async def test_a_closed_store_says_so(open_store: OpenStore) -> None:
     with pytest.raises(LedgerUnavailable, match="not open"):
         await store.apply(opening(1))
     with pytest.raises(LedgerUnavailable, match="not open"):
-        await store.key_by_digest("digest")
+        await store.caller_by_digest("digest")
 
 
 async def test_an_id_of_a_key_is_one_accounts_only(store: Store) -> None:

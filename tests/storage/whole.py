@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from proxy.ledger.audit.accounts import audit
 from proxy.ledger.audit.rows import Difference
-from proxy.ledger.commands import Adjust, Command, Detach, Observe, Settle
+from proxy.ledger.commands import Adjust, ChangeAccount, Command, Detach, Observe, Settle
 from proxy.ledger.rows import Limits, Observed
 from proxy.ledger.store import Store
 from proxy.pricing.charge import Charge, Line
@@ -77,6 +77,7 @@ async def fill(store: Store, *, in_flight: bool = False) -> None:
         end = void(made) if number % 5 == 4 else settle(made, 100 + number)
         end = replace(end, objects=(made_by(made),)) if number == 2 else end
         await store.apply(list(map(honest, [authorize(made, 500, owner=store.owner, tokens=3), end])))
+    await store.apply([ChangeAccount("acct_2", NOON_US, group="vip")])
     await store.apply([Adjust(ACCOUNT, "adjust_1", "lot_of_adjust_1", -5, "a reason", NOON_US)])
     if in_flight:
         await store.apply([authorize(call("call_99"), 500, owner=store.owner)])

@@ -3,9 +3,16 @@
 import pytest
 
 from tests.acceptance.harness import Account, nano
-from tests.acceptance.scripted_upstream import answers
-from tests.systems.system import System
+from tests.acceptance.scripted_upstream import answers, completion
+from tests.systems.system import HI, System
 
+PRICES = {
+    ("chat", ""): 280,
+    ("completions", ""): 320,
+    ("chat", "internal"): 200,
+    ("completions", "internal"): 320,
+}
+"""Nano-USD for a token of input, by endpoint and group."""
 CALLS = [
     ("/v1/search?q=fares", 20_000_000),
     ("/v1/scholar/fares", 4_000_000),
@@ -92,3 +99,35 @@ def test_a7_charges_come_off_the_balance_and_nothing_else_does(system: System) -
     assert account.nano("balance") == 1_000_000_000 - 840_000
     kinds = [entry["kind"] for entry in account.api.get("/v1/billing/entries")["data"]]
     assert kinds == ["charge", "grant"]
+
+
+def test_a8_a_price_varies_by_group_and_the_log_has_its_ratio(system: System) -> None:
+    """Of models and of data. Each line shows it, and comes to the price times the ratio."""
+    account = system.account(group="partners")
+    assert system.chat(account, "gpt-4.1-mini", 1_000, 500) == 840_000 * 4 // 5
+    receipt = account.last()
+    for line in receipt["lines"]:
+        assert line["steps"] == [{"kind": "times", "value": "0.8", "name": "group partners"}]
+        amount_nano = nano(line["price"]) * line["quantity"] * 4 // (line["per"] * 5)
+        assert nano(line["amount"]) == amount_nano
+    assert receipt["price_id"].startswith("gpt-4.1-mini+group=partners@")
+    system.upstream.behaviours["/v1/search"] = answers({"text": "x"})
+    account.api.get("/v1/search?q=fares")
+    assert charged(account) == 16_000_000
+
+
+@pytest.mark.parametrize(("endpoint", "group"), PRICES)
+def test_a8_a_price_varies_by_model_provider_and_endpoint(system: System, endpoint: str, group: str) -> None:
+    """The card of a route is that of its provider, and names the price."""
+    account, price_nano = system.account(group=group), PRICES[endpoint, group]
+    system.upstream.behaviours["gpt-4.1-mini"] = answers(completion(prompt=1_000, output=500))
+    with system.client(account) as client:
+        if endpoint == "chat":
+            client.chat.completions.create(model="gpt-4.1-mini", messages=HI)
+        else:
+            client.completions.create(model="gpt-4.1-mini", prompt="Hi")
+    assert charged(account) == 1_000 * price_nano + 500 * 4 * price_nano
+    for path, tool_nano in CALLS[:2]:
+        system.upstream.behaviours[path.partition("?")[0]] = answers({"text": "x"})
+        account.api.get(path)
+        assert charged(account) == tool_nano

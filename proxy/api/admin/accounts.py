@@ -8,9 +8,11 @@ from msgspec import UNSET
 
 from proxy.api.admin.bodies import (
     AccountChange,
+    GroupName,
     NewAccount,
     amount_nano,
     given,
+    known_group,
     limits_change,
     limits_over,
 )
@@ -22,6 +24,13 @@ from proxy.clock import Clock
 from proxy.ids import new_id
 from proxy.ledger.commands import ChangeAccount, OpenAccount
 from proxy.ledger.rows import UNLIMITED, Account
+
+
+class AccountsQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The filter of a list of accounts."""
+
+    group: GroupName | None = None
+
 
 CREATE_ACCOUNT: Final = Operation(
     id="create_account",
@@ -38,10 +47,10 @@ LIST_ACCOUNTS: Final = Operation(
     id="list_accounts",
     method="GET",
     path=f"{ADMIN}/accounts",
-    summary="List the accounts, the newest first.",
+    summary="List the accounts, the newest first, of all or of one group.",
     audience="admin",
     reply=Page[AccountView],
-    query=PageQuery,
+    query=AccountsQuery,
     body=Nothing,
 )
 SHOW_ACCOUNT: Final = Operation(
@@ -58,7 +67,7 @@ CHANGE_ACCOUNT: Final = Operation(
     id="change_account",
     method="PATCH",
     path=f"{ADMIN}/accounts/{{account_id}}",
-    summary="Change an account's name, status, credit limit or limits.",
+    summary="Change an account's name, status, group, credit limit or limits.",
     audience="admin",
     reply=AccountView,
     query=Nothing,
@@ -105,18 +114,20 @@ class Accounts:
                 now_us,
                 credit_limit_nano=amount_nano("credit_limit", body.credit_limit, unit),
                 limits=limits_over(UNLIMITED, body.limits, unit),
+                group=known_group(body.group, incoming.settings.groups),
             )
         )
         return await self._account(account_id, incoming.settings)
 
-    async def list_accounts(self, incoming: Incoming[None, PageQuery, Nothing]) -> Page[AccountView]:
+    async def list_accounts(self, incoming: Incoming[None, AccountsQuery, Nothing]) -> Page[AccountView]:
         """A page of accounts, each with its spending."""
         query, settings, now_us = incoming.query, incoming.settings, self._clock.now_us()
-        rows = await self._reader.accounts(before=place_of(query, str), limit=query.limit + 1)
+        before, group = place_of(query, str), query.group or ""
+        rows = await self._reader.accounts(before=before, limit=query.limit + 1, group=group)
         buckets = {row.id: await self._reader.spending(row, now_us) for row in rows}
 
         def view(row: Account) -> AccountView:
-            return account_view(row, settings.limits, buckets[row.id], settings.unit)
+            return account_view(row, settings.groups, buckets[row.id], settings.unit)
 
         return page_of(rows, query.limit, view, lambda row: row.id)
 
@@ -140,6 +151,7 @@ class Accounts:
                     if credit_limit is UNSET
                     else amount_nano("credit_limit", credit_limit, unit),
                     limits=limits_change(account.limits, body.limits, unit),
+                    group=None if body.group is UNSET else known_group(body.group, incoming.settings.groups),
                 )
             )
         return await self._account(account.id, incoming.settings)
@@ -147,4 +159,4 @@ class Accounts:
     async def _account(self, account_id: str, settings: ApiSettings) -> AccountView:
         account = await self._reader.account(account_id)
         buckets = await self._reader.spending(account, self._clock.now_us())
-        return account_view(account, settings.limits, buckets, settings.unit)
+        return account_view(account, settings.groups, buckets, settings.unit)

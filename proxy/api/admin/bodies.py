@@ -7,6 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.decode import invalid
 from proxy.api.views.money import UNIX_EPOCH
+from proxy.ledger.groups import Groups
 from proxy.ledger.rows import NEVER_US, NO_LIMIT, Limits
 from proxy.ledger.windows import WINDOWS
 from proxy.money import Unit, to_nano, usd_string
@@ -64,6 +65,7 @@ Glob = Annotated[
     str,
     wants("a model's name or a glob", min_length=1, max_length=200, pattern=r"^[^\x00-\x20\x7f]*$"),
 ]
+GroupName = Annotated[str, wants("the name of a group, or empty for none", max_length=100)]
 Globs = Annotated[list[Glob], wants("a list of at most 100 models or globs", max_length=100)]
 
 _LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
@@ -88,17 +90,19 @@ class LimitFields(Fields, frozen=True):
 
 
 class NewAccount(Fields, frozen=True):
-    """An account to open."""
+    """An account to open. It is in no group where that is empty."""
 
     name: Name
+    group: GroupName = ""
     credit_limit: Amount = "0"
     limits: LimitFields = LimitFields()
 
 
 class AccountChange(Fields, frozen=True):
-    """A change of an account; absent fields stay as they are."""
+    """A change of an account; absent fields stay as they are, an empty `group` takes it out of its own."""
 
     name: Name | UnsetType = UNSET
+    group: GroupName | UnsetType = UNSET
     status: Literal["active", "suspended"] | UnsetType = UNSET
     credit_limit: Amount | UnsetType = UNSET
     limits: LimitFields = LimitFields()
@@ -185,6 +189,14 @@ def limits_over(current: Limits, fields: LimitFields, unit: Unit) -> Limits:
 def limits_change(current: Limits, fields: LimitFields, unit: Unit) -> Limits | None:
     """As `limits_over`, None if `fields` sets no limit. Raises Refusal `invalid_value`, naming the limit."""
     return None if fields == LimitFields() else limits_over(current, fields, unit)
+
+
+def known_group(name: str, groups: Groups) -> str:
+    """The name of a group, or empty. Raises Refusal `invalid_value`, naming those that there are."""
+    if name and name not in groups.known:
+        known = f"the groups are {', '.join(groups.known)}" if groups.known else "there is none"
+        raise invalid("group", name, f"{known}, as the configuration says")
+    return name
 
 
 def given(field: _Field | UnsetType) -> _Field | None:

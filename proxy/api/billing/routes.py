@@ -192,8 +192,9 @@ class Billing:
         key, settings, now_us = incoming.caller, incoming.settings, self._clock.now_us()
         account = await self._reader.account(key.account_id)
         unit, of_account = settings.unit, await self._reader.spending(account, now_us)
+        in_force = account.limits.over(settings.groups.of(account.group).limits)
         views = [
-            *spending_of("account", account.limits.over(settings.limits), of_account, unit),
+            *spending_of("account", in_force, of_account, unit),
             *spending_of("key", key.limits, await self._reader.spending(key, now_us), unit),
         ]
         return SpendingLimitsView(data=[view for view in views if view.limit is not None])

@@ -6,6 +6,7 @@ from typing import Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.views.money import Display, Usd, When, display, expiry, instant
+from proxy.ledger.groups import Groups
 from proxy.ledger.rows import NO_LIMIT, Account, Key, Limits
 from proxy.ledger.spending import Bucket
 from proxy.ledger.windows import Window, ends_us
@@ -49,13 +50,14 @@ class AccountView(Struct, frozen=True, kw_only=True):
     """An account. New calls may hold `available = balance - held - debt + credit_limit`.
 
     That is below zero where a call cost more than all funds and this is owed. `limits` are its own;
-    `effective_limits` are those in force, with the defaults.
+    `effective_limits` are those in force, with those of its group and the defaults. An empty `group` is none.
     """
 
     object: Literal["account"] = "account"
     id: str
     name: str
     status: Literal["active", "suspended"]
+    group: str
     created_at: When
     balance: Usd
     held: Usd
@@ -134,13 +136,14 @@ def _spending_view(scope: Scope, bucket: Bucket, limit_nano: int | None, unit: U
     )
 
 
-def account_view(account: Account, defaults: Limits, buckets: Iterable[Bucket], unit: Unit) -> AccountView:
+def account_view(account: Account, groups: Groups, buckets: Iterable[Bucket], unit: Unit) -> AccountView:
     """The view of an account; `buckets` are its spending."""
-    in_force = account.limits.over(defaults)
+    in_force = account.limits.over(groups.of(account.group).limits)
     return AccountView(
         id=account.id,
         name=account.name,
         status=account.status,
+        group=account.group,
         created_at=instant(account.created_at_us),
         balance=usd_string(account.balance_nano),
         held=usd_string(account.held_nano),

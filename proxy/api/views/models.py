@@ -9,7 +9,7 @@ import msgspec
 from proxy.ledger.windows import iso
 from proxy.money import NANO_PER_USD, decimal_string
 from proxy.pricing.rates import Case, RateCard
-from proxy.pricing.steps import Step, StepKind
+from proxy.pricing.steps import Step, StepKind, times
 
 View = Mapping[str, object]
 _BILLED: Final[Mapping[StepKind, str]] = {"less": "included", "least": "least", "block": "block"}
@@ -107,7 +107,7 @@ def _rates(card: RateCard) -> View:
 def _pricing(card: RateCard) -> View:
     return {
         rate.meter: {
-            "price": decimal_string(rate.price / NANO_PER_USD),
+            "price": decimal_string(rate.price * times(rate.steps) / NANO_PER_USD),
             "per": rate.per,
             "currency": "USD",
             **{_BILLED[step.kind]: int(step.number) for step in rate.steps if step.kind in _BILLED},

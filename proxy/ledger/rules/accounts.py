@@ -25,6 +25,7 @@ def open_account(books: Books, command: OpenAccount) -> Done | Refused:
         command.at_us,
         credit_limit_nano=command.credit_limit_nano,
         limits=command.limits,
+        group=command.group,
     )
     books.put_account(account)
     return Done(account)
@@ -36,7 +37,7 @@ def change_account(books: Books, command: ChangeAccount) -> Done | Refused:
     account = books.accounts.get(command.account_id)
     if account is None:
         return no_account(command.account_id)
-    changes = _changes(command, ("name", "status", "credit_limit_nano", "limits"))
+    changes = _changes(command, ("name", "status", "credit_limit_nano", "limits", "group"))
     if command.credit_limit_nano is not None:
         if not 0 <= command.credit_limit_nano <= MAX_NANO:
             return _impossible_credit_limit(command.credit_limit_nano)

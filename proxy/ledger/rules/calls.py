@@ -5,7 +5,17 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from proxy.ledger.books import Books
-from proxy.ledger.commands import Authorize, Detach, Done, Extend, Granted, Observe, Refused, Reroute
+from proxy.ledger.commands import (
+    Authorize,
+    Detach,
+    Done,
+    Extend,
+    Granted,
+    Observe,
+    Refused,
+    Regrouped,
+    Reroute,
+)
 from proxy.ledger.rows import Account, Hold, Key, Limits
 from proxy.ledger.rules import lots, objects, throttles
 from proxy.ledger.rules.closing import hold_of
@@ -16,8 +26,11 @@ from proxy.ledger.windows import iso
 
 
 @carries_out(Authorize)
-def authorize(books: Books, command: Authorize) -> Granted | Refused:
-    """Hold funds for a call, or refuse it; a repeat finds its hold and changes nothing."""
+def authorize(books: Books, command: Authorize) -> Granted | Regrouped | Refused:
+    """Hold funds for a call, or refuse it; a repeat finds its hold and changes nothing.
+
+    A call that was priced for another group than the account's is not held for.
+    """
     call, at_us = command.call, command.at_us
     account, key = books.accounts.get(call.account_id), books.keys.get(call.key_id)
     if account is None or key is None or key.account_id != account.id:
@@ -29,12 +42,12 @@ def authorize(books: Books, command: Authorize) -> Granted | Refused:
         if hold.state != "open" or hold.account_id != account.id:
             return Refused("conflict", f"The call {call.id} has been made already.")
         return Granted(hold.amount_nano, account.available_nano, throttles.rate_statuses(books, asked, at_us))
-    refused = _barred(account, key, command)
-    if refused:
-        return refused
+    barred = _barred(account, key, command)
+    if barred:
+        return barred
     account = lots.swept(books, account, at_us)
     # Spending limits and the balance do not bound a call that cannot cost anything.
-    amount_nano = 0
+    amount_nano, refused = 0, None
     if command.ceiling_nano > 0:
         amount_nano, refused = _affordable(books, command, account, key, limits)
     if not refused and asked:
@@ -122,7 +135,7 @@ def _closed(hold: Hold) -> Refused:
     return Refused("conflict", f"The hold {hold.id} is {hold.state}.")
 
 
-def _barred(account: Account, key: Key, command: Authorize) -> Refused | None:
+def _barred(account: Account, key: Key, command: Authorize) -> Refused | Regrouped | None:
     """Why this key may not make this call, whatever the call costs; or None."""
     model = command.call.model
     if key.status != "active":
@@ -133,7 +146,7 @@ def _barred(account: Account, key: Key, command: Authorize) -> Refused | None:
         return Refused("model_not_allowed", f"The key is not allowed to use {model}.")
     if account.status != "active":
         return Refused("account_suspended", "The account is suspended.")
-    return None
+    return None if account.group == command.group else Regrouped(account.group)
 
 
 def _affordable(

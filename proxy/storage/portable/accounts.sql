@@ -10,6 +10,14 @@ WHERE id < COALESCE(NULLIF(:cursor, ''), '~')
 ORDER BY id DESC
 LIMIT :limit;
 
+-- name: accounts_of_group
+-- Accounts of a group, newest first. The index has only those that are in one.
+SELECT {accounts.columns}, balance_nano - held_nano - debt_nano - owed_nano + credit_limit_nano AS available_nano
+FROM accounts
+WHERE "group" = :group AND "group" <> '' AND id < COALESCE(NULLIF(:cursor, ''), '~')
+ORDER BY id DESC
+LIMIT :limit;
+
 -- name: account_by_id
 -- One account.
 SELECT {accounts.columns}, balance_nano - held_nano - debt_nano - owed_nano + credit_limit_nano AS available_nano

@@ -15,7 +15,7 @@ from typing import Final
 import asyncpg
 
 from proxy.ledger.commands import Command, Result
-from proxy.ledger.rows import Hold, Key
+from proxy.ledger.rows import Caller, Hold
 from proxy.ledger.store import LedgerUnavailable, Row
 from proxy.storage import columns
 from proxy.storage.faults import ConstraintFault, StorageFault
@@ -146,7 +146,7 @@ class PostgresStore:
                 connection.terminate()
 
     async def _find_nothing(self, fetch: Fetch, *, commits: bool) -> None:
-        await fetch(STATEMENTS["key_by_digest"], "")
+        await fetch(STATEMENTS["caller_by_digest"], "")
         if commits:
             await fetch(STATEMENTS["touch_owner"], self._lease.name)
 
@@ -168,11 +168,11 @@ class PostgresStore:
         self._opened()
         return await self._lease.take(name, seconds)
 
-    async def key_by_digest(self, digest: str) -> Key | None:
-        """The key with this digest, or None."""
+    async def caller_by_digest(self, digest: str) -> Caller | None:
+        """The key with this digest and its account's group, or None."""
         self._opened()
-        rows = await self._reader.fetch(STATEMENTS["key_by_digest"], digest)
-        return columns.key_of(tuple(rows[0])) if rows else None
+        rows = await self._reader.fetch(STATEMENTS["caller_by_digest"], digest)
+        return columns.caller_of(tuple(rows[0])) if rows else None
 
     async def query(self, name: str, params: Mapping[str, object]) -> list[Row]:
         """The rows of one of `READS`; columns of JSON come as text.

@@ -12,7 +12,7 @@ from threading import Event
 from typing import Final
 
 from proxy.ledger.commands import Command, Result
-from proxy.ledger.rows import Hold, Key
+from proxy.ledger.rows import Caller, Hold
 from proxy.ledger.store import LedgerLost, LedgerUnavailable, Row
 from proxy.storage import columns
 from proxy.storage.faults import ConstraintFault, StorageFault
@@ -137,7 +137,7 @@ class SqliteStore:
 
     async def probe(self) -> None:
         """Read from the file. A write would take the one write lock, and wear the disk; batches try it."""
-        await self.key_by_digest("")
+        await self.caller_by_digest("")
 
     async def loss(self) -> str:
         """Wait until the store is lost, with a look at its files now and then; returns why."""
@@ -177,10 +177,10 @@ class SqliteStore:
             await self._writing.run(partial(self._take, name))
         return name in self._leases
 
-    async def key_by_digest(self, digest: str) -> Key | None:
-        """The key with this digest, or None."""
-        rows = await self._read(LOADS["load_key_by_digest"], (digest,), readers=self._key_readers)
-        return columns.key_of(tuple(rows[0])) if rows else None
+    async def caller_by_digest(self, digest: str) -> Caller | None:
+        """The key with this digest and its account's group, or None."""
+        rows = await self._read(LOADS["load_caller_by_digest"], (digest,), readers=self._key_readers)
+        return columns.caller_of(tuple(rows[0])) if rows else None
 
     async def query(self, name: str, params: Mapping[str, object]) -> list[Row]:
         """The rows of one of `READS`; columns of JSON come as text.

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxy.config.schema import Admin
+from proxy.ledger.groups import Group, Groups
 from proxy.ledger.rows import Limits
 from proxy.ledger.windows import DAY_US
 from tests.api.apis import ADMIN_KEY, ApiConfig, Apis, serving
@@ -89,7 +90,7 @@ async def test_changes_of_different_limits_at_once_do_not_undo_each_other(apis: 
 
 
 async def test_a_default_limit_is_in_force_until_an_account_lifts_it(apis: Apis) -> None:
-    apis.settings = ApiConfig(limits=Limits(day_nano=10**9, rpm=5))
+    apis.settings = ApiConfig(groups=Groups(Limits(day_nano=10**9, rpm=5)))
     account_id = await apis.account()
     before = (await apis.admin("GET", f"/accounts/{account_id}")).body
     await apis.admin("PATCH", f"/accounts/{account_id}", {"limits": {"day": "none", "rpm": "none"}})
@@ -98,6 +99,49 @@ async def test_a_default_limit_is_in_force_until_an_account_lifts_it(apis: Apis)
     assert before["effective_limits"]["rpm"] == 5
     assert (after["limits"]["day"], after["effective_limits"]["rpm"]) == ("none", "none")
     assert next(row for row in after["spending"] if row["window"] == "day")["limit"] is None
+
+
+async def test_the_limits_of_its_group_come_before_those_of_every_account(apis: Apis) -> None:
+    """Also in what the account itself is shown. A group that there is no more changes nothing."""
+    defaults = Limits(day_nano=10**9, rpm=5)
+    vip = Group("vip", Limits(day_nano=2 * 10**9, total_nano=9 * 10**9).over(defaults))
+    apis.settings = ApiConfig(groups=Groups(defaults, {"vip": vip}))
+    account_id = await apis.account(group="vip", limits={"total": "3"})
+    _, secret = await apis.key(account_id)
+
+    async def shown() -> tuple[str, list[str | int | None], dict[str, str]]:
+        body = (await apis.admin("GET", f"/accounts/{account_id}")).body
+        rows = (await apis.ask("GET", "/v1/billing/spending_limits", key=secret)).data
+        in_force = [body["effective_limits"][name] for name in ("day", "total", "rpm")]
+        return body["group"], in_force, {row["window"]: row["limit"] for row in rows}
+
+    assert await shown() == ("vip", ["2.00", "3.00", 5], {"day": "2.00", "total": "3.00"})
+    apis.settings = ApiConfig(groups=Groups(defaults))
+    assert await shown() == ("vip", ["1.00", "3.00", 5], {"day": "1.00", "total": "3.00"})
+
+
+async def test_an_account_is_put_in_a_group_that_there_is_or_in_none(apis: Apis) -> None:
+    """A change that names no group leaves it, and one that is refused changes nothing."""
+    apis.settings = ApiConfig(groups=Groups(groups={name: Group(name) for name in ("vip", "beta")}))
+    account_id = await apis.account()
+    found = []
+    changes = (
+        {"group": "vip"},
+        {"name": "x"},
+        {"group": "gold", "name": "y"},
+        {"group": "beta"},
+        {"group": ""},
+    )
+    for change in changes:
+        status = (await apis.admin("PATCH", f"/accounts/{account_id}", change)).status
+        body = (await apis.admin("GET", f"/accounts/{account_id}")).body
+        found.append((status, body["group"], body["name"]))
+    assert found[0][:2] == (200, "vip")
+    assert found[1:] == [(200, "vip", "x"), (400, "vip", "x"), (200, "beta", "x"), (200, "", "x")]
+    refused = await apis.admin("POST", "/accounts", {"name": "z", "group": "gold"})
+    assert (refused.status, refused.error["code"], refused.error["param"]) == (400, "invalid_value", "group")
+    assert "the groups are vip, beta" in refused.error["message"]
+    assert len((await apis.admin("GET", "/accounts")).data) == 1
 
 
 async def test_an_account_shows_what_is_spent_of_each_window_and_when_it_resets(apis: Apis) -> None:

@@ -201,12 +201,12 @@ async def test_a_server_that_stays_away_makes_the_ledger_unavailable_and_comes_b
             with pytest.raises(LedgerUnavailable, match=r"^postgresql:///postgres: "):
                 await store.apply([grant(5, command_id="grant_2")])
             with pytest.raises(LedgerUnavailable):
-                await store.key_by_digest("digest")
+                await store.caller_by_digest("digest")
             with pytest.raises(LedgerUnavailable):
                 await store.orphans(NOON_US)
             with pytest.raises(StorageFault):
                 await postgres_at(location).open()
         finally:
             await asyncio.to_thread(server.start)
-        assert await store.key_by_digest("digest") is None
+        assert await store.caller_by_digest("digest") is None
         await done(store, grant(5, command_id="grant_2"))

@@ -90,7 +90,7 @@ async def test_without_a_session_to_spare_those_that_there_are_count(server: Ser
     """Somebody else has taken the rest: calls get through, so that the store is not lost."""
     async with opened(await new_schema_at(server.location())) as store, contextlib.AsyncExitStack() as others:
         await store.apply(opening(1_000))
-        await store.key_by_digest("digest")
+        await store.caller_by_digest("digest")
         with contextlib.suppress(asyncpg.TooManyConnectionsError):
             for _ in range(MOST_CONNECTIONS):
                 await others.enter_async_context(session(server))

@@ -254,9 +254,9 @@ async def test_whatever_a_name_is_it_stays_one(store: PostgresStore, name: str) 
     (row,) = await store.query("receipt_by_id", {"call_id": "call_1"})
     assert [row[column] for column in ("endpoint", "model", "upstream", "upstream_model")] == [name] * 4
     assert (await account(store))["name"] == name
-    key = await store.key_by_digest(name)
-    assert key is not None
-    assert (key.name, key.hint) == (name, name)
+    caller = await store.caller_by_digest(name)
+    assert caller is not None
+    assert (caller.key.name, caller.key.hint) == (name, name)
 
 
 @pytest.mark.parametrize("name", NASTY)

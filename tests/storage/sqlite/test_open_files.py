@@ -62,7 +62,7 @@ async def test_no_batch_is_carried_out_on_a_file_that_nobody_will_find(
         with pytest.raises(LedgerLost, match=f"{file} was (taken away|replaced)"):
             await settled(store, call("call_1"), 100)
         with pytest.raises(LedgerUnavailable, match=str(file)):
-            await store.key_by_digest("digest of key_1")
+            await store.caller_by_digest("digest of key_1")
 
 
 @EACH_FILE

@@ -195,11 +195,11 @@ async def test_no_report_keeps_a_key_waiting(path: Path) -> None:
         while not store._readers._idle.empty():
             await asyncio.sleep(0)
         for _ in range(20):
-            key = await store.key_by_digest("digest of key_1")
+            key = await store.caller_by_digest("digest of key_1")
             assert key is not None
         assert not any(report.done() for report in reports)
         await broken_off(reports)
-        assert await store.key_by_digest("nobody's") is None
+        assert await store.caller_by_digest("nobody's") is None
     finally:
         await store.close()
 
@@ -212,7 +212,7 @@ async def test_a_report_that_takes_too_long_leaves_the_ledger_as_it_is(path: Pat
         await store.apply(opening(1_000))
         told = await asyncio.gather(*(store._read(ENDLESS) for _ in range(4)), return_exceptions=True)
         assert [type(error) for error in told] == [LedgerUnavailable] * 4
-        assert await store.key_by_digest("digest of key_1") is not None
+        assert await store.caller_by_digest("digest of key_1") is not None
         await granted(store, call("call_1"), 100)
     finally:
         await store.close()

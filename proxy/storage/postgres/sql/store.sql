@@ -73,11 +73,12 @@ DELETE FROM leases WHERE owner = $1;
 -- Delete the rows of processes that are long gone.
 DELETE FROM owners WHERE gone AND lease_until < clock_timestamp() - INTERVAL '1 day';
 
--- name: key_by_digest
--- The key with a digest.
-SELECT {keys.columns:k}
+-- name: caller_by_digest
+-- The key with a digest, and the group of its account.
+SELECT {keys.columns:k}, a."group"
 FROM key_digests AS d
 JOIN keys AS k ON k.account_id = d.account_id AND k.id = d.key_id
+JOIN accounts AS a ON a.id = d.account_id
 WHERE d.digest = $1;
 
 -- name: this_month

@@ -13,11 +13,12 @@ SELECT {keys.columns:k}
 FROM json_each(?) AS j
 CROSS JOIN keys AS k ON k.account_id = j.value ->> 0 AND k.id = j.value ->> 1;
 
--- name: load_key_by_digest
--- The key with a digest.
-SELECT {keys.columns:k}
+-- name: load_caller_by_digest
+-- The key with a digest, and the group of its account.
+SELECT {keys.columns:k}, a."group"
 FROM key_digests AS d
 CROSS JOIN keys AS k ON k.account_id = d.account_id AND k.id = d.key_id
+CROSS JOIN accounts AS a ON a.id = d.account_id
 WHERE d.digest = ?;
 
 -- name: load_lots

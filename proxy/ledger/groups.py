@@ -1,0 +1,38 @@
+"""Groups: what the accounts of one have in common, as the configuration says."""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Final
+
+import msgspec
+
+from proxy.ledger.rows import UNLIMITED, Limits
+
+
+class Group(msgspec.Struct, frozen=True):
+    """A group. `limits` are those of its accounts that set none of their own, with the defaults of all.
+
+    `models` are globs of the public models that its accounts may use; empty allows all. All rates are
+    multiplied by `multiplier`, an exact decimal number.
+    """
+
+    name: str = ""
+    limits: Limits = UNLIMITED
+    models: tuple[str, ...] = ()
+    multiplier: str = "1"
+
+    def may_use(self, model: str) -> bool:
+        """Whether accounts of the group may call a model."""
+        return not self.models or any(fnmatchcase(model, glob) for glob in self.models)
+
+
+class Groups:
+    """All groups. An account that is in none, or in one that is not there, has the `defaults` alone."""
+
+    def __init__(self, defaults: Limits = UNLIMITED, groups: Mapping[str, Group] | None = None) -> None:
+        self.known: Final = dict(groups or {})
+        self._none: Final = Group(limits=defaults)
+
+    def of(self, name: str) -> Group:
+        """The group of this name; one without a name where there is none."""
+        return self.known.get(name, self._none) if name else self._none
