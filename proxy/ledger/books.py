@@ -5,14 +5,13 @@ from collections.abc import Iterable
 import msgspec
 from msgspec.structs import replace
 
-from proxy.ledger.needs import CommandKey, Needs, RowKey
+from proxy.ledger.needs import CommandKey, EntryKey, Needs, RowKey
 from proxy.ledger.rows import Account, Entry, Hold, Key, Lot, Object, Receipt, Throttle, ThrottleKind
 from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
 from proxy.ledger.windows import DAY_US, Window, starts_of_day
 
 BucketKey = tuple[str, Window, int]
 ThrottleKey = tuple[str, ThrottleKind]
-EntryKey = tuple[str, int]
 
 
 class CommandRecord(msgspec.Struct, frozen=True):
@@ -30,7 +29,8 @@ class Books:
 
     A store fills the dictionaries, runs the rules, adds up what moved, writes the rows that the `changed_*`
     members name, and deletes those of `gone_objects`. A row that the store has not found is absent; a new one
-    is put. `buckets` are of windows that have ended, `entries` those of `commands`.
+    is put. `buckets` are of windows that have ended, `entries` those of `commands` and of charges that are
+    refunded, `refunds` what calls were refunded so far.
     """
 
     def __init__(self) -> None:
@@ -43,6 +43,7 @@ class Books:
         self.commands: dict[CommandKey, CommandRecord] = {}
         self.entries: dict[EntryKey, Entry] = {}
         self.objects: dict[RowKey, Object] = {}
+        self.refunds: dict[RowKey, int] = {}
         self.changed_accounts: set[str] = set()
         self.changed_keys: set[str] = set()
         self.changed_holds: set[str] = set()

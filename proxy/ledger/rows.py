@@ -118,7 +118,11 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class Lot(msgspec.Struct, frozen=True):
-    """What a grant leaves to draw. Draw order: priority, earliest expiry, oldest, id."""
+    """What a grant leaves to draw. Draw order: priority, earliest expiry, oldest, id.
+
+    `kind` says where it comes from: `purchase`, `bonus`, `grant`, `voucher`, `renewal`, `adjust`, `refund`,
+    or a word of the operator's own.
+    """
 
     id: str
     account_id: str
@@ -218,11 +222,13 @@ class Draw(msgspec.Struct, frozen=True, array_like=True):
     amount_nano: int
 
 
-EntryKind = Literal["grant", "charge", "expire", "adjust"]
+EntryKind = Literal["grant", "charge", "expire", "adjust", "void", "refund"]
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One immutable ledger line. `ref` is the id of the command or call behind it.
+    """One immutable ledger line. `ref` is the id of the command, call or lot that it is about.
+
+    A call's refund is positive and refers to the call, a lot's is negative and refers to the lot.
 
     The sum of an account's `amount_nano` is `balance - debt`, and `balance_after - debt_after` on its last.
     """

@@ -44,6 +44,7 @@ _STREAMS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "entries": ("audit_entries", rows.EntryRow),
     "charges": ("audit_charges", rows.PostedRow),
     "puts": ("audit_puts", rows.PostedRow),
+    "refunds": ("audit_refunds", rows.PostedRow),
     "commands": ("audit_commands", rows.CommandRow),
     "holds": ("audit_holds", _hold),
     "receipts": ("audit_receipts", rows.ReceiptRow),

@@ -29,6 +29,7 @@ from proxy.ledger.commands import (
     Settled,
     Void,
 )
+from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Hold
 from proxy.pricing.charge import Charge, price
 from proxy.pricing.rates import RateCard
@@ -193,6 +194,39 @@ def forgets_commands(books: Books, command: Command) -> Result:
     return rules.apply(books, command)
 
 
+def voids_what_was_promised(books: Books, command: Command) -> Result:
+    """A lot is voided or refunded as if no call were in flight."""
+    if not isinstance(command, VoidLot | RefundLot) or command.account_id not in books.accounts:
+        return rules.apply(books, command)
+    with _spoiled_account(books, command.account_id, held_nano=0):
+        return rules.apply(books, command)
+
+
+def refunds_without_end(books: Books, command: Command) -> Result:
+    """What a call was refunded before does not count."""
+    if isinstance(command, RefundCall):
+        books.refunds.clear()
+    return rules.apply(books, command)
+
+
+def revives_what_has_expired(books: Books, command: Command) -> Result:
+    """A refund goes back to lots that have expired."""
+    if isinstance(command, RefundCall):
+        lots = books.lots.get(command.account_id, {})
+        before = dict(lots)
+        lots.update({id_: replace(lot, expires_at_us=NEVER_US) for id_, lot in lots.items()})
+        result = rules.apply(books, command)
+        lots.update(
+            {
+                id_: replace(lot, expires_at_us=before[id_].expires_at_us)
+                for id_, lot in lots.items()
+                if id_ in before
+            }
+        )
+        return result
+    return rules.apply(books, command)
+
+
 def recovers_for_nothing(books: Books, command: Command) -> Result:
     """What a crashed call had used is given away."""
     if isinstance(command, Recover) and command.call.id in books.holds:
@@ -351,6 +385,9 @@ _RULES: Final[tuple[Callable[[Books, Command], Result], ...]] = (
     draws_fresh_lots_first,
     lets_one_more_at_once,
     forgets_commands,
+    voids_what_was_promised,
+    refunds_without_end,
+    revives_what_has_expired,
     recovers_for_nothing,
     recovers_before_the_deadline,
     keeps_the_first_deadline,

@@ -6,7 +6,7 @@ from typing import Final, Literal
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
-from proxy.api.admin.credit import entries_page, lots_page
+from proxy.api.admin.credit import LotQuery, entries_page, lots_page
 from proxy.api.operations import BILLING, ApiSettings, Binder, Commands, Incoming, Nothing, Operation
 from proxy.api.paging import Page, PageQuery, page_of, place_of
 from proxy.api.reader import Reader
@@ -68,7 +68,7 @@ LOTS: Final = Operation(
     summary="The account's lots with something left, in draw order.",
     audience="account",
     reply=Page[LotView],
-    query=PageQuery,
+    query=LotQuery,
     body=Nothing,
 )
 SPENDING_LIMITS: Final = Operation(
@@ -178,7 +178,7 @@ class Billing:
             ),
         )
 
-    async def lots(self, incoming: Incoming[Key, PageQuery, Nothing]) -> Page[LotView]:
+    async def lots(self, incoming: Incoming[Key, LotQuery, Nothing]) -> Page[LotView]:
         """A page of the account's lots."""
         account = await self._reader.account(incoming.caller.account_id)
         unit = incoming.settings.unit

@@ -14,7 +14,7 @@ from proxy.ledger.seals import seal_of
 _STREAMS: Final = tuple(
     name for name in LedgerRows.__struct_fields__ if name not in ("totals", "receipts_since_day")
 )
-_TABLES: Final = {"charges": "entries", "puts": "entries", "receipts": "receipts", "days": "usage_days"}
+_TABLES: Final = {**dict.fromkeys(("charges", "puts", "refunds"), "entries"), "days": "usage_days"}
 
 
 def audit(ledger: LedgerRows) -> Iterator[Difference]:
@@ -42,9 +42,11 @@ def _account_faults(
     account_id = account.account_id
     chain = Chain(rows["lots"])
     yield from chain.faults(account, rows["entries"])
-    yield from command_faults(rows["commands"], rows["puts"], chain.lots)
-    calls = Calls(account_id, receipts_since_day=receipts_since_day)
-    yield from calls.faults(rows["holds"], rows["receipts"], rows["charges"], rows["objects"])
+    yield from command_faults(rows["commands"], rows["puts"], chain)
+    calls = Calls(account_id, chain.lots, receipts_since_day=receipts_since_day)
+    yield from calls.faults(
+        rows["holds"], rows["receipts"], rows["charges"], rows["objects"], rows["refunds"]
+    )
     yield from _debt_faults(account, chain, calls, receipts_since_day)
     yield from compare("accounts", account_id, "held_nano", calls.held_nano, account.held_nano)
     open_holds = sum(calls.open_by_key.values())

@@ -94,7 +94,10 @@ class EntryRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class PostedRow(msgspec.Struct, frozen=True, gc=False):
-    """An entry that a call or a command has posted."""
+    """An entry, under the id of the call or the command that has posted it.
+
+    `about` is what it refers to itself: the lot, or the call, of what was voided or refunded.
+    """
 
     account_id: str
     ref: str
@@ -104,10 +107,11 @@ class PostedRow(msgspec.Struct, frozen=True, gc=False):
     at_us: int
     draws: str
     note: str
+    about: str = ""
 
 
 class CommandRow(msgspec.Struct, frozen=True, gc=False):
-    """That a grant or an adjustment was carried out, its digest, and the number of its entry."""
+    """That a command with an id of its caller's was carried out, its digest, and the number of its entry."""
 
     account_id: str
     id: str
@@ -259,7 +263,9 @@ class LedgerRows(msgspec.Struct, frozen=True):
     charges: Iterable[PostedRow]
     """The entries of kind `charge`, by ref."""
     puts: Iterable[PostedRow]
-    """The entries of kind `grant` and `adjust`, by ref."""
+    """The entries of kind `grant` and `adjust`, by ref; `void` and `refund`, by the id of their command."""
+    refunds: Iterable[PostedRow]
+    """The entries of what calls were refunded, by ref, then by seq."""
     commands: Iterable[CommandRow]
     """By id."""
     holds: Iterable[HoldRow]

@@ -10,7 +10,7 @@
 CREATE FUNCTION ledger_load_v{version}(
     _owner TEXT, _accounts TEXT[], _key_accounts TEXT[], _key_ids TEXT[], _hold_ids TEXT[],
     _scope_accounts TEXT[], _scope_ids TEXT[], _days BIGINT[], _command_accounts TEXT[], _command_ids TEXT[],
-    _latest_us BIGINT, _object_accounts TEXT[], _object_ids TEXT[]
+    _latest_us BIGINT, _object_accounts TEXT[], _object_ids TEXT[], _rare JSON
 ) RETURNS TEXT LANGUAGE plpgsql AS $$
 DECLARE
     owner owners;
@@ -25,6 +25,7 @@ DECLARE
     open_holds JSON;
     entries JSON;
     objects JSON;
+    rare JSON;
 BEGIN
     -- A process that vanishes between the halves blocks its accounts no longer than this.
     PERFORM set_config('idle_in_transaction_session_timeout', current_setting('farebox.locked_timeout'), TRUE);
@@ -96,8 +97,31 @@ BEGIN
         FROM unnest(_object_accounts, _object_ids) AS n (account_id, id)
         JOIN objects AS o USING (account_id, id);
     END IF;
+    IF _rare IS NOT NULL THEN
+        rare := json_build_object(
+            'lots', (
+                SELECT json_agg(json_build_array({lots.columns:l}))
+                FROM json_array_elements(_rare -> 'lots') AS n
+                JOIN lots AS l ON l.account_id = n ->> 0 AND l.id = n ->> 1
+            ),
+            'entries', (
+                SELECT json_agg(json_build_array({entries.columns:e}))
+                FROM json_array_elements(_rare -> 'entries') AS n
+                JOIN entries AS e ON e.account_id = n ->> 0 AND e.seq = (n ->> 1)::BIGINT
+            ),
+            'refunds', (
+                SELECT json_agg(json_build_array(n ->> 0, n ->> 1, (
+                    SELECT SUM(e.amount_nano)::BIGINT
+                    FROM entries AS e
+                    WHERE e.account_id = n ->> 0 AND e.ref = n ->> 1 AND e.kind = 'refund'
+                )))
+                FROM json_array_elements(_rare -> 'refunds') AS n
+            )
+        );
+    END IF;
     RETURN json_build_array(
-        owner.batches, FALSE, accounts, keys, lots, buckets, throttles, commands, holds, open_holds, entries, objects
+        owner.batches, FALSE, accounts, keys, lots, buckets, throttles, commands, holds, open_holds, entries, objects,
+        rare
     );
 END
 $$;
