@@ -8,7 +8,19 @@ from proxy.api.operations import Commands
 from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ledger.commands import Sweep
-from proxy.ledger.rows import Account, Call, Draw, Entry, HoldState, Key, Lot, Observed, Outcome, Receipt
+from proxy.ledger.rows import (
+    Account,
+    Call,
+    Draw,
+    Entry,
+    HoldState,
+    Key,
+    Lot,
+    Observed,
+    Outcome,
+    Receipt,
+    Voucher,
+)
 from proxy.ledger.spending import Bucket
 from proxy.ledger.store import LedgerUnavailable, Row, Store
 from proxy.ledger.windows import DAY_US, starts_of_day
@@ -140,6 +152,11 @@ class Reader:
         params = {"account_id": account_id, "expires_before_us": before_us, "cursor": after or ""}
         rows = await self._rows("lots_page", **params, limit=limit)
         return [_made(row, Lot) for row in rows]
+
+    async def vouchers(self, *, before: str | None, limit: int) -> list[Voucher]:
+        """Vouchers, newest first, with empty digests."""
+        rows = await self._rows("vouchers_page", cursor=before or "", limit=limit)
+        return [_made({**row, "digest": ""}, Voucher) for row in rows]
 
     async def entries(self, account_id: str, *, before: int | None, limit: int) -> list[Entry]:
         """The entries of an account, newest first."""

@@ -6,7 +6,19 @@ import msgspec
 from msgspec.structs import replace
 
 from proxy.ledger.needs import CommandKey, EntryKey, Needs, RowKey
-from proxy.ledger.rows import Account, Entry, Hold, Key, Lot, Object, Receipt, Throttle, ThrottleKind
+from proxy.ledger.rows import (
+    Account,
+    Claim,
+    Entry,
+    Hold,
+    Key,
+    Lot,
+    Object,
+    Receipt,
+    Throttle,
+    ThrottleKind,
+    Voucher,
+)
 from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
 from proxy.ledger.windows import DAY_US, Window, starts_of_day
 
@@ -44,6 +56,8 @@ class Books:
         self.entries: dict[EntryKey, Entry] = {}
         self.objects: dict[RowKey, Object] = {}
         self.refunds: dict[RowKey, int] = {}
+        self.vouchers: dict[str, Voucher] = {}
+        self.claims: dict[RowKey, Claim] = {}
         self.changed_accounts: set[str] = set()
         self.changed_keys: set[str] = set()
         self.changed_holds: set[str] = set()
@@ -52,6 +66,8 @@ class Books:
         self.changed_lots: set[tuple[str, str]] = set()
         self.changed_objects: set[RowKey] = set()
         self.gone_objects: set[RowKey] = set()
+        self.changed_vouchers: set[str] = set()
+        self.new_claims: list[Claim] = []
         self.new_commands: list[CommandRecord] = []
         self.new_entries: list[Entry] = []
         self.new_receipts: list[Receipt] = []
@@ -93,6 +109,16 @@ class Books:
         del self.objects[row.account_id, row.id]
         self.changed_objects.discard((row.account_id, row.id))
         self.gone_objects.add((row.account_id, row.id))
+
+    def put_voucher(self, voucher: Voucher) -> None:
+        """Replace or add a voucher."""
+        self.vouchers[voucher.digest] = voucher
+        self.changed_vouchers.add(voucher.digest)
+
+    def put_claim(self, claim: Claim) -> None:
+        """Add a claim."""
+        self.claims[claim.digest, claim.account_id] = claim
+        self.new_claims.append(claim)
 
     def ended(self, needs: Needs) -> list[BucketKey]:
         """The buckets that a batch needs: of windows before those that its accounts and keys have loaded."""

@@ -1,7 +1,7 @@
 """Commands to the ledger, and their results.
 
 A command names the rows that its rule reads, and a function in `rules` names the command that it carries out.
-There is no other list of commands than `COMMANDS`, which has those of `proxy.ledger.returns` as well.
+There is no other list of commands than `COMMANDS`, which has those of `returns` and `vouchers` too.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from proxy.ledger import returns
+from proxy.ledger import returns, vouchers
 from proxy.ledger.command import Command as Command  # noqa: PLC0414 - with all others.
 from proxy.ledger.command import OfAccount as OfAccount  # noqa: PLC0414
 from proxy.ledger.needs import Needs
@@ -18,6 +18,7 @@ from proxy.ledger.rows import (
     UNLIMITED,
     Account,
     Call,
+    Claim,
     Entry,
     Key,
     Limits,
@@ -26,6 +27,7 @@ from proxy.ledger.rows import (
     OnShortfall,
     Outcome,
     ThrottleKind,
+    Voucher,
 )
 from proxy.pricing.charge import NO_CHARGE, Charge
 
@@ -294,7 +296,7 @@ def _leaves(kind: type[Command]) -> Iterator[type[Command]]:
         yield from _leaves(derived) if derived.__subclasses__() else (derived,)
 
 
-assert issubclass(returns.VoidLot, Command), "a command is one of all once its module is there"
+assert {returns, vouchers}, "a command is one of all once its module is there"
 COMMANDS: Final[tuple[type[Command], ...]] = tuple(_leaves(Command))
 """Every command."""
 
@@ -303,13 +305,16 @@ class Done(msgspec.Struct, frozen=True):
     """A command was carried out; `replayed` when an earlier one with its id had done it already.
 
     `account` and `key` are the rows after it, where the command is about one. `entry` is the one that
-    a command with an id of its caller's made, a replayed one included.
+    a command with an id of its caller's made, a replayed one included. `voucher` and `claim` are
+    those of a command about a voucher.
     """
 
     account: Account | None = None
     key: Key | None = None
     replayed: bool = False
     entry: Entry | None = None
+    voucher: Voucher | None = None
+    claim: Claim | None = None
 
 
 class RateStatus(msgspec.Struct, frozen=True):

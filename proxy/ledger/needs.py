@@ -24,7 +24,8 @@ class Needs(msgspec.Struct):
     `days` are those on which the spending of an account or key moves, see `Books.ended`, each with the
     account; with them come the throttles of that account or key. A hold is needed whatever its account is: a
     call's id belongs to one account only. `lots` are needed also with nothing left, `entries` go by account
-    and number, and `refunds` are sums of what calls were refunded, by account and call.
+    and number, and `refunds` are sums of what calls were refunded, by account and call. `vouchers`
+    go by digest, `claims` by that and account.
 
     Many calls of a batch share a key and a day. `calls` has account, key and day of each once, from which
     `needs_of` works out the rest at the end.
@@ -42,6 +43,8 @@ class Needs(msgspec.Struct):
     lots: set[RowKey] = msgspec.field(default_factory=set)
     entries: set[EntryKey] = msgspec.field(default_factory=set)
     refunds: set[RowKey] = msgspec.field(default_factory=set)
+    vouchers: set[str] = msgspec.field(default_factory=set)
+    claims: set[RowKey] = msgspec.field(default_factory=set)
 
     @property
     def scopes(self) -> set[RowKey]:

@@ -134,6 +134,33 @@ class Lot(msgspec.Struct, frozen=True):
     expires_at_us: int = NEVER_US
 
 
+class Voucher(msgspec.Struct, frozen=True):
+    """A code that puts credit in: `digest` is the SHA-256 of the code in hex. It is no account's.
+
+    It can be redeemed for so many `uses`, once by an account, until it expires. What it puts in is of `kind`,
+    and lasts `days` from then on; 0 is for ever.
+    """
+
+    digest: str
+    id: str
+    label: str
+    kind: str
+    amount_nano: int
+    uses: int
+    days: int
+    created_at_us: int
+    expires_at_us: int = NEVER_US
+    used: int = 0
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """That an account may have what a voucher puts in. The grant that follows is a command of its own."""
+
+    digest: str
+    account_id: str
+    at_us: int
+
+
 class Throttle(msgspec.Struct, frozen=True):
     """A leaky bucket for one rate limit of an account or key: full at the limit, empty a minute later.
 

@@ -29,6 +29,7 @@ from proxy.ledger.commands import (
     Void,
 )
 from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
+from proxy.ledger.vouchers import ClaimVoucher, MakeVoucher
 from tests.simulation import (
     follow_accounts,
     follow_calls,
@@ -36,6 +37,7 @@ from tests.simulation import (
     make_accounts,
     make_calls,
     make_returns,
+    vouchers,
 )
 from tests.simulation.model import Model
 from tests.simulation.world import World
@@ -62,11 +64,13 @@ KINDS: Final[dict[type[Command], Kind]] = {
     VoidLot: Kind(15, make_returns.void_lot, follow_returns.void_lot),
     RefundLot: Kind(20, make_returns.refund_lot, follow_returns.refund_lot),
     RefundCall: Kind(35, make_returns.refund_call, follow_returns.refund_call),
+    MakeVoucher: Kind(7, vouchers.make_voucher, vouchers.follow_make),
+    ClaimVoucher: Kind(22, vouchers.claim_voucher, vouchers.follow_claim),
     Authorize: Kind(370, make_calls.authorize, follow_calls.authorize),
     Observe: Kind(60, make_calls.observe, follow_calls.observe),
     Extend: Kind(50, make_calls.extend, follow_calls.extend),
     Reroute: Kind(30, make_calls.reroute, follow_calls.reroute),
-    Detach: Kind(65, make_calls.detach, follow_calls.detach),
+    Detach: Kind(80, make_calls.detach, follow_calls.detach),
     Forget: Kind(80, make_calls.forget, follow_calls.forget),
     Settle: Kind(240, make_calls.settle, follow_calls.settle),
     Void: Kind(40, make_calls.void, follow_calls.void),

@@ -12,7 +12,20 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from proxy.ledger.rows import UNLIMITED, Account, Draw, Entry, Hold, Key, Limits, Lot, Object, Receipt
+from proxy.ledger.rows import (
+    UNLIMITED,
+    Account,
+    Claim,
+    Draw,
+    Entry,
+    Hold,
+    Key,
+    Limits,
+    Lot,
+    Object,
+    Receipt,
+    Voucher,
+)
 from proxy.ledger.rules.once import Once
 from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
 from proxy.ledger.windows import WINDOWS, Window
@@ -130,6 +143,8 @@ class Model:
         self.receipts: dict[str, Receipt] = {}
         self.objects: dict[str, dict[str, Object]] = {}
         self.days: dict[str, dict[tuple[int, str, str], Day]] = {}
+        self.vouchers: dict[str, Voucher] = {}
+        self.claims: dict[tuple[str, str], Claim] = {}
         self.gauges = Gauges()
         self.touched: dict[str, Touched] = {}
 

@@ -29,11 +29,15 @@ from proxy.ledger.commands import (
     Settled,
     Void,
 )
-from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Hold
 from proxy.pricing.charge import Charge, price
 from proxy.pricing.rates import RateCard
 from tests.simulation.memory_stage import Defect, Rule
+from tests.simulation.mutants_of_credit import (
+    refunds_without_end,
+    revives_what_has_expired,
+    voids_what_was_promised,
+)
 from tests.simulation.world import Price
 
 _GENEROUS_NANO: Final = 10**15
@@ -191,39 +195,6 @@ def forgets_commands(books: Books, command: Command) -> Result:
     """A grant that is repeated is carried out again."""
     if isinstance(command, Grant):
         books.commands.pop((command.account_id, command.command_id), None)
-    return rules.apply(books, command)
-
-
-def voids_what_was_promised(books: Books, command: Command) -> Result:
-    """A lot is voided or refunded as if no call were in flight."""
-    if not isinstance(command, VoidLot | RefundLot) or command.account_id not in books.accounts:
-        return rules.apply(books, command)
-    with _spoiled_account(books, command.account_id, held_nano=0):
-        return rules.apply(books, command)
-
-
-def refunds_without_end(books: Books, command: Command) -> Result:
-    """What a call was refunded before does not count."""
-    if isinstance(command, RefundCall):
-        books.refunds.clear()
-    return rules.apply(books, command)
-
-
-def revives_what_has_expired(books: Books, command: Command) -> Result:
-    """A refund goes back to lots that have expired."""
-    if isinstance(command, RefundCall):
-        lots = books.lots.get(command.account_id, {})
-        before = dict(lots)
-        lots.update({id_: replace(lot, expires_at_us=NEVER_US) for id_, lot in lots.items()})
-        result = rules.apply(books, command)
-        lots.update(
-            {
-                id_: replace(lot, expires_at_us=before[id_].expires_at_us)
-                for id_, lot in lots.items()
-                if id_ in before
-            }
-        )
-        return result
     return rules.apply(books, command)
 
 

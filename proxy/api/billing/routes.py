@@ -7,6 +7,7 @@ from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.admin.credit import LotQuery, entries_page, lots_page
+from proxy.api.billing import vouchers as billing_vouchers
 from proxy.api.operations import BILLING, ApiSettings, Binder, Commands, Incoming, Nothing, Operation
 from proxy.api.paging import Page, PageQuery, page_of, place_of
 from proxy.api.reader import Reader
@@ -122,7 +123,10 @@ ENTRIES: Final = Operation(
     body=Nothing,
 )
 
-OPERATIONS: Final = (BALANCE, LOTS, SPENDING_LIMITS, USAGE, RECEIPTS, RECEIPT, ENTRIES)
+OPERATIONS: Final = (
+    *(BALANCE, LOTS, SPENDING_LIMITS, USAGE, RECEIPTS, RECEIPT, ENTRIES),
+    *billing_vouchers.OPERATIONS,
+)
 
 
 def billing_routes(
@@ -135,7 +139,11 @@ def billing_routes(
 
     reader = Reader(ledger=ledger, store=store, clock=clock)
     bind = Binder(gate, settings)
-    return [*Billing(reader=reader, clock=clock).routes(bind), bind.nowhere(BILLING)]
+    return [
+        *Billing(reader=reader, clock=clock).routes(bind),
+        *billing_vouchers.Redemptions(ledger=ledger, clock=clock).routes(bind),
+        bind.nowhere(BILLING),
+    ]
 
 
 class Billing:

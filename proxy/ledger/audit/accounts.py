@@ -9,10 +9,13 @@ from proxy.ledger.audit.entries import Chain, command_faults
 from proxy.ledger.audit.feed import Feed, keys_of
 from proxy.ledger.audit.rows import AccountRow, Difference, KeyRow, LedgerRows, ThrottleRow, compare
 from proxy.ledger.audit.totals import total_faults
+from proxy.ledger.audit.vouchers import voucher_faults
 from proxy.ledger.seals import seal_of
 
 _STREAMS: Final = tuple(
-    name for name in LedgerRows.__struct_fields__ if name not in ("totals", "receipts_since_day")
+    name
+    for name in LedgerRows.__struct_fields__
+    if name not in ("totals", "receipts_since_day", "vouchers", "claims")
 )
 _TABLES: Final = {**dict.fromkeys(("charges", "puts", "refunds"), "entries"), "days": "usage_days"}
 
@@ -34,6 +37,7 @@ def audit(ledger: LedgerRows) -> Iterator[Difference]:
             yield from _account_faults(account, rows, ledger.receipts_since_day)
     if ledger.totals is not None:
         yield from total_faults(ledger.totals)
+    yield from voucher_faults(ledger.vouchers, ledger.claims)
 
 
 def _account_faults(

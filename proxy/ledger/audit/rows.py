@@ -247,6 +247,32 @@ class Totals(msgspec.Struct, frozen=True):
     parts: Iterable[TotalRow]
 
 
+class VoucherRow(msgspec.Struct, frozen=True, gc=False):
+    """All of a voucher, with its seal."""
+
+    digest: str
+    id: str
+    label: str
+    kind: str
+    amount_nano: int
+    uses: int
+    days: int
+    created_at_us: int
+    expires_at_us: int
+    used: int
+    seal: int
+
+
+class ClaimRow(msgspec.Struct, frozen=True, gc=False):
+    """All of a claim, with its seal, and whether its account is there."""
+
+    digest: str
+    account_id: str
+    at_us: int
+    seal: int
+    is_of_account: bool = True
+
+
 class LedgerRows(msgspec.Struct, frozen=True):
     """All that an audit reads, each once and in order: by account id, then as each member says.
 
@@ -284,6 +310,10 @@ class LedgerRows(msgspec.Struct, frozen=True):
     """Receipts and holds from before this day may be gone; their usage days are not checked."""
     totals: Totals | None = None
     """None for an engine without sums over all accounts."""
+    vouchers: Iterable[VoucherRow] = ()
+    """By digest, not by account."""
+    claims: Iterable[ClaimRow] = ()
+    """By digest, not by account."""
 
 
 def compare(table: str, id_: str, column: str, expected: object, found: object) -> Iterator[Difference]:

@@ -35,6 +35,14 @@ WHERE u.account_id = (SELECT d.account_id FROM key_digests AS d WHERE d.key_id =
 ORDER BY id DESC
 LIMIT :limit;
 
+-- name: vouchers_page
+-- Vouchers without their digests, newest first.
+SELECT {vouchers.shown}
+FROM vouchers
+WHERE id < COALESCE(NULLIF(:cursor, ''), '~')
+ORDER BY id DESC
+LIMIT :limit;
+
 -- name: charge_of_call
 -- The entry of what a call was charged, searched from the newest on: no index has it, as every call would pay for that.
 SELECT seq, draws

@@ -120,3 +120,16 @@ ORDER BY 1;
 SELECT {buckets.columns}
 FROM buckets
 ORDER BY account_id;
+
+-- name: audit_vouchers
+-- Every voucher, by digest.
+SELECT {vouchers.columns}
+FROM vouchers
+ORDER BY digest;
+
+-- name: audit_claims
+-- Every claim, by digest, and whether its account is there.
+SELECT {voucher_claims.columns:c}, a.id IS NOT NULL
+FROM voucher_claims AS c
+LEFT JOIN accounts AS a ON a.id = c.account_id
+ORDER BY c.digest, c.account_id;

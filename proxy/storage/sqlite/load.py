@@ -58,6 +58,12 @@ class RowCache:
             books.objects[made.account_id, made.id] = made
         for account_id, call_id, refunded_nano in self._rows("load_refunds", needs.refunds):
             books.refunds[account_id, call_id] = refunded_nano
+        for row in self._rows("load_vouchers", needs.vouchers):
+            voucher = columns.voucher_of(row)
+            books.vouchers[voucher.digest] = voucher
+        for row in self._rows("load_claims", needs.claims):
+            claim = columns.claim_of(row)
+            books.claims[claim.digest, claim.account_id] = claim
         self._load_lots([i for i in needs.accounts if i not in books.lots], needs.lots)
         self._load_spending(needs)
         self._load_holds(needs)
@@ -78,6 +84,10 @@ class RowCache:
         books.entries.clear()
         books.objects.clear()
         books.refunds.clear()
+        books.vouchers.clear()
+        books.claims.clear()
+        books.changed_vouchers.clear()
+        books.new_claims.clear()
         books.changed_accounts.clear()
         books.changed_keys.clear()
         books.changed_holds.clear()

@@ -6,3 +6,26 @@ ALTER TABLE entries ADD CONSTRAINT entries_kind_check
 
 -- What was refunded of a call. No other entry is in it.
 CREATE INDEX entries_refunded ON entries (account_id, ref) WHERE kind = 'refund';
+
+-- Codes that put credit in, by their digests. They are no account's; that one was claimed for an account lies with it.
+CREATE TABLE vouchers (
+    digest TEXT COLLATE "C" PRIMARY KEY,
+    id TEXT COLLATE "C" NOT NULL UNIQUE,
+    label TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    amount_nano BIGINT NOT NULL CHECK (amount_nano > 0),
+    uses BIGINT NOT NULL CHECK (uses > 0),
+    days BIGINT NOT NULL CHECK (days >= 0),
+    created_at_us BIGINT NOT NULL,
+    expires_at_us BIGINT NOT NULL,
+    used BIGINT NOT NULL CHECK (used BETWEEN 0 AND uses),
+    seal BIGINT NOT NULL
+);
+
+CREATE TABLE voucher_claims (
+    digest TEXT COLLATE "C" NOT NULL REFERENCES vouchers (digest),
+    account_id TEXT COLLATE "C" NOT NULL,
+    at_us BIGINT NOT NULL,
+    seal BIGINT NOT NULL,
+    PRIMARY KEY (digest, account_id)
+);

@@ -98,6 +98,10 @@ BEGIN
         JOIN objects AS o USING (account_id, id);
     END IF;
     IF _rare IS NOT NULL THEN
+        -- Vouchers are no account's. Claims are read once their vouchers are locked, by a statement that sees them.
+        PERFORM FROM vouchers AS v
+        WHERE v.digest IN (SELECT json_array_elements_text(_rare -> 'vouchers'))
+        ORDER BY v.digest FOR UPDATE;
         rare := json_build_object(
             'lots', (
                 SELECT json_agg(json_build_array({lots.columns:l}))
@@ -116,6 +120,16 @@ BEGIN
                     WHERE e.account_id = n ->> 0 AND e.ref = n ->> 1 AND e.kind = 'refund'
                 )))
                 FROM json_array_elements(_rare -> 'refunds') AS n
+            ),
+            'vouchers', (
+                SELECT json_agg(json_build_array({vouchers.columns:v}))
+                FROM vouchers AS v
+                WHERE v.digest IN (SELECT json_array_elements_text(_rare -> 'vouchers'))
+            ),
+            'claims', (
+                SELECT json_agg(json_build_array({voucher_claims.columns:c}))
+                FROM json_array_elements(_rare -> 'claims') AS n
+                JOIN voucher_claims AS c ON c.digest = n ->> 0 AND c.account_id = n ->> 1
             )
         );
     END IF;
@@ -235,6 +249,19 @@ BEGIN
         DELETE FROM objects
         USING jsonb_array_elements(_change #> '{gone_objects,rows}') AS r
         WHERE {objects.match:r};
+    END IF;
+    IF _change ? 'vouchers' THEN
+        ASSERT _change #> '{vouchers,columns}' = {vouchers.names}, 'vouchers come with other columns';
+        INSERT INTO vouchers ({vouchers.columns})
+        SELECT {vouchers.from_json:r}
+        FROM jsonb_array_elements(_change #> '{vouchers,rows}') AS r
+        ON CONFLICT ({vouchers.key}) DO UPDATE SET {vouchers.upsert};
+    END IF;
+    IF _change ? 'voucher_claims' THEN
+        ASSERT _change #> '{voucher_claims,columns}' = {voucher_claims.names}, 'claims come with other columns';
+        INSERT INTO voucher_claims ({voucher_claims.columns})
+        SELECT {voucher_claims.from_json:r}
+        FROM jsonb_array_elements(_change #> '{voucher_claims,rows}') AS r;
     END IF;
     IF _change ? 'usage_days' THEN
         ASSERT _change #> '{usage_days,columns}' = {usage_days.names}, 'usage_days come with other columns';

@@ -30,3 +30,26 @@ END;
 
 -- What was refunded of a call. No other entry is in it.
 CREATE INDEX entries_refunded ON entries (account_id, ref) WHERE kind = 'refund';
+
+-- Codes that put credit in, by their digests. They are no account's; that one was claimed for an account lies with it.
+CREATE TABLE vouchers (
+    digest TEXT PRIMARY KEY NOT NULL,
+    id TEXT NOT NULL UNIQUE,
+    label TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    amount_nano INTEGER NOT NULL CHECK (amount_nano > 0),
+    uses INTEGER NOT NULL CHECK (uses > 0),
+    days INTEGER NOT NULL CHECK (days >= 0),
+    created_at_us INTEGER NOT NULL,
+    expires_at_us INTEGER NOT NULL,
+    used INTEGER NOT NULL CHECK (used BETWEEN 0 AND uses),
+    seal INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE voucher_claims (
+    digest TEXT NOT NULL REFERENCES vouchers (digest),
+    account_id TEXT NOT NULL,
+    at_us INTEGER NOT NULL,
+    seal INTEGER NOT NULL,
+    PRIMARY KEY (digest, account_id)
+) STRICT, WITHOUT ROWID;
