@@ -8,7 +8,19 @@ from proxy.api.operations import Commands
 from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ledger.commands import Sweep
-from proxy.ledger.rows import Account, Call, Entry, HoldState, Key, Lot, Observed, Outcome, Receipt
+from proxy.ledger.rows import (
+    Account,
+    Call,
+    Draw,
+    Entry,
+    HoldState,
+    Key,
+    Lot,
+    Observed,
+    Outcome,
+    Receipt,
+    Voucher,
+)
 from proxy.ledger.spending import Bucket
 from proxy.ledger.store import LedgerUnavailable, Row, Store
 from proxy.ledger.windows import DAY_US, starts_of_day
@@ -66,6 +78,18 @@ class SeenJob(msgspec.Struct, frozen=True):
     observed: Observed | None = None
     id: str | None = None
     kind: str | None = None
+
+
+class SeenReceipt(msgspec.Struct, frozen=True):
+    """A receipt, and what its call was refunded so far."""
+
+    receipt: Receipt
+    refunded_nano: int
+
+    @property
+    def call(self) -> Call:
+        """The call."""
+        return self.receipt.call
 
 
 class UsageSum(msgspec.Struct, frozen=True):
@@ -136,10 +160,16 @@ class Reader:
         ended = {(row["window"], row["start_day"]): _made(row, Bucket) for row in rows}
         return [ended.get(window) or latest.bucket(owner.id, *window) for window in starts_of_day(today)]
 
-    async def lots(self, account_id: str, *, after: str | None, limit: int) -> list[Lot]:
-        """The lots of an account with something left, in draw order."""
-        rows = await self._rows("lots_page", account_id=account_id, cursor=after or "", limit=limit)
+    async def lots(self, account_id: str, *, before_us: int, after: str | None, limit: int) -> list[Lot]:
+        """The lots of an account with something left that expire before a time, in draw order."""
+        params = {"account_id": account_id, "expires_before_us": before_us, "cursor": after or ""}
+        rows = await self._rows("lots_page", **params, limit=limit)
         return [_made(row, Lot) for row in rows]
+
+    async def vouchers(self, *, before: str | None, limit: int) -> list[Voucher]:
+        """Vouchers, newest first, with empty digests."""
+        rows = await self._rows("vouchers_page", cursor=before or "", limit=limit)
+        return [_made({**row, "digest": ""}, Voucher) for row in rows]
 
     async def entries(self, account_id: str, *, before: int | None, limit: int) -> list[Entry]:
         """The entries of an account, newest first."""
@@ -157,13 +187,19 @@ class Reader:
         rows = await self._rows("running_jobs", account_id=account_id, after=after or "", limit=limit)
         return [_made(row, SeenJob, "call", "observed") for row in rows]
 
-    async def receipt(self, call_id: str) -> Receipt:
+    async def charge(self, account_id: str, call_id: str) -> tuple[int, tuple[Draw, ...]]:
+        """The number of a charge's entry, and what that drew. A call that cost nothing has none."""
+        absent = f"There is no charge for the call {call_id}."
+        row = await self._one("charge_of_call", absent, account_id=account_id, call_id=call_id)
+        return cast("int", row["seq"]), msgspec.json.decode(cast("str", row["draws"]), type=tuple[Draw, ...])
+
+    async def receipt(self, call_id: str) -> SeenReceipt:
         """One receipt."""
         return _receipt(await self._one("receipt_by_id", f"There is no call {call_id}.", call_id=call_id))
 
     async def receipts(
         self, *, account_id: str, key_id: str, model: str, before: str | None, limit: int, down_to: str = ""
-    ) -> list[Receipt]:
+    ) -> list[SeenReceipt]:
         """Receipts, newest first. An empty text is no filter.
 
         Across all accounts, receipts of calls older than `down_to` are left out.
@@ -198,7 +234,7 @@ class Reader:
         """Charges of an account by day, and by key and model where asked for, in this order."""
         groups = {"by_key": int(by_key), "by_model": int(by_model)}
         days = {"first_day": first_day, "last_day": last_day}
-        rows = await self._rows("costs_by_day", account_id=account_id, limit=limit, **days, **groups)
+        rows = await self._rows("costs_by_day", account_id=account_id, results=limit, **days, **groups)
         return [_made(row, CostSum) for row in rows]
 
     async def _swept(self, account: Account) -> Account:
@@ -235,16 +271,17 @@ def _key(row: Row) -> Key:
     return _made({**row, "digest": ""}, Key, "models", "limits", "spending")
 
 
-def _receipt(row: Row) -> Receipt:
+def _receipt(row: Row) -> SeenReceipt:
     lines = msgspec.json.decode(cast("str", row["lines"]), type=tuple[Line, ...])
     names = ("charged_nano", "shortfall_nano", "hold_nano", "owed_nano")
     figures: dict[str, Any] = {name: row[name] for name in names}
-    return Receipt(
+    receipt = Receipt(
         call=_made(row, Call),
         outcome=_made(row, Outcome, "usage", "attempts", "inferred"),
         charge=Charge(cast("int", row["charge_nano"]), lines, cast("str", row["price_id"])),
         **figures,
     )
+    return SeenReceipt(receipt, int(cast("int", row["refunded_nano"])))
 
 
-__all__ = ["Reader", "SeenHold", "SeenJob", "UsageGroup", "UsageSum"]
+__all__ = ["Reader", "SeenHold", "SeenJob", "SeenReceipt", "UsageGroup", "UsageSum"]

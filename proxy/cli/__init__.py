@@ -7,8 +7,10 @@ from proxy.cli.accounts import accounts
 from proxy.cli.files import check, schema, serve
 from proxy.cli.keys import keys
 from proxy.cli.ledger import audit, backup, copy, migrate
+from proxy.cli.lots import lots, refund
 from proxy.cli.money import adjust, grant
 from proxy.cli.reads import holds, jobs, receipts, upstreams, usage
+from proxy.cli.vouchers import vouchers
 
 
 @click.group(epilog="Commands for a running server need the admin key in FAREBOX_ADMIN_KEY.")
@@ -19,7 +21,20 @@ def main() -> None:
 
 _FOR_FILES = (serve, check, schema)
 _FOR_DATABASES = (audit, backup, migrate, copy)
-_FOR_SERVERS = (accounts, keys, grant, adjust, usage, holds, jobs, receipts, upstreams)
+_FOR_SERVERS = (
+    accounts,
+    keys,
+    grant,
+    adjust,
+    lots,
+    refund,
+    vouchers,
+    usage,
+    holds,
+    jobs,
+    receipts,
+    upstreams,
+)
 
 for _command in (*_FOR_FILES, *_FOR_DATABASES, *_FOR_SERVERS):
     main.add_command(_command)

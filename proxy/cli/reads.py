@@ -145,7 +145,7 @@ def _show_receipt(call: Json) -> None:
         *("started_at", "first_byte_at", "ended_at", "outcome", "status", "basis", "usage"),
         *("inferred", "price_id"),
     )
-    amounts = ("hold", "total", "charged", "shortfall", "owed")
+    amounts = ("hold", "total", "charged", "shortfall", "owed", "refunded")
     print_members(
         [
             *((name.replace("_", " "), shown(call[name])) for name in names),

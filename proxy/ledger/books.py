@@ -5,14 +5,25 @@ from collections.abc import Iterable
 import msgspec
 from msgspec.structs import replace
 
-from proxy.ledger.needs import CommandKey, Needs, RowKey
-from proxy.ledger.rows import Account, Entry, Hold, Key, Lot, Object, Receipt, Throttle, ThrottleKind
+from proxy.ledger.needs import CommandKey, EntryKey, Needs, RowKey
+from proxy.ledger.rows import (
+    Account,
+    Claim,
+    Entry,
+    Hold,
+    Key,
+    Lot,
+    Object,
+    Receipt,
+    Throttle,
+    ThrottleKind,
+    Voucher,
+)
 from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
 from proxy.ledger.windows import DAY_US, Window, starts_of_day
 
 BucketKey = tuple[str, Window, int]
 ThrottleKey = tuple[str, ThrottleKind]
-EntryKey = tuple[str, int]
 
 
 class CommandRecord(msgspec.Struct, frozen=True):
@@ -30,7 +41,8 @@ class Books:
 
     A store fills the dictionaries, runs the rules, adds up what moved, writes the rows that the `changed_*`
     members name, and deletes those of `gone_objects`. A row that the store has not found is absent; a new one
-    is put. `buckets` are of windows that have ended, `entries` those of `commands`.
+    is put. `buckets` are of windows that have ended, `entries` those of `commands` and of charges that are
+    refunded, `refunds` what calls were refunded so far.
     """
 
     def __init__(self) -> None:
@@ -43,6 +55,9 @@ class Books:
         self.commands: dict[CommandKey, CommandRecord] = {}
         self.entries: dict[EntryKey, Entry] = {}
         self.objects: dict[RowKey, Object] = {}
+        self.refunds: dict[RowKey, int] = {}
+        self.vouchers: dict[str, Voucher] = {}
+        self.claims: dict[RowKey, Claim] = {}
         self.changed_accounts: set[str] = set()
         self.changed_keys: set[str] = set()
         self.changed_holds: set[str] = set()
@@ -51,6 +66,8 @@ class Books:
         self.changed_lots: set[tuple[str, str]] = set()
         self.changed_objects: set[RowKey] = set()
         self.gone_objects: set[RowKey] = set()
+        self.changed_vouchers: set[str] = set()
+        self.new_claims: list[Claim] = []
         self.new_commands: list[CommandRecord] = []
         self.new_entries: list[Entry] = []
         self.new_receipts: list[Receipt] = []
@@ -92,6 +109,16 @@ class Books:
         del self.objects[row.account_id, row.id]
         self.changed_objects.discard((row.account_id, row.id))
         self.gone_objects.add((row.account_id, row.id))
+
+    def put_voucher(self, voucher: Voucher) -> None:
+        """Replace or add a voucher."""
+        self.vouchers[voucher.digest] = voucher
+        self.changed_vouchers.add(voucher.digest)
+
+    def put_claim(self, claim: Claim) -> None:
+        """Add a claim."""
+        self.claims[claim.digest, claim.account_id] = claim
+        self.new_claims.append(claim)
 
     def ended(self, needs: Needs) -> list[BucketKey]:
         """The buckets that a batch needs: of windows before those that its accounts and keys have loaded."""

@@ -1,7 +1,7 @@
 """Commands to the ledger, and their results.
 
 A command names the rows that its rule reads, and a function in `rules` names the command that it carries out.
-There is no other list of commands.
+There is no other list of commands than `COMMANDS`, which has those of `returns` and `vouchers` too.
 """
 
 from collections.abc import Iterator
@@ -9,12 +9,16 @@ from typing import Final, Literal
 
 import msgspec
 
+from proxy.ledger import returns, vouchers
+from proxy.ledger.command import Command as Command  # noqa: PLC0414 - with all others.
+from proxy.ledger.command import OfAccount as OfAccount  # noqa: PLC0414
 from proxy.ledger.needs import Needs
 from proxy.ledger.rows import (
     NEVER_US,
     UNLIMITED,
     Account,
     Call,
+    Claim,
     Entry,
     Key,
     Limits,
@@ -23,26 +27,9 @@ from proxy.ledger.rows import (
     OnShortfall,
     Outcome,
     ThrottleKind,
+    Voucher,
 )
 from proxy.pricing.charge import NO_CHARGE, Charge
-
-
-class Command(msgspec.Struct, frozen=True, tag=True):
-    """What all commands share. A command is a class below that no other is derived from, see `COMMANDS`."""
-
-    def add_needs(self, needs: Needs) -> None:  # noqa: ARG002 - each command says which rows.
-        """Add the rows that its rule reads. Raises TypeError for a command that does not say which."""
-        raise TypeError(f"{type(self).__name__} does not name the rows that its rule reads")
-
-
-class OfAccount(Command, frozen=True):
-    """A command of the administration. Its result shows the whole account."""
-
-    account_id: str
-
-    def add_needs(self, needs: Needs) -> None:
-        """Add the account."""
-        needs.accounts.add(self.account_id)
 
 
 class OpenAccount(OfAccount, frozen=True):
@@ -313,21 +300,25 @@ def _leaves(kind: type[Command]) -> Iterator[type[Command]]:
         yield from _leaves(derived) if derived.__subclasses__() else (derived,)
 
 
+assert {returns, vouchers}, "a command is one of all once its module is there"
 COMMANDS: Final[tuple[type[Command], ...]] = tuple(_leaves(Command))
-"""Every command, in the order of this module."""
+"""Every command."""
 
 
 class Done(msgspec.Struct, frozen=True):
     """A command was carried out; `replayed` when an earlier one with its id had done it already.
 
-    `account` and `key` are the rows after it, where the command is about one. `entry` is the one that a grant
-    or an adjustment made, a replayed one included.
+    `account` and `key` are the rows after it, where the command is about one. `entry` is the one that
+    a command with an id of its caller's made, a replayed one included. `voucher` and `claim` are
+    those of a command about a voucher.
     """
 
     account: Account | None = None
     key: Key | None = None
     replayed: bool = False
     entry: Entry | None = None
+    voucher: Voucher | None = None
+    claim: Claim | None = None
 
 
 class RateStatus(msgspec.Struct, frozen=True):

@@ -12,6 +12,8 @@ RowKey = tuple[str, str]
 """The id of an account, and that of a row of it."""
 CommandKey = RowKey
 """The id of an account, and the one that its caller gave a command."""
+EntryKey = tuple[str, int]
+"""The id of an account, and the number of an entry of it."""
 
 
 class Needs(msgspec.Struct):
@@ -21,7 +23,9 @@ class Needs(msgspec.Struct):
     `next_expiry_us` is not after `latest_us`, the latest instant at which the batch looks for due lots.
     `days` are those on which the spending of an account or key moves, see `Books.ended`, each with the
     account; with them come the throttles of that account or key. A hold is needed whatever its account is: a
-    call's id belongs to one account only.
+    call's id belongs to one account only. `lots` are needed also with nothing left, `entries` go by account
+    and number, and `refunds` are sums of what calls were refunded, by account and call. `vouchers`
+    go by digest, `claims` by that and account.
 
     Many calls of a batch share a key and a day. `calls` has account, key and day of each once, from which
     `needs_of` works out the rest at the end.
@@ -36,6 +40,11 @@ class Needs(msgspec.Struct):
     latest_us: int = 0
     calls: set[tuple[str, str, int]] = msgspec.field(default_factory=set)
     first_lapse_us: int = NEVER_US
+    lots: set[RowKey] = msgspec.field(default_factory=set)
+    entries: set[EntryKey] = msgspec.field(default_factory=set)
+    refunds: set[RowKey] = msgspec.field(default_factory=set)
+    vouchers: set[str] = msgspec.field(default_factory=set)
+    claims: set[RowKey] = msgspec.field(default_factory=set)
 
     @property
     def scopes(self) -> set[RowKey]:
@@ -64,7 +73,7 @@ class Needs(msgspec.Struct):
         self.latest_us = max(self.latest_us, at_us)
 
     def add_grant(self, expires_at_us: int) -> None:
-        """Add a lot that the batch itself makes."""
+        """Add a lot that the batch itself makes, or puts something in that may have nothing left."""
         self.first_lapse_us = min(self.first_lapse_us, expires_at_us)
 
 

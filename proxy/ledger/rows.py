@@ -126,7 +126,11 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class Lot(msgspec.Struct, frozen=True):
-    """What a grant leaves to draw. Draw order: priority, earliest expiry, oldest, id."""
+    """What a grant leaves to draw. Draw order: priority, earliest expiry, oldest, id.
+
+    `kind` says where it comes from: `purchase`, `bonus`, `grant`, `voucher`, `renewal`, `adjust`, `refund`,
+    or a word of the operator's own.
+    """
 
     id: str
     account_id: str
@@ -136,6 +140,33 @@ class Lot(msgspec.Struct, frozen=True):
     priority: int
     granted_at_us: int
     expires_at_us: int = NEVER_US
+
+
+class Voucher(msgspec.Struct, frozen=True):
+    """A code that puts credit in: `digest` is the SHA-256 of the code in hex. It is no account's.
+
+    It can be redeemed for so many `uses`, once by an account, until it expires. What it puts in is of `kind`,
+    and lasts `days` from then on; 0 is for ever.
+    """
+
+    digest: str
+    id: str
+    label: str
+    kind: str
+    amount_nano: int
+    uses: int
+    days: int
+    created_at_us: int
+    expires_at_us: int = NEVER_US
+    used: int = 0
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """That an account may have what a voucher puts in. The grant that follows is a command of its own."""
+
+    digest: str
+    account_id: str
+    at_us: int
 
 
 class Throttle(msgspec.Struct, frozen=True):
@@ -226,11 +257,13 @@ class Draw(msgspec.Struct, frozen=True, array_like=True):
     amount_nano: int
 
 
-EntryKind = Literal["grant", "charge", "expire", "adjust"]
+EntryKind = Literal["grant", "charge", "expire", "adjust", "void", "refund"]
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One immutable ledger line. `ref` is the id of the command or call behind it.
+    """One immutable ledger line. `ref` is the id of the command, call or lot that it is about.
+
+    A call's refund is positive and refers to the call, a lot's is negative and refers to the lot.
 
     The sum of an account's `amount_nano` is `balance - debt`, and `balance_after - debt_after` on its last.
     """

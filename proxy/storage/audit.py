@@ -44,6 +44,7 @@ _STREAMS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "entries": ("audit_entries", rows.EntryRow),
     "charges": ("audit_charges", rows.PostedRow),
     "puts": ("audit_puts", rows.PostedRow),
+    "refunds": ("audit_refunds", rows.PostedRow),
     "commands": ("audit_commands", rows.CommandRow),
     "holds": ("audit_holds", _hold),
     "receipts": ("audit_receipts", rows.ReceiptRow),
@@ -66,6 +67,8 @@ _READ: Final = (
     "buckets",
     "throttles",
     "entries",
+    "vouchers",
+    "voucher_claims",
 )
 
 
@@ -82,10 +85,17 @@ def ledger_of(scan: Scan, on_rows: Callable[[int], object]) -> rows.LedgerRows:
             yield from starmap(kind, chunk)
 
     streams = {name: stream(*source) for name, source in _STREAMS.items()}
+    vouchers = stream("audit_vouchers", rows.VoucherRow), stream("audit_claims", rows.ClaimRow)
     totals = None
     if scan.keeps_totals:
         totals = rows.Totals(stream("audit_totals", rows.TotalRow), stream("audit_parts", rows.TotalRow))
-    return rows.LedgerRows(**streams, receipts_since_day=scan.receipts_since_day, totals=totals)
+    return rows.LedgerRows(
+        **streams,
+        receipts_since_day=scan.receipts_since_day,
+        totals=totals,
+        vouchers=vouchers[0],
+        claims=vouchers[1],
+    )
 
 
 def count_rows(scan: Scan) -> int:

@@ -14,6 +14,7 @@ from proxy.ledger.rows import (
     Account,
     Call,
     Caller,
+    Claim,
     Draw,
     Entry,
     Hold,
@@ -24,6 +25,7 @@ from proxy.ledger.rows import (
     Outcome,
     Receipt,
     Throttle,
+    Voucher,
 )
 from proxy.ledger.seals import seal_of
 from proxy.ledger.spending import Bucket, Spending
@@ -48,6 +50,8 @@ _HOLD_OBSERVED: Final = HOLDS.place("observed")
 _HOLD_DEADLINE: Final = HOLDS.place("deadline_us")
 _HOLD_FIELDS: Final = len(Hold.__struct_fields__)
 _OBJECT_FIELDS: Final = len(Object.__struct_fields__)
+_VOUCHER_FIELDS: Final = len(Voucher.__struct_fields__)
+_CLAIM_FIELDS: Final = len(Claim.__struct_fields__)
 _OBJECT_FIXED: Final = OBJECTS.place("seen")
 _ENTRY_DRAWS: Final = ENTRIES.place("draws")
 _CALL_STREAM: Final = Call.__struct_fields__.index("stream")
@@ -200,6 +204,26 @@ def object_row(made: Object) -> tuple[SqlValue, ...]:
 def object_of(row: tuple[Any, ...]) -> Object:
     """An object from its columns."""
     return Object(*row[:_OBJECT_FIELDS])
+
+
+def voucher_row(voucher: Voucher) -> tuple[SqlValue, ...]:
+    """A voucher's columns, and the seal of what never changes in it."""
+    return (*astuple(voucher), seal_of(*astuple(voucher)[:-1]))
+
+
+def voucher_of(row: tuple[Any, ...]) -> Voucher:
+    """A voucher from its columns."""
+    return Voucher(*row[:_VOUCHER_FIELDS])
+
+
+def claim_row(claim: Claim) -> tuple[SqlValue, ...]:
+    """A claim's columns, and its seal."""
+    return (*astuple(claim), seal_of(*astuple(claim)))
+
+
+def claim_of(row: tuple[Any, ...]) -> Claim:
+    """A claim from its columns."""
+    return Claim(*row[:_CLAIM_FIELDS])
 
 
 def entry_row(entry: Entry) -> tuple[SqlValue, ...]:

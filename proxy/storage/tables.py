@@ -204,6 +204,25 @@ OBJECTS: Final = Table(
         _of("integer", "fixed", "seal", secret=True),
     ),
 )
+VOUCHERS: Final = Table(
+    "vouchers",
+    _columns(
+        _of("text", "key", "digest", secret=True),
+        _of("text", "fixed", "id label kind"),
+        _of("integer", "fixed", "amount_nano uses days created_at_us expires_at_us"),
+        _of("integer", "changes", "used"),
+        _of("integer", "fixed", "seal", secret=True),
+    ),
+)
+VOUCHER_CLAIMS: Final = Table(
+    "voucher_claims",
+    _columns(
+        _of("text", "key", "digest", secret=True),
+        _of("text", "key", "account_id"),
+        _of("integer", "fixed", "at_us"),
+        _of("integer", "fixed", "seal", secret=True),
+    ),
+)
 USAGE_DAYS: Final = Table(
     "usage_days",
     _columns(
@@ -227,7 +246,7 @@ BY_NAME: Final = {
     table.name: table
     for table in (
         *(ACCOUNTS, KEYS, KEY_DIGESTS, LOTS, BUCKETS, THROTTLES, HOLDS, ENTRIES, COMMANDS),
-        *(RECEIPTS, OBJECTS, USAGE_DAYS, USAGE_TOTALS),
+        *(RECEIPTS, OBJECTS, VOUCHERS, VOUCHER_CLAIMS, USAGE_DAYS, USAGE_TOTALS),
     )
 }
 """All of them by name, each after those that it refers to."""

@@ -120,6 +120,7 @@ async def test_amounts_are_shown_in_the_configured_unit_too(apis: Apis) -> None:
         "charged": "0.55",
         "shortfall": "0.00",
         "owed": "0.00",
+        "refunded": "0.00",
         "hold": "0.55",
     }
     assert receipt["lines"][0]["display"] == {"unit": "credits", "amount": "0.55", "price": "0.55"}

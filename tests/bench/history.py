@@ -15,7 +15,7 @@ from msgspec.structs import astuple
 from proxy.ids import new_id
 from proxy.ledger.commands import Grant
 from proxy.ledger.rows import NEVER_US, Draw, Limits, Lot
-from proxy.ledger.rules.credit import command_digest
+from proxy.ledger.rules.once import command_digest
 from proxy.ledger.seals import seal_of
 from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
 from proxy.ledger.windows import DAY_US

@@ -128,18 +128,48 @@ class Auditor:
     ) -> list[tuple[str, Dollars]]:
         """Repay what is owed, then debt, and keep the rest as a piece; returns what went to the piece."""
         rest = dollars(nano)
-        paid_back = min(self.owed, rest)
-        self.owed -= paid_back
-        rest -= paid_back
-        repaid = min(self.debt, rest)
-        self.debt -= repaid
-        rest -= repaid
+        rest -= self.repay(rest)
         if not rest:
             return []
         self.pieces.append(
             {"id": lot_id, "left": rest, "at": at_us, "until": expires_us, "priority": priority}
         )
         return [(lot_id, rest)]
+
+    def repay(self, amount: Dollars) -> Dollars:
+        """Repay what is owed, then debt, with an amount; returns how much of it that took."""
+        paid_back = min(self.owed, amount)
+        repaid = min(self.debt, amount - paid_back)
+        self.owed -= paid_back
+        self.debt -= repaid
+        return paid_back + repaid
+
+    def spare(self, lot_id: str, now_us: int) -> Dollars:
+        """What would be left of a piece if every call in flight took all that it was promised."""
+        due = [piece for piece in self.pieces if piece["until"] <= now_us]
+        due.sort(key=lambda piece: (piece["until"], *order(piece)))
+        alive = sorted((piece for piece in self.pieces if piece["until"] > now_us), key=order)
+        copies = [dict(piece) for piece in due + alive]
+        spend(copies, min(self.promised(), self.balance()), [])
+        left: Dollars = next(piece["left"] for piece in copies if piece["id"] == lot_id)
+        return min(left, max(ZERO, self.uncommitted()))
+
+    def reduce(self, lot_id: str, amount: Dollars) -> None:
+        """Take from one piece."""
+        (piece,) = (piece for piece in self.pieces if piece["id"] == lot_id)
+        piece["left"] -= amount
+        self.pieces = [piece for piece in self.pieces if piece["left"]]
+
+    def return_to(self, lot_id: str, amount: Dollars, at_us: int, expires_us: int, priority: int) -> None:
+        """Give to a piece, which may have been used up."""
+        self.pieces = [piece for piece in self.pieces if piece["left"]]
+        there = [piece for piece in self.pieces if piece["id"] == lot_id]
+        if there:
+            there[0]["left"] += amount
+        else:
+            self.pieces.append(
+                {"id": lot_id, "left": amount, "at": at_us, "until": expires_us, "priority": priority}
+            )
 
     def expire(self, now_us: int) -> None:
         """Let go of dated pieces, but for what calls that began before the date may still come to need."""

@@ -151,9 +151,20 @@ class MemoryStore:
             (record.account_id, record.seq): mine.entries[record.account_id, record.seq]
             for record in part.commands.values()
         }
+        if needs.entries:
+            found = ((entry.account_id, entry.seq) for entry in mine.new_entries)
+            places = {key: place for place, key in enumerate(found) if key in needs.entries}
+            part.entries |= {key: mine.new_entries[place] for key, place in places.items()}
+        part.vouchers = {key: mine.vouchers[key] for key in needs.vouchers if key in mine.vouchers}
+        part.claims = {key: mine.claims[key] for key in needs.claims if key in mine.claims}
+        part.refunds = {key: mine.refunds[key] for key in needs.refunds if key in mine.refunds}
         part.objects = {key: mine.objects[key] for key in needs.objects if key in mine.objects}
         part.lots = {
-            id_: {lot.id: lot for lot in mine.lots.get(id_, {}).values() if lot.remaining_nano}
+            id_: {
+                lot.id: lot
+                for lot in mine.lots.get(id_, {}).values()
+                if lot.remaining_nano or (id_, lot.id) in needs.lots
+            }
             for id_ in needs.accounts
         }
         return part
@@ -169,6 +180,9 @@ class MemoryStore:
             mine.lots.setdefault(account_id, {})[lot_id] = part.lots[account_id][lot_id]
         mine.commands |= {(record.account_id, record.command_id): record for record in part.new_commands}
         mine.entries |= part.entries
+        mine.refunds |= part.refunds
+        mine.vouchers |= part.vouchers
+        mine.claims |= part.claims
         mine.objects |= {key: part.objects[key] for key in part.changed_objects}
         for key in part.gone_objects:
             mine.objects.pop(key, None)
@@ -180,7 +194,8 @@ class MemoryStore:
         mine = self.books
         tables = (
             *(mine.accounts, mine.keys, mine.holds, mine.buckets),
-            *(mine.throttles, mine.commands, mine.objects),
+            *(mine.throttles, mine.commands, mine.objects, mine.refunds),
+            *(mine.vouchers, mine.claims),
         )
         lots = {account_id: dict(lots) for account_id, lots in mine.lots.items()}
         return (*(dict(table) for table in tables), lots, tuple(mine.new_entries), tuple(mine.new_receipts))

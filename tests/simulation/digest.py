@@ -12,8 +12,8 @@ OWNER = 7
 
 def digest_of(dump: Dump) -> str:
     """The SHA-256 of all rows in hex, the same on whatever engine they are, whatever owners are called."""
-    holds = [(*row[:OWNER], "", *row[OWNER + 1 :]) for row in dump["holds"]]
-    # A receipt's seal, its last column, has the owner's name in it.
+    # The seal of a hold or a receipt, its last column, has the owner's name in it.
+    holds = [(*row[:OWNER], "", *row[OWNER + 1 : -1]) for row in dump["holds"]]
     receipts = [row[:-1] for row in dump["receipts"]]
     content = [
         (table, sorted((tuple(map(_plain, row)) for row in rows), key=repr))

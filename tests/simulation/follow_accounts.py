@@ -15,7 +15,9 @@ from proxy.ledger.commands import (
     Refused,
     Sweep,
 )
+from proxy.ledger.returns import RefundLot, VoidLot
 from proxy.ledger.rows import Account, Key, Lot
+from proxy.ledger.rules.once import Once
 from proxy.money import MAX_NANO
 from tests.ledger.auditor import dollars, nano
 from tests.simulation.model import Model, Party
@@ -99,9 +101,9 @@ def grant(model: Model, command: Grant) -> Done | Refused:
     party = model.parties.get(command.account_id)
     if party is None:
         return NO_ACCOUNT
-    prior_result = _prior_result(party, command)
-    if prior_result:
-        return prior_result
+    earlier = earlier_result(party, command)
+    if earlier:
+        return earlier
     if command.amount_nano <= 0 or command.expires_at_us <= command.at_us:
         return INVALID
     return _put_in(model, party, command, command.kind, command.priority, command.expires_at_us)
@@ -112,9 +114,9 @@ def adjust(model: Model, command: Adjust) -> Done | Refused:
     party = model.parties.get(command.account_id)
     if party is None:
         return NO_ACCOUNT
-    prior_result = _prior_result(party, command)
-    if prior_result:
-        return prior_result
+    earlier = earlier_result(party, command)
+    if earlier:
+        return earlier
     if not command.amount_nano:
         return INVALID
     if command.amount_nano > 0:
@@ -132,7 +134,7 @@ def adjust(model: Model, command: Adjust) -> Done | Refused:
             available_nano=nano(history.available()),
         )
     history.post("adjust", -wanted, command.command_id, at_us, history.take(wanted, at_us, at_us))
-    return _noted(model, party, command)
+    return noted(model, party, command)
 
 
 def sweep(model: Model, command: Sweep) -> Done | Refused:
@@ -159,25 +161,33 @@ def _put_in(
         )
     word = "grant" if isinstance(command, Grant) else "adjust"
     history.post(word, amount, command.command_id, command.at_us, draws)
-    return _noted(model, party, command)
+    return noted(model, party, command)
 
 
-def _prior_result(party: Party, command: Grant | Adjust) -> Done | Refused | None:
+def earlier_result(party: Party, command: Once) -> Done | Refused | None:
+    """What a command is told whose id has been used before."""
     earlier = party.done.get(command.command_id)
     if earlier is None:
         return None
-    if replace(earlier[0], lot_id="", at_us=0) == replace(command, lot_id="", at_us=0):
+    if _as_given(earlier[0]) == _as_given(command):
         return Done(party.row(), replayed=True, entry=earlier[1])
     return Refused("idempotency_conflict", "")
 
 
-def _noted(model: Model, party: Party, command: Grant | Adjust) -> Done:
+def noted(model: Model, party: Party, command: Once) -> Done:
+    """What a command is told that has been carried out, and posted the last entry."""
     model.touch(party.account.id).commands[command.command_id] = None
     (entry,) = party.entry_rows(len(party.history.lines) - 1)
-    note = command.note if isinstance(command, Grant) else command.reason
-    entry = replace(entry, note=note)
+    entry = replace(entry, note=command.note if isinstance(command, Grant) else command.reason)
     party.done[command.command_id] = (command, entry)
     return Done(party.row(), entry=entry)
+
+
+def _as_given(command: Once) -> Once:
+    """A command without what differs each time it is tried."""
+    if isinstance(command, VoidLot | RefundLot):
+        return replace(command, at_us=0)
+    return replace(command, lot_id="", at_us=0)
 
 
 def _given(command: ChangeAccount | ChangeKey, *names: str) -> dict[str, Any]:

@@ -28,7 +28,17 @@ from proxy.ledger.commands import (
     Sweep,
     Void,
 )
-from tests.simulation import follow_accounts, follow_calls, make_accounts, make_calls
+from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
+from proxy.ledger.vouchers import ClaimVoucher, MakeVoucher
+from tests.simulation import (
+    follow_accounts,
+    follow_calls,
+    follow_returns,
+    make_accounts,
+    make_calls,
+    make_returns,
+    vouchers,
+)
 from tests.simulation.model import Model
 from tests.simulation.world import World
 
@@ -51,14 +61,19 @@ KINDS: Final[dict[type[Command], Kind]] = {
     ChangeKey: Kind(30, make_accounts.change_key, follow_accounts.change_key),
     Grant: Kind(90, make_accounts.grant, follow_accounts.grant),
     Adjust: Kind(30, make_accounts.adjust, follow_accounts.adjust),
+    VoidLot: Kind(15, make_returns.void_lot, follow_returns.void_lot),
+    RefundLot: Kind(20, make_returns.refund_lot, follow_returns.refund_lot),
+    RefundCall: Kind(35, make_returns.refund_call, follow_returns.refund_call),
+    MakeVoucher: Kind(7, vouchers.make_voucher, vouchers.follow_make),
+    ClaimVoucher: Kind(22, vouchers.claim_voucher, vouchers.follow_claim),
     Authorize: Kind(370, make_calls.authorize, follow_calls.authorize),
     Observe: Kind(60, make_calls.observe, follow_calls.observe),
     Extend: Kind(50, make_calls.extend, follow_calls.extend),
     Reroute: Kind(30, make_calls.reroute, follow_calls.reroute),
-    Detach: Kind(45, make_calls.detach, follow_calls.detach),
-    Forget: Kind(25, make_calls.forget, follow_calls.forget),
+    Detach: Kind(80, make_calls.detach, follow_calls.detach),
+    Forget: Kind(80, make_calls.forget, follow_calls.forget),
     Settle: Kind(240, make_calls.settle, follow_calls.settle),
     Void: Kind(40, make_calls.void, follow_calls.void),
-    Recover: Kind(20, make_calls.recover, follow_calls.recover),
+    Recover: Kind(40, make_calls.recover, follow_calls.recover),
     Sweep: Kind(10, make_accounts.sweep, follow_accounts.sweep),
 }

@@ -92,6 +92,7 @@ def grant(world: World) -> Grant:
         at_us,
         priority=world.one_of(PRIORITIES),
         expires_at_us=world.expiry_us(at_us),
+        kind=world.one_of(("purchase", "grant", "bonus")),
         note=world.one_of(("", "welcome")),
     )
     roll = world.chance.randrange(100)
@@ -100,7 +101,7 @@ def grant(world: World) -> Grant:
     if roll < 4:
         return replace(command, expires_at_us=at_us - world.one_of((0, 1, 5_000)))
     return (
-        replace(command, command_id=_earlier_command_id(world, account_id) or command.command_id)
+        replace(command, command_id=earlier_command_id(world, account_id) or command.command_id)
         if roll < 8
         else command
     )
@@ -112,7 +113,7 @@ def adjust(world: World) -> Adjust:
     amount_nano = world.up_to(10_000_000) * world.one_of((1, -1, -1))
     if world.happens(5):
         amount_nano = world.one_of((0, -(10**15)))
-    command_id = (_earlier_command_id(world, account_id) if world.happens(5) else None) or world.new_id(
+    command_id = (earlier_command_id(world, account_id) if world.happens(5) else None) or world.new_id(
         "adjust"
     )
     return Adjust(account_id, command_id, world.new_id("lot"), amount_nano, "a correction", at_us)
@@ -158,7 +159,7 @@ def _credit_limit(world: World) -> int:
     return 0 if world.happens(40) else world.up_to(20_000_000)
 
 
-def _earlier_command_id(world: World, account_id: str) -> str | None:
+def earlier_command_id(world: World, account_id: str) -> str | None:
     """The id of a command that the account was given before."""
     party = world.model.parties.get(account_id)
     return world.one_of(list(party.done)) if party and party.done else None

@@ -38,6 +38,8 @@ PLACES: Final[dict[str, dict[str, int]]] = {
     "receipts": {"id": 0, "account_id": 1},
     "objects": {"account_id": 0, "id": 1},
     "usage_days": {"account_id": 0, "day": 1},
+    "vouchers": {"digest": 0},
+    "voucher_claims": {"digest": 0, "account_id": 1},
 }
 """The columns that rows are looked up by, and where they stand. Rows are kept together by the first."""
 
@@ -48,6 +50,7 @@ _KEYS: Final[dict[str, int]] = {
     "commands": 2,
     "objects": 2,
     "usage_days": 4,
+    "voucher_claims": 2,
 }
 """How many columns lead a row as its key, where that is more than one."""
 
@@ -140,6 +143,8 @@ class MemoryStage:
         put("receipts", (columns.receipt_row(row, hold) for row, hold in receipts))
         put("objects", (columns.object_row(part.objects[key]) for key in part.changed_objects))
         self.tables.drop("objects", part.gone_objects)
+        put("vouchers", (columns.voucher_row(part.vouchers[key]) for key in part.changed_vouchers))
+        put("voucher_claims", map(columns.claim_row, part.new_claims))
         put("usage_days", map(self._added, columns.usage_day_rows(receipts)))
 
     def _added(self, row: Row) -> Row:

@@ -12,8 +12,21 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from proxy.ledger.commands import Adjust, Grant
-from proxy.ledger.rows import UNLIMITED, Account, Draw, Entry, Hold, Key, Limits, Lot, Object, Receipt
+from proxy.ledger.rows import (
+    UNLIMITED,
+    Account,
+    Claim,
+    Draw,
+    Entry,
+    Hold,
+    Key,
+    Limits,
+    Lot,
+    Object,
+    Receipt,
+    Voucher,
+)
+from proxy.ledger.rules.once import Once
 from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
 from proxy.ledger.windows import WINDOWS, Window
 from tests.ledger.auditor import ACCOUNT, Auditor, Dollars, Line, dollars, nano, window_name
@@ -30,7 +43,8 @@ class Party:
         self.history = Auditor(account.credit_limit_nano)
         self.keys: list[str] = []
         self.lots: dict[str, Lot] = {}
-        self.done: dict[str, tuple[Grant | Adjust, Entry]] = {}
+        self.done: dict[str, tuple[Once, Entry]] = {}
+        self.stacks: dict[str, list[tuple[str, Dollars]]] = {}
         self.holds: list[str] = []
         self.last_day: dict[str, int] = {}
 
@@ -64,6 +78,14 @@ class Party:
         """Note that a call that began then moved what the account and a key spend."""
         for scope in (ACCOUNT, key_id):
             self.last_day[scope] = max(self.last_day.get(scope, 0), at_us // DAY_US)
+
+    def stack(self, seq: int) -> list[tuple[str, Dollars]]:
+        """What a charge can still give back, the first at the end: from which lot, or from none."""
+        line = self.history.lines[seq - 1]
+        if line.ref not in self.stacks:
+            drawn = [(lot_id, -amount) for lot_id, amount in line.draws]
+            self.stacks[line.ref] = [*drawn, ("", -line.amount - sum(amount for _, amount in drawn))]
+        return self.stacks[line.ref]
 
     def lot_rows(self) -> dict[str, Lot]:
         """Every lot there ever was, with what is left of it."""
@@ -121,6 +143,8 @@ class Model:
         self.receipts: dict[str, Receipt] = {}
         self.objects: dict[str, dict[str, Object]] = {}
         self.days: dict[str, dict[tuple[int, str, str], Day]] = {}
+        self.vouchers: dict[str, Voucher] = {}
+        self.claims: dict[tuple[str, str], Claim] = {}
         self.gauges = Gauges()
         self.touched: dict[str, Touched] = {}
 

@@ -70,6 +70,15 @@ def totals_sum_up_days(dump: Dump, totals: list[tuple[Any, ...]]) -> Iterator[st
     yield from differences(totals, ((*key, *total) for key, total in sums.items()))
 
 
+def vouchers_are_used_as_often_as_claimed(dump: Dump) -> Iterator[str]:
+    """A voucher is used once for each of its claims, and no more often than it may be."""
+    claims = Counter(row[0] for row in dump["voucher_claims"])
+    for digest, *_, uses, _days, _created, _expires, used, _seal in dump["vouchers"]:
+        if used != claims.pop(digest, 0) or used > uses:
+            yield f"{digest} is used {used} times of {uses}"
+    yield from (f"there is no voucher {digest}" for digest in claims)
+
+
 def buckets_sum_up_calls(dump: Dump) -> Iterator[str]:
     """A bucket has spent what receipts of its window paid, and holds what the open holds of its window do."""
     spent: Counter[tuple[str, str, int]] = Counter()
@@ -94,6 +103,7 @@ WHOLE_CHECKS: tuple[Callable[[Dump], Iterator[str]], ...] = (
     entries_sum_to_the_balance,
     draws_sum_to_what_is_left,
     days_sum_up_receipts,
+    vouchers_are_used_as_often_as_claimed,
     buckets_sum_up_calls,
 )
 

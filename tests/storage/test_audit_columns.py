@@ -6,10 +6,12 @@ from contextlib import closing
 from typing import Any
 
 import asyncpg
+import msgspec
 from msgspec.structs import replace
 
-from proxy.ledger.commands import Adjust, CreateKey, Grant, Observe, OpenAccount, Sweep
-from proxy.ledger.rows import Observed
+from proxy.ledger.commands import Adjust, CreateKey, Grant, Observe, OpenAccount, Refused, Sweep
+from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
+from proxy.ledger.rows import NEVER_US, Observed
 from proxy.ledger.store import Store
 from proxy.pricing.charge import Charge
 from proxy.pricing.rates import Term
@@ -57,6 +59,7 @@ KINDS: dict[str, dict[str, str]] = {
         "": "id = 'lot_of_acct_1_grant_1'",
         "expired": "id = 'lot_4'",
         "of an adjustment": "id = 'lot_of_adjust_2'",
+        "of a refund": "id = 'lot_of_refund_2'",
     },
     "buckets": {"": "scope_id = 'acct_2' AND \"window\" = 'day' AND start_day = 20000"},
     "throttles": {"": "scope_id = 'acct_1' AND kind = 'requests'"},
@@ -69,18 +72,27 @@ KINDS: dict[str, dict[str, str]] = {
     },
     "entries": {
         "grant": "ref = 'grant_4'",
-        "charge": "ref = 'call_02'",
+        "charge": "ref = 'call_02' AND kind = 'charge'",
         "expire": "kind = 'expire'",
         "adjust": "ref = 'adjust_1'",
         "grant into debt": "ref = 'grant_3'",
+        "void": "kind = 'void'",
+        "refund of a lot": "kind = 'refund' AND amount_nano < 0",
+        "refund": "ref = 'call_02' AND kind = 'refund'",
+        "refund into a new lot": "ref = 'call_95' AND kind = 'refund'",
     },
     "commands": {
         "grant": "command_id = 'grant_4'",
         "adjust": "command_id = 'adjust_1'",
         "grant into debt": "command_id = 'grant_3'",
+        "void": "command_id = 'void_1'",
+        "refund of a lot": "command_id = 'repay_1'",
+        "refund": "command_id = 'refund_1'",
     },
     "receipts": {"settled": "id = 'call_02'", "voided": "id = 'call_04'", "expired": "id = 'call_98'"},
     "objects": {"": "id = 'object_1'", "of a job": "id = 'object_of_a_job'"},
+    "vouchers": {"": "id = 'vch_1'"},
+    "voucher_claims": {"": "account_id = 'acct_1'"},
     "usage_days": {"": "account_id = 'acct_2' AND day = 20000"},
     "usage_totals": {"": "id = 'acct_2' AND day = 20000"},
 }
@@ -116,6 +128,38 @@ async def fill_all_kinds(store: Store) -> None:
             Sweep("acct_2", NOON_US + 90),
         ]
     )
+    await take_and_give_back(store)
+
+
+async def take_and_give_back(store: Store) -> None:
+    """A lot is voided and another paid back, a call is refunded to a lot, and another to a new one."""
+    ids = {"account_id": ACCOUNT, "call_id": "call_02"}
+    (charge,) = await store.query("charge_of_call", ids)
+    of_call, later_us = int(str(charge["seq"])), NOON_US + 5 * 10**11
+    drawn = tuple(lot_id for lot_id, _ in msgspec.json.decode(str(charge["draws"])))
+    dated, lots = call("call_95", account_id="acct_5", key_id="key_5"), ("lot_5", "lot_6")
+    ends = (NOON_US + 2_000, NEVER_US)
+    await store.apply(
+        [
+            OpenAccount("acct_5", "Eva", NOON_US),
+            CreateKey("acct_5", "key_5", "phone", "digest of key_5", "wxyz", NOON_US),
+            *(
+                Grant("acct_5", f"grant_{lot_id}", lot_id, 90, NOON_US, expires_at_us=end)
+                for lot_id, end in zip(lots, ends, strict=True)
+            ),
+            authorize(dated, 60, owner=store.owner),
+            honest(settle(dated, 60)),
+        ]
+    )
+    results = await store.apply(
+        [
+            RefundCall(ACCOUNT, "refund_1", "lot_7", "call_02", 7, "slow", later_us, of_call, drawn),
+            RefundCall("acct_5", "refund_2", "lot_of_refund_2", "call_95", 9, "bad", later_us, 3, ("lot_5",)),
+            RefundLot("acct_5", "repay_1", "lot_6", "sent back", later_us, 8),
+            VoidLot("acct_5", "void_1", "lot_6", "an error", later_us),
+        ]
+    )
+    assert not any(isinstance(result, Refused) for result in results), results
 
 
 def changed(table: Table, column: Column, value: Any) -> Any:

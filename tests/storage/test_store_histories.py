@@ -124,6 +124,8 @@ def rows_of(books: Books) -> Dump:
         "receipts": (columns.receipt_row(row, hold) for row, hold in receipts),
         "objects": map(columns.object_row, books.objects.values()),
         "usage_days": columns.usage_day_rows(receipts),
+        "vouchers": map(columns.voucher_row, books.vouchers.values()),
+        "voucher_claims": map(columns.claim_row, books.claims.values()),
     }
     return {table: sorted(values, key=repr) for table, values in rows.items()}
 

@@ -53,7 +53,7 @@ async def test_daily_usage_adds_up_over_batches_and_leaves_voided_calls_out_of_t
         (by_key, by_model): [
             (row["day"], row["key_id"], row["model"], row["charged_nano"])
             for row in await store.query(
-                "costs_by_day", {**span, "by_key": by_key, "by_model": by_model, "limit": 3}
+                "costs_by_day", {**span, "by_key": by_key, "by_model": by_model, "results": 3}
             )
         ]
         for by_key, by_model in ((0, 0), (0, 1), (1, 1))

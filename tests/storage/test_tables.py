@@ -10,7 +10,20 @@ import pytest
 from msgspec.structs import fields
 
 from proxy.ledger.books import CommandRecord
-from proxy.ledger.rows import Account, Call, Entry, Hold, Key, Lot, Object, Outcome, Receipt, Throttle
+from proxy.ledger.rows import (
+    Account,
+    Call,
+    Claim,
+    Entry,
+    Hold,
+    Key,
+    Lot,
+    Object,
+    Outcome,
+    Receipt,
+    Throttle,
+    Voucher,
+)
 from proxy.ledger.spending import Bucket
 from proxy.storage.database import TABLES
 from proxy.storage.placeholders import filled
@@ -27,9 +40,11 @@ VALUES: dict[str, Any] = {
     "entries": Entry,
     "commands": CommandRecord,
     "objects": Object,
+    "vouchers": Voucher,
+    "voucher_claims": Claim,
 }
 """The values whose fields are the columns of a table."""
-SEALED = ("holds", "objects")
+SEALED = ("holds", "objects", "vouchers", "voucher_claims")
 """Those of them whose rows end with a seal."""
 SCOPED: dict[str, Any] = {"buckets": Bucket, "throttles": Throttle}
 """Those that name an account or one of its keys, and whose rows begin with the account."""
@@ -60,6 +75,7 @@ def test_every_row_says_in_its_key_whose_it_is() -> None:
         "accounts",
         "key_digests",
         "usage_totals",
+        "vouchers",
     }
 
 

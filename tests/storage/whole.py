@@ -17,8 +17,9 @@ from msgspec.structs import replace
 from proxy.ledger.audit.accounts import audit
 from proxy.ledger.audit.rows import Difference
 from proxy.ledger.commands import Adjust, ChangeAccount, Command, Detach, Observe, Settle
-from proxy.ledger.rows import Limits, Observed
+from proxy.ledger.rows import Limits, Observed, Voucher
 from proxy.ledger.store import Store
+from proxy.ledger.vouchers import ClaimVoucher, MakeVoucher
 from proxy.pricing.charge import Charge, Line
 from proxy.storage.audit import ledger_of
 from proxy.storage.database import Database
@@ -79,6 +80,8 @@ async def fill(store: Store, *, in_flight: bool = False) -> None:
         await store.apply(list(map(honest, [authorize(made, 500, owner=store.owner, tokens=3), end])))
     await store.apply([ChangeAccount("acct_2", NOON_US, group="vip")])
     await store.apply([Adjust(ACCOUNT, "adjust_1", "lot_of_adjust_1", -5, "a reason", NOON_US)])
+    voucher = Voucher("digest of vch_1", "vch_1", "spring", "voucher", 5, 3, 30, NOON_US)
+    await store.apply([MakeVoucher(voucher), ClaimVoucher(voucher.digest, ACCOUNT, NOON_US)])
     if in_flight:
         await store.apply([authorize(call("call_99"), 500, owner=store.owner)])
 

@@ -19,6 +19,7 @@ from tests.acceptance.scripted_upstream import (
     streams,
     usage_chunk,
 )
+from tests.acceptance.stage import Stage
 from tests.sources import ROOT
 
 FOLDER = ROOT / "config/systems"
@@ -57,9 +58,33 @@ class System:
 @contextlib.contextmanager
 def system_of(name: str, folder: Path, upstream: ScriptedUpstream) -> Iterator[System]:
     """The system of a file, with its upstreams scripted and its database in a folder."""
-    config = yaml.safe_load((FOLDER / f"{name}.yaml").read_text("utf-8"))
+    with running(config_of(name, folder), folder, **environ_of(upstream)) as server:
+        yield System(server, upstream)
+
+
+@contextlib.contextmanager
+def system_with_a_clock(
+    name: str, folder: Path, upstream: ScriptedUpstream
+) -> Iterator[tuple[System, Stage]]:
+    """The same, and what sets the time of its process."""
+    stage = Stage(config_of(name, folder), folder)
+    stage.environ |= environ_of(upstream)
+    stage.start()
+    try:
+        yield System(stage, upstream), stage
+    finally:
+        stage.stop()
+
+
+def config_of(name: str, folder: Path) -> dict[str, Any]:
+    """The configuration of a system, with its database in a folder."""
+    config: dict[str, Any] = yaml.safe_load((FOLDER / f"{name}.yaml").read_text("utf-8"))
     config["server"] |= {"host": "127.0.0.1", "port": 0}
     config["storage"] = f"sqlite:///{folder}/{name}.db"
+    return config
+
+
+def environ_of(upstream: ScriptedUpstream) -> dict[str, str]:
+    """Where its upstreams are."""
     host = f"http://127.0.0.1:{upstream.port}"
-    with running(config, folder, UPSTREAM_URL=f"{host}/v1", DATA_URL=host) as server:
-        yield System(server, upstream)
+    return {"UPSTREAM_URL": f"{host}/v1", "DATA_URL": host}

@@ -1,14 +1,19 @@
 """AiSpace: credits, for text, pictures, speech and video."""
 
+import time
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.acceptance.harness import Account, nano
-from tests.acceptance.scripted_upstream import answers
+from tests.acceptance.scripted_upstream import ScriptedUpstream, answers
 from tests.endpoints.openai.images.answers import png
-from tests.systems.system import System
+from tests.systems.system import System, system_with_a_clock
 
+HOUR = 3_600
+DAY = 24 * HOUR
 CREDIT_NANO = 100_000
 CHATS = [
     ("qwen3-4b", 500, 1_500),
@@ -100,6 +105,33 @@ def test_s3_credits_are_deducted_with_the_call_and_purchases_add_up(system: Syst
             {"Idempotency-Key": account.id + key},
         )
     assert account.nano("available") == 30_000 * CREDIT_NANO - 55_000
+
+
+def test_s5_each_batch_lasts_thirty_days_of_its_own_and_the_oldest_is_used_first(
+    upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    """What is left of a batch on its thirtieth day is gone, and the next one is untouched by that."""
+    with system_with_a_clock("aispace", tmp_path, upstream) as (system, clock):
+        account = system.account("")
+        began = int(time.time())
+        for day in (0, 10):
+            clock.is_ahead(day * DAY)
+            ends = datetime.fromtimestamp(began + (day + 30) * DAY, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            batch = {"amount": "10000 credits", "kind": "purchase", "expires_at": ends}
+            path = f"/admin/v1/accounts/{account.id}/grants"
+            system.server.admin.post(path, batch, {"Idempotency-Key": f"day {day}".replace(" ", "-")})
+        system.chat(account, "qwen3-4b", 500, 200)
+        lots = account.api.get("/v1/billing/lots")["data"]
+        assert [lot["display"]["remaining"] for lot in lots] == ["9999.45", "10000.00"]
+        soon = account.api.get(f"/v1/billing/lots?expires_before={lots[1]['expires_at']}")["data"]
+        assert soon == lots[:1]
+        clock.is_ahead(30 * DAY - HOUR)
+        assert credits_of(account.nano("balance")) == 19_999.45
+        for day, left in ((30, 10_000), (40, 0)):
+            clock.is_ahead(day * DAY + HOUR)
+            assert credits_of(account.nano("balance")) == left
+        kinds = [entry["kind"] for entry in account.api.get("/v1/billing/entries")["data"]]
+        assert kinds == ["expire", "expire", "charge", "grant", "grant"]
 
 
 @pytest.mark.parametrize(("model", "input_credits", "output_credits"), [*CHATS, *BETA])

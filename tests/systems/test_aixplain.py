@@ -85,6 +85,20 @@ def test_x5_an_integration_costs_nothing(system: System) -> None:
     assert account.api.ask("POST", "/v1/tools/database", {})[0] == 402
 
 
+def test_x9_a_code_is_redeemed_and_its_credits_are_there_at_once(system: System) -> None:
+    """An account without any calls with them; neither it nor another one redeems the code again."""
+    voucher = system.server.admin.post("/admin/v1/vouchers", {"amount": "25 credits", "label": "workshop"})
+    account, other = system.account(""), system.account("")
+    body = {"code": voucher["code"]}
+    assert account.api.ask("POST", "/v1/tools/database", {})[0] == 402
+    redeemed = account.api.post("/v1/billing/vouchers/redeem", body)
+    assert (redeemed["display"]["amount"], account.nano("available")) == ("25.00", 25_000_000_000)
+    assert system.chat(account, "llm", 1_000_000, 1) == 150_000_600
+    for who, code in ((account, "voucher_redeemed"), (other, "voucher_used_up")):
+        status, _, answer = who.api.ask("POST", "/v1/billing/vouchers/redeem", body)
+        assert (status, answer["error"]["code"]) == (409, code)
+
+
 def test_x10_each_call_is_listed_with_what_it_used(system: System) -> None:
     account = system.account()
     system.chat(account, "llm", 1_000, 500)

@@ -144,6 +144,19 @@ class NewAdjustment(Fields, frozen=True):
     reason: Reason
 
 
+class NewVoid(Fields, frozen=True):
+    """Why a lot is voided."""
+
+    reason: Reason
+
+
+class NewRefund(Fields, frozen=True):
+    """What is given back, and why. In parts it sums to no more than there was."""
+
+    amount: Amount
+    reason: Reason
+
+
 def amount_nano(param: str, text: str, unit: Unit, *, least_nano: int = 0) -> int:
     """An amount as nano-USD. Raises Refusal `invalid_value` if it is not one, or below `least_nano`."""
     try:
@@ -157,10 +170,13 @@ def amount_nano(param: str, text: str, unit: Unit, *, least_nano: int = 0) -> in
 
 def expiry_us(expires_at: datetime | None) -> int:
     """An expiry in microseconds since the epoch; None never expires. Raises Refusal `invalid_value`."""
-    if expires_at is None:
-        return NEVER_US
+    return NEVER_US if expires_at is None else instant_us(expires_at, "expires_at")
+
+
+def instant_us(expires_at: datetime, param: str = "expires_before") -> int:
+    """An instant in microseconds since the epoch. Raises Refusal `invalid_value`."""
     if not UNIX_EPOCH <= expires_at < _LATEST:
-        raise invalid("expires_at", str(expires_at), "it has to lie between the years 1970 and 9999")
+        raise invalid(param, str(expires_at), "it has to lie between the years 1970 and 9999")
     return (expires_at - UNIX_EPOCH) // timedelta(microseconds=1)
 
 

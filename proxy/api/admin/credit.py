@@ -4,7 +4,16 @@ from typing import Final
 
 from aiohttp import web
 
-from proxy.api.admin.bodies import NewAdjustment, NewGrant, amount_nano, expiry_us
+from proxy.api.admin.bodies import (
+    Instant,
+    NewAdjustment,
+    NewGrant,
+    NewRefund,
+    NewVoid,
+    amount_nano,
+    expiry_us,
+    instant_us,
+)
 from proxy.api.operations import (
     ADMIN,
     REPLAYED,
@@ -21,7 +30,16 @@ from proxy.api.views.books import EntryView, LotView, entry_view, lot_view
 from proxy.clock import Clock
 from proxy.ids import new_id
 from proxy.ledger.commands import Adjust, Done, Grant
+from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
+from proxy.ledger.rows import NEVER_US
 from proxy.money import MAX_NANO, Unit
+
+
+class LotQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The filter of a list of lots: those that expire before a time."""
+
+    expires_before: Instant | None = None
+
 
 GRANT: Final = Operation(
     id="grant",
@@ -54,8 +72,44 @@ LIST_LOTS: Final = Operation(
     summary="List the lots with something left, in the order they are drawn from.",
     audience="admin",
     reply=Page[LotView],
-    query=PageQuery,
+    query=LotQuery,
     body=Nothing,
+)
+VOID_LOT: Final = Operation(
+    id="void_lot",
+    method="POST",
+    path=f"{ADMIN}/accounts/{{account_id}}/lots/{{lot_id}}/void",
+    summary="Take what is left of a lot, but for what calls in flight may draw. Answers with the entry.",
+    audience="admin",
+    reply=EntryView,
+    query=Nothing,
+    body=NewVoid,
+    status=201,
+    idempotent=True,
+)
+REFUND_LOT: Final = Operation(
+    id="refund_lot",
+    method="POST",
+    path=f"{ADMIN}/accounts/{{account_id}}/lots/{{lot_id}}/refunds",
+    summary="Take from a purchase or a grant what its buyer gets back. Answers with the entry it made.",
+    audience="admin",
+    reply=EntryView,
+    query=Nothing,
+    body=NewRefund,
+    status=201,
+    idempotent=True,
+)
+REFUND_CALL: Final = Operation(
+    id="refund_call",
+    method="POST",
+    path=f"{ADMIN}/receipts/{{call_id}}/refunds",
+    summary="Give back some of what a call was charged, or all of it. Answers with the entry it made.",
+    audience="admin",
+    reply=EntryView,
+    query=Nothing,
+    body=NewRefund,
+    status=201,
+    idempotent=True,
 )
 LIST_ENTRIES: Final = Operation(
     id="list_entries",
@@ -68,7 +122,7 @@ LIST_ENTRIES: Final = Operation(
     body=Nothing,
 )
 
-OPERATIONS: Final = (GRANT, ADJUST, LIST_LOTS, LIST_ENTRIES)
+OPERATIONS: Final = (GRANT, ADJUST, LIST_LOTS, VOID_LOT, REFUND_LOT, REFUND_CALL, LIST_ENTRIES)
 
 
 class Credit:
@@ -85,6 +139,9 @@ class Credit:
             bind(GRANT, self.grant),
             bind(ADJUST, self.adjust),
             bind(LIST_LOTS, self.list_lots),
+            bind(VOID_LOT, self.void_lot),
+            bind(REFUND_LOT, self.refund_lot),
+            bind(REFUND_CALL, self.refund_call),
             bind(LIST_ENTRIES, self.list_entries),
         ]
 
@@ -117,7 +174,36 @@ class Credit:
         )
         return _entry(await self._ledger.command(command), unit)
 
-    async def list_lots(self, incoming: Incoming[None, PageQuery, Nothing]) -> Page[LotView]:
+    async def void_lot(self, incoming: Incoming[None, Nothing, NewVoid]) -> WithHeaders[EntryView]:
+        """Take what is left of a lot. Raises Refusal as `grant`, and `conflict` if nothing can be."""
+        path, now_us = incoming.path, self._clock.now_us()
+        command = VoidLot(
+            path["account_id"], incoming.command_id, path["lot_id"], incoming.body.reason, now_us
+        )
+        return _entry(await self._ledger.command(command), incoming.settings.unit)
+
+    async def refund_lot(self, incoming: Incoming[None, Nothing, NewRefund]) -> WithHeaders[EntryView]:
+        """Pay back some of a lot. Raises Refusal as `void_lot`."""
+        body, path, unit = incoming.body, incoming.path, incoming.settings.unit
+        command = RefundLot(
+            *(path["account_id"], incoming.command_id, path["lot_id"], body.reason, self._clock.now_us()),
+            amount_nano("amount", body.amount, unit, least_nano=1),
+        )
+        return _entry(await self._ledger.command(command), unit)
+
+    async def refund_call(self, incoming: Incoming[None, Nothing, NewRefund]) -> WithHeaders[EntryView]:
+        """Give back some of a charge. Raises Refusal as `grant`, and `conflict` for too much."""
+        body, unit, now_us = incoming.body, incoming.settings.unit, self._clock.now_us()
+        call = (await self._reader.receipt(incoming.path["call_id"])).call
+        seq, draws = await self._reader.charge(call.account_id, call.id)
+        command = RefundCall(
+            *(call.account_id, incoming.command_id, new_id("lot", now_us), call.id),
+            *(amount_nano("amount", body.amount, unit, least_nano=1), body.reason, now_us),
+            *(seq, tuple(draw.lot_id for draw in draws)),
+        )
+        return _entry(await self._ledger.command(command), unit)
+
+    async def list_lots(self, incoming: Incoming[None, LotQuery, Nothing]) -> Page[LotView]:
         """A page of an account's lots. Raises Refusal `not_found`."""
         account = await self._reader.account(incoming.path["account_id"])
         unit = incoming.settings.unit
@@ -131,10 +217,14 @@ class Credit:
 
 
 async def lots_page(
-    reader: Reader, account_id: str, query: PageQuery, unit: Unit, *, now_us: int
+    reader: Reader, account_id: str, query: LotQuery, unit: Unit, *, now_us: int
 ) -> Page[LotView]:
     """A page of lots with something left, in draw order."""
-    rows = await reader.lots(account_id, after=place_of(query, str), limit=query.limit + 1)
+    # What never expires does so before no time, and is there where none is given.
+    before_us = NEVER_US + 1 if query.expires_before is None else instant_us(query.expires_before)
+    rows = await reader.lots(
+        account_id, before_us=before_us, after=place_of(query, str), limit=query.limit + 1
+    )
     return page_of(rows, query.limit, lambda row: lot_view(row, unit, now_us), lambda row: row.id)
 
 

@@ -11,6 +11,7 @@ from proxy.api.admin import jobs as admin_jobs
 from proxy.api.admin import keys as admin_keys
 from proxy.api.admin import receipts as admin_receipts
 from proxy.api.admin import upstreams as admin_upstreams
+from proxy.api.admin import vouchers as admin_vouchers
 from proxy.api.operations import ADMIN, ApiSettings, Binder, Commands
 from proxy.api.reader import Reader
 from proxy.clock import Clock
@@ -21,6 +22,7 @@ OPERATIONS: Final = (
     *admin_accounts.OPERATIONS,
     *admin_keys.OPERATIONS,
     *admin_credit.OPERATIONS,
+    *admin_vouchers.OPERATIONS,
     *admin_receipts.OPERATIONS,
     *admin_jobs.OPERATIONS,
     *admin_upstreams.OPERATIONS,
@@ -41,6 +43,7 @@ def admin_routes(
         *admin_accounts.Accounts(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_keys.Keys(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_credit.Credit(ledger=ledger, reader=reader, clock=clock).routes(bind),
+        *admin_vouchers.Vouchers(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_receipts.Receipts(reader=reader, clock=clock).routes(bind),
         *admin_jobs.RunningJobs(reader=reader).routes(bind),
         *admin_upstreams.upstream_routes(bind),

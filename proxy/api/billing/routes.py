@@ -6,7 +6,8 @@ from typing import Final, Literal
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
-from proxy.api.admin.credit import entries_page, lots_page
+from proxy.api.admin.credit import LotQuery, entries_page, lots_page
+from proxy.api.billing import vouchers as billing_vouchers
 from proxy.api.billing.costs import COSTS, CostsQuery, CostsView, costs_page
 from proxy.api.operations import BILLING, ApiSettings, Binder, Commands, Incoming, Nothing, Operation
 from proxy.api.paging import Page, PageQuery, page_of, place_of
@@ -69,7 +70,7 @@ LOTS: Final = Operation(
     summary="The account's lots with something left, in draw order.",
     audience="account",
     reply=Page[LotView],
-    query=PageQuery,
+    query=LotQuery,
     body=Nothing,
 )
 SPENDING_LIMITS: Final = Operation(
@@ -123,7 +124,10 @@ ENTRIES: Final = Operation(
     body=Nothing,
 )
 
-OPERATIONS: Final = (BALANCE, LOTS, SPENDING_LIMITS, USAGE, RECEIPTS, RECEIPT, ENTRIES, COSTS)
+OPERATIONS: Final = (
+    *(BALANCE, LOTS, SPENDING_LIMITS, USAGE, RECEIPTS, RECEIPT, ENTRIES, COSTS),
+    *billing_vouchers.OPERATIONS,
+)
 
 
 def billing_routes(
@@ -136,7 +140,11 @@ def billing_routes(
 
     reader = Reader(ledger=ledger, store=store, clock=clock)
     bind = Binder(gate, settings)
-    return [*Billing(reader=reader, clock=clock).routes(bind), bind.nowhere(BILLING)]
+    return [
+        *Billing(reader=reader, clock=clock).routes(bind),
+        *billing_vouchers.Redemptions(ledger=ledger, clock=clock).routes(bind),
+        bind.nowhere(BILLING),
+    ]
 
 
 class Billing:
@@ -180,7 +188,7 @@ class Billing:
             ),
         )
 
-    async def lots(self, incoming: Incoming[Key, PageQuery, Nothing]) -> Page[LotView]:
+    async def lots(self, incoming: Incoming[Key, LotQuery, Nothing]) -> Page[LotView]:
         """A page of the account's lots."""
         account = await self._reader.account(incoming.caller.account_id)
         unit = incoming.settings.unit

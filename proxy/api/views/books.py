@@ -5,7 +5,7 @@ from typing import Literal
 from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.views.money import Display, Usd, When, display, expiry, instant
-from proxy.ledger.rows import Entry, Lot
+from proxy.ledger.rows import Entry, EntryKind, Lot
 from proxy.money import Unit, usd_string
 
 
@@ -33,12 +33,15 @@ class DrawView(Struct, frozen=True):
 
 
 class EntryView(Struct, frozen=True, kw_only=True):
-    """One immutable line of an account's books. `ref` is the call or command behind it."""
+    """One immutable line of an account's books. `ref` is the command, the call or the lot that it is about.
+
+    A `refund` is of a call if it is above zero, and of a lot below.
+    """
 
     object: Literal["entry"] = "entry"
     account_id: str
     seq: int
-    kind: Literal["grant", "charge", "expire", "adjust"]
+    kind: EntryKind
     amount: Usd
     balance_after: Usd
     debt_after: Usd

@@ -6,9 +6,9 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from proxy.api.reader import SeenHold
+from proxy.api.reader import SeenHold, SeenReceipt
 from proxy.api.views.money import Display, Usd, When, display, instant
-from proxy.ledger.rows import HoldState, Receipt
+from proxy.ledger.rows import HoldState
 from proxy.metering.usage import Basis, Inference
 from proxy.money import NANO_PER_USD, Unit, decimal_string, usd_string
 from proxy.pricing.charge import Line
@@ -51,10 +51,10 @@ class ReceiptView(Struct, frozen=True, kw_only=True):
     """The receipt of a call: its usage, its charge line by line, and the basis of the usage.
 
     `charged + shortfall` is `total`: neither the hold nor the funds covered the shortfall, which is forgiven.
-    Nor did they cover `owed`, which is a part of `charged`: it became debt. `hold` is what was held for the
-    call. `end_user` is the request's `user`, null where it had none. `attempts` are the targets that it was
-    sent to, in order. `inferred` has the meters of the usage whose figures the upstream did not give itself,
-    and how each was found.
+    Nor did they cover `owed`, which is a part of `charged`: it became debt. `refunded` is what was given back
+    of it since. `hold` is what was held for the call. `end_user` is the request's `user`, null where it had
+    none. `attempts` are the targets that it was sent to, in order. `inferred` has the meters of the usage
+    whose figures the upstream did not give itself, and how each was found.
     """
 
     object: Literal["receipt"] = "receipt"
@@ -81,6 +81,7 @@ class ReceiptView(Struct, frozen=True, kw_only=True):
     charged: Usd
     shortfall: Usd
     owed: Usd
+    refunded: Usd
     hold: Usd
     display: Display | UnsetType = UNSET
 
@@ -140,8 +141,9 @@ def _step_view(step: Step) -> StepView:
     return StepView(kind=step.kind, value=value, name=step.name or UNSET)
 
 
-def receipt_view(row: Receipt, unit: Unit) -> ReceiptView:
+def receipt_view(seen: SeenReceipt, unit: Unit) -> ReceiptView:
     """A receipt as its account sees it."""
+    row = seen.receipt
     call, outcome, charge = row.call, row.outcome, row.charge
     first_us = outcome.first_byte_at_us
     return ReceiptView(
@@ -171,6 +173,7 @@ def receipt_view(row: Receipt, unit: Unit) -> ReceiptView:
         charged=usd_string(row.charged_nano),
         shortfall=usd_string(row.shortfall_nano),
         owed=usd_string(row.owed_nano),
+        refunded=usd_string(seen.refunded_nano),
         hold=usd_string(row.hold_nano),
         display=display(
             unit,
@@ -178,12 +181,13 @@ def receipt_view(row: Receipt, unit: Unit) -> ReceiptView:
             charged=row.charged_nano,
             shortfall=row.shortfall_nano,
             owed=row.owed_nano,
+            refunded=seen.refunded_nano,
             hold=row.hold_nano,
         ),
     )
 
 
-def admin_receipt_view(row: Receipt, unit: Unit) -> AdminReceiptView:
+def admin_receipt_view(row: SeenReceipt, unit: Unit) -> AdminReceiptView:
     """A receipt as the admin sees it."""
     seen = receipt_view(row, unit)
     members = {name: getattr(seen, name) for name in ReceiptView.__struct_fields__}

@@ -9,12 +9,15 @@ from proxy.ledger.audit.entries import Chain, command_faults
 from proxy.ledger.audit.feed import Feed, keys_of
 from proxy.ledger.audit.rows import AccountRow, Difference, KeyRow, LedgerRows, ThrottleRow, compare
 from proxy.ledger.audit.totals import total_faults
+from proxy.ledger.audit.vouchers import voucher_faults
 from proxy.ledger.seals import seal_of
 
 _STREAMS: Final = tuple(
-    name for name in LedgerRows.__struct_fields__ if name not in ("totals", "receipts_since_day")
+    name
+    for name in LedgerRows.__struct_fields__
+    if name not in ("totals", "receipts_since_day", "vouchers", "claims")
 )
-_TABLES: Final = {"charges": "entries", "puts": "entries", "receipts": "receipts", "days": "usage_days"}
+_TABLES: Final = {**dict.fromkeys(("charges", "puts", "refunds"), "entries"), "days": "usage_days"}
 
 
 def audit(ledger: LedgerRows) -> Iterator[Difference]:
@@ -34,6 +37,7 @@ def audit(ledger: LedgerRows) -> Iterator[Difference]:
             yield from _account_faults(account, rows, ledger.receipts_since_day)
     if ledger.totals is not None:
         yield from total_faults(ledger.totals)
+    yield from voucher_faults(ledger.vouchers, ledger.claims)
 
 
 def _account_faults(
@@ -42,9 +46,11 @@ def _account_faults(
     account_id = account.account_id
     chain = Chain(rows["lots"])
     yield from chain.faults(account, rows["entries"])
-    yield from command_faults(rows["commands"], rows["puts"], chain.lots)
-    calls = Calls(account_id, receipts_since_day=receipts_since_day)
-    yield from calls.faults(rows["holds"], rows["receipts"], rows["charges"], rows["objects"])
+    yield from command_faults(rows["commands"], rows["puts"], chain)
+    calls = Calls(account_id, chain.lots, receipts_since_day=receipts_since_day)
+    yield from calls.faults(
+        rows["holds"], rows["receipts"], rows["charges"], rows["objects"], rows["refunds"]
+    )
     yield from _debt_faults(account, chain, calls, receipts_since_day)
     yield from compare("accounts", account_id, "held_nano", calls.held_nano, account.held_nano)
     open_holds = sum(calls.open_by_key.values())

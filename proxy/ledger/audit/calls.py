@@ -8,7 +8,8 @@ from msgspec.structs import astuple
 
 from proxy.ledger.audit.feed import Feed, keys_of
 from proxy.ledger.audit.receipts import receipt_faults, usage_of
-from proxy.ledger.audit.rows import Difference, HoldRow, ObjectRow, PostedRow, ReceiptRow, compare
+from proxy.ledger.audit.refunds import refund_faults
+from proxy.ledger.audit.rows import Difference, HoldRow, LotRow, ObjectRow, PostedRow, ReceiptRow, compare
 from proxy.ledger.audit.spending import AccountSpending
 from proxy.ledger.seals import seal_of
 from proxy.ledger.windows import DAY_US
@@ -28,13 +29,14 @@ class Calls:
     charges added to what is owed, each with the number of its entry.
     """
 
-    def __init__(self, account_id: str, *, receipts_since_day: int) -> None:
+    def __init__(self, account_id: str, lots: Mapping[str, LotRow], *, receipts_since_day: int) -> None:
         self.held_nano = 0
         self.open_by_key: dict[str, int] = {}
         self.keys: set[str] = set()
         self.owed: list[tuple[int, int]] = []
         self.spending = AccountSpending(account_id, receipts_since_day=receipts_since_day)
         self._since_day = receipts_since_day
+        self._lots = lots
 
     def faults(
         self,
@@ -42,19 +44,26 @@ class Calls:
         receipts: Iterable[ReceiptRow],
         charges: Iterable[PostedRow],
         objects: Iterable[ObjectRow],
+        refunds: Iterable[PostedRow],
     ) -> Iterator[Difference]:
-        """Where holds, receipts, charge entries and objects, all by call id, contradict one another."""
+        """Where holds, receipts, objects, and entries of charges and refunds contradict one another.
+
+        All are by call id.
+        """
         by_id = attrgetter("id")
         feeds: tuple[Feed[Any], ...] = (
             Feed(holds, by_id),
             Feed(receipts, by_id),
             Feed(charges, attrgetter("ref")),
             Feed(objects, attrgetter("call_id")),
+            Feed(refunds, attrgetter("ref")),
         )
         for call_id in keys_of(*feeds):
-            hold, receipt, posted, made = (list(feed.of(call_id)) for feed in feeds)
+            hold, receipt, posted, made, refunded = (list(feed.of(call_id)) for feed in feeds)
             if hold or receipt or posted:
                 yield from self._call_faults(call_id, hold[0] if hold else None, receipt, posted)
+            if refunded:
+                yield from refund_faults(call_id, posted[0] if posted else None, refunded, self._lots)
             for row in made:
                 yield from self._object_faults(row, next(iter((*hold, *receipt)), None))
 

@@ -7,26 +7,33 @@ from typing import Any, Final
 import msgspec
 
 from proxy.ledger.audit.feed import Feed, keys_of
+from proxy.ledger.audit.refunds import REFUND
 from proxy.ledger.audit.rows import AccountRow, CommandRow, Difference, EntryRow, LotRow, PostedRow, compare
 from proxy.ledger.commands import Adjust, Grant
+from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
 from proxy.ledger.rows import NEVER_US, Draw
-from proxy.ledger.rules.credit import ADJUSTMENT_PRIORITY, command_digest
+from proxy.ledger.rules.credit import ADJUSTMENT_PRIORITY
+from proxy.ledger.rules.once import Once, command_digest
+from proxy.ledger.rules.returns import REFUND_PRIORITY
 
 _SIGNS: Final[Mapping[str, tuple[int, ...]]] = {
     "grant": (1,),
     "charge": (-1,),
     "expire": (-1,),
     "adjust": (1, -1),
+    "void": (-1,),
+    "refund": (1, -1),
 }
 """Which way each kind of entry may go."""
 
-_NOTED: Final = ("grant", "adjust")
-_ADJUSTMENT_LOT: Final = (
-    ("kind", "adjust"),
-    ("priority", ADJUSTMENT_PRIORITY),
-    ("expires_at_us", NEVER_US),
-)
-"""What the lot of an adjustment is like, which no command says."""
+_NOTED: Final = ("grant", "adjust", "void", "refund")
+_OF_COMMANDS: Final = ("void", "refund")
+"""The kinds of entries that do not name their command themselves."""
+_LOTS: Final[Mapping[str, Mapping[str, object]]] = {
+    "adjust": {"kind": "adjust", "priority": ADJUSTMENT_PRIORITY, "expires_at_us": NEVER_US},
+    "refund": {"priority": REFUND_PRIORITY, "expires_at_us": NEVER_US},
+}
+"""What the lots of some kinds of entries are like, which no command says."""
 
 _decode_draws = msgspec.json.Decoder(tuple[Draw, ...]).decode
 
@@ -34,8 +41,8 @@ _decode_draws = msgspec.json.Decoder(tuple[Draw, ...]).decode
 class Chain:
     """The entries of one account, followed from the first to the last, with what they make of its lots.
 
-    `debt_nano` is all debt after the last; `repaid` what grants and adjustments repaid of it, below zero and
-    each with its number.
+    `debt_nano` is all debt after the last; `repaid` what was repaid of it, below zero, each with its number.
+    `of_commands` has the numbers of entries that a command must lead to.
 
     After a difference it goes on from what was found, so that each is reported once.
     """
@@ -45,6 +52,7 @@ class Chain:
         self._put: dict[str, int] = {}
         self._left: dict[str, int] = {}
         self._seq = self._balance_nano = self.debt_nano = 0
+        self.of_commands: set[int] = set()
         self.repaid: list[tuple[int, int]] = []
 
     def faults(self, account: AccountRow, entries: Iterable[EntryRow]) -> Iterator[Difference]:
@@ -71,6 +79,8 @@ class Chain:
             yield Difference("entries", id_, "amount_nano", f"one of a {entry.kind}", str(entry.amount_nano))
         if entry.note and entry.kind not in _NOTED:
             yield Difference("entries", id_, "note", f"none, as of every {entry.kind}", entry.note)
+        if entry.kind in _OF_COMMANDS:
+            self.of_commands.add(entry.seq)
         try:
             draws = _decode_draws(entry.draws)
         except msgspec.DecodeError:
@@ -99,7 +109,7 @@ class Chain:
             if kept_nano < amount_nano:
                 self.repaid.append((entry.seq, kept_nano - amount_nano))
             yield from compare("entries", id_, "sum of draws", kept_nano, drawn_nano)
-        elif entry.kind == "expire":
+        elif entry.kind in ("expire", "void", "refund"):
             found = tuple((draw.lot_id, draw.amount_nano) for draw in draws)
             yield from compare("entries", id_, "draws", ((entry.ref, amount_nano),), found)
         for draw in draws:
@@ -118,7 +128,7 @@ class Chain:
         if entry.kind == "expire" and entry.at_us < self.lots[lot_id].expires_at_us:
             due = f"{self.lots[lot_id].expires_at_us} or later, when the lot is due"
             yield Difference("entries", id_, "at_us", due, str(entry.at_us))
-        if amount_nano > 0:
+        if amount_nano > 0 and (entry.kind != "refund" or self._is_new(lot_id)):
             yield from compare("lots", lot_id, "granted_at_us", entry.at_us, self.lots[lot_id].granted_at_us)
             self._put[lot_id] = self._put.get(lot_id, 0) + amount_nano
         left_nano = self._left[lot_id] = self._left.get(lot_id, 0) + amount_nano
@@ -127,15 +137,21 @@ class Chain:
                 "entries", id_, f"draw of {lot_id}", "no more than was left of it", str(left_nano)
             )
 
+    def _is_new(self, lot_id: str) -> bool:
+        """Whether a refund has made the lot, and not given something back to it."""
+        return self.lots[lot_id].kind == REFUND and lot_id not in self._put
+
 
 def command_faults(
-    commands: Iterable[CommandRow], puts: Iterable[PostedRow], lots: Mapping[str, LotRow]
+    commands: Iterable[CommandRow], puts: Iterable[PostedRow], chain: Chain
 ) -> Iterator[Difference]:
-    """Each command has posted one entry, and each grant and adjustment is one command's, as it was given."""
+    """Each command has posted one entry, and each entry but those of calls and expiry is one command's."""
+    unled = set(chain.of_commands)
     feeds: tuple[Feed[Any], ...] = (Feed(commands, attrgetter("id")), Feed(puts, attrgetter("ref")))
     for command_id in keys_of(*feeds):
         command: list[CommandRow] = list(feeds[0].of(command_id))
         posted: list[PostedRow] = list(feeds[1].of(command_id))
+        unled.difference_update(entry.seq for entry in posted)
         if not command:
             yield Difference("commands", command_id, "row", "one, as it has posted an entry", "none")
         elif not posted:
@@ -143,10 +159,12 @@ def command_faults(
         else:
             yield from compare("commands", command_id, "at_us", posted[0].at_us, command[0].at_us)
             yield from compare("commands", command_id, "seq", posted[0].seq, command[0].seq)
-            yield from _digest_faults(command[0], posted[0], lots)
+            yield from _digest_faults(command[0], posted[0], chain.lots)
         for entry in posted[1:]:
             id_ = f"{entry.account_id}/{entry.seq}"
             yield Difference("entries", id_, "row", f"no second one of {command_id}", str(entry.amount_nano))
+    for seq in sorted(unled):
+        yield Difference("commands", f"entry {seq}", "row", "one, as it has posted an entry", "none")
 
 
 def _digest_faults(command: CommandRow, entry: PostedRow, lots: Mapping[str, LotRow]) -> Iterator[Difference]:
@@ -155,34 +173,37 @@ def _digest_faults(command: CommandRow, entry: PostedRow, lots: Mapping[str, Lot
     A grant that went into debt as a whole has left no lot, and nothing says of which kind it was.
     """
     lot = _lot_of(entry, lots)
-    if entry.kind == "adjust":
-        if lot is not None:
-            for name, expected in _ADJUSTMENT_LOT:
-                yield from compare("lots", lot.id, name, expected, getattr(lot, name))
-        given: Grant | Adjust = Adjust(
-            entry.account_id, command.id, "", entry.amount_nano, entry.note, entry.at_us
-        )
-    elif lot is not None:
-        given = Grant(
-            entry.account_id,
-            command.id,
-            "",
-            entry.amount_nano,
-            entry.at_us,
-            lot.kind,
-            lot.priority,
-            lot.expires_at_us,
-            entry.note,
-        )
-    else:
-        return
-    yield from compare("commands", command.id, "digest", command_digest(given), command.digest)
+    if lot is not None and (entry.kind != REFUND or (lot.kind, lot.granted_at_us) == (REFUND, entry.at_us)):
+        for name, expected in _LOTS.get(entry.kind, {}).items():
+            yield from compare("lots", lot.id, name, expected, getattr(lot, name))
+    given = _given(command, entry, lot)
+    if given is not None:
+        yield from compare("commands", command.id, "digest", command_digest(given), command.digest)
+
+
+def _given(command: CommandRow, entry: PostedRow, lot: LotRow | None) -> Once | None:
+    """The command as it was given, by its entry and the lot that it has put something in."""
+    account_id, amount_nano, at_us, note = entry.account_id, entry.amount_nano, entry.at_us, entry.note
+    match entry.kind:
+        case "adjust":
+            return Adjust(account_id, command.id, "", amount_nano, note, at_us)
+        case "void":
+            return VoidLot(account_id, command.id, entry.about, note, at_us)
+        case "refund" if amount_nano < 0:
+            return RefundLot(account_id, command.id, entry.about, note, at_us, -amount_nano)
+        case "refund":
+            return RefundCall(account_id, command.id, "", entry.about, amount_nano, note, at_us, 0)
+    if lot is None:
+        return None
+    terms = (lot.kind, lot.priority, lot.expires_at_us)
+    return Grant(account_id, command.id, "", amount_nano, at_us, *terms, note)
 
 
 def _lot_of(entry: PostedRow, lots: Mapping[str, LotRow]) -> LotRow | None:
-    """The lot that an entry has put something in, if it has, and if the entry can be read."""
+    """The last lot that an entry has put something in, if it has, and if the entry can be read."""
     try:
         draws = _decode_draws(entry.draws)
     except msgspec.DecodeError:
         return None
-    return next((lots[draw.lot_id] for draw in draws if draw.amount_nano > 0 and draw.lot_id in lots), None)
+    put = [lots[draw.lot_id] for draw in draws if draw.amount_nano > 0 and draw.lot_id in lots]
+    return put[-1] if put else None

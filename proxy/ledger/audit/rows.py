@@ -94,7 +94,10 @@ class EntryRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class PostedRow(msgspec.Struct, frozen=True, gc=False):
-    """An entry that a call or a command has posted."""
+    """An entry, under the id of the call or the command that has posted it.
+
+    `about` is what it refers to itself: the lot, or the call, of what was voided or refunded.
+    """
 
     account_id: str
     ref: str
@@ -104,10 +107,11 @@ class PostedRow(msgspec.Struct, frozen=True, gc=False):
     at_us: int
     draws: str
     note: str
+    about: str = ""
 
 
 class CommandRow(msgspec.Struct, frozen=True, gc=False):
-    """That a grant or an adjustment was carried out, its digest, and the number of its entry."""
+    """That a command with an id of its caller's was carried out, its digest, and the number of its entry."""
 
     account_id: str
     id: str
@@ -243,6 +247,32 @@ class Totals(msgspec.Struct, frozen=True):
     parts: Iterable[TotalRow]
 
 
+class VoucherRow(msgspec.Struct, frozen=True, gc=False):
+    """All of a voucher, with its seal."""
+
+    digest: str
+    id: str
+    label: str
+    kind: str
+    amount_nano: int
+    uses: int
+    days: int
+    created_at_us: int
+    expires_at_us: int
+    used: int
+    seal: int
+
+
+class ClaimRow(msgspec.Struct, frozen=True, gc=False):
+    """All of a claim, with its seal, and whether its account is there."""
+
+    digest: str
+    account_id: str
+    at_us: int
+    seal: int
+    is_of_account: bool = True
+
+
 class LedgerRows(msgspec.Struct, frozen=True):
     """All that an audit reads, each once and in order: by account id, then as each member says.
 
@@ -259,7 +289,9 @@ class LedgerRows(msgspec.Struct, frozen=True):
     charges: Iterable[PostedRow]
     """The entries of kind `charge`, by ref."""
     puts: Iterable[PostedRow]
-    """The entries of kind `grant` and `adjust`, by ref."""
+    """The entries of kind `grant` and `adjust`, by ref; `void` and `refund`, by the id of their command."""
+    refunds: Iterable[PostedRow]
+    """The entries of what calls were refunded, by ref, then by seq."""
     commands: Iterable[CommandRow]
     """By id."""
     holds: Iterable[HoldRow]
@@ -278,6 +310,10 @@ class LedgerRows(msgspec.Struct, frozen=True):
     """Receipts and holds from before this day may be gone; their usage days are not checked."""
     totals: Totals | None = None
     """None for an engine without sums over all accounts."""
+    vouchers: Iterable[VoucherRow] = ()
+    """By digest, not by account."""
+    claims: Iterable[ClaimRow] = ()
+    """By digest, not by account."""
 
 
 def compare(table: str, id_: str, column: str, expected: object, found: object) -> Iterator[Difference]:

@@ -1,16 +1,13 @@
 """The rules of credit: grants and adjustments, each carried out once, and the expiry of due lots."""
 
-import hashlib
 from typing import Final
 
-import msgspec
-from msgspec.structs import replace
-
-from proxy.ledger.books import Books, CommandRecord
+from proxy.ledger.books import Books
 from proxy.ledger.commands import Adjust, Done, Grant, Refused, Sweep
-from proxy.ledger.rows import Account, Draw, Lot
+from proxy.ledger.rows import Account, Lot
 from proxy.ledger.rules import lots
 from proxy.ledger.rules.accounts import no_account
+from proxy.ledger.rules.once import carried_out, earlier_result
 from proxy.ledger.rules.registry import carries_out
 from proxy.ledger.windows import iso
 from proxy.money import MAX_NANO, usd_string
@@ -24,9 +21,9 @@ def grant(books: Books, command: Grant) -> Done | Refused:
     account = books.accounts.get(command.account_id)
     if account is None:
         return no_account(command.account_id)
-    prior_result = _prior_result(books, account, command)
-    if prior_result:
-        return prior_result
+    earlier = earlier_result(books, account, command)
+    if earlier:
+        return earlier
     if command.amount_nano <= 0:
         return Refused("invalid_value", "A grant must be of more than nothing.")
     if command.expires_at_us <= command.at_us:
@@ -52,9 +49,9 @@ def adjust(books: Books, command: Adjust) -> Done | Refused:
     account = books.accounts.get(command.account_id)
     if account is None:
         return no_account(command.account_id)
-    prior_result = _prior_result(books, account, command)
-    if prior_result:
-        return prior_result
+    earlier = earlier_result(books, account, command)
+    if earlier:
+        return earlier
     amount_nano, at_us = command.amount_nano, command.at_us
     if not amount_nano:
         return Refused("invalid_value", "An adjustment must be of more or less than nothing.")
@@ -73,7 +70,7 @@ def adjust(books: Books, command: Adjust) -> Done | Refused:
             available_nano=account.available_nano,
         )
     account, draws = lots.take(books, account, -amount_nano, since_us=at_us, now_us=at_us)
-    return _carried_out(books, account, command, draws)
+    return carried_out(books, account, command, amount_nano, draws)
 
 
 @carries_out(Sweep)
@@ -91,42 +88,4 @@ def _put_in(books: Books, account: Account, command: Grant | Adjust, lot: Lot) -
     if lot.id in books.lots.get(account.id, {}):
         return Refused("conflict", f"The lot {lot.id} exists already.")
     account, draws = lots.add(books, account, lot)
-    return _carried_out(books, account, command, draws)
-
-
-def _carried_out(books: Books, account: Account, command: Grant | Adjust, draws: tuple[Draw, ...]) -> Done:
-    account = replace(account, entries=account.entries + 1)
-    lots.post(
-        books,
-        account,
-        kind="grant" if isinstance(command, Grant) else "adjust",
-        amount_nano=command.amount_nano,
-        ref=command.command_id,
-        at_us=command.at_us,
-        draws=draws,
-        note=command.note if isinstance(command, Grant) else command.reason,
-    )
-    books.put_account(account)
-    entry, digest = books.new_entries[-1], command_digest(command)
-    record = CommandRecord(account.id, command.command_id, digest, command.at_us, entry.seq)
-    books.put_command(record, entry)
-    return Done(account, entry=entry)
-
-
-def _prior_result(books: Books, account: Account, command: Grant | Adjust) -> Done | Refused | None:
-    """The result of a command whose id was used before, or None for a new one."""
-    record = books.commands.get((account.id, command.command_id))
-    if record is None:
-        return None
-    if record.digest == command_digest(command):
-        return Done(account, replayed=True, entry=books.entries[record.account_id, record.seq])
-    return Refused(
-        "idempotency_conflict",
-        f"The id {command.command_id} was used for another command at {iso(record.at_us)}.",
-    )
-
-
-def command_digest(command: Grant | Adjust) -> str:
-    """A digest of a command, without the fields that differ each time it is tried."""
-    content = msgspec.json.encode(replace(command, lot_id="", at_us=0))
-    return hashlib.sha256(content).hexdigest()
+    return carried_out(books, account, command, command.amount_nano, draws)

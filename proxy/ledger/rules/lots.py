@@ -73,6 +73,55 @@ def take(
     return account, tuple(draws)
 
 
+def free_nano(books: Books, account: Account, lot: Lot, now_us: int) -> int:
+    """What of a lot no open hold would draw, if all of them were charged in full now."""
+    before = 0
+    for other in sorted(books.lots[account.id].values(), key=lambda each: _turn(each, now_us)):
+        if other.id == lot.id:
+            break
+        before += other.remaining_nano
+    promised = min(lot.remaining_nano, max(0, account.held_nano - before))
+    return min(lot.remaining_nano - promised, max(0, account.uncommitted_nano))
+
+
+def take_of(books: Books, account: Account, lot: Lot, amount_nano: int) -> tuple[Account, tuple[Draw, ...]]:
+    """Take from one lot, which is not more than is free of it."""
+    books.put_lot(replace(lot, remaining_nano=lot.remaining_nano - amount_nano))
+    account = replace(account, balance_nano=account.balance_nano - amount_nano)
+    _assert_adds_up(books, account)
+    return replace(account, next_expiry_us=_next_expiry_us(books, account)), (Draw(lot.id, -amount_nano),)
+
+
+def give_back(
+    books: Books, account: Account, parts: Iterable[tuple[str, int]], fresh: Lot, *, repaid_nano: int
+) -> tuple[Account, tuple[Draw, ...]]:
+    """Repay debt, and put each part back in the lot that it is named after.
+
+    Where that has expired, or there is none, it goes to `fresh`, which is made for that.
+    """
+    draws: list[Draw] = []
+    rest = 0
+    for lot_id, part in parts:
+        lot = books.lots[account.id][lot_id] if lot_id else None
+        if lot is None or lot.expires_at_us <= fresh.granted_at_us:
+            rest += part
+        else:
+            books.put_lot(replace(lot, remaining_nano=lot.remaining_nano + part))
+            draws.append(Draw(lot_id, part))
+    if rest:
+        books.put_lot(replace(fresh, amount_nano=rest, remaining_nano=rest))
+        draws.append(Draw(fresh.id, rest))
+    owed = min(repaid_nano, account.owed_nano)
+    account = replace(
+        account,
+        balance_nano=account.balance_nano + sum(draw.amount_nano for draw in draws),
+        owed_nano=account.owed_nano - owed,
+        debt_nano=account.debt_nano - (repaid_nano - owed),
+    )
+    _assert_adds_up(books, account)
+    return replace(account, next_expiry_us=_next_expiry_us(books, account)), tuple(draws)
+
+
 def sweep(books: Books, account: Account, now_us: int) -> Account:
     """Expire the account's due lots, earliest first, except what open holds were promised of them.
 

@@ -12,14 +12,22 @@ LIMIT 1 OFFSET :calls;
 -- The receipts of every account, newest first, optionally of one key or one model. With a key, those of its account are
 -- searched. Without one, calls older than `down_to` are left out, as no index leads to a model across accounts. IN makes
 -- SQLite search a receipt by the id of its hold; after an equals sign it would take the cursor for the bound.
-SELECT h.id, {receipts.without_id:u}
+SELECT h.id, {receipts.without_id:u}, (
+        SELECT COALESCE(SUM(f.amount_nano), 0)
+        FROM entries AS f
+        WHERE f.account_id = u.account_id AND f.ref = u.id AND f.kind = 'refund'
+    ) AS refunded_nano
 FROM holds AS h
 CROSS JOIN receipts AS u
 WHERE :key_id = '' AND h.id < COALESCE(NULLIF(:cursor, ''), '~') AND h.id >= :down_to
     AND u.account_id = h.account_id AND u.id IN (h.id)
     AND (:model = '' OR u.model = :model)
 UNION ALL
-SELECT {receipts.columns:u}
+SELECT {receipts.columns:u}, (
+        SELECT COALESCE(SUM(f.amount_nano), 0)
+        FROM entries AS f
+        WHERE f.account_id = u.account_id AND f.ref = u.id AND f.kind = 'refund'
+    ) AS refunded_nano
 FROM receipts AS u
 WHERE u.account_id = (SELECT d.account_id FROM key_digests AS d WHERE d.key_id = :key_id) AND u.key_id = :key_id
     AND u.id < COALESCE(NULLIF(:cursor, ''), '~')
@@ -27,11 +35,27 @@ WHERE u.account_id = (SELECT d.account_id FROM key_digests AS d WHERE d.key_id =
 ORDER BY id DESC
 LIMIT :limit;
 
+-- name: vouchers_page
+-- Vouchers without their digests, newest first.
+SELECT {vouchers.shown}
+FROM vouchers
+WHERE id < COALESCE(NULLIF(:cursor, ''), '~')
+ORDER BY id DESC
+LIMIT :limit;
+
+-- name: charge_of_call
+-- The entry of what a call was charged, searched from the newest on: no index has it, as every call would pay for that.
+SELECT seq, draws
+FROM entries
+WHERE account_id = :account_id AND kind = 'charge' AND ref = :call_id
+ORDER BY seq DESC
+LIMIT 1;
+
 -- name: lots_page
--- The lots of an account with something left, in the order they are drawn from; `cursor` is the last lot's id.
+-- The lots of an account with something left, that expire before a time, in the order they are drawn from; `cursor` is the last lot's id.
 SELECT {lots.columns}
 FROM lots
-WHERE account_id = :account_id AND remaining_nano > 0
+WHERE account_id = :account_id AND remaining_nano > 0 AND expires_at_us < :expires_before_us
     AND (
         :cursor = ''
         OR (priority, expires_at_us, granted_at_us, id)

@@ -36,10 +36,26 @@ WHERE kind = 'charge'
 ORDER BY account_id, account_id || ref, seq;
 
 -- name: audit_puts
--- The entries of grants and adjustments, by command. They are sorted, as those of calls are.
+-- The entries of grants and adjustments, by command, and those that other commands lead to. They are sorted, as those of
+-- calls are.
+SELECT account_id, ref, seq, kind, amount_nano, at_us, draws, note, about
+FROM (
+    SELECT account_id, ref, seq, kind, amount_nano, at_us, draws, note, '' AS about
+    FROM entries
+    WHERE kind IN ('grant', 'adjust')
+    UNION ALL
+    SELECT c.account_id, c.command_id, e.seq, e.kind, e.amount_nano, e.at_us, e.draws, e.note, e.ref
+    FROM commands AS c
+    JOIN entries AS e ON e.account_id = c.account_id AND e.seq = c.seq
+    WHERE e.kind IN ('void', 'refund')
+) AS p
+ORDER BY account_id, account_id || ref, seq;
+
+-- name: audit_refunds
+-- The entries of what calls were refunded, by call.
 SELECT account_id, ref, seq, kind, amount_nano, at_us, draws, note
 FROM entries
-WHERE kind IN ('grant', 'adjust')
+WHERE kind = 'refund' AND amount_nano > 0
 ORDER BY account_id, account_id || ref, seq;
 
 -- name: audit_commands
@@ -104,3 +120,16 @@ ORDER BY 1;
 SELECT {buckets.columns}
 FROM buckets
 ORDER BY account_id;
+
+-- name: audit_vouchers
+-- Every voucher, by digest.
+SELECT {vouchers.columns}
+FROM vouchers
+ORDER BY digest;
+
+-- name: audit_claims
+-- Every claim, by digest, and whether its account is there.
+SELECT {voucher_claims.columns:c}, a.id IS NOT NULL
+FROM voucher_claims AS c
+LEFT JOIN accounts AS a ON a.id = c.account_id
+ORDER BY c.digest, c.account_id;

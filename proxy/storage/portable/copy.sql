@@ -66,6 +66,18 @@ SELECT {objects.columns}
 FROM objects
 ORDER BY account_id, id;
 
+-- name: copy_vouchers
+-- Every voucher.
+SELECT {vouchers.columns}
+FROM vouchers
+ORDER BY digest;
+
+-- name: copy_voucher_claims
+-- Every claim of a voucher.
+SELECT {voucher_claims.columns}
+FROM voucher_claims
+ORDER BY digest, account_id;
+
 -- name: copy_usage_days
 -- Every usage day.
 SELECT {usage_days.columns}

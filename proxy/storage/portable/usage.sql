@@ -2,7 +2,11 @@
 
 -- name: receipts_page
 -- The receipts of an account, newest first, optionally of one key or one model. The index has all that decides.
-SELECT {receipts.columns}
+SELECT {receipts.columns}, (
+        SELECT COALESCE(SUM(f.amount_nano), 0)
+        FROM entries AS f
+        WHERE f.account_id = receipts.account_id AND f.ref = receipts.id AND f.kind = 'refund'
+    ) AS refunded_nano
 FROM receipts
 WHERE account_id = :account_id
     AND id < COALESCE(NULLIF(:cursor, ''), '~')
@@ -13,7 +17,11 @@ LIMIT :limit;
 
 -- name: receipt_by_id
 -- One receipt. Its hold leads to the account, which comes first in the key of receipts.
-SELECT {receipts.columns:u}
+SELECT {receipts.columns:u}, (
+        SELECT COALESCE(SUM(f.amount_nano), 0)
+        FROM entries AS f
+        WHERE f.account_id = u.account_id AND f.ref = u.id AND f.kind = 'refund'
+    ) AS refunded_nano
 FROM holds AS h
 JOIN receipts AS u ON u.account_id = h.account_id AND u.id = h.id
 WHERE h.id = :call_id;
@@ -56,4 +64,4 @@ FROM usage_days
 WHERE account_id = :account_id AND day BETWEEN :first_day AND :last_day
 GROUP BY 1, 2, 3
 ORDER BY 1, 2, 3
-LIMIT :limit;
+LIMIT :results;

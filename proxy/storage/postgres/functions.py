@@ -69,5 +69,5 @@ class Functions(msgspec.Struct, frozen=True):
 _LOAD_ARGUMENTS: Final = (
     *("_owner", "_accounts", "_key_accounts", "_key_ids", "_hold_ids"),
     *("_scope_accounts", "_scope_ids", "_days", "_command_accounts", "_command_ids", "_latest_us"),
-    *("_object_accounts", "_object_ids"),
+    *("_object_accounts", "_object_ids", "_rare"),
 )

@@ -13,6 +13,26 @@ from proxy.storage import columns
 _Row = tuple[Any, ...]
 
 
+class Rare(msgspec.Struct):
+    """What few batches need."""
+
+    lots: list[_Row] | None = None
+    entries: list[_Row] | None = None
+    refunds: list[tuple[str, str, int | None]] | None = None
+    vouchers: list[_Row] | None = None
+    claims: list[_Row] | None = None
+
+    def add_to(self, books: Books) -> None:
+        """Add the rows to books."""
+        for row in self.lots or ():
+            lot = Lot(*row)
+            books.lots.setdefault(lot.account_id, {})[lot.id] = lot
+        books.entries.update(((row[0], row[1]), columns.entry_of(row)) for row in self.entries or ())
+        books.vouchers = {row[0]: columns.voucher_of(row) for row in self.vouchers or ()}
+        books.claims = {(row[0], row[1]): columns.claim_of(row) for row in self.claims or ()}
+        books.refunds = {(row[0], row[1]): row[2] or 0 for row in self.refunds or ()}
+
+
 class Loaded(msgspec.Struct, array_like=True):
     """The answer: how many batches this process has committed, and rows as the tables have them.
 
@@ -31,6 +51,7 @@ class Loaded(msgspec.Struct, array_like=True):
     open_holds: list[_Row] | None = None
     entries: list[_Row] | None = None
     objects: list[_Row] | None = None
+    rare: Rare | None = None
 
     def books(self) -> Books:
         """Books with the rows."""
@@ -46,6 +67,8 @@ class Loaded(msgspec.Struct, array_like=True):
         books.commands = {(row[0], row[1]): CommandRecord(*row) for row in self.commands or ()}
         books.entries = {(row[0], row[1]): columns.entry_of(row) for row in self.entries or ()}
         books.objects = {(row[0], row[1]): columns.object_of(row) for row in self.objects or ()}
+        if self.rare is not None:
+            self.rare.add_to(books)
         for rows in (self.open_holds, self.holds):
             books.holds.update((row[0], columns.hold_of(row)) for row in rows or ())
         return books
@@ -66,7 +89,22 @@ def question(owner: str, needs: Needs) -> tuple[object, ...]:
         *_turned(needs.commands, 2),
         needs.latest_us,
         *_turned(needs.objects, 2),
+        _rare(needs),
     )
+
+
+def _rare(needs: Needs) -> str | None:
+    """What few batches need, as JSON; None for all others."""
+    if not needs.entries and not needs.vouchers:
+        return None
+    named: dict[str, set[str] | set[tuple[str, str]] | set[tuple[str, int]]] = {
+        "lots": needs.lots,
+        "entries": needs.entries,
+        "refunds": needs.refunds,
+        "vouchers": needs.vouchers,
+        "claims": needs.claims,
+    }
+    return columns.text(named)
 
 
 def _turned(rows: Collection[tuple[object, ...]], width: int) -> list[list[object]]:

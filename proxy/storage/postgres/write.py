@@ -76,6 +76,8 @@ def change_of(books: Books, stored: Stored) -> Change:
         "receipts": [columns.receipt_row(row, hold) for row, hold in receipts],
         "objects": [columns.object_row(books.objects[key]) for key in sorted(books.changed_objects)],
         "gone_objects": sorted(books.gone_objects),
+        "vouchers": [columns.voucher_row(books.vouchers[key]) for key in sorted(books.changed_vouchers)],
+        "voucher_claims": list(map(columns.claim_row, books.new_claims)),
         "usage_days": list(columns.usage_day_rows(receipts)),
     }
     return {name: rows for name, rows in changes.items() if rows}

@@ -50,13 +50,21 @@ class RowCache:
             record = CommandRecord(*row)
             books.commands[record.account_id, record.command_id] = record
         replayed = [(record.account_id, record.seq) for record in books.commands.values()]
-        for row in self._rows("load_entries", replayed):
+        for row in self._rows("load_entries", [*replayed, *needs.entries]):
             entry = columns.entry_of(row)
             books.entries[entry.account_id, entry.seq] = entry
         for row in self._rows("load_objects", needs.objects):
             made = columns.object_of(row)
             books.objects[made.account_id, made.id] = made
-        self._load_lots([i for i in needs.accounts if i not in books.lots])
+        for account_id, call_id, refunded_nano in self._rows("load_refunds", needs.refunds):
+            books.refunds[account_id, call_id] = refunded_nano
+        for row in self._rows("load_vouchers", needs.vouchers):
+            voucher = columns.voucher_of(row)
+            books.vouchers[voucher.digest] = voucher
+        for row in self._rows("load_claims", needs.claims):
+            claim = columns.claim_of(row)
+            books.claims[claim.digest, claim.account_id] = claim
+        self._load_lots([i for i in needs.accounts if i not in books.lots], needs.lots)
         self._load_spending(needs)
         self._load_holds(needs)
         return books
@@ -75,6 +83,11 @@ class RowCache:
         books.commands.clear()
         books.entries.clear()
         books.objects.clear()
+        books.refunds.clear()
+        books.vouchers.clear()
+        books.claims.clear()
+        books.changed_vouchers.clear()
+        books.new_claims.clear()
         books.changed_accounts.clear()
         books.changed_keys.clear()
         books.changed_holds.clear()
@@ -100,10 +113,15 @@ class RowCache:
         )
         return sum(map(len, tables))
 
-    def _load_lots(self, account_ids: Collection[str]) -> None:
+    def _load_lots(self, account_ids: Collection[str], named: Collection[RowKey]) -> None:
         lots = self.books.lots
         lots.update((account_id, {}) for account_id in account_ids)
-        for row in self._rows("load_lots", account_ids):
+        rows = [*self._rows("load_lots", account_ids)]
+        if named:
+            rows += self._rows(
+                "load_named_lots", [key for key in named if key[1] not in lots.get(key[0], {})]
+            )
+        for row in rows:
             lot = Lot(*row)
             lots[lot.account_id][lot.id] = lot
             self.stored_lots.add(lot.id)

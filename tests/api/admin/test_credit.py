@@ -120,3 +120,69 @@ async def test_credit_whose_time_has_come_is_gone_when_the_account_is_looked_at(
         body = (await apis.admin("GET", path)).body
         assert (body["data"][0] if "data" in body else body)["balance"] == "0.00"
     assert (await apis.admin("GET", f"/accounts/{account_id}/lots")).data == []
+
+
+async def test_a_void_takes_what_is_left_of_a_lot_once(apis: Apis) -> None:
+    account_id = await apis.account()
+    await apis.grant(account_id, "3", kind="bonus")
+    (lot,) = (await apis.admin("GET", f"/accounts/{account_id}/lots")).data
+    path, headers = f"/accounts/{account_id}/lots/{lot['id']}/void", {"Idempotency-Key": "void-1"}
+    first = await apis.admin("POST", path, {"reason": "a mistake"}, headers=headers)
+    again = await apis.admin("POST", path, {"reason": "a mistake"}, headers=headers)
+    entry = first.body
+    assert (entry["kind"], entry["amount"], entry["ref"]) == ("void", "-3.00", lot["id"])
+    assert (again.body, again.headers["idempotent-replay"]) == (entry, "true")
+    nothing = await apis.admin("POST", path, {"reason": "a mistake"})
+    assert (nothing.status, nothing.error["code"]) == (404, "not_found")
+
+
+async def test_a_lot_is_paid_back_in_part(apis: Apis) -> None:
+    account_id = await apis.account()
+    await apis.grant(account_id, "3", kind="purchase")
+    (lot,) = (await apis.admin("GET", f"/accounts/{account_id}/lots")).data
+    path = f"/accounts/{account_id}/lots/{lot['id']}/refunds"
+    entry = (await apis.admin("POST", path, {"amount": "2", "reason": "sent back"})).body
+    assert (entry["kind"], entry["amount"], entry["balance_after"]) == ("refund", "-2.00", "1.00")
+    too_much = await apis.admin("POST", path, {"amount": "2", "reason": "sent back"})
+    assert (too_much.status, too_much.error["available"]) == (409, "1.00")
+
+
+async def test_a_call_is_refunded_in_parts_and_its_receipt_says_so(apis: Apis) -> None:
+    account_id = await apis.account()
+    key_id, secret = await apis.key(account_id)
+    await apis.grant(account_id, "3")
+    call_id = await apis.call(account_id, key_id, 2_000_000_000)
+    path = f"/receipts/{call_id}/refunds"
+    for amount in ("0.5", "1"):
+        entry = (await apis.admin("POST", path, {"amount": amount, "reason": "slow"})).body
+        assert (entry["kind"], entry["ref"], entry["note"]) == ("refund", call_id, "slow")
+    too_much = await apis.admin("POST", path, {"amount": "0.6", "reason": "slow"})
+    assert (too_much.status, too_much.error["code"]) == (409, "conflict")
+    receipts = [
+        (await apis.admin("GET", f"/receipts/{call_id}")).body,
+        *(await apis.admin("GET", "/receipts")).data,
+        *(await apis.admin("GET", f"/receipts?key_id={key_id}")).data,
+        *(await apis.ask("GET", "/v1/billing/receipts", key=secret)).data,
+    ]
+    assert [(row["charged"], row["refunded"]) for row in receipts] == [("2.00", "1.50")] * 4
+    assert (await apis.admin("GET", f"/accounts/{account_id}")).body["balance"] == "2.50"
+
+
+async def test_a_call_that_cost_nothing_has_nothing_to_refund(apis: Apis) -> None:
+    account_id = await apis.account()
+    key_id, _ = await apis.key(account_id)
+    call_id = await apis.call(account_id, key_id, 0)
+    for path in (f"/receipts/{call_id}/refunds", "/receipts/call_unknown/refunds"):
+        answer = await apis.admin("POST", path, {"amount": "1", "reason": "x"})
+        assert (answer.status, answer.error["code"]) == (404, "not_found")
+
+
+async def test_what_expires_soon_is_listed_by_itself(apis: Apis) -> None:
+    account_id = await apis.account()
+    for day in ("2024-10-07", "2024-10-05"):
+        await apis.grant(account_id, "1", expires_at=f"{day}T00:00:00Z")
+    await apis.grant(account_id, "1")
+    lots = f"/accounts/{account_id}/lots"
+    assert len((await apis.admin("GET", lots)).data) == 3
+    (soon,) = (await apis.admin("GET", f"{lots}?expires_before=2024-10-07T00:00:00Z")).data
+    assert soon["expires_at"] == "2024-10-05T00:00:00Z"

@@ -42,7 +42,8 @@ def rows_of(books: Books) -> Rows:
         "lots": [_lot(lot) for lots in books.lots.values() for lot in lots.values()],
         "entries": [_entry(entry) for entry in entries],
         "charges": [_posted(entry) for entry in entries if entry.kind == "charge"],
-        "puts": [_posted(entry) for entry in entries if entry.kind in ("grant", "adjust")],
+        "puts": [*_puts(books)],
+        "refunds": [_posted(each) for each in entries if each.kind == "refund" and each.amount_nano > 0],
         "commands": [
             CommandRow(record.account_id, record.command_id, record.digest, record.at_us, record.seq)
             for record in books.commands.values()
@@ -67,6 +68,16 @@ def rows_of(books: Books) -> Rows:
             for throttle in books.throttles.values()
         ],
     }
+
+
+def _puts(books: Books) -> Iterable[PostedRow]:
+    """The entries of commands, by the command's id, however that is found."""
+    ids = {(record.account_id, record.seq): record.command_id for record in books.commands.values()}
+    for entry in books.new_entries:
+        if entry.kind in ("grant", "adjust"):
+            yield _posted(entry)
+        elif entry.kind in ("void", "refund"):
+            yield replace(_posted(entry), ref=ids[entry.account_id, entry.seq], about=entry.ref)
 
 
 def differences(rows: Rows, *, receipts_since_day: int = 0) -> list[Difference]:

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from proxy.ledger.audit.accounts import audit
 from proxy.ledger.audit.rows import AccountRow, BucketRow, LedgerRows
 from proxy.ledger.commands import CreateKey
-from proxy.ledger.rows import Limits, Object, Observed
+from proxy.ledger.returns import RefundCall, VoidLot
+from proxy.ledger.rows import NEVER_US, Limits, Object, Observed
 from proxy.ledger.spending import NOTHING_SPENT
 from proxy.ledger.windows import DAY_US, starts_of_day
 from proxy.pricing.charge import price
@@ -32,7 +33,7 @@ CARD = RateCard(
     ),
 )
 CHARGE = price(CARD, USAGE)
-NOTHING = LedgerRows(*((),) * 13)
+NOTHING = LedgerRows(*((),) * 14)
 TODAY = NOON_US // DAY_US
 WEEK = dict(starts_of_day(TODAY))["week"]
 
@@ -80,6 +81,8 @@ def history() -> Desk:
     made = Object(ACCOUNT, "video_1", "video", "main", KEY, "call_g", "gpt-4o", desk.now_us, "{}")
     job = desk.detachment("call_g", 9)
     desk.do(replace(job, observed=Observed({"requests": 1}, charge_of(15)), objects=(made,)))
+    desk.do(RefundCall(ACCOUNT, "undo", "lot_u", "call_b", 12, "a reason", desk.now_us, 4, ("lot_a",)))
+    desk.do(VoidLot(ACCOUNT, "void", "lot_of_adjust_5", "a reason", desk.now_us))
     return desk
 
 
@@ -91,7 +94,9 @@ def rows() -> Rows:
 
 def test_the_history_has_every_kind_of_row_and_no_difference(rows: Rows) -> None:
     assert all(rows.values())
-    assert {entry.kind for entry in rows["entries"]} == {"grant", "charge", "expire", "adjust"}
+    assert {entry.kind for entry in rows["entries"]} == {
+        *("grant", "charge", "expire", "adjust", "void", "refund")
+    }
     assert {hold.state for hold in rows["holds"]} == {"open", "settled", "voided", "expired"}
     assert any(entry.debt_after_nano for entry in rows["entries"])
     assert any(receipt.shortfall_nano for receipt in rows["receipts"])
@@ -163,6 +168,12 @@ TAMPERINGS: tuple[Tampering, ...] = (
     ("commands", "grant_1", "seq", 9, ("commands", "grant_1", "seq")),
     ("commands", "grant_1", "id", "grant_x", ("commands", "grant_1", "row")),
     ("commands", "grant_1", "id", "grant_x", ("entries", "grant_x", "row")),
+    ("puts", "void", "about", "lot_a", ("commands", "void", "digest")),
+    ("refunds", "call_b", "amount_nano", 30, ("entries", ENTRY + "11", "amount_nano")),
+    ("refunds", "call_b", "ref", "call_c", ("entries", ENTRY + "11", "ref")),
+    ("refunds", "call_b", "seq", -9, ("entries", ENTRY + "2", "seq")),
+    ("refunds", "call_b", "at_us", NEVER_US, ("entries", ENTRY + "11", "draws")),
+    ("refunds", "call_b", "draws", '[["lot_x",12]]', ("entries", ENTRY + "11", "draws")),
     ("puts", "grant_1", "ref", "grant_2", ("entries", ENTRY + "2", "row")),
     ("holds", "call_f", "amount_nano", 1, ("accounts", ACCOUNT, "held_nano")),
     ("holds", "call_f", "state", "settled", ("receipts", "call_f", "row")),
@@ -293,7 +304,8 @@ def test_every_field_of_every_row_was_changed() -> None:
     }
     others = {
         *(("entries", "seq"), ("charges", "seq"), ("puts", "seq"), ("puts", "draws")),
-        *(("charges", "kind"), ("charges", "draws"), ("charges", "note")),
+        *(("charges", "kind"), ("charges", "draws"), ("charges", "note"), ("charges", "about")),
+        *(("refunds", "kind"), ("refunds", "note"), ("refunds", "about")),
         *(("days", "day"), ("days", "key_id"), ("days", "model"), ("buckets", "scope_id")),
         *(("buckets", "table"), ("objects", "id"), ("objects", "seen"), ("objects", "expires_at_us")),
     }

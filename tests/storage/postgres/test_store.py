@@ -308,7 +308,10 @@ async def test_a_read_goes_by_an_index(store: PostgresStore, database: Postgres,
     params: dict[str, object] = dict.fromkeys(read.names, "x")
     params |= dict.fromkeys(
         ("limit", "day", "week", "month", "first_day", "last_day", "seq", "calls", "now_us"), 5
-    ) | dict.fromkeys(("expired_us", "made_us"), 5)
+    )
+    params |= dict.fromkeys(
+        ("expired_us", "made_us", "expires_before_us", "by_key", "by_model", "results"), 5
+    )
     params |= {"cursor": 5} if name == "entries_page" else {}
     async with session(database) as other:
         await other.execute("SET enable_seqscan = off")

@@ -10,7 +10,7 @@
 CREATE FUNCTION ledger_load_v{version}(
     _owner TEXT, _accounts TEXT[], _key_accounts TEXT[], _key_ids TEXT[], _hold_ids TEXT[],
     _scope_accounts TEXT[], _scope_ids TEXT[], _days BIGINT[], _command_accounts TEXT[], _command_ids TEXT[],
-    _latest_us BIGINT, _object_accounts TEXT[], _object_ids TEXT[]
+    _latest_us BIGINT, _object_accounts TEXT[], _object_ids TEXT[], _rare JSON
 ) RETURNS TEXT LANGUAGE plpgsql AS $$
 DECLARE
     owner owners;
@@ -25,6 +25,7 @@ DECLARE
     open_holds JSON;
     entries JSON;
     objects JSON;
+    rare JSON;
 BEGIN
     -- A process that vanishes between the halves blocks its accounts no longer than this.
     PERFORM set_config('idle_in_transaction_session_timeout', current_setting('farebox.locked_timeout'), TRUE);
@@ -96,8 +97,45 @@ BEGIN
         FROM unnest(_object_accounts, _object_ids) AS n (account_id, id)
         JOIN objects AS o USING (account_id, id);
     END IF;
+    IF _rare IS NOT NULL THEN
+        -- Vouchers are no account's. Claims are read once their vouchers are locked, by a statement that sees them.
+        PERFORM FROM vouchers AS v
+        WHERE v.digest IN (SELECT json_array_elements_text(_rare -> 'vouchers'))
+        ORDER BY v.digest FOR UPDATE;
+        rare := json_build_object(
+            'lots', (
+                SELECT json_agg(json_build_array({lots.columns:l}))
+                FROM json_array_elements(_rare -> 'lots') AS n
+                JOIN lots AS l ON l.account_id = n ->> 0 AND l.id = n ->> 1
+            ),
+            'entries', (
+                SELECT json_agg(json_build_array({entries.columns:e}))
+                FROM json_array_elements(_rare -> 'entries') AS n
+                JOIN entries AS e ON e.account_id = n ->> 0 AND e.seq = (n ->> 1)::BIGINT
+            ),
+            'refunds', (
+                SELECT json_agg(json_build_array(n ->> 0, n ->> 1, (
+                    SELECT SUM(e.amount_nano)::BIGINT
+                    FROM entries AS e
+                    WHERE e.account_id = n ->> 0 AND e.ref = n ->> 1 AND e.kind = 'refund'
+                )))
+                FROM json_array_elements(_rare -> 'refunds') AS n
+            ),
+            'vouchers', (
+                SELECT json_agg(json_build_array({vouchers.columns:v}))
+                FROM vouchers AS v
+                WHERE v.digest IN (SELECT json_array_elements_text(_rare -> 'vouchers'))
+            ),
+            'claims', (
+                SELECT json_agg(json_build_array({voucher_claims.columns:c}))
+                FROM json_array_elements(_rare -> 'claims') AS n
+                JOIN voucher_claims AS c ON c.digest = n ->> 0 AND c.account_id = n ->> 1
+            )
+        );
+    END IF;
     RETURN json_build_array(
-        owner.batches, FALSE, accounts, keys, lots, buckets, throttles, commands, holds, open_holds, entries, objects
+        owner.batches, FALSE, accounts, keys, lots, buckets, throttles, commands, holds, open_holds, entries, objects,
+        rare
     );
 END
 $$;
@@ -211,6 +249,19 @@ BEGIN
         DELETE FROM objects
         USING jsonb_array_elements(_change #> '{gone_objects,rows}') AS r
         WHERE {objects.match:r};
+    END IF;
+    IF _change ? 'vouchers' THEN
+        ASSERT _change #> '{vouchers,columns}' = {vouchers.names}, 'vouchers come with other columns';
+        INSERT INTO vouchers ({vouchers.columns})
+        SELECT {vouchers.from_json:r}
+        FROM jsonb_array_elements(_change #> '{vouchers,rows}') AS r
+        ON CONFLICT ({vouchers.key}) DO UPDATE SET {vouchers.upsert};
+    END IF;
+    IF _change ? 'voucher_claims' THEN
+        ASSERT _change #> '{voucher_claims,columns}' = {voucher_claims.names}, 'claims come with other columns';
+        INSERT INTO voucher_claims ({voucher_claims.columns})
+        SELECT {voucher_claims.from_json:r}
+        FROM jsonb_array_elements(_change #> '{voucher_claims,rows}') AS r;
     END IF;
     IF _change ? 'usage_days' THEN
         ASSERT _change #> '{usage_days,columns}' = {usage_days.names}, 'usage_days come with other columns';

@@ -3,7 +3,11 @@
 
 -- name: receipt_by_id
 -- One receipt. Its hold leads to the account and the day, which are in the key of receipts.
-SELECT {receipts.columns:u}
+SELECT {receipts.columns:u}, (
+        SELECT COALESCE(SUM(f.amount_nano), 0)::BIGINT
+        FROM entries AS f
+        WHERE f.account_id = u.account_id AND f.ref = u.id AND f.kind = 'refund'
+    ) AS refunded_nano
 FROM holds AS h
 JOIN receipts AS u ON u.account_id = h.account_id AND u.id = h.id AND u.day = h.created_at_us / 86400000000
 WHERE h.id = :call_id;
@@ -21,7 +25,11 @@ WITH page AS MATERIALIZED (
     ORDER BY id DESC
     LIMIT :limit
 )
-SELECT {receipts.columns:u}
+SELECT {receipts.columns:u}, (
+        SELECT COALESCE(SUM(f.amount_nano), 0)::BIGINT
+        FROM entries AS f
+        WHERE f.account_id = u.account_id AND f.ref = u.id AND f.kind = 'refund'
+    ) AS refunded_nano
 FROM page AS p
 JOIN receipts AS u ON u.account_id = :account_id AND u.id = p.id AND u.day = p.day
 ORDER BY u.id DESC;
@@ -29,7 +37,11 @@ ORDER BY u.id DESC;
 -- name: receipts_of_all
 -- The receipts of every account, newest first, optionally of one key or one model. A key's are its account's. OFFSET
 -- keeps what is before it from being joined in any other order than that of the holds.
-SELECT {receipts.columns:u}
+SELECT {receipts.columns:u}, (
+        SELECT COALESCE(SUM(f.amount_nano), 0)::BIGINT
+        FROM entries AS f
+        WHERE f.account_id = u.account_id AND f.ref = u.id AND f.kind = 'refund'
+    ) AS refunded_nano
 FROM (
     (
         SELECT h.id, h.account_id, r.day

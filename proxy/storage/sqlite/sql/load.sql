@@ -52,6 +52,32 @@ SELECT {entries.columns:e}
 FROM json_each(?) AS j
 CROSS JOIN entries AS e ON e.account_id = j.value ->> 0 AND e.seq = j.value ->> 1;
 
+-- name: load_named_lots
+-- Lots by account and id, whether or not they have something left.
+SELECT {lots.columns:l}
+FROM json_each(?) AS j
+CROSS JOIN lots AS l ON l.account_id = j.value ->> 0 AND l.id = j.value ->> 1;
+
+-- name: load_refunds
+-- What calls were refunded so far, by account and call.
+SELECT e.account_id, e.ref, SUM(e.amount_nano)
+FROM json_each(?) AS j
+CROSS JOIN entries AS e INDEXED BY entries_refunded
+    ON e.account_id = j.value ->> 0 AND e.ref = j.value ->> 1 AND e.kind = 'refund'
+GROUP BY e.account_id, e.ref;
+
+-- name: load_vouchers
+-- Vouchers by digest.
+SELECT {vouchers.columns}
+FROM vouchers
+WHERE digest IN (SELECT value FROM json_each(?));
+
+-- name: load_claims
+-- Claims by the voucher's digest and account.
+SELECT {voucher_claims.columns:c}
+FROM json_each(?) AS j
+CROSS JOIN voucher_claims AS c ON c.digest = j.value ->> 0 AND c.account_id = j.value ->> 1;
+
 -- name: load_objects
 -- Objects by account and id.
 SELECT {objects.columns:o}

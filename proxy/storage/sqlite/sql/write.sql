@@ -82,6 +82,17 @@ ON CONFLICT ({objects.key}) DO UPDATE SET {objects.upsert};
 DELETE FROM objects
 WHERE (account_id, id) IN (SELECT j.value ->> 0, j.value ->> 1 FROM json_each(?) AS j);
 
+-- name: put_vouchers
+-- Add vouchers or replace what can change of them.
+INSERT INTO vouchers ({vouchers.columns})
+VALUES {vouchers.parameters}
+ON CONFLICT ({vouchers.key}) DO UPDATE SET {vouchers.upsert};
+
+-- name: add_claims
+-- Add claims of vouchers.
+INSERT INTO voucher_claims ({voucher_claims.columns})
+VALUES {voucher_claims.parameters};
+
 -- name: add_usage_days
 -- Count receipts in their day.
 INSERT INTO usage_days ({usage_days.columns})
