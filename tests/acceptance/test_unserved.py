@@ -18,7 +18,7 @@ ASKED: dict[str, tuple[Ask, str]] = {
     "files": (lambda client: client.files.list(), "all callers share"),
     "batches": (lambda client: client.batches.list(), "work by itself"),
     "the account": (
-        lambda client: client.get("/organization/costs", cast_to=object),
+        lambda client: client.get("/organization/users", cast_to=object),
         "operator's own account",
     ),
 }

@@ -221,7 +221,8 @@ class History:
     def _account(self, number: int) -> tuple[Any, ...]:
         id_ = self._account_ids[number]
         figures = (self._balance_nano[number], 0, 0, 0, 0, self._entries[number], NEVER_US)
-        return (id_, f"account {number}", OPENED_US, "active", *figures, text(LIMITS), self._spent_by(id_), 0)
+        named = (id_, f"account {number}", OPENED_US, "active")
+        return (*named, *figures, text(LIMITS), self._spent_by(id_), 0, "")
 
     def _key(self, account: int, id_: str) -> tuple[Any, ...]:
         named = (id_, self._account_ids[account], "bench", f"digest of {id_}", id_[-4:], OPENED_US)
