@@ -337,6 +337,8 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
 
     def is_free_for(self, meters: Needed) -> bool:
         """Whether a call that uses `meters`, or any of those it may use, costs nothing."""
+        if any(each.step.kind == "at_least" and each.step.number for each in self.adjustments):
+            return False
         used = [name for either in each_needed(meters) for name in either]
         return not any(self.worst_weights.get(name) for name in (*used, "requests"))
 

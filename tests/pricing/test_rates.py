@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from proxy.metering.usage import METERS
-from proxy.pricing.rates import Case, Rate, RateCard
+from proxy.pricing.rates import Adjustment, Case, Rate, RateCard
+from proxy.pricing.steps import Step
 
 
 def card_of(**prices: Fraction | int) -> RateCard:
@@ -70,6 +71,21 @@ def test_a_call_is_free_only_where_nothing_that_it_may_use_has_a_price() -> None
     either = (("audio_seconds", "input_tokens"),)
     assert card_of(audio_seconds=0, input_tokens=0).is_free_for(either)
     assert not card_of(audio_seconds=0, input_tokens=1).is_free_for(either)
+
+
+@pytest.mark.parametrize(
+    ("added", "free"),
+    [
+        (Adjustment("least_charge", Step("at_least", "1")), False),
+        (Adjustment("least_charge", Step("at_least", "0")), True),
+        (Adjustment("markup", Step("share", "1/5")), True),
+        (Adjustment("most_charge", Step("at_most", "1")), True),
+    ],
+)
+def test_a_card_without_prices_is_free_unless_what_it_adds_to_nothing_costs(
+    added: Adjustment, *, free: bool
+) -> None:
+    assert replace(card_of(input_tokens=0), adjustments=(added,)).is_free_for(("input_tokens",)) is free
 
 
 @pytest.mark.parametrize(
