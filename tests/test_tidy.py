@@ -145,6 +145,7 @@ IMPURE: dict[str, str] = {
     "proxy.ledger.ledger": "It gathers commands into batches and waits for the store.",
     "proxy.ledger.tickets": "It has the futures of what waits in the inbox.",
     "proxy.ledger.readiness": "It probes the store again and again.",
+    "proxy.ledger.rounds": "It does the same work again and again, and waits in between.",
     "proxy.ledger.store": "It is the seam to storage, where each method waits for the database.",
     "proxy.metering.documents": "It opens PDFs with a library, and keeps that from logging what is in them.",
     "proxy.metering.vocabulary": "It reads the vocabularies, once, from files of an installed package.",

@@ -22,15 +22,14 @@ from proxy.endpoints.objects import ObjectKind
 from proxy.endpoints.tallies.sighted import JsonTally, Sighting
 from proxy.errors import Refusal
 from proxy.ledger.commands import Refused
+from proxy.ledger.rounds import Lead, repeat
 from proxy.ledger.rows import Object
-from proxy.ledger.store import LedgerUnavailable, Row, Store
+from proxy.ledger.store import Row, Store
 from proxy.upstream.base import UpstreamClient, UpstreamFailure, UpstreamRequest
 from proxy.upstream.routes import Target, Upstream
 
 LEASE: Final = "jobs"
 LEASE_SECONDS: Final = 20.0
-RENEW_US: Final = 6_000_000
-"""How old a lease is when it is asked for again."""
 ROUND_SECONDS: Final = 2.0
 """How often the poller looks which jobs are due."""
 FIRST_LOOK_US: Final = 5_000_000
@@ -74,18 +73,13 @@ class Poller:
         self._on_fault = on_fault
         self._sleep = sleep
         self._next_look_us: dict[str, int] = {}
-        self._renew_at_us = 0
+        self._lead = Lead(store, clock, LEASE, LEASE_SECONDS)
 
     async def run(self) -> None:
         """Look at what is due, again and again until cancelled."""
-        while True:
-            await self._sleep(ROUND_SECONDS)
-            try:
-                await self.round()
-            except LedgerUnavailable:
-                continue  # Others tell of the outage, and the next round may find the database back.
-            except Exception as fault:  # noqa: BLE001 - the next round may go well after any fault.
-                self._on_fault("jobs", fault)
+        await repeat(
+            self.round, name="jobs", every_seconds=ROUND_SECONDS, on_fault=self._on_fault, sleep=self._sleep
+        )
 
     async def round(self) -> None:
         """Look once at every job that is due, if this process is the one that polls.
@@ -113,11 +107,7 @@ class Poller:
 
     async def _leads(self) -> bool:
         """Whether this process has the lease; who does not have it knows of no look."""
-        passed_us = self._clock.monotonic_us()
-        if passed_us < self._renew_at_us:
-            return True
-        if await self._store.take_lease(LEASE, LEASE_SECONDS):
-            self._renew_at_us = passed_us + RENEW_US
+        if await self._lead.taken():
             return True
         self._next_look_us.clear()
         return False

@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from proxy.clock import Clock
-from proxy.errors import Refusal
 from proxy.ledger.commands import Forget
 from proxy.ledger.ledger import Ledger
-from proxy.ledger.store import LedgerUnavailable, Row, Store
+from proxy.ledger.rounds import repeat
+from proxy.ledger.store import Row, Store
 
 LEASE: Final = "objects"
 LEASE_SECONDS: Final = 200.0
@@ -53,14 +53,13 @@ class Retention:
 
     async def run(self) -> None:
         """Delete what is due, again and again until cancelled."""
-        while True:
-            await self._sleep(ROUND_SECONDS)
-            try:
-                await self.round()
-            except (LedgerUnavailable, Refusal):
-                continue  # Others tell of the outage, and the next round may find the database back.
-            except Exception as fault:  # noqa: BLE001 - the next round may go well after any fault.
-                self._on_fault("objects", fault)
+        await repeat(
+            self.round,
+            name="objects",
+            every_seconds=ROUND_SECONDS,
+            on_fault=self._on_fault,
+            sleep=self._sleep,
+        )
 
     async def round(self) -> None:
         """Delete what is due now, up to `PAGES` times `PAGE` rows, if this is the process that does."""
