@@ -1,7 +1,8 @@
 """Commands to the ledger, and their results.
 
 A command names the rows that its rule reads, and a function in `rules` names the command that it carries out.
-There is no other list of commands than `COMMANDS`, which has those of `returns` and `vouchers` too.
+There is no other list of commands than `COMMANDS`, which has those of `records`, `returns` and `vouchers` as
+well.
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from proxy.ledger import returns, vouchers
+from proxy.ledger import records, returns, vouchers
 from proxy.ledger.command import Command as Command  # noqa: PLC0414 - with all others.
 from proxy.ledger.command import OfAccount as OfAccount  # noqa: PLC0414
 from proxy.ledger.needs import Needs
@@ -300,7 +301,7 @@ def _leaves(kind: type[Command]) -> Iterator[type[Command]]:
         yield from _leaves(derived) if derived.__subclasses__() else (derived,)
 
 
-assert {returns, vouchers}, "a command is one of all once its module is there"
+assert {records, returns, vouchers}, "a command is one of all once its module is there"
 COMMANDS: Final[tuple[type[Command], ...]] = tuple(_leaves(Command))
 """Every command."""
 

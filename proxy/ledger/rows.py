@@ -205,6 +205,9 @@ class Hold(msgspec.Struct, frozen=True):
     `observed` is what the call has used so far, for recovery after a crash. `owner` is the process that made
     the hold. Without a `deadline_us` the hold is an orphan once that process is gone; a detached hold has a
     deadline, and is an orphan from then on, whether the process lives or not.
+
+    The hold of usage that was only recorded was never open: it is of nothing, and its `owner` is the digest
+    of what was said about it.
     """
 
     id: str

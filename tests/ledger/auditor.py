@@ -233,6 +233,26 @@ class Auditor:
         self.expire(now_us)
         return cost, total - cost, owed
 
+    def record(
+        self, ref: str, total_nano: int, used_us: int, now_us: int, scopes: Iterable[str], *, owes: bool
+    ) -> tuple[Dollars, Dollars, Dollars]:
+        """Charge what nothing was promised for, from what is left now; returns what `end` does."""
+        self.expire(now_us)
+        total = dollars(total_nano)
+        paid = min(total, self.uncommitted())
+        owed = total - paid if owes else ZERO
+        cost = paid + owed
+        if cost:
+            for scope in scopes:
+                for window in WINDOW_FORMS:
+                    label = (scope, window, window_name(window, used_us))
+                    self.paid[label] = self.paid.get(label, ZERO) + cost
+            draws = self.take(paid, now_us, now_us) if paid else []
+            self.owed += owed
+            self.post("charge", -cost, ref, now_us, draws)
+        self.expire(now_us)
+        return cost, total - cost, owed
+
     def post(
         self, kind: str, amount: Dollars, ref: str, at_us: int, draws: Iterable[tuple[str, Dollars]]
     ) -> None:

@@ -28,6 +28,7 @@ from proxy.ledger.commands import (
     Sweep,
     Void,
 )
+from proxy.ledger.records import Record
 from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
 from proxy.ledger.vouchers import ClaimVoucher, MakeVoucher
 from tests.simulation import (
@@ -37,6 +38,7 @@ from tests.simulation import (
     make_accounts,
     make_calls,
     make_returns,
+    records,
     vouchers,
 )
 from tests.simulation.model import Model
@@ -66,6 +68,7 @@ KINDS: Final[dict[type[Command], Kind]] = {
     RefundCall: Kind(35, make_returns.refund_call, follow_returns.refund_call),
     MakeVoucher: Kind(7, vouchers.make_voucher, vouchers.follow_make),
     ClaimVoucher: Kind(22, vouchers.claim_voucher, vouchers.follow_claim),
+    Record: Kind(60, records.record, records.follow_record),
     Authorize: Kind(370, make_calls.authorize, follow_calls.authorize),
     Observe: Kind(60, make_calls.observe, follow_calls.observe),
     Extend: Kind(50, make_calls.extend, follow_calls.extend),

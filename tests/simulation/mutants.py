@@ -32,12 +32,8 @@ from proxy.ledger.commands import (
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Hold
 from proxy.pricing.charge import Charge, price
 from proxy.pricing.rates import RateCard
+from tests.simulation import mutants_of_credit, mutants_of_records
 from tests.simulation.memory_stage import Defect, Rule
-from tests.simulation.mutants_of_credit import (
-    refunds_without_end,
-    revives_what_has_expired,
-    voids_what_was_promised,
-)
 from tests.simulation.world import Price
 
 _GENEROUS_NANO: Final = 10**15
@@ -364,9 +360,6 @@ _RULES: Final[tuple[Callable[[Books, Command], Result], ...]] = (
     draws_fresh_lots_first,
     lets_one_more_at_once,
     forgets_commands,
-    voids_what_was_promised,
-    refunds_without_end,
-    revives_what_has_expired,
     recovers_for_nothing,
     recovers_before_the_deadline,
     keeps_the_first_deadline,
@@ -381,6 +374,8 @@ _RULES: Final[tuple[Callable[[Books, Command], Result], ...]] = (
     leaves_token_limits_full,
     writes_no_entry,
     tells_the_balance_of_before,
+    *mutants_of_credit.RULES,
+    *mutants_of_records.RULES,
 )
 _DEFECTS: Final[tuple[Defect, ...]] = (
     "keeps what broke off",

@@ -43,3 +43,7 @@ def revives_what_has_expired(books: Books, command: Command) -> Result:
         )
         return result
     return rules.apply(books, command)
+
+
+RULES = (voids_what_was_promised, refunds_without_end, revives_what_has_expired)
+"""All of them."""

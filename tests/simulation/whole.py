@@ -94,7 +94,7 @@ def buckets_sum_up_calls(dump: Dump) -> Iterator[str]:
 
 
 def _buckets_of(account_id: str, key_id: str, day: int) -> Iterator[tuple[str, str, int]]:
-    for scope_id in (account_id, key_id):
+    for scope_id in (account_id, key_id) if key_id else (account_id,):
         yield from ((scope_id, *window) for window in first_days(day).items())
 
 

@@ -20,6 +20,7 @@ from proxy.ledger.commands import (
     Settled,
     Void,
 )
+from proxy.ledger.records import Record
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Call, Limits, Object, Outcome
 from proxy.ledger.store import Store
 from proxy.ledger.windows import DAY_US
@@ -71,6 +72,13 @@ def settle(made: Call, nano: int) -> Settle:
     inferred: dict[str, Inference] = {"output_tokens": "total"}
     outcome = Outcome("complete", 200, "reported", USAGE, at_us + 900, at_us + 300, 1, inferred=inferred)
     return Settle(made, at_us, at_us + 900, outcome, charge(nano))
+
+
+def record(made: Call, nano: int, *, at_us: int | None = None) -> Record:
+    """Usage at the time of `made`, told of then or later."""
+    told_us = made.started_at_us if at_us is None else at_us
+    outcome = Outcome("complete", 200, "reported", USAGE, told_us)
+    return Record(made, f"digest of {made.id}", made.started_at_us, told_us, outcome, charge(nano))
 
 
 def void(made: Call) -> Void:

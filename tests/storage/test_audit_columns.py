@@ -18,7 +18,7 @@ from proxy.pricing.rates import Term
 from proxy.storage.database import TOTALS, Database
 from proxy.storage.tables import BY_NAME, Column, Table
 from tests.storage.engines import Engine, Sqlite, apart, tell
-from tests.storage.teller import ACCOUNT, NOON_US, authorize, call, detach, made_by, recover, settle
+from tests.storage.teller import ACCOUNT, NOON_US, authorize, call, detach, made_by, record, recover, settle
 from tests.storage.whole import database_of, differences, fill, honest, location_of, tamper
 
 ADMINISTRATION = "The administration may change it at any time, and nothing else follows from it."
@@ -44,7 +44,7 @@ UNNOTICED: dict[tuple[str, str], dict[str, str]] = {
         **dict.fromkeys(("id", "tokens", "created_at_us", "owner", "call"), OPEN),
         **dict.fromkeys(("observed", "deadline_us"), WHILE_OPEN),
     },
-    **{("holds", state): {"seal": BEFORE_SEALS} for state in ("settled", "voided", "expired")},
+    **{("holds", state): {"seal": BEFORE_SEALS} for state in ("settled", "voided", "expired", "recorded")},
     ("entries", "expire"): {"at_us": DUE},
     ("entries", "grant into debt"): {"note": IN_DEBT},
     ("commands", "grant into debt"): {"digest": IN_DEBT},
@@ -67,6 +67,7 @@ KINDS: dict[str, dict[str, str]] = {
         "settled": "id = 'call_02'",
         "voided": "id = 'call_04'",
         "expired": "id = 'call_98'",
+        "recorded": "id = 'event_1'",
         "open": "id = 'call_99'",
         "of a job": "id = 'call_96'",
     },
@@ -89,7 +90,12 @@ KINDS: dict[str, dict[str, str]] = {
         "refund of a lot": "command_id = 'repay_1'",
         "refund": "command_id = 'refund_1'",
     },
-    "receipts": {"settled": "id = 'call_02'", "voided": "id = 'call_04'", "expired": "id = 'call_98'"},
+    "receipts": {
+        "settled": "id = 'call_02'",
+        "voided": "id = 'call_04'",
+        "expired": "id = 'call_98'",
+        "recorded": "id = 'event_1'",
+    },
     "objects": {"": "id = 'object_1'", "of a job": "id = 'object_of_a_job'"},
     "vouchers": {"": "id = 'vch_1'"},
     "voucher_claims": {"": "account_id = 'acct_1'"},
@@ -128,6 +134,8 @@ async def fill_all_kinds(store: Store) -> None:
             Sweep("acct_2", NOON_US + 90),
         ]
     )
+    event = call("event_1", key_id="", at_us=NOON_US + 9_000_000_000)
+    await store.apply([honest(record(event, 30, at_us=NOON_US + 300_000_000_000))])
     await take_and_give_back(store)
 
 

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from proxy.ledger.audit.accounts import audit
 from proxy.ledger.audit.rows import Difference
 from proxy.ledger.commands import Adjust, ChangeAccount, Command, Detach, Observe, Settle
+from proxy.ledger.records import Record
 from proxy.ledger.rows import Limits, Observed, Voucher
 from proxy.ledger.store import Store
 from proxy.ledger.vouchers import ClaimVoucher, MakeVoucher
@@ -26,7 +27,18 @@ from proxy.storage.database import Database
 from proxy.storage.locations import database_at
 from proxy.storage.sqlite.store import SqliteStore
 from tests.storage.engines import Engine, Postgres, Sqlite, apart
-from tests.storage.teller import ACCOUNT, KEY, NOON_US, authorize, call, grant, made_by, opening, settle, void
+from tests.storage.teller import (
+    ACCOUNT,
+    KEY,
+    NOON_US,
+    authorize,
+    call,
+    grant,
+    made_by,
+    opening,
+    settle,
+    void,
+)
 
 FUNDS_NANO = 10**9
 
@@ -57,7 +69,7 @@ async def _differences(database: Database) -> list[Difference]:
 
 def honest(command: Command) -> Command:
     """The command with a charge that follows from its line, and with the time at which its call ended."""
-    if isinstance(command, Settle):
+    if isinstance(command, Settle | Record):
         ended = replace(command.outcome, ended_at_us=command.at_us)
         return replace(command, outcome=ended, charge=_charge(command.charge.total_nano))
     if isinstance(command, Observe | Detach) and command.observed is not None:

@@ -25,8 +25,8 @@ _BASES: Final[Mapping[str, tuple[str, ...]]] = {
 class Calls:
     """The calls of one account, counted as they are read.
 
-    `held_nano` and `open_by_key` are of its open holds, `keys` those that its calls name. `owed` is what
-    charges added to what is owed, each with the number of its entry.
+    `held_nano` and `open_by_key` are of its open holds, `keys` those that its calls name: usage that was only
+    recorded may name none. `owed` is what charges added to what is owed, each with the number of its entry.
     """
 
     def __init__(self, account_id: str, lots: Mapping[str, LotRow], *, receipts_since_day: int) -> None:
@@ -74,7 +74,8 @@ class Calls:
         for other in receipts[1:]:
             yield Difference("receipts", call_id, "row", "one", f"another of day {other.day}")
         if hold is not None:
-            self.keys.add(hold.key_id)
+            if hold.key_id:
+                self.keys.add(hold.key_id)
             if hold.state == "open":
                 yield from self._open_faults(hold, receipt)
             elif receipt is not None:
@@ -105,7 +106,8 @@ class Calls:
             yield from compare("objects", row.id, "seal", seal_of(*sealed), seal)
 
     def _receipt_faults(self, receipt: ReceiptRow) -> Iterator[Difference]:
-        self.keys.add(receipt.key_id)
+        if receipt.key_id:
+            self.keys.add(receipt.key_id)
         usage = usage_of(receipt)
         yield from receipt_faults(receipt, usage)
         yield from self.spending.add_receipt(receipt, usage or {})

@@ -117,7 +117,7 @@ class AccountSpending:
         buckets: dict[BucketKey, tuple[int, int]] = {}
         for day, key_id, spent_nano, held_nano in moves:
             for window, start_day in starts_of_day(day):
-                for scope_id in (self._account_id, key_id):
+                for scope_id in (self._account_id, key_id) if key_id else (self._account_id,):
                     key = (scope_id, window, start_day)
                     spent, held = buckets.get(key, (0, 0))
                     buckets[key] = (spent + spent_nano, held + held_nano)

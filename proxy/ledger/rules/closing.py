@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Close, OfHold, Recover, Refused, Settle, Settled, Void
-from proxy.ledger.rows import Account, Draw, Hold, HoldState, OnShortfall, Outcome, Receipt
+from proxy.ledger.rows import Account, Call, Draw, Hold, HoldState, OnShortfall, Outcome, Receipt
 from proxy.ledger.rules import lots, objects, throttles
 from proxy.ledger.rules.registry import carries_out
 from proxy.ledger.windows import iso
@@ -94,20 +94,57 @@ def _close(
     if state is None:
         return Settled(0, 0, account.balance_nano, account.available_nano, replayed=True)
     account = lots.sweep(books, account, command.at_us)
+    hold = replace(hold, state=state)
+    settled = charge_account(
+        *(books, account, hold),
+        call=command.call,
+        outcome=outcome,
+        charge=charge,
+        at_us=command.at_us,
+        on_shortfall=on_shortfall,
+    )
+    books.put_key(replace(key, open_holds=key.open_holds - 1))
+    throttles.correct(books, hold, key, used_tokens)
+    return settled
+
+
+def charge_account(
+    books: Books,
+    account: Account,
+    hold: Hold,
+    *,
+    call: Call,
+    outcome: Outcome,
+    charge: Charge,
+    at_us: int,
+    on_shortfall: OnShortfall,
+    was_open: bool = True,
+) -> Settled:
+    """Put a closed hold in the books, charge its swept account, and leave the entry and the receipt.
+
+    What the hold and uncommitted funds do not cover is forgiven, or owed. Spending windows are those of the
+    hold's time. One that never `was_open` was promised nothing: its charge is drawn from what there is now.
+    """
     total_nano = paid_nano = charge.total_nano if charge.total_nano > 0 else 0
     if total_nano > hold.amount_nano:
         paid_nano = min(total_nano, hold.amount_nano + max(0, account.uncommitted_nano))
     owed_nano = total_nano - paid_nano if on_shortfall == "owe" else 0
     charged_nano = paid_nano + owed_nano
     shortfall_nano = total_nano - charged_nano
-    books.put_hold(replace(hold, state=state))
-    account = _paid(books, account, hold, command.at_us, paid_nano=paid_nano, owed_nano=owed_nano)
+    books.put_hold(hold)
+    since_us = hold.created_at_us if was_open else at_us
+    account = _paid(
+        *(books, account, hold, at_us),
+        paid_nano=paid_nano,
+        owed_nano=owed_nano,
+        since_us=since_us,
+        was_open=was_open,
+    )
     books.put_account(account)
-    books.put_key(replace(key, open_holds=key.open_holds - 1))
-    books.move((account.id, key.id), hold.created_at_us, spent_nano=charged_nano, held_nano=-hold.amount_nano)
-    throttles.correct(books, hold, key, used_tokens)
+    scope_ids = (account.id, hold.key_id) if hold.key_id else (account.id,)
+    books.move(scope_ids, hold.created_at_us, spent_nano=charged_nano, held_nano=-hold.amount_nano)
     books.new_receipts.append(
-        Receipt(command.call, outcome, charge, charged_nano, shortfall_nano, hold.amount_nano, owed_nano)
+        Receipt(call, outcome, charge, charged_nano, shortfall_nano, hold.amount_nano, owed_nano)
     )
     return Settled(
         charged_nano, shortfall_nano, account.balance_nano, account.available_nano, owed_nano=owed_nano
@@ -115,7 +152,15 @@ def _close(
 
 
 def _paid(
-    books: Books, account: Account, hold: Hold, at_us: int, *, paid_nano: int, owed_nano: int
+    books: Books,
+    account: Account,
+    hold: Hold,
+    at_us: int,
+    *,
+    paid_nano: int,
+    owed_nano: int,
+    since_us: int,
+    was_open: bool,
 ) -> Account:
     """The account without the hold, and without the charge. The hold must be closed in the books.
 
@@ -123,12 +168,12 @@ def _paid(
     """
     draws: tuple[Draw, ...] = ()
     if paid_nano:
-        account, draws = lots.take(books, account, paid_nano, since_us=hold.created_at_us, now_us=at_us)
+        account, draws = lots.take(books, account, paid_nano, since_us=since_us, now_us=at_us)
     charged_nano = paid_nano + owed_nano
     account = replace(
         account,
         held_nano=account.held_nano - hold.amount_nano,
-        open_holds=account.open_holds - 1,
+        open_holds=account.open_holds - was_open,
         owed_nano=account.owed_nano + owed_nano,
         entries=account.entries + (charged_nano > 0),
     )

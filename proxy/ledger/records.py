@@ -1,0 +1,35 @@
+"""The command about usage that was never authorized: it has happened elsewhere, and is only told of."""
+
+from proxy.ledger.command import Command
+from proxy.ledger.needs import Needs
+from proxy.ledger.rows import Call, OnShortfall, Outcome
+from proxy.ledger.windows import DAY_US
+from proxy.pricing.charge import NO_CHARGE, Charge
+
+
+class Record(Command, frozen=True):
+    """Charge for usage without a hold, and leave its receipt, once for the id of its call.
+
+    `digest` is of all that was said about it: a repeat says the same. It is counted in the windows of
+    `used_at_us`, which is not after `at_us`. Nobody can refuse what has been used, so that no limit and no
+    lack of funds does. `group` is the one that the account was taken to be in: the charge is at its prices.
+    """
+
+    call: Call
+    digest: str
+    used_at_us: int
+    at_us: int
+    outcome: Outcome
+    charge: Charge = NO_CHARGE
+    on_shortfall: OnShortfall = "owe"
+    group: str = ""
+
+    def add_needs(self, needs: Needs) -> None:
+        """Add the account, its due lots, the hold that may have this id, and what was spent on that day."""
+        account_id, key_id, day = self.call.account_id, self.call.key_id, self.used_at_us // DAY_US
+        needs.add_lots(account_id, self.at_us)
+        needs.add_hold(account_id, self.call.id)
+        needs.days.add((account_id, account_id, day))
+        if key_id:
+            needs.keys.add((account_id, key_id))
+            needs.days.add((account_id, key_id, day))

@@ -1,0 +1,75 @@
+"""How usage that was never authorized is made up, and how the auditor's model follows it."""
+
+from msgspec.structs import replace
+
+from proxy.ledger.commands import Refused, Regrouped, Settled
+from proxy.ledger.records import Record
+from proxy.ledger.rows import Call, Hold, Outcome, Receipt
+from tests.ledger.auditor import ACCOUNT, nano
+from tests.simulation.follow_accounts import INVALID, NO_ACCOUNT
+from tests.simulation.model import DAY_US, Model, Party
+from tests.simulation.world import CARDS, World
+
+OF_AN_ACCOUNT = 60
+"""How many of a hundred are of an account as a whole, and of no key."""
+LATE = 30
+"""How many of a hundred are told of late, by days at times."""
+
+
+def record(world: World) -> Record:
+    """What was used elsewhere, at times days ago; now and then under an id that there is, or of tomorrow."""
+    account_id, at_us = world.account(), world.at_us()
+    key_id = "" if world.happens(OF_AN_ACCOUNT) else world.key_of(account_id)
+    used_at_us = at_us - world.up_to(3 * DAY_US) if world.happens(LATE) else at_us
+    used_at_us += 2 * DAY_US if world.happens(2) else 0
+    model = world.one_of(("small", "drawing", "free"))
+    usage = {"requests": 1, "input_tokens": world.up_to(9_000), "output_tokens": world.up_to(9_000)}
+    usage = {"requests": 1} if model == "drawing" else usage
+    made = Call(world.new_id("event"), account_id, key_id, "events", model, "", "", False, used_at_us)
+    known = list(world.model.holds)[-50:]
+    if known and world.happens(4):
+        made = replace(made, id=world.one_of(known))
+    party = world.model.parties.get(account_id)
+    return Record(
+        *(made, f"digest of {made.id}", used_at_us, at_us),
+        *(Outcome("complete", 200, "reported", usage, at_us), world.price(CARDS[model], usage)),
+        on_shortfall="owe" if world.happens(30) else "forgive",
+        group=party.account.group if party and world.happens(98) else "beta",
+    )
+
+
+def follow_record(model: Model, command: Record) -> Settled | Regrouped | Refused:
+    """It is charged once, from what there is now; the rest is owed or let go, and nothing refuses it."""
+    call = command.call
+    party = model.parties.get(call.account_id)
+    if party is None:
+        return NO_ACCOUNT
+    history, made = party.history, model.holds.get(call.id)
+    if made is not None and (made.account_id, made.owner) != (call.account_id, command.digest):
+        return Refused("idempotency_conflict", "")
+    if made is not None:
+        return Settled(0, 0, nano(history.balance()), nano(history.available()), replayed=True)
+    refused = _impossible(party, command)
+    if refused:
+        return refused
+    scopes = (ACCOUNT, call.key_id) if call.key_id else (ACCOUNT,)
+    paid, short, owed = history.record(
+        *(call.id, command.charge.total_nano, command.used_at_us, command.at_us, scopes),
+        owes=command.on_shortfall == "owe",
+    )
+    hold = Hold(
+        call.id, party.account.id, call.key_id, 0, 0, "settled", command.used_at_us, command.digest, call
+    )
+    model.put_hold(hold)
+    row = Receipt(call, command.outcome, command.charge, nano(paid), nano(short), 0, nano(owed))
+    model.put_receipt(row, command.used_at_us)
+    left = nano(history.balance()), nano(history.available())
+    return Settled(nano(paid), nano(short), *left, owed_nano=nano(owed))
+
+
+def _impossible(party: Party, command: Record) -> Regrouped | Refused | None:
+    if command.call.key_id and command.call.key_id not in party.keys:
+        return Refused("invalid_api_key", "")
+    if command.used_at_us > command.at_us:
+        return INVALID
+    return None if command.group == party.account.group else Regrouped(party.account.group)
