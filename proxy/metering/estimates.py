@@ -11,7 +11,7 @@ from math import ceil
 from typing import Final
 
 from proxy.metering.documents import PDF_BYTES_MAX, pdf_pages
-from proxy.metering.durations import duration_seconds
+from proxy.metering.durations import told_sound
 from proxy.metering.images import family_of, image_data, image_data_estimate
 from proxy.metering.model_names import bare_name
 from proxy.metering.parts import FILE_FRAMING_TOKENS, FILE_PAGE_BYTES, decoded_bytes, is_pdf, media_of
@@ -142,7 +142,8 @@ def _sound(part: Mapping[str, object], model: str) -> int:
     data = sound.get("data") if isinstance(sound, dict) else None
     if not isinstance(data, str):
         return _elsewhere(part, model)
-    return _sound_tokens(duration_seconds(_decoded(data, _HEAD_CHARS), decoded_bytes(data)), model)
+    head = _decoded(data, _HEAD_CHARS)
+    return _sound_tokens(told_sound(head, 0, len(head)).lasts(decoded_bytes(data)), model)
 
 
 def _sound_tokens(seconds: Fraction | int, model: str) -> int:

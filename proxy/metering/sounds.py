@@ -1,27 +1,33 @@
 """How long the sound in a file lasts, and the longest that it could last, whatever its headers say.
 
-A header can lie, and who decodes the file need not believe it. So a bound is told from what decoders read:
-the samples of a WAV, the frames of an MP3, and for all else the bytes. Nothing is decoded, and each reader
-takes a bounded number of steps.
+A library reads the headers. They can lie, and who decodes the file need not believe them. So both bounds are
+told from what decoders read: the samples of a WAV, the frames of an MP3, and for all else the bytes. A header
+is believed within them. Nothing is decoded, and each reader takes a bounded number of steps.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Final
 
 import msgspec
 
-from proxy.metering.durations import HERTZ, KILOBITS, duration_seconds
+from proxy.metering.durations import LEAST_BYTES_A_SECOND, TYPICAL_BYTES_A_SECOND, told_sound
 
-LEAST_BYTES_A_SECOND: Final = 500
-"""No codec that carries speech takes fewer."""
 _LEAST: Final = (
     (re.compile(rb"....ftyp", re.DOTALL), 1_000),
     (re.compile(rb"fLaC"), 2_000),
 )
 """The fewest bytes a second of speech in formats whose codecs take more."""
+_GREATEST: Final = (
+    (re.compile(rb"....ftyp", re.DOTALL), 2_500_000),
+    (re.compile(rb"OggS"), 200_000),
+)
+"""The most bytes a second that a file is believed to have, which may be a film."""
+_GREATEST_BYTES_A_SECOND: Final = 200_000
+"""The same of other formats, where a file does not tell what its samples take."""
+_FRAME_SLACK: Final = Fraction(1)
+"""How far a header may be from the frames: the first and the last one have some samples of nothing."""
 MP3_BYTES_A_SECOND: Final = 1_000
 """The lowest bit rate that MPEG has names for is 8 kbit/s."""
 FRAMES_MAX: Final = 500_000
@@ -89,17 +95,26 @@ def longest_seconds(data: bytes, start: int, stop: int) -> int:
 def sound_length(data: bytes, start: int, stop: int) -> SoundLength:
     """The length of the file between two offsets. An MP3 takes 20 ms for an hour: call it off the loop."""
     file = _File(data, start, stop)
-    most = Fraction(file.size, _least_bytes(file))
-    head = file.at(0, 16)
+    told = told_sound(data, start, stop)
     if (wav := _wav(file)) is not None:
-        likely, most = wav
+        least, most = wav
+        otherwise = most
     elif _is_mp3(file):
-        likely, lost = _mp3(file)
-        most = likely + Fraction(lost, LEAST_BYTES_A_SECOND)
+        framed, lost = _mp3(file)
+        least, most, otherwise = framed - _FRAME_SLACK, framed + Fraction(lost, LEAST_BYTES_A_SECOND), framed
     else:
-        found = next((read(file) for mark, read in _READERS if mark.match(head)), None)
-        likely = found or duration_seconds(file.at(0, _STEP), file.size)
+        least = Fraction(file.size - _TAIL, _greatest_bytes(file, told.raw_bytes_a_second))
+        most = Fraction(file.size, _least_bytes(file))
+        otherwise = most if told.seconds > most else Fraction(file.size, TYPICAL_BYTES_A_SECOND)
+    is_believed = told.seconds and least <= told.seconds <= most
+    likely = told.seconds if is_believed else otherwise
     return SoundLength(min(_whole(likely), _whole(most)), _whole(most))
+
+
+def _greatest_bytes(file: _File, raw_bytes_a_second: int) -> int:
+    head = file.at(0, 16)
+    known = next((greatest for mark, greatest in _GREATEST if mark.match(head)), 0)
+    return max(known, raw_bytes_a_second) or _GREATEST_BYTES_A_SECOND
 
 
 def _least_bytes(file: _File) -> int:
@@ -112,7 +127,7 @@ def _whole(seconds: Fraction) -> int:
 
 
 def _wav(file: _File) -> tuple[Fraction, Fraction] | None:
-    """The length as the header tells it, and all that follows as samples; None for no plain WAV."""
+    """The fewest and the most seconds of what follows the head, as samples; None for no plain WAV."""
     if file.at(0, 4) != b"RIFF" or file.at(8, 4) != b"WAVE":
         return None
     at = 12
@@ -129,9 +144,8 @@ def _wav(file: _File) -> tuple[Fraction, Fraction] | None:
     rate = min(rates, default=0)
     if not rate or name != b"data":
         return None
-    # A writer that streams does not know the length; one that knows it may have little behind it.
-    told = length if length > 0 and 0 <= there - length <= _TAIL else there
-    return Fraction(told, rate), Fraction(there, rate)
+    # Something else may stand behind the samples.
+    return Fraction(max(0, there - _TAIL), rate), Fraction(there, rate)
 
 
 def _samples_rate(file: _File, at: int) -> int:
@@ -146,14 +160,21 @@ def _samples_rate(file: _File, at: int) -> int:
 
 
 _SYNC: Final = 0xFF
+_KILOBITS: Final = {
+    1: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    2: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+"""Bit rates of MP3 by the number that stands for each, of MPEG 1 and of those after it."""
+_HERTZ: Final = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
+"""Samples a second of MP3, by the version of MPEG."""
 
 
 def _frame_sizes() -> dict[int, tuple[int, tuple[int, int]]]:
     """By the second and third byte of a frame of MP3: its size, and how many samples it has of how many."""
     sizes = {}
-    for version, rates in HERTZ.items():
+    for version, rates in _HERTZ.items():
         samples = 1_152 if version == 3 else 576
-        for bits, kilobits in enumerate(KILOBITS[1 if version == 3 else 2], 1):
+        for bits, kilobits in enumerate(_KILOBITS[1 if version == 3 else 2], 1):
             for place, hertz in enumerate(rates):
                 for other in range(8):
                     # The lowest bit of each byte, and the second of the third, say nothing of the length.
@@ -208,55 +229,6 @@ def _mp3(file: _File) -> tuple[Fraction, int]:
     )
     return seconds, max(0, stop - first - framed)
 
-
-def _ogg(file: _File) -> Fraction | None:
-    """By the position of the last page, in samples of the rate that the first one tells."""
-    head = file.at(0, 128)
-    opus, vorbis = head.find(b"OpusHead"), head.find(b"\x01vorbis")
-    if opus >= 0:
-        rate, skipped = 48_000, int.from_bytes(head[opus + 10 : opus + 12], "little")
-    elif vorbis >= 0:
-        rate, skipped = int.from_bytes(head[vorbis + 12 : vorbis + 16], "little"), 0
-    else:
-        return None
-    begin = max(0, file.size - _TAIL)
-    tail = file.at(begin, _TAIL)
-    page = tail.rfind(b"OggS")
-    position = int.from_bytes(tail[page + 6 : page + 14], "little", signed=True) - skipped
-    return Fraction(position, rate) if page >= 0 and rate and position > 0 else None
-
-
-def _mp4(file: _File) -> Fraction | None:
-    """By the header of the film that is in the file, wherever that stands."""
-    at, stop = 0, file.size
-    for _ in range(_CHUNKS_MAX):
-        size, name = int.from_bytes(file.at(at, 4), "big"), file.at(at + 4, 4)
-        head = 8
-        if size == 1:
-            size, head = int.from_bytes(file.at(at + 8, 8), "big"), 16
-        if name == b"moov":
-            at += head
-            continue
-        if name == b"mvhd":
-            return _film_length(file.at(at + head, 32))
-        if size < head or at + size > stop:
-            break
-        at += size
-    return None
-
-
-def _film_length(header: bytes) -> Fraction | None:
-    wide = header[:1] == b"\x01"
-    at, count = (20, 8) if wide else (12, 4)
-    scale = int.from_bytes(header[at : at + 4], "big")
-    length = int.from_bytes(header[at + 4 : at + 4 + count], "big")
-    return Fraction(length, scale) if scale and 0 < length < (1 << 8 * count) - 1 else None
-
-
-_READERS: Final[tuple[tuple[re.Pattern[bytes], Callable[[_File], Fraction | None]], ...]] = (
-    (re.compile(rb"OggS"), _ogg),
-    (re.compile(rb"....ftyp", re.DOTALL), _mp4),
-)
 
 _FORMATS: Final = re.compile(
     rb"RIFF....WAVE|ID3|\xff[\xe0-\xff]|fLaC|OggS|....ftyp|\x1a\x45\xdf\xa3|FORM....AIF[FC]"

@@ -13,7 +13,7 @@ from aiohttp import web
 from tests.acceptance.harness import Account, Server, config_for, eventually, running
 from tests.acceptance.scripted_upstream import Behaviour, ScriptedUpstream, answers, streams
 from tests.endpoints.openai.test_transcripts import TOKENS
-from tests.metering.test_sounds import LYING_WAV, mp3, wav
+from tests.metering.test_sounds import LYING_WAV, m4a, mp3, wav
 
 TEN = wav(10)
 CARDS: dict[str, Any] = {
@@ -132,6 +132,24 @@ def test_plain_text_is_charged_by_the_file_or_by_the_call(
         assert (row["charged"], row["basis"], row["usage"]["audio_seconds"]) == ("0.001", "counted", 10)
     else:
         assert (row["charged"], row["basis"]) == ("0.02", "per_call")
+
+
+@pytest.mark.parametrize(
+    ("sound", "seconds"),
+    [(m4a(90_500, 1_000) + bytes(900_000), 91), (m4a(1_000, 1_000) + bytes(20_000_000), 2_502)],
+)
+def test_a_file_of_which_only_its_header_tells_is_charged_by_that_as_far_as_its_bytes_allow(
+    server: Server, upstream: ScriptedUpstream, sound: bytes, seconds: int
+) -> None:
+    """One that says a second and has twenty megabytes is charged as so many bytes."""
+    upstream.behaviours["seconds-told"] = answers(b"Hello there.\n")
+    account = server.account("9")
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key=account.secret, max_retries=0) as client:
+        client.audio.transcriptions.create(
+            model="seconds-told", file=("a.m4a", sound), response_format="text"
+        )
+    outcome, basis, _cost, usage = charged(account)
+    assert (outcome, basis, usage["audio_seconds"]) == ("complete", "counted", seconds)
 
 
 @pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")

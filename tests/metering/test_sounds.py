@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.metering.durations import TYPICAL_BYTES_A_SECOND
+from proxy.metering.durations import LEAST_BYTES_A_SECOND, TYPICAL_BYTES_A_SECOND
 from proxy.metering.sounds import (
     FRAMES_MAX,
-    LEAST_BYTES_A_SECOND,
     MP3_BYTES_A_SECOND,
     SoundLength,
     is_sound,
@@ -78,7 +77,7 @@ def whole(data: bytes) -> SoundLength:
         (page(b"\1vorbis\0\0\0\0\2" + struct.pack("<I", 8_000) + bytes(12), 0) + page(bytes(60), 8_000), 1),
         (m4a(5_500, 1_000), 6),
         (m4a(5_500, 1_000, wide=True), 6),
-        (b"fLaC\0\0\0\x22" + bytes(10) + ((16_000 << 44) + 160_000).to_bytes(8, "big") + bytes(40_000), 10),
+        (b"fLaC\x80\0\0\x22" + bytes(10) + ((16_000 << 44) + 160_000).to_bytes(8, "big") + bytes(40_000), 10),
         (b"\x1a\x45\xdf\xa3" + bytes(2 * TYPICAL_BYTES_A_SECOND), 3),
     ],
 )
@@ -136,6 +135,43 @@ def test_what_only_a_header_tells_is_bounded_by_the_bytes(data: bytes) -> None:
     data += bytes(3_600 * (1_000 if b"ftyp" in data else LEAST_BYTES_A_SECOND))
     assert whole(data).most >= 3_600 <= longest_seconds(data, 0, len(data))
     assert whole(data).likely <= whole(data).most
+
+
+MEGABYTES = bytes(20_000_000)
+FLAC_OF_A_SAMPLE = b"fLaC\x80\0\0\x22" + bytes(10) + ((16_000 << 44) + (15 << 36) + 1).to_bytes(8, "big")
+
+
+@pytest.mark.parametrize(
+    ("data", "likely"),
+    [
+        (LYING_WAV, 3_600),
+        (wav(1) + MEGABYTES, 626),
+        (
+            mp3(1, (FRAME[:4] + bytes(32) + b"Xing\0\0\0\3\0\0\0\1\0\0\x08\0").ljust(417, b"\0"))
+            + SLOW * 9_000,
+            649,
+        ),
+        (mp3(5) + SLOW * 9_000, 649),
+        (m4a(1_000, 1_000) + MEGABYTES, 2_502),
+        (FLAC_OF_A_SAMPLE + MEGABYTES, 2_501),
+        (opus(48_000) + MEGABYTES, 2_501),
+        (opus(48_000, 0)[:-228] + page(MEGABYTES[:200], 9) * 90_000, 2_566),
+        (b"\x1a\x45\xdf\xa3" + MEGABYTES, 2_501),
+    ],
+)
+def test_a_header_that_tells_too_little_for_so_many_bytes_is_not_believed(data: bytes, likely: int) -> None:
+    """Then the samples are charged, or the frames, or what so many bytes typically come to."""
+    assert whole(data).likely == likely
+
+
+def test_a_film_and_what_loses_nothing_may_have_many_bytes_for_a_second() -> None:
+    assert whole(m4a(10_000, 1_000) + MEGABYTES).likely == 10
+    flac = (
+        b"fLaC\x80\0\0\x22"
+        + bytes(10)
+        + ((48_000 << 44) + (1 << 41) + (23 << 36) + 48_000 * 70).to_bytes(8, "big")
+    )
+    assert whole(flac + MEGABYTES).likely == 70
 
 
 def test_no_sound_is_longer_than_its_bytes_allow() -> None:

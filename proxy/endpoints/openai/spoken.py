@@ -18,7 +18,7 @@ from proxy.endpoints.tallies.outline import Unreadable, outline_of
 from proxy.endpoints.tallies.part import read_part
 from proxy.endpoints.tallies.payload import SOUND_BYTES_PER_TOKEN, Payload
 from proxy.endpoints.tallies.stream import StreamTally
-from proxy.metering.durations import duration_seconds
+from proxy.metering.durations import ToldSound, told_sound
 from proxy.metering.usage import Usage
 
 TOKENS_A_SECOND: Final = 20
@@ -33,17 +33,19 @@ _ERROR_BYTES_MAX: Final = 65_536
 class Speech:
     """How long the sound lasts that has come so far, by its first bytes and its size."""
 
-    __slots__ = ("_head", "_is_pcm", "size_bytes", "tokens")
+    __slots__ = ("_head", "_is_pcm", "_told", "size_bytes", "tokens")
 
     def __init__(self, response_format: str) -> None:
         self._is_pcm = response_format == "pcm"
         self._head = b""
+        self._told = ToldSound()
         self.size_bytes = self.tokens = 0
 
     def add(self, size_bytes: int, head: bytes) -> int:
         """Take more of the sound, which begins with `head`; gives how many tokens that adds."""
         if len(self._head) < _HEAD_BYTES and len(self._head) == self.size_bytes:
             self._head += head[: _HEAD_BYTES - len(self._head)]
+            self._told = told_sound(self._head, 0, len(self._head))
         self.size_bytes += size_bytes
         before = self.tokens
         self.tokens = max(before, self.tokens_now)
@@ -55,7 +57,7 @@ class Speech:
         if self._is_pcm:
             seconds = Fraction(self.size_bytes, PCM_BYTES_A_SECOND)
         else:
-            seconds = duration_seconds(self._head, self.size_bytes)
+            seconds = self._told.lasts(self.size_bytes)
         tokens = seconds * TOKENS_A_SECOND
         return -(-tokens.numerator // tokens.denominator)
 
@@ -181,7 +183,8 @@ def _sound(data: bytes) -> tuple[int, bytes] | None:
     view = memoryview(event.audio)
     if event.type != _DELTA or bytes(view[:1]) != b'"':
         return None
-    return (len(view) - 2) * 3 // 4, _decoded(bytes(view[1:-1][: 2 * _HEAD_BYTES]))
+    padding = bytes(view[-3:-1]).count(b"=")
+    return (len(view) - 2) * 3 // 4 - padding, _decoded(bytes(view[1:-1][: 2 * _HEAD_BYTES]))
 
 
 def _large_sound(data: bytes) -> tuple[int, bytes] | None:
@@ -192,7 +195,7 @@ def _large_sound(data: bytes) -> tuple[int, bytes] | None:
         return None
     if kind != _DELTA or not isinstance(sound, str):
         return None
-    return len(sound) * 3 // 4, _decoded(sound[: 2 * _HEAD_BYTES].encode())
+    return len(sound) * 3 // 4 - sound[-2:].count("="), _decoded(sound[: 2 * _HEAD_BYTES].encode())
 
 
 def _decoded(encoded: bytes) -> bytes:

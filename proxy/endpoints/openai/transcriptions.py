@@ -20,8 +20,8 @@ from proxy.endpoints.tallies.stream import StreamTally
 from proxy.endpoints.tallies.whole import WholeTally
 from proxy.errors import Refusal
 from proxy.metering.ceiling import Ceiling
+from proxy.metering.durations import LEAST_BYTES_A_SECOND
 from proxy.metering.sounds import (
-    LEAST_BYTES_A_SECOND,
     SoundLength,
     is_measured,
     is_sound,

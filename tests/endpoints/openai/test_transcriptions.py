@@ -9,7 +9,8 @@ from proxy.endpoints.base import Ask, ForwardPlan
 from proxy.endpoints.openai.transcriptions import FRAME_TOKENS, TOKENS_A_SECOND
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
-from proxy.metering.sounds import LEAST_BYTES_A_SECOND, MP3_BYTES_A_SECOND
+from proxy.metering.durations import LEAST_BYTES_A_SECOND
+from proxy.metering.sounds import MP3_BYTES_A_SECOND
 from tests.endpoints.forms import HEADERS, field, file, form, form_of
 from tests.metering.test_sounds import LYING_WAV, mp3, opus, wav
 
