@@ -1,4 +1,4 @@
-"""Commands to the ledger, and their results.
+"""Commands to the ledger; `results` has what they come to.
 
 A command names the rows that its rule reads, and a function in `rules` names the command that it carries out.
 There is no other list of commands than `COMMANDS`, which has those of `records`, `returns` and `vouchers` as
@@ -8,27 +8,26 @@ well.
 from collections.abc import Iterator
 from typing import Final, Literal
 
-import msgspec
-
 from proxy.ledger import records, returns, vouchers
 from proxy.ledger.command import Command as Command  # noqa: PLC0414 - with all others.
 from proxy.ledger.command import OfAccount as OfAccount  # noqa: PLC0414
 from proxy.ledger.needs import Needs
+from proxy.ledger.results import Done as Done  # noqa: PLC0414
+from proxy.ledger.results import Granted as Granted  # noqa: PLC0414
+from proxy.ledger.results import RateStatus as RateStatus  # noqa: PLC0414
+from proxy.ledger.results import Refused as Refused  # noqa: PLC0414
+from proxy.ledger.results import Regrouped as Regrouped  # noqa: PLC0414
+from proxy.ledger.results import Result as Result  # noqa: PLC0414
+from proxy.ledger.results import Settled as Settled  # noqa: PLC0414
 from proxy.ledger.rows import (
     NEVER_US,
     UNLIMITED,
-    Account,
     Call,
-    Claim,
-    Entry,
-    Key,
     Limits,
     Object,
     Observed,
     OnShortfall,
     Outcome,
-    ThrottleKind,
-    Voucher,
 )
 from proxy.pricing.charge import NO_CHARGE, Charge
 
@@ -304,78 +303,3 @@ def _leaves(kind: type[Command]) -> Iterator[type[Command]]:
 assert {records, returns, vouchers}, "a command is one of all once its module is there"
 COMMANDS: Final[tuple[type[Command], ...]] = tuple(_leaves(Command))
 """Every command."""
-
-
-class Done(msgspec.Struct, frozen=True):
-    """A command was carried out; `replayed` when an earlier one with its id had done it already.
-
-    `account` and `key` are the rows after it, where the command is about one. `entry` is the one that
-    a command with an id of its caller's made, a replayed one included. `voucher` and `claim` are
-    those of a command about a voucher.
-    """
-
-    account: Account | None = None
-    key: Key | None = None
-    replayed: bool = False
-    entry: Entry | None = None
-    voucher: Voucher | None = None
-    claim: Claim | None = None
-
-
-class RateStatus(msgspec.Struct, frozen=True):
-    """What is left of one rate limit after this call. In `reset_us` it is whole again."""
-
-    kind: ThrottleKind
-    limit: int
-    remaining: int
-    reset_us: int
-
-
-class Granted(msgspec.Struct, frozen=True):
-    """A hold was made, and leaves `available_nano`. `rate_statuses` has the tightest of each kind."""
-
-    hold_nano: int
-    available_nano: int
-    rate_statuses: tuple[RateStatus, ...] = ()
-
-
-class Regrouped(msgspec.Struct, frozen=True):
-    """No hold was made: the account is in this `group` now, and a call of it has other prices and limits."""
-
-    group: str
-
-
-class Settled(msgspec.Struct, frozen=True):
-    """A hold was closed. `charged_nano + shortfall_nano` is the charge's total.
-
-    Of what was charged, `owed_nano` is debt now: hold and funds did not cover it.
-    """
-
-    charged_nano: int
-    shortfall_nano: int
-    balance_nano: int
-    available_nano: int
-    replayed: bool = False
-    owed_nano: int = 0
-
-
-class Refused(msgspec.Struct, frozen=True):
-    """A command changed nothing. `code` is one of `errors.CODES`; the figures decided it.
-
-    `limit_source` is `balance`, or scope and window such as `account_day`, `key_total`, `key_rpm`.
-    """
-
-    code: str
-    message: str
-    limit_source: str | None = None
-    limit_nano: int | None = None
-    spent_nano: int | None = None
-    held_nano: int | None = None
-    required_nano: int | None = None
-    available_nano: int | None = None
-    resets_at_us: int | None = None
-    retry_after_us: int | None = None
-    rate_statuses: tuple[RateStatus, ...] = ()
-
-
-Result = Done | Granted | Regrouped | Settled | Refused

@@ -1,0 +1,80 @@
+"""What commands to the ledger come to."""
+
+import msgspec
+
+from proxy.ledger.rows import Account, Claim, Entry, Key, ThrottleKind, Voucher
+
+
+class Done(msgspec.Struct, frozen=True):
+    """A command was carried out; `replayed` when an earlier one with its id had done it already.
+
+    `account` and `key` are the rows after it, where the command is about one. `entry` is the one that
+    a command with an id of its caller's made, a replayed one included. `voucher` and `claim` are
+    those of a command about a voucher.
+    """
+
+    account: Account | None = None
+    key: Key | None = None
+    replayed: bool = False
+    entry: Entry | None = None
+    voucher: Voucher | None = None
+    claim: Claim | None = None
+
+
+class RateStatus(msgspec.Struct, frozen=True):
+    """What is left of one rate limit after this call. In `reset_us` it is whole again."""
+
+    kind: ThrottleKind
+    limit: int
+    remaining: int
+    reset_us: int
+
+
+class Granted(msgspec.Struct, frozen=True):
+    """A hold was made, and leaves `available_nano`. `rate_statuses` has the tightest of each kind."""
+
+    hold_nano: int
+    available_nano: int
+    rate_statuses: tuple[RateStatus, ...] = ()
+
+
+class Regrouped(msgspec.Struct, frozen=True):
+    """No hold was made: the account is in this `group` now, and a call of it has other prices and limits."""
+
+    group: str
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """A hold was closed. `charged_nano + shortfall_nano` is the charge's total.
+
+    Of what was charged, `owed_nano` is debt now: hold and funds did not cover it.
+    """
+
+    charged_nano: int
+    shortfall_nano: int
+    balance_nano: int
+    available_nano: int
+    replayed: bool = False
+    owed_nano: int = 0
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A command changed nothing. `code` is one of `errors.CODES`; the figures decided it.
+
+    `limit_source` is `balance`, or scope and window such as `account_day`, `key_total`, `key_rpm`.
+    """
+
+    code: str
+    message: str
+    limit_source: str | None = None
+    limit_nano: int | None = None
+    spent_nano: int | None = None
+    held_nano: int | None = None
+    required_nano: int | None = None
+    available_nano: int | None = None
+    resets_at_us: int | None = None
+    retry_after_us: int | None = None
+    rate_statuses: tuple[RateStatus, ...] = ()
+
+
+Result = Done | Granted | Regrouped | Settled | Refused
