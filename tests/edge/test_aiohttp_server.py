@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -106,6 +107,26 @@ async def test_a_callback_is_wrapped_for_the_connections_to_come() -> None:
         assert (await ask(port, GET)).endswith(b"ok")
         assert [protocol.had_request for protocol in protocols] == [True]
     assert seen == ["/"]
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="from Python 3.12 on a task begins at once")
+async def test_the_task_of_a_connection_handles_its_requests_itself() -> None:
+    """None waits two turns of the loop for a task of its own, and a timeout in one is none of the next."""
+    tasks: set[object] = set()
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        tasks.add(asyncio.current_task())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0):
+                await asyncio.sleep(1)
+        return web.Response(text="ok;")
+
+    paths = (b"/", b"/", b"/last")
+    async with serving(handle) as (_, port, protocols):
+        heads = [b"GET %b HTTP/1.1\r\nHost: a\r\n" % path for path in paths]
+        answers = await ask(port, b"\r\n".join(heads) + b"Connection: close\r\n\r\n")
+        assert len(protocols) == 1
+    assert (answers.count(b"ok;"), len(tasks)) == (3, 1)
 
 
 @pytest.mark.parametrize(
