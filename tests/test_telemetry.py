@@ -1,25 +1,21 @@
-"""What operators see: figures that add up and are there from the start, and log lines that are whole."""
+"""What operators see of calls: figures that add up and are there from the start."""
 
 import ast
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
-from structlog.dev import ConsoleRenderer
-from structlog.processors import JSONRenderer
 
 from proxy.errors import CODES
 from proxy.ledger.commands import Settled
 from proxy.ledger.rows import Call, Outcome
+from proxy.logs import configure_logging
 from proxy.pricing.charge import Charge
-from proxy.telemetry import FAULT_TASKS, LINE_BYTES, Durations, LineRenderer, Telemetry, configure_logging
-from tests.sources import PROXY, ROOT, Finding, Module
+from proxy.telemetry import FAULT_TASKS, Durations, Telemetry
+from tests.sources import PROXY, Finding, Module
 
 CALL = Call(
     id="req_1",
@@ -136,55 +132,3 @@ def test_every_task_is_known() -> None:
     # The uploads to upstreams tell the loop of their faults, which are those of connections.
     found = {word for module in PROXY for _, word in named_tasks(module)} - {"upload"}
     assert found == set(FAULT_TASKS)
-
-
-LONG = "x" * 20_000
-EVENTS: list[dict[str, object]] = [
-    {"event": "refused", "code": "not_found"},
-    {"event": "task failed", "exception": f"Traceback\n{LONG}\nValueError: the end"},
-    {"event": "refused", "model": "\u20ac\U0001f600" * 5_000, "path": LONG},
-    {"event": LONG},
-    {"event": "calls", "many": list(range(5_000))},
-    {"event": "\ud800" * 4_000},
-]
-
-
-@pytest.mark.parametrize("event", EVENTS)
-@pytest.mark.parametrize("style", ["json", "console"])
-def test_a_line_is_short_enough_for_one_write(event: dict[str, object], style: str) -> None:
-    """A pipe takes it whole or not at all, and what decides is still in it."""
-    renderer = JSONRenderer() if style == "json" else ConsoleRenderer(colors=False)
-    line = LineRenderer(renderer)(None, "info", {"level": "info", "request_id": "req_1", **event})
-    assert len(line.encode("utf-8", "backslashreplace")) < LINE_BYTES
-    assert "req_1" in line
-    if style == "json":
-        assert json.loads(line)["level"] == "info"
-    if "exception" in event:
-        assert "Traceback" in line
-        assert "the end" in line
-
-
-WRITER = """
-import sys
-from proxy.telemetry import configure_logging
-import logging, structlog
-configure_logging("info", "json")
-log = structlog.get_logger("test")
-for number in range(400):
-    log.info("refused", writer=sys.argv[1], number=number, model="m" * (number * 13 % 6000))
-    logging.getLogger("asyncio").warning("number %d", number)
-"""
-
-
-def test_lines_of_several_processes_never_mix() -> None:
-    """Each line that several write to one pipe is whole, also those of libraries."""
-    read, write = os.pipe()
-    command = [sys.executable, "-c", WRITER]
-    writers = [subprocess.Popen([*command, str(number)], stderr=write, cwd=ROOT) for number in range(4)]
-    os.close(write)
-    with os.fdopen(read, "rb") as pipe:
-        lines = [json.loads(line) for line in pipe.read().splitlines()]
-    assert [writer.wait() for writer in writers] == [0] * 4
-    assert len(lines) == 4 * 2 * 400
-    assert {line["event"] for line in lines} >= {"refused", "number 399"}
-    assert {line["logger"] for line in lines if line["event"] != "refused"} == {"asyncio"}

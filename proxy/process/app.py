@@ -38,10 +38,11 @@ from proxy.jobs.retention import Retention
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.readiness import Readiness
 from proxy.ledger.store import LedgerUnavailable, Store
+from proxy.logs import configure_logging
 from proxy.process.descriptors import allowed_files, most_connections
 from proxy.storage.locations import store_for
 from proxy.tasks import Tasks
-from proxy.telemetry import Telemetry, configure_logging
+from proxy.telemetry import Telemetry
 from proxy.upstream.client import HttpUpstreams
 from proxy.upstream.denials import Denials
 from proxy.upstream.model_lists import ModelLists

@@ -17,6 +17,7 @@ from proxy.config.load import Settings, load
 from proxy.config.source import ConfigError
 from proxy.demo import demo_upstream
 from proxy.edge.aiohttp_server import refuse_pure_python_parser
+from proxy.logs import configure_logging
 from proxy.metering.model_names import encoding_names
 from proxy.metering.vocabulary import SHARED, VocabularyError
 from proxy.process import signals
@@ -26,7 +27,6 @@ from proxy.process.quickstart import welcome
 from proxy.process.supervisor import Lifeline
 from proxy.storage.faults import StorageLost
 from proxy.tasks import Tasks
-from proxy.telemetry import configure_logging
 
 SWITCH_SECONDS: Final = 0.0005
 """How long a busy event loop may hold the interpreter while the thread that syncs the ledger waits."""
