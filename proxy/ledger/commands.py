@@ -43,13 +43,17 @@ class OpenAccount(OfAccount, frozen=True):
 
 
 class ChangeAccount(OfAccount, frozen=True):
-    """Change an account's name, status, credit limit, limits or group; None leaves a field alone."""
+    """Change an account's name, status, credit limit, limits or group; None leaves a field alone.
+
+    `own_day_nano` is the account's own limit for a day, which `limits` leaves alone; NO_LIMIT lifts it.
+    """
 
     at_us: int
     name: str | None = None
     status: Literal["active", "suspended"] | None = None
     credit_limit_nano: int | None = None
     limits: Limits | None = None
+    own_day_nano: int | None = None
     group: str | None = None
 
     def add_needs(self, needs: Needs) -> None:

@@ -27,7 +27,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     """Limits of an account or a key. None: not set, the default applies. NO_LIMIT: none at all.
 
     The spending limits are nano-USD for each window, `rpm` and `tpm` are requests and tokens a minute,
-    `concurrency` is calls at once.
+    `concurrency` is calls at once. `own_day_nano` is a spending limit for a day that an account has set for
+    itself: whichever of the two is lower holds.
     """
 
     day_nano: int | None = None
@@ -37,10 +38,13 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     rpm: int | None = None
     tpm: int | None = None
     concurrency: int | None = None
+    own_day_nano: int | None = None
 
     def window_nano(self, window: Window) -> int | None:
         """The spending limit for one window."""
         value: int | None = getattr(self, f"{window}_nano")
+        if window == "day" and self.own_day_nano is not None:
+            return self.own_day_nano if value is None else min(value, self.own_day_nano)
         return value
 
     def over(self, defaults: "Limits") -> "Limits":

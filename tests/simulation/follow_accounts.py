@@ -16,7 +16,7 @@ from proxy.ledger.commands import (
     Sweep,
 )
 from proxy.ledger.returns import RefundLot, VoidLot
-from proxy.ledger.rows import Account, Key, Lot
+from proxy.ledger.rows import NO_LIMIT, Account, Key, Lot
 from proxy.ledger.rules.once import Once
 from proxy.money import MAX_NANO
 from tests.ledger.auditor import dollars, nano
@@ -59,7 +59,12 @@ def change_account(model: Model, command: ChangeAccount) -> Done | Refused:
         if history.uncommitted() - history.credit + dollars(command.credit_limit_nano) < 0:
             return CONFLICT
         history.credit = dollars(command.credit_limit_nano)
-    party.account = replace(party.account, **_given(command, "name", "status", "limits", "group"))
+    party.account = replace(party.account, **_given(command, "name", "status", "group"))
+    before = party.account.limits
+    limits, own = command.limits or before, before.own_day_nano
+    if command.own_day_nano is not None:
+        own = command.own_day_nano if command.own_day_nano < NO_LIMIT else None
+    party.account = replace(party.account, limits=replace(limits, own_day_nano=own))
     return Done(party.row())
 
 

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from proxy.ledger.commands import Adjust, ChangeAccount, ChangeKey, CreateKey, Grant, OpenAccount, Sweep
-from proxy.ledger.rows import NEVER_US, Limits
+from proxy.ledger.rows import NEVER_US, NO_LIMIT, Limits
 from proxy.money import MAX_NANO
 from tests.simulation.world import World
 
@@ -27,8 +27,10 @@ def change_account(world: World) -> ChangeAccount:
     """One thing about an account: limits, the credit limit, its status, its group or its name."""
     command = ChangeAccount(world.account(), world.at_us())
     roll = world.chance.randrange(10)
-    if roll < 4:
+    if roll < 3:
         return replace(command, limits=world.limits(kind="account"))
+    if roll < 4:
+        return replace(command, own_day_nano=world.one_of((NO_LIMIT, world.up_to(40_000_000))))
     if roll < 7:
         return replace(command, credit_limit_nano=_credit_limit(world))
     if roll < 9:

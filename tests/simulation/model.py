@@ -208,8 +208,11 @@ def spending_limits(scope: str, limits: Limits) -> dict[str, Dollars]:
     """The spending limits that are set, by scope and window."""
     if limits == UNLIMITED:
         return {}
-    found = ((window, limits.window_nano(window)) for window in WINDOWS)
-    return {f"{scope}_{window}": dollars(limit) for window, limit in found if limit is not None}
+    found = {window: getattr(limits, f"{window}_nano") for window in WINDOWS}
+    found["day"] = min(
+        (set_ for set_ in (found["day"], limits.own_day_nano) if set_ is not None), default=None
+    )
+    return {f"{scope}_{window}": dollars(limit) for window, limit in found.items() if limit is not None}
 
 
 def bucket_name(bucket: Bucket) -> str:

@@ -32,7 +32,7 @@ from proxy.ledger.commands import (
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Hold
 from proxy.pricing.charge import Charge, price
 from proxy.pricing.rates import RateCard
-from tests.simulation import mutants_of_credit, mutants_of_records
+from tests.simulation import mutants_of_credit, mutants_of_limits, mutants_of_records
 from tests.simulation.memory_stage import Defect, Rule
 from tests.simulation.world import Price
 
@@ -175,16 +175,6 @@ def draws_fresh_lots_first(books: Books, command: Command) -> Result:
     for id_, lot in due.items():
         lots[id_] = replace(lots[id_], expires_at_us=lot.expires_at_us, priority=lot.priority)
     return result
-
-
-def lets_one_more_at_once(books: Books, command: Command) -> Result:
-    """An account's limit of calls at once is one too high."""
-    account = books.accounts.get(command.call.account_id) if isinstance(command, Authorize) else None
-    if account is None or account.limits.concurrency is None:
-        return rules.apply(books, command)
-    limits = replace(account.limits, concurrency=account.limits.concurrency + 1)
-    with _spoiled_account(books, account.id, limits=limits):
-        return rules.apply(books, command)
 
 
 def forgets_commands(books: Books, command: Command) -> Result:
@@ -358,7 +348,6 @@ _RULES: Final[tuple[Callable[[Books, Command], Result], ...]] = (
     lets_suspended_accounts_call,
     ignores_priorities,
     draws_fresh_lots_first,
-    lets_one_more_at_once,
     forgets_commands,
     recovers_for_nothing,
     recovers_before_the_deadline,
@@ -375,6 +364,7 @@ _RULES: Final[tuple[Callable[[Books, Command], Result], ...]] = (
     writes_no_entry,
     tells_the_balance_of_before,
     *mutants_of_credit.RULES,
+    *mutants_of_limits.RULES,
     *mutants_of_records.RULES,
 )
 _DEFECTS: Final[tuple[Defect, ...]] = (

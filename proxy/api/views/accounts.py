@@ -20,7 +20,8 @@ Bar = int | Literal["none"] | None
 class LimitsView(Struct, frozen=True):
     """Limits: US dollars for each UTC day, ISO week and month and in total; `rpm` and `tpm` for each minute.
 
-    `concurrency` is calls at once. `none` is no limit, null is the default.
+    `concurrency` is calls at once. `none` is no limit, null is the default. `own_day` is what an account has
+    set for itself.
     """
 
     day: str | None
@@ -30,6 +31,7 @@ class LimitsView(Struct, frozen=True):
     rpm: Bar
     tpm: Bar
     concurrency: Bar
+    own_day: str | None = None
 
 
 class SpendingView(Struct, frozen=True):
@@ -103,6 +105,7 @@ def limits_view(limits: Limits) -> LimitsView:
         rpm=_bar(limits.rpm),
         tpm=_bar(limits.tpm),
         concurrency=_bar(limits.concurrency),
+        own_day=_money_bar(limits.own_day_nano),
     )
 
 

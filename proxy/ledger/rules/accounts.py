@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from proxy.ledger.books import Books
 from proxy.ledger.commands import ChangeAccount, ChangeKey, CreateKey, Done, OpenAccount, Refused
-from proxy.ledger.rows import Account, Key
+from proxy.ledger.rows import NO_LIMIT, Account, Key, Limits
 from proxy.ledger.rules import lots
 from proxy.ledger.rules.registry import carries_out
 from proxy.money import MAX_NANO, usd_string
@@ -37,7 +37,9 @@ def change_account(books: Books, command: ChangeAccount) -> Done | Refused:
     account = books.accounts.get(command.account_id)
     if account is None:
         return no_account(command.account_id)
-    changes = _changes(command, ("name", "status", "credit_limit_nano", "limits", "group"))
+    changes = _changes(command, ("name", "status", "credit_limit_nano", "group"))
+    if command.limits is not None or command.own_day_nano is not None:
+        changes["limits"] = _limits(account.limits, command)
     if command.credit_limit_nano is not None:
         if not 0 <= command.credit_limit_nano <= MAX_NANO:
             return _impossible_credit_limit(command.credit_limit_nano)
@@ -94,6 +96,15 @@ def change_key(books: Books, command: ChangeKey) -> Done | Refused:
 def no_account(account_id: str) -> Refused:
     """The refusal of a command about an account that does not exist."""
     return Refused("not_found", f"There is no account {account_id}.")
+
+
+def _limits(before: Limits, command: ChangeAccount) -> Limits:
+    """The limits after a change: the operator's leave the account's own alone, and the other way round."""
+    own = before.own_day_nano
+    if command.own_day_nano is not None:
+        own = None if command.own_day_nano == NO_LIMIT else command.own_day_nano
+    limits = before if command.limits is None else command.limits
+    return limits if limits.own_day_nano == own else replace(limits, own_day_nano=own)
 
 
 def _changes(command: ChangeAccount | ChangeKey, names: tuple[str, ...]) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 import pytest
 
-from proxy.ledger.commands import Granted, Refused
+from proxy.ledger.commands import ChangeAccount, Granted, Refused
 from proxy.ledger.refusals import refusal
-from proxy.ledger.rows import Limits
+from proxy.ledger.rows import NO_LIMIT, Limits
 from proxy.ledger.rules.throttles import RETRY_US
 from proxy.ledger.windows import DAY_US, ends_us
-from tests.ledger.desk import NOON_US, Desk
+from tests.ledger.desk import ACCOUNT, NOON_US, Desk
 
 TODAY = NOON_US // DAY_US
 MIDNIGHT_US = (TODAY + 1) * DAY_US
@@ -183,3 +183,27 @@ def test_a_refusal_without_figures_tells_none() -> None:
 def test_windows_end_where_the_next_begins() -> None:
     assert ends_us("day", TODAY) == MIDNIGHT_US
     assert ends_us("total", 0) is None
+
+
+@pytest.mark.parametrize(("operators", "own", "least"), [(100, 60, 60), (60, 100, 60), (None, 60, 60)])
+def test_of_the_operators_limit_for_a_day_and_the_accounts_own_the_lower_holds(
+    operators: int | None, own: int, least: int
+) -> None:
+    """Neither changes the other, and what is lifted is the account's own alone."""
+    desk = Desk(limits=Limits(day_nano=operators))
+    desk.grant(1_000)
+    desk.do(ChangeAccount(ACCOUNT, desk.now_us, own_day_nano=own))
+    refused = desk.refuse(desk.ask(least + 1))
+    assert (refused.code, refused.limit_nano) == ("daily_limit_exceeded", least)
+    desk.limit_account(Limits(day_nano=operators, rpm=600))
+    assert desk.account.limits == Limits(day_nano=operators, rpm=600, own_day_nano=own)
+    assert desk.refuse(desk.ask(least + 1)).limit_nano == least
+    desk.do(ChangeAccount(ACCOUNT, desk.now_us, own_day_nano=NO_LIMIT))
+    assert desk.account.limits == Limits(day_nano=operators, rpm=600)
+
+
+def test_an_account_may_spend_nothing_that_it_denies_itself() -> None:
+    desk = Desk()
+    desk.grant(1_000)
+    desk.do(ChangeAccount(ACCOUNT, desk.now_us, own_day_nano=0))
+    assert desk.refuse(desk.ask(1)).code == "daily_limit_exceeded"
