@@ -40,6 +40,20 @@ def new_id(prefix: str, now_us: int) -> str:
     return f"{prefix}_{_of_second(ms >> 10)}{_PAIRS[ms & 1023]}{chance}"
 
 
+def first_id(prefix: str, at_us: int) -> str:
+    """What no id of a prefix that is made at `at_us` or later comes before, and every earlier one does."""
+    ms = -(-at_us // 1_000)
+    return f"{prefix}_{_of_second(ms >> 10)}{_PAIRS[ms & 1023]}"
+
+
+def made_at_us(id_: str) -> int:
+    """The time that an id was made at, to the millisecond."""
+    ms = 0
+    for character in id_.rpartition("_")[2][:10]:
+        ms = ms * 32 + ALPHABET.index(character)
+    return ms * 1_000
+
+
 @lru_cache(maxsize=4)
 def _of_second(seconds: int) -> str:
     """The characters that all ids of 1,024 milliseconds begin with."""

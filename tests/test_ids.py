@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.ids import ALPHABET, new_id
+from proxy.ids import ALPHABET, first_id, made_at_us, new_id
 from tests.sources import ROOT
 
 END_OF_TIME_US = (1 << 48) * 1_000
@@ -82,3 +82,13 @@ def test_a_process_and_its_fork_never_give_the_same_id() -> None:
     """Chance is drawn from the system for many ids at once, and a fork draws its own."""
     ran = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True, check=True, cwd=ROOT)
     assert len(ran.stdout.split()) == len(set(ran.stdout.split())) == 200
+
+
+@given(st.integers(0, 10**16))
+def test_a_place_in_time_is_between_the_ids_made_before_and_after(now_us: int) -> None:
+    """To the millisecond, which is what ids tell of their time."""
+    place = first_id("req", now_us)
+    whole_us = -(-now_us // 1_000) * 1_000
+    assert place < new_id("req", whole_us)
+    assert whole_us == 0 or new_id("req", whole_us - 1) < place
+    assert made_at_us(new_id("req", now_us)) == now_us // 1_000 * 1_000

@@ -12,6 +12,7 @@ from proxy.api import public_operations
 from proxy.api.admin import routes as admin
 from proxy.api.billing import routes as billing
 from proxy.api.billing.quotes import QUOTE
+from proxy.api.csv_export import MEDIA
 from proxy.api.operations import IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY_LENGTH, REPLAYED, Nothing, Operation
 from proxy.edge.auth import API_KEY_HEADER
 from proxy.endpoints.dialects import ANTHROPIC, ANTHROPIC_TYPES, OPENAI, Dialect, dialect_of
@@ -31,7 +32,11 @@ _SECURITY: Final[dict[str, list[dict[str, list[str]]]]] = {
 }
 _TAGS: Final = (
     ("/admin/", "admin"),
-    ("/v1/billing/", "billing"),
+    *(
+        (prefix, "billing")
+        for prefix in ("/v1/billing/", "/v1/organization/", "/v1/dashboard/", "/dashboard/")
+    ),
+    *((path, "billing") for path in ("/v1/key", "/v1/credits")),
     ("/v1/", "calls"),
     ("/v2/", "calls"),
     ("/", "process"),
@@ -210,6 +215,8 @@ def _responses(operation: Operation[Any, Any, Any], schemas: Schemas) -> Schema:
         reply = {"oneOf": [reply, schemas[operation.anthropic_reply]]}
         error = {"oneOf": [schemas[kind] for kind in _ERRORS.values()]}
     content = {operation.media: {"schema": reply}}
+    if operation.table:
+        content[MEDIA] = {"schema": {"type": "string"}}
     if operation.streams:
         content["text/event-stream"] = {"schema": {"type": "string"}}
     good: Schema = {"description": operation.summary, "content": content}

@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from proxy.api import decode
+from proxy.api.csv_export import Csv, wants_csv
 from proxy.config.schema import Admin
 from proxy.errors import Refusal
 from proxy.ledger.commands import Command, Done
@@ -85,7 +86,8 @@ class Operation(Generic[QueryKind, BodyKind, ReplyKind]):
     An `idempotent` one requires an `Idempotency-Key`, so that a repeat is harmless. `media` is the media type
     of the reply, `takes` that of the body; one that `streams` is sent as server-sent events if the caller
     asks for that. `form` is the body as multipart/form-data, which it takes beside JSON. Where clients of
-    OpenAI's and of Anthropic's have the path, these get `anthropic_reply`.
+    OpenAI's and of Anthropic's have the path, these get `anthropic_reply`. One that is a `table` answers as
+    CSV as well.
     """
 
     id: str
@@ -103,13 +105,15 @@ class Operation(Generic[QueryKind, BodyKind, ReplyKind]):
     streams: bool = False
     form: type[msgspec.Struct] | None = None
     anthropic_reply: type[msgspec.Struct] | None = None
+    table: bool = False
 
 
 @dataclass(frozen=True)
 class Incoming(Generic[CallerKind, QueryKind, BodyKind]):
     """A decoded request: its caller, the path's variables, query and body, and the settings in force.
 
-    `command_id` is the idempotency key; empty if the operation takes none.
+    `command_id` is the idempotency key; empty if the operation takes none. `wants_csv` of one that answers as
+    a table is whether the client prefers CSV.
     """
 
     caller: CallerKind
@@ -118,6 +122,7 @@ class Incoming(Generic[CallerKind, QueryKind, BodyKind]):
     body: BodyKind
     settings: ApiSettings
     command_id: str = ""
+    wants_csv: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,9 @@ class WithHeaders(Generic[ReplyKind]):
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Handler = Callable[[Incoming[CallerKind, QueryKind, BodyKind]], Awaitable[ReplyKind | WithHeaders[ReplyKind]]]
+Handler = Callable[
+    [Incoming[CallerKind, QueryKind, BodyKind]], Awaitable[ReplyKind | WithHeaders[ReplyKind] | Csv]
+]
 Gate = Callable[[web.Request], Awaitable[CallerKind]]
 
 
@@ -146,7 +153,7 @@ class Binder(Generic[CallerKind]):
     ) -> web.RouteDef:
         """The route of one operation. The caller is identified before the query and the body are read."""
 
-        async def handle(request: web.Request) -> web.Response:
+        async def handle(request: web.Request) -> web.StreamResponse:
             caller = await self._gate(request)
             incoming = Incoming(
                 caller=caller,
@@ -155,19 +162,27 @@ class Binder(Generic[CallerKind]):
                 command_id=idempotency_key(request) if operation.idempotent else "",
                 body=await _body(request, operation.body),
                 settings=self._settings(),
+                wants_csv=operation.table and wants_csv(request),
             )
             answer = await handler(incoming)
+            if isinstance(answer, Csv):
+                return await answer.send(request)
             if isinstance(answer, WithHeaders):
                 return json_response(operation.status, answer.reply, answer.headers)
             return json_response(operation.status, answer, {})
 
         return web.route(operation.method, operation.path, handle)
 
-    def nowhere(self, prefix: str) -> web.RouteDef:
-        """The route of all other paths below `prefix`: 404, after the caller is identified."""
+    def nowhere(self, prefix: str, refusal: Callable[[str], Refusal] | None = None) -> web.RouteDef:
+        """The route of all other paths below `prefix`: 404, after the caller is identified.
+
+        `refusal` says why, of what follows the prefix.
+        """
 
         async def handle(request: web.Request) -> web.Response:
             await self._gate(request)
+            if refusal is not None:
+                raise refusal(request.match_info["rest"][:100])
             raise web.HTTPNotFound
 
         return web.route("*", f"{prefix}/{{rest:.*}}", handle)

@@ -28,7 +28,7 @@ from proxy.pricing.charge import Charge, Line
 
 _Kind = TypeVar("_Kind")
 
-UsageGroup = Literal["day", "model", "key", "account"]
+UsageGroup = Literal["day", "month", "model", "key", "account"]
 _USAGE_QUERIES: Final[dict[UsageGroup, tuple[str, str, str]]] = {
     "day": ("usage_by_day", "usage_of_all_by_day", "day"),
     "model": ("usage_by_model", "usage_of_all_by_model", "model"),
@@ -107,9 +107,36 @@ class CostSum(msgspec.Struct, frozen=True):
     """What was charged on one day since 1970-01-01 UTC; what it is not grouped by is empty."""
 
     day: int
+    account_id: str
     key_id: str
     model: str
     charged_nano: int
+
+
+class CallSum(msgspec.Struct, frozen=True):
+    """What calls of one account and endpoint used in a stretch of time, by meter.
+
+    `bucket` is the number of the stretch since 1970-01-01 UTC. What it is not grouped by is empty.
+    """
+
+    bucket: int
+    account_id: str
+    endpoint: str
+    key_id: str
+    model: str
+    requests: int
+    input_tokens: int
+    cached_input_tokens: int
+    cache_write_tokens: int
+    input_audio_tokens: int
+    output_tokens: int
+    output_audio_tokens: int
+    images: int
+    characters: int
+    audio_seconds: int
+    web_searches: int
+    file_searches: int
+    containers: int
 
 
 class Reader:
@@ -166,6 +193,10 @@ class Reader:
         rows = await self._rows("lots_page", **params, limit=limit)
         return [_made(row, Lot) for row in rows]
 
+    async def has_bought(self, account_id: str) -> bool:
+        """Whether anything was ever bought for an account."""
+        return bool(await self._rows("purchase_of_account", account_id=account_id))
+
     async def vouchers(self, *, before: str | None, limit: int) -> list[Voucher]:
         """Vouchers, newest first, with empty digests."""
         rows = await self._rows("vouchers_page", cursor=before or "", limit=limit)
@@ -200,15 +231,13 @@ class Reader:
     async def receipts(
         self, *, account_id: str, key_id: str, model: str, before: str | None, limit: int, down_to: str = ""
     ) -> list[SeenReceipt]:
-        """Receipts, newest first. An empty text is no filter.
-
-        Across all accounts, receipts of calls older than `down_to` are left out.
-        """
-        params = {"key_id": key_id, "model": model, "cursor": before or "", "limit": limit}
+        """Receipts, newest first, of calls from `down_to` on. An empty text is no filter."""
+        place = {"cursor": before or "", "limit": limit, "down_to": down_to}
+        params = {"key_id": key_id, "model": model, **place}
         if account_id:
             rows = await self._rows("receipts_page", account_id=account_id, **params)
         else:
-            rows = await self._rows("receipts_of_all", down_to=down_to, **params)
+            rows = await self._rows("receipts_of_all", **params)
         return [_receipt(row) for row in rows]
 
     async def receipt_place(self, before: str | None, calls: int) -> str:
@@ -231,11 +260,37 @@ class Reader:
     async def costs(
         self, *, account_id: str, first_day: int, last_day: int, by_key: bool, by_model: bool, limit: int
     ) -> list[CostSum]:
-        """Charges of an account by day, and by key and model where asked for, in this order."""
+        """Charges of an account by day, and by key and model where asked for, in this order.
+
+        An empty `account_id` has those of all accounts, by account.
+        """
         groups = {"by_key": int(by_key), "by_model": int(by_model)}
         days = {"first_day": first_day, "last_day": last_day}
-        rows = await self._rows("costs_by_day", account_id=account_id, results=limit, **days, **groups)
+        if account_id:
+            rows = await self._rows("costs_by_day", account_id=account_id, results=limit, **days, **groups)
+        else:
+            rows = await self._rows("costs_of_all_by_day", results=limit, **days, **groups)
         return [_made(row, CostSum) for row in rows]
+
+    async def call_place(self, account_id: str, first_id: str, end_id: str, calls: int) -> str | None:
+        """The id of the call after so many from `first_id` on; None if there are fewer before `end_id`.
+
+        An empty `account_id` counts the calls of all.
+        """
+        params = {"first_id": first_id, "end_id": end_id, "calls": calls}
+        if account_id:
+            rows = await self._rows("call_place", account_id=account_id, **params)
+        else:
+            rows = await self._rows("call_place_of_all", **params)
+        return str(rows[0]["id"]) if rows else None
+
+    async def call_sums(self, account_id: str, **params: int | str) -> list[CallSum]:
+        """What calls used, as the query `usage_of_calls` says. An empty `account_id` sums over all."""
+        if account_id:
+            rows = await self._rows("usage_of_calls", account_id=account_id, **params)
+        else:
+            rows = await self._rows("usage_of_all_calls", **params)
+        return [_made(row, CallSum) for row in rows]
 
     async def _swept(self, account: Account) -> Account:
         now_us = self._clock.now_us()

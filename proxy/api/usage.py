@@ -27,13 +27,17 @@ Day = Annotated[date, wants("a UTC day such as 2030-01-31")]
 
 
 class UsageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The days, both ends included, the grouping, and the page. The default is the last 30 days, by day."""
+    """The days, both ends included, the grouping, and the page. The default is the last 30 days, by day.
+
+    As CSV it has all groups, whatever `limit` is.
+    """
 
     start_date: Day | None = None
     end_date: Day | None = None
-    group_by: Literal["day", "model", "key"] = "day"
+    group_by: Literal["day", "month", "model", "key"] = "day"
     limit: GroupLimit = MAX_GROUPS
     cursor: Cursor | None = None
+    format: Literal["json", "csv"] = "json"
 
 
 class AdminUsageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -60,16 +64,26 @@ class UsageTotalView(Struct, frozen=True, kw_only=True):
 
 
 class UsageGroupView(UsageTotalView, frozen=True, kw_only=True):
-    """The total of one group: a UTC day, a model, or the id of a key or account."""
+    """The total of one group: a UTC day or month, a model, or the id of a key or account."""
 
     group: str
+
+
+class DailyUsageView(Struct, frozen=True, kw_only=True):
+    """The tokens of one UTC day, and what they and all else cost: an exact number of US dollars."""
+
+    date: date
+    requests: int
+    total_tokens: int
+    cost: Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"type": "number"})]
 
 
 class UsageView(Struct, frozen=True, kw_only=True):
     """A page of usage by group: days in order, others dearest first.
 
     `total` is of all groups, whichever are on the page. `next_cursor` leads to the rest, and is null on the
-    last page: the rows of all pages sum to the total, unless a call has ended between two pages.
+    last page: the rows of all pages sum to the total, unless a call has ended between two pages. `daily` has
+    each day with usage, however it is grouped.
     """
 
     object: Literal["usage"] = "usage"
@@ -80,22 +94,33 @@ class UsageView(Struct, frozen=True, kw_only=True):
     has_more: bool
     next_cursor: str | None
     total: UsageTotalView
+    daily: list[DailyUsageView]
 
 
 async def usage_report(
-    reader: Reader, query: UsageQuery | AdminUsageQuery, *, account_id: str, unit: Unit, now_us: int
+    reader: Reader,
+    query: UsageQuery | AdminUsageQuery,
+    *,
+    account_id: str,
+    unit: Unit,
+    now_us: int,
+    whole: bool = False,
 ) -> UsageView:
-    """A page of the usage of a query; an empty `account_id` sums over all. Raises Refusal `invalid_value`."""
+    """A page of the usage of a query, or the `whole` of it; an empty `account_id` sums over all.
+
+    Raises Refusal `invalid_value`.
+    """
     first, last = days_of(query, now_us)
     after = _rank_after(query)
-    sums = await reader.usage(
-        query.group_by,
-        account_id=account_id,
-        first_day=(first - EPOCH).days,
-        last_day=(last - EPOCH).days,
-    )
+    days = {"first_day": (first - EPOCH).days, "last_day": (last - EPOCH).days}
+    daily = await reader.usage("day", account_id=account_id, **days)
+    if query.group_by in ("day", "month"):
+        sums = daily if query.group_by == "day" else _months(daily)
+    else:
+        sums = await reader.usage(query.group_by, account_id=account_id, **days)
     rest = sorted((one for one in sums if after is None or _rank(one) > after), key=_rank)
-    page = page_of(rest, query.limit, lambda one: _group_view(one, unit), _place)
+    limit = len(rest) if whole else query.limit
+    page = page_of(rest, limit, lambda one: _group_view(one, query.group_by, unit), _place)
     return UsageView(
         start_date=first,
         end_date=last,
@@ -104,6 +129,29 @@ async def usage_report(
         has_more=page.has_more,
         next_cursor=page.next_cursor,
         total=_total_view(sums, unit),
+        daily=[_daily_view(one) for one in daily],
+    )
+
+
+def _months(days: Sequence[UsageSum]) -> list[UsageSum]:
+    """The sums of days by month, each under the number of its first day."""
+    months: dict[int, list[UsageSum]] = {}
+    for one in days:
+        day = EPOCH + timedelta(days=int(one.group))
+        months.setdefault((day.replace(day=1) - EPOCH).days, []).append(one)
+    figures = UsageSum.__struct_fields__[1:]
+    return [
+        UsageSum(month, *(sum(getattr(one, name) for one in ones) for name in figures))
+        for month, ones in months.items()
+    ]
+
+
+def _daily_view(one: UsageSum) -> DailyUsageView:
+    return DailyUsageView(
+        date=EPOCH + timedelta(days=int(one.group)),
+        requests=one.requests,
+        total_tokens=one.input_tokens + one.output_tokens,
+        cost=msgspec.Raw(usd_string(one.charged_nano).encode()),
     )
 
 
@@ -144,8 +192,9 @@ def days_of(query: UsageQuery | AdminUsageQuery, now_us: int) -> tuple[date, dat
     return first, last
 
 
-def _group_view(one: UsageSum, unit: Unit) -> UsageGroupView:
+def _group_view(one: UsageSum, group_by: UsageGroup, unit: Unit) -> UsageGroupView:
     name = str(EPOCH + timedelta(days=one.group)) if isinstance(one.group, int) else one.group
+    name = name[:7] if group_by == "month" else name
     total = _total_view([one], unit)
     members = {member: getattr(total, member) for member in UsageTotalView.__struct_fields__}
     return UsageGroupView(group=name, **members)

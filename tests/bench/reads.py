@@ -83,12 +83,12 @@ def asks_of(history: History, down_to: str) -> list[Ask]:
         ("another's key", {"key_id": key_id(1, 0)}),
     )
     for title, chosen in filters:
-        params = {"key_id": "", "model": "", "cursor": "", "limit": LIMIT, **chosen}
+        params = {"key_id": "", "model": "", "cursor": "", "limit": LIMIT, "down_to": "", **chosen}
         asks.append(Ask(f"log of the busy account: {title}", "receipts_page", {"account_id": busy, **params}))
         if title not in ONLY_OF_AN_ACCOUNT:
             place = down_to if params["model"] and not params["key_id"] else ""
             asks.append(Ask(f"log of all accounts: {title}", "receipts_of_all", {**params, "down_to": place}))
-    params = {"key_id": "", "model": "", "cursor": "", "limit": LIMIT}
+    params = {"key_id": "", "model": "", "cursor": "", "limit": LIMIT, "down_to": ""}
     asks.append(Ask("log of another account", "receipts_page", {"account_id": usual, **params}))
     for who, account in (("busy account", busy), ("all accounts", "")):
         for state in ("", "open", "voided"):
@@ -108,7 +108,14 @@ async def _timings(engine: str, location: str, history: History) -> list[Timing]
     store = store_for(location, tasks=Tasks(lambda _, error: faults.append(error)))
     await store.open()
     try:
-        newest = {"account_id": account_id(0), "key_id": "", "model": "", "cursor": "", "limit": 1}
+        newest = {
+            "account_id": account_id(0),
+            "key_id": "",
+            "model": "",
+            "cursor": "",
+            "limit": 1,
+            "down_to": "",
+        }
         (call,) = await store.query("receipts_page", newest)
         looks = Ask(
             "how far a page searches for a model", "receipt_place", {"cursor": "", "calls": SEARCHED_CALLS}

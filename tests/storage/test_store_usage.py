@@ -2,6 +2,8 @@
 
 from typing import cast
 
+from msgspec.structs import replace
+
 from proxy.ledger.commands import (
     CreateKey,
 )
@@ -14,6 +16,7 @@ from tests.storage.teller import (
     authorize,
     call,
     done,
+    grant,
     granted,
     opening,
     settle,
@@ -116,3 +119,70 @@ async def test_usage_of_all_accounts_is_the_sum_of_that_of_each(store: Store) ->
                 (0 if group == "day" else -cast("int", row["charged_nano"]), row[column]) for row in rows
             ]
             assert order == sorted(order)
+
+
+async def test_calls_are_summed_by_time_and_endpoint_and_counted_off_by_their_ids(store: Store) -> None:
+    """Of one account or of all, by every meter; also from some id on, and without what was voided."""
+    await store.apply([*opening(10_000), *opening(10_000, account_id="acct_2", key_id="key_2")])
+    minute_us = 60_000_000
+    calls = [
+        call("call_1"),
+        call("call_2", model="large", at_us=NOON_US + minute_us),
+        call("call_3", at_us=NOON_US + minute_us),
+        call("call_4", at_us=NOON_US + minute_us),
+        call("call_5", account_id="acct_2", key_id="key_2"),
+    ]
+    for made in calls:
+        await granted(store, made, 100)
+    used = {"images": 2, "characters": 3, "audio_seconds": 4, "web_searches": 5, "containers": 6}
+    first = settle(calls[0], 10)
+    first = replace(first, outcome=replace(first.outcome, usage=used))
+    await store.apply(
+        [first, *(settle(made, 10) for made in calls[1:3]), void(calls[3]), settle(calls[4], 1)]
+    )
+    span = {"first_id": "call_", "end_id": "call_~", "start_us": NOON_US, "end_us": NOON_US + 2 * minute_us}
+    asked = {**span, "width_seconds": 60, "by_key": 0, "by_model": 0, "results": 10}
+    noon = NOON_US // minute_us
+    rows = await store.query("usage_of_calls", {"account_id": ACCOUNT, **asked})
+    assert [(row["bucket"], row["endpoint"], row["requests"], row["input_tokens"]) for row in rows] == [
+        (noon, "chat", 1, 0),
+        (noon + 1, "chat", 2, 200),
+    ]
+    assert {name: rows[0][name] for name in used} == used
+    apart = {**asked, "by_key": 1, "by_model": 1}
+    rows = await store.query("usage_of_all_calls", apart)
+    assert [(row["bucket"], row["account_id"], row["key_id"], row["model"]) for row in rows] == [
+        (noon, ACCOUNT, KEY, "small"),
+        (noon, "acct_2", "key_2", "small"),
+        (noon + 1, ACCOUNT, KEY, "large"),
+        (noon + 1, ACCOUNT, KEY, "small"),
+    ]
+    rows = await store.query("usage_of_all_calls", {**asked, "first_id": "call_2", "end_id": "call_3"})
+    assert [(row["bucket"], row["requests"], row["output_tokens"]) for row in rows] == [(noon + 1, 1, 20)]
+    ids = {"first_id": "call_2", "end_id": "call_9"}
+    for skipped, expected in ((0, "call_2"), (2, "call_4"), (3, None)):
+        rows = await store.query("call_place", {"account_id": ACCOUNT, **ids, "calls": skipped})
+        assert ([row["id"] for row in rows] or [None]) == [expected]
+    rows = await store.query("call_place_of_all", {**ids, "calls": 3})
+    assert [row["id"] for row in rows] == ["call_5"]
+
+
+async def test_costs_of_all_accounts_name_the_account(store: Store) -> None:
+    await store.apply([*opening(10_000), *opening(10_000, account_id="acct_2", key_id="key_2")])
+    calls = [call("call_1"), call("call_2", account_id="acct_2", key_id="key_2")]
+    for number, made in enumerate(calls, 1):
+        await granted(store, made, 100)
+        await store.apply([settle(made, 10 * number)])
+    days = {"first_day": 20_000, "last_day": 20_000, "by_key": 1, "by_model": 0, "results": 5}
+    rows = await store.query("costs_of_all_by_day", days)
+    assert [(row["account_id"], row["key_id"], row["model"], row["charged_nano"]) for row in rows] == [
+        (ACCOUNT, KEY, "", 10),
+        ("acct_2", "key_2", "", 20),
+    ]
+
+
+async def test_what_was_bought_stays_known_when_it_is_spent(store: Store) -> None:
+    await store.apply(opening(10))
+    assert await store.query("purchase_of_account", {"account_id": ACCOUNT}) == []
+    await store.apply([replace(grant(5, command_id="grant_2"), kind="purchase")])
+    assert len(await store.query("purchase_of_account", {"account_id": ACCOUNT})) == 1

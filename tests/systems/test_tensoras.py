@@ -1,5 +1,8 @@
 """Tensoras: text by the token, embeddings and rankings by their input, and a daily limit."""
 
+import csv
+import io
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import openai
@@ -102,3 +105,57 @@ def test_t9_a_daily_limit_is_402_until_it_is_raised(system: System) -> None:
     assert error["resets_at"].endswith("T00:00:00Z")
     account.admin.ask("PATCH", f"/admin/v1/accounts/{account.id}", {"limits": {"day": "10.00"}})
     assert system.chat(account, "llama-3.3-70b", 1_000, 500) == 500_000
+
+
+def test_t9_the_customer_sets_a_daily_limit_in_cents_and_raises_it_at_once(system: System) -> None:
+    """1000 is ten dollars; one cent holds until the day is over or it is raised."""
+    account = system.account("50.00")
+    limits = "/v1/billing/spending_limits"
+    assert account.api.ask("PUT", limits, {"daily_limit": 1_000})[2]["data"][0]["limit"] == "10.00"
+    assert account.api.get("/v1/billing/funds")["amount"] == 5_000
+    account.api.ask("PUT", limits, {"daily_limit": 1})
+    assert system.chat(account, "llama-3.3-70b", 12_000, 12_000) == 9_600_000
+    with pytest.raises(openai.APIStatusError) as refused:
+        system.chat(account, "llama-3.3-70b", 1_000, 500, messages=LONG)
+    error: Any = refused.value.response.json()["error"]
+    assert (refused.value.status_code, error["code"], error["limit"]) == (402, "daily_limit_exceeded", "0.01")
+    account.api.ask("PUT", limits, {"daily_limit": 2})
+    assert system.chat(account, "llama-3.3-70b", 1_000, 500, messages=LONG) == 500_000
+
+
+def test_t10_usage_is_told_by_day_with_tokens_and_cost(system: System) -> None:
+    account = system.account()
+    for model, prompt, output in (("llama-3.3-70b", 1_000, 500), ("qwen-3-32b", 2_000, 1)):
+        system.chat(account, model, prompt, output)
+    today = datetime.now(UTC).date()
+    days = f"start_date={today - timedelta(days=2)}&end_date={today}"
+    (entry,) = account.api.get(f"/v1/billing/usage?{days}")["daily"]
+    assert entry == {"date": str(today), "requests": 2, "total_tokens": 3_501, "cost": 0.0007003}
+    assert f"{entry['total_tokens']:,} tokens, ${entry['cost']:.4f}" == "3,501 tokens, $0.0007"
+
+
+def test_t11_usage_is_told_by_model_key_day_and_month_and_for_each_call(system: System) -> None:
+    account = system.account()
+    other = system.server.key_of(account.id)
+    system.chat(account, "llama-3.3-70b", 1_000, 500)
+    system.chat(other, "qwen-3-32b", 2_000, 100)
+    today = datetime.now(UTC).date()
+    expected = {
+        "model": {"llama-3.3-70b": "0.0005", "qwen-3-32b": "0.00023"},
+        "key": {account.key_id: "0.0005", other.key_id: "0.00023"},
+        "day": {str(today): "0.00073"},
+        "month": {str(today)[:7]: "0.00073"},
+    }
+    for group, costs in expected.items():
+        data = account.api.get(f"/v1/billing/usage?group_by={group}")["data"]
+        assert {one["group"]: one["charged"] for one in data} == costs
+    _, headers, table = account.api.ask("GET", "/v1/billing/receipts?format=csv")
+    assert headers["Content-Type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(table.decode())))
+    assert [
+        (row["model"], row["input_tokens"], row["output_tokens"], row["charged_usd"]) for row in rows
+    ] == [
+        ("qwen-3-32b", "2000", "100", "0.00023"),
+        ("llama-3.3-70b", "1000", "500", "0.0005"),
+    ]
+    assert all(0 < float(row["seconds"]) < 60 for row in rows)

@@ -34,6 +34,7 @@ class CostsQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     end_time: Seconds | None = None
     bucket_width: Literal["1d"] = "1d"
     group_by: list[Group] = []
+    project_ids: list[str] = []
     api_key_ids: list[str] = []
     line_items: list[str] = []
     limit: Annotated[int, wants(f"a whole number from 1 to {MAX_BUCKETS}", ge=1, le=MAX_BUCKETS)] = 7
@@ -91,7 +92,7 @@ COSTS: Final = Operation(
 
 
 async def costs_page(reader: Reader, query: CostsQuery, *, account_id: str, now_us: int) -> CostsView:
-    """A page of an account's costs. Raises Refusal `invalid_value`."""
+    """A page of an account's costs, or of all if its id is empty. Raises Refusal `invalid_value`."""
     first, end = _days(query, now_us)
     last = min(end, first + query.limit) - 1
     sums = await reader.costs(
@@ -109,7 +110,7 @@ async def costs_page(reader: Reader, query: CostsQuery, *, account_id: str, now_
         by_day[one.day].append(one)
     has_more = end > last + 1
     return CostsView(
-        data=[_bucket(day, by_day[day], query, account_id) for day in range(first, last + 1)],
+        data=[_bucket(day, by_day[day], query) for day in range(first, last + 1)],
         has_more=has_more,
         next_page=f"page_{(last + 1) * DAY_SECONDS}" if has_more else None,
     )
@@ -132,15 +133,22 @@ def _days(query: CostsQuery, now_us: int) -> tuple[int, int]:
     return day, end
 
 
-def _bucket(day: int, sums: Sequence[CostSum], query: CostsQuery, account_id: str) -> CostsBucketView:
-    groups: dict[tuple[str | None, str | None], int] = defaultdict(int)
+def _bucket(day: int, sums: Sequence[CostSum], query: CostsQuery) -> CostsBucketView:
+    groups: dict[tuple[str | None, ...], int] = defaultdict(int)
     for one in sums:
+        if query.project_ids and one.account_id not in query.project_ids:
+            continue
         if query.api_key_ids and one.key_id not in query.api_key_ids:
             continue
         if query.line_items and one.model not in query.line_items:
             continue
-        model = one.model if "line_item" in query.group_by else None
-        groups[model, one.key_id if "api_key_id" in query.group_by else None] += one.charged_nano
+        by = (
+            one.model if "line_item" in query.group_by else None,
+            one.key_id if "api_key_id" in query.group_by else None,
+            one.account_id if "project_id" in query.group_by else None,
+            one.account_id if "user_id" in query.group_by else None,
+        )
+        groups[by] += one.charged_nano
     dearest = sorted(groups.items(), key=lambda group: (-group[1], str(group[0])))
     return CostsBucketView(
         start_time=day * DAY_SECONDS,
@@ -149,10 +157,10 @@ def _bucket(day: int, sums: Sequence[CostSum], query: CostsQuery, account_id: st
             CostView(
                 amount=AmountView(msgspec.Raw(usd_string(charged_nano).encode())),
                 line_item=model,
-                project_id=account_id if "project_id" in query.group_by else None,
                 api_key_id=key_id,
-                user_id=account_id if "user_id" in query.group_by else None,
+                project_id=project_id,
+                user_id=user_id,
             )
-            for (model, key_id), charged_nano in dearest
+            for (model, key_id, project_id, user_id), charged_nano in dearest
         ],
     )

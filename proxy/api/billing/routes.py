@@ -1,27 +1,34 @@
 """The billing API of an account under /v1/billing, for any of its keys. A suspended account may read it."""
 
-from collections.abc import Callable
-from typing import Final, Literal
+from collections.abc import Awaitable, Callable
+from datetime import date, timedelta
+from typing import Any, Final, Literal
 
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.admin.credit import LotQuery, entries_page, lots_page
+from proxy.api.billing import inspection, organization_routes
+from proxy.api.billing import spending as billing_spending
 from proxy.api.billing import vouchers as billing_vouchers
-from proxy.api.billing.costs import COSTS, CostsQuery, CostsView, costs_page
+from proxy.api.billing.exports import receipts_table, usage_table
+from proxy.api.billing.organization import CALL_PREFIX
+from proxy.api.csv_export import Csv
+from proxy.api.decode import invalid
 from proxy.api.operations import BILLING, ApiSettings, Binder, Commands, Incoming, Nothing, Operation
 from proxy.api.paging import Page, PageQuery, page_of, place_of
-from proxy.api.reader import Reader
-from proxy.api.usage import UsageQuery, UsageView, usage_report
-from proxy.api.views.accounts import SpendingView, spending_of
+from proxy.api.reader import Reader, SeenReceipt
+from proxy.api.usage import Day, UsageQuery, UsageView, usage_report
 from proxy.api.views.books import EntryView, LotView
 from proxy.api.views.money import Display, Usd, display
 from proxy.api.views.receipts import ReceiptView, receipt_view
 from proxy.clock import Clock
-from proxy.edge.auth import account_key
+from proxy.edge.auth import account_key, account_or_admin
 from proxy.errors import Refusal
+from proxy.ids import first_id
 from proxy.ledger.rows import Key
 from proxy.ledger.store import Store
+from proxy.ledger.windows import DAY_US, EPOCH
 from proxy.money import usd_string
 
 
@@ -39,18 +46,17 @@ class BalanceView(Struct, frozen=True, kw_only=True):
     display: Display | UnsetType = UNSET
 
 
-class SpendingLimitsView(Struct, frozen=True, kw_only=True):
-    """The spending limits in force for the account and for the key of the request."""
-
-    object: Literal["list"] = "list"
-    data: list[SpendingView]
-
-
 class OwnReceiptQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The filters of a list of receipts. `model` is the exact public name."""
+    """The filters of a list of receipts. `model` is the exact public name; both days are included.
+
+    As CSV it has all receipts, whatever `limit` is.
+    """
 
     key_id: str | None = None
     model: str | None = None
+    start_date: Day | None = None
+    end_date: Day | None = None
+    format: Literal["json", "csv"] = "json"
 
 
 BALANCE: Final = Operation(
@@ -73,16 +79,6 @@ LOTS: Final = Operation(
     query=LotQuery,
     body=Nothing,
 )
-SPENDING_LIMITS: Final = Operation(
-    id="billing_spending_limits",
-    method="GET",
-    path=f"{BILLING}/spending_limits",
-    summary="Each spending limit of the account and of the key, what is spent and held, and when it resets.",
-    audience="account",
-    reply=SpendingLimitsView,
-    query=Nothing,
-    body=Nothing,
-)
 USAGE: Final = Operation(
     id="billing_usage",
     method="GET",
@@ -92,6 +88,7 @@ USAGE: Final = Operation(
     reply=UsageView,
     query=UsageQuery,
     body=Nothing,
+    table=True,
 )
 RECEIPTS: Final = Operation(
     id="billing_receipts",
@@ -102,6 +99,7 @@ RECEIPTS: Final = Operation(
     reply=Page[ReceiptView],
     query=OwnReceiptQuery,
     body=Nothing,
+    table=True,
 )
 RECEIPT: Final = Operation(
     id="billing_receipt",
@@ -124,9 +122,12 @@ ENTRIES: Final = Operation(
     body=Nothing,
 )
 
-OPERATIONS: Final = (
-    *(BALANCE, LOTS, SPENDING_LIMITS, USAGE, RECEIPTS, RECEIPT, ENTRIES, COSTS),
+OPERATIONS: Final[tuple[Operation[Any, Any, Any], ...]] = (
+    *(BALANCE, LOTS, USAGE, RECEIPTS, RECEIPT, ENTRIES),
+    *billing_spending.OPERATIONS,
     *billing_vouchers.OPERATIONS,
+    *organization_routes.OPERATIONS,
+    *inspection.OPERATIONS,
 )
 
 
@@ -138,13 +139,26 @@ def billing_routes(
     async def gate(request: web.Request) -> Key:
         return await account_key(request, store=store, clock=clock)
 
+    async def gate_of_all(request: web.Request) -> Key | None:
+        return await account_or_admin(request, store=store, clock=clock, admin_key=settings().admin.key)
+
     reader = Reader(ledger=ledger, store=store, clock=clock)
     bind = Binder(gate, settings)
     return [
         *Billing(reader=reader, clock=clock).routes(bind),
+        *billing_spending.Spending(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *billing_vouchers.Redemptions(ledger=ledger, clock=clock).routes(bind),
+        *inspection.Inspection(reader=reader, clock=clock).routes(bind),
+        *organization_routes.Organization(reader=reader, clock=clock).routes(Binder(gate_of_all, settings)),
         bind.nowhere(BILLING),
     ]
+
+
+def _id_of_day(day: date) -> str:
+    """What the ids of calls of a day and of later ones come after. Raises Refusal `invalid_value`."""
+    if day < EPOCH:
+        raise invalid("start_date", day, f"it has to be {EPOCH} or later")
+    return first_id(CALL_PREFIX, (day - EPOCH).days * DAY_US)
 
 
 class Billing:
@@ -159,12 +173,10 @@ class Billing:
         return [
             bind(BALANCE, self.balance),
             bind(LOTS, self.lots),
-            bind(SPENDING_LIMITS, self.spending_limits),
             bind(USAGE, self.usage),
             bind(RECEIPTS, self.receipts),
             bind(RECEIPT, self.receipt),
             bind(ENTRIES, self.entries),
-            bind(COSTS, self.costs),
         ]
 
     async def balance(self, incoming: Incoming[Key, Nothing, Nothing]) -> BalanceView:
@@ -195,44 +207,41 @@ class Billing:
         now_us = self._clock.now_us()
         return await lots_page(self._reader, account.id, incoming.query, unit, now_us=now_us)
 
-    async def spending_limits(self, incoming: Incoming[Key, Nothing, Nothing]) -> SpendingLimitsView:
-        """The spending limits in force; windows without one are left out."""
-        key, settings, now_us = incoming.caller, incoming.settings, self._clock.now_us()
-        account = await self._reader.account(key.account_id)
-        unit, of_account = settings.unit, await self._reader.spending(account, now_us)
-        in_force = account.limits.over(settings.groups.of(account.group).limits)
-        views = [
-            *spending_of("account", in_force, of_account, unit),
-            *spending_of("key", key.limits, await self._reader.spending(key, now_us), unit),
-        ]
-        return SpendingLimitsView(data=[view for view in views if view.limit is not None])
-
-    async def costs(self, incoming: Incoming[Key, CostsQuery, Nothing]) -> CostsView:
-        """A page of the account's costs by day."""
-        account_id, now_us = incoming.caller.account_id, self._clock.now_us()
-        return await costs_page(self._reader, incoming.query, account_id=account_id, now_us=now_us)
-
-    async def usage(self, incoming: Incoming[Key, UsageQuery, Nothing]) -> UsageView:
+    async def usage(self, incoming: Incoming[Key, UsageQuery, Nothing]) -> UsageView | Csv:
         """The account's usage by group."""
-        return await usage_report(
+        view = await usage_report(
             self._reader,
             incoming.query,
             account_id=incoming.caller.account_id,
             unit=incoming.settings.unit,
             now_us=self._clock.now_us(),
+            whole=incoming.wants_csv,
         )
+        return usage_table(view) if incoming.wants_csv else view
 
-    async def receipts(self, incoming: Incoming[Key, OwnReceiptQuery, Nothing]) -> Page[ReceiptView]:
-        """A page of the account's receipts."""
+    async def receipts(self, incoming: Incoming[Key, OwnReceiptQuery, Nothing]) -> Page[ReceiptView] | Csv:
+        """A page of the account's receipts, or all of them as a table."""
         query, unit = incoming.query, incoming.settings.unit
-        rows = await self._reader.receipts(
-            account_id=incoming.caller.account_id,
-            key_id=query.key_id or "",
-            model=query.model or "",
-            before=place_of(query, str),
-            limit=query.limit + 1,
-        )
-        return page_of(rows, query.limit, lambda row: receipt_view(row, unit), lambda row: row.call.id)
+        before, down_to = place_of(query, str), ""
+        if query.start_date is not None:
+            down_to = _id_of_day(query.start_date)
+        if query.end_date is not None and before is None:
+            before = _id_of_day(query.end_date + timedelta(days=1))
+
+        def rows(before: str | None, limit: int) -> Awaitable[list[SeenReceipt]]:
+            return self._reader.receipts(
+                account_id=incoming.caller.account_id,
+                key_id=query.key_id or "",
+                model=query.model or "",
+                before=before,
+                limit=limit,
+                down_to=down_to,
+            )
+
+        if incoming.wants_csv:
+            return receipts_table(rows, before)
+        found = await rows(before, query.limit + 1)
+        return page_of(found, query.limit, lambda row: receipt_view(row, unit), lambda row: row.call.id)
 
     async def receipt(self, incoming: Incoming[Key, Nothing, Nothing]) -> ReceiptView:
         """One receipt. Raises Refusal `not_found`, also for another account's, which must not show."""

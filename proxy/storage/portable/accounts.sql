@@ -102,3 +102,10 @@ WHERE :account_id <> '' AND :state <> 'open' AND h.state <> 'open'
     AND u.account_id = :account_id AND u.id < COALESCE(NULLIF(:cursor, ''), '~')
 ORDER BY id DESC
 LIMIT :limit;
+
+-- name: purchase_of_account
+-- A lot that was bought for an account, whatever is left of it. None where none ever was.
+SELECT id
+FROM lots
+WHERE account_id = :account_id AND kind = 'purchase'
+LIMIT 1;

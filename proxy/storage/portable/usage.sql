@@ -1,7 +1,8 @@
 -- What the APIs read about calls. Portable, and paged as in accounts.sql.
 
 -- name: receipts_page
--- The receipts of an account, newest first, optionally of one key or one model. The index has all that decides.
+-- The receipts of an account, newest first, optionally of one key or one model, and of calls from `down_to` on. The index
+-- has all that decides.
 SELECT {receipts.columns}, (
         SELECT COALESCE(SUM(f.amount_nano), 0)
         FROM entries AS f
@@ -9,7 +10,7 @@ SELECT {receipts.columns}, (
     ) AS refunded_nano
 FROM receipts
 WHERE account_id = :account_id
-    AND id < COALESCE(NULLIF(:cursor, ''), '~')
+    AND id < COALESCE(NULLIF(:cursor, ''), '~') AND id >= :down_to
     AND (:key_id = '' OR key_id = :key_id)
     AND (:model = '' OR model = :model)
 ORDER BY id DESC
@@ -58,10 +59,38 @@ ORDER BY SUM(charged_nano) DESC, key_id;
 
 -- name: costs_by_day
 -- What an account was charged on each day from first_day to last_day, by key and by model where that is asked for.
-SELECT day, CASE WHEN :by_key = 1 THEN key_id ELSE '' END AS key_id,
+SELECT day, account_id, CASE WHEN :by_key = 1 THEN key_id ELSE '' END AS key_id,
     CASE WHEN :by_model = 1 THEN model ELSE '' END AS model, SUM(charged_nano) AS charged_nano
 FROM usage_days
 WHERE account_id = :account_id AND day BETWEEN :first_day AND :last_day
-GROUP BY 1, 2, 3
-ORDER BY 1, 2, 3
+GROUP BY 1, 2, 3, 4
+ORDER BY 1, 2, 3, 4
 LIMIT :results;
+
+-- name: costs_of_all_by_day
+-- The same of every account. The accounts lead to their days, which not every engine has an index of.
+SELECT d.day, d.account_id, CASE WHEN :by_key = 1 THEN d.key_id ELSE '' END AS key_id,
+    CASE WHEN :by_model = 1 THEN d.model ELSE '' END AS model, SUM(d.charged_nano) AS charged_nano
+FROM accounts AS a
+CROSS JOIN usage_days AS d
+WHERE a.id > '' AND d.account_id = a.id AND d.day BETWEEN :first_day AND :last_day
+GROUP BY 1, 2, 3, 4
+ORDER BY 1, 2, 3, 4
+LIMIT :results;
+
+-- name: call_place
+-- The id of the call of an account that so many others come before, from `first_id` on and before `end_id`. None when
+-- there are fewer.
+SELECT id
+FROM receipts
+WHERE account_id = :account_id AND id >= :first_id AND id < :end_id
+ORDER BY id
+LIMIT 1 OFFSET :calls;
+
+-- name: call_place_of_all
+-- The same of the calls of all accounts.
+SELECT h.id
+FROM holds AS h
+WHERE h.id >= :first_id AND h.id < :end_id
+ORDER BY h.id
+LIMIT 1 OFFSET :calls;

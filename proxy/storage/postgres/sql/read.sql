@@ -13,13 +13,13 @@ JOIN receipts AS u ON u.account_id = h.account_id AND u.id = h.id AND u.day = h.
 WHERE h.id = :call_id;
 
 -- name: receipts_page
--- The receipts of an account, newest first, optionally of one key or one model. The index alone chooses
--- them, and only those of the page are read.
+-- The receipts of an account, newest first, optionally of one key or one model, and of calls from `down_to` on. The index
+-- alone chooses them, and only those of the page are read.
 WITH page AS MATERIALIZED (
     SELECT id, day
     FROM receipts
     WHERE account_id = :account_id
-        AND id < COALESCE(NULLIF(:cursor, ''), '~')
+        AND id < COALESCE(NULLIF(:cursor, ''), '~') AND id >= :down_to
         AND (:key_id = '' OR key_id = :key_id)
         AND (:model = '' OR model = :model)
     ORDER BY id DESC
@@ -168,3 +168,65 @@ LEFT JOIN objects AS o ON o.account_id = h.account_id AND o.call_id = h.id
 WHERE h.deadline_us IS NOT NULL AND h.id > :after AND (:account_id = '' OR h.account_id = :account_id)
 ORDER BY h.id
 LIMIT :limit;
+
+-- name: usage_of_calls
+-- What the calls of an account used from one id to another, by their time in widths of so many seconds, endpoint, and
+-- by key and by model where that is asked for.
+SELECT u.started_at_us / 1000000 / :width_seconds AS bucket, u.account_id, u.endpoint,
+    CASE WHEN :by_key = 1 THEN u.key_id ELSE '' END AS key_id,
+    CASE WHEN :by_model = 1 THEN u.model ELSE '' END AS model,
+    SUM(CASE WHEN u.basis = 'void' THEN 0 ELSE 1 END) AS requests,
+    COALESCE(SUM(m.input_tokens), 0) AS input_tokens,
+    COALESCE(SUM(m.cached_input_tokens), 0) AS cached_input_tokens,
+    COALESCE(SUM(m.cache_write_tokens), 0) AS cache_write_tokens,
+    COALESCE(SUM(m.input_audio_tokens), 0) AS input_audio_tokens,
+    COALESCE(SUM(m.output_tokens), 0) AS output_tokens,
+    COALESCE(SUM(m.output_audio_tokens), 0) AS output_audio_tokens,
+    COALESCE(SUM(m.images), 0) AS images,
+    COALESCE(SUM(m.characters), 0) AS characters,
+    COALESCE(SUM(m.audio_seconds), 0) AS audio_seconds,
+    COALESCE(SUM(m.web_searches), 0) AS web_searches,
+    COALESCE(SUM(m.file_searches), 0) AS file_searches,
+    COALESCE(SUM(m.containers), 0) AS containers
+FROM receipts AS u
+CROSS JOIN LATERAL jsonb_to_record(u.usage::JSONB) AS m(
+    input_tokens BIGINT, cached_input_tokens BIGINT, cache_write_tokens BIGINT, input_audio_tokens BIGINT,
+    output_tokens BIGINT, output_audio_tokens BIGINT, images BIGINT, characters BIGINT,
+    audio_seconds BIGINT, web_searches BIGINT, file_searches BIGINT, containers BIGINT
+)
+WHERE u.account_id = :account_id AND u.id >= :first_id AND u.id < :end_id
+    AND u.started_at_us >= :start_us AND u.started_at_us < :end_us
+GROUP BY 1, 2, 3, 4, 5
+ORDER BY 1, 2, 3, 4, 5
+LIMIT :results;
+
+-- name: usage_of_all_calls
+-- The same of the calls of all accounts, which holds lead to by their ids alone.
+SELECT u.started_at_us / 1000000 / :width_seconds AS bucket, u.account_id, u.endpoint,
+    CASE WHEN :by_key = 1 THEN u.key_id ELSE '' END AS key_id,
+    CASE WHEN :by_model = 1 THEN u.model ELSE '' END AS model,
+    SUM(CASE WHEN u.basis = 'void' THEN 0 ELSE 1 END) AS requests,
+    COALESCE(SUM(m.input_tokens), 0) AS input_tokens,
+    COALESCE(SUM(m.cached_input_tokens), 0) AS cached_input_tokens,
+    COALESCE(SUM(m.cache_write_tokens), 0) AS cache_write_tokens,
+    COALESCE(SUM(m.input_audio_tokens), 0) AS input_audio_tokens,
+    COALESCE(SUM(m.output_tokens), 0) AS output_tokens,
+    COALESCE(SUM(m.output_audio_tokens), 0) AS output_audio_tokens,
+    COALESCE(SUM(m.images), 0) AS images,
+    COALESCE(SUM(m.characters), 0) AS characters,
+    COALESCE(SUM(m.audio_seconds), 0) AS audio_seconds,
+    COALESCE(SUM(m.web_searches), 0) AS web_searches,
+    COALESCE(SUM(m.file_searches), 0) AS file_searches,
+    COALESCE(SUM(m.containers), 0) AS containers
+FROM holds AS h
+JOIN receipts AS u ON u.account_id = h.account_id AND u.id = h.id
+CROSS JOIN LATERAL jsonb_to_record(u.usage::JSONB) AS m(
+    input_tokens BIGINT, cached_input_tokens BIGINT, cache_write_tokens BIGINT, input_audio_tokens BIGINT,
+    output_tokens BIGINT, output_audio_tokens BIGINT, images BIGINT, characters BIGINT,
+    audio_seconds BIGINT, web_searches BIGINT, file_searches BIGINT, containers BIGINT
+)
+WHERE h.id >= :first_id AND h.id < :end_id
+    AND u.started_at_us >= :start_us AND u.started_at_us < :end_us
+GROUP BY 1, 2, 3, 4, 5
+ORDER BY 1, 2, 3, 4, 5
+LIMIT :results;

@@ -50,3 +50,55 @@ LEFT JOIN objects AS o ON o.account_id = h.account_id AND o.call_id = h.id
 WHERE h.deadline_us IS NOT NULL AND h.id > :after AND (:account_id = '' OR h.account_id = :account_id)
 ORDER BY h.id
 LIMIT :limit;
+
+-- name: usage_of_calls
+-- What the calls of an account used from one id to another, by their time in widths of so many seconds, endpoint, and
+-- by key and by model where that is asked for.
+SELECT u.started_at_us / 1000000 / :width_seconds AS bucket, u.account_id, u.endpoint,
+    CASE WHEN :by_key = 1 THEN u.key_id ELSE '' END AS key_id,
+    CASE WHEN :by_model = 1 THEN u.model ELSE '' END AS model,
+    SUM(CASE WHEN u.basis = 'void' THEN 0 ELSE 1 END) AS requests,
+    COALESCE(SUM(u.usage ->> 'input_tokens'), 0) AS input_tokens,
+    COALESCE(SUM(u.usage ->> 'cached_input_tokens'), 0) AS cached_input_tokens,
+    COALESCE(SUM(u.usage ->> 'cache_write_tokens'), 0) AS cache_write_tokens,
+    COALESCE(SUM(u.usage ->> 'input_audio_tokens'), 0) AS input_audio_tokens,
+    COALESCE(SUM(u.usage ->> 'output_tokens'), 0) AS output_tokens,
+    COALESCE(SUM(u.usage ->> 'output_audio_tokens'), 0) AS output_audio_tokens,
+    COALESCE(SUM(u.usage ->> 'images'), 0) AS images,
+    COALESCE(SUM(u.usage ->> 'characters'), 0) AS characters,
+    COALESCE(SUM(u.usage ->> 'audio_seconds'), 0) AS audio_seconds,
+    COALESCE(SUM(u.usage ->> 'web_searches'), 0) AS web_searches,
+    COALESCE(SUM(u.usage ->> 'file_searches'), 0) AS file_searches,
+    COALESCE(SUM(u.usage ->> 'containers'), 0) AS containers
+FROM receipts AS u
+WHERE u.account_id = :account_id AND u.id >= :first_id AND u.id < :end_id
+    AND u.started_at_us >= :start_us AND u.started_at_us < :end_us
+GROUP BY 1, 2, 3, 4, 5
+ORDER BY 1, 2, 3, 4, 5
+LIMIT :results;
+
+-- name: usage_of_all_calls
+-- The same of the calls of all accounts, which holds lead to by their ids alone.
+SELECT u.started_at_us / 1000000 / :width_seconds AS bucket, u.account_id, u.endpoint,
+    CASE WHEN :by_key = 1 THEN u.key_id ELSE '' END AS key_id,
+    CASE WHEN :by_model = 1 THEN u.model ELSE '' END AS model,
+    SUM(CASE WHEN u.basis = 'void' THEN 0 ELSE 1 END) AS requests,
+    COALESCE(SUM(u.usage ->> 'input_tokens'), 0) AS input_tokens,
+    COALESCE(SUM(u.usage ->> 'cached_input_tokens'), 0) AS cached_input_tokens,
+    COALESCE(SUM(u.usage ->> 'cache_write_tokens'), 0) AS cache_write_tokens,
+    COALESCE(SUM(u.usage ->> 'input_audio_tokens'), 0) AS input_audio_tokens,
+    COALESCE(SUM(u.usage ->> 'output_tokens'), 0) AS output_tokens,
+    COALESCE(SUM(u.usage ->> 'output_audio_tokens'), 0) AS output_audio_tokens,
+    COALESCE(SUM(u.usage ->> 'images'), 0) AS images,
+    COALESCE(SUM(u.usage ->> 'characters'), 0) AS characters,
+    COALESCE(SUM(u.usage ->> 'audio_seconds'), 0) AS audio_seconds,
+    COALESCE(SUM(u.usage ->> 'web_searches'), 0) AS web_searches,
+    COALESCE(SUM(u.usage ->> 'file_searches'), 0) AS file_searches,
+    COALESCE(SUM(u.usage ->> 'containers'), 0) AS containers
+FROM holds AS h
+CROSS JOIN receipts AS u
+WHERE h.id >= :first_id AND h.id < :end_id AND u.account_id = h.account_id AND u.id IN (h.id)
+    AND u.started_at_us >= :start_us AND u.started_at_us < :end_us
+GROUP BY 1, 2, 3, 4, 5
+ORDER BY 1, 2, 3, 4, 5
+LIMIT :results;
