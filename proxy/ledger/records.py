@@ -1,21 +1,28 @@
 """The command about usage that was never authorized: it has happened elsewhere, and is only told of."""
 
+from typing import Final
+
 from proxy.ledger.command import Command
 from proxy.ledger.needs import Needs
 from proxy.ledger.rows import Call, OnShortfall, Outcome
 from proxy.ledger.windows import DAY_US
 from proxy.pricing.charge import NO_CHARGE, Charge
 
+EVENT: Final = "event"
+"""The kind of the object by which usage that was recorded is known."""
+
 
 class Record(Command, frozen=True):
-    """Charge for usage without a hold, and leave its receipt, once for the id of its call.
+    """Charge for usage without a hold, and leave its receipt, once for its `name` within the account.
 
-    `digest` is of all that was said about it: a repeat says the same. It is counted in the windows of
-    `used_at_us`, which is not after `at_us`. Nobody can refuse what has been used, so that no limit and no
-    lack of funds does. `group` is the one that the account was taken to be in: the charge is at its prices.
+    The name is kept as an object of the account, with the `digest` of all that was said: a repeat says the
+    same. It is counted in the windows of `used_at_us`, which is not after `at_us`. Nobody can refuse what has
+    been used, so that no limit and no lack of funds does. `group` is the one that the account was taken to be
+    in: the charge is at its prices.
     """
 
     call: Call
+    name: str
     digest: str
     used_at_us: int
     at_us: int
@@ -25,10 +32,11 @@ class Record(Command, frozen=True):
     group: str = ""
 
     def add_needs(self, needs: Needs) -> None:
-        """Add the account, its due lots, the hold that may have this id, and what was spent on that day."""
+        """Add the account, its due lots, what is known under the name, and what was spent on that day."""
         account_id, key_id, day = self.call.account_id, self.call.key_id, self.used_at_us // DAY_US
         needs.add_lots(account_id, self.at_us)
         needs.add_hold(account_id, self.call.id)
+        needs.objects.add((account_id, self.name))
         needs.days.add((account_id, account_id, day))
         if key_id:
             needs.keys.add((account_id, key_id))

@@ -58,6 +58,13 @@ class Settled(msgspec.Struct, frozen=True):
     owed_nano: int = 0
 
 
+class Recorded(msgspec.Struct, frozen=True):
+    """Usage was recorded, now or when it was told of first: `call_id` is that of its receipt."""
+
+    call_id: str
+    settled: Settled
+
+
 class Refused(msgspec.Struct, frozen=True):
     """A command changed nothing. `code` is one of `errors.CODES`; the figures decided it.
 
@@ -77,4 +84,4 @@ class Refused(msgspec.Struct, frozen=True):
     rate_statuses: tuple[RateStatus, ...] = ()
 
 
-Result = Done | Granted | Regrouped | Settled | Refused
+Result = Done | Granted | Regrouped | Settled | Recorded | Refused

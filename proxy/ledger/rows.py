@@ -210,8 +210,7 @@ class Hold(msgspec.Struct, frozen=True):
     the hold. Without a `deadline_us` the hold is an orphan once that process is gone; a detached hold has a
     deadline, and is an orphan from then on, whether the process lives or not.
 
-    The hold of usage that was only recorded was never open: it is of nothing, and its `owner` is the digest
-    of what was said about it.
+    The hold of usage that was only recorded was never open: it is of nothing, and nobody's.
     """
 
     id: str
@@ -240,6 +239,8 @@ class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Object(msgspec.Struct, frozen=True):
     """What an upstream made for an account, and knows by `id`: a response, a video. It belongs to its call.
+
+    Usage that was told of from outside is one as well, by which it is known when it is told of again.
 
     `seen` is the JSON of what the upstream said of it last, in a few short members. From `expires_at_us` on
     there is no such object; one that was deleted has expired.

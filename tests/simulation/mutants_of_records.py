@@ -4,39 +4,42 @@ from msgspec.structs import replace
 
 from proxy.ledger import rules
 from proxy.ledger.books import Books
-from proxy.ledger.commands import Command, Result, Settled
+from proxy.ledger.commands import Command, Recorded, Result
 from proxy.ledger.records import Record
 from proxy.ledger.rows import NEVER_US
+from proxy.ledger.rules.records import seen_of
 
 
 def records_again(books: Books, command: Command) -> Result:
     """What was recorded before is recorded once more."""
     if isinstance(command, Record):
-        known = books.holds.get(command.call.id)
-        if known is not None and known.owner == command.digest:
-            del books.holds[known.id]
+        known = books.objects.get((command.call.account_id, command.name))
+        if known is not None and books.holds.pop(known.call_id, None) is not None:
+            del books.objects[known.account_id, known.id]
     return rules.apply(books, command)
 
 
-def records_anything_under_an_id(books: Books, command: Command) -> Result:
-    """Other usage under the id of a call is taken for a repeat of that."""
-    if isinstance(command, Record) and command.call.id in books.holds:
-        known = books.holds[command.call.id]
-        books.holds[known.id] = replace(known, account_id=command.call.account_id, owner=command.digest)
-        result = rules.apply(books, command)
-        books.holds[known.id] = known
-        return result
-    return rules.apply(books, command)
+def records_anything_under_a_name(books: Books, command: Command) -> Result:
+    """Other usage under a name that is known is taken for a repeat."""
+    known = (
+        books.objects.get((command.call.account_id, command.name)) if isinstance(command, Record) else None
+    )
+    if known is None or not isinstance(command, Record):
+        return rules.apply(books, command)
+    books.objects[known.account_id, known.id] = replace(known, seen=seen_of(command))
+    result = rules.apply(books, command)
+    books.objects[known.account_id, known.id] = known
+    return result
 
 
 def counts_recorded_usage_today(books: Books, command: Command) -> Result:
     """What was used on another day is counted on the day on which it is told of."""
     result = rules.apply(books, command)
-    if isinstance(command, Record) and isinstance(result, Settled) and not result.replayed:
+    if isinstance(command, Record) and isinstance(result, Recorded) and not result.settled.replayed:
         call = command.call
         scopes = (call.account_id, call.key_id) if call.key_id else (call.account_id,)
-        books.move(scopes, command.used_at_us, spent_nano=-result.charged_nano)
-        books.move(scopes, command.at_us, spent_nano=result.charged_nano)
+        books.move(scopes, command.used_at_us, spent_nano=-result.settled.charged_nano)
+        books.move(scopes, command.at_us, spent_nano=result.settled.charged_nano)
     return result
 
 
@@ -54,7 +57,7 @@ def takes_what_calls_in_flight_hold(books: Books, command: Command) -> Result:
 
 RULES = (
     records_again,
-    records_anything_under_an_id,
+    records_anything_under_a_name,
     counts_recorded_usage_today,
     takes_what_calls_in_flight_hold,
 )

@@ -2,11 +2,11 @@
 
 from msgspec.structs import replace
 
-from proxy.ledger.commands import Refused, Regrouped, Settled
-from proxy.ledger.records import Record
-from proxy.ledger.rows import Call, Hold, Outcome, Receipt
+from proxy.ledger.commands import Recorded, Refused, Regrouped, Settled
+from proxy.ledger.records import EVENT, Record
+from proxy.ledger.rows import Call, Hold, Object, Outcome, Receipt
 from tests.ledger.auditor import ACCOUNT, nano
-from tests.simulation.follow_accounts import INVALID, NO_ACCOUNT
+from tests.simulation.follow_accounts import CONFLICT, INVALID, NO_ACCOUNT
 from tests.simulation.model import DAY_US, Model, Party
 from tests.simulation.world import CARDS, World
 
@@ -27,29 +27,37 @@ def record(world: World) -> Record:
     usage = {"requests": 1} if model == "drawing" else usage
     made = Call(world.new_id("event"), account_id, key_id, "events", model, "", "", False, used_at_us)
     known = list(world.model.holds)[-50:]
-    if known and world.happens(4):
+    if known and world.happens(2):
         made = replace(made, id=world.one_of(known))
+    name, digest = f"event {made.id}", f"digest of {made.id}"
+    told = [row for row in world.model.objects.get(account_id, {}).values() if row.kind == EVENT]
+    if told and world.happens(5):
+        name = world.one_of(told).id
+        digest = name.replace("event", "digest of") if world.happens(70) else digest
     party = world.model.parties.get(account_id)
     return Record(
-        *(made, f"digest of {made.id}", used_at_us, at_us),
+        *(made, name, digest, used_at_us, at_us),
         *(Outcome("complete", 200, "reported", usage, at_us), world.price(CARDS[model], usage)),
         on_shortfall="owe" if world.happens(30) else "forgive",
         group=party.account.group if party and world.happens(98) else "beta",
     )
 
 
-def follow_record(model: Model, command: Record) -> Settled | Regrouped | Refused:
+def follow_record(model: Model, command: Record) -> Recorded | Regrouped | Refused:
     """It is charged once, from what there is now; the rest is owed or let go, and nothing refuses it."""
     call = command.call
     party = model.parties.get(call.account_id)
     if party is None:
         return NO_ACCOUNT
-    history, made = party.history, model.holds.get(call.id)
-    if made is not None and (made.account_id, made.owner) != (call.account_id, command.digest):
+    history = party.history
+    known = model.objects.get(call.account_id, {}).get(command.name)
+    seen = f'{{"digest":"{command.digest}"}}'
+    if known is not None and (known.kind, known.seen) != ("event", seen):
         return Refused("idempotency_conflict", "")
-    if made is not None:
-        return Settled(0, 0, nano(history.balance()), nano(history.available()), replayed=True)
-    refused = _impossible(party, command)
+    if known is not None:
+        before = Settled(0, 0, nano(history.balance()), nano(history.available()), replayed=True)
+        return Recorded(known.call_id, before)
+    refused = CONFLICT if call.id in model.holds else _impossible(party, command)
     if refused:
         return refused
     scopes = (ACCOUNT, call.key_id) if call.key_id else (ACCOUNT,)
@@ -57,14 +65,17 @@ def follow_record(model: Model, command: Record) -> Settled | Regrouped | Refuse
         *(call.id, command.charge.total_nano, command.used_at_us, command.at_us, scopes),
         owes=command.on_shortfall == "owe",
     )
-    hold = Hold(
-        call.id, party.account.id, call.key_id, 0, 0, "settled", command.used_at_us, command.digest, call
+    model.put_hold(
+        Hold(call.id, party.account.id, call.key_id, 0, 0, "settled", command.used_at_us, "", call)
     )
-    model.put_hold(hold)
     row = Receipt(call, command.outcome, command.charge, nano(paid), nano(short), 0, nano(owed))
     model.put_receipt(row, command.used_at_us)
+    model.objects.setdefault(party.account.id, {})[command.name] = Object(
+        *(party.account.id, command.name, "event", "", call.key_id, call.id, call.model),
+        *(command.used_at_us, seen),
+    )
     left = nano(history.balance()), nano(history.available())
-    return Settled(nano(paid), nano(short), *left, owed_nano=nano(owed))
+    return Recorded(call.id, Settled(nano(paid), nano(short), *left, owed_nano=nano(owed)))
 
 
 def _impossible(party: Party, command: Record) -> Regrouped | Refused | None:

@@ -78,7 +78,9 @@ def record(made: Call, nano: int, *, at_us: int | None = None) -> Record:
     """Usage at the time of `made`, told of then or later."""
     told_us = made.started_at_us if at_us is None else at_us
     outcome = Outcome("complete", 200, "reported", USAGE, told_us)
-    return Record(made, f"digest of {made.id}", made.started_at_us, told_us, outcome, charge(nano))
+    return Record(
+        made, f"event {made.id}", f"digest of {made.id}", made.started_at_us, told_us, outcome, charge(nano)
+    )
 
 
 def void(made: Call) -> Void:

@@ -96,7 +96,11 @@ KINDS: dict[str, dict[str, str]] = {
         "expired": "id = 'call_98'",
         "recorded": "id = 'event_1'",
     },
-    "objects": {"": "id = 'object_1'", "of a job": "id = 'object_of_a_job'"},
+    "objects": {
+        "": "id = 'object_1'",
+        "of a job": "id = 'object_of_a_job'",
+        "of an event": "id = 'event event_1'",
+    },
     "vouchers": {"": "id = 'vch_1'"},
     "voucher_claims": {"": "account_id = 'acct_1'"},
     "usage_days": {"": "account_id = 'acct_2' AND day = 20000"},

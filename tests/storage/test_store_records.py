@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from proxy.ledger.commands import ChangeAccount, Refused, Regrouped, Settled
+from proxy.ledger.commands import ChangeAccount, Recorded, Refused, Regrouped
 from proxy.ledger.store import Store
 from proxy.ledger.windows import DAY_US
 from tests.storage.conftest import OpenStore
@@ -29,7 +29,7 @@ async def test_it_is_charged_at_once_and_leaves_a_receipt_of_its_account_alone(
 ) -> None:
     """Its hold is closed and of nothing, and no key is named by it, nor by what it sums to."""
     await store.apply(opening(1_000))
-    result = await expect(store, Settled, record(EVENT, 400, at_us=NOON_US + 5))
+    result = (await expect(store, Recorded, record(EVENT, 400, at_us=NOON_US + 5))).settled
     assert (result.charged_nano, result.available_nano, result.replayed) == (400, 600, False)
     (row,) = await store.query("receipt_by_id", {"call_id": EVENT.id})
     assert (row["key_id"], row["charged_nano"], row["hold_nano"], row["ended_at_us"]) == (
@@ -50,11 +50,12 @@ async def test_a_repeat_changes_nothing_and_other_content_is_a_conflict(
     first, second = await open_store(), await open_store()
     await first.apply(opening(1_000))
     made = record(EVENT, 400)
-    one, again = await first.apply([made, made])
-    assert [one.replayed, again.replayed] == [False, True]  # type: ignore[union-attr]
+    results = await first.apply([made, replace(made, call=replace(EVENT, id="event_9"))])
+    told = [(each.call_id, each.settled.replayed) for each in results if isinstance(each, Recorded)]
+    assert told == [("event_1", False), ("event_1", True)]
     before = engine.dump()
     for store in (first, second):
-        assert (await expect(store, Settled, made)).replayed
+        assert (await expect(store, Recorded, made)).settled.replayed
         refused = await expect(store, Refused, replace(made, digest="of something else"))
         assert refused.code == "idempotency_conflict"
     assert engine.dump() == before
@@ -65,10 +66,10 @@ async def test_what_funds_do_not_cover_is_owed_or_let_go_and_nothing_in_flight_p
 ) -> None:
     await store.apply(opening(1_000))
     await granted(store, call("call_1"), 700)
-    owing = await expect(store, Settled, record(EVENT, 500))
+    owing = (await expect(store, Recorded, record(EVENT, 500))).settled
     assert (owing.charged_nano, owing.shortfall_nano, owing.owed_nano) == (500, 0, 200)
     gone = replace(record(call("event_2", key_id=""), 500), on_shortfall="forgive")
-    let_go = await expect(store, Settled, gone)
+    let_go = (await expect(store, Recorded, gone)).settled
     assert (let_go.charged_nano, let_go.shortfall_nano, let_go.owed_nano) == (0, 500, 0)
     assert (await settled(store, call("call_1"), 700)).charged_nano == 700
 
@@ -82,7 +83,8 @@ async def test_it_counts_on_the_day_of_its_use_for_its_account_and_for_the_key_i
     await store.apply([record(call("event_2", key_id="", at_us=later_us), 10)])
     await done(store, ChangeAccount(ACCOUNT, later_us, status="suspended"))
     used = call("event_3", key_id=KEY)
-    assert (await expect(store, Settled, record(used, 30, at_us=later_us))).charged_nano == 30
+    told = await expect(store, Recorded, record(used, 30, at_us=later_us))
+    assert told.settled.charged_nano == 30
     buckets = {(row[1], row[2], row[3]): row[4] for row in engine.dump()["buckets"]}
     assert buckets[ACCOUNT, "day", NOON_US // DAY_US] == 30
     (key,) = engine.dump()["keys"]
@@ -93,11 +95,13 @@ async def test_what_cannot_have_been_used_so_is_refused_and_leaves_no_trace(
     store: Store, engine: Engine
 ) -> None:
     await store.apply(opening(1_000))
+    await granted(store, call("call_1"), 10)
     before = engine.dump()
     for command, code in (
         (record(call("event_1", account_id="acct_9", key_id=""), 5), "not_found"),
         (record(call("event_1", key_id="key_9"), 5), "invalid_api_key"),
         (record(EVENT, 5, at_us=NOON_US - 1), "invalid_value"),
+        (record(call("call_1", key_id=""), 5), "conflict"),
     ):
         assert (await expect(store, Refused, command)).code == code
     assert await expect(store, Regrouped, replace(record(EVENT, 5), group="vip")) == Regrouped("")
