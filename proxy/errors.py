@@ -54,6 +54,7 @@ CODES: Final[dict[str, Kind]] = {
     "unpriced_feature": Kind(
         403, _DENIED, "A member of the body, or its value, can cost extra, and no rate prices that."
     ),
+    "event_not_allowed": Kind(403, _DENIED, "The operator takes no such events from keys."),
     "idempotency_conflict": Kind(409, _INVALID, "The idempotency key was used for another command."),
     "conflict": Kind(409, _INVALID, "The object is not in a state that allows this."),
     "voucher_unknown": Kind(404, _INVALID, "No voucher has this code."),

@@ -18,6 +18,8 @@ from aiohttp.test_utils import TestServer
 from proxy.ledger.groups import Group, Groups
 from proxy.upstream.routes import Credential, Route, Routes, Target, Upstream
 from tests.api.apis import ADMIN_KEY, ApiConfig, Apis, serving
+from tests.api.test_events import CONFIG as EVENTS_CONFIG
+from tests.api.test_events import event
 from tests.fork_server import fork_server
 
 FAREBOX = Path(sys.executable).with_name("farebox")
@@ -314,3 +316,28 @@ async def test_an_answer_that_is_not_fareboxs_is_told_in_one_line(answer: str) -
     assert (ran.code, ran.out) == (1, "")
     assert "not one of Farebox" in ran.err
     assert "Traceback" not in ran.err
+
+
+# --- events -------------------------------------------------------------------------------------------------
+
+
+async def test_events_of_a_file_are_sent_once_and_rejected_ones_named(apis: Apis, tmp_path: Path) -> None:
+    """As JSON Lines and as CSV, in as many requests as it takes; a second time all are known."""
+    apis.settings = EVENTS_CONFIG
+    account_id = await apis.account()
+    lines = [json.dumps(event(account_id, str(number))) for number in range(205)]
+    lines[150] = '{"id": "wrong"}'
+    file = tmp_path / "events.jsonl"
+    file.write_text("\n\n".join(lines))
+    first, again = [await ask(apis, "events", "send", str(file)) for _ in range(2)]
+    assert (first.code, first.out) == (1, "204 charged, 0 known before, 1 rejected.\n")
+    assert first.err.startswith("line 301, event wrong: `type` is missing")
+    assert again.out == "0 charged, 204 known before, 1 rejected.\n"
+    table = tmp_path / "events.csv"
+    rows = [f'row_{number},scan,{account_id},2024-10-04T12:00:00Z,{number},a ""b""' for number in range(3)]
+    table.write_text("\n".join(["id,type,account,timestamp,pages,note", *rows]))
+    sent = (await ask(apis, "events", "send", str(table), "--json")).json
+    assert (sent["charged"], sent["data"]) == (3, [])
+    table.write_text("id,type\n1,scan")
+    ran = await ask(apis, "events", "send", str(table))
+    assert (ran.code, "names no column timestamp" in ran.err) == (1, True)

@@ -31,10 +31,11 @@ ARROWS: dict[str, frozenset[str]] = {
     "upstream": frozenset({"endpoints"}),
     "storage": frozenset({"ledger"}),
     "call": LEDGER_AND_BELOW | {"endpoints", "upstream"},
+    "billing": frozenset({"ledger", "pricing", "call", "endpoints"}),
     "telemetry": LEDGER_AND_BELOW,
     "config": LEDGER_AND_BELOW | {"endpoints", "upstream"},
     "edge": frozenset({"ledger", "call", "endpoints"}),
-    "api": LEDGER_AND_BELOW | {"endpoints", "upstream", "call", "edge", "telemetry", "config"},
+    "api": LEDGER_AND_BELOW | {"endpoints", "upstream", "call", "billing", "edge", "telemetry", "config"},
     "jobs": frozenset({"call", "endpoints", "upstream", "ledger"}),
     "demo": frozenset({"metering"}),
 }

@@ -11,6 +11,7 @@ import proxy
 from proxy.api import public_operations
 from proxy.api.admin import routes as admin
 from proxy.api.billing import routes as billing
+from proxy.api.billing.events import EVENTS
 from proxy.api.billing.quotes import QUOTE
 from proxy.api.csv_export import MEDIA
 from proxy.api.operations import IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY_LENGTH, REPLAYED, Nothing, Operation
@@ -113,6 +114,7 @@ OPERATIONS: Final[tuple[Operation[Any, Any, Any], ...]] = (
     *public_operations.OPERATIONS,
     *billing.OPERATIONS,
     QUOTE,
+    EVENTS,
     *admin.OPERATIONS,
     DOCUMENT,
 )

@@ -226,25 +226,30 @@ def idempotency_key(request: web.Request) -> str:
 
 async def _body(request: web.Request, kind: type[BodyKind]) -> BodyKind:
     """The body of a request as a struct. It is not read if the operation takes none."""
-    if kind is Nothing:
-        return kind()
+    return kind() if kind is Nothing else decode.from_json(await body_of(request), kind)
+
+
+async def body_of(request: web.Request, most_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """The bytes of a body, bounded in size and time.
+
+    Raises Refusal `unsupported_encoding`, `body_too_large`, `body_timeout`.
+    """
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
         raise Refusal("unsupported_encoding", "The body is compressed; send it plain.")
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            content = await _bounded(request)
+            return await _bounded(request, most_bytes)
     except TimeoutError:
         raise Refusal("body_timeout", f"The body did not arrive within {BODY_SECONDS:.0f} seconds.") from None
-    return decode.from_json(content, kind)
 
 
-async def _bounded(request: web.Request) -> bytes:
+async def _bounded(request: web.Request, most_bytes: int) -> bytes:
     """The bytes of the body. Raises Refusal `body_too_large` as soon as there are too many."""
     content = bytearray()
     async for chunk in request.content.iter_any():
         content += chunk
-        if len(content) > MAX_BODY_BYTES:
-            raise Refusal("body_too_large", f"The body is larger than {MAX_BODY_BYTES} bytes.")
+        if len(content) > most_bytes:
+            raise Refusal("body_too_large", f"The body is larger than {most_bytes} bytes.")
     return bytes(content)
 
 

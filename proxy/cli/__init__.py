@@ -4,6 +4,7 @@ import click
 
 import proxy
 from proxy.cli.accounts import accounts
+from proxy.cli.events import events
 from proxy.cli.files import check, schema, serve
 from proxy.cli.keys import keys
 from proxy.cli.ledger import audit, backup, copy, migrate
@@ -29,6 +30,7 @@ _FOR_SERVERS = (
     lots,
     refund,
     vouchers,
+    events,
     usage,
     holds,
     jobs,

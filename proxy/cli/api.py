@@ -50,15 +50,20 @@ class Api:
         """The answer to a POST. Raises ApiError."""
         return self._send("POST", path, body, headers or {})
 
+    def send(self, path: str, content: bytes, kind: str) -> bytes:
+        """The answer to a POST of a body as it is, of a media type. Raises ApiError."""
+        return self._send("POST", path, content, {"Content-Type": kind})
+
     def patch(self, path: str, body: Json) -> bytes:
         """The answer to a PATCH. Raises ApiError."""
         return self._send("PATCH", path, body, {})
 
-    def _send(self, method: str, path: str, body: Json | None, headers: Mapping[str, str]) -> bytes:
-        content = None if body is None else json.dumps(body).encode()
-        sent = {"Authorization": f"Bearer {self._key}", "Accept": "application/json", **headers}
+    def _send(self, method: str, path: str, body: Json | bytes | None, headers: Mapping[str, str]) -> bytes:
+        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        sent = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
         if content is not None:
             sent["Content-Type"] = "application/json"
+        sent |= headers
         try:
             connection = self._connection()
             try:

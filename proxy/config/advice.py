@@ -48,7 +48,7 @@ def _about_upstreams(schema: ConfigSchema, findings: Findings) -> None:
 
 
 def _about_routes(schema: ConfigSchema, findings: Findings) -> None:
-    if not schema.routes:
+    if not schema.routes and not schema.events.types:
         findings.warn(("routes",), "has no route, so every call is answered 404")
     priced = [glob for card in schema.rate_cards.values() for glob in card.match]
     for index, route in enumerate(schema.routes):
@@ -109,6 +109,7 @@ def _first_that_serves(routes: Sequence[RouteSchema], endpoint: str, model: str)
 
 def _about_cards(schema: ConfigSchema, findings: Findings) -> None:
     named = {route.rate_card for route in schema.routes}
+    named |= {each.rate_card for each in schema.events.types.values()}
     open_routes = [route for route in schema.routes if route.rate_card is None]
     for name, card in schema.rate_cards.items():
         on = set(card.endpoints or ENDPOINT_NAMES)

@@ -10,6 +10,7 @@ import msgspec
 from proxy.config.admin_key import admin_key_fault
 from proxy.config.advice import advise
 from proxy.config.cards import build_book
+from proxy.config.events import build_events
 from proxy.config.faults import ConfigFault, Findings
 from proxy.config.routing import build_routes
 from proxy.config.schema import (
@@ -28,6 +29,7 @@ from proxy.config.schema import (
 from proxy.config.source import load_tree
 from proxy.config.upstreams import build_upstreams
 from proxy.config.validate import validate
+from proxy.endpoints.event_plan import EventPolicy
 from proxy.ledger.groups import Group, Groups
 from proxy.ledger.rows import NO_LIMIT, UNLIMITED, Limits
 from proxy.ledger.windows import WINDOWS
@@ -56,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True):
     streams: Streams
     jobs: JobsSchema
     objects: ObjectsSchema
+    events: EventPolicy
     storage: FilePath | str
     keep_months: int | None
     unit: Unit
@@ -110,6 +113,7 @@ def _build(source: FilePath, schema: ConfigSchema, findings: Findings) -> Settin
         streams=schema.streams,
         jobs=schema.jobs,
         objects=schema.objects,
+        events=build_events(schema, book, findings),
         storage=storage,
         keep_months=schema.keep_months,
         unit=unit,

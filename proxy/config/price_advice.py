@@ -32,7 +32,13 @@ def advise_on_prices(
             of_paths = [
                 each for route in schema.routes if route.rate_card == name for each in route.parameters
             ]
-            known = list(dict.fromkeys((*of_models, *of_paths)))
+            of_events = [
+                each
+                for event in schema.events.types.values()
+                if event.rate_card == name
+                for each in event.parameters
+            ]
+            known = list(dict.fromkeys((*of_models, *of_paths, *of_events)))
             _about_cases(card.cases, known, ("rate_cards", name, "cases"), findings)
 
 

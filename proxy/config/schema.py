@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, field
 
 from proxy.config.card_schema import RateCardSchema
+from proxy.config.event_schema import EventsSchema
 from proxy.config.tool_schema import FailureSchema, JobSchema, MeasureSchema, ParameterSchema
 from proxy.config.values import (
     ChargedStatus,
@@ -293,6 +294,7 @@ class ConfigSchema(Schema, frozen=True, kw_only=True):
     streams: Streams = field(default_factory=Streams)
     jobs: JobsSchema = field(default_factory=JobsSchema)
     objects: ObjectsSchema = field(default_factory=ObjectsSchema)
+    events: EventsSchema = field(default_factory=EventsSchema)
     upstreams: Annotated[dict[Name, UpstreamSchema], doc("The upstream APIs by name.")] = field(
         default_factory=dict
     )

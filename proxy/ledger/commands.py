@@ -15,6 +15,7 @@ from proxy.ledger.needs import Needs
 from proxy.ledger.results import Done as Done  # noqa: PLC0414
 from proxy.ledger.results import Granted as Granted  # noqa: PLC0414
 from proxy.ledger.results import RateStatus as RateStatus  # noqa: PLC0414
+from proxy.ledger.results import Recorded as Recorded  # noqa: PLC0414
 from proxy.ledger.results import Refused as Refused  # noqa: PLC0414
 from proxy.ledger.results import Regrouped as Regrouped  # noqa: PLC0414
 from proxy.ledger.results import Result as Result  # noqa: PLC0414

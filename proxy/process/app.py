@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 
 from proxy.api.admin.routes import admin_routes
+from proxy.api.billing.events import EventRoutes
 from proxy.api.billing.quotes import quote_routes
 from proxy.api.billing.routes import billing_routes
 from proxy.api.health import Health
@@ -18,6 +19,8 @@ from proxy.api.models import Models
 from proxy.api.objects import ObjectLists
 from proxy.api.openapi import openapi_routes
 from proxy.api.operations import refuse_other_methods
+from proxy.api.reader import Reader
+from proxy.billing.events import Events
 from proxy.call.admission import Admission
 from proxy.call.closing import Closing
 from proxy.call.policy import Catalog, Policy
@@ -285,6 +288,7 @@ class Farebox:
         health = Health(gateway=self.gateway, telemetry=self.telemetry, readiness=self.readiness)
         app.add_routes(models.routes())
         app.add_routes(health.routes())
+        app.add_routes(self._event_routes().routes())
         for api_routes in (admin_routes, billing_routes):
             app.add_routes(
                 api_routes(
@@ -300,6 +304,16 @@ class Farebox:
         refuse_other_methods(app)
         app.router.add_route("*", "/{tool:.*}", self.gateway.handle, expect_handler=expect_later)
         return app
+
+    def _event_routes(self) -> EventRoutes:
+        return EventRoutes(
+            events=Events(ledger=self.ledger, clock=self.clock, terms=lambda: self.settings),
+            reader=Reader(ledger=self.ledger, store=self.store, clock=self.clock),
+            store=self.store,
+            clock=self.clock,
+            settings=lambda: self.settings,
+            policy=lambda: self.settings.events,
+        )
 
 
 def catalog_of(settings: Settings) -> Catalog:

@@ -11,10 +11,14 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from proxy.api.admin.routes import admin_routes
+from proxy.api.billing.events import EventRoutes
 from proxy.api.billing.routes import billing_routes
 from proxy.api.openapi import openapi_routes
+from proxy.api.reader import Reader
+from proxy.billing.events import Events
 from proxy.config.schema import Admin
 from proxy.edge.middleware import Edge
+from proxy.endpoints.event_plan import NO_EVENTS, EventPolicy
 from proxy.ledger.commands import Authorize, Granted, Settle
 from proxy.ledger.groups import Groups
 from proxy.ledger.ledger import Ledger
@@ -22,6 +26,7 @@ from proxy.ledger.rows import Call, Outcome
 from proxy.ledger.windows import DAY_US
 from proxy.metering.usage import Usage
 from proxy.money import USD, Unit
+from proxy.pricing.book import PriceBook
 from proxy.pricing.charge import Charge, Line
 from proxy.storage.sqlite.store import SqliteStore
 from proxy.tasks import Tasks
@@ -54,6 +59,8 @@ class ApiConfig:
     admin: Admin = field(default_factory=lambda: Admin(key=ADMIN_KEY))
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
     routes: Routes = field(default_factory=lambda: Routes(()))
+    events: EventPolicy = NO_EVENTS
+    book: PriceBook = field(default_factory=lambda: PriceBook(()))
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,15 @@ class Apis:
             "settings": lambda: self.settings,
         }
         app.add_routes([*admin_routes(**seams), *billing_routes(**seams), *openapi_routes()])
+        events = EventRoutes(
+            events=Events(ledger=self.ledger, clock=self.clock, terms=lambda: self.settings),
+            reader=Reader(ledger=self.ledger, store=self.store, clock=self.clock),
+            store=self.store,
+            clock=self.clock,
+            settings=lambda: self.settings,
+            policy=lambda: self.settings.events,
+        )
+        app.add_routes(events.routes())
         return app
 
     @property

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
-from proxy.ledger.commands import Authorize, Command, Recover, Refused, Result, Settled
+from proxy.ledger.commands import Authorize, Command, Recorded, Recover, Refused, Result, Settled
 from proxy.ledger.needs import Needs
 from proxy.ledger.rows import Hold
 from proxy.ledger.store import LedgerUnavailable, Store
@@ -208,8 +208,9 @@ class Player:
                 self.seen[result.code] += 1
             elif getattr(result, "replayed", False):
                 self.seen["replayed"] += 1
-            elif isinstance(result, Settled) and (result.shortfall_nano or result.owed_nano):
-                self.seen["shortfall" if result.shortfall_nano else "owed"] += 1
+            settled = result.settled if isinstance(result, Recorded) else result
+            if isinstance(settled, Settled) and (settled.shortfall_nano or settled.owed_nano):
+                self.seen["shortfall" if settled.shortfall_nano else "owed"] += 1
 
 
 async def carried_out(doing: Awaitable[_Answer]) -> _Answer:

@@ -1,9 +1,14 @@
 """Alguna: metered products, priced for a thousand or a million units."""
 
+import secrets
+from datetime import UTC, datetime
+
 import pytest
 
-from tests.acceptance.harness import nano
+from tests.acceptance.harness import Account, nano
 from tests.systems.system import System
+
+EVENTS = "/v1/billing/events"
 
 
 @pytest.mark.parametrize(
@@ -35,3 +40,103 @@ def test_g3_tokens_are_summed_and_calls_are_counted(system: System) -> None:
     total = rows["total"]
     assert (total["input_tokens"], total["output_tokens"], total["requests"]) == (1_211, 53, 4)
     assert nano(total["charged"]) == 10**11 - account.nano("balance")
+
+
+def test_g1_g6_usage_from_outside_is_priced_as_its_product_is(system: System) -> None:
+    """By tokens, by the hour of a processor counted by seconds, and by outcomes, each from prepaid credit."""
+    account = system.account()
+    events = [
+        event("tokens.used", account, input_tokens=1_000_000, output_tokens=200),
+        event("gpu.job", account, seconds=3_600),
+        event("gpu.job", account, seconds=1),
+        event("gpu.job", account, seconds=5_400, gpu="H100"),
+        event("ticket.closed", account, resolved=True),
+        event("ticket.closed", account, resolved=False),
+    ]
+    told = system.server.admin.post(EVENTS, {"events": events})
+    assert (told["charged"], told["rejected"]) == (6, 0)
+    charged = [nano(each["charged"]) for each in told["data"]]
+    # A second of 1.10 dollars an hour has no decimal form, and is rounded once.
+    assert charged == [3_003_000_000, 1_100_000_000, 305_556, 4_935_000_000, 990_000_000, 0]
+    assert account.nano("balance") == 10**11 - sum(charged)
+    rows = account.api.get("/v1/billing/usage?group_by=model")["data"]
+    assert {row["group"]: (row["requests"], nano(row["charged"])) for row in rows} == {
+        "tokens.used": (1, 3_003_000_000),
+        "gpu.job": (3, 1_100_000_000 + 305_556 + 4_935_000_000),
+        "ticket.closed": (2, 990_000_000),
+    }
+
+
+def test_g6_an_event_is_charged_once_whatever_is_sent(system: System) -> None:
+    """A repeat is told what the first did, other content under its id is a conflict, the rest goes on."""
+    account = system.account()
+    first = event("gpu.job", account, seconds=3_600)
+    for status in ("charged", "duplicate"):
+        told = system.server.admin.post(EVENTS, first)["data"][0]
+        assert (told["status"], told["charged"]) == (status, "1.10")
+    other = {**first, "properties": {"seconds": 7_200}}
+    wrong = event("gpu.job", account, seconds=-1)
+    fresh = event("gpu.job", account, seconds=36)
+    told = system.server.admin.post(EVENTS, {"events": [other, wrong, fresh, first]})
+    assert [each["status"] for each in told["data"]] == ["rejected", "rejected", "charged", "duplicate"]
+    codes = [(each["error"]["code"], each["error"]["param"]) for each in told["data"][:2]]
+    assert codes == [("idempotency_conflict", None), ("invalid_value", "/properties/seconds")]
+    assert account.nano("balance") == 10**11 - 1_111_000_000
+
+
+def test_g6_cloud_events_are_taken_as_their_specification_has_them(system: System) -> None:
+    """In a batch and one by one; an id is known within its source, and the key tells whose it is."""
+    account = system.account()
+    cloud = {
+        "specversion": "1.0",
+        "id": "1",
+        "type": "tokens.used",
+        "time": now(),
+        "data": {"input_tokens": 1_000, "output_tokens": 0},
+    }
+    batch = [{**cloud, "source": "/a"}, {**cloud, "source": "/b"}, {**cloud, "source": "/a"}]
+    kinds = ("application/cloudevents-batch+json", "application/cloudevents+json")
+    statuses = [
+        [each["status"] for each in account.api.post(EVENTS, body, {"Content-Type": kind})["data"]]
+        for kind, body in zip(kinds, (batch, batch[1]), strict=True)
+    ]
+    assert statuses == [["charged", "charged", "duplicate"], ["duplicate"]]
+    assert account.nano("balance") == 10**11 - 6_000_000
+
+
+def test_g6_keys_send_what_they_may_and_for_their_own_account(system: System) -> None:
+    account, other = system.account(), system.account()
+    events = [
+        event("tokens.used", account, input_tokens=5, output_tokens=0),
+        event("tokens.used", other, input_tokens=5, output_tokens=0),
+        event("gpu.job", account, seconds=5),
+    ]
+    told = account.api.post(EVENTS, {"events": events})["data"]
+    assert [each["status"] for each in told] == ["charged", "rejected", "rejected"]
+    assert [each["error"]["code"] for each in told[1:]] == ["invalid_value", "event_not_allowed"]
+    receipt = account.api.get(f"/v1/billing/receipts/{told[0]['receipt_id']}")
+    assert (receipt["endpoint"], receipt["model"], receipt["key_id"]) == (
+        *("events", "tokens.used"),
+        account.key_id,
+    )
+
+
+def test_g6_usage_beyond_all_credit_is_owed(system: System) -> None:
+    """It has happened, so that nothing refuses it; new money repays it first."""
+    account = system.account("1.00")
+    told = system.server.admin.post(EVENTS, event("gpu.job", account, seconds=7_200))
+    assert (told["data"][0]["charged"], told["data"][0]["owed"]) == ("2.20", "1.20")
+    assert account.nano("available") == -1_200_000_000
+    grants = f"/admin/v1/accounts/{account.id}/grants"
+    system.server.admin.post(grants, {"amount": "2.00"}, {"Idempotency-Key": "repaid"})
+    assert account.nano("available") == 800_000_000
+
+
+def event(type_: str, account: Account, **properties: object) -> dict[str, object]:
+    """An event of now, with an id that no other has."""
+    ids = {"id": secrets.token_hex(8), "type": type_, "account": account.id}
+    return {**ids, "timestamp": now(), "properties": properties}
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat()

@@ -1,0 +1,71 @@
+"""The schema of usage that does not pass the proxy: what events are taken, metered by and charged."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from proxy.config.values import Name, Quantity, Schema, Text, doc
+
+
+class EventMeasureSchema(Schema, frozen=True, kw_only=True):
+    """Where an event tells the quantity of a meter, and its bound."""
+
+    event: Annotated[Text, doc("A JSON pointer into the event, such as /properties/seconds.")]
+    most: Annotated[Quantity, doc("The most that an event may tell; one with more is rejected.")] = (
+        "100000000"
+    )
+    otherwise: Annotated[
+        Quantity | None, doc("The quantity where it is not told; without it, such an event is rejected.")
+    ] = None
+
+
+class EventParameterSchema(Schema, frozen=True, kw_only=True):
+    """Where a value of the event is that prices may depend on."""
+
+    event: Annotated[Text, doc("A JSON pointer into the event, such as /properties/resolved.")]
+    otherwise: Annotated[str | None, doc("Its value where the event has none.")] = None
+
+
+class EventFailureSchema(Schema, frozen=True, kw_only=True):
+    """What of an event tells that it is about a failure, so that it is free."""
+
+    event: Annotated[Text, doc("A JSON pointer into the event.")]
+    equals: Annotated[
+        Text | None,
+        doc("The value there, in any case; without it, any but null, false, 0 and what is empty."),
+    ] = None
+
+
+class EventTypeSchema(Schema, frozen=True, kw_only=True):
+    """How events of one type are metered and charged."""
+
+    rate_card: Annotated[Name, doc("The rate card of its events, each of which is one request.")]
+    measures: Annotated[
+        dict[str, EventMeasureSchema], doc("What its events are metered by beside `requests`, by meter.")
+    ] = field(default_factory=dict)
+    parameters: Annotated[
+        dict[Name, EventParameterSchema],
+        doc("What of its events the cases of their rate card may ask for, by name."),
+    ] = field(default_factory=dict)
+    free_when: EventFailureSchema | None = None
+    from_keys: Annotated[
+        bool, doc("Whether keys may send its events for their own account; else the admin key alone does.")
+    ] = False
+
+
+class EventsSchema(Schema, frozen=True, kw_only=True):
+    """Usage that does not pass the proxy, and is told of by events."""
+
+    max_age_days: Annotated[
+        Annotated[int, Meta(ge=1, le=365)], doc("How long ago an event may have happened.")
+    ] = 30
+    max_ahead_seconds: Annotated[
+        Annotated[int, Meta(ge=0, le=86_400)], doc("How far an event may be ahead of the clock.")
+    ] = 300
+    on_shortfall: Annotated[
+        Literal["owe", "forgive"],
+        doc("What funds do not cover: owe makes it debt, forgive lets it go."),
+    ] = "owe"
+    types: Annotated[dict[Name, EventTypeSchema], doc("The types of events that are taken, by name.")] = (
+        field(default_factory=dict)
+    )

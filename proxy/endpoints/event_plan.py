@@ -1,0 +1,122 @@
+"""The plan of a type of events: what usage that did not pass the proxy is metered by. Sans I/O.
+
+It is read of the event itself, a JSON object with the members `id`, `source`, `type`, `account`, `timestamp`
+and `properties`, which pointers in a configuration lead through.
+"""
+
+from fractions import Fraction
+from typing import Final, Literal
+
+import msgspec
+
+from proxy.endpoints.reading.body import JsonBody, read_body
+from proxy.endpoints.reading.pointer import OddName, value_in
+from proxy.endpoints.reading.steps import Text, first_byte
+from proxy.endpoints.tool_plan import Failure, Measure, Parameter, Source, figure_text
+from proxy.errors import Refusal
+from proxy.metering.quantities import TEXT_CHARS_MAX, quantity_of
+from proxy.metering.usage import METERS, ONE_CALL
+from proxy.money import decimal_string
+
+EVENTS: Final = "events"
+"""What stands for an endpoint on the receipts of events."""
+
+
+class EventPlan(msgspec.Struct, frozen=True):
+    """How events of one type are metered and priced: each is one request, and what its measures tell.
+
+    All sources are of place `request`, which stands for the event. One whose `failure` is told costs nothing.
+    With `from_keys` the keys of accounts may send it for their own.
+    """
+
+    type: str
+    rate_card: str
+    measures: tuple[Measure, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    failure: Failure | None = None
+    from_keys: bool = False
+
+    @property
+    def meters(self) -> tuple[str, ...]:
+        """The meters that a price must be there for."""
+        return tuple(measure.meter for measure in self.measures) or tuple(ONE_CALL)
+
+
+class EventPolicy(msgspec.Struct, frozen=True):
+    """The types of events that are taken, by name; how old one may be, and how far ahead of the clock.
+
+    `on_shortfall` is what becomes of a charge that funds do not cover.
+    """
+
+    plans: dict[str, EventPlan] = {}
+    max_age_us: int = 0
+    max_ahead_us: int = 0
+    on_shortfall: Literal["forgive", "owe"] = "owe"
+
+
+NO_EVENTS: Final = EventPolicy()
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What an event tells: its usage by meter, the values that a price may depend on, whether it failed."""
+
+    usage: dict[str, int]
+    parameters: dict[str, str]
+    failed: bool = False
+
+
+def read_event(plan: EventPlan, content: bytes) -> Told:
+    """What an event tells by its plan. Raises Refusal `invalid_value`, which names field and value."""
+    body = read_body(content)
+    usage = {**ONE_CALL, **{one.meter: _quantity(one, body) for one in plan.measures}}
+    found = ((one.name, _text(one, body)) for one in plan.parameters)
+    parameters = {name: value for name, value in found if value is not None}
+    failed = False
+    if plan.failure is not None:
+        value = _value(plan.failure.source, body)
+        failed = value is not None and plan.failure.is_told_by(value)
+    return Told(usage, parameters, failed)
+
+
+def _quantity(measure: Measure, body: JsonBody) -> int:
+    value = _value(measure.source, body)
+    if value is None:
+        if measure.otherwise is None:
+            raise _wrong(measure.source, "is missing: it has to be a decimal number that is not negative")
+        return measure.otherwise
+    text = figure_text(value)
+    quantity = quantity_of(text, measure.meter)
+    if quantity is None:
+        raise _wrong(measure.source, f"is {_shown(value)}: it has to be a decimal number, not negative")
+    if quantity > measure.most:
+        most = decimal_string(Fraction(measure.most, METERS[measure.meter].scale))
+        raise _wrong(measure.source, f"is {_shown(value)}: it may be {most} at most")
+    return quantity
+
+
+def _text(parameter: Parameter, body: JsonBody) -> str | None:
+    value = _value(parameter.source, body)
+    if value is None:
+        return parameter.otherwise
+    text = figure_text(value)
+    if len(text) > TEXT_CHARS_MAX:
+        raise _wrong(parameter.source, f"is longer than {TEXT_CHARS_MAX} characters")
+    return text
+
+
+def _value(source: Source, body: JsonBody) -> Text | None:
+    """The value at a source; None where there is none, and for null."""
+    try:
+        value = value_in(body, source.pointer)
+    except OddName as fault:
+        raise _wrong(source, f"can be read in two ways: {fault.name!r} is there twice") from fault
+    return None if value is None or first_byte(value) == b"n" else value
+
+
+def _shown(value: Text) -> str:
+    shown = bytes(value[: TEXT_CHARS_MAX + 1]).decode("utf-8", "replace")
+    return shown if len(shown) <= TEXT_CHARS_MAX else f"{shown[:TEXT_CHARS_MAX]}..."
+
+
+def _wrong(source: Source, what: str) -> Refusal:
+    return Refusal("invalid_value", f"`{source.name}` {what}.", param=source.name)

@@ -1,0 +1,180 @@
+"""POST /v1/billing/events: each event is charged once or rejected by itself, within bounds."""
+
+from collections.abc import AsyncIterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.endpoints.event_plan import EventPlan, EventPolicy
+from proxy.endpoints.tool_plan import Failure, Measure, Source
+from proxy.ledger.windows import DAY_US, iso
+from proxy.pricing.book import PriceBook
+from proxy.pricing.rates import Rate, RateCard
+from tests.api.apis import ADMIN_KEY, NOON_US, Answer, ApiConfig, Apis, serving
+
+PATH = "/v1/billing/events"
+CARD = RateCard("pages", (), (Rate("pages", Fraction(1_000_000), 1),))
+PAGES = Source("request", "/properties/pages", ("properties", "pages"))
+FAILED = Failure(Source("request", "/properties/error", ("properties", "error")))
+POLICY = EventPolicy(
+    {
+        "scan": EventPlan("scan", "pages", (Measure("pages", PAGES, 500),), (), FAILED),
+        "read": EventPlan("read", "pages", (Measure("pages", PAGES, 500, 2),), from_keys=True),
+    },
+    max_age_us=3 * DAY_US,
+    max_ahead_us=60_000_000,
+)
+CONFIG = ApiConfig(events=POLICY, book=PriceBook([CARD], multipliers={"vip": "0.5"}))
+WHEN = iso(NOON_US)
+
+
+@pytest.fixture
+async def apis(tmp_path: Path) -> AsyncIterator[Apis]:
+    async with serving(tmp_path) as running:
+        running.settings = CONFIG
+        yield running
+
+
+def event(account_id: str, id_: str = "1", **members: Any) -> dict[str, Any]:
+    fields = {"id": id_, "type": "scan", "account": account_id, "timestamp": WHEN}
+    return {**fields, "properties": {"pages": 3}, **members}
+
+
+async def send(apis: Apis, body: object, *, key: str | None = ADMIN_KEY, kind: str = "") -> Answer:
+    headers = {"Content-Type": kind or "application/json"}
+    return await apis.ask("POST", PATH, key=key, body=body, headers=headers)
+
+
+async def test_an_event_is_charged_and_shown_by_its_receipt(apis: Apis) -> None:
+    account_id = await apis.account()
+    await apis.grant(account_id, "1")
+    answer = await send(apis, event(account_id))
+    assert (answer.status, answer.body["charged"], answer.data[0]["charged"]) == (200, 1, "0.003")
+    receipt = await apis.admin("GET", f"/receipts/{answer.data[0]['receipt_id']}")
+    names = ("endpoint", "model", "key_id", "outcome", "basis", "price_id", "started_at", "usage", "hold")
+    assert [receipt.body[name] for name in names] == [
+        *("events", "scan", "", "complete", "reported", CARD.price_id, WHEN),
+        {"requests": 1, "pages": 3},
+        "0.00",
+    ]
+
+
+async def test_what_cannot_be_told_so_is_rejected_with_its_field_and_value(apis: Apis) -> None:
+    """And the others of its batch are charged."""
+    account_id = await apis.account()
+    late, early = iso(NOON_US - 3 * DAY_US - 1_000_000), iso(NOON_US + 61_000_000)
+    wrong: list[tuple[dict[str, Any], str, str]] = [
+        ({"id": ""}, "id", '""'),
+        ({"id": "x" * 256}, "id", "xxx"),
+        ({"type": "scam"}, "type", "did you mean 'scan'?"),
+        ({"account": ""}, "account", "missing"),
+        ({"timestamp": "today"}, "timestamp", '"today"'),
+        ({"timestamp": "2024-10-04T12:00:00"}, "timestamp", "offset"),
+        ({"timestamp": late}, "timestamp", late),
+        ({"timestamp": early}, "timestamp", early),
+        ({"properties": {}}, "/properties/pages", "missing"),
+        ({"properties": {"pages": -1}}, "/properties/pages", "-1"),
+        ({"properties": {"pages": True}}, "/properties/pages", "true"),
+        ({"properties": {"pages": 501}}, "/properties/pages", "501"),
+        ({"properties": {"pages": 1, "Pages": 1}}, "/properties/pages", "twice"),
+        ({"properties": {"pages": [1]}}, "properties.pages", "[1]"),
+        ({"properties": {f"p{n}": 1 for n in range(51)}}, "properties", "50"),
+        ({"amount": 5}, "amount", "no such field"),
+    ]
+    events = [event(account_id, id_=f"e{place}") | each[0] for place, each in enumerate(wrong)]
+    answer = await send(apis, {"events": [*events, event(account_id)]})
+    assert (answer.body["rejected"], answer.body["charged"]) == (len(wrong), 1)
+    for result, (_, param, said) in zip(answer.data, wrong, strict=False):
+        assert (result["status"], result["error"]["param"]) == ("rejected", param), result
+        assert said in result["error"]["message"]
+    stranger = await send(apis, event("acct_nobody"))
+    assert stranger.data[0]["error"]["code"] == "not_found"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "code"),
+    [
+        ({"events": []}, "", "invalid_value"),
+        ({"events": [{}] * 101}, "", "invalid_value"),
+        ({"events": [{}], "more": 1}, "", "invalid_value"),
+        ({"events": 5}, "", "invalid_json"),
+        (b"{", "", "invalid_json"),
+        (b"[" * 1_000, "application/cloudevents-batch+json", "invalid_json"),
+        ({}, "text/plain", "invalid_value"),
+    ],
+)
+async def test_what_is_no_list_of_events_is_refused(apis: Apis, body: object, kind: str, code: str) -> None:
+    assert (await send(apis, body, kind=kind)).error["code"] == code
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body")
+async def test_a_body_is_bounded(apis: Apis) -> None:
+    assert (await send(apis, b" " * 1_048_577)).error["code"] == "body_too_large"
+
+
+async def test_figures_are_exact_and_written_differently_they_are_another_event(apis: Apis) -> None:
+    """No float comes in between; the text of a string may be escaped in any way."""
+    account_id = await apis.account()
+    text = (
+        f'{{"id":"1","type":"scan","account":"{account_id}","timestamp":"{WHEN}",'
+        '"properties":{"pages":%s,"x":"%s"}}'
+    )
+    statuses = [
+        (await send(apis, (text % figures).encode())).data[0]["status"]
+        for figures in (("3.0", "a"), ("3.0", "\\u0061"), ("3", "a"))
+    ]
+    assert statuses == ["charged", "duplicate", "rejected"]
+
+
+async def test_a_cloud_event_needs_its_attributes_and_may_have_others(apis: Apis) -> None:
+    account_id = await apis.account()
+    cloud = {"specversion": "1.0", "id": "1", "source": "/s", "type": "scan", "time": WHEN}
+    cloud |= {"subject": account_id, "traceparent": "00-0-0-00"}
+    kind = "application/cloudevents+json; charset=utf-8"
+    told = await send(apis, cloud | {"data": {"pages": 3}}, kind=kind)
+    assert told.data[0]["status"] == "charged"
+    for wrong, param in (
+        ({"specversion": "0.3"}, "specversion"),
+        ({"source": ""}, "source"),
+        ({"time": None}, "time"),
+        ({"subject": ""}, "subject"),
+        ({"datacontenttype": "text/xml"}, "datacontenttype"),
+        ({"data_base64": "e30="}, "data_base64"),
+    ):
+        rejected = (await send(apis, cloud | {"data": {"pages": 3}} | wrong, kind=kind)).data[0]
+        assert (rejected["status"], rejected["error"]["param"]) == ("rejected", param)
+
+
+async def test_a_failure_is_free_and_a_figure_that_is_not_told_may_be_assumed(apis: Apis) -> None:
+    account_id = await apis.account()
+    failed = event(account_id, "1", properties={"pages": 3, "error": "out of memory"})
+    assumed = event(account_id, "2", type="read", properties={})
+    answer = await send(apis, {"events": [failed, assumed]})
+    assert [each["charged"] for each in answer.data] == ["0.00", "0.002"]
+
+
+async def test_an_event_is_priced_for_its_accounts_group(apis: Apis) -> None:
+    groups = CONFIG.groups
+    groups.known["vip"] = groups.of("vip")
+    account_id = await apis.account(group="vip")
+    assert (await send(apis, event(account_id))).data[0]["charged"] == "0.0015"
+
+
+async def test_only_keys_that_may_send_events_of_their_own_account(apis: Apis) -> None:
+    """Where no type is taken from keys, none gets further than its head."""
+    account_id = await apis.account()
+    key_id, secret = await apis.key(account_id)
+    mine = event("", type="read")
+    told = await send(
+        apis, {"events": [mine, event(account_id, "2"), event("acct_other", "3", type="read")]}, key=secret
+    )
+    assert [each["status"] for each in told.data] == ["charged", "rejected", "rejected"]
+    receipt = await apis.ask("GET", f"/v1/billing/receipts/{told.data[0]['receipt_id']}", key=secret)
+    assert receipt.body["key_id"] == key_id
+    apis.settings = ApiConfig(events=EventPolicy({"scan": POLICY.plans["scan"]}), book=CONFIG.book)
+    denied = await send(apis, mine, key=secret)
+    assert (denied.status, denied.error["code"]) == (403, "event_not_allowed")
+    for key, code in ((None, "missing_api_key"), ("sk-fbx-nobody", "invalid_api_key")):
+        assert (await send(apis, mine, key=key)).error["code"] == code
