@@ -85,9 +85,12 @@ class RoutedCall(msgspec.Struct, frozen=True):
     def is_repeatable(self) -> bool:
         """Whether it may be sent to a second target although the first may have acted on it.
 
-        What begins a job may not: the first one's would go on, and nobody would ever ask about it.
+        What begins a job may not: the first one's would go on, and nobody would ever ask about it. Nor may
+        what changes an object that it names.
         """
-        return self.endpoint.repeatable and not self.begins_job
+        if not self.endpoint.repeatable or self.begins_job:
+            return False
+        return not any(feature.changes for feature in self.ask.features)
 
     @property
     def begins_job(self) -> bool:

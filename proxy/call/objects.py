@@ -14,11 +14,13 @@ from msgspec.structs import replace
 from proxy.call.base import About, InboundRequest, Job, KnownObject, RoutedCall
 from proxy.call.off_loop import off_loop
 from proxy.call.policy import Catalog
-from proxy.call.terms import Terms, card_at, terms_for
+from proxy.call.terms import card_at, terms_for
 from proxy.clock import Clock
 from proxy.endpoints.features import Feature
 from proxy.endpoints.objects import (
+    CreationAsk,
     Found,
+    Given,
     ObjectAsk,
     ObjectEndpoint,
     ObjectKind,
@@ -102,15 +104,56 @@ class Objects:
         if found.derivation is not None:
             body = await late_body(request, costs=True)
             return await self._derived(request, caller, catalog, found, body)
-        known = await self._known(caller.key.account_id, found.kind, found.id)
-        request.facts["model"] = known.row.model
-        assert found.route is not None
-        body = b""
-        if found.route.takes:
-            read = found.route.read
-            given = await late_body(request, costs=False)
-            body = await off_loop(len(given), partial(read, given))
-        return _asked(request, catalog, found, known, body)
+        asked = found.route
+        assert asked is not None
+        is_new = asked is found.kind.creation
+        known = None if is_new else await self._known(caller.key.account_id, found.kind, found.id)
+        request.facts["model"] = known.row.model if known is not None else ""
+        given = Given()
+        if asked.takes:
+            body = await late_body(request, costs=asked.turned_on is not None)
+            given = await off_loop(len(body), partial(asked.read, body))
+        if known is None:
+            return await self._created(request, caller, catalog, found.kind, given)
+        return await self._asked(request, catalog, found, known, given)
+
+    async def _created(
+        self, request: InboundRequest, caller: Caller, catalog: Catalog, kind: ObjectKind, given: Given
+    ) -> RoutedCall:
+        """What is made for free is made where a model is served, or where the first one is."""
+        request.facts["model"] = given.model
+        routes, creation = catalog.routes, kind.creation
+        assert creation is not None
+        route = routes.for_model(kind.beside, given.model) if given.model else routes.first_on(kind.beside)
+        if route is None:
+            what = f"The model {given.model!r}" if given.model else "No model"
+            is_not = "is not served" if given.model else "is served"
+            raise Refusal("model_not_found", f"{what} {is_not} on {kind.beside}, so no {kind.name} is made.")
+        route = await self.narrowed(route, caller.key.account_id, given.features)
+        terms = await terms_for(given.features, route, FREE_CARD, given.body)
+        name = f"{kind.endpoint}.{creation.name}"
+        endpoint = ObjectEndpoint(name, request.path, kind.upstream_path, repeatable=False)
+        ask = CreationAsk(kind, given.model, given.body)
+        return RoutedCall(endpoint, ask, route, terms, given.body, About(kind))
+
+    async def _asked(
+        self, request: InboundRequest, catalog: Catalog, found: Found, known: KnownObject, given: Given
+    ) -> RoutedCall:
+        """What is asked of an object goes where that was made, and is free."""
+        kind, asked, row = found.kind, found.route, known.row
+        assert asked is not None
+        upstream = catalog.routes.upstream(row.upstream)
+        if upstream is None:
+            raise Refusal(
+                "upstream_unreachable", f"The upstream that has this {row.kind} is not in use any more."
+            )
+        name = f"{kind.endpoint}.{asked.name}"
+        path = kind.upstream_path_of(row.id, asked, found.item)
+        endpoint = ObjectEndpoint(name, request.path, path, repeatable=request.method in _REPEATABLE)
+        route = await self.narrowed(Route(name, (Target(upstream),)), row.account_id, given.features)
+        terms = await terms_for(given.features, route, FREE_CARD, given.body)
+        ask = ObjectAsk(kind, asked.told(request.query), row.id, row.model, given.body)
+        return RoutedCall(endpoint, ask, route, terms, given.body, About(kind, known))
 
     async def _derived(
         self, request: InboundRequest, caller: Caller, catalog: Catalog, found: Found, body: bytes
@@ -145,26 +188,6 @@ class Objects:
         if known is None:
             raise _absent(kind.name, id_, param)
         return known
-
-
-def _asked(
-    request: InboundRequest, catalog: Catalog, found: Found, known: KnownObject, body: bytes
-) -> RoutedCall:
-    """What is asked of an object goes where that was made, and is free."""
-    kind, asked, row = found.kind, found.route, known.row
-    assert asked is not None
-    upstream = catalog.routes.upstream(row.upstream)
-    if upstream is None:
-        raise Refusal(
-            "upstream_unreachable", f"The upstream that has this {row.kind} is not in use any more."
-        )
-    name = f"{kind.endpoint}.{asked.name}"
-    path = kind.upstream_path_of(row.id, asked)
-    endpoint = ObjectEndpoint(name, request.path, path, repeatable=request.method in _REPEATABLE)
-    ask = ObjectAsk(kind, asked.told(request.query), row.id, row.model, body)
-    return RoutedCall(
-        endpoint, ask, Route(name, (Target(upstream),)), Terms(FREE_CARD), body, About(kind, known)
-    )
 
 
 def at_upstream(route: Route, upstream: str) -> tuple[Target, ...]:

@@ -40,7 +40,8 @@ class Feature(msgspec.Struct, frozen=True, gc=False):
     `known` is False for a member that Farebox does not know. What is `optional` costs no more than the usual
     rates, and is charged otherwise only where a card says so. `refers` is an object that it is about: only
     the account that has it may name it, and the call goes where that is. `kept`: it is something that the
-    upstream keeps for nobody knows whom, so that only an operator can allow it.
+    upstream keeps for nobody knows whom, so that only an operator can allow it. `changes`: the call changes
+    what it refers to, so that it must not be made twice.
     """
 
     member: str
@@ -54,6 +55,7 @@ class Feature(msgspec.Struct, frozen=True, gc=False):
     optional: bool = False
     refers: ObjectName | None = None
     kept: bool = False
+    changes: bool = False
 
 
 def kept(member: str, name: str, hidden: int = 0) -> Feature:

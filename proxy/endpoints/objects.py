@@ -13,8 +13,10 @@ import msgspec
 from proxy.endpoints.base import Ask, ForwardPlan, Headers
 from proxy.endpoints.features import NO_PARAMETERS, Feature
 from proxy.endpoints.members import shown_name
-from proxy.endpoints.reading.body import read_body
+from proxy.endpoints.reading import fields
+from proxy.endpoints.reading.body import JsonBody, beginning, read_body
 from proxy.endpoints.tallies.sighted import (
+    FreeJsonTally,
     JsonTally,
     PassingTally,
     SightedTally,
@@ -30,15 +32,30 @@ Tells = Literal["object", "content", "deletion", "nothing"]
 """What a 2xx on a route says: it is the object itself, it is something that only a complete object has, it
 says that the object is deleted, or it says nothing of how far the object is."""
 
+ITEM: Final = "{item}"
+"""Stands in a path for the id of something within an object."""
+_MODEL: Final = "model"
 _NO_REQUEST: Final[Usage] = {"requests": 0}
 _NOTHING: Final = Ceiling(_NO_REQUEST)
+
+
+class Given(msgspec.Struct, frozen=True):
+    """What came with a request about an object: the body that goes up, and what that turns on and names.
+
+    `model` is one that it names for Farebox alone, empty for none.
+    """
+
+    body: bytes = b""
+    features: tuple[Feature, ...] = ()
+    model: str = ""
 
 
 class ObjectRoute(msgspec.Struct, frozen=True):
     """Something that may be asked of an object, for free: its method, and its path below the object's own.
 
-    With `may_stream` a client can have it as a stream. `takes` are the members that its body may have;
-    without any, none goes up.
+    The path may end with `ITEM`. With `may_stream` a client can have it as a stream. `takes` are the members
+    that its body may have; without any, none goes up. Where they are to be looked into, `turned_on` says what
+    they turn on; such bodies are read only of who has funds.
     """
 
     name: str
@@ -48,8 +65,17 @@ class ObjectRoute(msgspec.Struct, frozen=True):
     tells: Tells = "object"
     may_stream: bool = False
     takes: tuple[str, ...] = ()
+    turned_on: Callable[[JsonBody], tuple[Feature, ...]] | None = None
 
-    def read(self, body: bytes) -> bytes:
+    def item_of(self, below: str) -> str | None:
+        """The id that a path below an object's own has for `ITEM`; "" without one, None for another route."""
+        before, mark, _ = self.below.partition(ITEM)
+        if not mark:
+            return "" if below == before else None
+        item = below[len(before) :]
+        return item if below.startswith(before) and is_id(item) else None
+
+    def read(self, body: bytes) -> Given:
         """What goes up of a body, each member once. Raises Refusal `invalid_json` or `invalid_value`."""
         request = read_body(body)
         for name in request.members:
@@ -59,7 +85,12 @@ class ObjectRoute(msgspec.Struct, frozen=True):
                     f"`{shown_name(name)}` is not taken here; {', '.join(self.takes)} is.",
                     param=shown_name(name),
                 )
-        return request.patched({})
+        features = () if self.turned_on is None else self.turned_on(request)
+        if _MODEL not in request:
+            return Given(request.patched({}), features)
+        is_named = beginning(request.members[_MODEL]) != b"null"
+        model = fields.model_of(request) if is_named else ""
+        return Given(request.patched({_MODEL: None}), features, model)
 
     def told(self, query: str) -> Tells:
         """What its answer tells: one that is streamed, as the query asks, is only passed on."""
@@ -108,7 +139,8 @@ def never(_: Ask) -> bool:
 class ObjectKind(msgspec.Struct, frozen=True):
     """A kind of objects. `endpoint` is the one that makes them, by whose routes and rates all go.
 
-    `path` is that of their list, below which each has its own by its id. `read` gives what the JSON of one
+    `path` is that of their list, below which each has its own by its id. With a `creation` calls of that path
+    make one for free, where the models of the endpoint `beside` are served. `read` gives what the JSON of one
     says, None for anything else. The first of `routes` is what the poller asks. `made_by` says whether a call
     of the endpoint may make one: then its tally is a `SightedTally`. `begins_job` says of such a call whether
     that goes on after its answer. `is_listed`: their list is answered, from what Farebox knows of them. With
@@ -129,15 +161,19 @@ class ObjectKind(msgspec.Struct, frozen=True):
     tells_usage: bool = False
     unreported: str = ""
     answer_bytes: int = 262_144
+    creation: ObjectRoute | None = None
+    beside: str = ""
     made_by: Callable[[Ask], bool] = always
     begins_job: Callable[[Ask], bool] = always
 
-    def upstream_path_of(self, id_: str, route: ObjectRoute) -> str:
-        """Where an upstream is asked something of one object."""
-        return f"{self.upstream_path}/{id_}{route.below}"
+    def upstream_path_of(self, id_: str, route: ObjectRoute, item: str = "") -> str:
+        """Where an upstream is asked something of one object, or of an item within it."""
+        return f"{self.upstream_path}/{id_}{route.below.replace(ITEM, item)}"
 
     def paths(self) -> Iterator[tuple[str, str, str, str]]:
         """Every path but that of the list: its method, itself with `{id}`, its name, and a summary."""
+        if (creation := self.creation) is not None:
+            yield creation.method, self.path, f"{self.endpoint}.{creation.name}", creation.summary
         for route in self.routes:
             yield (
                 route.method,
@@ -150,12 +186,16 @@ class ObjectKind(msgspec.Struct, frozen=True):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What a path asks for: a route of an object, or a derivation. The id is "" where the body has it."""
+    """What a path asks for: a route of an object, or a derivation. The id is "" where the body has it.
+
+    It is "" as well where an object is to be made. `item` is that of something within one.
+    """
 
     kind: ObjectKind
     id: str
     route: ObjectRoute | None = None
     derivation: Derivation | None = None
+    item: str = ""
 
 
 class ObjectPaths:
@@ -168,14 +208,18 @@ class ObjectPaths:
         """What is asked for, None where no object is. Raises Refusal `method_not_allowed`."""
         allowed: set[str] = set()
         for kind in self._kinds:
+            if (creation := kind.creation) is not None and path == kind.path:
+                if creation.method == method:
+                    return Found(kind, "", creation)
+                allowed.add(creation.method)
             if not path.startswith(f"{kind.path}/"):
                 continue
             id_, below, tail = path[len(kind.path) + 1 :].partition("/")
             below += tail
-            for route in kind.routes:
-                if route.below == below and is_id(id_):
+            for route in kind.routes if is_id(id_) else ():
+                if (item := route.item_of(below)) is not None:
                     if route.method == method:
-                        return Found(kind, id_, route)
+                        return Found(kind, id_, route, item=item)
                     allowed.add(route.method)
             for each in kind.derivations:
                 named = each.path.replace("{id}", id_) == path
@@ -238,6 +282,17 @@ class ObjectAsk:
                 return PassingTally(Sighting(self._id, "complete"))
             case "nothing":
                 return PassingTally(None)
+
+
+class CreationAsk(ObjectAsk):
+    """A call that makes an object for free."""
+
+    def __init__(self, kind: ObjectKind, model: str, body: bytes) -> None:
+        super().__init__(kind, "object", "", model, body)
+
+    def tally(self, *, keep_usage: bool = False) -> SightedTally:  # noqa: ARG002 - it has no usage.
+        """A fresh tally of an answer that has to tell of an object."""
+        return FreeJsonTally(self._kind.read)
 
 
 class ObjectEndpoint:

@@ -25,6 +25,7 @@ from proxy.endpoints.openai.images.members import IMAGE
 from proxy.endpoints.openai.images.parameters import DEFAULTS as IMAGE_DEFAULTS
 from proxy.endpoints.openai.members import CHAT, COMPLETION, EMBEDDING, MODERATION, RERANK, VIDEO
 from proxy.endpoints.openai.moderations import FREE_MODELS, ModerationEndpoint
+from proxy.endpoints.openai.responses.conversations import CONVERSATIONS
 from proxy.endpoints.openai.responses.members import COMPACTION, RESPONSE
 from proxy.endpoints.openai.responses.responses import (
     RESPONSES,
@@ -54,7 +55,7 @@ _FAMILIES: Final[tuple[Family, ...]] = (
 ENDPOINTS: Final[Mapping[str, Family]] = {endpoint.path: endpoint for endpoint in _FAMILIES}
 """The endpoints whose calls name a model, by path."""
 
-KINDS: Final[tuple[ObjectKind, ...]] = (VIDEOS, RESPONSES, STORED_CHATS)
+KINDS: Final[tuple[ObjectKind, ...]] = (VIDEOS, RESPONSES, STORED_CHATS, CONVERSATIONS)
 """The kinds of objects that calls make; a new one is a value and a line here."""
 
 ENDPOINT_NAMES: Final = tuple(endpoint.name for endpoint in _FAMILIES)

@@ -31,7 +31,7 @@ _PATHS: Final[Mapping[str, str]] = {
         /v1/containers /v1/environments /v1/batches /v1/messages/batches /v1/deployments /v1/finetune
         """,
     _STORES: """
-        /v1/files /v1/uploads /v1/vector_stores /v1/conversations /v1/memory_stores /v1/skills /v1/datasets
+        /v1/files /v1/uploads /v1/vector_stores /v1/memory_stores /v1/skills /v1/datasets
         /v1/connectors /v1/prompts
         """,
 }

@@ -22,8 +22,8 @@ class Group(msgspec.Struct, frozen=True):
     multiplier: str = "1"
 
     def may_use(self, model: str) -> bool:
-        """Whether accounts of the group may call a model."""
-        return not self.models or any(fnmatchcase(model, glob) for glob in self.models)
+        """Whether accounts of the group may call a model; what is of no model, they may."""
+        return not self.models or not model or any(fnmatchcase(model, glob) for glob in self.models)
 
 
 class Groups:

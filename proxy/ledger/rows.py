@@ -118,8 +118,8 @@ class Key(msgspec.Struct, frozen=True):
     spending: Spending = NOTHING_SPENT
 
     def may_use(self, model: str) -> bool:
-        """Whether the key may call a model."""
-        return not self.models or any(fnmatchcase(model, glob) for glob in self.models)
+        """Whether the key may call a model; what is of no model, it may."""
+        return not self.models or not model or any(fnmatchcase(model, glob) for glob in self.models)
 
 
 class Caller(msgspec.Struct, frozen=True):

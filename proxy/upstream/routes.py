@@ -103,6 +103,10 @@ class Routes:
         rank = None if index is None else index.rank_of(model)
         return None if rank is None else self._by_model[rank]
 
+    def first_on(self, endpoint: str) -> Route | None:
+        """The first route that serves any model on `endpoint`, or None."""
+        return next((route for route in self._by_model if endpoint in route.endpoints), None)
+
     def upstream(self, name: str) -> Upstream | None:
         """The upstream of this name, None where no target of a route is on it."""
         return self._upstreams.get(name)

@@ -18,6 +18,7 @@ from tests.acceptance.scripted_upstream import (
     usage_chunk,
 )
 from tests.acceptance.studio import MP4, Studio, videos_config
+from tests.acceptance.test_conversations import Forum
 from tests.acceptance.test_images import CARDS
 from tests.acceptance.test_moderations import VERDICT
 from tests.acceptance.test_stored_chats import Archive
@@ -106,6 +107,33 @@ const deleted = (await completions.delete(made[0])).deleted;
 console.log(JSON.stringify({ same: made.join() === listed.join(), found, updated, asked, deleted }));
 """
 
+CONVERSATION_SCRIPT = """
+import OpenAI from "openai";
+const client = new OpenAI({ baseURL: process.env.URL, apiKey: process.env.KEY, maxRetries: 0 });
+const { conversations } = client;
+const message = { type: "message", role: "user", content: "Say hello" };
+const made = await conversations.create({ items: [message], metadata: { topic: "a" } });
+const updated = (await conversations.update(made.id, { metadata: { topic: "b" } })).metadata;
+const put = await conversations.items.create(made.id, { items: [message] });
+const asked = { model: "talks", input: "More", conversation: made.id };
+const answer = await client.responses.create(asked);
+const listed = [];
+for await (const item of conversations.items.list(made.id, { limit: 10 })) listed.push(item.type);
+const one = await conversations.items.retrieve(put.data[0].id, { conversation_id: made.id });
+const left = await conversations.items.delete(put.data[0].id, { conversation_id: made.id });
+const deleted = (await conversations.delete(made.id)).deleted;
+let refused;
+try {
+  await client.responses.create(asked);
+} catch (error) {
+  refused = error.status;
+}
+console.log(JSON.stringify({
+  updated, said: answer.output_text, where: answer.conversation.id === made.id, listed: listed.length,
+  one: one.id === put.data[0].id, left: left.id === made.id, deleted, refused,
+}));
+"""
+
 SOUND_SCRIPT = """
 import OpenAI, { toFile } from "openai";
 const client = new OpenAI({ baseURL: process.env.URL, apiKey: process.env.KEY });
@@ -156,6 +184,7 @@ def server(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory)
     folder: Path = tmp_path_factory.mktemp("node")
     config = videos_config(upstream.port, folder)
     config["rate_cards"] = {**CARDS, **config["rate_cards"]}
+    config["rate_cards"]["chat"]["input_allowance_tokens"] = 1_000
     with running(config, folder) as started:
         yield started
 
@@ -203,6 +232,24 @@ def test_the_node_sdk_has_the_chats_that_it_stored(
         "deleted": True,
     }
     assert sorted(row["charged"] for row in account.requests()) == ["0.00"] * 4 + ["0.000025"] * 2
+
+
+def test_the_node_sdk_goes_on_in_a_conversation(
+    node: Runner, server: Server, upstream: ScriptedUpstream
+) -> None:
+    Forum(upstream)
+    account = server.account()
+    assert node(CONVERSATION_SCRIPT, {"URL": f"{server.url}/v1", "KEY": account.secret}) == {
+        "updated": {"topic": "b"},
+        "said": "3 items",
+        "where": True,
+        "listed": 3,
+        "one": True,
+        "left": True,
+        "deleted": True,
+        "refused": 404,
+    }
+    assert sorted(row["charged"] for row in account.requests()) == ["0.00"] * 7 + ["0.00021"]
 
 
 def test_anthropics_node_sdk_works(node: Runner, server: Server, upstream: ScriptedUpstream) -> None:

@@ -105,7 +105,7 @@ def test_counts_are_free_and_what_is_made_shorter_is_not(
 @pytest.mark.parametrize(
     "members",
     [
-        {"conversation": "conv_1"},
+        {"background_options": {"completion_window": "1h"}},
         {"tools": [{"type": "web_search"}]},
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 
 from proxy.call.policy import Catalog
 from proxy.endpoints.features import WITHIN
-from proxy.endpoints.openai.members import RESPONSES
+from proxy.endpoints.openai.members import CONVERSATIONS, RESPONSES
 from proxy.endpoints.registry import ENDPOINTS, KINDS
 from proxy.errors import Refusal
 from proxy.ledger.groups import Groups
@@ -28,6 +28,12 @@ from tests.endpoints.test_isolation import PLACES, expected, request_of
 
 PATHS = {endpoint.name: path for path, endpoint in ENDPOINTS.items()}
 PATHS |= {f"{kind.endpoint}.{each.name}": each.path for kind in KINDS for each in kind.derivations}
+PATHS |= {
+    f"{kind.endpoint}.{route.name}": f"{kind.path}/{{id}}{route.below}"
+    for kind in KINDS
+    for route in kind.routes
+}
+PATHS |= {f"{kind.endpoint}.{kind.creation.name}": kind.path for kind in KINDS if kind.creation is not None}
 KEPT = [*(kind.name for kind in KINDS), f"{RESPONSES}{WITHIN}", "file"]
 """Every kind of thing that an account can have."""
 NAMING = [place for place in PLACES if "passed" not in expected(place)]
@@ -93,6 +99,19 @@ OWNED: list[tuple[str, dict[str, Any], str]] = [
             {"type": "unheard_of", "id": MARK},
         )
     ),
+    ("responses", {"input": "Go on", "conversation": MARK}, CONVERSATIONS),
+    ("responses", {"input": "Go on", "conversation": {"id": MARK}}, CONVERSATIONS),
+    ("responses.input_tokens", {"input": "Go on", "conversation": {"id": MARK}}, CONVERSATIONS),
+    *(
+        ("conversations.create", {"items": [{"role": "user", "content": "x"}, item]}, f"{RESPONSES}{WITHIN}")
+        for item in (
+            {"type": "item_reference", "id": MARK},
+            {"type": "message", "id": MARK, "role": "assistant", "content": "x"},
+            {"type": "web_search_call", "id": MARK, "status": "completed", "action": {"type": "search"}},
+            {"type": "code_interpreter_call", "code": "1", "container_id": MARK, "outputs": None},
+            {"type": "mcp_approval_response", "approval_request_id": MARK, "approve": True},
+        )
+    ),
     ("chat.completions", {"messages": [], "previous_response_id": MARK}, RESPONSES),
     ("videos", {"prompt": "x", "input_reference": {"file_id": MARK}}, "file"),
 ]  # fmt: skip
@@ -106,7 +125,7 @@ async def test_what_is_ones_own_goes_up_where_it_is_and_nowhere_else(
     path = PATHS[endpoint]
     for account_id, known_as in (("acct_2", kind), ("acct_1", kind), ("acct_2", "another kind"), ("", None)):
         stage = stage_with(known_as, account_id)
-        stage.studio.says("POST", ENDPOINTS[path].upstream_path, b"what is no answer")
+        stage.studio.says("POST", path.removeprefix("/v1"), b"what is no answer")
         refusal = await stage.refused("POST", path, {"model": "m", **body}, secret=OTHER_SECRET)
         if (account_id, known_as) == ("acct_2", kind):
             (heard,) = stage.studio.requests

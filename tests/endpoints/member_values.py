@@ -58,6 +58,7 @@ TURNED_ON_IN_RESPONSES: dict[str, list[Any]] = {
     ],
     "service_tier": ["priority", "Auto"],
     "prompt_cache_options": [{"ttl": "12h"}],
+    "conversation": ["conv_1", {"id": "conv_1"}],
 }
 """The same of responses."""
 TURNED_ON_IN_IMAGES: dict[str, list[Any]] = {
@@ -132,6 +133,7 @@ USUAL_IN_RESPONSES: dict[str, Any] = {
     "prompt_cache_options": {"ttl": "30m"},
     "prompt": None,
     "previous_response_id": None,
+    "conversation": "conv_1",
     "context_management": [],
 }
 USUAL_IN_VIDEOS: dict[str, Any] = {

@@ -27,6 +27,10 @@ ROOTS: dict[str, list[str]] = {
         "openai.types.responses.input_token_count_params:InputTokenCountParams",
         "openai.types.beta.responses.input_token_count_params:InputTokenCountParams",
     ],
+    "conversations.create": [
+        "openai.types.conversations.conversation_create_params:ConversationCreateParams"
+    ],
+    "conversations.items.create": ["openai.types.conversations.item_create_params:ItemCreateParams"],
     "audio.speech": ["openai.types.audio.speech_create_params:SpeechCreateParams"],
     "audio.transcriptions": ["openai.types.audio.transcription_create_params:TranscriptionCreateParamsBase"],
     "audio.translations": ["openai.types.audio.translation_create_params:TranslationCreateParams"],

@@ -8,6 +8,7 @@ forwards it.
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+import msgspec
 from msgspec.structs import replace
 
 from proxy.endpoints.cohere.documents import hidden_in_documents, hidden_in_query
@@ -48,6 +49,8 @@ USUAL_TIERS: Final = frozenset({"auto", "default", "standard", "standard_only", 
 
 RESPONSES: Final = "response"
 """What responses are called that an upstream has kept."""
+CONVERSATIONS: Final = "conversation"
+"""What conversations are called."""
 _OUTPUTS: Final = {"audio": "output_audio_tokens", "image": "output_image_tokens"}
 
 
@@ -142,6 +145,23 @@ def earlier(body: JsonBody, name: str) -> Iterator[Feature]:
     if id_ is None:
         raise fields.wrong(body, name, "the id of a response")
     yield replace(hidden_input(name, name), refers=ObjectName(RESPONSES, id_))
+
+
+def conversation(body: JsonBody, name: str) -> Iterator[Feature]:
+    """A conversation, which the model reads and the answer is put into: of the same account alone."""
+    raw = body.members[name]
+    members = members_of(raw)
+    if members is not None:
+        refuse_other_cases(members, _NAMED, name)
+        raw = members["id"] if members.keys() == _NAMED else msgspec.Raw(b"null")
+        body.put(name, patched(members, {}))
+    id_ = fields.text_of(raw)
+    if id_ is None:
+        raise fields.wrong(body, name, "the id of a conversation, or an object that has its `id` alone")
+    yield replace(hidden_input(name, name), refers=ObjectName(CONVERSATIONS, id_), changes=True)
+
+
+_NAMED: Final = frozenset({"id"})
 
 
 def rows(names: str, row: Member) -> dict[str, Member]:

@@ -68,7 +68,7 @@ _RAW: Final = msgspec.json.Decoder(msgspec.Raw)
 # joined with more text, and are whole.
 _SLICED: Final = frozenset(
     {
-        *("messages", "system", "input", "prompt", "negative_prompt", "documents", "texts", "query"),
+        *("messages", "system", "input", "items", "prompt", "negative_prompt", "documents", "texts", "query"),
         *("image", "images", "mask", "markup"),
     }
 )

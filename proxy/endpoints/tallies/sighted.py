@@ -198,6 +198,14 @@ class JsonTally:
         return {}
 
 
+class FreeJsonTally(JsonTally):
+    """The same of a call that makes an object for free."""
+
+    def reported(self) -> Reading:
+        """No request that could be charged."""
+        return Reading(dict(_NO_REQUEST))
+
+
 class _Deletion(msgspec.Struct, frozen=True):
     """The members of an answer to DELETE that decide."""
 

@@ -126,10 +126,21 @@ _APPROVAL: Final = "mcp_approval_request"
 _OWN_TOOLS: Final = frozenset({"function", "custom", "namespace"})
 
 
-class Items:
-    """Looks through the input of a request once. Raises Refusal `invalid_value` for what has two readings."""
+def is_given(body: JsonBody, name: str) -> bool:
+    """Whether a body has a member that is not null."""
+    return name in body and beginning(body.members[name]) != b"null"
 
-    def __init__(self, body: JsonBody, model: str) -> None:
+
+class Items:
+    """Looks through the items of a request once. Raises Refusal `invalid_value` for what has two readings.
+
+    They are in the member `name`. What goes into a conversation can be found there by its id later: so each
+    id that such an item has must be that of one of the account's own.
+    """
+
+    def __init__(self, body: JsonBody, model: str, name: str = "input") -> None:
+        self._name = name
+        self._goes_into_conversation = name != "input" or is_given(body, "conversation")
         self._left = PARTS_MAX
         self._kinds: Counter[str] = Counter()
         self._references: dict[tuple[str, str], int] = {}
@@ -137,20 +148,20 @@ class Items:
         self._approvals: set[str] = set()
         self.media = Media(0, 0)
         self.features: tuple[Feature, ...] = ()
-        raw = body.members.get("input")
+        raw = body.members.get(name)
         if raw is not None and beginning(raw).startswith(b"["):
-            hidden = HiddenInMessages(ITEMS, "input", _OWNED)
+            hidden = HiddenInMessages(ITEMS, name, _OWNED)
             self.media = media_total(self._contents(body, hidden), model)
             self.features = (*hidden.features(raw), *self._turned_on())
 
     def _contents(self, body: JsonBody, hidden: HiddenInMessages) -> Iterator[list[Any]]:
         """The parts of each item, which is decoded once and held no longer than it is needed."""
-        for item in body.items_of("input"):
+        for item in body.items_of(self._name):
             hidden.add_part(item)
             parts = parts_of(item)
             self._left -= len(parts)
             if self._left < 0:
-                raise too_many("input", "parts in all", PARTS_MAX)
+                raise too_many(self._name, "parts in all", PARTS_MAX)
             self._note(item)
             yield parts
 
@@ -173,27 +184,31 @@ class Items:
 
     def _refer(self, kind: str, item: Object) -> None:
         """Note what an item names that the upstream has."""
-        if kind == _REFERENCE or (item.get("id") is not None and not is_shown(kind, item)):
-            is_hidden = kind not in _RULES or kind in (_REFERENCE, _PICTURE)
+        shows_all = is_shown(kind, item)
+        if kind == _REFERENCE or (
+            item.get("id") is not None and (self._goes_into_conversation or not shows_all)
+        ):
+            is_hidden = shows_all or kind not in _RULES or kind in (_REFERENCE, _PICTURE)
             self._references["id", id_text(item.get("id"))] = 0 if is_hidden else 1
         if (approved := item.get("approval_request_id")) is not None:
             self._references["approval_request_id", id_text(approved)] = 1
         if len(self._references) > OBJECTS_MAX:
-            raise too_many("input", "items by reference", OBJECTS_MAX)
+            raise too_many(self._name, "items by their ids", OBJECTS_MAX)
 
     def _turned_on(self) -> Iterator[Feature]:
         """No rate card can price tools within the input; what is referred to has to be the account's.
 
         What such an item holds that it does not show is held for where the card has an allowance.
         """
-        yield from (Feature(f"input[].type: {kind}", "input") for kind in self._kinds)
+        yield from (Feature(f"{self._name}[].type: {kind}", self._name) for kind in self._kinds)
         for (name, id_), unseen in self._references.items():
             if name == "id" or id_ not in self._approvals:
                 hidden = {"input_tokens": unseen}
                 refers = ObjectName(KEPT, id_)
-                yield Feature(f"input[].{name}", "input", hidden=hidden, optional=True, refers=refers)
+                where = f"{self._name}[].{name}"
+                yield Feature(where, self._name, hidden=hidden, optional=True, refers=refers)
         if self._untyped:
-            yield hidden_input("input[].id", "input", self._untyped)
+            yield hidden_input(f"{self._name}[].id", self._name, self._untyped)
 
 
 def is_shown(kind: object, item: Object) -> bool:

@@ -12,6 +12,7 @@ from proxy.endpoints.openai.members import (
     EVERYWHERE,
     OUTPUT_BOUNDS,
     RESPONSES,
+    conversation,
     earlier,
     kept_prompt,
     refused,
@@ -61,13 +62,11 @@ RESPONSE: Final = MemberTable(
         ),
         **rows("prompt", Member("refused", kept_prompt)),
         **rows("previous_response_id", Member("priced", earlier)),
+        **rows("conversation", Member("priced", conversation)),
         **rows("context_management", Member("priced", _summaries)),
         **rows("prompt_cache_options", Member("priced", _cache)),
         **rows("tools", Member("priced", tools)),
-        **rows(
-            "background_options access_programs conversation",
-            Member("refused", refused),
-        ),
+        **rows("background_options access_programs", Member("refused", refused)),
     }
 )
 """The members of a response."""
@@ -78,5 +77,6 @@ COMPACTION: Final = MemberTable(
         for name, row in RESPONSE.rows.items()
         if name not in {"stream", "stream_options", "tools", "max_tool_calls", "background"}
     }
+    | rows("conversation", Member("refused", refused))
 )
 """The members of a request that makes a conversation shorter."""

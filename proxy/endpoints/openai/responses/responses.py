@@ -12,13 +12,14 @@ from proxy.endpoints.members import MemberTable
 from proxy.endpoints.objects import ObjectKind, ObjectRoute
 from proxy.endpoints.openai.bounds import OutputBound, named_bound, thinking_budget
 from proxy.endpoints.openai.members import RESPONSES as NAME
-from proxy.endpoints.openai.responses.items import ITEMS_MAX, Items
+from proxy.endpoints.openai.responses.items import ITEMS_MAX, Items, is_given
 from proxy.endpoints.openai.responses.members import COMPACTION, RESPONSE
 from proxy.endpoints.openai.responses.part import UNREPORTED, read_response
 from proxy.endpoints.openai.responses.tally import BackgroundStream, ResponseStream, ResponseWhole
 from proxy.endpoints.openai.responses.tools import USES, USES_MAX, carries_out, parameters_of
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, beginning, read_body
+from proxy.errors import Refusal
 from proxy.metering.prompts import chat_bound
 from proxy.metering.responses import response_estimate, response_tokens
 
@@ -156,6 +157,9 @@ def _check(request: JsonBody) -> None:
     request.bound_items("tools", TOOLS_MAX)
     for name in _COUNTED:
         request.bound_values(name)
+    if is_given(request, "conversation") and is_given(request, "previous_response_id"):
+        message = "A response goes on in a `conversation` or from a `previous_response_id`, not both."
+        raise Refusal("invalid_value", message, param="previous_response_id")
 
 
 RESPONSES: Final = ObjectKind(

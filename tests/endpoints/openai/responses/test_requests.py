@@ -86,8 +86,6 @@ def test_a_stream_tells_its_usage_without_being_asked() -> None:
 @pytest.mark.parametrize(
     "members",
     [
-        {"conversation": "conv_1"},
-        {"conversation": {"id": "conv_1"}},
         {"access_programs": {"cyber": "daybreak_red"}},
         {"background_options": {"completion_window": "1h"}},
         {"models": ["a", "b"]},
@@ -105,6 +103,9 @@ def test_what_no_rate_card_prices_is_refused(members: dict[str, Any]) -> None:
     "members",
     [
         {"previous_response_id": "resp_1"},
+        {"conversation": "conv_1"},
+        {"conversation": {"id": "conv_1"}, "background": True},
+        {"conversation": {"id": "conv_1"}, "stream": True},
         {"input": [{"type": "item_reference", "id": "msg_1"}]},
         {"context_management": [{"type": "compaction", "compact_threshold": 1000}]},
         {"input": said({"type": "input_file", "file_id": "file_1"})},
@@ -227,6 +228,13 @@ def test_what_is_cached_for_the_usual_time_needs_nothing() -> None:
         ({"tools": [{"type": "function", "Name": "x"}]}, "tools[].Name"),
         ({"input": [{"Role": "user", "content": "x"}]}, "input[].Role"),
         ({"prompt_cache_options": "long"}, "prompt_cache_options"),
+        ({"conversation": 1}, "conversation"),
+        ({"conversation": ["conv_1"]}, "conversation"),
+        ({"conversation": {}}, "conversation"),
+        ({"conversation": {"id": None}}, "conversation"),
+        ({"conversation": {"id": "conv_1", "more": 1}}, "conversation"),
+        ({"conversation": {"Id": "conv_1"}}, "conversation.Id"),
+        ({"conversation": "conv_1", "previous_response_id": "resp_1"}, "previous_response_id"),
         ({"instructions": [{"type": "item_reference", "id": "msg_1"}]}, "instructions"),
         ({"input": [1] * 100_000}, "input"),
     ],
@@ -264,6 +272,30 @@ NAMING: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
 ]
 
 
+SHOWN: Any = {"type": "message", "id": "msg_1", "role": "assistant", "content": [{"type": "output_text"}]}
+
+
+@pytest.mark.parametrize("conversation", ["conv_1", {"id": "conv_1"}])
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/responses/input_tokens"])
+def test_what_goes_into_a_conversation_has_no_id_but_the_accounts_own(path: str, conversation: Any) -> None:
+    """There it could be found by it; elsewhere an item that shows all of itself may have any."""
+    for members, named in (
+        ({}, []),
+        ({"conversation": None}, []),
+        ({"conversation": conversation}, [("conversation", "conv_1"), ("response.item", "msg_1")]),
+    ):
+        found = ENDPOINTS[path].read(written(input=[SHOWN], **members)).features
+        assert [(each.refers.kind, each.refers.id) for each in found if each.refers] == named
+
+
+def test_a_conversation_goes_up_as_it_was_read() -> None:
+    """No upstream can find another id in it."""
+    body = written(conversation=...)[:-1] + b',"conversation":{"id":"other","id":"mine"}}'
+    ask = ENDPOINT.read(body)
+    assert [each.refers.id for each in ask.features if each.refers] == ["mine"]
+    assert ask.forward_body(AS_IS).count(b'"id"') == 1
+
+
 @pytest.mark.parametrize("path", ["/v1/responses", "/v1/responses/compact", "/v1/responses/input_tokens"])
 @pytest.mark.parametrize(("members", "named"), NAMING)
 def test_what_the_upstream_keeps_is_named(path: str, members: Any, named: list[tuple[str, str]]) -> None:
@@ -272,7 +304,7 @@ def test_what_the_upstream_keeps_is_named(path: str, members: Any, named: list[t
     assert [(each.refers.kind, each.refers.id) for each in found if each.refers] == named
 
 
-@pytest.mark.parametrize("members", [{"conversation": "conv_1"}, {"unheard_of": 1}])
+@pytest.mark.parametrize("members", [{"background_options": {"a": 1}}, {"unheard_of": 1}])
 def test_a_count_takes_nothing_that_no_call_may(members: dict[str, Any]) -> None:
     (found,) = ENDPOINTS["/v1/responses/input_tokens"].read(written(**members)).features
     assert (found.needs, found.optional) == ((), False)
