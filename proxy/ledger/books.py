@@ -13,6 +13,7 @@ from proxy.ledger.rows import (
     Hold,
     Key,
     Lot,
+    Membership,
     Object,
     Receipt,
     Throttle,
@@ -58,6 +59,7 @@ class Books:
         self.refunds: dict[RowKey, int] = {}
         self.vouchers: dict[str, Voucher] = {}
         self.claims: dict[RowKey, Claim] = {}
+        self.memberships: dict[str, Membership] = {}
         self.changed_accounts: set[str] = set()
         self.changed_keys: set[str] = set()
         self.changed_holds: set[str] = set()
@@ -67,6 +69,7 @@ class Books:
         self.changed_objects: set[RowKey] = set()
         self.gone_objects: set[RowKey] = set()
         self.changed_vouchers: set[str] = set()
+        self.changed_memberships: set[str] = set()
         self.new_claims: list[Claim] = []
         self.new_commands: list[CommandRecord] = []
         self.new_entries: list[Entry] = []
@@ -114,6 +117,11 @@ class Books:
         """Replace or add a voucher."""
         self.vouchers[voucher.digest] = voucher
         self.changed_vouchers.add(voucher.digest)
+
+    def put_membership(self, membership: Membership) -> None:
+        """Replace or add a membership."""
+        self.memberships[membership.account_id] = membership
+        self.changed_memberships.add(membership.account_id)
 
     def put_claim(self, claim: Claim) -> None:
         """Add a claim."""

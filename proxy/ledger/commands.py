@@ -1,14 +1,14 @@
 """Commands to the ledger; `results` has what they come to.
 
 A command names the rows that its rule reads, and a function in `rules` names the command that it carries out.
-There is no other list of commands than `COMMANDS`, which has those of `records`, `returns` and `vouchers` as
-well.
+There is no other list of commands than `COMMANDS`, which has those of `dues`, `records`, `returns` and
+`vouchers` as well.
 """
 
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from proxy.ledger import records, returns, vouchers
+from proxy.ledger import dues, records, returns, vouchers
 from proxy.ledger.command import Command as Command  # noqa: PLC0414 - with all others.
 from proxy.ledger.command import OfAccount as OfAccount  # noqa: PLC0414
 from proxy.ledger.needs import Needs
@@ -60,6 +60,8 @@ class ChangeAccount(OfAccount, frozen=True):
     def add_needs(self, needs: Needs) -> None:
         """Add the account and its due lots: these no longer cover what is owed or held."""
         needs.add_lots(self.account_id, self.at_us)
+        if self.group is not None:
+            needs.memberships.add(self.account_id)
 
 
 class CreateKey(OfAccount, frozen=True):
@@ -305,6 +307,6 @@ def _leaves(kind: type[Command]) -> Iterator[type[Command]]:
         yield from _leaves(derived) if derived.__subclasses__() else (derived,)
 
 
-assert {records, returns, vouchers}, "a command is one of all once its module is there"
+assert {dues, records, returns, vouchers}, "a command is one of all once its module is there"
 COMMANDS: Final[tuple[type[Command], ...]] = tuple(_leaves(Command))
 """Every command."""

@@ -25,7 +25,7 @@ class Needs(msgspec.Struct):
     account; with them come the throttles of that account or key. A hold is needed whatever its account is: a
     call's id belongs to one account only. `lots` are needed also with nothing left, `entries` go by account
     and number, and `refunds` are sums of what calls were refunded, by account and call. `vouchers`
-    go by digest, `claims` by that and account.
+    go by digest, `claims` by that and account, `memberships` by account.
 
     Many calls of a batch share a key and a day. `calls` has account, key and day of each once, from which
     `needs_of` works out the rest at the end.
@@ -45,6 +45,7 @@ class Needs(msgspec.Struct):
     refunds: set[RowKey] = msgspec.field(default_factory=set)
     vouchers: set[str] = msgspec.field(default_factory=set)
     claims: set[RowKey] = msgspec.field(default_factory=set)
+    memberships: set[str] = msgspec.field(default_factory=set)
 
     @property
     def scopes(self) -> set[RowKey]:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from proxy.ledger.rows import Account, Claim, Entry, Key, ThrottleKind, Voucher
+from proxy.ledger.rows import Account, Claim, Entry, Key, Membership, ThrottleKind, Voucher
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -10,7 +10,7 @@ class Done(msgspec.Struct, frozen=True):
 
     `account` and `key` are the rows after it, where the command is about one. `entry` is the one that
     a command with an id of its caller's made, a replayed one included. `voucher` and `claim` are
-    those of a command about a voucher.
+    those of a command about a voucher, `membership` is that of one about a group.
     """
 
     account: Account | None = None
@@ -19,6 +19,7 @@ class Done(msgspec.Struct, frozen=True):
     entry: Entry | None = None
     voucher: Voucher | None = None
     claim: Claim | None = None
+    membership: Membership | None = None
 
 
 class RateStatus(msgspec.Struct, frozen=True):

@@ -98,6 +98,30 @@ class Account(msgspec.Struct, frozen=True):
         return self.debt_nano + self.owed_nano
 
 
+class Membership(msgspec.Struct, frozen=True):
+    """That an account is in a group, or has been in one: `group` is the account's own, `since_us` since when.
+
+    From `due_us` on somebody has to look whether there is anything to give or to ask. Renewals have been
+    given for the time until `renewed_us`. The fee of the group `plan` was paid for the time from
+    `paid_from_us` to `paid_until_us`, with `included_nano` of credit: `paid_nano` is what that time costs.
+    Since `unpaid_us` a fee is wanting; 0 is for none. Months that begin as the account joined count from
+    `anchor_us`.
+    """
+
+    account_id: str
+    group: str
+    since_us: int
+    due_us: int = 0
+    renewed_us: int = 0
+    plan: str = ""
+    anchor_us: int = 0
+    paid_from_us: int = 0
+    paid_until_us: int = 0
+    paid_nano: int = 0
+    included_nano: int = 0
+    unpaid_us: int = 0
+
+
 class Key(msgspec.Struct, frozen=True):
     """A bearer credential: `digest` is the SHA-256 of the secret in hex, `hint` its last characters.
 
@@ -132,8 +156,8 @@ class Caller(msgspec.Struct, frozen=True):
 class Lot(msgspec.Struct, frozen=True):
     """What a grant leaves to draw. Draw order: priority, earliest expiry, oldest, id.
 
-    `kind` says where it comes from: `purchase`, `bonus`, `grant`, `voucher`, `renewal`, `adjust`, `refund`,
-    or a word of the operator's own.
+    `kind` says where it comes from: `purchase`, `bonus`, `grant`, `voucher`, `renewal`, `plan`, `adjust`,
+    `refund`, or a word of the operator's own.
     """
 
     id: str
@@ -265,7 +289,7 @@ class Draw(msgspec.Struct, frozen=True, array_like=True):
     amount_nano: int
 
 
-EntryKind = Literal["grant", "charge", "expire", "adjust", "void", "refund"]
+EntryKind = Literal["grant", "charge", "expire", "adjust", "void", "refund", "fee"]
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -20,6 +20,7 @@ from proxy.ledger.rows import (
     Hold,
     Key,
     Limits,
+    Membership,
     Object,
     Observed,
     Outcome,
@@ -51,6 +52,7 @@ _HOLD_DEADLINE: Final = HOLDS.place("deadline_us")
 _HOLD_FIELDS: Final = len(Hold.__struct_fields__)
 _OBJECT_FIELDS: Final = len(Object.__struct_fields__)
 _VOUCHER_FIELDS: Final = len(Voucher.__struct_fields__)
+_MEMBERSHIP_FIELDS: Final = len(Membership.__struct_fields__)
 _CLAIM_FIELDS: Final = len(Claim.__struct_fields__)
 _OBJECT_FIXED: Final = OBJECTS.place("seen")
 _ENTRY_DRAWS: Final = ENTRIES.place("draws")
@@ -204,6 +206,16 @@ def object_row(made: Object) -> tuple[SqlValue, ...]:
 def object_of(row: tuple[Any, ...]) -> Object:
     """An object from its columns."""
     return Object(*row[:_OBJECT_FIELDS])
+
+
+def membership_row(membership: Membership) -> tuple[SqlValue, ...]:
+    """A membership's columns, and the seal of all of them: it changes about once a day."""
+    return (*astuple(membership), seal_of(*astuple(membership)))
+
+
+def membership_of(row: tuple[Any, ...]) -> Membership:
+    """A membership from its columns."""
+    return Membership(*row[:_MEMBERSHIP_FIELDS])
 
 
 def voucher_row(voucher: Voucher) -> tuple[SqlValue, ...]:

@@ -204,6 +204,17 @@ OBJECTS: Final = Table(
         _of("integer", "fixed", "seal", secret=True),
     ),
 )
+MEMBERSHIPS: Final = Table(
+    "memberships",
+    _columns(
+        _of("text", "key", "account_id"),
+        _of("text", "changes", "group"),
+        _of("integer", "changes", "since_us due_us renewed_us"),
+        _of("text", "changes", "plan"),
+        _of("integer", "changes", "anchor_us paid_from_us paid_until_us paid_nano included_nano unpaid_us"),
+        _of("integer", "changes", "seal", secret=True),
+    ),
+)
 VOUCHERS: Final = Table(
     "vouchers",
     _columns(
@@ -246,7 +257,7 @@ BY_NAME: Final = {
     table.name: table
     for table in (
         *(ACCOUNTS, KEYS, KEY_DIGESTS, LOTS, BUCKETS, THROTTLES, HOLDS, ENTRIES, COMMANDS),
-        *(RECEIPTS, OBJECTS, VOUCHERS, VOUCHER_CLAIMS, USAGE_DAYS, USAGE_TOTALS),
+        *(RECEIPTS, OBJECTS, MEMBERSHIPS, VOUCHERS, VOUCHER_CLAIMS, USAGE_DAYS, USAGE_TOTALS),
     )
 }
 """All of them by name, each after those that it refers to."""

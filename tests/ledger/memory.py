@@ -156,6 +156,9 @@ class MemoryStore:
             places = {key: place for place, key in enumerate(found) if key in needs.entries}
             part.entries |= {key: mine.new_entries[place] for key, place in places.items()}
         part.vouchers = {key: mine.vouchers[key] for key in needs.vouchers if key in mine.vouchers}
+        part.memberships = {
+            id_: mine.memberships[id_] for id_ in needs.memberships if id_ in mine.memberships
+        }
         part.claims = {key: mine.claims[key] for key in needs.claims if key in mine.claims}
         part.refunds = {key: mine.refunds[key] for key in needs.refunds if key in mine.refunds}
         part.objects = {key: mine.objects[key] for key in needs.objects if key in mine.objects}
@@ -183,6 +186,7 @@ class MemoryStore:
         mine.refunds |= part.refunds
         mine.vouchers |= part.vouchers
         mine.claims |= part.claims
+        mine.memberships |= part.memberships
         mine.objects |= {key: part.objects[key] for key in part.changed_objects}
         for key in part.gone_objects:
             mine.objects.pop(key, None)
@@ -195,7 +199,7 @@ class MemoryStore:
         tables = (
             *(mine.accounts, mine.keys, mine.holds, mine.buckets),
             *(mine.throttles, mine.commands, mine.objects, mine.refunds),
-            *(mine.vouchers, mine.claims),
+            *(mine.vouchers, mine.claims, mine.memberships),
         )
         lots = {account_id: dict(lots) for account_id, lots in mine.lots.items()}
         return (*(dict(table) for table in tables), lots, tuple(mine.new_entries), tuple(mine.new_receipts))

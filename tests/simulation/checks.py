@@ -177,6 +177,12 @@ def commands_are_remembered(look: Look, model: Model) -> Iterator[str]:
     yield from differences(found, ((id_, entry.at_us, entry.seq) for id_, entry in entries))
 
 
+def members_got_and_paid_what_is_due(look: Look, model: Model) -> Iterator[str]:
+    """A membership says since when its account is in its group, what it was given there, and has paid."""
+    member = model.parties[look.account_id].member
+    yield from differences(look.rows["memberships"], [columns.membership_row(member)] if member else [])
+
+
 CHECKS: tuple[Check, ...] = (
     money_adds_up,
     keys_are_as_told,
@@ -187,6 +193,7 @@ CHECKS: tuple[Check, ...] = (
     buckets_are_what_calls_cost,
     days_are_what_receipts_sum_to,
     objects_stay_their_calls,
+    members_got_and_paid_what_is_due,
     throttles_keep_their_bounds,
     commands_are_remembered,
 )

@@ -15,8 +15,9 @@ from proxy.ledger.commands import (
     Refused,
     Sweep,
 )
+from proxy.ledger.dues import TakeFee
 from proxy.ledger.returns import RefundLot, VoidLot
-from proxy.ledger.rows import NO_LIMIT, Account, Key, Lot
+from proxy.ledger.rows import NO_LIMIT, Account, Key, Lot, Membership
 from proxy.ledger.rules.once import Once
 from proxy.money import MAX_NANO
 from tests.ledger.auditor import dollars, nano
@@ -59,6 +60,10 @@ def change_account(model: Model, command: ChangeAccount) -> Done | Refused:
         if history.uncommitted() - history.credit + dollars(command.credit_limit_nano) < 0:
             return CONFLICT
         history.credit = dollars(command.credit_limit_nano)
+    if command.group not in (None, party.account.group):
+        member = party.member or Membership(party.account.id, "", 0)
+        moved = {"group": command.group, "since_us": command.at_us, "due_us": 0, "unpaid_us": 0}
+        party.member = replace(member, **moved)
     party.account = replace(party.account, **_given(command, "name", "status", "group"))
     before = party.account.limits
     limits, own = command.limits or before, before.own_day_nano
@@ -190,7 +195,7 @@ def noted(model: Model, party: Party, command: Once) -> Done:
 
 def _as_given(command: Once) -> Once:
     """A command without what differs each time it is tried."""
-    if isinstance(command, VoidLot | RefundLot):
+    if isinstance(command, TakeFee | VoidLot | RefundLot):
         return replace(command, at_us=0)
     return replace(command, lot_id="", at_us=0)
 

@@ -28,15 +28,18 @@ from proxy.ledger.commands import (
     Sweep,
     Void,
 )
+from proxy.ledger.dues import ChangePlan, Renew, TakeFee
 from proxy.ledger.records import Record
 from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
 from proxy.ledger.vouchers import ClaimVoucher, MakeVoucher
 from tests.simulation import (
     follow_accounts,
     follow_calls,
+    follow_memberships,
     follow_returns,
     make_accounts,
     make_calls,
+    make_memberships,
     make_returns,
     records,
     vouchers,
@@ -66,6 +69,9 @@ KINDS: Final[dict[type[Command], Kind]] = {
     VoidLot: Kind(15, make_returns.void_lot, follow_returns.void_lot),
     RefundLot: Kind(20, make_returns.refund_lot, follow_returns.refund_lot),
     RefundCall: Kind(35, make_returns.refund_call, follow_returns.refund_call),
+    TakeFee: Kind(15, make_memberships.take_fee, follow_memberships.take_fee),
+    Renew: Kind(50, make_memberships.renew, follow_memberships.renew),
+    ChangePlan: Kind(25, make_memberships.change_plan, follow_memberships.change_plan),
     MakeVoucher: Kind(7, vouchers.make_voucher, vouchers.follow_make),
     ClaimVoucher: Kind(22, vouchers.claim_voucher, vouchers.follow_claim),
     Record: Kind(60, records.record, records.follow_record),

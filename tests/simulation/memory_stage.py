@@ -40,6 +40,7 @@ PLACES: Final[dict[str, dict[str, int]]] = {
     "usage_days": {"account_id": 0, "day": 1},
     "vouchers": {"digest": 0},
     "voucher_claims": {"digest": 0, "account_id": 1},
+    "memberships": {"account_id": 0},
 }
 """The columns that rows are looked up by, and where they stand. Rows are kept together by the first."""
 
@@ -144,6 +145,9 @@ class MemoryStage:
         put("objects", (columns.object_row(part.objects[key]) for key in part.changed_objects))
         self.tables.drop("objects", part.gone_objects)
         put("vouchers", (columns.voucher_row(part.vouchers[key]) for key in part.changed_vouchers))
+        put(
+            "memberships", (columns.membership_row(part.memberships[id_]) for id_ in part.changed_memberships)
+        )
         put("voucher_claims", map(columns.claim_row, part.new_claims))
         put("usage_days", map(self._added, columns.usage_day_rows(receipts)))
 

@@ -22,6 +22,7 @@ from proxy.ledger.rows import (
     Key,
     Limits,
     Lot,
+    Membership,
     Object,
     Receipt,
     Voucher,
@@ -47,6 +48,9 @@ class Party:
         self.stacks: dict[str, list[tuple[str, Dollars]]] = {}
         self.holds: list[str] = []
         self.last_day: dict[str, int] = {}
+        self.member: Membership | None = None
+        if account.group:
+            self.member = Membership(account.id, account.group, account.created_at_us)
 
     def row(self) -> Account:
         """The account's row."""

@@ -32,7 +32,7 @@ from proxy.ledger.commands import (
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Hold
 from proxy.pricing.charge import Charge, price
 from proxy.pricing.rates import RateCard
-from tests.simulation import mutants_of_credit, mutants_of_limits, mutants_of_records
+from tests.simulation import mutants_of_credit, mutants_of_limits, mutants_of_plans, mutants_of_records
 from tests.simulation.memory_stage import Defect, Rule
 from tests.simulation.world import Price
 
@@ -365,6 +365,7 @@ _RULES: Final[tuple[Callable[[Books, Command], Result], ...]] = (
     tells_the_balance_of_before,
     *mutants_of_credit.RULES,
     *mutants_of_limits.RULES,
+    *mutants_of_plans.RULES,
     *mutants_of_records.RULES,
 )
 _DEFECTS: Final[tuple[Defect, ...]] = (

@@ -25,6 +25,7 @@ ACCOUNT_PLACE: dict[str, int] = {
     "commands": 0,
     "receipts": 1,
     "objects": 0,
+    "memberships": 0,
     "usage_days": 0,
 }
 """Where an account's id stands in a row."""
@@ -56,7 +57,7 @@ async def look_at(stage: Stage, model: Model, touched: Mapping[str, Touched]) ->
     _share(looks, "lots", await stage.rows("lots", {"account_id": ids}))
     _share(looks, "holds", await stage.rows("holds", {"id": list(dict.fromkeys(calls + flight))}))
     _share(looks, "receipts", await stage.rows("receipts", {"id": calls, "account_id": ids}))
-    for table in ("key_digests", "buckets", "throttles", "objects"):
+    for table in ("key_digests", "buckets", "throttles", "objects", "memberships"):
         _share(looks, table, await stage.rows(table, {"account_id": ids}))
     if days:
         found = await stage.rows("usage_days", {"account_id": ids, "day": list(days)})

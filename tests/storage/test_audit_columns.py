@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from proxy.ledger.commands import Adjust, CreateKey, Grant, Observe, OpenAccount, Refused, Sweep
+from proxy.ledger.dues import ChangePlan, Dues, Fee, Renewal
 from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
 from proxy.ledger.rows import NEVER_US, Observed
 from proxy.ledger.store import Store
@@ -34,9 +35,7 @@ IN_DEBT = "The grant went into debt as a whole, so that no lot says of which kin
 
 UNNOTICED: dict[tuple[str, str], dict[str, str]] = {
     ("accounts", "without a key"): {"id": UNUSED, "spending": UNUSED, "created_at_us": NO_KEY},
-    ("accounts", ""): dict.fromkeys(
-        ("name", "status", "credit_limit_nano", "limits", "group"), ADMINISTRATION
-    ),
+    ("accounts", ""): dict.fromkeys(("name", "status", "credit_limit_nano", "limits"), ADMINISTRATION),
     ("keys", ""): dict.fromkeys(("name", "status", "expires_at_us", "models", "limits"), ADMINISTRATION),
     ("objects", ""): dict.fromkeys(("seen", "expires_at_us"), SEEN_ANEW),
     ("throttles", ""): dict.fromkeys(("level", "at_us"), A_MINUTE),
@@ -81,6 +80,7 @@ KINDS: dict[str, dict[str, str]] = {
         "refund of a lot": "kind = 'refund' AND amount_nano < 0",
         "refund": "ref = 'call_02' AND kind = 'refund'",
         "refund into a new lot": "ref = 'call_95' AND kind = 'refund'",
+        "fee": "kind = 'fee'",
     },
     "commands": {
         "grant": "command_id = 'grant_4'",
@@ -89,6 +89,7 @@ KINDS: dict[str, dict[str, str]] = {
         "void": "command_id = 'void_1'",
         "refund of a lot": "command_id = 'repay_1'",
         "refund": "command_id = 'refund_1'",
+        "fee": "command_id = 'plan_1'",
     },
     "receipts": {
         "settled": "id = 'call_02'",
@@ -101,6 +102,7 @@ KINDS: dict[str, dict[str, str]] = {
         "of a job": "id = 'object_of_a_job'",
         "of an event": "id = 'event event_1'",
     },
+    "memberships": {"": "account_id = 'acct_6'"},
     "vouchers": {"": "id = 'vch_1'"},
     "voucher_claims": {"": "account_id = 'acct_1'"},
     "usage_days": {"": "account_id = 'acct_2' AND day = 20000"},
@@ -141,6 +143,14 @@ async def fill_all_kinds(store: Store) -> None:
     event = call("event_1", key_id="", at_us=NOON_US + 9_000_000_000)
     await store.apply([honest(record(event, 30, at_us=NOON_US + 300_000_000_000))])
     await take_and_give_back(store)
+    dues = Dues(Renewal(20), Fee(50, included_nano=5))
+    await store.apply(
+        [
+            OpenAccount("acct_6", "Eda", NOON_US, group="free"),
+            Grant("acct_6", "grant_6", "lot_of_acct_6", 90, NOON_US),
+            ChangePlan("acct_6", "plan_1", "pro", dues, NOON_US, "free"),
+        ]
+    )
 
 
 async def take_and_give_back(store: Store) -> None:

@@ -113,6 +113,7 @@ FROZEN = {
         "a627e856102d7ec7bce92d7e1c1975440ce203ab4c97be517bf1f478046c5d06",
         "8b4cf9e4ae7fa73a61293c39dbeafc51b383376694d43a7ff83239e22333aac4",
         "53c6c537d7d23a8cedd119d198023e39ca5cc82ce203beb28efca3e6541107f3",
+        "8535d963f54128364d57c0f2046e246cbcfc6f6904e147bd58b4dc3d68244dec",
     ],
     "postgres": [
         "0f6b410b73c02ae1c9883135e796194b7e531b761ca95d45bf1e7b1569692f54",
@@ -125,6 +126,7 @@ FROZEN = {
         "ffa125efc69afcff69cdc05c5645810a53f8eb44208c19091fd3bcd124e88081",
         "f9b902701c472fa27a86ddafb02acb6027846ecbefc78154d7aa744a6b673aeb",
         "ef2cd1ddb8693f82a2d83725a6120be6a86c40f473e57301f7c29d241fbefbc3",
+        "3c1a5e429425367c52abb021d320bd8c9b466cdab5bdd9e2475a284a3c8ea017",
     ],
 }
 """The digests of the migrations that databases have been made with. This list only ever grows."""
@@ -133,6 +135,7 @@ FROZEN_FUNCTIONS = {
     8: "3725bd436bf88d9a205313b638cf3db64765c7c2e5bfd7ed7ca5e37c99f5d55c",
     9: "0c70ee5e459f0dbfe9607b88ca2c4176ef84c17ab3f23097a62ef70547a646e1",
     10: "1d48bcdf8c657fa8be332141a336825b9c460e942da4af495f47b47447e2f388",
+    11: "83cd7bb3a4ce2da6fd8738d36d2ff763d94880924d4ac347fb80bbb426de7e1c",
 }
 """Those of PostgreSQL's batch functions, by the schema's version: another text takes another migration."""
 

@@ -124,6 +124,7 @@ def rows_of(books: Books) -> Dump:
         "receipts": (columns.receipt_row(row, hold) for row, hold in receipts),
         "objects": map(columns.object_row, books.objects.values()),
         "usage_days": columns.usage_day_rows(receipts),
+        "memberships": map(columns.membership_row, books.memberships.values()),
         "vouchers": map(columns.voucher_row, books.vouchers.values()),
         "voucher_claims": map(columns.claim_row, books.claims.values()),
     }

@@ -18,6 +18,7 @@ from proxy.ledger.rows import (
     Hold,
     Key,
     Lot,
+    Membership,
     Object,
     Outcome,
     Receipt,
@@ -40,11 +41,12 @@ VALUES: dict[str, Any] = {
     "entries": Entry,
     "commands": CommandRecord,
     "objects": Object,
+    "memberships": Membership,
     "vouchers": Voucher,
     "voucher_claims": Claim,
 }
 """The values whose fields are the columns of a table."""
-SEALED = ("holds", "objects", "vouchers", "voucher_claims")
+SEALED = ("holds", "objects", "memberships", "vouchers", "voucher_claims")
 """Those of them whose rows end with a seal."""
 SCOPED: dict[str, Any] = {"buckets": Bucket, "throttles": Throttle}
 """Those that name an account or one of its keys, and whose rows begin with the account."""

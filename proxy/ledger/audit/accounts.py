@@ -7,6 +7,7 @@ from typing import Any, Final
 from proxy.ledger.audit.calls import Calls
 from proxy.ledger.audit.entries import Chain, command_faults
 from proxy.ledger.audit.feed import Feed, keys_of
+from proxy.ledger.audit.memberships import membership_faults
 from proxy.ledger.audit.rows import AccountRow, Difference, KeyRow, LedgerRows, ThrottleRow, compare
 from proxy.ledger.audit.totals import total_faults
 from proxy.ledger.audit.vouchers import voucher_faults
@@ -60,6 +61,7 @@ def _account_faults(
     yield from _key_faults(calls, keys, account)
     yield from calls.spending.day_faults(rows["days"])
     yield from calls.spending.bucket_faults(rows["buckets"])
+    yield from membership_faults(account, rows["memberships"])
     yield from _throttle_faults({account_id, *(key.id for key in keys)}, rows["throttles"])
     available_nano = account.balance_nano - account.held_nano - account.debt_nano + account.credit_limit_nano
     if available_nano < 0:

@@ -10,6 +10,7 @@ from proxy.ledger.audit.feed import Feed, keys_of
 from proxy.ledger.audit.refunds import REFUND
 from proxy.ledger.audit.rows import AccountRow, CommandRow, Difference, EntryRow, LotRow, PostedRow, compare
 from proxy.ledger.commands import Adjust, Grant
+from proxy.ledger.dues import TakeFee
 from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
 from proxy.ledger.rows import NEVER_US, Draw
 from proxy.ledger.rules.credit import ADJUSTMENT_PRIORITY
@@ -23,10 +24,11 @@ _SIGNS: Final[Mapping[str, tuple[int, ...]]] = {
     "adjust": (1, -1),
     "void": (-1,),
     "refund": (1, -1),
+    "fee": (-1,),
 }
 """Which way each kind of entry may go."""
 
-_NOTED: Final = ("grant", "adjust", "void", "refund")
+_NOTED: Final = ("grant", "adjust", "void", "refund", "fee")
 _OF_COMMANDS: Final = ("void", "refund")
 """The kinds of entries that do not name their command themselves."""
 _LOTS: Final[Mapping[str, Mapping[str, object]]] = {
@@ -184,19 +186,21 @@ def _digest_faults(command: CommandRow, entry: PostedRow, lots: Mapping[str, Lot
 def _given(command: CommandRow, entry: PostedRow, lot: LotRow | None) -> Once | None:
     """The command as it was given, by its entry and the lot that it has put something in."""
     account_id, amount_nano, at_us, note = entry.account_id, entry.amount_nano, entry.at_us, entry.note
-    match entry.kind:
-        case "adjust":
-            return Adjust(account_id, command.id, "", amount_nano, note, at_us)
-        case "void":
-            return VoidLot(account_id, command.id, entry.about, note, at_us)
-        case "refund" if amount_nano < 0:
-            return RefundLot(account_id, command.id, entry.about, note, at_us, -amount_nano)
-        case "refund":
-            return RefundCall(account_id, command.id, "", entry.about, amount_nano, note, at_us, 0)
-    if lot is None:
-        return None
-    terms = (lot.kind, lot.priority, lot.expires_at_us)
-    return Grant(account_id, command.id, "", amount_nano, at_us, *terms, note)
+    given: Once | None = None
+    if entry.kind == "adjust":
+        given = Adjust(account_id, command.id, "", amount_nano, note, at_us)
+    elif entry.kind == "fee":
+        given = TakeFee(account_id, command.id, -amount_nano, note, at_us)
+    elif entry.kind == "void":
+        given = VoidLot(account_id, command.id, entry.about, note, at_us)
+    elif entry.kind == "refund" and amount_nano < 0:
+        given = RefundLot(account_id, command.id, entry.about, note, at_us, -amount_nano)
+    elif entry.kind == "refund":
+        given = RefundCall(account_id, command.id, "", entry.about, amount_nano, note, at_us, 0)
+    elif lot is not None:
+        terms = (lot.kind, lot.priority, lot.expires_at_us)
+        given = Grant(account_id, command.id, "", amount_nano, at_us, *terms, note)
+    return given
 
 
 def _lot_of(entry: PostedRow, lots: Mapping[str, LotRow]) -> LotRow | None:

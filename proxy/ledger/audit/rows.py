@@ -46,6 +46,7 @@ class AccountRow(msgspec.Struct, frozen=True, gc=False):
     next_expiry_us: int
     spending: str
     owed_nano: int = 0
+    group: str = ""
 
 
 class KeyRow(msgspec.Struct, frozen=True, gc=False):
@@ -240,6 +241,24 @@ class TotalRow(msgspec.Struct, frozen=True, gc=False):
     charged_nano: int
 
 
+class MembershipRow(msgspec.Struct, frozen=True, gc=False):
+    """All of a membership. Its seal is None where a migration has made it."""
+
+    account_id: str
+    group: str
+    since_us: int
+    due_us: int
+    renewed_us: int
+    plan: str
+    anchor_us: int
+    paid_from_us: int
+    paid_until_us: int
+    paid_nano: int
+    included_nano: int
+    unpaid_us: int
+    seal: int | None
+
+
 class Totals(msgspec.Struct, frozen=True):
     """Sums over all accounts, and the parts that they must be the sums of; both by id."""
 
@@ -289,7 +308,7 @@ class LedgerRows(msgspec.Struct, frozen=True):
     charges: Iterable[PostedRow]
     """The entries of kind `charge`, by ref."""
     puts: Iterable[PostedRow]
-    """The entries of kind `grant` and `adjust`, by ref; `void` and `refund`, by the id of their command."""
+    """Entries of kind `grant`, `adjust` and `fee`, by ref; `void` and `refund`, by their command's id."""
     refunds: Iterable[PostedRow]
     """The entries of what calls were refunded, by ref, then by seq."""
     commands: Iterable[CommandRow]
@@ -300,6 +319,8 @@ class LedgerRows(msgspec.Struct, frozen=True):
     """By id."""
     objects: Iterable[ObjectRow]
     """By the id of their call."""
+    memberships: Iterable[MembershipRow]
+    """One at most."""
     days: Iterable[DayRow]
     """In any order."""
     buckets: Iterable[BucketRow]

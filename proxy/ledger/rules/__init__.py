@@ -7,10 +7,33 @@ when it is looked at expire, as they would by any other command.
 
 from proxy.ledger.books import Books
 from proxy.ledger.commands import COMMANDS, Command, OfAccount, Result
-from proxy.ledger.rules import accounts, calls, closing, credit, objects, records, returns, vouchers
+from proxy.ledger.rules import (
+    accounts,
+    calls,
+    closing,
+    credit,
+    fees,
+    memberships,
+    objects,
+    records,
+    returns,
+    vouchers,
+)
 from proxy.ledger.rules.registry import RULES
 
-__all__ = ["accounts", "apply", "calls", "closing", "credit", "objects", "records", "returns", "vouchers"]
+__all__ = [
+    "accounts",
+    "apply",
+    "calls",
+    "closing",
+    "credit",
+    "fees",
+    "memberships",
+    "objects",
+    "records",
+    "returns",
+    "vouchers",
+]
 
 if unruled := set(COMMANDS) - RULES.keys():
     raise TypeError(f"no rule carries out {', '.join(sorted(kind.__name__ for kind in unruled))}")

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from proxy.ledger.books import Books
 from proxy.ledger.commands import ChangeAccount, ChangeKey, CreateKey, Done, OpenAccount, Refused
-from proxy.ledger.rows import NO_LIMIT, Account, Key, Limits
+from proxy.ledger.rows import NO_LIMIT, Account, Key, Limits, Membership
 from proxy.ledger.rules import lots
 from proxy.ledger.rules.registry import carries_out
 from proxy.money import MAX_NANO, usd_string
@@ -28,6 +28,8 @@ def open_account(books: Books, command: OpenAccount) -> Done | Refused:
         group=command.group,
     )
     books.put_account(account)
+    if account.group:
+        books.put_membership(Membership(account.id, account.group, command.at_us))
     return Done(account)
 
 
@@ -51,6 +53,8 @@ def change_account(books: Books, command: ChangeAccount) -> Done | Refused:
                 f"A credit limit of {usd_string(command.credit_limit_nano)} USD is "
                 f"{usd_string(short_nano)} USD less than what is owed or held for calls in flight.",
             )
+    if command.group is not None and command.group != account.group:
+        move(books, account, command.group, command.at_us)
     account = replace(account, **changes)
     books.put_account(account)
     return Done(account)
@@ -91,6 +95,14 @@ def change_key(books: Books, command: ChangeKey) -> Done | Refused:
     key = replace(key, **changes)
     books.put_key(key)
     return Done(account, key)
+
+
+def move(books: Books, account: Account, group: str, at_us: int) -> Membership:
+    """Note that an account is in another group from now on; what that gives and asks is due at once."""
+    before = books.memberships.get(account.id) or Membership(account.id, group, at_us)
+    membership = replace(before, group=group, since_us=at_us, due_us=0, unpaid_us=0)
+    books.put_membership(membership)
+    return membership
 
 
 def no_account(account_id: str) -> Refused:

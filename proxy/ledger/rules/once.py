@@ -8,12 +8,13 @@ from msgspec.structs import replace
 
 from proxy.ledger.books import Books, CommandRecord
 from proxy.ledger.commands import Adjust, Done, Grant, Refused
+from proxy.ledger.dues import TakeFee
 from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
 from proxy.ledger.rows import Account, Draw, EntryKind
 from proxy.ledger.rules import lots
 from proxy.ledger.windows import iso
 
-Once = Grant | Adjust | VoidLot | RefundLot | RefundCall
+Once = Grant | Adjust | TakeFee | VoidLot | RefundLot | RefundCall
 
 
 class Posting(NamedTuple):
@@ -32,6 +33,7 @@ _MADE: Final[dict[str, object]] = {"lot_id": "", "at_us": 0}
 POSTINGS: Final[dict[type[Once], Posting]] = {
     Grant: Posting("grant", "command_id", "note", _MADE),
     Adjust: Posting("adjust", "command_id", "reason", _MADE),
+    TakeFee: Posting("fee", "command_id", "reason", {"at_us": 0}),
     VoidLot: Posting("void", "lot_id", "reason", {"at_us": 0}),
     RefundLot: Posting("refund", "lot_id", "reason", {"at_us": 0}),
     RefundCall: Posting("refund", "call_id", "reason", {**_MADE, "seq": 0, "drawn": ()}),

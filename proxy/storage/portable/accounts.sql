@@ -24,6 +24,20 @@ SELECT {accounts.columns}, balance_nano - held_nano - debt_nano - owed_nano + cr
 FROM accounts
 WHERE id = :account_id;
 
+-- name: membership_by_account
+-- What an account was given by its group, and has paid.
+SELECT {memberships.shown}
+FROM memberships
+WHERE account_id = :account_id;
+
+-- name: memberships_due
+-- Accounts that somebody has to look at, those first that are due the longest, each with its group.
+SELECT account_id, "group"
+FROM memberships
+WHERE due_us <= :now_us
+ORDER BY due_us
+LIMIT :limit;
+
 -- name: account_sums
 -- What each account says beside what its rows sum to, for an audit; every account when account_id is ''.
 SELECT a.id, a.balance_nano, a.debt_nano + a.owed_nano AS debt_nano, a.held_nano, a.open_holds, a.entries,

@@ -4,7 +4,7 @@
 -- name: audit_accounts
 -- The figures of every account.
 SELECT id, created_at_us, balance_nano, held_nano, debt_nano, credit_limit_nano, open_holds, entries, next_expiry_us,
-    spending, owed_nano
+    spending, owed_nano, "group"
 FROM accounts
 ORDER BY id;
 
@@ -36,13 +36,13 @@ WHERE kind = 'charge'
 ORDER BY account_id, account_id || ref, seq;
 
 -- name: audit_puts
--- The entries of grants and adjustments, by command, and those that other commands lead to. They are sorted, as those of
+-- The entries of grants, adjustments and fees, by command, and those that other commands lead to. They are sorted, as those of
 -- calls are.
 SELECT account_id, ref, seq, kind, amount_nano, at_us, draws, note, about
 FROM (
     SELECT account_id, ref, seq, kind, amount_nano, at_us, draws, note, '' AS about
     FROM entries
-    WHERE kind IN ('grant', 'adjust')
+    WHERE kind IN ('grant', 'adjust', 'fee')
     UNION ALL
     SELECT c.account_id, c.command_id, e.seq, e.kind, e.amount_nano, e.at_us, e.draws, e.note, e.ref
     FROM commands AS c
@@ -126,6 +126,12 @@ ORDER BY account_id;
 SELECT {vouchers.columns}
 FROM vouchers
 ORDER BY digest;
+
+-- name: audit_memberships
+-- Every membership.
+SELECT {memberships.columns}
+FROM memberships
+ORDER BY account_id;
 
 -- name: audit_claims
 -- Every claim, by digest, and whether its account is there.

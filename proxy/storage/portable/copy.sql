@@ -66,6 +66,12 @@ SELECT {objects.columns}
 FROM objects
 ORDER BY account_id, id;
 
+-- name: copy_memberships
+-- Every membership.
+SELECT {memberships.columns}
+FROM memberships
+ORDER BY account_id;
+
 -- name: copy_vouchers
 -- Every voucher.
 SELECT {vouchers.columns}

@@ -19,6 +19,7 @@ class Rare(msgspec.Struct):
     lots: list[_Row] | None = None
     entries: list[_Row] | None = None
     refunds: list[tuple[str, str, int | None]] | None = None
+    memberships: list[_Row] | None = None
     vouchers: list[_Row] | None = None
     claims: list[_Row] | None = None
 
@@ -28,6 +29,7 @@ class Rare(msgspec.Struct):
             lot = Lot(*row)
             books.lots.setdefault(lot.account_id, {})[lot.id] = lot
         books.entries.update(((row[0], row[1]), columns.entry_of(row)) for row in self.entries or ())
+        books.memberships = {row[0]: columns.membership_of(row) for row in self.memberships or ()}
         books.vouchers = {row[0]: columns.voucher_of(row) for row in self.vouchers or ()}
         books.claims = {(row[0], row[1]): columns.claim_of(row) for row in self.claims or ()}
         books.refunds = {(row[0], row[1]): row[2] or 0 for row in self.refunds or ()}
@@ -95,12 +97,13 @@ def question(owner: str, needs: Needs) -> tuple[object, ...]:
 
 def _rare(needs: Needs) -> str | None:
     """What few batches need, as JSON; None for all others."""
-    if not needs.entries and not needs.vouchers:
+    if not needs.entries and not needs.vouchers and not needs.memberships:
         return None
     named: dict[str, set[str] | set[tuple[str, str]] | set[tuple[str, int]]] = {
         "lots": needs.lots,
         "entries": needs.entries,
         "refunds": needs.refunds,
+        "memberships": needs.memberships,
         "vouchers": needs.vouchers,
         "claims": needs.claims,
     }

@@ -76,6 +76,9 @@ def change_of(books: Books, stored: Stored) -> Change:
         "receipts": [columns.receipt_row(row, hold) for row, hold in receipts],
         "objects": [columns.object_row(books.objects[key]) for key in sorted(books.changed_objects)],
         "gone_objects": sorted(books.gone_objects),
+        "memberships": [
+            columns.membership_row(books.memberships[key]) for key in sorted(books.changed_memberships)
+        ],
         "vouchers": [columns.voucher_row(books.vouchers[key]) for key in sorted(books.changed_vouchers)],
         "voucher_claims": list(map(columns.claim_row, books.new_claims)),
         "usage_days": list(columns.usage_day_rows(receipts)),

@@ -28,6 +28,7 @@ _ADDS: Final = {
         "entries": "add_entries",
         "commands": "add_commands",
         "receipts": "add_receipts",
+        "memberships": "put_memberships",
         "vouchers": "put_vouchers",
         "voucher_claims": "add_claims",
         "objects": "put_objects",

@@ -58,6 +58,9 @@ class RowCache:
             books.objects[made.account_id, made.id] = made
         for account_id, call_id, refunded_nano in self._rows("load_refunds", needs.refunds):
             books.refunds[account_id, call_id] = refunded_nano
+        for row in self._rows("load_memberships", needs.memberships):
+            membership = columns.membership_of(row)
+            books.memberships[membership.account_id] = membership
         for row in self._rows("load_vouchers", needs.vouchers):
             voucher = columns.voucher_of(row)
             books.vouchers[voucher.digest] = voucher
@@ -84,8 +87,10 @@ class RowCache:
         books.entries.clear()
         books.objects.clear()
         books.refunds.clear()
+        books.memberships.clear()
         books.vouchers.clear()
         books.claims.clear()
+        books.changed_memberships.clear()
         books.changed_vouchers.clear()
         books.new_claims.clear()
         books.changed_accounts.clear()

@@ -29,6 +29,7 @@ _ADD_ENTRIES: Final = Rows(WRITES["add_entries"])
 _ADD_COMMANDS: Final = Rows(WRITES["add_commands"])
 _ADD_RECEIPTS: Final = Rows(WRITES["add_receipts"])
 _PUT_OBJECTS: Final = Rows(WRITES["put_objects"])
+_PUT_MEMBERSHIPS: Final = Rows(WRITES["put_memberships"])
 _PUT_VOUCHERS: Final = Rows(WRITES["put_vouchers"])
 _ADD_CLAIMS: Final = Rows(WRITES["add_claims"])
 _ADD_USAGE_DAYS: Final = Rows(WRITES["add_usage_days"])
@@ -67,6 +68,9 @@ def write(
     _ADD_RECEIPTS.run(connection, _flat(starmap(columns.receipt_row, receipts)))
     if books.changed_objects or books.gone_objects:
         _write_objects(connection, books)
+    if books.changed_memberships:
+        memberships = [books.memberships[id_] for id_ in books.changed_memberships]
+        _PUT_MEMBERSHIPS.run(connection, _flat(map(columns.membership_row, memberships)))
     if books.changed_vouchers:
         vouchers = [books.vouchers[digest] for digest in books.changed_vouchers]
         _PUT_VOUCHERS.run(connection, _flat(map(columns.voucher_row, vouchers)))

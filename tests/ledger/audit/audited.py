@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import starmap
 from typing import Any
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from proxy.ledger.audit.accounts import audit
 from proxy.ledger.audit.rows import (
@@ -18,14 +18,23 @@ from proxy.ledger.audit.rows import (
     KeyRow,
     LedgerRows,
     LotRow,
+    MembershipRow,
     ObjectRow,
     PostedRow,
     ReceiptRow,
     ThrottleRow,
 )
 from proxy.ledger.books import Books
-from proxy.ledger.rows import Account, Entry, Hold, Key, Lot, Object, Receipt
-from proxy.storage.columns import hold_row, key_digest_row, object_row, receipt_row, text, usage_day_rows
+from proxy.ledger.rows import Account, Entry, Hold, Key, Lot, Membership, Object, Receipt
+from proxy.storage.columns import (
+    hold_row,
+    key_digest_row,
+    membership_row,
+    object_row,
+    receipt_row,
+    text,
+    usage_day_rows,
+)
 
 Rows = dict[str, list[Any]]
 """The rows of each stream of a `Ledger`, by the stream's name."""
@@ -51,6 +60,7 @@ def rows_of(books: Books) -> Rows:
         "holds": [_hold(hold) for hold in books.holds.values()],
         "receipts": [_receipt(row, hold) for row, hold in receipts],
         "objects": [_object(made) for made in books.objects.values()],
+        "memberships": [_membership(each) for each in books.memberships.values()],
         "days": list(starmap(_day, usage_day_rows(receipts))),
         "buckets": [
             BucketRow(
@@ -74,7 +84,7 @@ def _puts(books: Books) -> Iterable[PostedRow]:
     """The entries of commands, by the command's id, however that is found."""
     ids = {(record.account_id, record.seq): record.command_id for record in books.commands.values()}
     for entry in books.new_entries:
-        if entry.kind in ("grant", "adjust"):
+        if entry.kind in ("grant", "adjust", "fee"):
             yield _posted(entry)
         elif entry.kind in ("void", "refund"):
             yield replace(_posted(entry), ref=ids[entry.account_id, entry.seq], about=entry.ref)
@@ -107,7 +117,13 @@ def _account(account: Account) -> AccountRow:
         account.next_expiry_us,
         text(account.spending),
         account.owed_nano,
+        account.group,
     )
+
+
+def _membership(membership: Membership) -> MembershipRow:
+    seal: Any = membership_row(membership)[-1]
+    return MembershipRow(**asdict(membership), seal=seal)
 
 
 def _day(*row: Any) -> DayRow:

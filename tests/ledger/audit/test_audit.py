@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from proxy.ledger.audit.accounts import audit
 from proxy.ledger.audit.rows import AccountRow, BucketRow, LedgerRows
 from proxy.ledger.commands import CreateKey
+from proxy.ledger.dues import ChangePlan, Dues, Fee
 from proxy.ledger.returns import RefundCall, VoidLot
 from proxy.ledger.rows import NEVER_US, Limits, Object, Observed
 from proxy.ledger.spending import NOTHING_SPENT
@@ -33,7 +34,7 @@ CARD = RateCard(
     ),
 )
 CHARGE = price(CARD, USAGE)
-NOTHING = LedgerRows(*((),) * 14)
+NOTHING = LedgerRows(*((),) * 15)
 TODAY = NOON_US // DAY_US
 WEEK = dict(starts_of_day(TODAY))["week"]
 
@@ -83,6 +84,8 @@ def history() -> Desk:
     desk.do(replace(job, observed=Observed({"requests": 1}, charge_of(15)), objects=(made,)))
     desk.do(RefundCall(ACCOUNT, "undo", "lot_u", "call_b", 12, "a reason", desk.now_us, 4, ("lot_a",)))
     desk.do(VoidLot(ACCOUNT, "void", "lot_of_adjust_5", "a reason", desk.now_us))
+    desk.grant(70, lot_id="lot_d")
+    desk.do(ChangePlan(ACCOUNT, "plan", "pro", Dues(fee=Fee(50)), desk.now_us, ""))
     return desk
 
 
@@ -95,7 +98,7 @@ def rows() -> Rows:
 def test_the_history_has_every_kind_of_row_and_no_difference(rows: Rows) -> None:
     assert all(rows.values())
     assert {entry.kind for entry in rows["entries"]} == {
-        *("grant", "charge", "expire", "adjust", "void", "refund")
+        *("grant", "charge", "expire", "adjust", "void", "refund", "fee")
     }
     assert {hold.state for hold in rows["holds"]} == {"open", "settled", "voided", "expired"}
     assert any(entry.debt_after_nano for entry in rows["entries"])
@@ -280,6 +283,17 @@ TAMPERINGS: tuple[Tampering, ...] = (
         for name in ("stream", "started_at_us", "status", "ended_at_us", "anomalies", "seal")
     ),
     ("receipts", "call_a", "first_byte_at_us", "5", ("receipts", "call_a", "seal")),
+    *(
+        ("memberships", ACCOUNT, name, value, ("memberships", ACCOUNT, "seal"))
+        for name, value in (
+            *(("since_us", 1), ("due_us", 1), ("renewed_us", 1), ("plan", "another"), ("anchor_us", 1)),
+            *(("paid_from_us", 1), ("paid_until_us", 1), ("paid_nano", 1), ("included_nano", 1)),
+            *(("unpaid_us", 1), ("seal", 1), ("group", "another")),
+        )
+    ),
+    ("memberships", ACCOUNT, "group", "another", ("memberships", ACCOUNT, "group")),
+    ("accounts", ACCOUNT, "group", "another", ("memberships", ACCOUNT, "group")),
+    ("puts", "plan", "note", "another reason", ("commands", "plan", "digest")),
     ("throttles", ACCOUNT, "scope_id", "key_x", ("throttles", "key_x", "row")),
     ("keys", KEY, "spending", NO_SUMS, ("keys", f"{KEY}/week/{WEEK}", "spent_nano")),
     ("keys", KEY, "spending", "nothing", ("keys", KEY, "spending")),

@@ -121,6 +121,11 @@ BEGIN
                 )))
                 FROM json_array_elements(_rare -> 'refunds') AS n
             ),
+            'memberships', (
+                SELECT json_agg(json_build_array({memberships.columns:m}))
+                FROM memberships AS m
+                WHERE m.account_id IN (SELECT json_array_elements_text(_rare -> 'memberships'))
+            ),
             'vouchers', (
                 SELECT json_agg(json_build_array({vouchers.columns:v}))
                 FROM vouchers AS v
@@ -249,6 +254,13 @@ BEGIN
         DELETE FROM objects
         USING jsonb_array_elements(_change #> '{gone_objects,rows}') AS r
         WHERE {objects.match:r};
+    END IF;
+    IF _change ? 'memberships' THEN
+        ASSERT _change #> '{memberships,columns}' = {memberships.names}, 'memberships come with other columns';
+        INSERT INTO memberships ({memberships.columns})
+        SELECT {memberships.from_json:r}
+        FROM jsonb_array_elements(_change #> '{memberships,rows}') AS r
+        ON CONFLICT ({memberships.key}) DO UPDATE SET {memberships.upsert};
     END IF;
     IF _change ? 'vouchers' THEN
         ASSERT _change #> '{vouchers,columns}' = {vouchers.names}, 'vouchers come with other columns';

@@ -66,6 +66,12 @@ CROSS JOIN entries AS e INDEXED BY entries_refunded
     ON e.account_id = j.value ->> 0 AND e.ref = j.value ->> 1 AND e.kind = 'refund'
 GROUP BY e.account_id, e.ref;
 
+-- name: load_memberships
+-- Memberships by account.
+SELECT {memberships.columns}
+FROM memberships
+WHERE account_id IN (SELECT value FROM json_each(?));
+
 -- name: load_vouchers
 -- Vouchers by digest.
 SELECT {vouchers.columns}

@@ -82,6 +82,12 @@ ON CONFLICT ({objects.key}) DO UPDATE SET {objects.upsert};
 DELETE FROM objects
 WHERE (account_id, id) IN (SELECT j.value ->> 0, j.value ->> 1 FROM json_each(?) AS j);
 
+-- name: put_memberships
+-- Add memberships or replace what can change of them.
+INSERT INTO memberships ({memberships.columns})
+VALUES {memberships.parameters}
+ON CONFLICT ({memberships.key}) DO UPDATE SET {memberships.upsert};
+
 -- name: put_vouchers
 -- Add vouchers or replace what can change of them.
 INSERT INTO vouchers ({vouchers.columns})

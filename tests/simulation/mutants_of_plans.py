@@ -1,0 +1,63 @@
+"""Deliberate faults of the rules of renewals and plans."""
+
+from msgspec.structs import replace
+
+from proxy.ledger import rules
+from proxy.ledger.books import Books
+from proxy.ledger.commands import Command, Result
+from proxy.ledger.dues import RENEWAL, ChangePlan, OfMembership, Renew
+from proxy.ledger.windows import DAY_US
+
+
+def renews_again_who_moves(books: Books, command: Command) -> Result:
+    """Nobody remembers which days have been renewed."""
+    if isinstance(command, OfMembership):
+        for key in [key for key in books.commands if key[1].startswith(RENEWAL)]:
+            del books.commands[key]
+        membership = books.memberships.get(command.account_id)
+        if membership is not None:
+            books.memberships[membership.account_id] = replace(membership, renewed_us=0)
+    return rules.apply(books, command)
+
+
+def takes_a_fee_again(books: Books, command: Command) -> Result:
+    """A fee is asked for whether or not it has been paid."""
+    if isinstance(command, Renew):
+        membership = books.memberships.get(command.account_id)
+        if membership is not None:
+            books.memberships[membership.account_id] = replace(membership, paid_until_us=0)
+    return rules.apply(books, command)
+
+
+def gives_nothing_back(books: Books, command: Command) -> Result:
+    """Who leaves a plan gets nothing for the rest of its time."""
+    if isinstance(command, ChangePlan):
+        command = replace(command, dues=replace(command.dues, is_prorated=False))
+    return rules.apply(books, command)
+
+
+def keeps_who_cannot_pay(books: Books, command: Command) -> Result:
+    """Grace never ends."""
+    fee = command.dues.fee if isinstance(command, Renew) else None
+    if isinstance(command, Renew) and fee is not None:
+        command = replace(command, dues=replace(command.dues, fee=replace(fee, grace_us=2**62)))
+    return rules.apply(books, command)
+
+
+def counts_from_when_it_gives(books: Books, command: Command) -> Result:
+    """A renewal lasts from when it is given, and not from midnight."""
+    renewal = command.dues.renewal if isinstance(command, OfMembership) else None
+    if isinstance(command, OfMembership) and renewal is not None and renewal.every == "day":
+        lasts_us = (renewal.lasts_us or DAY_US) + command.at_us % DAY_US
+        command = replace(command, dues=replace(command.dues, renewal=replace(renewal, lasts_us=lasts_us)))
+    return rules.apply(books, command)
+
+
+RULES = (
+    renews_again_who_moves,
+    takes_a_fee_again,
+    gives_nothing_back,
+    keeps_who_cannot_pay,
+    counts_from_when_it_gives,
+)
+"""All of them."""
