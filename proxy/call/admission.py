@@ -12,6 +12,7 @@ from proxy.call.headers import rate_headers
 from proxy.call.objects import Objects
 from proxy.call.off_loop import LARGE_BYTES, in_thread
 from proxy.call.policy import Catalog, Policy
+from proxy.call.renewals import Renewals
 from proxy.call.terms import Terms, card_at, terms_for
 from proxy.clock import Clock
 from proxy.endpoints.base import Ask, Endpoint
@@ -76,6 +77,7 @@ class Admission:
         self._store = store
         self._clock = clock
         self._endpoints = endpoints
+        self.renewals = Renewals(ledger=ledger, clock=clock)
         self._callers = Callers(store=store, clock=clock)
         self._objects = Objects(store=store, clock=clock, kinds=kinds)
         self._made = {kind.endpoint: About(kind) for kind in kinds}
@@ -96,8 +98,10 @@ class Admission:
         """Read the request and find its route and rate card. Raises Refusal 400, 403, 404, 405 or 413.
 
         What it asks of an object, or names in its body, has to be of the key's account. Nobody is refused for
-        the group that an account has left.
+        the group that an account has left, nor for want of what it should have been given by now.
         """
+        if caller.group:
+            caller = await self._settled(request, caller, catalog)
         try:
             return await self._routed(request, caller, catalog)
         except Refusal as refused:
@@ -107,6 +111,14 @@ class Admission:
             if present.group == caller.group:
                 raise
         return await self._routed(request, present, catalog)
+
+    async def _settled(self, request: InboundRequest, caller: Caller, catalog: Catalog) -> Caller:
+        """The caller once its account has what its group gives, and has paid what it asks."""
+        account_id, dues = caller.key.account_id, catalog.groups.of(caller.group).dues
+        if not dues.is_any or self.renewals.is_settled(account_id, dues):
+            return caller
+        group = await self.renewals.settle(account_id, caller.group, catalog.groups)
+        return caller if group == caller.group else await self.identify(request, anew=True)
 
     async def _routed(self, request: InboundRequest, caller: Caller, catalog: Catalog) -> RoutedCall:
         """As `route`, for the group that the caller is known to be in."""

@@ -9,17 +9,17 @@ import msgspec
 
 from proxy.config.admin_key import admin_key_fault
 from proxy.config.advice import advise
+from proxy.config.amounts import amount_nano
 from proxy.config.cards import build_book
 from proxy.config.events import build_events
 from proxy.config.faults import ConfigFault, Findings
+from proxy.config.groups import build_groups
 from proxy.config.routing import build_routes
 from proxy.config.schema import (
-    NO_LIMIT_WORD,
     Admin,
     ConfigSchema,
     DemoSchema,
     JobsSchema,
-    LimitsSchema,
     Log,
     ObjectsSchema,
     Server,
@@ -30,13 +30,11 @@ from proxy.config.source import load_tree
 from proxy.config.upstreams import build_upstreams
 from proxy.config.validate import validate
 from proxy.endpoints.event_plan import EventPolicy
-from proxy.ledger.groups import Group, Groups
-from proxy.ledger.rows import NO_LIMIT, UNLIMITED, Limits
-from proxy.ledger.windows import WINDOWS
-from proxy.money import USD, Unit, to_nano
+from proxy.ledger.groups import Groups
+from proxy.money import USD, Unit
 from proxy.pricing.book import PriceBook
 from proxy.upstream.routes import Routes, Upstream
-from proxy.validation import Path, is_visible_ascii
+from proxy.validation import is_visible_ascii
 
 ADMIN_KEY_HINT: Final = "take a random one from the environment: `openssl rand -hex 24` makes one"
 _SQLITE: Final = "sqlite:///"
@@ -117,7 +115,7 @@ def _build(source: FilePath, schema: ConfigSchema, findings: Findings) -> Settin
         storage=storage,
         keep_months=schema.keep_months,
         unit=unit,
-        groups=_groups(schema, unit, findings),
+        groups=build_groups(schema, unit, findings),
         when_short=schema.accounts.when_short,
         on_shortfall=schema.accounts.on_shortfall,
         min_output_tokens=schema.accounts.min_output_tokens,
@@ -160,57 +158,12 @@ def _storage(url: str, findings: Findings) -> FilePath | str:
     return FilePath()
 
 
-def _groups(schema: ConfigSchema, unit: Unit, findings: Findings) -> Groups:
-    defaults = _limits(schema.accounts.limits, unit, ("accounts", "limits"), findings)
-    groups = {
-        name: Group(
-            name,
-            _limits(group.limits, unit, ("groups", name, "limits"), findings).over(defaults),
-            tuple(group.models),
-            group.multiplier,
-        )
-        for name, group in schema.groups.items()
-    }
-    return Groups(defaults, groups)
-
-
-def _limits(schema: LimitsSchema, unit: Unit, path: Path, findings: Findings) -> Limits:
-    money = {
-        f"{window}_nano": _limit_nano(getattr(schema, window), unit, (*path, window), findings)
-        for window in WINDOWS
-    }
-    counts = {
-        name: NO_LIMIT if (count := getattr(schema, name)) == NO_LIMIT_WORD else count
-        for name in ("rpm", "tpm", "concurrency")
-    }
-    limits = Limits(**money, **counts)
-    return UNLIMITED if limits == UNLIMITED else limits
-
-
-def _limit_nano(text: str | None, unit: Unit, path: Path, findings: Findings) -> int | None:
-    if text is None:
-        return None
-    return NO_LIMIT if text == NO_LIMIT_WORD else _amount_nano(text, unit, path, findings, least_nano=0)
-
-
-def _amount_nano(text: str, unit: Unit, path: Path, findings: Findings, *, least_nano: int) -> int:
-    """An amount of at least `least_nano`. A text that is not one is a fault, and gives `least_nano`."""
-    try:
-        amount_nano = to_nano(text, unit)
-    except ValueError as error:
-        findings.fault(path, str(error))
-        return least_nano
-    if amount_nano < least_nano:
-        findings.fault(path, "must not be negative" if least_nano == 0 else "must be more than 0", text)
-    return amount_nano
-
-
 def _check_quickstart(schema: ConfigSchema, unit: Unit, findings: Findings) -> None:
     demo = schema.quickstart
     if demo is None:
         return
     for name in ("balance", "day"):
-        _amount_nano(getattr(demo, name), unit, ("quickstart", name), findings, least_nano=1)
+        amount_nano(getattr(demo, name), unit, ("quickstart", name), findings, least_nano=1)
     if schema.server.workers != 1:
         message = "must be 1 in the quickstart, whose demo runs in the same process"
         findings.fault(("server", "workers"), message, schema.server.workers)

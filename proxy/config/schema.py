@@ -3,12 +3,13 @@
 Unknown keys are refused. Editors show the descriptions, by the JSON Schema.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
 from proxy.config.card_schema import RateCardSchema
 from proxy.config.event_schema import EventsSchema
+from proxy.config.group_schema import GroupSchema, LimitsSchema
 from proxy.config.tool_schema import FailureSchema, JobSchema, MeasureSchema, ParameterSchema
 from proxy.config.values import (
     ChargedStatus,
@@ -16,7 +17,6 @@ from proxy.config.values import (
     EndpointName,
     Method,
     Money,
-    Multiplier,
     Name,
     Port,
     Schema,
@@ -26,8 +26,6 @@ from proxy.config.values import (
     doc,
 )
 from proxy.endpoints.registry import ENDPOINT_NAMES
-
-NO_LIMIT_WORD: Final = "none"
 
 
 class Server(Schema, frozen=True, kw_only=True):
@@ -81,22 +79,14 @@ class UnitSchema(Schema, frozen=True, kw_only=True):
     per_usd: Annotated[Count, doc("How many of it make one US dollar.")] = 1
 
 
-class LimitsSchema(Schema, frozen=True, kw_only=True):
-    """Limits of every account, or of those of a group, that set none of their own; without one, none."""
-
-    day: Annotated[Money | None, doc("Spending in one UTC day, or none.")] = None
-    week: Annotated[Money | None, doc("Spending in one ISO week (UTC), or none.")] = None
-    month: Annotated[Money | None, doc("Spending in one calendar month (UTC), or none.")] = None
-    total: Annotated[Money | None, doc("Spending ever, or none.")] = None
-    rpm: Annotated[Count | Literal["none"] | None, doc("Calls a minute, or none.")] = None
-    tpm: Annotated[Count | Literal["none"] | None, doc("Input and output tokens a minute, or none.")] = None
-    concurrency: Annotated[Count | Literal["none"] | None, doc("Calls at once, or none.")] = None
-
-
 class AccountsSchema(Schema, frozen=True, kw_only=True):
     """Defaults of every account."""
 
     limits: LimitsSchema = field(default_factory=LimitsSchema)
+    prorate_fees: Annotated[
+        bool,
+        doc("Whether fees of plans are for the time in the plan; false: for whole months, come what may."),
+    ] = True
     when_short: Annotated[
         Literal["clamp", "refuse"],
         doc("A call that could cost more than is left: clamp lowers its output bound, refuse answers 402."),
@@ -108,16 +98,6 @@ class AccountsSchema(Schema, frozen=True, kw_only=True):
     min_output_tokens: Annotated[
         Count, doc("A call clamped below this many output tokens is of no use and is refused.")
     ] = 16
-
-
-class GroupSchema(Schema, frozen=True, kw_only=True):
-    """What the accounts of a group have in common."""
-
-    limits: LimitsSchema = field(default_factory=LimitsSchema)
-    models: Annotated[
-        list[Text], doc("Globs of the public models that its accounts may use; without them, all.")
-    ] = field(default_factory=list)
-    multiplier: Annotated[Multiplier, doc("What multiplies every rate for its accounts.")] = "1"
 
 
 class Streams(Schema, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from proxy.ledger.dues import NO_DUES, Dues
 from proxy.ledger.rows import UNLIMITED, Limits
 
 
@@ -13,13 +14,14 @@ class Group(msgspec.Struct, frozen=True):
     """A group. `limits` are those of its accounts that set none of their own, with the defaults of all.
 
     `models` are globs of the public models that its accounts may use; empty allows all. All rates are
-    multiplied by `multiplier`, an exact decimal number.
+    multiplied by `multiplier`, an exact decimal number. `dues` is what it gives its accounts, and asks.
     """
 
     name: str = ""
     limits: Limits = UNLIMITED
     models: tuple[str, ...] = ()
     multiplier: str = "1"
+    dues: Dues = NO_DUES
 
     def may_use(self, model: str) -> bool:
         """Whether accounts of the group may call a model; what is of no model, they may."""
@@ -29,9 +31,16 @@ class Group(msgspec.Struct, frozen=True):
 class Groups:
     """All groups. An account that is in none, or in one that is not there, has the `defaults` alone."""
 
-    def __init__(self, defaults: Limits = UNLIMITED, groups: Mapping[str, Group] | None = None) -> None:
+    def __init__(
+        self,
+        defaults: Limits = UNLIMITED,
+        groups: Mapping[str, Group] | None = None,
+        dues: Dues = NO_DUES,
+    ) -> None:
+        """`dues` are those of accounts in no group: how the plan that they may have left is settled."""
         self.known: Final = dict(groups or {})
-        self._none: Final = Group(limits=defaults)
+        self._none: Final = Group(limits=defaults, dues=dues)
+        self.has_dues: Final = any(group.dues.is_any for group in self.known.values())
 
     def of(self, name: str) -> Group:
         """The group of this name; one without a name where there is none."""

@@ -37,12 +37,12 @@ from proxy.edge.watch import DRAIN_PACE, ConnectionWatch, Pace, usual_pace
 from proxy.endpoints.registry import ENDPOINTS, KINDS
 from proxy.errors import Refusal
 from proxy.jobs.poller import Poller
-from proxy.jobs.retention import Retention
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.readiness import Readiness
 from proxy.ledger.store import LedgerUnavailable, Store
 from proxy.logs import configure_logging
 from proxy.process.descriptors import allowed_files, most_connections
+from proxy.process.rounds import rounds_of
 from proxy.storage.locations import store_for
 from proxy.tasks import Tasks
 from proxy.telemetry import Telemetry
@@ -129,11 +129,12 @@ class Farebox:
             kinds=KINDS,
             on_fault=self.telemetry.fault,
         )
-        self.retention = Retention(
+        self._rounds = rounds_of(
             store=self.store,
             ledger=self.ledger,
+            renewals=self.admission.renewals,
             clock=self.clock,
-            keep_days=lambda: self.settings.objects.keep_days,
+            settings=lambda: self.settings,
             on_fault=self.telemetry.fault,
         )
         self.gateway = Gateway(relay=self.relay, bounds=bounds_of(self.settings))
@@ -145,8 +146,7 @@ class Farebox:
         self._log = structlog.get_logger("farebox")
         self._listener: Listener | None = None
         self._polling: asyncio.Task[None] | None = None
-        self._shares_port = shares_port
-        self._shares_figures = figures_folder is not None
+        self._shares_port, self._shares_figures = shares_port, figures_folder is not None
         self.loss = ""
         self.port = settings.server.port if port is None else port
 
@@ -169,7 +169,8 @@ class Farebox:
             self._background.spawn(self._share_figures(), name="figures")
         await self.upstreams.open()
         self._polling = self._background.spawn(self.poller.run(), name="jobs")
-        self._background.spawn(self.retention.run(), name="objects")
+        for name, run in self._rounds.items():
+            self._background.spawn(run(), name=name)
         watch = ConnectionWatch(
             pace=self._pace,
             now=asyncio.get_running_loop().time,

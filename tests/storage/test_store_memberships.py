@@ -72,7 +72,7 @@ async def test_a_plan_is_changed_in_whole_or_not_at_all(engine: Engine, open_sto
 
 async def test_who_is_due_is_found_and_who_is_in_no_group_never(store: Store) -> None:
     await store.apply([*OPENING, OpenAccount("acct_2", "Bob", NOON_US)])
-    params = {"now_us": NOON_US, "limit": 9}
+    params = {"now_us": NOON_US, "limit": 9, "skipped": 0}
     assert await store.query("memberships_due", params) == [{"account_id": "acct_1", "group": "pro"}]
     await done(store, renew())
     assert await store.query("memberships_due", params) == []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.harness import Account, nano
+from tests.acceptance.harness import Account, eventually, nano
 from tests.acceptance.scripted_upstream import ScriptedUpstream, answers
 from tests.endpoints.openai.images.answers import png
 from tests.systems.system import System, system_with_a_clock
@@ -105,6 +105,32 @@ def test_s3_credits_are_deducted_with_the_call_and_purchases_add_up(system: Syst
             {"Idempotency-Key": account.id + key},
         )
     assert account.nano("available") == 30_000 * CREDIT_NANO - 55_000
+
+
+def test_s4_new_credits_are_there_at_midnight_in_utc(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    """At the first call of a day, or without any; days on which nothing ran are made up for."""
+    with system_with_a_clock("aispace", tmp_path, upstream) as (system, clock):
+        midnight = int(time.time()) // DAY * DAY
+        active, idle = (system.account("", group="daily") for _ in range(2))
+        assert active.nano("available") == 500 * CREDIT_NANO
+        clock.is_ahead(midnight + DAY - 60 - int(time.time()))
+        assert system.chat(active, "qwen3-4b", 500, 200) == 55_000
+        assert active.nano("available") == 500 * CREDIT_NANO - 55_000
+        clock.is_ahead(midnight + DAY - int(time.time()))
+        assert system.chat(active, "qwen3-4b", 500, 200) == 55_000
+        assert active.nano("available") == 1_000 * CREDIT_NANO - 110_000
+        eventually(lambda: idle.nano("available") == 1_000 * CREDIT_NANO)
+        first, second = active.api.get("/v1/billing/lots")["data"]
+        ends = [datetime.fromtimestamp(midnight + day * DAY, UTC) for day in (30, 31)]
+        assert [lot["expires_at"] for lot in (first, second)] == [f"{end:%Y-%m-%dT%H:%M:%SZ}" for end in ends]
+        assert (first["kind"], first["display"]["remaining"]) == ("renewal", "498.90")
+        clock.kill_server()
+        clock.is_ahead(midnight + 4 * DAY + HOUR - int(time.time()))
+        clock.comes_back()
+        eventually(lambda: idle.nano("available") == 5 * 500 * CREDIT_NANO)
+        assert len(active.api.get("/v1/billing/lots")["data"]) == 5
+        entries = active.api.get("/v1/billing/entries")["data"]
+        assert [entry["note"] for entry in entries if entry["kind"] == "grant"] == ["daily"] * 5
 
 
 def test_s5_each_batch_lasts_thirty_days_of_its_own_and_the_oldest_is_used_first(

@@ -20,6 +20,7 @@ from proxy.api.operations import ADMIN, ApiSettings, Binder, Commands, Incoming,
 from proxy.api.paging import Page, PageQuery, page_of, place_of
 from proxy.api.reader import Reader
 from proxy.api.views.accounts import AccountView, account_view
+from proxy.call.renewals import Renewals
 from proxy.clock import Clock
 from proxy.ids import new_id
 from proxy.ledger.commands import ChangeAccount, OpenAccount
@@ -93,6 +94,7 @@ class Accounts:
         self._reader = reader
         self._clock = clock
         self._changing = asyncio.Lock()
+        self._renewals = Renewals(ledger=ledger, clock=clock)
 
     def routes(self, bind: Binder[None]) -> list[web.RouteDef]:
         """A route for each operation."""
@@ -117,6 +119,7 @@ class Accounts:
                 group=known_group(body.group, incoming.settings.groups),
             )
         )
+        await self._settle(account_id, body.group, incoming.settings)
         return await self._account(account_id, incoming.settings)
 
     async def list_accounts(self, incoming: Incoming[None, AccountsQuery, Nothing]) -> Page[AccountView]:
@@ -154,7 +157,13 @@ class Accounts:
                     group=None if body.group is UNSET else known_group(body.group, incoming.settings.groups),
                 )
             )
+        await self._settle(account.id, given(body.group), incoming.settings)
         return await self._account(account.id, incoming.settings)
+
+    async def _settle(self, account_id: str, group: str | None, settings: ApiSettings) -> None:
+        """Do what is due for an account that was put in another group."""
+        if group is not None and settings.groups.has_dues:
+            await self._renewals.settle(account_id, group, settings.groups)
 
     async def _account(self, account_id: str, settings: ApiSettings) -> AccountView:
         account = await self._reader.account(account_id)

@@ -31,12 +31,13 @@ FROM memberships
 WHERE account_id = :account_id;
 
 -- name: memberships_due
--- Accounts that somebody has to look at, those first that are due the longest, each with its group.
+-- Accounts that somebody has to look at, those first that are due the longest, each with its group. Some at the front are
+-- skipped, for which nothing could be done.
 SELECT account_id, "group"
 FROM memberships
 WHERE due_us <= :now_us
-ORDER BY due_us
-LIMIT :limit;
+ORDER BY due_us, account_id
+LIMIT :limit OFFSET :skipped;
 
 -- name: account_sums
 -- What each account says beside what its rows sum to, for an audit; every account when account_id is ''.

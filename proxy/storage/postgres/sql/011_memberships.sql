@@ -16,7 +16,7 @@ CREATE TABLE memberships (
     seal BIGINT
 );
 
-CREATE INDEX memberships_due ON memberships (due_us);
+CREATE INDEX memberships_due ON memberships (due_us, account_id);
 
 INSERT INTO memberships
 SELECT id, "group", created_at_us, 0, 0, '', 0, 0, 0, 0, 0, 0, NULL

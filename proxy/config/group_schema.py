@@ -1,0 +1,84 @@
+"""The schema of groups: limits, models and prices of many accounts, and what these get and pay in turn."""
+
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, field
+
+from proxy.config.values import Count, Money, Multiplier, Name, Schema, Text, doc
+
+NO_LIMIT_WORD: Final = "none"
+NEXT_WORD: Final = "next"
+EVER_WORD: Final = "ever"
+
+Priority = Annotated[int, Meta(ge=0, le=100)]
+LotKind = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z][a-z0-9_-]{0,31}$",
+        extra={"wanted": "1 to 32 of a-z, 0-9, _ and -, a letter first"},
+    ),
+]
+
+
+class LimitsSchema(Schema, frozen=True, kw_only=True):
+    """Limits of every account, or of those of a group, that set none of their own; without one, none."""
+
+    day: Annotated[Money | None, doc("Spending in one UTC day, or none.")] = None
+    week: Annotated[Money | None, doc("Spending in one ISO week (UTC), or none.")] = None
+    month: Annotated[Money | None, doc("Spending in one calendar month (UTC), or none.")] = None
+    total: Annotated[Money | None, doc("Spending ever, or none.")] = None
+    rpm: Annotated[Count | Literal["none"] | None, doc("Calls a minute, or none.")] = None
+    tpm: Annotated[Count | Literal["none"] | None, doc("Input and output tokens a minute, or none.")] = None
+    concurrency: Annotated[Count | Literal["none"] | None, doc("Calls at once, or none.")] = None
+
+
+class RenewalSchema(Schema, frozen=True, kw_only=True):
+    """Credit that each account of a group gets at 00:00:00 UTC, once for each day or month."""
+
+    amount: Annotated[Money, doc("How much.")]
+    every: Annotated[Literal["day", "month"], doc("How often: each day, or on the first of each month.")] = (
+        "day"
+    )
+    lasts: Annotated[
+        Annotated[int, Meta(ge=1, le=36_500)] | Literal["next", "ever"],
+        doc("For how many days; next: until the next one comes, which replaces it so; ever: for ever."),
+    ]
+    kind: Annotated[LotKind, doc("The kind of its lots.")] = "renewal"
+    priority: Annotated[Priority, doc("When its lots are drawn: 0 comes first, then expiry, then age.")] = 50
+    back_fill: Annotated[
+        Annotated[int, Meta(ge=0, le=366)],
+        doc("How many that were missed while no process ran an account is given later; 0 for none."),
+    ] = 7
+
+
+class FeeSchema(Schema, frozen=True, kw_only=True):
+    """What a group costs a month, which makes it a plan."""
+
+    amount: Annotated[Money, doc("How much a month.")]
+    months: Annotated[
+        Literal["joining", "calendar"],
+        doc("Whether a month begins as the account has joined, or on the first at 00:00:00 UTC."),
+    ] = "joining"
+    included: Annotated[Money, doc("Credit that comes with each fee, and goes with its month.")] = "0"
+    included_priority: Annotated[
+        Priority, doc("When that credit is drawn: 0 comes first, then expiry, then age.")
+    ] = 50
+    grace_days: Annotated[
+        Annotated[int, Meta(ge=0, le=90)],
+        doc("For how many days a fee is asked for again that the funds do not pay."),
+    ] = 3
+    falls_to: Annotated[
+        Name | None, doc("The group that an account then falls to, which has no fee; without it, none.")
+    ] = None
+
+
+class GroupSchema(Schema, frozen=True, kw_only=True):
+    """What the accounts of a group have in common."""
+
+    limits: LimitsSchema = field(default_factory=LimitsSchema)
+    models: Annotated[
+        list[Text], doc("Globs of the public models that its accounts may use; without them, all.")
+    ] = field(default_factory=list)
+    multiplier: Annotated[Multiplier, doc("What multiplies every rate for its accounts.")] = "1"
+    renewal: RenewalSchema | None = None
+    fee: FeeSchema | None = None

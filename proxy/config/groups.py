@@ -1,0 +1,90 @@
+"""Groups of accounts from a configuration, with the defaults of all accounts."""
+
+from proxy.config.amounts import amount_nano
+from proxy.config.faults import Findings
+from proxy.config.group_schema import (
+    EVER_WORD,
+    NEXT_WORD,
+    NO_LIMIT_WORD,
+    FeeSchema,
+    LimitsSchema,
+    RenewalSchema,
+)
+from proxy.config.schema import ConfigSchema
+from proxy.ledger.dues import Dues, Fee, Renewal
+from proxy.ledger.groups import Group, Groups
+from proxy.ledger.rows import NEVER_US, NO_LIMIT, UNLIMITED, Limits
+from proxy.ledger.windows import DAY_US, WINDOWS
+from proxy.money import Unit
+from proxy.validation import Path
+
+
+def build_groups(schema: ConfigSchema, unit: Unit, findings: Findings) -> Groups:
+    """All groups. Adds a fault for each amount that is none, and each group that is fallen to in vain."""
+    defaults = _limits(schema.accounts.limits, unit, ("accounts", "limits"), findings)
+    groups: dict[str, Group] = {}
+    for name, group in schema.groups.items():
+        path: Path = ("groups", name)
+        renewal = _renewal(group.renewal, unit, (*path, "renewal"), findings)
+        fee = _fee(group.fee, unit, (*path, "fee"), findings)
+        groups[name] = Group(
+            name,
+            _limits(group.limits, unit, (*path, "limits"), findings).over(defaults),
+            tuple(group.models),
+            group.multiplier,
+            Dues(renewal, fee, schema.accounts.prorate_fees),
+        )
+        _check_fall(schema, group.fee, (*path, "fee", "falls_to"), findings)
+    return Groups(defaults, groups, Dues(is_prorated=schema.accounts.prorate_fees))
+
+
+def _renewal(schema: RenewalSchema | None, unit: Unit, path: Path, findings: Findings) -> Renewal | None:
+    if schema is None:
+        return None
+    lasts = schema.lasts
+    lasts_us = {NEXT_WORD: 0, EVER_WORD: NEVER_US}[lasts] if isinstance(lasts, str) else lasts * DAY_US
+    nano = amount_nano(schema.amount, unit, (*path, "amount"), findings, least_nano=1)
+    return Renewal(nano, schema.every, lasts_us, schema.kind, schema.priority, schema.back_fill)
+
+
+def _fee(schema: FeeSchema | None, unit: Unit, path: Path, findings: Findings) -> Fee | None:
+    if schema is None:
+        return None
+    return Fee(
+        amount_nano(schema.amount, unit, (*path, "amount"), findings, least_nano=0),
+        schema.months,
+        amount_nano(schema.included, unit, (*path, "included"), findings, least_nano=0),
+        schema.included_priority,
+        schema.grace_days * DAY_US,
+        schema.falls_to or "",
+    )
+
+
+def _check_fall(schema: ConfigSchema, fee: FeeSchema | None, path: Path, findings: Findings) -> None:
+    """An account that cannot pay falls to a group that it can be in without paying."""
+    if fee is None or fee.falls_to is None:
+        return
+    below = schema.groups.get(fee.falls_to)
+    if below is None:
+        findings.fault(path, "names no group", fee.falls_to)
+    elif below.fee is not None:
+        findings.fault(path, "has a fee as well, which who falls to it could not pay", fee.falls_to)
+
+
+def _limits(schema: LimitsSchema, unit: Unit, path: Path, findings: Findings) -> Limits:
+    money = {
+        f"{window}_nano": _limit_nano(getattr(schema, window), unit, (*path, window), findings)
+        for window in WINDOWS
+    }
+    counts = {
+        name: NO_LIMIT if (count := getattr(schema, name)) == NO_LIMIT_WORD else count
+        for name in ("rpm", "tpm", "concurrency")
+    }
+    limits = Limits(**money, **counts)
+    return UNLIMITED if limits == UNLIMITED else limits
+
+
+def _limit_nano(text: str | None, unit: Unit, path: Path, findings: Findings) -> int | None:
+    if text is None:
+        return None
+    return NO_LIMIT if text == NO_LIMIT_WORD else amount_nano(text, unit, path, findings, least_nano=0)

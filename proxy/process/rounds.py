@@ -1,0 +1,37 @@
+"""What a process does again and again beside its calls, by the name under which it is told of."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from proxy.billing.rounds import DueRounds
+from proxy.call.renewals import Renewals
+from proxy.clock import Clock
+from proxy.config.load import Settings
+from proxy.jobs.retention import Retention
+from proxy.ledger.ledger import Ledger
+from proxy.ledger.store import Store
+
+Rounds = dict[str, Callable[[], Coroutine[Any, Any, None]]]
+
+
+def rounds_of(
+    *,
+    store: Store,
+    ledger: Ledger,
+    renewals: Renewals,
+    clock: Clock,
+    settings: Callable[[], Settings],
+    on_fault: Callable[[str, BaseException], None],
+) -> Rounds:
+    """All of them; each goes on until it is cancelled. `settings` are those in force."""
+    retention = Retention(
+        store=store,
+        ledger=ledger,
+        clock=clock,
+        keep_days=lambda: settings().objects.keep_days,
+        on_fault=on_fault,
+    )
+    dues = DueRounds(
+        store=store, renewals=renewals, clock=clock, groups=lambda: settings().groups, on_fault=on_fault
+    )
+    return {"objects": retention.run, "dues": dues.run}
