@@ -28,7 +28,7 @@ from proxy.pricing.charge import Charge, Line
 
 _Kind = TypeVar("_Kind")
 
-UsageGroup = Literal["day", "month", "model", "key", "account"]
+UsageGroup = Literal["day", "month", "model", "key", "account", "end_user", "metadata"]
 _USAGE_QUERIES: Final[dict[UsageGroup, tuple[str, str, str]]] = {
     "day": ("usage_by_day", "usage_of_all_by_day", "day"),
     "model": ("usage_by_model", "usage_of_all_by_model", "model"),
@@ -116,7 +116,8 @@ class CostSum(msgspec.Struct, frozen=True):
 class CallSum(msgspec.Struct, frozen=True):
     """What calls of one account and endpoint used in a stretch of time, by meter.
 
-    `bucket` is the number of the stretch since 1970-01-01 UTC. What it is not grouped by is empty.
+    `bucket` is the number of the stretch since 1970-01-01 UTC, `label` the end user or what a member of the
+    metadata says. What it is not grouped by is empty.
     """
 
     bucket: int
@@ -124,6 +125,8 @@ class CallSum(msgspec.Struct, frozen=True):
     endpoint: str
     key_id: str
     model: str
+    label: str
+    charged_nano: int
     requests: int
     input_tokens: int
     cached_input_tokens: int
@@ -229,12 +232,23 @@ class Reader:
         return _receipt(await self._one("receipt_by_id", f"There is no call {call_id}.", call_id=call_id))
 
     async def receipts(
-        self, *, account_id: str, key_id: str, model: str, before: str | None, limit: int, down_to: str = ""
+        self,
+        *,
+        account_id: str,
+        key_id: str,
+        model: str,
+        before: str | None,
+        limit: int,
+        down_to: str = "",
+        end_user: str = "",
     ) -> list[SeenReceipt]:
         """Receipts, newest first, of calls from `down_to` on. An empty text is no filter."""
         place = {"cursor": before or "", "limit": limit, "down_to": down_to}
         params = {"key_id": key_id, "model": model, **place}
-        if account_id:
+        if account_id and end_user:
+            of_user = {"account_id": account_id, "end_user": end_user}
+            rows = await self._rows("receipts_of_end_user", **of_user, **params)
+        elif account_id:
             rows = await self._rows("receipts_page", account_id=account_id, **params)
         else:
             rows = await self._rows("receipts_of_all", **params)

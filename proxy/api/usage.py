@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 from proxy.api.decode import invalid
 from proxy.api.paging import Cursor, bad_cursor, page_of, place_of
 from proxy.api.reader import Reader, UsageGroup, UsageSum
+from proxy.api.usage_sums import usage_sums
 from proxy.api.views.money import Display, Usd, display
 from proxy.ledger.windows import EPOCH
 from proxy.money import Unit, usd_string
@@ -23,18 +24,26 @@ MAX_GROUPS: Final = 1000
 """How many groups a page has at most."""
 
 GroupLimit = Annotated[int, wants(f"a whole number from 1 to {MAX_GROUPS}", ge=1, le=MAX_GROUPS)]
+EndUser = Annotated[str, wants("an end user", min_length=1, max_length=256)]
+MetadataKey = Annotated[
+    str,
+    wants("the name of a member of metadata: letters, digits, _ - and .", pattern=r"^[A-Za-z_][\w.-]{0,63}$"),
+]
 Day = Annotated[date, wants("a UTC day such as 2030-01-31")]
 
 
 class UsageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The days, both ends included, the grouping, and the page. The default is the last 30 days, by day.
 
-    As CSV it has all groups, whatever `limit` is.
+    As CSV it has all groups, whatever `limit` is. By `metadata` it is grouped by what the member
+    `metadata_key` says. What is only of an `end_user`, or by one, or by metadata, is summed from receipts.
     """
 
     start_date: Day | None = None
     end_date: Day | None = None
-    group_by: Literal["day", "month", "model", "key"] = "day"
+    group_by: Literal["day", "month", "model", "key", "end_user", "metadata"] = "day"
+    metadata_key: MetadataKey | None = None
+    end_user: EndUser | None = None
     limit: GroupLimit = MAX_GROUPS
     cursor: Cursor | None = None
     format: Literal["json", "csv"] = "json"
@@ -46,6 +55,8 @@ class AdminUsageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     start_date: Day | None = None
     end_date: Day | None = None
     group_by: UsageGroup = "day"
+    metadata_key: MetadataKey | None = None
+    end_user: EndUser | None = None
     account_id: str | None = None
     limit: GroupLimit = MAX_GROUPS
     cursor: Cursor | None = None
@@ -64,7 +75,10 @@ class UsageTotalView(Struct, frozen=True, kw_only=True):
 
 
 class UsageGroupView(UsageTotalView, frozen=True, kw_only=True):
-    """The total of one group: a UTC day or month, a model, or the id of a key or account."""
+    """The total of one group: a UTC day or month, a model, an end user, or the id of a key or account.
+
+    What is of no end user, or has no such metadata, is in a group without a name.
+    """
 
     group: str
 
@@ -112,12 +126,9 @@ async def usage_report(
     """
     first, last = days_of(query, now_us)
     after = _rank_after(query)
-    days = {"first_day": (first - EPOCH).days, "last_day": (last - EPOCH).days}
-    daily = await reader.usage("day", account_id=account_id, **days)
-    if query.group_by in ("day", "month"):
-        sums = daily if query.group_by == "day" else _months(daily)
-    else:
-        sums = await reader.usage(query.group_by, account_id=account_id, **days)
+    days = ((first - EPOCH).days, (last - EPOCH).days)
+    found = await usage_sums(reader, query, account_id=account_id, days=days)
+    sums = found.groups
     rest = sorted((one for one in sums if after is None or _rank(one) > after), key=_rank)
     limit = len(rest) if whole else query.limit
     page = page_of(rest, limit, lambda one: _group_view(one, query.group_by, unit), _place)
@@ -129,21 +140,8 @@ async def usage_report(
         has_more=page.has_more,
         next_cursor=page.next_cursor,
         total=_total_view(sums, unit),
-        daily=[_daily_view(one) for one in daily],
+        daily=[_daily_view(one) for one in found.daily],
     )
-
-
-def _months(days: Sequence[UsageSum]) -> list[UsageSum]:
-    """The sums of days by month, each under the number of its first day."""
-    months: dict[int, list[UsageSum]] = {}
-    for one in days:
-        day = EPOCH + timedelta(days=int(one.group))
-        months.setdefault((day.replace(day=1) - EPOCH).days, []).append(one)
-    figures = UsageSum.__struct_fields__[1:]
-    return [
-        UsageSum(month, *(sum(getattr(one, name) for one in ones) for name in figures))
-        for month, ones in months.items()
-    ]
 
 
 def _daily_view(one: UsageSum) -> DailyUsageView:

@@ -138,6 +138,7 @@ class Relay:
             stream=routed.ask.stream,
             started_at_us=self._clock.now_us(),
             end_user=routed.ask.end_user,
+            metadata=routed.ask.labels,
         )
 
     async def _pass_error(self, answer: Answer, in_flight: InFlightCall, reply: ClientReply) -> None:

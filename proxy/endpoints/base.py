@@ -155,6 +155,11 @@ class Ask(Protocol):
         ...
 
     @property
+    def labels(self) -> str:
+        """What the caller wrote beside it for itself: a JSON object of texts; empty where there is none."""
+        ...
+
+    @property
     def features(self) -> tuple[Feature, ...]:
         """What it turns on that its text does not bound."""
         ...

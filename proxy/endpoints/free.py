@@ -35,6 +35,7 @@ class FreeAsk(msgspec.Struct, frozen=True):
     model: str
     stream: bool = False
     end_user: str = ""
+    labels: str = ""
     features: tuple[Feature, ...] = ()
     parameters: Mapping[str, str] = NO_PARAMETERS
 

@@ -58,6 +58,7 @@ class GenerationAsk(msgspec.Struct, frozen=True):
     bound_field: str | None = None
     echo: Echo = NO_ECHO
     end_user: str = ""
+    labels: str = ""
     estimate_input: Callable[[JsonBody, str], int] | None = None
     features: tuple[Feature, ...] = ()
     parameters: Mapping[str, str] = NO_PARAMETERS

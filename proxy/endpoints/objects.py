@@ -240,6 +240,7 @@ class ObjectAsk:
 
     stream = False
     end_user = ""
+    labels = ""
     features: tuple[Feature, ...] = ()
     parameters: Mapping[str, str] = NO_PARAMETERS
 

@@ -32,6 +32,7 @@ class ToolAsk(msgspec.Struct, frozen=True, dict=True):
     parameters: Mapping[str, str]
     stream: bool = False
     end_user: str = ""
+    labels: str = ""
 
     @cached_property
     def features(self) -> tuple[Feature, ...]:

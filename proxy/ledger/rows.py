@@ -212,7 +212,8 @@ class Throttle(msgspec.Struct, frozen=True):
 class Call(msgspec.Struct, frozen=True):
     """What is known of a call when it is authorized; the hold and the receipt repeat it.
 
-    `end_user` is whom the account made the call for, in its own words; empty where it does not say.
+    `end_user` is whom the account made the call for, in its own words, and `metadata` what it wrote beside it
+    for itself: a JSON object of texts. Both are empty where it does not say.
     """
 
     id: str
@@ -225,6 +226,7 @@ class Call(msgspec.Struct, frozen=True):
     stream: bool
     started_at_us: int
     end_user: str = ""
+    metadata: str = ""
 
 
 class Hold(msgspec.Struct, frozen=True):

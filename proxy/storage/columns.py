@@ -69,7 +69,7 @@ _OUTCOME_USAGE: Final = _RECEIPT_VALUES.index("usage")
 _OUTCOME_ATTEMPTS: Final = _RECEIPT_VALUES.index("attempts")
 _OUTCOME_INFERRED: Final = _RECEIPT_VALUES.index("inferred")
 _in_receipt_order: Final = itemgetter(
-    *(_RECEIPT_VALUES.index(column.name) for column in RECEIPTS.columns[:-1])
+    *(_RECEIPT_VALUES.index(column.name) for column in RECEIPTS.columns[: RECEIPTS.place("seal")])
 )
 _REST_OF_A_CALL: Final = msgspec.structs.fields(Call)[IDS_OF_A_CALL:]
 
@@ -253,7 +253,10 @@ def entry_of(row: tuple[Any, ...]) -> Entry:
 
 
 def receipt_row(row: Receipt, hold: Hold) -> tuple[SqlValue, ...]:
-    """A receipt's columns. The day is that of its authorization, and the seal is that of its hold as well."""
+    """A receipt's columns. The day is that of its authorization, and the seal is that of its hold as well.
+
+    A newer column is in the seal where there is something in it, so that older seals stay as they are.
+    """
     call, outcome, charge, *figures = astuple(row)
     charged = (charge.total_nano, text(charge.lines), charge.price_id)
     values = [*astuple(call), *astuple(outcome), *charged, *figures, hold.created_at_us // DAY_US]
@@ -262,7 +265,9 @@ def receipt_row(row: Receipt, hold: Hold) -> tuple[SqlValue, ...]:
     values[_OUTCOME_ATTEMPTS] = text(outcome.attempts)
     values[_OUTCOME_INFERRED] = text(outcome.inferred) if outcome.inferred else "{}"
     ordered: tuple[SqlValue, ...] = _in_receipt_order(values)
-    return (*ordered, seal_of(*ordered, hold.tokens, hold.created_at_us, hold.owner))
+    newer = (call.metadata,) if call.metadata else ()
+    seal = seal_of(*ordered, hold.tokens, hold.created_at_us, hold.owner, *newer)
+    return (*ordered, seal, call.metadata)
 
 
 def usage_day_rows(receipts: Iterable[tuple[Receipt, Hold]]) -> Iterator[tuple[SqlValue, ...]]:

@@ -31,7 +31,7 @@ class Column(msgspec.Struct, frozen=True):
 class Table(msgspec.Struct, frozen=True):
     """One table. Its columns come in the schema's order, which is that of the fields of a ledger's value.
 
-    A seal comes behind them: it is made from them when a row is written.
+    A seal comes behind them, and before columns that are newer: it is made when a row is written.
     """
 
     name: str
@@ -191,6 +191,7 @@ RECEIPTS: Final = Table(
         _of("json", "fixed", "inferred"),
         _of("integer", "fixed", "owed_nano"),
         _of("integer", "fixed", "seal", secret=True),
+        _of("text", "fixed", "metadata"),
     ),
 )
 OBJECTS: Final = Table(

@@ -80,6 +80,38 @@ def test_usage_is_told_apart_and_chosen_by_key_and_model(
     assert results(page) == []
 
 
+def test_usage_is_told_apart_by_end_user_and_metadata(
+    server: Server, account: Account, upstream: ScriptedUpstream
+) -> None:
+    """They pass upstream as the SDK sends them, and stand on the receipt."""
+    upstream.behaviours["u-whose"] = answers(completion(prompt=10, output=5))
+    client = openai.OpenAI(base_url=f"{server.url}/v1", api_key=account.secret)
+    with client:
+        for told in ({"safety_identifier": "jane"}, {"user": "jane"}, {"user": "joe"}):
+            message: Any = {"model": "u-whose", "messages": HI, "metadata": {"team": "fares"}, **told}
+            client.chat.completions.create(**message)
+    sent = upstream.received[-1]
+    assert (sent["user"], sent["metadata"]) == ("joe", {"team": "fares"})
+    receipt = account.last()
+    assert (receipt["end_user"], receipt["metadata"]) == ("joe", {"team": "fares"})
+    found = account.api.get("/v1/billing/usage?group_by=end_user")
+    assert {one["group"]: (one["requests"], one["charged"]) for one in found["data"]} == {
+        "jane": (2, "0.00004"),
+        "joe": (1, "0.00002"),
+    }
+    (team,) = account.api.get("/v1/billing/usage?group_by=metadata&metadata_key=team")["data"]
+    assert (team["group"], team["charged"]) == ("fares", "0.00006")
+    assert account.api.get("/v1/billing/usage?end_user=jane")["total"]["requests"] == 2
+    assert len(account.api.get("/v1/billing/receipts?end_user=jane")["data"]) == 2
+    today = int(time.time()) // DAY * DAY
+    path = f"/v1/organization/usage/completions?start_time={today}&group_by=end_user"
+    (bucket,) = account.api.get(path)["data"]
+    assert {one["end_user"]: one["num_model_requests"] for one in bucket["results"]} == {"jane": 2, "joe": 1}
+    for wrong in ("group_by=metadata", "metadata_key=team", "group_by=metadata&metadata_key=$.team"):
+        status, _, body = account.api.ask("GET", f"/v1/billing/usage?{wrong}")
+        assert (status, body["error"]["param"]) == (400, "metadata_key"), wrong
+
+
 def test_each_family_has_its_own_calls(server: Server, used: tuple[Account, Account, Account]) -> None:
     account = used[0]
     today = int(time.time()) // DAY * DAY

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from proxy.api.billing.organization import OrganizationUsageQuery, Pace, usage_page
+from proxy.api.billing.organization import OrganizationUsageQuery, usage_page
 from proxy.api.billing.usage_shapes import FAMILIES
+from proxy.api.call_sums import Pace
 from proxy.api.reader import Reader
 from proxy.errors import Refusal
 from proxy.ids import new_id

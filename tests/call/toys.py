@@ -67,6 +67,7 @@ class Ask(msgspec.Struct, frozen=True):
     exact: Ceiling
     stream: bool = True
     end_user: str = ""
+    labels: str = ""
     features: tuple[Feature, ...] = ()
     parameters: Mapping[str, str] = NO_PARAMETERS
 

@@ -239,6 +239,7 @@ async def test_a_receipt_keeps_all_that_explains_the_charge(store: Store) -> Non
         "attempts": "[]",
         "inferred": '{"output_tokens":"total"}',
         "owed_nano": 0,
+        "metadata": "",
         "refunded_nano": 0,
     }
 

@@ -63,11 +63,14 @@ async def test_what_was_observed_of_a_call_is_what_recovery_charges(open_store: 
     assert (row["basis"], row["charged_nano"], row["usage"]) == ("recovered", 90, '{"output_tokens":7}')
 
 
-async def test_the_end_user_of_a_call_is_on_its_receipt_however_it_ends(open_store: OpenStore) -> None:
+async def test_the_end_user_and_the_metadata_of_a_call_are_on_its_receipt_however_it_ends(
+    open_store: OpenStore,
+) -> None:
     """A hold has it, too, so that a crash does not take it away; a repeat of a close still finds the call."""
     first, second = await open_store(), await open_store()
     await first.apply(opening(1_000))
-    calls = [replace(call(f"call_{number}"), end_user=f"user {number}") for number in (1, 2)]
+    labels = '{"team":"fares"}'
+    calls = [replace(call(f"call_{number}"), end_user=f"user {number}", metadata=labels) for number in (1, 2)]
     for one in calls:
         await granted(first, one, 300)
     await first.apply([settle(calls[0], 40)])
@@ -77,7 +80,7 @@ async def test_the_end_user_of_a_call_is_on_its_receipt_however_it_ends(open_sto
     await second.apply([recover(orphan.call)])
     for number in (1, 2):
         (row,) = await second.query("receipt_by_id", {"call_id": f"call_{number}"})
-        assert row["end_user"] == f"user {number}"
+        assert (row["end_user"], row["metadata"]) == (f"user {number}", labels)
     (result,) = await second.apply([settle(calls[0], 40)])
     assert cast("Settled", result).replayed
 

@@ -142,6 +142,7 @@ async def test_calls_are_summed_by_time_and_endpoint_and_counted_off_by_their_id
     )
     span = {"first_id": "call_", "end_id": "call_~", "start_us": NOON_US, "end_us": NOON_US + 2 * minute_us}
     asked = {**span, "width_seconds": 60, "by_key": 0, "by_model": 0, "results": 10}
+    asked |= {"by_end_user": 0, "metadata_key": "", "end_user": ""}
     noon = NOON_US // minute_us
     rows = await store.query("usage_of_calls", {"account_id": ACCOUNT, **asked})
     assert [(row["bucket"], row["endpoint"], row["requests"], row["input_tokens"]) for row in rows] == [
@@ -186,3 +187,33 @@ async def test_what_was_bought_stays_known_when_it_is_spent(store: Store) -> Non
     assert await store.query("purchase_of_account", {"account_id": ACCOUNT}) == []
     await store.apply([replace(grant(5, command_id="grant_2"), kind="purchase")])
     assert len(await store.query("purchase_of_account", {"account_id": ACCOUNT})) == 1
+
+
+async def test_calls_are_told_apart_by_end_user_and_by_what_their_metadata_says(store: Store) -> None:
+    """Those that say nothing have an empty label, and one end user's calls are found alone."""
+    await store.apply(opening(10_000))
+    told = [("jane", '{"team":"fares","a.b":"x"}'), ("jane", ""), ("joe", '{"team":"trams"}'), ("", "")]
+    calls = [
+        replace(call(f"call_{number}"), end_user=user, metadata=metadata)
+        for number, (user, metadata) in enumerate(told)
+    ]
+    for made in calls:
+        await granted(store, made, 100)
+        await store.apply([settle(made, 10)])
+    span = {"first_id": "call_", "end_id": "call_~", "start_us": 0, "end_us": NOON_US + 1, "results": 9}
+    asked = {**span, "width_seconds": 86_400, "by_key": 0, "by_model": 0, "account_id": ACCOUNT}
+
+    async def labels(**more: object) -> dict[object, tuple[object, object]]:
+        rows = await store.query(
+            "usage_of_calls", {**asked, "by_end_user": 0, "metadata_key": "", "end_user": "", **more}
+        )
+        return {row["label"]: (row["requests"], row["charged_nano"]) for row in rows}
+
+    assert await labels(by_end_user=1) == {"": (1, 10), "jane": (2, 20), "joe": (1, 10)}
+    assert await labels(metadata_key="team") == {"": (2, 20), "fares": (1, 10), "trams": (1, 10)}
+    assert await labels(metadata_key="a.b") == {"": (3, 30), "x": (1, 10)}
+    assert await labels(end_user="jane") == {"": (2, 20)}
+    page = {"account_id": ACCOUNT, "cursor": "", "down_to": "", "key_id": "", "model": "", "limit": 9}
+    rows = await store.query("receipts_of_end_user", {**page, "end_user": "jane"})
+    assert [row["id"] for row in rows] == ["call_1", "call_0"]
+    assert await store.query("receipts_of_end_user", {**page, "end_user": ""}) == []

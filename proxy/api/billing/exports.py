@@ -15,7 +15,18 @@ ROWS_AT_ONCE: Final = 500
 """How many receipts one read of an export takes."""
 METERS: Final = ("input_tokens", "cached_input_tokens", "output_tokens")
 RECEIPT_COLUMNS: Final = (
-    *("id", "started_at", "ended_at", "seconds", "key_id", "endpoint", "model", "end_user", "stream"),
+    *(
+        "id",
+        "started_at",
+        "ended_at",
+        "seconds",
+        "key_id",
+        "endpoint",
+        "model",
+        "end_user",
+        "metadata",
+        "stream",
+    ),
     *("outcome", "status", "basis", *METERS, "usage"),
     *("price_id", "total_usd", "charged_usd", "shortfall_usd", "owed_usd", "refunded_usd"),
 )
@@ -44,7 +55,14 @@ def _receipt_row(seen: SeenReceipt) -> Sequence[Cell]:
     return (
         *(call.id, instant(call.started_at_us), instant(outcome.ended_at_us)),
         f"{seconds_us // 1_000_000}.{seconds_us % 1_000_000:06}",
-        *(call.key_id, call.endpoint, call.model, call.end_user, "true" if call.stream else "false"),
+        *(
+            call.key_id,
+            call.endpoint,
+            call.model,
+            call.end_user,
+            call.metadata,
+            "true" if call.stream else "false",
+        ),
         *(outcome.outcome, outcome.status, outcome.basis),
         *(outcome.usage.get(meter, 0) for meter in METERS),
         msgspec.json.encode(outcome.usage).decode(),

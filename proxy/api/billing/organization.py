@@ -7,47 +7,27 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import Struct, field
 
 from proxy.api.billing.usage_shapes import FAMILIES, UsageFamily, UsageResult, UsageView
+from proxy.api.call_sums import PACE, Pace, Stretch, summed
 from proxy.api.decode import invalid
 from proxy.api.operations import Nothing, Operation
 from proxy.api.reader import CallSum, Reader
+from proxy.api.usage import EndUser
 from proxy.errors import Refusal
-from proxy.ids import first_id, made_at_us
 from proxy.validation import wants
 
 PATH: Final = "/v1/organization/usage"
 WIDTHS: Final = {"1m": (60, 60, 1_440), "1h": (3_600, 24, 168), "1d": (86_400, 7, 31)}
 """How many seconds a bucket is wide, how many a page has, and how many it may have."""
-MAX_RESULTS: Final = 10_000
-"""How many results all buckets of a page may have."""
-LATEST_START_US: Final = 600_000_000
-"""How long after its id, which is made with its first byte, a call may begin: its body may be slow."""
-CALL_PREFIX: Final = "req"
-"""What the ids of calls begin with."""
-
-
-class Pace(Struct, frozen=True):
-    """How many calls one read sums up, and how many reads a page may take.
-
-    A page ends with the last bucket that is whole by then.
-    """
-
-    calls: int = 20_000
-    reads: int = 25
-
-
-PACE: Final = Pace()
-"""A read takes some tens of milliseconds of a thread."""
-
 Seconds = Annotated[int, wants("seconds since 1970 in UTC", ge=0, le=253_402_300_799)]
-Group = Literal["project_id", "user_id", "api_key_id", "model"]
+Group = Literal["project_id", "user_id", "api_key_id", "model", "end_user"]
 Ids = Annotated[list[str], wants("a list of at most 100 ids", max_length=100)]
 
 
 class OrganizationUsageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """From when to when, in which width, and what usage is told apart by, in the words of OpenAI's API.
 
-    A project is an account here, and so is a user. A page has 7 days, 24 hours or 60 minutes where `limit`
-    says nothing, and at most 31, 168 or 1440.
+    A project is an account here, and so is a user; whom an account made a call for is its end user. A page
+    has 7 days, 24 hours or 60 minutes where `limit` says nothing, and at most 31, 168 or 1440.
     """
 
     start_time: Seconds
@@ -58,6 +38,7 @@ class OrganizationUsageQuery(Struct, frozen=True, forbid_unknown_fields=True, kw
     user_ids: Ids = field(default_factory=list)
     api_key_ids: Ids = field(default_factory=list)
     models: Ids = field(default_factory=list)
+    end_user: EndUser | None = None
     limit: Annotated[int, wants("a whole number from 1 to 1440", ge=1, le=1_440)] | None = None
     page: str | None = None
 
@@ -167,40 +148,23 @@ def _wanted_account(query: OrganizationUsageQuery, account_id: str) -> str | Non
 async def _sums(
     reader: Reader, query: OrganizationUsageQuery, span: _Span, *, account_id: str, pace: Pace
 ) -> tuple[list[CallSum], int]:
-    """The sums of a page, read some calls at a time, and the bucket before which it ends."""
+    """The sums of a page, and the bucket before which it ends: the last that is whole."""
     width_us = span.width_seconds * 1_000_000
-    start_us, end_us = span.first * width_us, span.end * width_us
-    place = first_id(CALL_PREFIX, max(0, start_us - LATEST_START_US))
-    end_id = first_id(CALL_PREFIX, end_us)
-    sums: list[CallSum] = []
-    first, reads = first_id(CALL_PREFIX, start_us), 0
-    while reads < pace.reads:
-        reads += place >= first  # Those of before are few, and a page must get beyond them.
-        following = await reader.call_place(account_id, place, end_id, pace.calls)
-        sums += await reader.call_sums(
-            account_id,
-            first_id=place,
-            end_id=following or end_id,
-            start_us=start_us,
-            end_us=end_us,
-            width_seconds=span.width_seconds,
-            by_key=int("api_key_id" in query.group_by or bool(query.api_key_ids)),
-            by_model=int("model" in query.group_by or bool(query.models)),
-            results=MAX_RESULTS + 1,
-        )
-        if len(sums) > MAX_RESULTS:
-            raise invalid(
-                "limit", query.limit, f"ask for fewer buckets: they have over {MAX_RESULTS} results"
-            )
-        if following is None:
-            return sums, span.end
-        place = following
-    # A call begins after its id is made, so no later call can be in a bucket that had ended by then.
-    end = made_at_us(place) // width_us
-    if end <= span.first:
-        right = f"one bucket has more than {pace.reads * pace.calls} calls: ask for narrower ones"
+    stretch = Stretch(
+        start_us=span.first * width_us,
+        end_us=span.end * width_us,
+        width_seconds=span.width_seconds,
+        by_key="api_key_id" in query.group_by or bool(query.api_key_ids),
+        by_model="model" in query.group_by or bool(query.models),
+        by_end_user="end_user" in query.group_by,
+        end_user=query.end_user or "",
+    )
+    sums, reached_us = await summed(reader, stretch, account_id=account_id, pace=pace)
+    end = min(span.end, reached_us // width_us)
+    if end <= span.first < span.end:
+        right = f"one bucket has more than {pace.most} calls: ask for narrower ones"
         raise invalid("bucket_width", query.bucket_width, right)
-    return [one for one in sums if one.bucket < end], min(end, span.end)
+    return [one for one in sums if one.bucket < end], end
 
 
 def _is_wanted(one: CallSum, query: OrganizationUsageQuery) -> bool:
@@ -224,11 +188,12 @@ def _results(
             one.account_id if "user_id" in query.group_by else None,
             one.key_id if "api_key_id" in query.group_by else None,
             one.model if "model" in query.group_by else None,
+            (one.label or None) if "end_user" in query.group_by else None,
         )
         figures = family.figures(one)
         before = groups.get(by, {})
         groups[by] = {name: before.get(name, 0) + figure for name, figure in figures.items()}
-    names = ("project_id", "user_id", "api_key_id", "model")
+    names = ("project_id", "user_id", "api_key_id", "model", "end_user")
     return [
         family.result(**figures, **dict(zip(names, by, strict=True)))
         for by, figures in sorted(groups.items(), key=lambda group: [str(part) for part in group[0]])

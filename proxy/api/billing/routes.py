@@ -12,13 +12,13 @@ from proxy.api.billing import inspection, organization_routes
 from proxy.api.billing import spending as billing_spending
 from proxy.api.billing import vouchers as billing_vouchers
 from proxy.api.billing.exports import receipts_table, usage_table
-from proxy.api.billing.organization import CALL_PREFIX
+from proxy.api.call_sums import CALL_PREFIX
 from proxy.api.csv_export import Csv
 from proxy.api.decode import invalid
 from proxy.api.operations import BILLING, ApiSettings, Binder, Commands, Incoming, Nothing, Operation
 from proxy.api.paging import Page, PageQuery, page_of, place_of
 from proxy.api.reader import Reader, SeenReceipt
-from proxy.api.usage import Day, UsageQuery, UsageView, usage_report
+from proxy.api.usage import Day, EndUser, UsageQuery, UsageView, usage_report
 from proxy.api.views.books import EntryView, LotView
 from proxy.api.views.money import Display, Usd, display
 from proxy.api.views.receipts import ReceiptView, receipt_view
@@ -54,6 +54,7 @@ class OwnReceiptQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_onl
 
     key_id: str | None = None
     model: str | None = None
+    end_user: EndUser | None = None
     start_date: Day | None = None
     end_date: Day | None = None
     format: Literal["json", "csv"] = "json"
@@ -236,6 +237,7 @@ class Billing:
                 before=before,
                 limit=limit,
                 down_to=down_to,
+                end_user=query.end_user or "",
             )
 
         if incoming.wants_csv:

@@ -16,6 +16,7 @@ class UsageResult(Struct, frozen=True, kw_only=True):
     user_id: str | None
     api_key_id: str | None
     model: str | None
+    end_user: str | None
 
 
 class CompletionsResult(UsageResult, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Literal
 
+import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.reader import SeenHold, SeenReceipt
@@ -52,9 +53,10 @@ class ReceiptView(Struct, frozen=True, kw_only=True):
 
     `charged + shortfall` is `total`: neither the hold nor the funds covered the shortfall, which is forgiven.
     Nor did they cover `owed`, which is a part of `charged`: it became debt. `refunded` is what was given back
-    of it since. `hold` is what was held for the call. `end_user` is the request's `user`, null where it had
-    none. `attempts` are the targets that it was sent to, in order. `inferred` has the meters of the usage
-    whose figures the upstream did not give itself, and how each was found.
+    of it since. `hold` is what was held for the call. `end_user` is whom the request says it is
+    for, null where it does not, and `metadata` what it says beside that. `attempts` are the targets that it
+    was sent to, in order. `inferred` has the meters of the usage whose figures the upstream did not give
+    itself, and how each was found.
     """
 
     object: Literal["receipt"] = "receipt"
@@ -64,6 +66,7 @@ class ReceiptView(Struct, frozen=True, kw_only=True):
     endpoint: str
     model: str
     end_user: str | None
+    metadata: dict[str, str]
     stream: bool
     started_at: When
     first_byte_at: When | None
@@ -153,6 +156,7 @@ def receipt_view(seen: SeenReceipt, unit: Unit) -> ReceiptView:
         endpoint=call.endpoint,
         model=call.model,
         end_user=call.end_user or None,
+        metadata=msgspec.json.decode(call.metadata, type=dict[str, str]) if call.metadata else {},
         stream=call.stream,
         started_at=instant(call.started_at_us),
         first_byte_at=None if first_us is None else instant(first_us),

@@ -44,6 +44,7 @@ class RerankAsk(msgspec.Struct, frozen=True):
     count: int
     stream: bool = False
     end_user: str = ""
+    labels: str = ""
     features: tuple[Feature, ...] = ()
     parameters: Mapping[str, str] = NO_PARAMETERS
 

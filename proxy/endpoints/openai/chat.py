@@ -16,6 +16,7 @@ from proxy.endpoints.openai.stream_options import ChoiceCount, shows_usage
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, read_body
 from proxy.endpoints.reading.body_faults import too_many
+from proxy.endpoints.reading.metadata import metadata_of
 from proxy.endpoints.reading.repeats import has_repeats
 from proxy.metering.estimates import chat_estimate
 from proxy.metering.parts import Media
@@ -85,6 +86,7 @@ class ChatEndpoint:
             count_input=_count_input,
             shows_usage=stream and shows_usage(request),
             end_user=fields.end_user(request),
+            labels=metadata_of(request),
             estimate_input=chat_estimate,
             features=features,
             beside=0 if is_plain else choices * _beside(request),

@@ -12,6 +12,7 @@ from proxy.endpoints.openai.stream_options import ChoiceCount, shows_usage
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, read_body
 from proxy.endpoints.reading.inputs import InputText, bound_inputs, input_count, input_texts, input_tokens
+from proxy.endpoints.reading.metadata import metadata_of
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo
 from proxy.metering.prompts import EMPTY_PROMPT_TOKENS
 from proxy.metering.tokens import count_text
@@ -66,6 +67,7 @@ class CompletionEndpoint:
             count_input=_count_input,
             shows_usage=stream and shows_usage(request),
             end_user=fields.end_user(request),
+            labels=metadata_of(request),
             default_bound=DEFAULT_BOUND_TOKENS,
             bound_field="max_tokens",
             echo=_echo(request, each),

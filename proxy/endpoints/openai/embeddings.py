@@ -46,6 +46,7 @@ class EmbeddingAsk(msgspec.Struct, frozen=True):
     input_tokens_max: int
     stream: bool = False
     end_user: str = ""
+    labels: str = ""
     features: tuple[Feature, ...] = ()
     parameters: Mapping[str, str] = NO_PARAMETERS
 

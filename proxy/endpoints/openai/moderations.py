@@ -44,6 +44,7 @@ class ModerationAsk(msgspec.Struct, frozen=True):
     media: Media = _NO_MEDIA
     stream: bool = False
     end_user: str = ""
+    labels: str = ""
     features: tuple[Feature, ...] = ()
     parameters: Mapping[str, str] = NO_PARAMETERS
 

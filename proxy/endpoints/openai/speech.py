@@ -36,6 +36,7 @@ class SpeechAsk(msgspec.Struct, frozen=True):
     end_user: str
     features: tuple[Feature, ...]
     stream: bool = True
+    labels: str = ""
     parameters: Mapping[str, str] = NO_PARAMETERS
 
     @property

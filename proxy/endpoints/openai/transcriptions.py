@@ -83,6 +83,7 @@ class TranscriptionAsk(msgspec.Struct, frozen=True):
     end_user: str
     features: tuple[Feature, ...]
     parameters: Mapping[str, str] = NO_PARAMETERS
+    labels: str = ""
 
     def ceiling(self) -> Ceiling:
         """The longest that the sound can last, by its bytes."""

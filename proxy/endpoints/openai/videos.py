@@ -58,6 +58,7 @@ class VideoAsk(msgspec.Struct, frozen=True):
     names_model: bool = True
     stream: bool = False
     end_user: str = ""
+    labels: str = ""
 
     @property
     def parameters(self) -> dict[str, str]:

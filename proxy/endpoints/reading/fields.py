@@ -16,6 +16,7 @@ TOKENS_MAX: Final = 1_000_000_000
 
 SHOWN_CHARS: Final = 60
 END_USER_CHARS_MAX: Final = 256
+_END_USERS: Final = ("safety_identifier", "user")
 
 _TEXT: Final = msgspec.json.Decoder(str)
 _NUMBER: Final = msgspec.json.Decoder(int | float)
@@ -44,11 +45,16 @@ def text_of(raw: msgspec.Raw) -> str | None:
 
 
 def end_user(body: JsonBody) -> str:
-    """Whom the call is for: what can be printed of `user`, its first 256 characters; empty for no string."""
-    raw = body.members.get("user")
-    if raw is None or not beginning(raw).startswith(b'"'):
-        return ""
-    return printable(text_of(raw) or "")
+    """Whom the call is for: what can be printed of `safety_identifier`, or else of `user`.
+
+    Of either the first 256 characters are kept; it is empty for no string.
+    """
+    members = body.members
+    for name in _END_USERS:
+        raw = members.get(name)
+        if raw is not None and beginning(raw).startswith(b'"') and (found := printable(text_of(raw) or "")):
+            return found
+    return ""
 
 
 def printable(text: str) -> str:

@@ -138,8 +138,9 @@ def _pair_faults(hold: HoldRow, receipt: ReceiptRow) -> Iterator[Difference]:
     if hold.has_call:
         yield Difference("holds", hold.id, "call", f"none, as the hold is {hold.state}", "one")
     if receipt.seal is not None:
-        *sealed, seal = astuple(receipt)
-        expected = seal_of(*sealed, hold.tokens, hold.created_at_us, hold.owner)
+        *sealed, seal, metadata = astuple(receipt)
+        newer = (metadata,) if metadata else ()
+        expected = seal_of(*sealed, hold.tokens, hold.created_at_us, hold.owner, *newer)
         yield from compare("receipts", hold.id, "seal", expected, seal)
     if hold.state == "voided":
         yield from compare("receipts", hold.id, "charge_nano of a voided call", 0, receipt.charge_nano)

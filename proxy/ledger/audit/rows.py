@@ -159,7 +159,7 @@ class ObjectRow(msgspec.Struct, frozen=True, gc=False):
 
 
 class ReceiptRow(msgspec.Struct, frozen=True, gc=False):
-    """All of a receipt. Its seal, the last member, is None where an earlier version has written it."""
+    """All of a receipt. Its seal is None where an earlier version has written it."""
 
     id: str
     account_id: str
@@ -189,6 +189,7 @@ class ReceiptRow(msgspec.Struct, frozen=True, gc=False):
     inferred: str
     owed_nano: int
     seal: int | None
+    metadata: str
 
 
 class DayRow(msgspec.Struct, frozen=True, gc=False):

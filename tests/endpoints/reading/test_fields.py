@@ -120,5 +120,12 @@ def test_an_end_user_is_what_can_be_kept_of_it(written: str, read: str) -> None:
     assert fields.end_user(read_body(f'{{"user":{written}}}'.encode())) == read
 
 
+def test_a_safety_identifier_is_an_end_user_before_user_is() -> None:
+    """OpenAI's newer name for it; one that says nothing leaves the other."""
+    assert fields.end_user(body(user="jane", safety_identifier="hash-7")) == "hash-7"
+    assert fields.end_user(body(user="jane", safety_identifier=None)) == "jane"
+    assert fields.end_user(body(safety_identifier="hash-7")) == "hash-7"
+
+
 def test_nobody_is_named_where_there_is_no_member() -> None:
     assert fields.end_user(body()) == ""

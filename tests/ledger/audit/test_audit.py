@@ -276,6 +276,7 @@ TAMPERINGS: tuple[Tampering, ...] = (
             "end_user",
             "attempts",
             "inferred",
+            "metadata",
         )
     ),
     *(

@@ -50,6 +50,7 @@ class ImageAsk(msgspec.Struct, frozen=True):
     rename: Callable[[str], bytes]
     parameters: Mapping[str, str]
     end_user: str = ""
+    labels: str = ""
     features: tuple[Feature, ...] = ()
 
     def ceiling(self) -> Ceiling:

@@ -19,6 +19,7 @@ from proxy.endpoints.openai.responses.tally import BackgroundStream, ResponseStr
 from proxy.endpoints.openai.responses.tools import USES, USES_MAX, carries_out, parameters_of
 from proxy.endpoints.reading import fields
 from proxy.endpoints.reading.body import JsonBody, beginning, read_body
+from proxy.endpoints.reading.metadata import metadata_of
 from proxy.errors import Refusal
 from proxy.metering.prompts import chat_bound
 from proxy.metering.responses import response_estimate, response_tokens
@@ -133,6 +134,7 @@ def _read(request: JsonBody, table: MemberTable) -> ResponseAsk:
         shows_usage=True,
         bound_field="max_output_tokens",
         end_user=fields.end_user(request),
+        labels=metadata_of(request),
         estimate_input=response_estimate,
         features=(*features, *items.features),
         parameters=parameters_of(request),

@@ -171,10 +171,16 @@ LIMIT :limit;
 
 -- name: usage_of_calls
 -- What the calls of an account used from one id to another, by their time in widths of so many seconds, endpoint, and
--- by key and by model where that is asked for.
+-- by key, model, end user or what a member of their metadata says where that is asked for; of one end user or of all.
 SELECT u.started_at_us / 1000000 / :width_seconds AS bucket, u.account_id, u.endpoint,
     CASE WHEN :by_key = 1 THEN u.key_id ELSE '' END AS key_id,
     CASE WHEN :by_model = 1 THEN u.model ELSE '' END AS model,
+    CASE
+        WHEN :metadata_key <> '' THEN COALESCE(NULLIF(u.metadata, '')::JSONB ->> :metadata_key, '')
+        WHEN :by_end_user = 1 THEN u.end_user
+        ELSE ''
+    END AS label,
+    SUM(u.charged_nano) AS charged_nano,
     SUM(CASE WHEN u.basis = 'void' THEN 0 ELSE 1 END) AS requests,
     COALESCE(SUM(m.input_tokens), 0) AS input_tokens,
     COALESCE(SUM(m.cached_input_tokens), 0) AS cached_input_tokens,
@@ -196,8 +202,9 @@ CROSS JOIN LATERAL jsonb_to_record(u.usage::JSONB) AS m(
 )
 WHERE u.account_id = :account_id AND u.id >= :first_id AND u.id < :end_id
     AND u.started_at_us >= :start_us AND u.started_at_us < :end_us
-GROUP BY 1, 2, 3, 4, 5
-ORDER BY 1, 2, 3, 4, 5
+    AND (:end_user = '' OR u.end_user = :end_user)
+GROUP BY 1, 2, 3, 4, 5, 6
+ORDER BY 1, 2, 3, 4, 5, 6
 LIMIT :results;
 
 -- name: usage_of_all_calls
@@ -205,6 +212,12 @@ LIMIT :results;
 SELECT u.started_at_us / 1000000 / :width_seconds AS bucket, u.account_id, u.endpoint,
     CASE WHEN :by_key = 1 THEN u.key_id ELSE '' END AS key_id,
     CASE WHEN :by_model = 1 THEN u.model ELSE '' END AS model,
+    CASE
+        WHEN :metadata_key <> '' THEN COALESCE(NULLIF(u.metadata, '')::JSONB ->> :metadata_key, '')
+        WHEN :by_end_user = 1 THEN u.end_user
+        ELSE ''
+    END AS label,
+    SUM(u.charged_nano) AS charged_nano,
     SUM(CASE WHEN u.basis = 'void' THEN 0 ELSE 1 END) AS requests,
     COALESCE(SUM(m.input_tokens), 0) AS input_tokens,
     COALESCE(SUM(m.cached_input_tokens), 0) AS cached_input_tokens,
@@ -227,6 +240,23 @@ CROSS JOIN LATERAL jsonb_to_record(u.usage::JSONB) AS m(
 )
 WHERE h.id >= :first_id AND h.id < :end_id
     AND u.started_at_us >= :start_us AND u.started_at_us < :end_us
-GROUP BY 1, 2, 3, 4, 5
-ORDER BY 1, 2, 3, 4, 5
+    AND (:end_user = '' OR u.end_user = :end_user)
+GROUP BY 1, 2, 3, 4, 5, 6
+ORDER BY 1, 2, 3, 4, 5, 6
 LIMIT :results;
+
+-- name: receipts_of_end_user
+-- The receipts of what was done for one end user of an account, newest first, optionally of one key or one model, and of
+-- calls from `down_to` on.
+SELECT {receipts.columns:u}, (
+        SELECT COALESCE(SUM(f.amount_nano), 0)::BIGINT
+        FROM entries AS f
+        WHERE f.account_id = u.account_id AND f.ref = u.id AND f.kind = 'refund'
+    ) AS refunded_nano
+FROM receipts AS u
+WHERE u.account_id = :account_id AND u.end_user = :end_user AND u.end_user <> ''
+    AND u.id < COALESCE(NULLIF(:cursor, ''), '~') AND u.id >= :down_to
+    AND (:key_id = '' OR u.key_id = :key_id)
+    AND (:model = '' OR u.model = :model)
+ORDER BY u.id DESC
+LIMIT :limit;
