@@ -155,6 +155,13 @@ BODIES: Mapping[str, Mapping[str, bytes]] = {
         "picture": b'{"model":"m","input":[{"content":[{"type":"input_image","image_url":$}]}]}',
         "tool": b'{"model":"m","tools":[{"type":"web_search","filters":$},{"type":"namespace","tools":$}]}',
     },
+    "/v1/conversations": {
+        "items": b'{"items":$}',
+        "content": b'{"items":[{"role":"user","content":$}]}',
+        "id": b'{"items":[{"type":"item_reference","id":$}]}',
+        "metadata": b'{"metadata":$}',
+        "model": b'{"model":$}',
+    },
     "/v1/images/generations": {
         name: b'{"model":"m","%b":$,"prompt":"A"}' % name.encode()
         for name in ("negative_prompt", "size", "image", "output_format", "n", "svg", "extra")

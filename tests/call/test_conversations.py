@@ -208,11 +208,12 @@ TURNING_ON: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize("item", [TURNING_ON, {"type": "compaction_trigger"}])
 @pytest.mark.parametrize("path", [PATH, f"{MINE}/items"])
-async def test_an_item_that_would_give_a_model_tools_is_refused(path: str) -> None:
-    """Every response in the conversation could use them, and none would have been held for them."""
+async def test_an_item_that_would_have_more_done_is_refused(path: str, item: dict[str, Any]) -> None:
+    """A response in the conversation would use the tools, or read all once more, and be held for neither."""
     stage = await begun()
-    assert (await stage.refused("POST", path, {"items": [TURNING_ON]})).code == "unpriced_feature"
+    assert (await stage.refused("POST", path, {"items": [item]})).code == "unpriced_feature"
     await stage.rest()
 
 

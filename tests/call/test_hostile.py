@@ -107,6 +107,7 @@ ORDINARY: dict[str, list[bytes]] = {
     "/v1/rerank": [b'{"results":[],"usage":{"total_tokens":3}}'],
     "/v1/messages": [b'{"type":"message","content":[],"usage":{"input_tokens":3,"output_tokens":3}}'],
     "/v1/responses": [b'{"output":[],"usage":{"input_tokens":3,"output_tokens":3}}'],
+    "/v1/conversations": [b'{"id":"conv_1"}'],
     "/v1/images/generations": PICTURE,
     "/v1/images/edits": PICTURE,
 }

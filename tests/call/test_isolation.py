@@ -89,6 +89,10 @@ OWNED: list[tuple[str, dict[str, Any], str]] = [
             {"type": "item_reference", "id": MARK},
             {"id": MARK},
             {"id": MARK, "type": None},
+            [{"type": "item_reference", "id": MARK}],
+            [[{"role": "user", "content": "x"}, {"id": MARK}]],
+            {"id": MARK, "type": 7, "content": "x"},
+            {"id": MARK, "type": ["item_reference"]},
             {"type": "message", "id": MARK, "role": "assistant", "content": []},
             {"type": "reasoning", "id": MARK, "summary": []},
             {"type": "reasoning", "id": MARK, "content": [{"type": "reasoning_text", "text": "x"}]},
@@ -106,6 +110,7 @@ OWNED: list[tuple[str, dict[str, Any], str]] = [
         ("conversations.create", {"items": [{"role": "user", "content": "x"}, item]}, f"{RESPONSES}{WITHIN}")
         for item in (
             {"type": "item_reference", "id": MARK},
+            [{"type": "item_reference", "id": MARK}],
             {"type": "message", "id": MARK, "role": "assistant", "content": "x"},
             {"type": "web_search_call", "id": MARK, "status": "completed", "action": {"type": "search"}},
             {"type": "code_interpreter_call", "code": "1", "container_id": MARK, "outputs": None},

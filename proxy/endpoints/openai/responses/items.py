@@ -112,6 +112,10 @@ _WITH_TOOLS: Final = frozenset({"additional_tools", "configuration_update", "too
 KEPT: Final = f"{RESPONSES}{WITHIN}"
 """What items are called that the upstream has kept."""
 _REFERENCE: Final = "item_reference"
+_TRIGGER: Final = "compaction_trigger"
+"""An item that has the upstream read all once more: it is held for in the call that has it alone."""
+_UNKNOWN: Final = ""
+_INPUT: Final = "input"
 _OWNED: Final[Mapping[str, str]] = {"container_id": KEPT}
 """Members of items that name what the upstream has made for a response."""
 _COMPLETED: Final = frozenset(
@@ -138,9 +142,9 @@ class Items:
     id that such an item has must be that of one of the account's own.
     """
 
-    def __init__(self, body: JsonBody, model: str, name: str = "input") -> None:
+    def __init__(self, body: JsonBody, model: str, name: str = _INPUT) -> None:
         self._name = name
-        self._goes_into_conversation = name != "input" or is_given(body, "conversation")
+        self._goes_into_conversation = name != _INPUT or is_given(body, "conversation")
         self._left = PARTS_MAX
         self._kinds: Counter[str] = Counter()
         self._references: dict[tuple[str, str], int] = {}
@@ -166,6 +170,10 @@ class Items:
             yield parts
 
     def _note(self, item: object) -> None:
+        if isinstance(item, list):
+            # Some upstream may flatten it, and find items in it.
+            for inner in item:
+                self._note(inner)
         if not isinstance(item, dict):
             return
         kind = item.get("type")
@@ -175,11 +183,12 @@ class Items:
             kind = _REFERENCE if is_named else _MESSAGE
             self._untyped += is_named
         if not isinstance(kind, str):
-            return
+            kind = _UNKNOWN
         if kind == _APPROVAL and isinstance(item.get("id"), str):
             self._approvals.add(item["id"])
         self._refer(kind, item)
-        if kind in _WITH_TOOLS and not _is_harmless(kind, item):
+        is_costly = kind in _WITH_TOOLS and not _is_harmless(kind, item)
+        if is_costly or (kind == _TRIGGER and self._name != _INPUT):
             self._kinds[kind] += 1
 
     def _refer(self, kind: str, item: Object) -> None:
