@@ -23,8 +23,6 @@ import msgspec
 from proxy.metering.vocabulary import SHARED
 from tests.call.fakes import WHOLE
 from tests.call.hostile import (
-    ASKS,
-    BODIES,
     MEGABYTE,
     REPLIES,
     VALUES,
@@ -34,6 +32,7 @@ from tests.call.hostile import (
     one_call,
     worker_switches,
 )
+from tests.call.hostile_bodies import ASKS, BODIES
 
 POLL_SECONDS: Final = 0.0003
 

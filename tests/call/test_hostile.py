@@ -20,8 +20,6 @@ from proxy.metering.tokens import pieces
 from proxy.metering.vocabulary import SHARED
 from tests.call.fakes import WHOLE
 from tests.call.hostile import (
-    ASKS,
-    BODIES,
     ENDS,
     EVENTS,
     FUNDS_NANO,
@@ -36,6 +34,7 @@ from tests.call.hostile import (
     strain,
     worker_switches,
 )
+from tests.call.hostile_bodies import ASKS, BODIES
 
 TRIES = 6
 # So much more than eight times as long may eight times as much take: machines are busy, and one megabyte
