@@ -16,6 +16,7 @@ from proxy.ledger.rows import (
     HoldState,
     Key,
     Lot,
+    Membership,
     Observed,
     Outcome,
     Receipt,
@@ -159,6 +160,11 @@ class Reader:
         """One account."""
         absent = f"There is no account {account_id}."
         return await self._swept(_account(await self._one("account_by_id", absent, account_id=account_id)))
+
+    async def membership(self, account_id: str) -> Membership | None:
+        """What an account was given by its group and has paid, None for one that has never been in any."""
+        rows = await self._rows("membership_by_account", account_id=account_id)
+        return msgspec.convert(rows[0], Membership) if rows else None
 
     async def accounts(self, *, before: str | None, limit: int, group: str = "") -> list[Account]:
         """Accounts, newest first, of all or of a group."""

@@ -101,6 +101,14 @@ def update_account(
 @accounts.command()
 @click.argument("account")
 @asks
+def plan(api: Api, out: Out, account: str) -> None:
+    """Show the plan that an account is in, and until when it is paid."""
+    out.answer(api.get(f"/admin/v1/accounts/{segment(account)}/plan"), _show_plan)
+
+
+@accounts.command()
+@click.argument("account")
+@asks
 def suspend(api: Api, out: Out, account: str) -> None:
     """Refuse an account's calls from now on; those in flight end as usual."""
     out.answer(api.patch(f"/admin/v1/accounts/{segment(account)}", {"status": "suspended"}), show)
@@ -125,6 +133,20 @@ def show(account: Json) -> None:
         ]
     )
     print_table(account["spending"], _SPENDING_COLUMNS, title="Spending")
+
+
+def _show_plan(found: Json) -> None:
+    """Print what an account has in its plan."""
+    of_plan: Json = found["plan"] or {}
+    names = ("since", "paid_until", "unpaid_since", "next_renewal_at")
+    print_members(
+        [
+            ("account", found["account_id"]),
+            ("plan", of_plan.get("id", "none")),
+            *(((name, amount(of_plan, name)) for name in ("fee", "included")) if of_plan else ()),
+            *((name.replace("_", " "), shown(found[name])) for name in names if found[name] is not None),
+        ]
+    )
 
 
 def rates(limits: Json) -> list[tuple[str, str]]:

@@ -82,3 +82,6 @@ class GroupSchema(Schema, frozen=True, kw_only=True):
     multiplier: Annotated[Multiplier, doc("What multiplies every rate for its accounts.")] = "1"
     renewal: RenewalSchema | None = None
     fee: FeeSchema | None = None
+    offered: Annotated[
+        bool, doc("Whether customers may put their own account in it, and take it out of it.")
+    ] = False

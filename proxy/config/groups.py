@@ -33,6 +33,7 @@ def build_groups(schema: ConfigSchema, unit: Unit, findings: Findings) -> Groups
             tuple(group.models),
             group.multiplier,
             Dues(renewal, fee, schema.accounts.prorate_fees),
+            group.offered,
         )
         _check_fall(schema, group.fee, (*path, "fee", "falls_to"), findings)
     return Groups(defaults, groups, Dues(is_prorated=schema.accounts.prorate_fees))

@@ -15,6 +15,7 @@ class Group(msgspec.Struct, frozen=True):
 
     `models` are globs of the public models that its accounts may use; empty allows all. All rates are
     multiplied by `multiplier`, an exact decimal number. `dues` is what it gives its accounts, and asks.
+    Customers may put their accounts in it, and take them out, where it `is_offered`.
     """
 
     name: str = ""
@@ -22,6 +23,7 @@ class Group(msgspec.Struct, frozen=True):
     models: tuple[str, ...] = ()
     multiplier: str = "1"
     dues: Dues = NO_DUES
+    is_offered: bool = False
 
     def may_use(self, model: str) -> bool:
         """Whether accounts of the group may call a model; what is of no model, they may."""

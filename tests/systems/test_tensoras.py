@@ -3,15 +3,18 @@
 import csv
 import io
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 
-from tests.acceptance.harness import nano
-from tests.acceptance.scripted_upstream import answers, completion
-from tests.systems.system import HI, System
+from tests.acceptance.harness import Account, nano
+from tests.acceptance.scripted_upstream import ScriptedUpstream, answers, completion
+from tests.systems.system import HI, System, system_with_a_clock
 
+DAY = 24 * 3_600
 LONG: list[Any] = [{"role": "user", "content": "Where does this tram go? " * 900}]
 CHATS = [
     ("llama-3.3-70b", 200, 600),
@@ -21,6 +24,78 @@ CHATS = [
     ("llama-3.1-8b", 50, 100),
     ("mistral-7b-instruct", 40, 80),
 ]
+
+
+def test_t12_a_plan_is_paid_by_the_month_and_changed_at_any_time(
+    upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    """It decides how many calls a minute there may be, and usage costs the same in each."""
+    with system_with_a_clock("tensoras", tmp_path, upstream) as (system, clock):
+        account = system.account("200.00")
+        offered = account.api.get("/v1/billing/plans")["data"]
+        found = [(plan["id"], plan["fee"], plan["limits"]["rpm"]) for plan in offered]
+        assert found == [("developer", "29.00", 600), ("pro", "49.00", 3_000)]
+        assert account.api.ask("PUT", "/v1/billing/plan", {"plan": "enterprise"})[0] == 404
+
+        begun = chosen(account, "developer")
+        assert fees(account) == [29_000_000_000]
+        assert calls_a_minute(system, account) == 600
+        raised = chosen(account, "pro")
+        left = share_left(raised["since"], begun["since"], raised["paid_until"])
+        assert fees(account) == [29_000_000_000, round(20_000_000_000 * left)]
+        assert calls_a_minute(system, account) == 3_000
+        lowered = chosen(account, "developer")
+        (back,) = (lot for lot in account.api.get("/v1/billing/lots")["data"] if lot["kind"] == "refund")
+        assert nano(back["amount"]) == refund_of(raised, lowered, begun)
+
+        clock.is_ahead(32 * DAY)
+        assert calls_a_minute(system, account) == 600
+        assert fees(account)[2:] == [29_000_000_000]
+        system.server.admin.ask("PATCH", f"/admin/v1/accounts/{account.id}", {"group": "enterprise"})
+        assert calls_a_minute(system, account) == 10_000
+        assert account.api.ask("PUT", "/v1/billing/plan", {"plan": "pro"})[0] == 409
+        poor = system.account("28.999999999")
+        status, _, refused = poor.api.ask("PUT", "/v1/billing/plan", {"plan": "developer"})
+        assert (status, refused["error"]["code"]) == (402, "request_exceeds_balance")
+        assert poor.api.get("/v1/billing/plan")["plan"] is None
+
+
+def chosen(account: Account, plan: str) -> dict[str, Any]:
+    """What an account has once it has chosen a plan."""
+    status, _, answer = account.api.ask("PUT", "/v1/billing/plan", {"plan": plan})
+    assert (status, answer["plan"]["id"]) == (200, plan), answer
+    found: dict[str, Any] = answer
+    return found
+
+
+def fees(account: Account) -> list[int]:
+    """The fees that it has paid, in order, in nano-USD."""
+    entries = account.api.get("/v1/billing/entries")["data"]
+    return [-nano(entry["amount"]) for entry in reversed(entries) if entry["kind"] == "fee"]
+
+
+def share_left(at: str, first: str, last: str) -> Fraction:
+    """How much of a month is left, to the microsecond."""
+    now, begins, ends = (datetime.fromisoformat(each) for each in (at, first, last))
+    microsecond = timedelta(microseconds=1)
+    return Fraction((ends - now) // microsecond, (ends - begins) // microsecond)
+
+
+def refund_of(before: dict[str, Any], after: dict[str, Any], first: dict[str, Any]) -> int:
+    """What is not used of a dearer plan, less the rest of the month in a cheaper one."""
+    month = first["since"], first["paid_until"]
+    worth = round(49_000_000_000 * share_left(before["since"], *month))
+    unused = worth * share_left(after["since"], before["since"], before["paid_until"])
+    return round(unused - 29_000_000_000 * share_left(after["since"], *month))
+
+
+def calls_a_minute(system: System, account: Account) -> int:
+    """How many calls a minute the account may make, as one of them tells; it costs what it always does."""
+    assert system.chat(account, "llama-3.3-70b", 1_000, 500) == 500_000
+    _, headers, _ = account.api.ask(
+        "POST", "/v1/chat/completions", {"model": "llama-3.3-70b", "messages": HI, "max_tokens": 5}
+    )
+    return int(headers["x-ratelimit-limit-requests"])
 
 
 def test_t1_usage_is_deducted_in_real_time(system: System) -> None:

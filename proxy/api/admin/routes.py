@@ -9,6 +9,7 @@ from proxy.api.admin import accounts as admin_accounts
 from proxy.api.admin import credit as admin_credit
 from proxy.api.admin import jobs as admin_jobs
 from proxy.api.admin import keys as admin_keys
+from proxy.api.admin import plans as admin_plans
 from proxy.api.admin import receipts as admin_receipts
 from proxy.api.admin import upstreams as admin_upstreams
 from proxy.api.admin import vouchers as admin_vouchers
@@ -20,6 +21,7 @@ from proxy.ledger.store import Store
 
 OPERATIONS: Final = (
     *admin_accounts.OPERATIONS,
+    *admin_plans.OPERATIONS,
     *admin_keys.OPERATIONS,
     *admin_credit.OPERATIONS,
     *admin_vouchers.OPERATIONS,
@@ -41,6 +43,7 @@ def admin_routes(
     reader = Reader(ledger=ledger, store=store, clock=clock)
     return [
         *admin_accounts.Accounts(ledger=ledger, reader=reader, clock=clock).routes(bind),
+        *admin_plans.AccountPlans(reader=reader).routes(bind),
         *admin_keys.Keys(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_credit.Credit(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_vouchers.Vouchers(ledger=ledger, reader=reader, clock=clock).routes(bind),

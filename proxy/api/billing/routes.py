@@ -8,7 +8,7 @@ from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.admin.credit import LotQuery, entries_page, lots_page
-from proxy.api.billing import inspection, organization_routes
+from proxy.api.billing import inspection, organization_routes, plans
 from proxy.api.billing import spending as billing_spending
 from proxy.api.billing import vouchers as billing_vouchers
 from proxy.api.billing.exports import receipts_table, usage_table
@@ -126,6 +126,7 @@ ENTRIES: Final = Operation(
 OPERATIONS: Final[tuple[Operation[Any, Any, Any], ...]] = (
     *(BALANCE, LOTS, USAGE, RECEIPTS, RECEIPT, ENTRIES),
     *billing_spending.OPERATIONS,
+    *plans.OPERATIONS,
     *billing_vouchers.OPERATIONS,
     *organization_routes.OPERATIONS,
     *inspection.OPERATIONS,
@@ -148,6 +149,7 @@ def billing_routes(
     return [
         *Billing(reader=reader, clock=clock).routes(bind),
         *billing_spending.Spending(ledger=ledger, reader=reader, clock=clock).routes(bind),
+        *plans.Plans(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *billing_vouchers.Redemptions(ledger=ledger, clock=clock).routes(bind),
         *inspection.Inspection(reader=reader, clock=clock).routes(bind),
         *organization_routes.Organization(reader=reader, clock=clock).routes(Binder(gate_of_all, settings)),

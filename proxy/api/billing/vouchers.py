@@ -1,6 +1,5 @@
 """Redeeming vouchers: the billing API's one operation that puts money in."""
 
-from collections import OrderedDict
 from typing import Annotated, Final
 
 from aiohttp import web
@@ -8,6 +7,7 @@ from msgspec import Struct
 
 from proxy.api.admin.vouchers import digest_of_code
 from proxy.api.operations import BILLING, Binder, Commands, Incoming, Nothing, Operation
+from proxy.api.patience import Patience
 from proxy.api.views.books import entry_view
 from proxy.api.views.money import display, expiry
 from proxy.api.views.vouchers import RedemptionView
@@ -24,9 +24,7 @@ from proxy.validation import wants
 GRANT_PREFIX: Final = "voucher:"
 """What the ids of the commands begin with that grant what vouchers put in."""
 GUESSES: Final = 10
-GUESS_WINDOW_US: Final = 60_000_000
-"""How many codes that there are not an account may try in how long, at each process."""
-MOST_GUESSERS: Final = 10_000
+"""How many codes that there are not an account may try within a minute, at each process."""
 
 Code = Annotated[str, wants("a voucher's code", min_length=1, max_length=100)]
 
@@ -52,32 +50,6 @@ REDEEM: Final = Operation(
 OPERATIONS: Final = (REDEEM,)
 
 
-class Guesses:
-    """Who has tried codes that there are not, and when. It forgets who did so longest ago when many do."""
-
-    def __init__(self) -> None:
-        self._tried: OrderedDict[str, list[int]] = OrderedDict()
-
-    def expect_patience(self, account_id: str, now_us: int) -> None:
-        """Raises Refusal `rate_limit_exceeded` for an account that has tried too many."""
-        recent = [at_us for at_us in self._tried.get(account_id, ()) if at_us > now_us - GUESS_WINDOW_US]
-        if len(recent) >= GUESSES:
-            wait_us = recent[0] + GUESS_WINDOW_US - now_us
-            headers = {"Retry-After": str(-(-wait_us // 1_000_000))}
-            raise Refusal("rate_limit_exceeded", "Too many codes that there are not.", headers=headers)
-        if recent:
-            self._tried[account_id] = recent
-        else:
-            self._tried.pop(account_id, None)
-
-    def note(self, account_id: str, now_us: int) -> None:
-        """Note a code that there is not."""
-        self._tried.setdefault(account_id, []).append(now_us)
-        self._tried.move_to_end(account_id)
-        if len(self._tried) > MOST_GUESSERS:
-            self._tried.popitem(last=False)
-
-
 class Redemptions:
     """Redeems vouchers: a claim first, then the grant that follows from it.
 
@@ -88,7 +60,7 @@ class Redemptions:
     def __init__(self, *, ledger: Commands, clock: Clock) -> None:
         self._ledger = ledger
         self._clock = clock
-        self._guesses = Guesses()
+        self._guesses = Patience(GUESSES, "Too many codes that there are not.")
 
     def routes(self, bind: Binder[Key]) -> list[web.RouteDef]:
         """A route for each operation."""
@@ -115,7 +87,7 @@ class Redemptions:
         )
 
     async def _claimed(self, account_id: str, code: str, now_us: int) -> tuple[Voucher, Claim]:
-        self._guesses.expect_patience(account_id, now_us)
+        self._guesses.expect(account_id, now_us)
         try:
             done = await self._ledger.command(ClaimVoucher(digest_of_code(code), account_id, now_us))
         except Refusal as refusal:
