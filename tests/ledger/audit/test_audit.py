@@ -1,6 +1,5 @@
 """The audit: no difference in what the rules have made; each figure changed by hand is found and named."""
 
-from collections.abc import Iterator
 from fractions import Fraction
 
 import pytest
@@ -8,17 +7,14 @@ from hypothesis import settings
 from hypothesis.stateful import invariant
 from msgspec.structs import replace
 
-from proxy.ledger.audit.accounts import audit
-from proxy.ledger.audit.rows import AccountRow, BucketRow, LedgerRows
+from proxy.ledger.audit.rows import BucketRow
 from proxy.ledger.commands import CreateKey
 from proxy.ledger.dues import ChangePlan, Dues, Fee
 from proxy.ledger.returns import RefundCall, VoidLot
 from proxy.ledger.rows import NEVER_US, Limits, Object, Observed
-from proxy.ledger.spending import NOTHING_SPENT
 from proxy.ledger.windows import DAY_US, starts_of_day
 from proxy.pricing.charge import price
 from proxy.pricing.rates import Rate, RateCard
-from proxy.storage.columns import text
 from tests.ledger.audit.audited import Rows, columns_named, differences, rows_of, tampered
 from tests.ledger.audit.of_memberships import OF_MEMBERSHIPS
 from tests.ledger.desk import ACCOUNT, KEY, NOON_US, Desk, charge_of
@@ -35,7 +31,6 @@ CARD = RateCard(
     ),
 )
 CHARGE = price(CARD, USAGE)
-NOTHING = LedgerRows(*((),) * 15)
 TODAY = NOON_US // DAY_US
 WEEK = dict(starts_of_day(TODAY))["week"]
 
@@ -384,18 +379,3 @@ def test_receipts_and_holds_that_were_let_go_of_are_not_missed(rows: Rows) -> No
     assert columns_named(differences(wrong, receipts_since_day=TODAY + 1)) == {
         (table, "spent_nano") for table in ("accounts", "keys", "buckets")
     }
-
-
-def test_rows_are_taken_as_they_are_needed_and_none_is_kept() -> None:
-    """The first difference is told before the last row is read."""
-    read = 0
-
-    def accounts() -> Iterator[AccountRow]:
-        nonlocal read
-        for number in range(1000):
-            read += 1
-            yield AccountRow(f"account_{number:04}", 0, 0, 5, 0, 9, 0, 0, 2**62, text(NOTHING_SPENT))
-
-    first = next(audit(replace(NOTHING, accounts=accounts())))
-    assert (first.id, first.column) == ("account_0000", "held_nano")
-    assert read == 2
