@@ -11,7 +11,7 @@ from proxy.ledger.audit.accounts import audit
 from proxy.ledger.audit.feed import OutOfOrder
 from proxy.ledger.audit.rows import Difference, TotalRow, Totals
 from proxy.ledger.audit.totals import total_faults
-from tests.ledger.audit.test_audit import NOTHING
+from tests.ledger.audit.test_memory import NOTHING
 
 FIGURES = TotalRow.__struct_fields__[1:]
 KEPT = (TotalRow("account/1/a", 3, 30, 20, 15, 600), TotalRow("key/1/k", 1, 10, 0, 5, 100))
