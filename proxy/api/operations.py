@@ -19,6 +19,7 @@ from proxy.errors import Refusal
 from proxy.ledger.commands import Command, Done
 from proxy.ledger.groups import Groups
 from proxy.money import Unit
+from proxy.pricing.book import PriceBook
 from proxy.upstream.routes import Routes, Upstream
 from proxy.validation import is_visible_ascii
 
@@ -49,6 +50,11 @@ class ApiSettings(Protocol):
     @property
     def groups(self) -> Groups:
         """The groups of accounts, and the limits of accounts that have none of their own."""
+        ...
+
+    @property
+    def book(self) -> PriceBook:
+        """The price book in force."""
         ...
 
     @property

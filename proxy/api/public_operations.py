@@ -17,14 +17,26 @@ from proxy.api.views.money import Usd, When
 from proxy.endpoints.base import Family
 from proxy.endpoints.objects import ObjectKind
 from proxy.endpoints.registry import ENDPOINTS, FORMS, KINDS, MEDIA
+from proxy.pricing.tiers import Period
 
 
 class CallReply(Struct, frozen=True):
     """The upstream's reply, byte for byte."""
 
 
+class TierPriceView(Struct, frozen=True):
+    """The price of the units of a period up to one of them; the last tier has no end."""
+
+    price: Usd
+    upto: int | UnsetType = UNSET
+
+
 class PriceView(Struct, frozen=True):
-    """The price of `per` units of a meter."""
+    """The price of `per` units of a meter.
+
+    Where it depends on what the account has used in a `period`, it is the dearest of the tiers. Units of a
+    period have the price of their own tier or, with volume tiers, all that of the tier that it has reached.
+    """
 
     price: Usd
     per: int
@@ -32,6 +44,10 @@ class PriceView(Struct, frozen=True):
     included: int | UnsetType = UNSET
     least: int | UnsetType = UNSET
     block: int | UnsetType = UNSET
+    tiers: list[TierPriceView] | UnsetType = UNSET
+    volume_tiers: list[TierPriceView] | UnsetType = UNSET
+    period: Period | UnsetType = UNSET
+    counter: str | UnsetType = UNSET
 
 
 class ContextTierView(Struct, frozen=True):

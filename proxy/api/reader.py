@@ -11,6 +11,7 @@ from proxy.ledger.commands import Sweep
 from proxy.ledger.rows import (
     Account,
     Call,
+    Counter,
     Draw,
     Entry,
     HoldState,
@@ -26,6 +27,7 @@ from proxy.ledger.spending import Bucket
 from proxy.ledger.store import LedgerUnavailable, Row, Store
 from proxy.ledger.windows import DAY_US, starts_of_day
 from proxy.pricing.charge import Charge, Line
+from proxy.pricing.tiers import Count, CounterKey, Period
 
 _Kind = TypeVar("_Kind")
 
@@ -205,6 +207,19 @@ class Reader:
     async def has_bought(self, account_id: str) -> bool:
         """Whether anything was ever bought for an account."""
         return bool(await self._rows("purchase_of_account", account_id=account_id))
+
+    async def counters(self, account_id: str, now_us: int) -> list[Counter]:
+        """What an account has used in the windows of `now_us`, by name."""
+        first_days = {window: day for window, day in starts_of_day(now_us // DAY_US) if window != "total"}
+        rows = await self._rows("counters_of_account", account_id=account_id, **first_days)
+        return [_made(row, Counter, "volume") for row in rows]
+
+    async def counts(self, account_id: str) -> tuple[dict[CounterKey, Count], dict[Period, int]]:
+        """The same as prices depend on it, and the first day of each window."""
+        now_us = self._clock.now_us()
+        rows = await self.counters(account_id, now_us)
+        counts = {(row.name, row.window, row.start_day): Count(row.quantity, row.volume) for row in rows}
+        return counts, dict(starts_of_day(now_us // DAY_US))
 
     async def vouchers(self, *, before: str | None, limit: int) -> list[Voucher]:
         """Vouchers, newest first, with empty digests."""

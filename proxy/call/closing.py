@@ -336,6 +336,9 @@ class Closing:
                 future.add_done_callback(partial(self._tell_excess, call, in_flight.hold_nano))
                 # A caller that is cancelled would cancel the future that it awaits, and nobody be told.
                 future = asyncio.shield(future)
+            if charge.tiers:
+                future.add_done_callback(lambda done: self.jobs.told(done, call, ended, charge))
+                return asyncio.shield(future)
         self._tell_end(call, ended, charge)
         return future
 
@@ -350,7 +353,7 @@ class Closing:
         if future.cancelled() or future.exception() is not None:
             return
         settled = future.result()
-        if isinstance(settled, Settled) and not settled.replayed:
+        if isinstance(settled, Settled) and not settled.replayed and _exceeds(settled, hold_nano):
             try:
                 self._observer.exceeded(call, hold_nano, settled)
             except Exception as fault:  # noqa: BLE001 - figures and logs must not keep a call from ending.
@@ -368,6 +371,11 @@ async def _unless_away(closing: Coroutine[Any, Any, Settled | None]) -> None:
     except Refusal as refusal:
         if refusal.code != "ledger_unavailable":
             raise
+
+
+def _exceeds(settled: Settled, hold_nano: int) -> bool:
+    """Whether a charge that could come to more than its hold has done so."""
+    return settled.charge is None or settled.charge.total_nano > hold_nano
 
 
 def _is_charged(in_flight: InFlightCall, rule: OutcomeRule) -> bool:

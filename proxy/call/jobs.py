@@ -182,20 +182,20 @@ class Jobs:
         else:
             outcome, charge = Outcome(rule.outcome, STATUS, "void", {}, now_us), NO_CHARGE
             future = self._ledger.void(Void(call, at_us, now_us, outcome, objects))
-        future.add_done_callback(lambda done: self._told(done, call, outcome, charge))
+        future.add_done_callback(lambda done: self.told(done, call, outcome, charge))
         if charge.total_nano > job.hold_nano:
             future.add_done_callback(partial(self._tell_excess, call, job.hold_nano))
         return asyncio.shield(future)
 
-    def _told(
+    def told(
         self, done: "asyncio.Future[Settled | Refused]", call: Call, outcome: Outcome, charge: Charge
     ) -> None:
-        """Tell of a job's end once, and only of the end that came first."""
+        """Tell of an end once it is on the ledger, and only of the end that came first."""
         if done.cancelled() or done.exception() is not None:
             return
         settled = done.result()
         if isinstance(settled, Settled) and not settled.replayed:
-            self._tell(call, outcome, charge)
+            self._tell(call, outcome, settled.charge or charge)
 
 
 def _produced(job: Job, meter: str, policy: Policy, now_us: int) -> Reading | None:

@@ -1,10 +1,11 @@
 """Quotes: what a call would cost, worked out as for the call itself, without forwarding it."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.call.admission import BOUND_OVER_COUNT, COUNTED_BYTES_MAX, Admission, exact_ceiling
 from proxy.call.base import InboundRequest, RoutedCall
@@ -16,6 +17,8 @@ from proxy.metering.ceiling import Ceiling
 from proxy.metering.model_names import counting_name
 from proxy.metering.usage import METERS, ONE_CALL, Usage
 from proxy.pricing.charge import Charge, price, worst_charge, worst_nano
+from proxy.pricing.counting import counted
+from proxy.pricing.tiers import Count, CounterKey, Period
 
 TURN_SECONDS: Final = 5.0
 """How long a large request waits for its turn. Nobody pays for it, so that it must keep no call waiting."""
@@ -45,13 +48,30 @@ class Quote(msgspec.Struct, frozen=True):
         return self.floor.charge.total_nano == self.hold_nano
 
 
+class CountsNow(Protocol):
+    """Tells what the counters of an account have in the windows of now."""
+
+    async def __call__(self, account_id: str) -> tuple[Mapping[CounterKey, Count], Mapping[Period, int]]:
+        """What they have, and the first day of each window. Raises Refusal `ledger_unavailable`."""
+        ...
+
+
 class Quotes:
-    """Makes quotes by the admission of calls. Nothing is held, and no limit is looked at."""
+    """Makes quotes by the admission of calls. Nothing is held, and no limit is looked at.
+
+    Where a price depends on what was used before, it is that of what was used by now.
+    """
 
     def __init__(
-        self, *, admission: Admission, catalog: Callable[[], Catalog], turn_seconds: float = TURN_SECONDS
+        self,
+        *,
+        admission: Admission,
+        catalog: Callable[[], Catalog],
+        counts: CountsNow,
+        turn_seconds: float = TURN_SECONDS,
     ) -> None:
         self._admission = admission
+        self._counts = counts
         self._catalog = catalog
         self._turn = asyncio.Semaphore()
         self._turn_seconds = turn_seconds
@@ -67,16 +87,27 @@ class Quotes:
             message = f"The key is not allowed to use {routed.ask.model}."
             raise Refusal("model_not_allowed", message, param="model")
         if len(routed.body) <= LARGE_BYTES:
-            return await _quote(routed)
+            return await self._counted(await _quote(routed), caller.key.account_id)
         try:
             await asyncio.wait_for(self._turn.acquire(), self._turn_seconds)
         except TimeoutError:
             message = "Other large requests are being counted; try again in a moment."
             raise Refusal("overloaded", message) from None
         try:
-            return await _quote(routed)
+            return await self._counted(await _quote(routed), caller.key.account_id)
         finally:
             self._turn.release()
+
+    async def _counted(self, quote: Quote, account_id: str) -> Quote:
+        """A quote at the tiers that the account has reached."""
+        if not (quote.floor.charge.tiers or quote.ceiling.charge.tiers):
+            return quote
+        counts, first_days = await self._counts(account_id)
+
+        def at_tiers(priced: Priced) -> Priced:
+            return replace(priced, charge=counted(priced.charge, counts, first_days)[0])
+
+        return replace(quote, floor=at_tiers(quote.floor), ceiling=at_tiers(quote.ceiling))
 
 
 async def _quote(routed: RoutedCall) -> Quote:

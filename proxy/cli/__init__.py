@@ -4,6 +4,7 @@ import click
 
 import proxy
 from proxy.cli.accounts import accounts
+from proxy.cli.counters import counters
 from proxy.cli.events import events
 from proxy.cli.files import check, schema, serve
 from proxy.cli.keys import keys
@@ -31,6 +32,7 @@ _FOR_SERVERS = (
     refund,
     vouchers,
     events,
+    counters,
     usage,
     holds,
     jobs,

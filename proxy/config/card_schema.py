@@ -16,16 +16,44 @@ from proxy.config.values import (
     Text,
     doc,
 )
+from proxy.pricing.tiers import Period
 
 
-class RateSchema(Schema, frozen=True, kw_only=True):
-    """The price of one meter, in exactly one of the ways of writing it, and what of a call is billed."""
+class PriceSchema(Schema, frozen=True, kw_only=True):
+    """A price, in exactly one of the ways of writing it."""
 
     per_1m: Annotated[Money | None, doc("Price of a million units.")] = None
     per_1k: Annotated[Money | None, doc("Price of a thousand units.")] = None
     per_unit: Annotated[Money | None, doc("Price of one unit.")] = None
     per_minute: Annotated[Money | None, doc("Price of 60 units of a meter that counts seconds.")] = None
     per_hour: Annotated[Money | None, doc("Price of 3,600 units of a meter that counts seconds.")] = None
+
+
+class TierSchema(PriceSchema, frozen=True, kw_only=True):
+    """The price of the units of a period up to a bound; the last tier has none."""
+
+    upto: Annotated[Count | None, doc("The last unit of the period in this tier.")] = None
+
+
+class RateSchema(PriceSchema, frozen=True, kw_only=True):
+    """The price of one meter, or its tiers, and what of a call is billed."""
+
+    tiers: Annotated[
+        list[TierSchema], doc("Prices by what a period has used before; each unit has that of its own tier.")
+    ] = field(default_factory=list)
+    volume_tiers: Annotated[
+        list[TierSchema],
+        doc("Prices that fall as a period uses more; all its units have that of the tier reached."),
+    ] = field(default_factory=list)
+    free: Annotated[Count | None, doc("How many units of each period cost nothing.")] = None
+    period: Annotated[
+        Period | None,
+        doc("What tiers and free units begin anew with, in UTC; needed with them. `total` never does."),
+    ] = None
+    counter: Annotated[
+        Name | None,
+        doc("What counts for tiers and free units, with all rates that name it; without it, the rate alone."),
+    ] = None
     included: Annotated[Count | None, doc("How many units of each call cost nothing.")] = None
     least: Annotated[Count | None, doc("How many units are billed at least of a call that uses any.")] = None
     block: Annotated[Count | None, doc("Units are billed in whole blocks of so many.")] = None

@@ -10,8 +10,10 @@ from msgspec.structs import replace
 
 from proxy.config.card_schema import CaseSchema, RateCardSchema, TermsSchema
 from proxy.config.faults import Findings
-from proxy.config.rates import checked_price, over, rates_of, tiered_rates, without_lengths
+from proxy.config.prices import checked_price
+from proxy.config.rates import over, rates_of, tiered_rates, without_lengths
 from proxy.config.schema import ConfigSchema
+from proxy.config.tiers import check_counters, with_own_counters
 from proxy.endpoints.registry import FREE
 from proxy.globs import any_meets
 from proxy.metering.usage import METERS
@@ -46,6 +48,7 @@ def build_book(schema: ConfigSchema, unit: Unit, findings: Findings) -> PriceBoo
     free = {name: models for name, models in FREE.items() if _serves(schema, name, models)}
     multipliers = {name: group.multiplier for name, group in schema.groups.items()}
     made = [cards.of(name) for name in schemas]
+    check_counters(made, findings)
     for name, text in multipliers.items():
         if any(_is_beyond(card, Fraction(text)) for card in made):
             place = ("groups", name, "multiplier")
@@ -151,7 +154,7 @@ class _Cards:
         card = RateCard(
             id=name,
             match=(),
-            rates=rates,
+            rates=with_own_counters(rates, name),
             default_bound=schema.max_output_tokens or like.default_bound,
             service_tiers=tiers_of or like.service_tiers,
             input_allowance=schema.input_allowance_tokens or like.input_allowance,
@@ -195,7 +198,7 @@ class _Cards:
         said = rates_of(schema.rates, self._unit, (*path, "rates"), self._findings)
         when = tuple(sorted((name, value.casefold()) for name, value in schema.when.items()))
         bound = schema.max_output_tokens or card.default_bound
-        rates = over(card.rates, said)
+        rates = with_own_counters(over(card.rates, said), card.id)
         return Case(when, replace(card, id=_case_id(card, when), rates=rates, default_bound=bound), said)
 
     def _check(self, card: RateCard, schema: TermsSchema, places: Sequence[Path]) -> None:
@@ -210,7 +213,7 @@ class _Cards:
             )
         for tier in schema.service_tiers:
             tiers = (variant.by_tier[tier] for variant in card.variants)
-            if any(rate.price > MAX_NANO for each in tiers for rate in each.rates):
+            if any(rate.unit_nano * rate.per > MAX_NANO for each in tiers for rate in each.rates):
                 self._findings.fault(
                     (*path, "service_tiers", tier), "makes a rate larger than the largest amount there is"
                 )
@@ -221,7 +224,7 @@ def _taken_over(card: RateCard, case: Case, like: RateCard) -> Case:
     bound = case.card.default_bound
     bound = card.default_bound if bound == like.default_bound else bound
     case_id = _case_id(card, case.when)
-    rates = over(card.rates, case.said)
+    rates = with_own_counters(over(card.rates, case.said), card.id)
     return replace(case, card=replace(card, id=case_id, rates=rates, default_bound=bound))
 
 

@@ -1,7 +1,6 @@
 """The rates of a card: every price exact, every meter known, and for which calls each is."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from fractions import Fraction
 from itertools import zip_longest
 from typing import Final
 
@@ -9,14 +8,14 @@ from msgspec.structs import replace
 
 from proxy.config.card_schema import ContextTierSchema, RateSchema
 from proxy.config.faults import Findings
+from proxy.config.prices import written_price
+from proxy.config.tiers import counted_rate, is_counted
 from proxy.metering.usage import METERS
-from proxy.money import MAX_NANO, Unit, decimal_string, parse_amount, usd_string
-from proxy.pricing.rates import OF_SECONDS, PERS, Rate, RateCard
+from proxy.money import Unit
+from proxy.pricing.rates import PERS, Rate, RateCard
 from proxy.pricing.steps import CONDITIONS, Step, StepKind
 from proxy.validation import Path, did_you_mean
 
-NO_PRICE: Final = Fraction(0)
-"""Takes the place of a price that is a fault."""
 _STEPS: Final[tuple[tuple[str, StepKind], ...]] = (
     ("included", "less"),
     ("least", "least"),
@@ -48,7 +47,11 @@ def over(rates: Sequence[Rate], others: Sequence[Rate]) -> tuple[Rate, ...]:
 
 
 def tiered_rates(
-    rates: Sequence[Rate], tiers: Sequence[ContextTierSchema], unit: Unit, path: Path, findings: Findings
+    rates: Sequence[Rate],
+    tiers: Sequence[ContextTierSchema],
+    unit: Unit,
+    path: Path,
+    findings: Findings,
 ) -> tuple[Rate, ...]:
     """Rates, and those that hold in their place above each length of a call's whole input."""
     lengths = [0, *(tier.above for tier in tiers)]
@@ -83,38 +86,14 @@ def without_lengths(card: RateCard) -> tuple[Rate, ...]:
     )
 
 
-def price_of(text: str, unit: Unit) -> Fraction:
-    """A price in nano-USD. Raises ValueError unless it can be charged and shown exactly."""
-    price = parse_amount(text, unit)
-    if price < 0:
-        raise ValueError(f"{text!r} is negative; a price is at least 0")
-    if price > MAX_NANO:
-        raise ValueError(f"{text!r} is larger than {usd_string(MAX_NANO)} USD, the largest amount there is")
-    try:
-        decimal_string(price)
-    except ValueError:
-        raise ValueError(f"{text!r} is not exact in US dollars; write it in US dollars") from None
-    return price
-
-
-def checked_price(text: str, unit: Unit, path: Path, findings: Findings) -> Fraction:
-    """A price in nano-USD; a fault takes none."""
-    try:
-        return price_of(text, unit)
-    except ValueError as error:
-        findings.fault(path, str(error))
-        return NO_PRICE
-
-
 def _rate(meter: str, schema: RateSchema, unit: Unit, path: Path, findings: Findings) -> Rate:
     kind = METERS[meter]
-    ways = [way for way in PERS if way not in OF_SECONDS or kind.noun == "second"]
-    written = [(way, text) for way in PERS if (text := getattr(schema, way)) is not None]
-    if len(written) != 1 or written[0][0] not in ways:
-        findings.fault(path, f"needs exactly one of {', '.join(ways)}")
-        return Rate(meter, NO_PRICE, 1)
-    way, text = written[0]
-    price = checked_price(text, unit, (*path, way), findings)
+    if is_counted(schema):
+        return counted_rate(meter, schema, unit, path, findings)
+    way, price = written_price(schema, meter, unit, path, findings)
+    for name in ("period", "counter"):
+        if getattr(schema, name) is not None:
+            findings.fault((*path, name), "counts for `tiers`, `volume_tiers` or `free`, and there are none")
     steps = tuple(
         Step(step, str(units * kind.scale))
         for name, step in _STEPS

@@ -5,10 +5,11 @@ from collections.abc import Iterable
 import msgspec
 from msgspec.structs import replace
 
-from proxy.ledger.needs import CommandKey, EntryKey, Needs, RowKey
+from proxy.ledger.needs import CommandKey, CounterRowKey, EntryKey, Needs, RowKey
 from proxy.ledger.rows import (
     Account,
     Claim,
+    Counter,
     Entry,
     Hold,
     Key,
@@ -60,6 +61,7 @@ class Books:
         self.vouchers: dict[str, Voucher] = {}
         self.claims: dict[RowKey, Claim] = {}
         self.memberships: dict[str, Membership] = {}
+        self.counters: dict[CounterRowKey, Counter] = {}
         self.changed_accounts: set[str] = set()
         self.changed_keys: set[str] = set()
         self.changed_holds: set[str] = set()
@@ -70,6 +72,7 @@ class Books:
         self.gone_objects: set[RowKey] = set()
         self.changed_vouchers: set[str] = set()
         self.changed_memberships: set[str] = set()
+        self.changed_counters: set[CounterRowKey] = set()
         self.new_claims: list[Claim] = []
         self.new_commands: list[CommandRecord] = []
         self.new_entries: list[Entry] = []
@@ -122,6 +125,12 @@ class Books:
         """Replace or add a membership."""
         self.memberships[membership.account_id] = membership
         self.changed_memberships.add(membership.account_id)
+
+    def put_counter(self, counter: Counter) -> None:
+        """Replace or add a counter."""
+        key = (counter.account_id, counter.name, counter.window, counter.start_day)
+        self.counters[key] = counter
+        self.changed_counters.add(key)
 
     def put_claim(self, claim: Claim) -> None:
         """Add a claim."""

@@ -24,6 +24,7 @@ from proxy.ledger.rows import (
     NEVER_US,
     UNLIMITED,
     Call,
+    Hold,
     Limits,
     Object,
     Observed,
@@ -31,6 +32,7 @@ from proxy.ledger.rows import (
     Outcome,
 )
 from proxy.pricing.charge import NO_CHARGE, Charge
+from proxy.pricing.tiers import Tiers
 
 
 class OpenAccount(OfAccount, frozen=True):
@@ -271,6 +273,8 @@ class Settle(Close, frozen=True):
         needs.add_call(self.call, self.authorized_at_us, self.at_us)
         if self.objects:
             needs.add_objects(self.objects)
+        if self.charge.tiers:
+            needs.add_counters(self.call.account_id, self.charge, self.authorized_at_us)
 
     def unanswered(self) -> "Close":
         """What takes its place when its caller was told that the ledger cannot be written.
@@ -297,9 +301,26 @@ class Void(Close, frozen=True):
 
 
 class Recover(Close, frozen=True):
-    """Close a hold whose process is gone, or whose deadline has passed: what was observed is charged."""
+    """Close a hold whose process is gone, or whose deadline has passed: what was observed is charged.
+
+    `tiers` are those of the charge that was observed. It is refused where the hold has others by now.
+    """
 
     on_shortfall: OnShortfall = "forgive"
+    tiers: tuple[tuple[int, Tiers], ...] = ()
+
+    @classmethod
+    def of(cls, hold: Hold, at_us: int, on_shortfall: OnShortfall = "forgive") -> "Recover":
+        """The command that closes a hold as it was read."""
+        tiers = hold.observed.charge.tiers if hold.observed is not None else ()
+        return cls(hold.call, hold.created_at_us, at_us, on_shortfall, tiers)
+
+    def add_needs(self, needs: Needs) -> None:
+        """Add all that a call moves which was authorized then."""
+        needs.add_call(self.call, self.authorized_at_us, self.at_us)
+        if self.tiers:
+            charge = Charge(0, (), "", self.tiers)
+            needs.add_counters(self.call.account_id, charge, self.authorized_at_us)
 
 
 def _leaves(kind: type[Command]) -> Iterator[type[Command]]:

@@ -195,9 +195,7 @@ class Ledger:
         closed meanwhile.
         """
         holds = [hold for hold in await self._store.orphans(now_us) if hold.deadline_us is None]
-        futures = [
-            self._enter(Recover(hold.call, hold.created_at_us, now_us, on_shortfall)) for hold in holds
-        ]
+        futures = [self._enter(Recover.of(hold, now_us, on_shortfall)) for hold in holds]
         results = await asyncio.gather(*futures, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException) and self._ended:

@@ -6,7 +6,9 @@ from typing import Protocol
 import msgspec
 
 from proxy.ledger.rows import NEVER_US, Call, Object
-from proxy.ledger.windows import DAY_US
+from proxy.ledger.windows import DAY_US, Window, starts_of_day
+from proxy.pricing.charge import Charge
+from proxy.pricing.counting import counter_keys
 
 RowKey = tuple[str, str]
 """The id of an account, and that of a row of it."""
@@ -14,6 +16,8 @@ CommandKey = RowKey
 """The id of an account, and the one that its caller gave a command."""
 EntryKey = tuple[str, int]
 """The id of an account, and the number of an entry of it."""
+CounterRowKey = tuple[str, str, Window, int]
+"""The id of an account, and the name, the window and the first day of a counter of it."""
 
 
 class Needs(msgspec.Struct):
@@ -46,6 +50,7 @@ class Needs(msgspec.Struct):
     vouchers: set[str] = msgspec.field(default_factory=set)
     claims: set[RowKey] = msgspec.field(default_factory=set)
     memberships: set[str] = msgspec.field(default_factory=set)
+    counters: set[CounterRowKey] = msgspec.field(default_factory=set)
 
     @property
     def scopes(self) -> set[RowKey]:
@@ -67,6 +72,11 @@ class Needs(msgspec.Struct):
     def add_objects(self, objects: Iterable[Object]) -> None:
         """Add what is known already under the ids of objects."""
         self.objects.update((each.account_id, each.id) for each in objects)
+
+    def add_counters(self, account_id: str, charge: Charge, authorized_at_us: int) -> None:
+        """Add what the tiers of a charge count in the windows of the day on which its call was authorized."""
+        first_days = dict(starts_of_day(authorized_at_us // DAY_US))
+        self.counters.update((account_id, *key) for key in counter_keys(charge, first_days))
 
     def add_lots(self, account_id: str, at_us: int) -> None:
         """Add an account and its due lots."""

@@ -41,3 +41,5 @@ class Record(Command, frozen=True):
         if key_id:
             needs.keys.add((account_id, key_id))
             needs.days.add((account_id, key_id, day))
+        if self.charge.tiers:
+            needs.add_counters(account_id, self.charge, self.used_at_us)

@@ -3,6 +3,7 @@
 import msgspec
 
 from proxy.ledger.rows import Account, Claim, Entry, Key, Membership, ThrottleKind, Voucher
+from proxy.pricing.charge import Charge
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -48,7 +49,8 @@ class Regrouped(msgspec.Struct, frozen=True):
 class Settled(msgspec.Struct, frozen=True):
     """A hold was closed. `charged_nano + shortfall_nano` is the charge's total.
 
-    Of what was charged, `owed_nano` is debt now: hold and funds did not cover it.
+    Of what was charged, `owed_nano` is debt now: hold and funds did not cover it. `charge` is what the one
+    of the command came to where that depends on what was used before; None for any other.
     """
 
     charged_nano: int
@@ -57,6 +59,7 @@ class Settled(msgspec.Struct, frozen=True):
     available_nano: int
     replayed: bool = False
     owed_nano: int = 0
+    charge: Charge | None = None
 
 
 class Recorded(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from proxy.metering.usage import Basis, Inference
 from proxy.money import MAX_NANO
 from proxy.pricing.charge import Charge
 from proxy.pricing.rates import Term
+from proxy.pricing.tiers import NO_VOLUME, Volume
 
 NEVER_US: Final = 2**62
 """An expiry that never comes."""
@@ -282,6 +283,20 @@ class Object(msgspec.Struct, frozen=True):
     created_at_us: int
     seen: str
     expires_at_us: int = NEVER_US
+
+
+class Counter(msgspec.Struct, frozen=True):
+    """What an account has used in a window, by the name of what counts it: prices depend on that.
+
+    `start_day` is in days since 1970-01-01, 0 for total. `volume` is what volume tiers need as well.
+    """
+
+    account_id: str
+    name: str
+    window: Window
+    start_day: int
+    quantity: int
+    volume: Volume = NO_VOLUME
 
 
 class Draw(msgspec.Struct, frozen=True, array_like=True):

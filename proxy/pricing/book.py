@@ -1,6 +1,6 @@
 """The price book: which rate card prices a model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Final
@@ -81,6 +81,15 @@ class PriceBook:
             found = any(card.may_be_free_for(meters) for card in versions)
             self._free[meters] = found
         return found
+
+    def counted(self, at_us: int, group: str = "") -> Iterator[tuple[RateCard, Rate]]:
+        """The rates with tiers by which accounts in a group are charged at a moment, each with its card."""
+        for card in self._cards:
+            if card.groups and group not in card.groups:
+                continue
+            of_group = self._for_group(card, group) if group in self._multipliers else card
+            rates = ((variant, rate) for variant in of_group.as_of(at_us).variants for rate in variant.rates)
+            yield from ((variant, rate) for variant, rate in rates if rate.tiers is not None)
 
     @property
     def globs(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Pricing: usage times rate card is a charge, exact until the one rounding."""
 
+from collections.abc import Sequence
 from fractions import Fraction
 from math import ceil, lcm
 from typing import Final
@@ -11,6 +12,7 @@ from proxy.metering.usage import Usage
 from proxy.money import decimal_string, round_half_even, split_total
 from proxy.pricing.rates import Adjustment, Rate, RateCard
 from proxy.pricing.steps import Step, added, billed, exact_amounts
+from proxy.pricing.tiers import Tiers
 
 
 class Line(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -28,12 +30,17 @@ class Line(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     steps: tuple[Step, ...] = ()
 
 
-class Charge(msgspec.Struct, frozen=True, gc=False):
-    """A priced usage. The lines' amounts sum to `total_nano`; `price_id` is `card@version`, "" for none."""
+class Charge(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A priced usage. The lines' amounts sum to `total_nano`; `price_id` is `card@version`, "" for none.
+
+    `tiers` are those of lines, by their place, that are still at their dearest prices: only when the charge
+    is settled is it known what was used before, see `proxy.pricing.counting`.
+    """
 
     total_nano: int
     lines: tuple[Line, ...]
     price_id: str
+    tiers: tuple[tuple[int, Tiers], ...] = ()
 
 
 NO_CHARGE: Final = Charge(0, (), "")
@@ -66,22 +73,32 @@ def _stepped(card: RateCard, usage: Usage) -> Charge:
     """The charge by a card whose rates have steps, or that adds to their sum."""
     flat = card.at(usage)
     quantities = usage if flat.is_plain else flat.quantities(usage)
-    lines = [
-        Line(rate.meter, quantity, decimal_string(rate.price), rate.per, 0, rate.steps)
-        for rate in flat.rates
-        if (quantity := quantities.get(rate.meter))
-    ]
-    adjustments = _adjustments(card, usage)
-    lines += (Line(each.name, 0, "0", 1, 0, (each.step,)) for each in adjustments)
+    lines: list[Line] = []
+    tiers: list[tuple[int, Tiers]] = []
+    for rate in flat.rates:
+        if quantity := quantities.get(rate.meter):
+            if rate.tiers is not None:
+                tiers.append((len(lines), rate.tiers))
+            lines.append(Line(rate.meter, quantity, decimal_string(rate.price), rate.per, 0, rate.steps))
+    lines += (Line(each.name, 0, "0", 1, 0, (each.step,)) for each in _adjustments(card, usage))
+    return rounded(lines, card.price_id, tuple(tiers))
+
+
+def rounded(lines: Sequence[Line], price_id: str, tiers: tuple[tuple[int, Tiers], ...] = ()) -> Charge:
+    """The charge of lines: the sum of their exact amounts, rounded once, and split so that they sum to that.
+
+    What bounds a charge that is within its bounds adds no line, unless there are tiers that may change that.
+    """
     exact = list(exact_amounts(lines))
     denominator = lcm(*(amount.denominator for amount in exact))
     numerators = [int(amount * denominator) for amount in exact]
     total_nano = round_half_even(sum(numerators), denominator)
     amounts = split_total(total_nano, numerators, denominator)
     priced = zip(lines, amounts, exact, strict=True)
-    # What bounds a charge that is within its bounds adds no line.
-    shown = (replace(line, amount_nano=part) for line, part, amount in priced if line.quantity or amount)
-    return Charge(total_nano, tuple(shown), card.price_id)
+    shown = (
+        replace(line, amount_nano=part) for line, part, amount in priced if line.quantity or amount or tiers
+    )
+    return Charge(total_nano, tuple(shown), price_id, tiers)
 
 
 def worst_nano(card: RateCard, ceiling: Usage) -> int:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from proxy.metering.usage import METERS, SURCHARGES, Needed, Usage, each_needed
 from proxy.money import decimal_string
 from proxy.pricing.steps import OF_QUANTITY, Step, applies, times
+from proxy.pricing.tiers import Tiers
 
 BillingType = Literal["per_call", "per_token", "metered"]
 
@@ -37,18 +38,27 @@ class Term(msgspec.Struct, frozen=True, array_like=True, gc=False):
     price_nano: str
     per: int
     steps: tuple[Step, ...] = ()
+    tiers: Tiers | None = None
 
 
 class Rate(msgspec.Struct, frozen=True):
     """`price` nano-USD for `per` units of `meter`; the price may be a fraction of a nano-dollar.
 
-    Its steps say for which calls it is, what is billed of a quantity, and what multiplies the price.
+    Its steps say for which calls it is, what is billed of a quantity, and what multiplies the price. With
+    `tiers` the price is that of the dearest.
     """
 
     meter: str
     price: Fraction
     per: int
     steps: tuple[Step, ...] = ()
+    tiers: Tiers | None = None
+
+    def multiplied(self, multiplier: Fraction, tier: str) -> "Rate":
+        """The rate for a service tier."""
+        if self.tiers is None:
+            return replace(self, price=self.price * multiplier)
+        return replace(self, steps=(*self.steps, Step("times", str(multiplier), f"service tier {tier}")))
 
     @property
     def unit_nano(self) -> Fraction:
@@ -113,7 +123,7 @@ def card_of(price_id: str, listed: Iterable[Term]) -> "RateCard":
     rates, adjustments = [], []
     for term in listed:
         if term.per:
-            rates.append(Rate(term.meter, Fraction(term.price_nano), term.per, term.steps))
+            rates.append(Rate(term.meter, Fraction(term.price_nano), term.per, term.steps, term.tiers))
         else:
             adjustments.append(Adjustment(term.meter, term.steps[0]))
     card_id = price_id.rpartition("@")[0]
@@ -166,7 +176,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def version(self) -> str:
         """A digest of all that decides what a usage costs: equal cards have equal versions everywhere."""
-        rates = (f"{rate.meter}={rate.price}/{rate.per}{_said(rate.steps)}" for rate in self.rates)
+        rates = (f"{rate.meter}={rate.price}/{rate.per}{_said_of(rate)}" for rate in self.rates)
         added = (f"{each.name}={_said((each.step,))}" for each in self.adjustments)
         text = "|".join((*rates, *added))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -199,7 +209,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
                 self,
                 id=f"{self.id}+{tier}",
                 rates=tuple(
-                    rate if rate.meter in SURCHARGES else replace(rate, price=rate.price * multiplier)
+                    rate if rate.meter in SURCHARGES else rate.multiplied(multiplier, tier)
                     for rate in self.rates
                 ),
                 service_tiers=(),
@@ -253,8 +263,9 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def is_linear(self) -> bool:
         """Whether a charge is the sum of quantities times rates, multiplied or not, and nothing else."""
-        steps = (step for rate in self.rates for step in rate.steps)
-        return not self.adjustments and all(step.kind == "times" for step in steps)
+        if self.adjustments or any(rate.tiers for rate in self.rates):
+            return False
+        return all(step.kind == "times" for rate in self.rates for step in rate.steps)
 
     @cached_property
     def contexts(self) -> tuple[tuple[int, "RateCard"], ...]:
@@ -311,7 +322,10 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     @property
     def listed(self) -> tuple[Term, ...]:
         """All rates and adjustments, from which `card_of` makes a card that charges alike."""
-        rates = (Term(rate.meter, decimal_string(rate.price), rate.per, rate.steps) for rate in self.rates)
+        rates = (
+            Term(rate.meter, decimal_string(rate.price), rate.per, rate.steps, rate.tiers)
+            for rate in self.rates
+        )
         return (*rates, *(Term(each.name, "0", 0, (each.step,)) for each in self.adjustments))
 
     @cached_property
@@ -367,6 +381,10 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
             if whole in billed:
                 billed[whole] = rest
         return billed
+
+
+def _said_of(rate: Rate) -> str:
+    return _said(rate.steps) + (rate.tiers.said if rate.tiers is not None else "")
 
 
 def _said(steps: Iterable[Step]) -> str:

@@ -1,6 +1,13 @@
 """Steps: what happens to a quantity, to its price, and to a sum on the way to an amount. Each is exact.
 
 A line of a charge carries its steps, so that its amount follows from the line alone, see `exact_amounts`.
+
+Where a price depends on what an account has used before, `window` is the first day of a period, which it
+names, and `counted` is what the counter, which it names, had there before the line. `tier` is where the tier
+of the line's price begins, and `until` where it ends: all units of the line are in it. With `volume` in place
+of `tier` it is the tier that the period has reached with the line: what was used before, `weighted` by what
+multiplied its price, costs so much less than it `was`, and what that is more than the line costs is `credit`
+of the next.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,7 +17,25 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
-StepKind = Literal["above", "upto", "less", "least", "block", "times", "share", "at_least", "at_most"]
+StepKind = Literal[
+    "above",
+    "upto",
+    "less",
+    "least",
+    "block",
+    "times",
+    "share",
+    "at_least",
+    "at_most",
+    "window",
+    "counted",
+    "tier",
+    "volume",
+    "until",
+    "weighted",
+    "was",
+    "credit",
+]
 
 CONDITIONS: Final = frozenset({"above", "upto"})
 """Steps that say for which calls a rate is: those with all their input above, or up to, a length."""
@@ -98,13 +123,19 @@ def exact_amounts(lines: Iterable[Stepped]) -> Iterator[Fraction]:
     total = Fraction(0)
     for line in lines:
         of_sum = [step for step in line.steps if step.kind in OF_SUM]
-        if of_sum:
-            amount = added(total, of_sum[0])
-        else:
-            units = billed(line.quantity, line.steps)
-            amount = units * _number(line.price_nano) / line.per * times(line.steps)
+        amount = added(total, of_sum[0]) if of_sum else max(Fraction(0), due(line))
         total += amount
         yield amount
+
+
+def due(line: Stepped) -> Fraction:
+    """What quantity and price of a line come to; below zero where volume tiers give back more than that."""
+    price = _number(line.price_nano)
+    amount = billed(line.quantity, line.steps) * price / line.per * times(line.steps)
+    if any(step.kind == "volume" for step in line.steps):
+        said = {step.kind: step.number for step in line.steps}
+        amount += said["weighted"] * (price - said["was"]) / line.per - said["credit"]
+    return amount
 
 
 def applies(steps: Iterable[Step], context: int) -> bool:

@@ -296,7 +296,8 @@ class Farebox:
                     ledger=self.ledger, store=self.store, clock=self.clock, settings=lambda: self.settings
                 )
             )
-        quotes = Quotes(admission=self.admission, catalog=lambda: self.relay.catalog)
+        reader = Reader(ledger=self.ledger, store=self.store, clock=self.clock)
+        quotes = Quotes(admission=self.admission, catalog=lambda: self.relay.catalog, counts=reader.counts)
         requests = QuoteRequests(
             quotes=quotes, bounds=lambda: self.gateway.bounds, memory=self.gateway.memory
         )

@@ -53,6 +53,7 @@ _STREAMS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "days": ("audit_days", rows.DayRow),
     "buckets": ("audit_buckets", rows.BucketRow),
     "throttles": ("audit_throttles", rows.ThrottleRow),
+    "counters": ("audit_counters", rows.CounterRow),
 }
 # Nearly every entry belongs to a call, a grant or an adjustment, and is read once more as such.
 _READ: Final = (
@@ -68,6 +69,7 @@ _READ: Final = (
     "usage_days",
     "buckets",
     "throttles",
+    "counters",
     "entries",
     "vouchers",
     "voucher_claims",

@@ -15,6 +15,7 @@ from proxy.ledger.rows import (
     Call,
     Caller,
     Claim,
+    Counter,
     Draw,
     Entry,
     Hold,
@@ -55,6 +56,8 @@ _VOUCHER_FIELDS: Final = len(Voucher.__struct_fields__)
 _MEMBERSHIP_FIELDS: Final = len(Membership.__struct_fields__)
 _CLAIM_FIELDS: Final = len(Claim.__struct_fields__)
 _OBJECT_FIXED: Final = OBJECTS.place("seen")
+_VOLUME: Final = msgspec.structs.fields(Counter)[-1]
+_decode_volume = msgspec.json.Decoder(_VOLUME.type).decode
 _ENTRY_DRAWS: Final = ENTRIES.place("draws")
 _CALL_STREAM: Final = Call.__struct_fields__.index("stream")
 # A receipt's values, part by part. A column that a part got later is at the end of the row.
@@ -236,6 +239,18 @@ def claim_row(claim: Claim) -> tuple[SqlValue, ...]:
 def claim_of(row: tuple[Any, ...]) -> Claim:
     """A claim from its columns."""
     return Claim(*row[:_CLAIM_FIELDS])
+
+
+def counter_row(counter: Counter) -> tuple[SqlValue, ...]:
+    """A counter's columns, and the seal of all of them."""
+    values = (*astuple(counter)[:-1], "{}" if counter.volume == _VOLUME.default else text(counter.volume))
+    return (*values, seal_of(*values))
+
+
+def counter_of(row: tuple[Any, ...]) -> Counter:
+    """A counter from its columns."""
+    account_id, name, window, start_day, quantity, volume, _seal = row
+    return Counter(account_id, name, window, start_day, quantity, _decode_volume(volume))
 
 
 def entry_row(entry: Entry) -> tuple[SqlValue, ...]:

@@ -235,6 +235,16 @@ VOUCHER_CLAIMS: Final = Table(
         _of("integer", "fixed", "seal", secret=True),
     ),
 )
+COUNTERS: Final = Table(
+    "counters",
+    _columns(
+        _of("text", "key", "account_id name window"),
+        _of("integer", "key", "start_day"),
+        _of("integer", "changes", "quantity"),
+        _of("json", "changes", "volume"),
+        _of("integer", "changes", "seal", secret=True),
+    ),
+)
 USAGE_DAYS: Final = Table(
     "usage_days",
     _columns(
@@ -258,7 +268,7 @@ BY_NAME: Final = {
     table.name: table
     for table in (
         *(ACCOUNTS, KEYS, KEY_DIGESTS, LOTS, BUCKETS, THROTTLES, HOLDS, ENTRIES, COMMANDS),
-        *(RECEIPTS, OBJECTS, MEMBERSHIPS, VOUCHERS, VOUCHER_CLAIMS, USAGE_DAYS, USAGE_TOTALS),
+        *(RECEIPTS, OBJECTS, MEMBERSHIPS, VOUCHERS, VOUCHER_CLAIMS, COUNTERS, USAGE_DAYS, USAGE_TOTALS),
     )
 }
 """All of them by name, each after those that it refers to."""

@@ -19,12 +19,14 @@ from proxy.ledger.commands import CreateKey, Grant, OpenAccount, Settled
 from proxy.ledger.groups import Groups
 from proxy.ledger.ledger import PATIENCE_SECONDS, Ledger
 from proxy.ledger.rows import Call, Outcome, Receipt
+from proxy.ledger.windows import DAY_US, starts_of_day
 from proxy.metering.model_names import encoding_name
 from proxy.metering.vocabulary import SHARED
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
 from proxy.pricing.charge import Charge
 from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.tiers import Count, CounterKey, Period
 from proxy.tasks import Tasks
 from proxy.upstream.base import UpstreamClient, UpstreamFailure, UpstreamRequest
 from proxy.upstream.denials import Denials
@@ -191,6 +193,7 @@ class Heard:
 
     def __init__(self) -> None:
         self.outcomes: list[Outcome] = []
+        self.charges: list[Charge] = []
         self.faults: list[tuple[str, BaseException]] = []
         self.excesses: list[tuple[Call, int, Settled]] = []
 
@@ -199,6 +202,7 @@ class Heard:
 
     def ended(self, call: Call, outcome: Outcome, charge: Charge) -> None:
         self.outcomes.append(outcome)
+        self.charges.append(charge)
 
     def fault(self, task: str, error: BaseException) -> None:
         self.faults.append((task, error))
@@ -271,6 +275,13 @@ class Stage:
             denials=denials,
         )
         self.ledger.start()
+
+    async def counts(self, account_id: str) -> tuple[dict[CounterKey, Count], dict[Period, int]]:
+        """What the account's counters have on the day of now."""
+        first_days = dict(starts_of_day(self.clock.now_us() // DAY_US))
+        rows = [row for row in self.store.books.counters.values() if row.account_id == account_id]
+        found = {(row.name, row.window, row.start_day): Count(row.quantity, row.volume) for row in rows}
+        return {key: count for key, count in found.items() if first_days[key[1]] == key[2]}, first_days
 
     async def rest(self) -> None:
         """Wait until all has come to rest; afterwards nothing can be called. Fails on any task's fault."""

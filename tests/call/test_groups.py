@@ -74,7 +74,8 @@ class House:
 
     async def quote(self) -> Quote:
         """What the call would cost."""
-        quotes = Quotes(admission=self.stage.admission, catalog=lambda: self.stage.relay.catalog)
+        stage = self.stage
+        quotes = Quotes(admission=stage.admission, catalog=lambda: stage.relay.catalog, counts=stage.counts)
         return await quotes.of(Asked(False))
 
     async def call(self, number: int = 1, **more: object) -> str:

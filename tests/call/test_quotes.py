@@ -51,11 +51,16 @@ class Gated(Admission):
         return replace(routed, ask=Counted(routed.ask)) if len(routed.body) > LARGE_BYTES else routed
 
 
-def quotes(admission: type[Admission] = Gated, **options: float) -> Quotes:
+def quotes(admission: type[Admission] = Gated, turn_seconds: float = 5.0) -> Quotes:
     stage = Stage(Upstreams([]), admission=admission)
     Counted.most = Counted.now = 0
     Counted.gate.clear()
-    return Quotes(admission=stage.admission, catalog=lambda: stage.catalog, **options)
+    return Quotes(
+        admission=stage.admission,
+        catalog=lambda: stage.catalog,
+        counts=stage.counts,
+        turn_seconds=turn_seconds,
+    )
 
 
 async def test_large_ones_are_counted_one_after_the_other() -> None:

@@ -166,6 +166,7 @@ class MemoryStore:
             id_: mine.memberships[id_] for id_ in needs.memberships if id_ in mine.memberships
         }
         part.claims = {key: mine.claims[key] for key in needs.claims if key in mine.claims}
+        part.counters = {key: mine.counters[key] for key in needs.counters if key in mine.counters}
         part.refunds = {key: mine.refunds[key] for key in needs.refunds if key in mine.refunds}
         part.objects = {key: mine.objects[key] for key in needs.objects if key in mine.objects}
         part.lots = {
@@ -193,6 +194,7 @@ class MemoryStore:
         mine.vouchers |= part.vouchers
         mine.claims |= part.claims
         mine.memberships |= part.memberships
+        mine.counters |= {key: part.counters[key] for key in part.changed_counters}
         mine.objects |= {key: part.objects[key] for key in part.changed_objects}
         for key in part.gone_objects:
             mine.objects.pop(key, None)
@@ -205,7 +207,7 @@ class MemoryStore:
         tables = (
             *(mine.accounts, mine.keys, mine.holds, mine.buckets),
             *(mine.throttles, mine.commands, mine.objects, mine.refunds),
-            *(mine.vouchers, mine.claims, mine.memberships),
+            *(mine.vouchers, mine.claims, mine.memberships, mine.counters),
         )
         lots = {account_id: dict(lots) for account_id, lots in mine.lots.items()}
         return (*(dict(table) for table in tables), lots, tuple(mine.new_entries), tuple(mine.new_receipts))

@@ -1,5 +1,6 @@
 """What must hold of the rows after every batch: each check states its rule and yields what breaks it."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 
@@ -11,6 +12,8 @@ from proxy.ledger.seals import seal_of
 from proxy.pricing.charge import Line
 from proxy.storage import columns
 from tests.ledger.auditor import window_name
+from tests.simulation.counters import counter_rows
+from tests.simulation.counters import exact as exact_amount
 from tests.simulation.gauges import MINUTE_US
 from tests.simulation.model import DAY_US, Model
 from tests.simulation.rows import Look, Row, buckets_in
@@ -183,6 +186,11 @@ def members_got_and_paid_what_is_due(look: Look, model: Model) -> Iterator[str]:
     yield from differences(look.rows["memberships"], [columns.membership_row(member)] if member else [])
 
 
+def counters_have_what_calls_used(look: Look, model: Model) -> Iterator[str]:
+    """A counter has what was used in its window, once, and what was paid too much by then."""
+    yield from differences(look.rows["counters"], counter_rows(model.uses, look.account_id))
+
+
 CHECKS: tuple[Check, ...] = (
     money_adds_up,
     keys_are_as_told,
@@ -196,6 +204,7 @@ CHECKS: tuple[Check, ...] = (
     members_got_and_paid_what_is_due,
     throttles_keep_their_bounds,
     commands_are_remembered,
+    counters_have_what_calls_used,
 )
 
 
@@ -222,14 +231,16 @@ def wrong_arithmetic(row: Row) -> Iterator[str]:
     """What is wrong with a receipt by its own figures."""
     usage, charge_nano, lines = _usage_of(row[12]), row[16], _lines_of(row[17])
     charged_nano, shortfall_nano, owed_nano = row[19], row[20], row[-2]
-    exact = [Fraction(line.price_nano) * line.quantity / line.per for line in lines]
+    exact = [exact_amount(line) for line in lines]
     if charge_nano != round(sum(exact, Fraction(0))):
         yield f"{row[0]} is charged {charge_nano} for {sum(exact, Fraction(0))}"
     if charge_nano != sum(line.amount_nano for line in lines):
         yield f"{row[0]} is charged {charge_nano}, its lines sum to something else"
     if any(abs(line.amount_nano - right) >= 1 for line, right in zip(lines, exact, strict=True)):
         yield f"{row[0]} has a line that is rounded by a whole nano-dollar"
-    quantities = {line.meter: line.quantity for line in lines}
+    quantities: Counter[str] = Counter()
+    for line in lines:
+        quantities[line.meter] += line.quantity
     for meter, quantity in quantities.items():
         parts = sum(quantities.get(part, 0) for part, whole in PARTS.items() if whole == meter)
         if quantity != usage.get(meter, 1 if meter == "requests" else 0) - parts:

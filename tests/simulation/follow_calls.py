@@ -25,6 +25,7 @@ from proxy.ledger.commands import (
 from proxy.ledger.rows import Call, Hold, HoldState, Key, Limits, Object, Outcome, Receipt
 from proxy.pricing.charge import NO_CHARGE, Charge
 from tests.ledger.auditor import ACCOUNT, ZERO, Bound, dollars, nano, window_end_us
+from tests.simulation.counters import counted
 from tests.simulation.gauges import Ask, asked_of, at_most
 from tests.simulation.model import Model, Party, in_force, spending_limits
 
@@ -188,6 +189,8 @@ def recover(model: Model, command: Recover) -> Settled | Refused:
     if hold.state == "open" and hold.deadline_us is not None and hold.deadline_us > command.at_us:
         return CONFLICT
     seen = hold.observed
+    if hold.state == "open" and command.tiers != (seen.charge.tiers if seen else ()):
+        return CONFLICT
     outcome = Outcome("crashed", 0, "recovered", seen.usage if seen else {}, command.at_us)
     return _close(model, command, hold.call, "expired", outcome, seen.charge if seen else NO_CHARGE)
 
@@ -295,6 +298,8 @@ def _close(
     if hold.state != "open":
         return Settled(0, 0, nano(history.balance()), nano(history.available()), replayed=True)
     owes = not isinstance(command, Void) and getattr(command, "on_shortfall", None) == "owe"
+    told = counted(model.uses, hold.account_id, hold.created_at_us, charge) if charge.tiers else None
+    charge = told or charge
     paid, short, owed = history.end(hold.id, charge.total_nano, command.at_us, owes=owes)
     if hold.tokens:
         used = outcome.usage.get("input_tokens", 0) + outcome.usage.get("output_tokens", 0)
@@ -306,4 +311,4 @@ def _close(
     row = Receipt(call, outcome, charge, nano(paid), nano(short), hold.amount_nano, nano(owed))
     model.put_receipt(row, hold.created_at_us)
     left = nano(history.balance()), nano(history.available())
-    return Settled(nano(paid), nano(short), *left, owed_nano=nano(owed))
+    return Settled(nano(paid), nano(short), *left, owed_nano=nano(owed), charge=told)

@@ -18,7 +18,7 @@ def authorize(world: World) -> Authorize:
     """
     account_id = world.account()
     key_id, at_us = world.key_of(account_id), world.at_us()
-    model = world.one_of(("small", "small", "small", "half", "drawing", "free"))
+    model = world.one_of(("small", "small", "small", "half", "drawing", "stairs", "stairs", "stairs", "free"))
     ceiling = {"input_tokens": world.up_to(9_000), "output_tokens": world.up_to(9_000), "requests": 1}
     ceiling_nano = worst_nano(CARDS[model], ceiling)
     floor_nano = ceiling_nano if world.happens(50) else world.chance.randint(0, ceiling_nano)
@@ -77,8 +77,12 @@ def detach(world: World) -> Detach | None:
 
 
 def settle(world: World) -> Settle | None:
-    """The end of a call, for less than its hold as a rule, for more now and then, or for nothing."""
-    hold = world.some_hold()
+    """The end of a call, for less than its hold as a rule, for more now and then, or for nothing.
+
+    At times it is the oldest of all, so that some end on another day than that on which they began.
+    """
+    oldest = next(iter(world.model.flight.values()), None)
+    hold = oldest if oldest is not None and world.happens(10) else world.some_hold()
     if hold is None:
         return None
     at_us = world.at_us()
@@ -114,13 +118,17 @@ def void(world: World) -> Void | None:
 
 
 def recover(world: World) -> Recover | None:
-    """A call that is taken for one whose process is gone; often a job, which may have time left."""
+    """A call that is taken for one whose process is gone; often a job, which may have time left.
+
+    Now and then by somebody who has read its hold before that knew of tiers.
+    """
     jobs = [hold for hold in world.model.flight.values() if hold.deadline_us is not None]
     hold = world.one_of(jobs) if jobs and world.happens(50) else world.some_hold()
     if hold is None:
         return None
     began_us, at_us = _began_us(world, hold), world.at_us()
-    return Recover(hold.call, began_us, at_us, _on_shortfall(at_us))
+    tiers = hold.observed.charge.tiers if hold.observed and not world.happens(5) else ()
+    return Recover(hold.call, began_us, at_us, _on_shortfall(at_us), tiers)
 
 
 def forget(world: World) -> Forget | None:

@@ -38,6 +38,7 @@ PLACES: Final[dict[str, dict[str, int]]] = {
     "receipts": {"id": 0, "account_id": 1},
     "objects": {"account_id": 0, "id": 1},
     "usage_days": {"account_id": 0, "day": 1},
+    "counters": {"account_id": 0},
     "vouchers": {"digest": 0},
     "voucher_claims": {"digest": 0, "account_id": 1},
     "memberships": {"account_id": 0},
@@ -52,6 +53,7 @@ _KEYS: Final[dict[str, int]] = {
     "objects": 2,
     "usage_days": 4,
     "voucher_claims": 2,
+    "counters": 4,
 }
 """How many columns lead a row as its key, where that is more than one."""
 
@@ -149,6 +151,7 @@ class MemoryStage:
             "memberships", (columns.membership_row(part.memberships[id_]) for id_ in part.changed_memberships)
         )
         put("voucher_claims", map(columns.claim_row, part.new_claims))
+        put("counters", (columns.counter_row(part.counters[key]) for key in part.changed_counters))
         put("usage_days", map(self._added, columns.usage_day_rows(receipts)))
 
     def _added(self, row: Row) -> Row:

@@ -31,6 +31,7 @@ from proxy.ledger.rules.once import Once
 from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
 from proxy.ledger.windows import WINDOWS, Window
 from tests.ledger.auditor import ACCOUNT, Auditor, Dollars, Line, dollars, nano, window_name
+from tests.simulation.counters import Uses
 from tests.simulation.gauges import Gauges
 
 DAY_US = 86_400_000_000
@@ -149,6 +150,7 @@ class Model:
         self.days: dict[str, dict[tuple[int, str, str], Day]] = {}
         self.vouchers: dict[str, Voucher] = {}
         self.claims: dict[tuple[str, str], Claim] = {}
+        self.uses: Uses = {}
         self.gauges = Gauges()
         self.touched: dict[str, Touched] = {}
 

@@ -32,7 +32,13 @@ from proxy.ledger.commands import (
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Hold
 from proxy.pricing.charge import Charge, price
 from proxy.pricing.rates import RateCard
-from tests.simulation import mutants_of_credit, mutants_of_limits, mutants_of_plans, mutants_of_records
+from tests.simulation import (
+    mutants_of_counters,
+    mutants_of_credit,
+    mutants_of_limits,
+    mutants_of_plans,
+    mutants_of_records,
+)
 from tests.simulation.memory_stage import Defect, Rule
 from tests.simulation.world import Price
 
@@ -367,6 +373,7 @@ _RULES: Final[tuple[Callable[[Books, Command], Result], ...]] = (
     *mutants_of_limits.RULES,
     *mutants_of_plans.RULES,
     *mutants_of_records.RULES,
+    *mutants_of_counters.RULES,
 )
 _DEFECTS: Final[tuple[Defect, ...]] = (
     "keeps what broke off",

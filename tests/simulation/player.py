@@ -134,7 +134,7 @@ class Player:
         if found != right:
             raise Violation(ORPHANS, f"found {sorted(found)}, and should have {sorted(right)}")
         commands = [
-            Recover(hold.call, hold.created_at_us, step.at_us, "owe" if hold.amount_nano % 2 else "forgive")
+            Recover.of(hold, step.at_us, "owe" if hold.amount_nano % 2 else "forgive")
             for _, hold in sorted(right.items())
         ]
         self.seen["orphans"] += len(commands)

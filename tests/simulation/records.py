@@ -6,6 +6,7 @@ from proxy.ledger.commands import Recorded, Refused, Regrouped, Settled
 from proxy.ledger.records import EVENT, Record
 from proxy.ledger.rows import Call, Hold, Object, Outcome, Receipt
 from tests.ledger.auditor import ACCOUNT, nano
+from tests.simulation.counters import counted
 from tests.simulation.follow_accounts import CONFLICT, INVALID, NO_ACCOUNT
 from tests.simulation.model import DAY_US, Model, Party
 from tests.simulation.world import CARDS, World
@@ -22,7 +23,7 @@ def record(world: World) -> Record:
     key_id = "" if world.happens(OF_AN_ACCOUNT) else world.key_of(account_id)
     used_at_us = at_us - world.up_to(3 * DAY_US) if world.happens(LATE) else at_us
     used_at_us += 2 * DAY_US if world.happens(2) else 0
-    model = world.one_of(("small", "drawing", "free"))
+    model = world.one_of(("small", "drawing", "stairs", "free"))
     usage = {"requests": 1, "input_tokens": world.up_to(9_000), "output_tokens": world.up_to(9_000)}
     usage = {"requests": 1} if model == "drawing" else usage
     made = Call(world.new_id("event"), account_id, key_id, "events", model, "", "", False, used_at_us)
@@ -61,21 +62,24 @@ def follow_record(model: Model, command: Record) -> Recorded | Regrouped | Refus
     if refused:
         return refused
     scopes = (ACCOUNT, call.key_id) if call.key_id else (ACCOUNT,)
+    charge = counted(model.uses, call.account_id, command.used_at_us, command.charge)
     paid, short, owed = history.record(
-        *(call.id, command.charge.total_nano, command.used_at_us, command.at_us, scopes),
+        *(call.id, charge.total_nano, command.used_at_us, command.at_us, scopes),
         owes=command.on_shortfall == "owe",
     )
     model.put_hold(
         Hold(call.id, party.account.id, call.key_id, 0, 0, "settled", command.used_at_us, "", call)
     )
-    row = Receipt(call, command.outcome, command.charge, nano(paid), nano(short), 0, nano(owed))
+    row = Receipt(call, command.outcome, charge, nano(paid), nano(short), 0, nano(owed))
     model.put_receipt(row, command.used_at_us)
     model.objects.setdefault(party.account.id, {})[command.name] = Object(
         *(party.account.id, command.name, "event", "", call.key_id, call.id, call.model),
         *(command.used_at_us, seen),
     )
     left = nano(history.balance()), nano(history.available())
-    return Recorded(call.id, Settled(nano(paid), nano(short), *left, owed_nano=nano(owed)))
+    told = charge if command.charge.tiers else None
+    settled = Settled(nano(paid), nano(short), *left, owed_nano=nano(owed), charge=told)
+    return Recorded(call.id, settled)
 
 
 def _impossible(party: Party, command: Record) -> Regrouped | Refused | None:

@@ -26,6 +26,7 @@ ACCOUNT_PLACE: dict[str, int] = {
     "receipts": 1,
     "objects": 0,
     "memberships": 0,
+    "counters": 0,
     "usage_days": 0,
 }
 """Where an account's id stands in a row."""
@@ -57,7 +58,7 @@ async def look_at(stage: Stage, model: Model, touched: Mapping[str, Touched]) ->
     _share(looks, "lots", await stage.rows("lots", {"account_id": ids}))
     _share(looks, "holds", await stage.rows("holds", {"id": list(dict.fromkeys(calls + flight))}))
     _share(looks, "receipts", await stage.rows("receipts", {"id": calls, "account_id": ids}))
-    for table in ("key_digests", "buckets", "throttles", "objects", "memberships"):
+    for table in ("key_digests", "buckets", "throttles", "objects", "memberships", "counters"):
         _share(looks, table, await stage.rows(table, {"account_id": ids}))
     if days:
         found = await stage.rows("usage_days", {"account_id": ids, "day": list(days)})

@@ -7,12 +7,14 @@ from typing import Any
 import msgspec
 
 from proxy.ledger.rows import Draw
+from proxy.pricing.charge import Line
 from proxy.storage.tables import ACCOUNTS
 from tests.simulation.checks import Violation, differences
 from tests.simulation.rows import buckets_in, first_days
 from tests.storage.engines import Dump
 
 _usage_of = msgspec.json.Decoder(dict[str, int]).decode
+_lines_of = msgspec.json.Decoder(tuple[Line, ...]).decode
 _draws_of = msgspec.json.Decoder(tuple[Draw, ...]).decode
 
 METERS = ("input_tokens", "cached_input_tokens", "output_tokens")
@@ -79,6 +81,25 @@ def vouchers_are_used_as_often_as_claimed(dump: Dump) -> Iterator[str]:
     yield from (f"there is no voucher {digest}" for digest in claims)
 
 
+def counters_sum_up_receipts(dump: Dump) -> Iterator[str]:
+    """A counter has what lines of receipts have counted with it, each where the one before has ended."""
+    spans: dict[tuple[str, str, str, int], list[tuple[int, int]]] = {}
+    for row in dump["receipts"]:
+        for line in _lines_of(row[17]):
+            said = {step.kind: step for step in line.steps}
+            if "counted" in said:
+                window, first = said["window"], int(said["counted"].value)
+                key = (row[1], said["counted"].name, window.name, int(window.value))
+                spans.setdefault(key, []).append((first, first + line.quantity))
+    ends = {}
+    for key, found in spans.items():
+        found.sort()
+        ends[key] = found[-1][1]
+        if [first for first, _ in found] != [0, *(last for _, last in found[:-1])]:
+            yield f"{key} was counted with gaps or twice: {found}"
+    yield from differences((row[:5] for row in dump["counters"]), ((*key, end) for key, end in ends.items()))
+
+
 def buckets_sum_up_calls(dump: Dump) -> Iterator[str]:
     """A bucket has spent what receipts of its window paid, and holds what the open holds of its window do."""
     spent: Counter[tuple[str, str, int]] = Counter()
@@ -104,6 +125,7 @@ WHOLE_CHECKS: tuple[Callable[[Dump], Iterator[str]], ...] = (
     draws_sum_to_what_is_left,
     days_sum_up_receipts,
     vouchers_are_used_as_often_as_claimed,
+    counters_sum_up_receipts,
     buckets_sum_up_calls,
 )
 

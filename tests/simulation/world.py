@@ -15,6 +15,7 @@ from proxy.ledger.commands import Authorize, Command
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Hold, Limits
 from proxy.pricing.charge import Charge, price
 from proxy.pricing.rates import Rate, RateCard
+from tests.simulation.counters import STAIRS
 from tests.simulation.model import DAY_US, Model
 
 SECOND_US: Final = 1_000_000
@@ -53,6 +54,7 @@ CARDS: Final[dict[str, RateCard]] = {
     ),
     "half": RateCard("half", ("half",), (_rate("output_tokens", "12.5", 1),)),
     "drawing": RateCard("drawing", ("drawing",), (_rate("requests", "40000.5", 1),)),
+    "stairs": STAIRS,
     "free": RateCard("free", ("free",), (_rate("input_tokens", "0", 1), _rate("output_tokens", "0", 1))),
 }
 

@@ -104,6 +104,7 @@ KINDS: dict[str, dict[str, str]] = {
     },
     "memberships": {"": "account_id = 'acct_6'"},
     "vouchers": {"": "id = 'vch_1'"},
+    "counters": {"of tiers": "name = 'all'", "of volume tiers": "name = 'own'"},
     "voucher_claims": {"": "account_id = 'acct_1'"},
     "usage_days": {"": "account_id = 'acct_2' AND day = 20000"},
     "usage_totals": {"": "id = 'acct_2' AND day = 20000"},

@@ -14,6 +14,7 @@ from proxy.ledger.rows import (
     Account,
     Call,
     Claim,
+    Counter,
     Entry,
     Hold,
     Key,
@@ -44,9 +45,10 @@ VALUES: dict[str, Any] = {
     "memberships": Membership,
     "vouchers": Voucher,
     "voucher_claims": Claim,
+    "counters": Counter,
 }
 """The values whose fields are the columns of a table."""
-SEALED = ("holds", "objects", "memberships", "vouchers", "voucher_claims")
+SEALED = ("holds", "objects", "memberships", "vouchers", "voucher_claims", "counters")
 """Those of them whose rows end with a seal."""
 SCOPED: dict[str, Any] = {"buckets": Bucket, "throttles": Throttle}
 """Those that name an account or one of its keys, and whose rows begin with the account."""

@@ -8,6 +8,7 @@ import sqlite3
 import sys
 from collections.abc import Iterable
 from contextlib import closing
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ from proxy.ledger.records import Record
 from proxy.ledger.rows import Limits, Observed, Voucher
 from proxy.ledger.store import Store
 from proxy.ledger.vouchers import ClaimVoucher, MakeVoucher
-from proxy.pricing.charge import Charge, Line
+from proxy.pricing.charge import Charge, Line, price
+from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.tiers import Tier, Tiers
 from proxy.storage.audit import ledger_of
 from proxy.storage.database import Database
 from proxy.storage.locations import database_at
@@ -41,6 +44,15 @@ from tests.storage.teller import (
 )
 
 FUNDS_NANO = 10**9
+TIERS = Tiers("all", "month", (Tier(100, "7"), Tier(0, "5")))
+VOLUME_TIERS = Tiers("own", "total", (Tier(15, "9"), Tier(0, "4")), is_volume=True)
+COUNTED = {
+    6: ("input_tokens", TIERS, 60),
+    8: ("input_tokens", TIERS, 70),
+    10: ("output_tokens", VOLUME_TIERS, 12),
+    12: ("output_tokens", VOLUME_TIERS, 20),
+}
+"""The calls of one account that are charged by tiers, by their number."""
 
 
 def database_of(engine: Engine) -> Database:
@@ -90,7 +102,10 @@ async def fill(store: Store, *, in_flight: bool = False) -> None:
         made = replace(made, end_user="jane", metadata='{"team":"fares"}') if number == 2 else made
         end = void(made) if number % 5 == 4 else settle(made, 100 + number)
         end = replace(end, objects=(made_by(made),)) if number == 2 else end
-        await store.apply(list(map(honest, [authorize(made, 500, owner=store.owner, tokens=3), end])))
+        begin, ends = map(honest, (authorize(made, 500, owner=store.owner, tokens=3), end))
+        if number in COUNTED and isinstance(ends, Settle):
+            ends = replace(ends, charge=_counted(*COUNTED[number]))
+        await store.apply([begin, ends])
     await store.apply([ChangeAccount("acct_2", NOON_US, group="vip")])
     await store.apply([Adjust(ACCOUNT, "adjust_1", "lot_of_adjust_1", -5, "a reason", NOON_US)])
     voucher = Voucher("digest of vch_1", "vch_1", "spring", "voucher", 5, 3, 30, NOON_US)
@@ -136,6 +151,11 @@ async def _tamper(location: str, statements: Iterable[str]) -> None:
 
 def _charge(nano: int) -> Charge:
     return Charge(nano, (Line("requests", 1, f"{nano}.00", 1, nano),) if nano else (), "card@1")
+
+
+def _counted(meter: str, tiers: Tiers, quantity: int) -> Charge:
+    dearest = max(Fraction(tier.price_nano) for tier in tiers.tiers)
+    return price(RateCard("counted", (), (Rate(meter, dearest, 1, (), tiers),)), {meter: quantity})
 
 
 async def _write_on(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Alguna: metered products, priced for a thousand or a million units."""
+"""Alguna: metered products, priced for a thousand or a million units, by tiers and with allowances."""
 
 import secrets
 from datetime import UTC, datetime
@@ -9,6 +9,8 @@ from tests.acceptance.harness import Account, nano
 from tests.systems.system import System
 
 EVENTS = "/v1/billing/events"
+ANSWER = 15_000
+"""What one token of an answer costs."""
 
 
 @pytest.mark.parametrize(
@@ -140,3 +142,56 @@ def event(type_: str, account: Account, **properties: object) -> dict[str, objec
 
 def now() -> str:
     return datetime.now(UTC).isoformat()
+
+
+@pytest.mark.parametrize(
+    ("quantity", "total_nano"),
+    [
+        (1_000_000, 3_000_000_000),
+        (1_000_001, 3_000_002_500),
+        (1_500_000, 4_250_000_000),
+        (10_000_000, 25_500_000_000),
+        (10_000_001, 25_500_002_000),
+        (12_000_000, 29_500_000_000),
+    ],
+)
+def test_g5_each_unit_has_the_price_of_its_tier(system: System, quantity: int, total_nano: int) -> None:
+    """Whether all are in one request or in several, of which others may be in flight."""
+    account, parts = system.account(), system.account()
+    assert system.chat(account, "writer", quantity, 1) == total_nano + ANSWER
+    split = [quantity // 3, quantity // 7, quantity - quantity // 3 - quantity // 7]
+    assert sum(system.chat(parts, "writer", part, 1) for part in split) == total_nano + 3 * ANSWER
+
+
+def test_g5_a_request_may_cross_tiers(system: System) -> None:
+    """300,000 after 900,000 are 100,000 at 3.00 and 200,000 at 2.50, in whatever form the answer comes."""
+    for stream in (False, True):
+        account = system.account()
+        assert system.chat(account, "writer", 900_000, 1) == 2_700_000_000 + ANSWER
+        assert system.chat(account, "writer", 300_000, 1, stream=stream) == 800_000_000 + ANSWER
+        lines = account.last()["lines"]
+        assert [(line["quantity"], line["price"], line["amount"]) for line in lines[:2]] == [
+            (100_000, "3.00", "0.30"),
+            (200_000, "2.50", "0.50"),
+        ]
+
+
+def test_g5_all_units_have_the_price_of_the_tier_reached(system: System) -> None:
+    """With volume tiers; what was paid before is taken off, and no charge is below zero."""
+    account = system.account()
+    prompts = (1_000_000, 1, 199_999, 300_000, 10_500_000)
+    charged = [system.chat(account, "archivist", tokens, 1) - ANSWER for tokens in prompts]
+    paid = [3_000_000_000, 0, 0, 1_500_000 * 2_500 - 3_000_000_000]
+    assert charged == [*paid, 12_000_000 * 2_000 - sum(paid)]
+
+
+def test_g5_usage_beyond_what_is_included_has_its_price(system: System) -> None:
+    """What several products share is used up by all of them, and shows what is left."""
+    account = system.account()
+    assert system.chat(account, "drafter", 60_000, 10_000) == 0
+    (shared,) = (row for row in account.api.get("/v1/billing/counters")["data"] if row["name"] == "included")
+    assert (shared["period"], shared["used"]) == ("month", 70_000)
+    assert [tier["used"] for tier in shared["rates"][0]["tiers"]] == [70_000, 0]
+    assert {rate["rate_card"] for rate in shared["rates"]} == {"drafter", "editor"}
+    assert system.chat(account, "editor", 40_000, 10_000) == 10_000 * 1_000 + 10_000 * 4_000
+    assert system.chat(account, "drafter", 1, 1) == 1_000 + 4_000

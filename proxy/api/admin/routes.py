@@ -6,6 +6,7 @@ from typing import Final
 from aiohttp import web
 
 from proxy.api.admin import accounts as admin_accounts
+from proxy.api.admin import counters as admin_counters
 from proxy.api.admin import credit as admin_credit
 from proxy.api.admin import jobs as admin_jobs
 from proxy.api.admin import keys as admin_keys
@@ -25,6 +26,7 @@ OPERATIONS: Final = (
     *admin_keys.OPERATIONS,
     *admin_credit.OPERATIONS,
     *admin_vouchers.OPERATIONS,
+    *admin_counters.OPERATIONS,
     *admin_receipts.OPERATIONS,
     *admin_jobs.OPERATIONS,
     *admin_upstreams.OPERATIONS,
@@ -47,6 +49,7 @@ def admin_routes(
         *admin_keys.Keys(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_credit.Credit(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_vouchers.Vouchers(ledger=ledger, reader=reader, clock=clock).routes(bind),
+        *admin_counters.Counters(reader=reader, clock=clock).routes(bind),
         *admin_receipts.Receipts(reader=reader, clock=clock).routes(bind),
         *admin_jobs.RunningJobs(reader=reader).routes(bind),
         *admin_upstreams.upstream_routes(bind),

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
+from proxy.api.admin.counters import counters_now
 from proxy.api.admin.credit import LotQuery, entries_page, lots_page
 from proxy.api.billing import inspection, organization_routes, plans
 from proxy.api.billing import spending as billing_spending
@@ -20,6 +21,7 @@ from proxy.api.paging import Page, PageQuery, page_of, place_of
 from proxy.api.reader import Reader, SeenReceipt
 from proxy.api.usage import Day, EndUser, UsageQuery, UsageView, usage_report
 from proxy.api.views.books import EntryView, LotView
+from proxy.api.views.counters import CountersView
 from proxy.api.views.money import Display, Usd, display
 from proxy.api.views.receipts import ReceiptView, receipt_view
 from proxy.clock import Clock
@@ -112,6 +114,16 @@ RECEIPT: Final = Operation(
     query=Nothing,
     body=Nothing,
 )
+COUNTERS: Final = Operation(
+    id="billing_counters",
+    method="GET",
+    path=f"{BILLING}/counters",
+    summary="What the account has used of its allowances and tiers in the periods of now.",
+    audience="account",
+    reply=CountersView,
+    query=Nothing,
+    body=Nothing,
+)
 ENTRIES: Final = Operation(
     id="billing_entries",
     method="GET",
@@ -124,7 +136,7 @@ ENTRIES: Final = Operation(
 )
 
 OPERATIONS: Final[tuple[Operation[Any, Any, Any], ...]] = (
-    *(BALANCE, LOTS, USAGE, RECEIPTS, RECEIPT, ENTRIES),
+    *(BALANCE, LOTS, USAGE, RECEIPTS, RECEIPT, COUNTERS, ENTRIES),
     *billing_spending.OPERATIONS,
     *plans.OPERATIONS,
     *billing_vouchers.OPERATIONS,
@@ -179,6 +191,7 @@ class Billing:
             bind(USAGE, self.usage),
             bind(RECEIPTS, self.receipts),
             bind(RECEIPT, self.receipt),
+            bind(COUNTERS, self.counters),
             bind(ENTRIES, self.entries),
         ]
 
@@ -254,6 +267,11 @@ class Billing:
         if row.call.account_id != incoming.caller.account_id:
             raise Refusal("not_found", f"There is no call {call_id}.")
         return receipt_view(row, incoming.settings.unit)
+
+    async def counters(self, incoming: Incoming[Key, Nothing, Nothing]) -> CountersView:
+        """The account's counters in the periods of now."""
+        account = await self._reader.account(incoming.caller.account_id)
+        return await counters_now(self._reader, account, incoming.settings, self._clock.now_us())
 
     async def entries(self, incoming: Incoming[Key, PageQuery, Nothing]) -> Page[EntryView]:
         """A page of the account's entries."""

@@ -8,8 +8,9 @@ import msgspec
 
 from proxy.ledger.windows import iso
 from proxy.money import NANO_PER_USD, decimal_string
-from proxy.pricing.rates import Case, RateCard
+from proxy.pricing.rates import Case, Rate, RateCard
 from proxy.pricing.steps import Step, StepKind, times
+from proxy.pricing.tiers import Tiers
 
 View = Mapping[str, object]
 _BILLED: Final[Mapping[StepKind, str]] = {"less": "included", "least": "least", "block": "block"}
@@ -111,9 +112,23 @@ def _pricing(card: RateCard) -> View:
             "per": rate.per,
             "currency": "USD",
             **{_BILLED[step.kind]: int(step.number) for step in rate.steps if step.kind in _BILLED},
+            **(_tiers(rate, rate.tiers) if rate.tiers is not None else {}),
         }
         for rate in card.rates
     }
+
+
+def _tiers(rate: Rate, tiers: Tiers) -> View:
+    """The prices by what a period has used, and what counts that."""
+    prices = [
+        {
+            **({"upto": tier.upto} if tier.upto else {}),
+            "price": decimal_string(tier.price * times(rate.steps) / NANO_PER_USD),
+        }
+        for tier in tiers.tiers
+    ]
+    key = "volume_tiers" if tiers.is_volume else "tiers"
+    return {key: prices, "period": tiers.period, "counter": tiers.counter}
 
 
 def _adjustment(step: Step) -> str:

@@ -62,6 +62,7 @@ def _account_faults(
     yield from calls.spending.day_faults(rows["days"])
     yield from calls.spending.bucket_faults(rows["buckets"])
     yield from membership_faults(account, rows["memberships"])
+    yield from calls.counters.faults(rows["counters"])
     yield from _throttle_faults({account_id, *(key.id for key in keys)}, rows["throttles"])
     available_nano = account.balance_nano - account.held_nano - account.debt_nano + account.credit_limit_nano
     if available_nano < 0:

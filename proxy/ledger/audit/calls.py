@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from msgspec.structs import astuple
 
+from proxy.ledger.audit.counters import AccountCounters
 from proxy.ledger.audit.feed import Feed, keys_of
 from proxy.ledger.audit.receipts import receipt_faults, usage_of
 from proxy.ledger.audit.refunds import refund_faults
@@ -35,6 +36,7 @@ class Calls:
         self.keys: set[str] = set()
         self.owed: list[tuple[int, int]] = []
         self.spending = AccountSpending(account_id, receipts_since_day=receipts_since_day)
+        self.counters = AccountCounters(account_id, receipts_since_day=receipts_since_day)
         self._since_day = receipts_since_day
         self._lots = lots
 
@@ -111,6 +113,7 @@ class Calls:
         usage = usage_of(receipt)
         yield from receipt_faults(receipt, usage)
         yield from self.spending.add_receipt(receipt, usage or {})
+        yield from self.counters.add_receipt(receipt)
 
     def _open_faults(self, hold: HoldRow, receipt: ReceiptRow | None) -> Iterator[Difference]:
         self.held_nano += hold.amount_nano

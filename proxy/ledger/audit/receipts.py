@@ -80,7 +80,7 @@ def _stepped_faults(receipt: ReceiptRow, lines: tuple[Line, ...]) -> Iterator[Di
     """The same, of a charge in which a line has steps."""
     try:
         exact = list(exact_amounts(lines)) if all(map(_is_sane, lines)) else None
-    except ZeroDivisionError:  # Blocks of nothing.
+    except (ZeroDivisionError, KeyError):  # Blocks of nothing, or not all steps of a tier.
         exact = None
     if exact is None:
         yield Difference("receipts", receipt.id, "lines", "quantities, prices and steps", receipt.lines)

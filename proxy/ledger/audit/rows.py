@@ -293,6 +293,18 @@ class ClaimRow(msgspec.Struct, frozen=True, gc=False):
     is_of_account: bool = True
 
 
+class CounterRow(msgspec.Struct, frozen=True, gc=False):
+    """All of a counter, with its seal."""
+
+    account_id: str
+    name: str
+    window: str
+    start_day: int
+    quantity: int
+    volume: str
+    seal: int
+
+
 class LedgerRows(msgspec.Struct, frozen=True):
     """All that an audit reads, each once and in order: by account id, then as each member says.
 
@@ -327,6 +339,8 @@ class LedgerRows(msgspec.Struct, frozen=True):
     buckets: Iterable[BucketRow]
     """In any order."""
     throttles: Iterable[ThrottleRow]
+    """In any order."""
+    counters: Iterable[CounterRow]
     """In any order."""
     receipts_since_day: int = 0
     """Receipts and holds from before this day may be gone; their usage days are not checked."""

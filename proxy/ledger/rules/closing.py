@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Close, OfHold, Recover, Refused, Settle, Settled, Void
 from proxy.ledger.rows import Account, Call, Draw, Hold, HoldState, OnShortfall, Outcome, Receipt
-from proxy.ledger.rules import lots, objects, throttles
+from proxy.ledger.rules import counters, lots, objects, throttles
 from proxy.ledger.rules.registry import carries_out
 from proxy.ledger.windows import iso
 from proxy.metering.usage import tokens_of
@@ -57,6 +57,8 @@ def recover(books: Books, command: Recover) -> Settled | Refused:
         return Refused("conflict", f"The hold {hold.id} is detached until {iso(hold.deadline_us)}.")
     usage = hold.observed.usage if hold.observed else {}
     charge = hold.observed.charge if hold.observed else NO_CHARGE
+    if hold.state == "open" and charge.tiers != command.tiers:
+        return Refused("conflict", f"The hold {hold.id} has been charged by other tiers meanwhile.")
     outcome = Outcome("crashed", 0, "recovered", usage, command.at_us)
     command = replace(command, call=hold.call)
     return _close(books, command, outcome, charge, tokens_of(usage), on_shortfall=command.on_shortfall)
@@ -122,9 +124,12 @@ def charge_account(
 ) -> Settled:
     """Put a closed hold in the books, charge its swept account, and leave the entry and the receipt.
 
-    What the hold and uncommitted funds do not cover is forgiven, or owed. Spending windows are those of the
-    hold's time. One that never `was_open` was promised nothing: its charge is drawn from what there is now.
+    What the hold and uncommitted funds do not cover is forgiven, or owed. Windows of spending and of counters
+    are those of the hold's time. One that never `was_open` was promised nothing: its charge is drawn from
+    what there is now.
     """
+    counted = counters.count(books, hold, charge) if charge.tiers else None
+    charge = counted or charge
     total_nano = paid_nano = charge.total_nano if charge.total_nano > 0 else 0
     if total_nano > hold.amount_nano:
         paid_nano = min(total_nano, hold.amount_nano + max(0, account.uncommitted_nano))
@@ -147,7 +152,9 @@ def charge_account(
         Receipt(call, outcome, charge, charged_nano, shortfall_nano, hold.amount_nano, owed_nano)
     )
     return Settled(
-        charged_nano, shortfall_nano, account.balance_nano, account.available_nano, owed_nano=owed_nano
+        *(charged_nano, shortfall_nano, account.balance_nano, account.available_nano),
+        owed_nano=owed_nano,
+        charge=counted,
     )
 
 

@@ -78,6 +78,18 @@ FROM lots
 WHERE account_id = :account_id AND remaining_nano > 0
 ORDER BY priority, expires_at_us, granted_at_us, id;
 
+-- name: counters_of_account
+-- What an account has used in a day, a week and a month, given their first days, and in total.
+SELECT {counters.columns}
+FROM counters
+WHERE account_id = :account_id AND (
+    ("window" = 'day' AND start_day = :day)
+    OR ("window" = 'week' AND start_day = :week)
+    OR ("window" = 'month' AND start_day = :month)
+    OR ("window" = 'total' AND start_day = 0)
+)
+ORDER BY name, "window";
+
 -- name: entries_page
 -- The entries of an account, newest first; `cursor` is the last seq of the page before, 0 for the first page.
 SELECT {entries.columns}

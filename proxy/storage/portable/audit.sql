@@ -121,6 +121,12 @@ SELECT {buckets.columns}
 FROM buckets
 ORDER BY account_id;
 
+-- name: audit_counters
+-- Every counter, by account.
+SELECT {counters.columns}
+FROM counters
+ORDER BY account_id;
+
 -- name: audit_vouchers
 -- Every voucher, by digest.
 SELECT {vouchers.columns}

@@ -84,6 +84,12 @@ SELECT {voucher_claims.columns}
 FROM voucher_claims
 ORDER BY digest, account_id;
 
+-- name: copy_counters
+-- Every counter.
+SELECT {counters.columns}
+FROM counters
+ORDER BY account_id, name, "window", start_day;
+
 -- name: copy_usage_days
 -- Every usage day.
 SELECT {usage_days.columns}

@@ -22,6 +22,7 @@ class Rare(msgspec.Struct):
     memberships: list[_Row] | None = None
     vouchers: list[_Row] | None = None
     claims: list[_Row] | None = None
+    counters: list[_Row] | None = None
 
     def add_to(self, books: Books) -> None:
         """Add the rows to books."""
@@ -32,6 +33,7 @@ class Rare(msgspec.Struct):
         books.memberships = {row[0]: columns.membership_of(row) for row in self.memberships or ()}
         books.vouchers = {row[0]: columns.voucher_of(row) for row in self.vouchers or ()}
         books.claims = {(row[0], row[1]): columns.claim_of(row) for row in self.claims or ()}
+        books.counters = {row[:4]: columns.counter_of(row) for row in self.counters or ()}
         books.refunds = {(row[0], row[1]): row[2] or 0 for row in self.refunds or ()}
 
 
@@ -97,15 +99,16 @@ def question(owner: str, needs: Needs) -> tuple[object, ...]:
 
 def _rare(needs: Needs) -> str | None:
     """What few batches need, as JSON; None for all others."""
-    if not needs.entries and not needs.vouchers and not needs.memberships:
+    if not (needs.entries or needs.vouchers or needs.memberships or needs.counters):
         return None
-    named: dict[str, set[str] | set[tuple[str, str]] | set[tuple[str, int]]] = {
+    named: dict[str, Collection[object]] = {
         "lots": needs.lots,
         "entries": needs.entries,
         "refunds": needs.refunds,
         "memberships": needs.memberships,
         "vouchers": needs.vouchers,
         "claims": needs.claims,
+        "counters": needs.counters,
     }
     return columns.text(named)
 

@@ -32,6 +32,7 @@ _ADDS: Final = {
         "vouchers": "put_vouchers",
         "voucher_claims": "add_claims",
         "objects": "put_objects",
+        "counters": "put_counters",
     }.items()
 }
 

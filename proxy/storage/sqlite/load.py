@@ -67,6 +67,9 @@ class RowCache:
         for row in self._rows("load_claims", needs.claims):
             claim = columns.claim_of(row)
             books.claims[claim.digest, claim.account_id] = claim
+        for row in self._rows("load_counters", needs.counters):
+            counter = columns.counter_of(row)
+            books.counters[counter.account_id, counter.name, counter.window, counter.start_day] = counter
         self._load_lots([i for i in needs.accounts if i not in books.lots], needs.lots)
         self._load_spending(needs)
         self._load_holds(needs)
@@ -91,6 +94,8 @@ class RowCache:
         books.vouchers.clear()
         books.claims.clear()
         books.changed_memberships.clear()
+        books.counters.clear()
+        books.changed_counters.clear()
         books.changed_vouchers.clear()
         books.new_claims.clear()
         books.changed_accounts.clear()

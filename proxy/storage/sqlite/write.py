@@ -32,6 +32,7 @@ _PUT_OBJECTS: Final = Rows(WRITES["put_objects"])
 _PUT_MEMBERSHIPS: Final = Rows(WRITES["put_memberships"])
 _PUT_VOUCHERS: Final = Rows(WRITES["put_vouchers"])
 _ADD_CLAIMS: Final = Rows(WRITES["add_claims"])
+_PUT_COUNTERS: Final = Rows(WRITES["put_counters"])
 _ADD_USAGE_DAYS: Final = Rows(WRITES["add_usage_days"])
 _ADD_USAGE_TOTALS: Final = Rows(WRITES["add_usage_totals"])
 
@@ -75,6 +76,9 @@ def write(
         vouchers = [books.vouchers[digest] for digest in books.changed_vouchers]
         _PUT_VOUCHERS.run(connection, _flat(map(columns.voucher_row, vouchers)))
         _ADD_CLAIMS.run(connection, _flat(map(columns.claim_row, books.new_claims)))
+    if books.changed_counters:
+        counters = [books.counters[key] for key in books.changed_counters]
+        _PUT_COUNTERS.run(connection, _flat(map(columns.counter_row, counters)))
     add_usage_days(connection, list(columns.usage_day_rows(receipts)))
 
 

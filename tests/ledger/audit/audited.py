@@ -11,6 +11,7 @@ from proxy.ledger.audit.rows import (
     AccountRow,
     BucketRow,
     CommandRow,
+    CounterRow,
     DayRow,
     Difference,
     EntryRow,
@@ -27,6 +28,7 @@ from proxy.ledger.audit.rows import (
 from proxy.ledger.books import Books
 from proxy.ledger.rows import Account, Entry, Hold, Key, Lot, Membership, Object, Receipt
 from proxy.storage.columns import (
+    counter_row,
     hold_row,
     key_digest_row,
     membership_row,
@@ -77,6 +79,7 @@ def rows_of(books: Books) -> Rows:
             ThrottleRow(scopes.get(throttle.scope_id, throttle.scope_id), throttle.scope_id)
             for throttle in books.throttles.values()
         ],
+        "counters": [CounterRow(*counter_row(row)) for row in books.counters.values()],  # type: ignore[arg-type]
     }
 
 

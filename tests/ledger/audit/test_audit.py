@@ -16,6 +16,7 @@ from proxy.ledger.windows import DAY_US, starts_of_day
 from proxy.pricing.charge import price
 from proxy.pricing.rates import Rate, RateCard
 from tests.ledger.audit.audited import Rows, columns_named, differences, rows_of, tampered
+from tests.ledger.audit.of_counters import COUNTED, OF_COUNTERS
 from tests.ledger.audit.of_memberships import OF_MEMBERSHIPS
 from tests.ledger.desk import ACCOUNT, KEY, NOON_US, Desk, charge_of
 from tests.ledger.test_properties import HistoriesOfABadClock
@@ -69,6 +70,8 @@ def history() -> Desk:
     desk.settle("call_d", 900)
     desk.grant(60, lot_id="lot_c")
     desk.adjust(700)
+    desk.hold(1, "call_k")
+    desk.do(replace(desk.settlement("call_k", 0, {"images": 12}), charge=COUNTED))
     desk.hold(35, "call_e")
     desk.observe("call_e", 20)
     desk.do(desk.recovery("call_e"))
@@ -280,6 +283,7 @@ TAMPERINGS: tuple[Tampering, ...] = (
     ),
     ("receipts", "call_a", "first_byte_at_us", "5", ("receipts", "call_a", "seal")),
     *OF_MEMBERSHIPS,
+    *OF_COUNTERS,
     ("throttles", ACCOUNT, "scope_id", "key_x", ("throttles", "key_x", "row")),
     ("keys", KEY, "spending", NO_SUMS, ("keys", f"{KEY}/week/{WEEK}", "spent_nano")),
     ("keys", KEY, "spending", "nothing", ("keys", KEY, "spending")),

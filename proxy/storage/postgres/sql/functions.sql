@@ -135,6 +135,12 @@ BEGIN
                 SELECT json_agg(json_build_array({voucher_claims.columns:c}))
                 FROM json_array_elements(_rare -> 'claims') AS n
                 JOIN voucher_claims AS c ON c.digest = n ->> 0 AND c.account_id = n ->> 1
+            ),
+            'counters', (
+                SELECT json_agg(json_build_array({counters.columns:c}))
+                FROM json_array_elements(_rare -> 'counters') AS n
+                JOIN counters AS c ON c.account_id = n ->> 0 AND c.name = n ->> 1 AND c."window" = n ->> 2
+                    AND c.start_day = (n ->> 3)::BIGINT
             )
         );
     END IF;
@@ -274,6 +280,13 @@ BEGIN
         INSERT INTO voucher_claims ({voucher_claims.columns})
         SELECT {voucher_claims.from_json:r}
         FROM jsonb_array_elements(_change #> '{voucher_claims,rows}') AS r;
+    END IF;
+    IF _change ? 'counters' THEN
+        ASSERT _change #> '{counters,columns}' = {counters.names}, 'counters come with other columns';
+        INSERT INTO counters ({counters.columns})
+        SELECT {counters.from_json:r}
+        FROM jsonb_array_elements(_change #> '{counters,rows}') AS r
+        ON CONFLICT ({counters.key}) DO UPDATE SET {counters.upsert};
     END IF;
     IF _change ? 'usage_days' THEN
         ASSERT _change #> '{usage_days,columns}' = {usage_days.names}, 'usage_days come with other columns';

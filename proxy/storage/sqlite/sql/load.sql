@@ -84,6 +84,13 @@ SELECT {voucher_claims.columns:c}
 FROM json_each(?) AS j
 CROSS JOIN voucher_claims AS c ON c.digest = j.value ->> 0 AND c.account_id = j.value ->> 1;
 
+-- name: load_counters
+-- Counters by account, name, window and first day.
+SELECT {counters.columns:c}
+FROM json_each(?) AS j
+CROSS JOIN counters AS c ON c.account_id = j.value ->> 0 AND c.name = j.value ->> 1 AND c."window" = j.value ->> 2
+    AND c.start_day = j.value ->> 3;
+
 -- name: load_objects
 -- Objects by account and id.
 SELECT {objects.columns:o}

@@ -99,6 +99,12 @@ ON CONFLICT ({vouchers.key}) DO UPDATE SET {vouchers.upsert};
 INSERT INTO voucher_claims ({voucher_claims.columns})
 VALUES {voucher_claims.parameters};
 
+-- name: put_counters
+-- Add counters or replace what they have.
+INSERT INTO counters ({counters.columns})
+VALUES {counters.parameters}
+ON CONFLICT ({counters.key}) DO UPDATE SET {counters.upsert};
+
 -- name: add_usage_days
 -- Count receipts in their day.
 INSERT INTO usage_days ({usage_days.columns})

@@ -1,0 +1,91 @@
+"""Charges whose prices depend on counters: what they come to once it is known what these have.
+
+A card with tiers makes a charge at its dearest prices, with the tiers beside its lines. Only when that is
+settled is it known what was used before it: then each of these lines gets the prices of its own tiers.
+"""
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Final
+
+from msgspec.structs import replace
+
+from proxy.pricing.charge import Charge, Line, rounded
+from proxy.pricing.steps import Step, due, times
+from proxy.pricing.tiers import Count, CounterKey, Period, Tier, Tiers, Volume
+
+NOTHING: Final = Count()
+
+
+def counter_keys(charge: Charge, first_days: Mapping[Period, int]) -> list[CounterKey]:
+    """The counters that a charge needs, where periods begin on these days. One without tiers needs none."""
+    return [(tiers.counter, tiers.period, first_days[tiers.period]) for _, tiers in charge.tiers]
+
+
+def counted(
+    charge: Charge, counts: Mapping[CounterKey, Count], first_days: Mapping[Period, int]
+) -> tuple[Charge, dict[CounterKey, Count]]:
+    """A charge as its counters make it, and what these have after it. Counters that are missing have nothing.
+
+    Lines are counted in their order. To count a charge and then another comes to what both in one come to,
+    but for what each is rounded by.
+    """
+    tiers_of, after = dict(charge.tiers), dict(counts)
+    lines: list[Line] = []
+    for place, line in enumerate(charge.lines):
+        tiers = tiers_of.get(place)
+        if tiers is None:
+            lines.append(line)
+            continue
+        key = (tiers.counter, tiers.period, first_days[tiers.period])
+        before = after.get(key, NOTHING)
+        if tiers.is_volume:
+            line = _at_volume(line, tiers, key, before)  # noqa: PLW2901 - it takes its place.
+            lines.append(line)
+            volume = volume_after(line)
+        else:
+            lines += _by_tier(line, tiers, key, before.quantity)
+            volume = before.volume
+        after[key] = Count(before.quantity + line.quantity, volume)
+    return rounded(lines, charge.price_id), after
+
+
+def volume_after(line: Line) -> Volume:
+    """What volume tiers need of the period after a line that was priced by them."""
+    said = {step.kind: step for step in line.steps}
+    weighted = said["weighted"].number + line.quantity * times(line.steps)
+    return Volume(said["weighted"].name, str(weighted), str(max(Fraction(0), -due(line))))
+
+
+def _by_tier(line: Line, tiers: Tiers, key: CounterKey, before: int) -> Iterator[Line]:
+    """A line for each tier that a quantity reaches into, after so much of the period."""
+    at, end = before, before + line.quantity
+    while at < end:
+        floor, tier = tiers.at(at + 1)
+        stop = min(end, tier.upto) if tier.upto else end
+        steps = (*line.steps, *_place(key, at), Step("tier", str(floor)), *_until(tier))
+        yield replace(line, quantity=stop - at, price_nano=tier.price_nano, steps=steps)
+        at = stop
+
+
+def _at_volume(line: Line, tiers: Tiers, key: CounterKey, before: Count) -> Line:
+    """A line at the tier that the period has reached with it, less what the period costs less so far."""
+    floor, tier = tiers.at(before.quantity + line.quantity)
+    _, last = tiers.at(before.quantity)
+    volume, prices = before.volume, tiers.digest
+    # What was used at other prices is not priced anew.
+    weighted = volume.weighted if volume.prices == prices else "0"
+    steps = (
+        *(*line.steps, *_place(key, before.quantity), Step("volume", str(floor)), *_until(tier)),
+        *(Step("weighted", weighted, prices), Step("was", last.price_nano), Step("credit", volume.credit)),
+    )
+    return replace(line, price_nano=tier.price_nano, steps=steps)
+
+
+def _place(key: CounterKey, before: int) -> tuple[Step, Step]:
+    name, period, first_day = key
+    return Step("window", str(first_day), period), Step("counted", str(before), name)
+
+
+def _until(tier: Tier) -> tuple[Step, ...]:
+    return (Step("until", str(tier.upto)),) if tier.upto else ()

@@ -1,0 +1,130 @@
+"""How the auditor's model counts: prices of the card `stairs` depend on what an account has used before.
+
+Each million of input tokens has the price of its own step of the day, together with what was recorded. All
+output tokens of a month have the price of the step that it has reached, less what was paid too much.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+from fractions import Fraction
+from typing import Final
+
+import msgspec
+
+from proxy.ledger.rows import Counter
+from proxy.pricing.charge import Charge, Line, rounded
+from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.steps import Step
+from proxy.pricing.tiers import Tier, Tiers, Volume
+from proxy.storage.columns import counter_row
+
+MILLION: Final = 1_000_000
+DAY_US: Final = 86_400_000_000
+EPOCH: Final = date(1970, 1, 1).toordinal()
+Row = tuple[object, ...]
+Place = tuple[str, str, str, int]
+"""An account, and the name, the window and the first day of a counter."""
+Stairs = tuple[tuple[int, int, str], ...]
+"""Where each step begins and ends, and its price."""
+
+INPUT: Final[Stairs] = ((0, 4_000, "33333333.5"), (4_000, 20_000, "20000000.25"), (20_000, 0, "7000000"))
+OUTPUT: Final[Stairs] = ((0, 5_000, "111111111"), (5_000, 40_000, "66666666.5"), (40_000, 0, "50000000"))
+
+
+def _tiers(counter: str, stairs: Stairs, *, month: bool) -> Tiers:
+    steps = tuple(Tier(end, nano) for _, end, nano in stairs)
+    return Tiers(counter, "month" if month else "day", steps, is_volume=month)
+
+
+_OF_INPUT: Final = _tiers("tokens", INPUT, month=False)
+_OF_OUTPUT: Final = _tiers("stairs/output_tokens", OUTPUT, month=True)
+STAIRS: Final = RateCard(
+    "stairs",
+    ("stairs",),
+    (
+        Rate("input_tokens", Fraction(INPUT[0][2]), MILLION, (), _OF_INPUT),
+        Rate("output_tokens", Fraction(OUTPUT[0][2]), MILLION, (), _OF_OUTPUT),
+    ),
+)
+
+
+class Used(msgspec.Struct):
+    """What was used by now, and of a month what was paid too much."""
+
+    units: int = 0
+    credit: Fraction = Fraction(0)
+
+
+Uses = dict[Place, Used]
+
+
+def counted(uses: Uses, account_id: str, at_us: int, charge: Charge) -> Charge:
+    """What a charge comes to, and count it in the windows of a time. One without tiers stays as it is."""
+    if not charge.tiers:
+        return charge
+    day = at_us // DAY_US
+    days = {"day": day, "month": day - date.fromordinal(EPOCH + day).day + 1}
+    lines: list[Line] = []
+    for line in charge.lines:
+        if line.meter == "input_tokens":
+            lines += _each_step(
+                uses.setdefault((account_id, "tokens", "day", days["day"]), Used()), line, days
+            )
+        else:
+            place = (account_id, "stairs/output_tokens", "month", days["month"])
+            lines.append(_step_reached(uses.setdefault(place, Used()), line, days))
+    return rounded(lines, charge.price_id)
+
+
+def counter_rows(uses: Uses, account_id: str) -> Iterator[Row]:
+    """An account's counters."""
+    for (mine, name, window, day), used in uses.items():
+        if mine == account_id:
+            (kind,) = (each for each in ("day", "month") if each == window)
+            row = Counter(mine, name, "month" if kind == "month" else "day", day, used.units)
+            if window == "month":
+                volume = Volume(_OF_OUTPUT.digest, str(used.units), str(used.credit))
+                row = msgspec.structs.replace(row, volume=volume)
+            yield counter_row(row)
+
+
+def exact(line: Line) -> Fraction:
+    """The exact amount of a line by its own figures."""
+    amount = Fraction(line.price_nano) * line.quantity / line.per
+    said = {step.kind: Fraction(step.value) for step in line.steps}
+    if "volume" not in said:
+        return amount
+    less = said["weighted"] * (Fraction(line.price_nano) - said["was"]) / line.per
+    return max(Fraction(0), amount + less - said["credit"])
+
+
+def _each_step(used: Used, line: Line, days: dict[str, int]) -> Iterator[Line]:
+    last = used.units + line.quantity
+    for begin, end, nano in INPUT:
+        first, stop = max(used.units, begin), min(last, end or last)
+        if first < stop:
+            where = (Step("window", str(days["day"]), "day"), Step("counted", str(first), "tokens"))
+            bounds = (Step("tier", str(begin)), *([Step("until", str(end))] if end else []))
+            yield Line("input_tokens", stop - first, nano, MILLION, 0, (*where, *bounds))
+    used.units = last
+
+
+def _step_reached(used: Used, line: Line, days: dict[str, int]) -> Line:
+    def step_of(units: int) -> tuple[int, int, str]:
+        return next(step for step in OUTPUT if not step[1] or units <= step[1])
+
+    before, after = used.units, used.units + line.quantity
+    begin, end, nano = step_of(after)
+    was = step_of(before)[2]
+    steps = (
+        Step("window", str(days["month"]), "month"),
+        Step("counted", str(before), "stairs/output_tokens"),
+        Step("volume", str(begin)),
+        *([Step("until", str(end))] if end else []),
+        Step("weighted", str(before), _OF_OUTPUT.digest),
+        Step("was", was),
+        Step("credit", str(used.credit)),
+    )
+    worth = after * Fraction(nano) - before * Fraction(was)
+    used.units, used.credit = after, max(Fraction(0), used.credit - worth / MILLION)
+    return Line("output_tokens", line.quantity, nano, MILLION, 0, steps)
