@@ -18,6 +18,7 @@ from proxy.cli import main
 from proxy.config.reference import describe_keys
 from proxy.endpoints.registry import ENDPOINT_NAMES, TABLES
 from proxy.errors import CODES
+from proxy.ledger.events import EVENT_TYPES
 from proxy.metering.usage import METERS
 from proxy.telemetry import Telemetry
 from tests.readme import (
@@ -55,6 +56,18 @@ def code_faults(readme: Readme) -> Iterator[str]:
     yield from differences("the code", listed, there)
     if sorted(listed) == sorted(there) and listed != there:
         yield "the codes are not in the order of proxy.errors.CODES"
+
+
+def event_faults(readme: Readme) -> Iterator[str]:
+    """The table of events says what `proxy.ledger.events.EVENT_TYPES` says, in its order."""
+    listed = [" | ".join(row) for row in readme.rows("Event")]
+    there = [
+        f"`{name}` | {kind.about} | {', '.join(f'`{member}`' for member in kind.members)}"
+        for name, kind in EVENT_TYPES.items()
+    ]
+    yield from differences("the event", listed, there)
+    if sorted(listed) == sorted(there) and listed != there:
+        yield "the events are not in the order of EVENT_TYPES"
 
 
 def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
@@ -225,6 +238,7 @@ def threat_faults(readme: Readme) -> Iterator[str]:
 CHECKS: tuple[Check, ...] = (
     key_faults,
     code_faults,
+    event_faults,
     command_faults,
     route_faults,
     target_faults,
@@ -256,6 +270,8 @@ BREACHES: tuple[tuple[Check, str, str], ...] = (
     ),
     (code_faults, "| `invalid_path` | 400 |", "| `invalid_path` | 404 |"),
     (code_faults, "| `conflict` |", "| `strife` |"),
+    (event_faults, "| `credits.granted` |", "| `credits.given` |"),
+    (event_faults, "`shortfall`, `owed` |", "`shortfall` |"),
     (command_faults, "`farebox accounts suspend ACCOUNT`", "`farebox accounts stop ACCOUNT`"),
     (command_faults, "`--all-models`", ""),
     (command_faults, "`--group-by`", "`--group-by`, `--sort-by`"),

@@ -11,7 +11,7 @@ from proxy.cli.keys import keys
 from proxy.cli.ledger import audit, backup, copy, migrate
 from proxy.cli.lots import lots, refund
 from proxy.cli.money import adjust, grant
-from proxy.cli.reads import holds, jobs, receipts, upstreams, usage
+from proxy.cli.reads import holds, jobs, notifications, receipts, upstreams, usage
 from proxy.cli.vouchers import vouchers
 
 
@@ -33,6 +33,7 @@ _FOR_SERVERS = (
     vouchers,
     events,
     counters,
+    notifications,
     usage,
     holds,
     jobs,

@@ -3,7 +3,7 @@
 import click
 
 from proxy.cli.api import Api, Json, segment
-from proxy.cli.options import asks, given, limited, paged
+from proxy.cli.options import alerted, asks, given, limited, paged
 from proxy.cli.output import Column, Out, amount, field, money, plain, print_members, print_table, shown
 
 
@@ -59,12 +59,13 @@ def show_account(api: Api, out: Out, account: str) -> None:
 @click.option("--group", help="the group that it is in")
 @click.option("--credit-limit", metavar="AMOUNT", help="how far below zero its balance may go")
 @limited
+@alerted
 @asks
 def create_account(
-    api: Api, out: Out, name: str, *, group: str | None, credit_limit: str | None, limits: Json
+    api: Api, out: Out, name: str, *, group: str | None, credit_limit: str | None, limits: Json, alerts: Json
 ) -> None:
     """Open an account. It has no money until a grant, and no key."""
-    body = given(name=name, group=group, credit_limit=credit_limit, limits=limits)
+    body = given(name=name, group=group, credit_limit=credit_limit, limits=limits, alerts=alerts)
     out.answer(api.post("/admin/v1/accounts", body), show)
 
 
@@ -75,6 +76,7 @@ def create_account(
 @click.option("--no-group", is_flag=True, help="take it out of its group")
 @click.option("--credit-limit", metavar="AMOUNT", help="how far below zero its balance may go")
 @limited
+@alerted
 @asks
 def update_account(
     api: Api,
@@ -86,11 +88,12 @@ def update_account(
     no_group: bool,
     credit_limit: str | None,
     limits: Json,
+    alerts: Json,
 ) -> None:
-    """Change an account. Limits that are not named stay as they are."""
+    """Change an account. Limits and alerts that are not named stay as they are."""
     if group and no_group:
         raise click.UsageError("--group and --no-group contradict each other.")
-    body = given(name=name, group=group, credit_limit=credit_limit, limits=limits)
+    body = given(name=name, group=group, credit_limit=credit_limit, limits=limits, alerts=alerts)
     if no_group:
         body["group"] = ""
     if not body:
@@ -130,6 +133,7 @@ def show(account: Json) -> None:
             *((name, shown(account[name])) for name in ("id", "name", "status", "group", "created_at")),
             *((name.replace("_", " "), amount(account, name)) for name in money_names),
             *rates(account["effective_limits"]),
+            *_alerts(account["alerts"]),
         ]
     )
     print_table(account["spending"], _SPENDING_COLUMNS, title="Spending")
@@ -147,6 +151,17 @@ def _show_plan(found: Json) -> None:
             *((name.replace("_", " "), shown(found[name])) for name in names if found[name] is not None),
         ]
     )
+
+
+def _alerts(alerts: Json) -> list[tuple[str, str]]:
+    """The rules of its own, if it has any."""
+    rows = []
+    if alerts["balance_low"] is not None:
+        rows.append(("told of low funds at", shown(alerts["balance_low"])))
+    if alerts["limit_percents"] is not None:
+        parts = ", ".join(f"{percent} %" for percent in alerts["limit_percents"])
+        rows.append(("told of limits at", parts or "none"))
+    return rows
 
 
 def rates(limits: Json) -> list[tuple[str, str]]:

@@ -56,6 +56,27 @@ def limited(command: Command) -> Command:
     return optioned
 
 
+def alerted(command: Command) -> Command:
+    """Add the options of an account's alerts. The command gets the ones that were given as `alerts`."""
+
+    @click.option(
+        "--balance-low", metavar="AMOUNT", help="funds that are told as low: an amount, 'none', or 'default'"
+    )
+    @click.option(
+        "--limit-percents", metavar="LIST", help="parts of limits to be told of: 50,80, 'none', or 'default'"
+    )
+    @wraps(command)
+    def with_alerts(*, balance_low: str | None, limit_percents: str | None, **options: Any) -> None:
+        alerts: Json = {}
+        if balance_low is not None:
+            alerts["balance_low"] = _or_default(balance_low)
+        if limit_percents is not None:
+            alerts["limit_percents"] = _percents(limit_percents)
+        command(alerts=alerts, **options)
+
+    return with_alerts
+
+
 def given(**members: object) -> Json:
     """A body of the members that were given, without None and empty ones."""
     return {name: value for name, value in members.items() if value is not None and value not in ({}, ())}
@@ -76,6 +97,15 @@ def _rate(name: str, text: str) -> int | str | None:
         return int(text)
     except ValueError:
         raise click.BadParameter(f"{text!r} is not a number.", param_hint=f"--{name}") from None
+
+
+def _percents(text: str) -> list[int] | None:
+    if text in {"none", "default"}:
+        return [] if text == "none" else None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} are not numbers.", param_hint="--limit-percents") from None
 
 
 def _or_default(text: str) -> str | None:

@@ -1,4 +1,4 @@
-"""farebox usage, holds, jobs, receipts, upstreams: what was used, what is held, and where calls go."""
+"""farebox usage, holds, jobs, receipts, upstreams, notifications: what was used, what is held, what was."""
 
 import click
 
@@ -26,6 +26,12 @@ _UPSTREAM_COLUMNS = (
     *plain("name", "base_url"),
     Column("credential", lambda row: _credential(row["credential"])),
     Column("targets", lambda row: ", ".join(map(_target, row["targets"]))),
+)
+_EVENT_COLUMNS = (
+    *plain("timestamp", "type"),
+    Column("account", lambda row: shown(row["data"]["account_id"])),
+    Column("about", lambda row: _event_text(row["data"])),
+    *plain("id"),
 )
 _USAGE_COUNTS = ("requests", "input_tokens", "cached_input_tokens", "output_tokens")
 _ATTEMPT_COLUMNS = plain("target", "status", "seconds")
@@ -154,3 +160,22 @@ def _show_receipt(call: Json) -> None:
     )
     print_table(call["attempts"], _ATTEMPT_COLUMNS, title="Attempts")
     print_table(call["lines"], _LINE_COLUMNS, title="Charge")
+
+
+@click.command()
+@click.option("--account", help="only those of this account")
+@click.option("--type", "type_", help="only those of this type, such as balance.low")
+@paged
+@asks
+def notifications(
+    api: Api, out: Out, *, account: str | None, type_: str | None, limit: int | None, cursor: str | None
+) -> None:
+    """List the events of accounts, the newest first."""
+    query = {"account_id": account, "type": type_, "limit": limit, "cursor": cursor}
+    out.listing(api.get("/admin/v1/notifications", query), _EVENT_COLUMNS)
+
+
+def _event_text(data: Json) -> str:
+    """What an event tells, in a line."""
+    members = {name: value for name, value in data.items() if name != "account_id" and value is not None}
+    return ", ".join(f"{name} {value}" for name, value in members.items())

@@ -17,6 +17,7 @@ from proxy.config.groups import build_groups
 from proxy.config.routing import build_routes
 from proxy.config.schema import (
     Admin,
+    AlertsSchema,
     ConfigSchema,
     DemoSchema,
     JobsSchema,
@@ -30,7 +31,9 @@ from proxy.config.source import load_tree
 from proxy.config.upstreams import build_upstreams
 from proxy.config.validate import validate
 from proxy.endpoints.event_plan import EventPolicy
+from proxy.ledger.alerts import SILENT, Alerts
 from proxy.ledger.groups import Groups
+from proxy.ledger.rows import AlertRules
 from proxy.money import USD, Unit
 from proxy.pricing.book import PriceBook
 from proxy.upstream.routes import Routes, Upstream
@@ -61,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True):
     keep_months: int | None
     unit: Unit
     groups: Groups
+    alerts: Alerts
     when_short: Literal["clamp", "refuse"]
     on_shortfall: Literal["forgive", "owe"]
     min_output_tokens: int
@@ -100,6 +104,7 @@ def _build(source: FilePath, schema: ConfigSchema, findings: Findings) -> Settin
         findings.fault(
             ("keep_months",), "is for PostgreSQL only: SQLite keeps every receipt", schema.keep_months
         )
+    groups = build_groups(schema, unit, findings)
     _check_body_memory(schema.server, findings)
     _check_admin_key(schema, findings)
     _check_quickstart(schema, unit, findings)
@@ -115,7 +120,8 @@ def _build(source: FilePath, schema: ConfigSchema, findings: Findings) -> Settin
         storage=storage,
         keep_months=schema.keep_months,
         unit=unit,
-        groups=build_groups(schema, unit, findings),
+        groups=groups,
+        alerts=_alerts(schema.alerts, groups, unit, findings),
         when_short=schema.accounts.when_short,
         on_shortfall=schema.accounts.on_shortfall,
         min_output_tokens=schema.accounts.min_output_tokens,
@@ -156,6 +162,14 @@ def _storage(url: str, findings: Findings) -> FilePath | str:
         return FilePath(url.removeprefix(_SQLITE))
     findings.fault(("storage",), message)
     return FilePath()
+
+
+def _alerts(schema: AlertsSchema | None, groups: Groups, unit: Unit, findings: Findings) -> Alerts:
+    if schema is None:
+        return SILENT
+    low, path = schema.balance_low, ("alerts", "balance_low")
+    low_nano = None if low is None else amount_nano(low, unit, path, findings, least_nano=0)
+    return Alerts(AlertRules(low_nano, tuple(sorted(set(schema.limit_percents)))), groups)
 
 
 def _check_quickstart(schema: ConfigSchema, unit: Unit, findings: Findings) -> None:

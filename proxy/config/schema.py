@@ -26,6 +26,7 @@ from proxy.config.values import (
     doc,
 )
 from proxy.endpoints.registry import ENDPOINT_NAMES
+from proxy.ledger.alerts import PERCENTS
 
 
 class Server(Schema, frozen=True, kw_only=True):
@@ -98,6 +99,18 @@ class AccountsSchema(Schema, frozen=True, kw_only=True):
     min_output_tokens: Annotated[
         Count, doc("A call clamped below this many output tokens is of no use and is refused.")
     ] = 16
+
+
+class AlertsSchema(Schema, frozen=True, kw_only=True):
+    """What accounts are told of, unless they have rules of their own; `{}` is enough to record events."""
+
+    balance_low: Annotated[Money | None, doc("The funds at which an account is told that they are low.")] = (
+        None
+    )
+    limit_percents: Annotated[
+        list[Annotated[int, Meta(ge=1, le=100)]],
+        doc("The percentages of each spending limit that are told once they are spent."),
+    ] = field(default_factory=lambda: [*PERCENTS])
 
 
 class Streams(Schema, frozen=True, kw_only=True):
@@ -271,6 +284,7 @@ class ConfigSchema(Schema, frozen=True, kw_only=True):
     groups: Annotated[
         dict[Name, GroupSchema], doc("Limits, models and prices of many accounts, by the group's name.")
     ] = field(default_factory=dict)
+    alerts: AlertsSchema | None = None
     streams: Streams = field(default_factory=Streams)
     jobs: JobsSchema = field(default_factory=JobsSchema)
     objects: ObjectsSchema = field(default_factory=ObjectsSchema)

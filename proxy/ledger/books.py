@@ -1,10 +1,13 @@
 """The books: the rows that a batch of commands works on, and what it changes in them."""
 
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
 
+from proxy.ledger.alerts import SILENT, Alerts
+from proxy.ledger.events import EVENT_TYPES, Event, event_id
 from proxy.ledger.needs import CommandKey, CounterRowKey, EntryKey, Needs, RowKey
 from proxy.ledger.rows import (
     Account,
@@ -26,6 +29,7 @@ from proxy.ledger.windows import DAY_US, Window, starts_of_day
 
 BucketKey = tuple[str, Window, int]
 ThrottleKey = tuple[str, ThrottleKind]
+_encode: Final = msgspec.json.Encoder().encode
 
 
 class CommandRecord(msgspec.Struct, frozen=True):
@@ -44,10 +48,11 @@ class Books:
     A store fills the dictionaries, runs the rules, adds up what moved, writes the rows that the `changed_*`
     members name, and deletes those of `gone_objects`. A row that the store has not found is absent; a new one
     is put. `buckets` are of windows that have ended, `entries` those of `commands` and of charges that are
-    refunded, `refunds` what calls were refunded so far.
+    refunded, `refunds` what calls were refunded so far. `alerts` tell which events are put.
     """
 
     def __init__(self) -> None:
+        self.alerts: Alerts = SILENT
         self.accounts: dict[str, Account] = {}
         self.keys: dict[str, Key] = {}
         self.holds: dict[str, Hold] = {}
@@ -77,6 +82,8 @@ class Books:
         self.new_commands: list[CommandRecord] = []
         self.new_entries: list[Entry] = []
         self.new_receipts: list[Receipt] = []
+        self.new_events: dict[RowKey, Event] = {}
+        self._place = 0
         # A batch moves the same few windows many times, so that moves are summed by day and scope first.
         self._moves: dict[int, dict[str, tuple[int, int]]] = {}
 
@@ -136,6 +143,24 @@ class Books:
         """Add a claim."""
         self.claims[claim.digest, claim.account_id] = claim
         self.new_claims.append(claim)
+
+    def begin(self) -> None:
+        """Begin with another command."""
+        self._place = 0
+
+    def put_event(self, account_id: str, type_: str, cause: str, at_us: int, **data: object) -> None:
+        """Add an event, unless there was one of this type and cause before, or none are recorded.
+
+        `data` has the members of the type, see `EVENT_TYPES`, but for the account's id. `cause` is the
+        same whenever the event would be the same, and no other event of the account and type has it.
+        """
+        if not self.alerts.records:
+            return
+        assert data.keys() == EVENT_TYPES[type_].members.keys(), (type_, data)
+        id_ = event_id(account_id, type_, cause)
+        text = _encode({"account_id": account_id, **data}).decode()
+        self._place += 1
+        self.new_events.setdefault((account_id, id_), Event(account_id, id_, type_, at_us, self._place, text))
 
     def ended(self, needs: Needs) -> list[BucketKey]:
         """The buckets that a batch needs: of windows before those that its accounts and keys have loaded."""

@@ -22,7 +22,9 @@ from proxy.ledger.results import Result as Result  # noqa: PLC0414
 from proxy.ledger.results import Settled as Settled  # noqa: PLC0414
 from proxy.ledger.rows import (
     NEVER_US,
+    NO_RULES,
     UNLIMITED,
+    AlertRules,
     Call,
     Hold,
     Limits,
@@ -43,10 +45,11 @@ class OpenAccount(OfAccount, frozen=True):
     credit_limit_nano: int = 0
     limits: Limits = UNLIMITED
     group: str = ""
+    alerts: AlertRules = NO_RULES
 
 
 class ChangeAccount(OfAccount, frozen=True):
-    """Change an account's name, status, credit limit, limits or group; None leaves a field alone.
+    """Change an account's name, status, credit limit, limits, group or alerts; None leaves it alone.
 
     `own_day_nano` is the account's own limit for a day, which `limits` leaves alone; NO_LIMIT lifts it.
     """
@@ -58,6 +61,7 @@ class ChangeAccount(OfAccount, frozen=True):
     limits: Limits | None = None
     own_day_nano: int | None = None
     group: str | None = None
+    alerts: AlertRules | None = None
 
     def add_needs(self, needs: Needs) -> None:
         """Add the account and its due lots: these no longer cover what is owed or held."""

@@ -18,6 +18,9 @@ NEVER_US: Final = 2**62
 NO_LIMIT: Final = MAX_NANO
 """Explicitly no limit. A limit that is not set leaves the default in force instead."""
 
+NO_THRESHOLD: Final = MAX_NANO
+"""Explicitly no threshold. One that is not set leaves the default in force instead."""
+
 HoldState = Literal["open", "settled", "voided", "expired"]
 ThrottleKind = Literal["requests", "tokens"]
 OnShortfall = Literal["forgive", "owe"]
@@ -58,6 +61,20 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 UNLIMITED: Final = Limits()
 
 
+class AlertRules(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What an account wants to be told of. None: not set, the default applies.
+
+    `balance_low_nano` is what funds fall to, NO_THRESHOLD for no such alert. `limit_percents` are the parts
+    of spending limits that are told when they are spent: they ascend, and may be none.
+    """
+
+    balance_low_nano: int | None = None
+    limit_percents: tuple[int, ...] | None = None
+
+
+NO_RULES: Final = AlertRules()
+
+
 class Account(msgspec.Struct, frozen=True):
     """Who is billed. `uncommitted = balance - held - debt + credit_limit` never falls below zero.
 
@@ -81,6 +98,7 @@ class Account(msgspec.Struct, frozen=True):
     spending: Spending = NOTHING_SPENT
     owed_nano: int = 0
     group: str = ""
+    alerts: AlertRules = NO_RULES
 
     @property
     def uncommitted_nano(self) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from proxy.ledger.alerts import Alerts
 from proxy.ledger.commands import Command, Result
 from proxy.ledger.rows import Caller, Hold
 
@@ -21,8 +22,11 @@ class Store(Protocol):
     """A storage engine for the ledger. Each `apply` is one write transaction.
 
     An engine loads what `needs.needs_of` names, runs `rules.apply` for each command in order, writes what the
-    books say has changed, and commits durably before it returns.
+    books say has changed, and commits durably before it returns. The rules tell of what `alerts` are for,
+    which may be replaced at any time.
     """
+
+    alerts: Alerts
 
     @property
     def owner(self) -> str:

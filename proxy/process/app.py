@@ -155,6 +155,7 @@ class Farebox:
 
         `on_loss` is called when there is a `loss`: all that is left to do then is to stop.
         """
+        self.store.alerts = self.settings.alerts
         await self.store.open()
         self._background.spawn(self._watch_store(on_loss), name="store")
         self.ledger.start()
@@ -264,6 +265,7 @@ class Farebox:
             self._log.warning("this change takes effect at the next start", key=name)
         configure_logging(settings.log.level, settings.log.format)
         self.settings = settings
+        self.store.alerts = settings.alerts
         self.relay.catalog = catalog_of(settings)
         self.gateway.bounds = bounds_of(settings)
         self.telemetry.log_calls = settings.log.calls

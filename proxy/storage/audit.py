@@ -54,6 +54,7 @@ _STREAMS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "buckets": ("audit_buckets", rows.BucketRow),
     "throttles": ("audit_throttles", rows.ThrottleRow),
     "counters": ("audit_counters", rows.CounterRow),
+    "events": ("audit_events", rows.EventRow),
 }
 # Nearly every entry belongs to a call, a grant or an adjustment, and is read once more as such.
 _READ: Final = (
@@ -73,6 +74,7 @@ _READ: Final = (
     "entries",
     "vouchers",
     "voucher_claims",
+    "events",
 )
 
 

@@ -9,9 +9,12 @@ import msgspec
 from msgspec.structs import astuple
 
 from proxy.ledger.books import Books, BucketKey, ThrottleKey
+from proxy.ledger.events import Event
 from proxy.ledger.rows import (
+    NO_RULES,
     UNLIMITED,
     Account,
+    AlertRules,
     Call,
     Caller,
     Claim,
@@ -37,6 +40,7 @@ from proxy.storage.tables import ACCOUNTS, ENTRIES, HOLDS, IDS_OF_A_CALL, KEYS, 
 
 _encode = msgspec.json.Encoder().encode
 _decode_limits = msgspec.json.Decoder(Limits).decode
+_decode_alerts = msgspec.json.Decoder(AlertRules).decode
 _decode_observed = msgspec.json.Decoder(Observed).decode
 _decode_spending = msgspec.json.Decoder(Spending).decode
 _decode_draws = msgspec.json.Decoder(tuple[Draw, ...]).decode
@@ -44,6 +48,7 @@ _decode_globs = msgspec.json.Decoder(tuple[str, ...]).decode
 
 _ACCOUNT_LIMITS: Final = ACCOUNTS.place("limits")
 _ACCOUNT_SPENDING: Final = ACCOUNTS.place("spending")
+_ACCOUNT_ALERTS: Final = ACCOUNTS.place("alerts")
 _KEY_MODELS: Final = KEYS.place("models")
 _KEY_LIMITS: Final = KEYS.place("limits")
 _KEY_SPENDING: Final = KEYS.place("spending")
@@ -55,6 +60,7 @@ _OBJECT_FIELDS: Final = len(Object.__struct_fields__)
 _VOUCHER_FIELDS: Final = len(Voucher.__struct_fields__)
 _MEMBERSHIP_FIELDS: Final = len(Membership.__struct_fields__)
 _CLAIM_FIELDS: Final = len(Claim.__struct_fields__)
+_EVENT_FIELDS: Final = len(Event.__struct_fields__)
 _OBJECT_FIXED: Final = OBJECTS.place("seen")
 _VOLUME: Final = msgspec.structs.fields(Counter)[-1]
 _decode_volume = msgspec.json.Decoder(_VOLUME.type).decode
@@ -102,11 +108,19 @@ def limits_of(json: str) -> Limits:
     return UNLIMITED if limits == UNLIMITED else limits
 
 
+@lru_cache(maxsize=4096)
+def alert_rules_of(json: str) -> AlertRules:
+    """Rules of alerts from JSON; none at all are `NO_RULES` itself."""
+    rules = _decode_alerts(json)
+    return NO_RULES if rules == NO_RULES else rules
+
+
 def account_row(account: Account) -> tuple[SqlValue, ...]:
     """An account's columns."""
     row = list(astuple(account))
     row[_ACCOUNT_LIMITS] = _limits_text(account.limits)
     row[_ACCOUNT_SPENDING] = text(account.spending)
+    row[_ACCOUNT_ALERTS] = "{}" if account.alerts is NO_RULES else text(account.alerts)
     return tuple(row)
 
 
@@ -115,6 +129,7 @@ def account_of(row: tuple[Any, ...]) -> Account:
     values = list(row)
     values[_ACCOUNT_LIMITS] = limits_of(row[_ACCOUNT_LIMITS])
     values[_ACCOUNT_SPENDING] = _decode_spending(row[_ACCOUNT_SPENDING])
+    values[_ACCOUNT_ALERTS] = alert_rules_of(row[_ACCOUNT_ALERTS])
     return Account(*values)
 
 
@@ -251,6 +266,16 @@ def counter_of(row: tuple[Any, ...]) -> Counter:
     """A counter from its columns."""
     account_id, name, window, start_day, quantity, volume, _seal = row
     return Counter(account_id, name, window, start_day, quantity, _decode_volume(volume))
+
+
+def event_row(event: Event) -> tuple[SqlValue, ...]:
+    """An event's columns, and the seal of all of them."""
+    return (*astuple(event), seal_of(*astuple(event)))
+
+
+def event_of(row: tuple[Any, ...]) -> Event:
+    """An event from its columns."""
+    return Event(*row[:_EVENT_FIELDS])
 
 
 def entry_row(entry: Entry) -> tuple[SqlValue, ...]:

@@ -18,6 +18,7 @@ FOLDER: Final = Path(__file__).parent
 PORTABLE_READS: Final = (
     *("portable/accounts.sql", "portable/usage.sql", "portable/admin.sql"),
     "portable/objects.sql",
+    "portable/events.sql",
 )
 """The named reads that are the same in every engine."""
 

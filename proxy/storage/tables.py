@@ -89,6 +89,7 @@ ACCOUNTS: Final = Table(
         _of("json", "changes", "limits spending"),
         _of("integer", "changes", "owed_nano"),
         _of("text", "changes", "group"),
+        _of("json", "changes", "alerts"),
     ),
 )
 KEYS: Final = Table(
@@ -245,6 +246,17 @@ COUNTERS: Final = Table(
         _of("integer", "changes", "seal", secret=True),
     ),
 )
+EVENTS: Final = Table(
+    "events",
+    _columns(
+        _of("text", "key", "account_id id"),
+        _of("text", "fixed", "type"),
+        _of("integer", "fixed", "at_us place"),
+        _of("text", "fixed", "data"),
+        _of("text", "changes", "state"),
+        _of("integer", "changes", "seal", secret=True),
+    ),
+)
 USAGE_DAYS: Final = Table(
     "usage_days",
     _columns(
@@ -268,7 +280,8 @@ BY_NAME: Final = {
     table.name: table
     for table in (
         *(ACCOUNTS, KEYS, KEY_DIGESTS, LOTS, BUCKETS, THROTTLES, HOLDS, ENTRIES, COMMANDS),
-        *(RECEIPTS, OBJECTS, MEMBERSHIPS, VOUCHERS, VOUCHER_CLAIMS, COUNTERS, USAGE_DAYS, USAGE_TOTALS),
+        *(RECEIPTS, OBJECTS, MEMBERSHIPS, VOUCHERS, VOUCHER_CLAIMS, COUNTERS, EVENTS),
+        *(USAGE_DAYS, USAGE_TOTALS),
     )
 }
 """All of them by name, each after those that it refers to."""

@@ -17,6 +17,7 @@ import psutil
 from proxy.call.base import InboundRequest
 from proxy.call.relay import ClientReply, Relay
 from proxy.errors import Refusal
+from proxy.ledger.alerts import Alerts
 from proxy.ledger.commands import (
     Authorize,
     Command,
@@ -141,6 +142,14 @@ class MortalStore:
     @property
     def owner(self) -> str:
         return self._store.owner
+
+    @property
+    def alerts(self) -> Alerts:
+        return self._store.alerts
+
+    @alerts.setter
+    def alerts(self, alerts: Alerts) -> None:
+        self._store.alerts = alerts
 
     async def open(self) -> None:
         await self._store.open()

@@ -7,6 +7,7 @@ import msgspec
 from msgspec.structs import asdict, astuple
 
 from proxy.ledger import rules
+from proxy.ledger.alerts import SILENT, Alerts
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Command, Result
 from proxy.ledger.needs import Needs, needs_of
@@ -48,6 +49,7 @@ class MemoryStore:
 
     def __init__(self, owner: str = "test") -> None:
         self.books = Books()
+        self.alerts: Alerts = SILENT
         self._owner = owner
 
     @property
@@ -140,6 +142,7 @@ class MemoryStore:
 
     def _loaded(self, needs: Needs) -> Books:
         mine, part = self.books, Books()
+        part.alerts = self.alerts
         part.accounts = {id_: mine.accounts[id_] for id_ in needs.accounts if id_ in mine.accounts}
         part.keys = {id_: mine.keys[id_] for _, id_ in needs.keys if id_ in mine.keys}
         due = {a.id for a in part.accounts.values() if a.next_expiry_us <= needs.latest_us}
@@ -198,6 +201,7 @@ class MemoryStore:
         mine.objects |= {key: part.objects[key] for key in part.changed_objects}
         for key in part.gone_objects:
             mine.objects.pop(key, None)
+        mine.new_events = part.new_events | mine.new_events
         mine.new_entries += part.new_entries
         mine.new_receipts += part.new_receipts
 
@@ -207,7 +211,7 @@ class MemoryStore:
         tables = (
             *(mine.accounts, mine.keys, mine.holds, mine.buckets),
             *(mine.throttles, mine.commands, mine.objects, mine.refunds),
-            *(mine.vouchers, mine.claims, mine.memberships, mine.counters),
+            *(mine.vouchers, mine.claims, mine.memberships, mine.counters, mine.new_events),
         )
         lots = {account_id: dict(lots) for account_id, lots in mine.lots.items()}
         return (*(dict(table) for table in tables), lots, tuple(mine.new_entries), tuple(mine.new_receipts))

@@ -151,6 +151,14 @@ def objects_stay_their_calls(look: Look, model: Model) -> Iterator[str]:
     )
 
 
+def events_are_what_was_crossed(look: Look, model: Model) -> Iterator[str]:
+    """Every crossing is told once, with the figures of that moment, and nothing else is."""
+    known = None if look.whole else {row[3] for row in look.rows["events"]} | set(look.times)
+    events = model.events.get(look.account_id, {}).values()
+    right = (columns.event_row(event) for event in events if known is None or event.at_us in known)
+    yield from differences(look.rows["events"], right)
+
+
 def throttles_keep_their_bounds(look: Look, model: Model) -> Iterator[str]:
     """A rate limit is as full as calls have made it and time has drained it, and never less than empty."""
     scopes = (look.account_id, *model.parties[look.account_id].keys)
@@ -202,6 +210,7 @@ CHECKS: tuple[Check, ...] = (
     days_are_what_receipts_sum_to,
     objects_stay_their_calls,
     members_got_and_paid_what_is_due,
+    events_are_what_was_crossed,
     throttles_keep_their_bounds,
     commands_are_remembered,
     counters_have_what_calls_used,

@@ -42,6 +42,7 @@ def open_account(model: Model, command: OpenAccount) -> Done | Refused:
         credit_limit_nano=command.credit_limit_nano,
         limits=command.limits,
         group=command.group,
+        alerts=command.alerts,
     )
     party = model.parties[account.id] = Party(account)
     return Done(party.row())
@@ -64,7 +65,7 @@ def change_account(model: Model, command: ChangeAccount) -> Done | Refused:
         member = party.member or Membership(party.account.id, "", 0)
         moved = {"group": command.group, "since_us": command.at_us, "due_us": 0, "unpaid_us": 0}
         party.member = replace(member, **moved)
-    party.account = replace(party.account, **_given(command, "name", "status", "group"))
+    party.account = replace(party.account, **_given(command, "name", "status", "group", "alerts"))
     before = party.account.limits
     limits, own = command.limits or before, before.own_day_nano
     if command.own_day_nano is not None:

@@ -1,15 +1,18 @@
 """How commands about accounts, keys and credit are made up."""
 
+from typing import Any
+
 from msgspec.structs import replace
 
 from proxy.ledger.commands import Adjust, ChangeAccount, ChangeKey, CreateKey, Grant, OpenAccount, Sweep
-from proxy.ledger.rows import NEVER_US, NO_LIMIT, Limits
+from proxy.ledger.rows import NEVER_US, NO_LIMIT, NO_RULES, NO_THRESHOLD, AlertRules, Limits
 from proxy.money import MAX_NANO
 from tests.simulation.world import World
 
 MOST_KEYS = 5
 PRIORITIES = (10, 50, 50, 50, 90)
 GROUPS = ("", "", "vip", "beta")
+RULES = (NO_RULES, AlertRules(NO_THRESHOLD), AlertRules(700_000, (10, 99)), AlertRules(limit_percents=()))
 
 
 def open_account(world: World) -> OpenAccount:
@@ -24,7 +27,7 @@ def open_account(world: World) -> OpenAccount:
 
 
 def change_account(world: World) -> ChangeAccount:
-    """One thing about an account: limits, the credit limit, its status, its group or its name."""
+    """One thing about an account: limits, the credit limit, its status, or what else it has."""
     command = ChangeAccount(world.account(), world.at_us())
     roll = world.chance.randrange(10)
     if roll < 3:
@@ -35,9 +38,8 @@ def change_account(world: World) -> ChangeAccount:
         return replace(command, credit_limit_nano=_credit_limit(world))
     if roll < 9:
         return replace(command, status="suspended" if world.happens(20) else "active")
-    if world.happens(50):
-        return replace(command, group=world.one_of(GROUPS))
-    return replace(command, name=world.new_id("name"))
+    changes: list[dict[str, Any]] = [{"alerts": world.one_of(RULES)}, {"group": world.one_of(GROUPS)}]
+    return replace(command, **world.one_of([*changes, {"name": world.new_id("name")}]))
 
 
 def create_key(world: World) -> CreateKey | None:

@@ -15,6 +15,7 @@ from proxy.ledger.rows import Hold
 from proxy.ledger.store import LedgerUnavailable, Store
 from proxy.storage import columns
 from tests.ledger.memory import MemoryStore
+from tests.simulation.events import ALERTS
 from tests.simulation.steps import Fault
 from tests.storage.engines import Dump
 
@@ -42,6 +43,7 @@ PLACES: Final[dict[str, dict[str, int]]] = {
     "vouchers": {"digest": 0},
     "voucher_claims": {"digest": 0, "account_id": 1},
     "memberships": {"account_id": 0},
+    "events": {"account_id": 0, "at_us": 3},
 }
 """The columns that rows are looked up by, and where they stand. Rows are kept together by the first."""
 
@@ -54,6 +56,7 @@ _KEYS: Final[dict[str, int]] = {
     "usage_days": 4,
     "voucher_claims": 2,
     "counters": 4,
+    "events": 2,
 }
 """How many columns lead a row as its key, where that is more than one."""
 
@@ -68,6 +71,12 @@ class Tables:
         home, length = next(iter(PLACES[table].values())), _KEYS.get(table, 1)
         for row in rows:
             self._rows[table].setdefault(row[home], {})[row[:length]] = row
+
+    def add(self, table: str, rows: Iterable[Row]) -> None:
+        """Put the rows of which there is none with that key."""
+        home, length = next(iter(PLACES[table].values())), _KEYS.get(table, 1)
+        for row in rows:
+            self._rows[table].setdefault(row[home], {}).setdefault(row[:length], row)
 
     def drop(self, table: str, keys: Iterable[Row]) -> None:
         home = next(iter(PLACES[table].values()))
@@ -152,6 +161,7 @@ class MemoryStage:
         )
         put("voucher_claims", map(columns.claim_row, part.new_claims))
         put("counters", (columns.counter_row(part.counters[key]) for key in part.changed_counters))
+        self.tables.add("events", map(columns.event_row, part.new_events.values()))
         put("usage_days", map(self._added, columns.usage_day_rows(receipts)))
 
     def _added(self, row: Row) -> Row:
@@ -166,6 +176,7 @@ class MemoryProcess(MemoryStore):
         super().__init__("")
         self._stage = stage
         self.books = stage.books
+        self.alerts = ALERTS
         self._inherited: frozenset[str] = frozenset()
 
     async def open(self) -> None:

@@ -12,9 +12,11 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
+from proxy.ledger.events import Event
 from proxy.ledger.rows import (
     UNLIMITED,
     Account,
+    AlertRules,
     Claim,
     Draw,
     Entry,
@@ -52,6 +54,11 @@ class Party:
         self.member: Membership | None = None
         if account.group:
             self.member = Membership(account.id, account.group, account.created_at_us)
+
+    @property
+    def rules(self) -> AlertRules:
+        """What the account wants to be told of."""
+        return self.account.alerts
 
     def row(self) -> Account:
         """The account's row."""
@@ -135,6 +142,7 @@ class Touched(NamedTuple):
     receipts: dict[str, None]
     commands: dict[str, None]
     days: dict[int, None]
+    times: dict[int, None]
 
 
 class Model:
@@ -151,6 +159,7 @@ class Model:
         self.vouchers: dict[str, Voucher] = {}
         self.claims: dict[tuple[str, str], Claim] = {}
         self.uses: Uses = {}
+        self.events: dict[str, dict[str, Event]] = {}
         self.gauges = Gauges()
         self.touched: dict[str, Touched] = {}
 
@@ -158,7 +167,7 @@ class Model:
         """Note that an account is to be looked at after this batch."""
         if account_id not in self.touched:
             party = self.parties.get(account_id)
-            self.touched[account_id] = Touched(len(party.history.lines) if party else 0, {}, {}, {}, {})
+            self.touched[account_id] = Touched(len(party.history.lines) if party else 0, {}, {}, {}, {}, {})
         return self.touched[account_id]
 
     def put_hold(self, hold: Hold) -> None:

@@ -1,12 +1,14 @@
-"""Deliberate faults of the rules of credit that is taken back, or given back."""
+"""Deliberate faults of the rules of credit that is taken back or given back, and of what is told of it."""
 
 from msgspec.structs import replace
 
 from proxy.ledger import rules
+from proxy.ledger.alerts import Alerts
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Command, Result
 from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
-from proxy.ledger.rows import NEVER_US
+from proxy.ledger.rows import NEVER_US, AlertRules
+from tests.simulation.events import LOW_NANO
 
 
 def voids_what_was_promised(books: Books, command: Command) -> Result:
@@ -45,5 +47,48 @@ def revives_what_has_expired(books: Books, command: Command) -> Result:
     return rules.apply(books, command)
 
 
-RULES = (voids_what_was_promised, refunds_without_end, revives_what_has_expired)
+def tells_nothing_of_a_low_balance(books: Books, command: Command) -> Result:
+    """Funds fall to the threshold, and nobody is told."""
+    before = set(books.new_events)
+    result = rules.apply(books, command)
+    for key in set(books.new_events) - before:
+        if books.new_events[key].type == "balance.low":
+            del books.new_events[key]
+    return result
+
+
+def tells_a_percent_late(books: Books, command: Command) -> Result:
+    """Half of a limit is told of only when some more is spent."""
+    books.alerts = Alerts(AlertRules(LOW_NANO, (51, 80, 100)), books.alerts.groups)
+    return rules.apply(books, command)
+
+
+def tells_by_the_limits_of_nobody(books: Books, command: Command) -> Result:
+    """The limits that a group has in force are not looked at when something is spent."""
+    books.alerts = Alerts(AlertRules(LOW_NANO, (50, 80, 100)))
+    return rules.apply(books, command)
+
+
+def tells_again_in_another_command(books: Books, command: Command) -> Result:
+    """What a window has told before is told again when a limit was raised: each time has an id of its own."""
+    before = set(books.new_events)
+    result = rules.apply(books, command)
+    for key in set(books.new_events) - before:
+        event = books.new_events[key]
+        if event.type == "limit.reached":
+            del books.new_events[key]
+            anew = replace(event, id=f"{event.id}-{event.at_us}")
+            books.new_events[event.account_id, anew.id] = anew
+    return result
+
+
+RULES = (
+    voids_what_was_promised,
+    refunds_without_end,
+    revives_what_has_expired,
+    tells_nothing_of_a_low_balance,
+    tells_a_percent_late,
+    tells_by_the_limits_of_nobody,
+    tells_again_in_another_command,
+)
 """All of them."""

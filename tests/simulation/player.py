@@ -13,6 +13,7 @@ from proxy.ledger.rows import Hold
 from proxy.ledger.store import LedgerUnavailable, Store
 from tests.simulation.checks import Violation, check_looks, check_results
 from tests.simulation.digest import digest_of
+from tests.simulation.events import Watch, follow_events
 from tests.simulation.kinds import KINDS
 from tests.simulation.model import Model
 from tests.simulation.rows import look_at, look_at_all, strangers
@@ -195,11 +196,22 @@ class Player:
 
     def _follow(self, commands: Sequence[Command]) -> list[Result]:
         self._touch(commands)
-        return [KINDS[type(command)].follow(self.model, command) for command in commands]
+        return [self._followed(command) for command in commands]
+
+    def _followed(self, command: Command) -> Result:
+        account_id = account_of(command)
+        watch = Watch(self.model, command, account_id)
+        result: Result = KINDS[type(command)].follow(self.model, command)
+        told = list(watch.told(result))
+        follow_events(self.model, command, account_id, told)
+        self.seen.update(type_ for type_, *_ in told)
+        return result
 
     def _touch(self, commands: Sequence[Command]) -> None:
         for command in commands:
-            self.model.touch(account_of(command))
+            touched = self.model.touch(account_of(command))
+            if hasattr(command, "at_us"):
+                touched.times[command.at_us] = None
 
     def _count(self, commands: Sequence[Command], results: Sequence[Result]) -> None:
         for command, result in zip(commands, results, strict=True):

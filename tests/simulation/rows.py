@@ -28,6 +28,7 @@ ACCOUNT_PLACE: dict[str, int] = {
     "memberships": 0,
     "counters": 0,
     "usage_days": 0,
+    "events": 0,
 }
 """Where an account's id stands in a row."""
 TABLES = tuple(ACCOUNT_PLACE)
@@ -43,6 +44,7 @@ class Look(msgspec.Struct):
     since: int
     rows: dict[str, list[Row]]
     whole: bool = False
+    times: tuple[int, ...] = ()
 
 
 async def look_at(stage: Stage, model: Model, touched: Mapping[str, Touched]) -> list[Look]:
@@ -52,7 +54,10 @@ async def look_at(stage: Stage, model: Model, touched: Mapping[str, Touched]) ->
     flight = [call_id for account_id in ids for call_id in model.parties[account_id].history.flight]
     days = {day: None for each in touched.values() for day in each.days}
     commands = {id_: None for each in touched.values() for id_ in each.commands}
-    looks = {id_: Look(id_, touched[id_].since, {table: [] for table in TABLES}) for id_ in ids}
+    looks = {
+        id_: Look(id_, touched[id_].since, {table: [] for table in TABLES}, times=tuple(touched[id_].times))
+        for id_ in ids
+    }
     _share(looks, "accounts", await stage.rows("accounts", {"id": ids}))
     _share(looks, "keys", await stage.rows("keys", {"account_id": ids}))
     _share(looks, "lots", await stage.rows("lots", {"account_id": ids}))
@@ -63,6 +68,9 @@ async def look_at(stage: Stage, model: Model, touched: Mapping[str, Touched]) ->
     if days:
         found = await stage.rows("usage_days", {"account_id": ids, "day": list(days)})
         _share(looks, "usage_days", found)
+    times = {at_us: None for each in touched.values() for at_us in each.times}
+    if times:
+        _share(looks, "events", await stage.rows("events", {"account_id": ids, "at_us": list(times)}))
     if commands:
         found = await stage.rows("commands", {"account_id": ids, "command_id": list(commands)})
         _share(looks, "commands", found)

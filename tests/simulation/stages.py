@@ -11,6 +11,7 @@ import msgspec
 
 from proxy.ledger.store import Store
 from proxy.storage.sqlite.store import SqliteStore
+from tests.simulation.events import ALERTS
 from tests.simulation.memory_stage import MemoryStage
 from tests.simulation.steps import Fault
 from tests.storage.engines import Dump, Postgres, Sqlite
@@ -60,7 +61,9 @@ class SqliteStage:
         self._disk_fails = False
 
     def store(self) -> Store:
-        return SqliteStore(self._engine.path, sync=self._sync, busy_timeout_seconds=1.0, readers=1)
+        store = SqliteStore(self._engine.path, sync=self._sync, busy_timeout_seconds=1.0, readers=1)
+        store.alerts = ALERTS
+        return store
 
     async def rows(self, table: str, where: Where) -> list[tuple[Any, ...]]:
         if self._reader is None:
@@ -120,7 +123,9 @@ class PostgresStage:
         self._reader: asyncpg.Connection[asyncpg.Record] | None = None
 
     def store(self) -> Store:
-        return self._engine.store()
+        store = self._engine.store()
+        store.alerts = ALERTS
+        return store
 
     async def rows(self, table: str, where: Where) -> list[tuple[Any, ...]]:
         if self._reader is None:

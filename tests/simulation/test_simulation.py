@@ -6,6 +6,7 @@ from typing import get_args
 import pytest
 
 from proxy.ledger.commands import COMMANDS
+from proxy.ledger.events import EVENT_TYPES
 from tests.simulation.kinds import KINDS
 from tests.simulation.memory_stage import MemoryStage
 from tests.simulation.simulation import Outcome, replay, simulate
@@ -55,13 +56,11 @@ def test_every_command_of_the_ledger_is_simulated() -> None:
 
 async def test_a_week_meets_everything_there_is() -> None:
     """Every command, refusal, fault, repeat, shortfall and recovery occurs, so that none is left unproven."""
-    outcome = await in_memory(1, WEEK)
+    outcome = await in_memory(2, WEEK)
     assert outcome.violation is None, outcome.violation
     kinds = {type_.__name__ for type_ in (*COMMANDS, *get_args(Step))}
-    assert (
-        kinds | REFUSALS | set(get_args(Fault)) | {"orphans", "replayed", "shortfall", "owed", *JOBS}
-        <= outcome.seen.keys()
-    )
+    seen = {"orphans", "replayed", "shortfall", "owed", *JOBS, *EVENT_TYPES}
+    assert kinds | REFUSALS | set(get_args(Fault)) | seen <= outcome.seen.keys()
 
 
 async def test_a_seed_is_one_history() -> None:

@@ -35,7 +35,9 @@ IN_DEBT = "The grant went into debt as a whole, so that no lot says of which kin
 
 UNNOTICED: dict[tuple[str, str], dict[str, str]] = {
     ("accounts", "without a key"): {"id": UNUSED, "spending": UNUSED, "created_at_us": NO_KEY},
-    ("accounts", ""): dict.fromkeys(("name", "status", "credit_limit_nano", "limits"), ADMINISTRATION),
+    ("accounts", ""): dict.fromkeys(
+        ("name", "status", "credit_limit_nano", "limits", "alerts"), ADMINISTRATION
+    ),
     ("keys", ""): dict.fromkeys(("name", "status", "expires_at_us", "models", "limits"), ADMINISTRATION),
     ("objects", ""): dict.fromkeys(("seen", "expires_at_us"), SEEN_ANEW),
     ("throttles", ""): dict.fromkeys(("level", "at_us"), A_MINUTE),
@@ -106,6 +108,7 @@ KINDS: dict[str, dict[str, str]] = {
     "vouchers": {"": "id = 'vch_1'"},
     "counters": {"of tiers": "name = 'all'", "of volume tiers": "name = 'own'"},
     "voucher_claims": {"": "account_id = 'acct_1'"},
+    "events": {"": "type = 'limit.threshold' AND account_id = 'acct_2'"},
     "usage_days": {"": "account_id = 'acct_2' AND day = 20000"},
     "usage_totals": {"": "id = 'acct_2' AND day = 20000"},
 }

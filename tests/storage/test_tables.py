@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import fields
 
 from proxy.ledger.books import CommandRecord
+from proxy.ledger.events import Event
 from proxy.ledger.rows import (
     Account,
     Call,
@@ -46,9 +47,10 @@ VALUES: dict[str, Any] = {
     "vouchers": Voucher,
     "voucher_claims": Claim,
     "counters": Counter,
+    "events": Event,
 }
 """The values whose fields are the columns of a table."""
-SEALED = ("holds", "objects", "memberships", "vouchers", "voucher_claims", "counters")
+SEALED = ("holds", "objects", "memberships", "vouchers", "voucher_claims", "counters", "events")
 """Those of them whose rows end with a seal."""
 SCOPED: dict[str, Any] = {"buckets": Bucket, "throttles": Throttle}
 """Those that name an account or one of its keys, and whose rows begin with the account."""

@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 from msgspec.structs import replace
 
+from proxy.ledger.alerts import Alerts
 from proxy.ledger.audit.accounts import audit
 from proxy.ledger.audit.rows import Difference
 from proxy.ledger.commands import Adjust, ChangeAccount, Command, Detach, Observe, Settle
@@ -92,7 +93,8 @@ def honest(command: Command) -> Command:
 
 async def fill(store: Store, *, in_flight: bool = False) -> None:
     """Rows for every table: two accounts, calls of several days, settled or voided, and perhaps one open."""
-    others = opening(FUNDS_NANO, account_id="acct_2", key_id="key_2")
+    store.alerts = Alerts()
+    others = opening(FUNDS_NANO, account_id="acct_2", key_id="key_2", limits=Limits(total_nano=2_000))
     await store.apply([*opening(FUNDS_NANO, limits=Limits(rpm=10_000, tpm=10_000)), *others])
     await store.apply([grant(70, command_id="grant_2", expires_at_us=NOON_US + 40)])
     for number in range(24):

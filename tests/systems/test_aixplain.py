@@ -107,6 +107,20 @@ def test_x10_each_call_is_listed_with_what_it_used(system: System) -> None:
     assert (row["display"]["charged"], row["started_at"] < row["ended_at"]) == ("0.00045", True)
 
 
+def test_x13_high_usage_is_told(system: System) -> None:
+    """As funds fall to what the configuration says, and as a limit is nearly used up."""
+    account = system.account("6.00", limits={"day": "1.250001375"})
+
+    def told() -> list[tuple[str, object, object]]:
+        rows = account.api.get("/v1/billing/notifications")["data"]
+        return [(row["type"], row["data"].get("percent"), row["data"].get("funds")) for row in rows[:-1]]
+
+    assert system.chat(account, "llm", 6_666_662, 1) == 999_999_900
+    assert told() == []
+    assert system.chat(account, "llm", 4, 1) == 1_200
+    assert told() == [("limit.threshold", 80, None), ("balance.low", None, "4.9999989")]
+
+
 def test_x14_the_keys_of_a_team_share_one_balance(system: System) -> None:
     account = system.account("1.00")
     other = system.server.key_of(account.id)

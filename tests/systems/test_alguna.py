@@ -195,3 +195,22 @@ def test_g5_usage_beyond_what_is_included_has_its_price(system: System) -> None:
     assert {rate["rate_card"] for rate in shared["rates"]} == {"drafter", "editor"}
     assert system.chat(account, "editor", 40_000, 10_000) == 10_000 * 1_000 + 10_000 * 4_000
     assert system.chat(account, "drafter", 1, 1) == 1_000 + 4_000
+
+
+@pytest.mark.parametrize(
+    ("limit", "parts"),
+    [("2.000034", [50]), ("2.000034002", []), ("1.25002125", [50, 80]), ("1.000017", [50, 80, 100])],
+)
+def test_g7_half_four_fifths_and_all_of_a_limit_are_told(
+    system: System, limit: str, parts: list[int]
+) -> None:
+    """By the call that completes a part, to the nano-dollar, and once; then that all of it is spent."""
+    account = system.account(limits={"month": limit})
+    assert system.chat(account, "assistant", 333_334, 1) == nano("1.000017")
+    rows = account.api.get("/v1/billing/notifications")["data"]
+    told = [(row["type"], row["data"].get("percent")) for row in reversed(rows)]
+    reached = [("limit.reached", None)] if 100 in parts else []
+    assert told == [("credits.granted", None), *(("limit.threshold", part) for part in parts), *reached]
+    for row in rows[:-1]:
+        data = row["data"]
+        assert (data["spent"], data["limit"], data["window"]) == ("1.000017", limit, "month")

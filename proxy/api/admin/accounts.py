@@ -10,6 +10,7 @@ from proxy.api.admin.bodies import (
     AccountChange,
     GroupName,
     NewAccount,
+    alerts_change,
     amount_nano,
     given,
     known_group,
@@ -24,7 +25,7 @@ from proxy.call.renewals import Renewals
 from proxy.clock import Clock
 from proxy.ids import new_id
 from proxy.ledger.commands import ChangeAccount, OpenAccount
-from proxy.ledger.rows import UNLIMITED, Account
+from proxy.ledger.rows import NO_RULES, UNLIMITED, Account
 
 
 class AccountsQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -68,7 +69,7 @@ CHANGE_ACCOUNT: Final = Operation(
     id="change_account",
     method="PATCH",
     path=f"{ADMIN}/accounts/{{account_id}}",
-    summary="Change an account's name, status, group, credit limit or limits.",
+    summary="Change an account's name, status, group, credit limit, limits or alerts.",
     audience="admin",
     reply=AccountView,
     query=Nothing,
@@ -117,6 +118,7 @@ class Accounts:
                 credit_limit_nano=amount_nano("credit_limit", body.credit_limit, unit),
                 limits=limits_over(UNLIMITED, body.limits, unit),
                 group=known_group(body.group, incoming.settings.groups),
+                alerts=alerts_change(NO_RULES, body.alerts, unit) or NO_RULES,
             )
         )
         await self._settle(account_id, body.group, incoming.settings)
@@ -155,6 +157,7 @@ class Accounts:
                     else amount_nano("credit_limit", credit_limit, unit),
                     limits=limits_change(account.limits, body.limits, unit),
                     group=None if body.group is UNSET else known_group(body.group, incoming.settings.groups),
+                    alerts=alerts_change(account.alerts, body.alerts, unit),
                 )
             )
         await self._settle(account.id, given(body.group), incoming.settings)

@@ -4,11 +4,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from proxy.api.decode import invalid
 from proxy.api.views.money import UNIX_EPOCH
 from proxy.ledger.groups import Groups
-from proxy.ledger.rows import NEVER_US, NO_LIMIT, Limits
+from proxy.ledger.rows import NEVER_US, NO_LIMIT, NO_THRESHOLD, AlertRules, Limits
 from proxy.ledger.windows import WINDOWS
 from proxy.money import Unit, to_nano, usd_string
 from proxy.validation import wants
@@ -67,6 +68,10 @@ Glob = Annotated[
 ]
 GroupName = Annotated[str, wants("the name of a group, or empty for none", max_length=100)]
 Globs = Annotated[list[Glob], wants("a list of at most 100 models or globs", max_length=100)]
+Percents = Annotated[
+    list[Annotated[int, wants("a whole number from 1 to 100", ge=1, le=100)]],
+    wants("a list of at most 20 percentages", max_length=20),
+]
 
 _LATEST: Final = datetime(9999, 1, 1, tzinfo=UTC)
 """Instants are shown in UTC, whatever their offset was, so the last year is left out."""
@@ -89,6 +94,16 @@ class LimitFields(Fields, frozen=True):
     concurrency: Count | Literal["none"] | UnsetType | None = UNSET
 
 
+class AlertFields(Fields, frozen=True):
+    """What an account wants to be told of: null for the default, `none` for no such alert. Others stay.
+
+    `limit_percents` are the percentages of its spending limits; an empty list tells of none.
+    """
+
+    balance_low: Amount | Literal["none"] | UnsetType | None = UNSET
+    limit_percents: Percents | UnsetType | None = UNSET
+
+
 class NewAccount(Fields, frozen=True):
     """An account to open. It is in no group where that is empty."""
 
@@ -96,6 +111,7 @@ class NewAccount(Fields, frozen=True):
     group: GroupName = ""
     credit_limit: Amount = "0"
     limits: LimitFields = LimitFields()
+    alerts: AlertFields = AlertFields()
 
 
 class AccountChange(Fields, frozen=True):
@@ -106,6 +122,7 @@ class AccountChange(Fields, frozen=True):
     status: Literal["active", "suspended"] | UnsetType = UNSET
     credit_limit: Amount | UnsetType = UNSET
     limits: LimitFields = LimitFields()
+    alerts: AlertFields = AlertFields()
 
 
 class NewKey(Fields, frozen=True):
@@ -207,6 +224,19 @@ def limits_change(current: Limits, fields: LimitFields, unit: Unit) -> Limits | 
     return None if fields == LimitFields() else limits_over(current, fields, unit)
 
 
+def alerts_change(current: AlertRules, fields: AlertFields, unit: Unit) -> AlertRules | None:
+    """`current` with what `fields` sets, None if that is nothing. Raises Refusal `invalid_value`."""
+    if fields == AlertFields():
+        return None
+    low, percents = fields.balance_low, fields.limit_percents
+    if not isinstance(low, UnsetType):
+        current = replace(current, balance_low_nano=_threshold_nano("alerts.balance_low", low, unit))
+    if not isinstance(percents, UnsetType):
+        ascending = None if percents is None else tuple(sorted(set(percents)))
+        current = replace(current, limit_percents=ascending)
+    return current
+
+
 def known_group(name: str, groups: Groups) -> str:
     """The name of a group, or empty. Raises Refusal `invalid_value`, naming those that there are."""
     if name and name not in groups.known:
@@ -218,6 +248,12 @@ def known_group(name: str, groups: Groups) -> str:
 def given(field: _Field | UnsetType) -> _Field | None:
     """A field of a change as a command takes it: None if it is absent."""
     return None if isinstance(field, UnsetType) else field
+
+
+def _threshold_nano(param: str, text: str | None, unit: Unit) -> int | None:
+    if text is None:
+        return None
+    return NO_THRESHOLD if text == "none" else amount_nano(param, text, unit)
 
 
 def _spending_nano(param: str, text: str | UnsetType | None, unit: Unit) -> int | None:

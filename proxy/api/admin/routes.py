@@ -10,6 +10,7 @@ from proxy.api.admin import counters as admin_counters
 from proxy.api.admin import credit as admin_credit
 from proxy.api.admin import jobs as admin_jobs
 from proxy.api.admin import keys as admin_keys
+from proxy.api.admin import notifications as admin_notifications
 from proxy.api.admin import plans as admin_plans
 from proxy.api.admin import receipts as admin_receipts
 from proxy.api.admin import upstreams as admin_upstreams
@@ -27,6 +28,7 @@ OPERATIONS: Final = (
     *admin_credit.OPERATIONS,
     *admin_vouchers.OPERATIONS,
     *admin_counters.OPERATIONS,
+    *admin_notifications.OPERATIONS,
     *admin_receipts.OPERATIONS,
     *admin_jobs.OPERATIONS,
     *admin_upstreams.OPERATIONS,
@@ -50,6 +52,7 @@ def admin_routes(
         *admin_credit.Credit(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_vouchers.Vouchers(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_counters.Counters(reader=reader, clock=clock).routes(bind),
+        *admin_notifications.Notifications(reader=reader).routes(bind),
         *admin_receipts.Receipts(reader=reader, clock=clock).routes(bind),
         *admin_jobs.RunningJobs(reader=reader).routes(bind),
         *admin_upstreams.upstream_routes(bind),

@@ -16,12 +16,14 @@ from proxy.api.billing.exports import receipts_table, usage_table
 from proxy.api.call_sums import CALL_PREFIX
 from proxy.api.csv_export import Csv
 from proxy.api.decode import invalid
+from proxy.api.notifications import EventQuery, events_page
 from proxy.api.operations import BILLING, ApiSettings, Binder, Commands, Incoming, Nothing, Operation
 from proxy.api.paging import Page, PageQuery, page_of, place_of
 from proxy.api.reader import Reader, SeenReceipt
 from proxy.api.usage import Day, EndUser, UsageQuery, UsageView, usage_report
 from proxy.api.views.books import EntryView, LotView
 from proxy.api.views.counters import CountersView
+from proxy.api.views.events import EventView
 from proxy.api.views.money import Display, Usd, display
 from proxy.api.views.receipts import ReceiptView, receipt_view
 from proxy.clock import Clock
@@ -134,9 +136,19 @@ ENTRIES: Final = Operation(
     query=PageQuery,
     body=Nothing,
 )
+NOTIFICATIONS: Final = Operation(
+    id="billing_notifications",
+    method="GET",
+    path=f"{BILLING}/notifications",
+    summary="What has happened to the account, the newest first: the events that webhooks are sent.",
+    audience="account",
+    reply=Page[EventView],
+    query=EventQuery,
+    body=Nothing,
+)
 
 OPERATIONS: Final[tuple[Operation[Any, Any, Any], ...]] = (
-    *(BALANCE, LOTS, USAGE, RECEIPTS, RECEIPT, COUNTERS, ENTRIES),
+    *(BALANCE, LOTS, USAGE, RECEIPTS, RECEIPT, COUNTERS, ENTRIES, NOTIFICATIONS),
     *billing_spending.OPERATIONS,
     *plans.OPERATIONS,
     *billing_vouchers.OPERATIONS,
@@ -193,6 +205,7 @@ class Billing:
             bind(RECEIPT, self.receipt),
             bind(COUNTERS, self.counters),
             bind(ENTRIES, self.entries),
+            bind(NOTIFICATIONS, self.notifications),
         ]
 
     async def balance(self, incoming: Incoming[Key, Nothing, Nothing]) -> BalanceView:
@@ -277,3 +290,7 @@ class Billing:
         """A page of the account's entries."""
         account = await self._reader.account(incoming.caller.account_id)
         return await entries_page(self._reader, account.id, incoming.query, incoming.settings.unit)
+
+    async def notifications(self, incoming: Incoming[Key, EventQuery, Nothing]) -> Page[EventView]:
+        """A page of the account's events."""
+        return await events_page(self._reader, incoming.query, incoming.caller.account_id)

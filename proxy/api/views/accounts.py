@@ -7,7 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.views.money import Display, Usd, When, display, expiry, instant
 from proxy.ledger.groups import Groups
-from proxy.ledger.rows import NO_LIMIT, Account, Key, Limits
+from proxy.ledger.rows import NO_LIMIT, Account, AlertRules, Key, Limits
 from proxy.ledger.spending import Bucket
 from proxy.ledger.windows import Window, ends_us
 from proxy.money import Unit, usd_string
@@ -48,6 +48,13 @@ class SpendingView(Struct, frozen=True):
     display: Display | UnsetType = UNSET
 
 
+class AlertsView(Struct, frozen=True):
+    """What an account wants to be told of. `none` is no such alert, null is the default."""
+
+    balance_low: str | None
+    limit_percents: list[int] | None
+
+
 class AccountView(Struct, frozen=True, kw_only=True):
     """An account. New calls may hold `available = balance - held - debt + credit_limit`.
 
@@ -69,6 +76,7 @@ class AccountView(Struct, frozen=True, kw_only=True):
     open_holds: int
     limits: LimitsView
     effective_limits: LimitsView
+    alerts: AlertsView
     spending: list[SpendingView]
     display: Display | UnsetType = UNSET
 
@@ -107,6 +115,12 @@ def limits_view(limits: Limits) -> LimitsView:
         concurrency=_bar(limits.concurrency),
         own_day=_money_bar(limits.own_day_nano),
     )
+
+
+def alerts_view(rules: AlertRules) -> AlertsView:
+    """The rules of an account's alerts as they are set."""
+    percents = rules.limit_percents
+    return AlertsView(_money_bar(rules.balance_low_nano), None if percents is None else list(percents))
 
 
 def spending_of(scope: Scope, in_force: Limits, buckets: Iterable[Bucket], unit: Unit) -> list[SpendingView]:
@@ -156,6 +170,7 @@ def account_view(account: Account, groups: Groups, buckets: Iterable[Bucket], un
         open_holds=account.open_holds,
         limits=limits_view(account.limits),
         effective_limits=limits_view(in_force),
+        alerts=alerts_view(account.alerts),
         spending=spending_of("account", in_force, buckets, unit),
         display=display(
             unit,

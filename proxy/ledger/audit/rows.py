@@ -305,6 +305,19 @@ class CounterRow(msgspec.Struct, frozen=True, gc=False):
     seal: int
 
 
+class EventRow(msgspec.Struct, frozen=True, gc=False):
+    """All of an event, with its seal."""
+
+    account_id: str
+    id: str
+    type: str
+    at_us: int
+    place: int
+    data: str
+    state: str
+    seal: int
+
+
 class LedgerRows(msgspec.Struct, frozen=True):
     """All that an audit reads, each once and in order: by account id, then as each member says.
 
@@ -341,6 +354,8 @@ class LedgerRows(msgspec.Struct, frozen=True):
     throttles: Iterable[ThrottleRow]
     """In any order."""
     counters: Iterable[CounterRow]
+    """In any order."""
+    events: Iterable[EventRow]
     """In any order."""
     receipts_since_day: int = 0
     """Receipts and holds from before this day may be gone; their usage days are not checked."""

@@ -41,6 +41,7 @@ if unruled := set(COMMANDS) - RULES.keys():
 
 def apply(books: Books, command: Command) -> Result:
     """Carry out one command on the books. Raises KeyError for a command of an unknown type."""
+    books.begin()
     if isinstance(command, OfAccount):
         # These are few, and their results show the whole account.
         books.add_up()

@@ -26,6 +26,7 @@ def open_account(books: Books, command: OpenAccount) -> Done | Refused:
         credit_limit_nano=command.credit_limit_nano,
         limits=command.limits,
         group=command.group,
+        alerts=command.alerts,
     )
     books.put_account(account)
     if account.group:
@@ -39,7 +40,7 @@ def change_account(books: Books, command: ChangeAccount) -> Done | Refused:
     account = books.accounts.get(command.account_id)
     if account is None:
         return no_account(command.account_id)
-    changes = _changes(command, ("name", "status", "credit_limit_nano", "group"))
+    changes = _changes(command, ("name", "status", "credit_limit_nano", "group", "alerts"))
     if command.limits is not None or command.own_day_nano is not None:
         changes["limits"] = _limits(account.limits, command)
     if command.credit_limit_nano is not None:

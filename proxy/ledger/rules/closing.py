@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Close, OfHold, Recover, Refused, Settle, Settled, Void
 from proxy.ledger.rows import Account, Call, Draw, Hold, HoldState, OnShortfall, Outcome, Receipt
-from proxy.ledger.rules import counters, lots, objects, throttles
+from proxy.ledger.rules import alerts, counters, lots, objects, throttles
 from proxy.ledger.rules.registry import carries_out
 from proxy.ledger.windows import iso
 from proxy.metering.usage import tokens_of
@@ -147,6 +147,12 @@ def charge_account(
     )
     books.put_account(account)
     scope_ids = (account.id, hold.key_id) if hold.key_id else (account.id,)
+    if books.alerts.records:
+        if charged_nano:
+            alerts.spent(books, account, hold, at_us, charged_nano)
+        if charged_nano > paid_nano or shortfall_nano:
+            unpaid = {"shortfall_nano": shortfall_nano, "owed_nano": owed_nano}
+            alerts.short(books, hold, at_us, charge_nano=total_nano, **unpaid)
     books.move(scope_ids, hold.created_at_us, spent_nano=charged_nano, held_nano=-hold.amount_nano)
     books.new_receipts.append(
         Receipt(call, outcome, charge, charged_nano, shortfall_nano, hold.amount_nano, owed_nano)

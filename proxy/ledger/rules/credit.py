@@ -5,7 +5,7 @@ from typing import Final
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Adjust, Done, Grant, Refused, Sweep
 from proxy.ledger.rows import Account, Lot
-from proxy.ledger.rules import lots
+from proxy.ledger.rules import alerts, lots
 from proxy.ledger.rules.accounts import no_account
 from proxy.ledger.rules.once import carried_out, earlier_result
 from proxy.ledger.rules.registry import carries_out
@@ -40,7 +40,10 @@ def grant(books: Books, command: Grant) -> Done | Refused:
         command.at_us,
         command.expires_at_us,
     )
-    return _put_in(books, account, command, lot)
+    done = _put_in(books, account, command, lot)
+    if isinstance(done, Done) and done.account and done.entry:
+        alerts.granted(books, done.account, done.entry, lot)
+    return done
 
 
 @carries_out(Adjust)

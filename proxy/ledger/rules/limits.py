@@ -60,7 +60,7 @@ def headroom_nano(books: Books, account: Account, key: Key, limits: Limits, at_u
     `limits` are the account's in force. Negative where a limit was lowered or overshot.
     """
     left_nano = account.available_nano
-    for _, _, limit_nano, bucket in _limited(books, account, key, limits, at_us):
+    for _, _, limit_nano, bucket in limited(books, account, key, limits, at_us):
         of_limit_nano = limit_nano - bucket.spent_nano - bucket.held_nano
         left_nano = left_nano if left_nano < of_limit_nano else of_limit_nano
     return left_nano
@@ -99,12 +99,13 @@ def shortage(
     )
 
 
-def _limited(
-    books: Books, account: Account, key: Key, limits: Limits, at_us: int
+def limited(
+    books: Books, account: Account, key: Key | None, limits: Limits, at_us: int
 ) -> Sequence[tuple[str, Window, int, Bucket]]:
     """Each spending limit that is set: its scope, its window, the limit, and the bucket that it bounds."""
     limited: list[tuple[str, Window, int, Bucket]] = []
-    for scope, scope_id, own in (("account", account.id, limits), ("key", key.id, key.limits)):
+    of_account = ("account", account.id, limits)
+    for scope, scope_id, own in (of_account, ("key", key.id, key.limits)) if key else (of_account,):
         if own is not UNLIMITED:
             for window, start_day, limit_nano in _set_on(own, at_us // DAY_US):
                 limited.append((scope, window, limit_nano, books.bucket(scope_id, window, start_day)))
@@ -125,7 +126,7 @@ def _constraints(
     # What is only held is not gone: it may come back.
     code = "request_exceeds_balance" if available + held > 0 else "credit_balance_exhausted"
     yield Constraint("balance", code, "balance", available, held)
-    for scope, window, limit_nano, bucket in _limited(books, account, key, limits, at_us):
+    for scope, window, limit_nano, bucket in limited(books, account, key, limits, at_us):
         yield Constraint(
             f"{scope}_{window}",
             _CODES[window] if scope == "account" else "key_limit_exceeded",

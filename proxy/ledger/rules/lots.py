@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from proxy.ledger.books import Books
 from proxy.ledger.rows import NEVER_US, Account, Draw, Entry, EntryKind, Lot
+from proxy.ledger.rules import alerts
 
 
 def add(books: Books, account: Account, lot: Lot) -> tuple[Account, tuple[Draw, ...]]:
@@ -148,15 +149,9 @@ def sweep(books: Books, account: Account, now_us: int) -> Account:
         if gone:
             books.put_lot(replace(lot, remaining_nano=lot.remaining_nano - gone))
             swept = replace(swept, balance_nano=swept.balance_nano - gone, entries=swept.entries + 1)
-            post(
-                books,
-                swept,
-                kind="expire",
-                amount_nano=-gone,
-                ref=lot.id,
-                at_us=now_us,
-                draws=(Draw(lot.id, -gone),),
-            )
+            draws = (Draw(lot.id, -gone),)
+            post(books, swept, kind="expire", amount_nano=-gone, ref=lot.id, at_us=now_us, draws=draws)
+            alerts.expired(books, swept, books.new_entries[-1], lot)
     if swept is account:
         return account
     _assert_adds_up(books, swept)
@@ -196,6 +191,8 @@ def post(
         note,
     )
     books.new_entries.append(entry)
+    if amount_nano < 0 and books.alerts.records:
+        alerts.posted(books, account, entry)
 
 
 def _assert_adds_up(books: Books, account: Account) -> None:

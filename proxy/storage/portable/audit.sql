@@ -127,6 +127,12 @@ SELECT {counters.columns}
 FROM counters
 ORDER BY account_id;
 
+-- name: audit_events
+-- Every event, by account.
+SELECT {events.columns}
+FROM events
+ORDER BY account_id;
+
 -- name: audit_vouchers
 -- Every voucher, by digest.
 SELECT {vouchers.columns}

@@ -90,6 +90,12 @@ SELECT {counters.columns}
 FROM counters
 ORDER BY account_id, name, "window", start_day;
 
+-- name: copy_events
+-- Every event.
+SELECT {events.columns}
+FROM events
+ORDER BY account_id, id;
+
 -- name: copy_usage_days
 -- Every usage day.
 SELECT {usage_days.columns}

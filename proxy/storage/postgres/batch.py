@@ -32,6 +32,7 @@ import msgspec
 from msgspec.structs import replace
 
 from proxy.ledger import rules
+from proxy.ledger.alerts import SILENT, Alerts
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Authorize, Command, Granted, Result, Void
 from proxy.ledger.needs import needs_of
@@ -78,7 +79,8 @@ class PostgresBatches:
     They call `functions`, which the database must have.
 
     After a batch has failed for `patience_seconds`, the next ones are tried once each until one succeeds.
-    `stored_at` is when the last one was that changed anything, by `monotonic`.
+    `stored_at` is when the last one was that changed anything, by `monotonic`. `alerts` are what the rules
+    tell of, and may be replaced between two batches.
     """
 
     def __init__(
@@ -106,6 +108,7 @@ class PostgresBatches:
         self._down = False
         self._rested = False
         self.stored_at = -math.inf
+        self.alerts: Alerts = SILENT
 
     async def apply(self, commands: Sequence[Command]) -> list[Result]:
         """Carry out a batch; one result for each command. Raises LedgerUnavailable or ConstraintFault."""
@@ -179,6 +182,7 @@ class PostgresBatches:
     ) -> list[Result]:
         """Run the rules and commit. Commands of this batch, by their identities in `here`, are not voided."""
         stored = Stored.of(books)
+        books.alerts = self.alerts
         for sent in self._untold:
             for identity, void in sent.voids():
                 if identity not in here:

@@ -14,6 +14,7 @@ from typing import Final
 
 import asyncpg
 
+from proxy.ledger.alerts import SILENT, Alerts
 from proxy.ledger.commands import Command, Result
 from proxy.ledger.rows import Caller, Hold
 from proxy.ledger.store import LedgerUnavailable, Row
@@ -62,6 +63,7 @@ class PostgresStore:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.location = location
+        self.alerts: Alerts = SILENT
         self._tasks = tasks
         self._timeouts = timeouts or Timeouts()
         self._revision = revision
@@ -124,6 +126,7 @@ class PostgresStore:
             batches = self._opened()
             if not commands:
                 return []
+            batches.alerts = self.alerts
             return await batches.apply(commands)
 
     async def probe(self) -> None:

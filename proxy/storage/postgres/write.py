@@ -82,6 +82,7 @@ def change_of(books: Books, stored: Stored) -> Change:
         "vouchers": [columns.voucher_row(books.vouchers[key]) for key in sorted(books.changed_vouchers)],
         "voucher_claims": list(map(columns.claim_row, books.new_claims)),
         "counters": [columns.counter_row(books.counters[key]) for key in sorted(books.changed_counters)],
+        "events": list(map(columns.event_row, books.new_events.values())),
         "usage_days": list(columns.usage_day_rows(receipts)),
     }
     return {name: rows for name, rows in changes.items() if rows}

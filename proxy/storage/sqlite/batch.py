@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from proxy.ledger import rules
+from proxy.ledger.alerts import SILENT, Alerts
 from proxy.ledger.commands import Command, Result
 from proxy.ledger.needs import needs_of
 from proxy.storage.sqlite.file import is_busy
@@ -25,6 +26,8 @@ class SqliteBatches:
 
     A batch waits up to `busy_timeout_seconds` for another process's batch. SQLite's own waiting is turned
     off: it sleeps longer and longer, so a process with little to do would hardly get a turn.
+
+    `alerts` are what the rules tell of, and may be replaced between two batches.
 
     What `check` raises keeps a batch from being carried out; it is called while no other process can write.
 
@@ -50,6 +53,7 @@ class SqliteBatches:
         self._monotonic = monotonic
         self._sleep = sleep
         self._has_failed = False
+        self.alerts: Alerts = SILENT
 
     def apply(self, commands: Sequence[Command]) -> list[Result]:
         """Carry out a batch that has begun, and commit it: one result for each command.
@@ -62,6 +66,7 @@ class SqliteBatches:
         try:
             self._check()
             books = rows.load(needs)
+            books.alerts = self.alerts
             stored_keys = {id_ for _, id_ in needs.keys if id_ in books.keys}
             stored_holds = {id_: books.holds[id_].amount_nano for _, id_ in needs.holds if id_ in books.holds}
             results = [rules.apply(books, command) for command in commands]

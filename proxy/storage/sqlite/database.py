@@ -33,6 +33,7 @@ _ADDS: Final = {
         "voucher_claims": "add_claims",
         "objects": "put_objects",
         "counters": "put_counters",
+        "events": "add_events",
     }.items()
 }
 

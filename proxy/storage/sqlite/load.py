@@ -106,6 +106,7 @@ class RowCache:
         books.changed_lots.clear()
         books.changed_objects.clear()
         books.gone_objects.clear()
+        books.new_events.clear()
         books.new_commands, books.new_entries, books.new_receipts = [], [], []
         if self._size() > self._most_rows:
             self.forget()

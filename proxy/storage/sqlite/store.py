@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Event
 from typing import Final
 
+from proxy.ledger.alerts import SILENT, Alerts
 from proxy.ledger.commands import Command, Result
 from proxy.ledger.rows import Caller, Hold
 from proxy.ledger.store import LedgerLost, LedgerUnavailable, Row
@@ -62,6 +63,7 @@ class SqliteStore:
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self.path = path_of(location)
+        self.alerts: Alerts = SILENT
         self._busy_timeout_seconds = busy_timeout_seconds
         self._keep_rows = keep_rows
         self._sync = sync
@@ -125,6 +127,7 @@ class SqliteStore:
             batches, log = self._opened()
             with self._as_faults():
                 await batches.begin()
+                batches.alerts = self.alerts
                 results = batches.apply(commands)
             try:
                 with self._as_faults():

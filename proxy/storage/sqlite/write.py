@@ -33,6 +33,7 @@ _PUT_MEMBERSHIPS: Final = Rows(WRITES["put_memberships"])
 _PUT_VOUCHERS: Final = Rows(WRITES["put_vouchers"])
 _ADD_CLAIMS: Final = Rows(WRITES["add_claims"])
 _PUT_COUNTERS: Final = Rows(WRITES["put_counters"])
+_ADD_EVENTS: Final = Rows(WRITES["add_events"])
 _ADD_USAGE_DAYS: Final = Rows(WRITES["add_usage_days"])
 _ADD_USAGE_TOTALS: Final = Rows(WRITES["add_usage_totals"])
 
@@ -79,6 +80,8 @@ def write(
     if books.changed_counters:
         counters = [books.counters[key] for key in books.changed_counters]
         _PUT_COUNTERS.run(connection, _flat(map(columns.counter_row, counters)))
+    if books.new_events:
+        _ADD_EVENTS.run(connection, _flat(map(columns.event_row, books.new_events.values())))
     add_usage_days(connection, list(columns.usage_day_rows(receipts)))
 
 

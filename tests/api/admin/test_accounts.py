@@ -144,6 +144,28 @@ async def test_an_account_is_put_in_a_group_that_there_is_or_in_none(apis: Apis)
     assert len((await apis.admin("GET", "/accounts")).data) == 1
 
 
+async def test_an_account_has_rules_of_alerts_of_its_own_until_they_are_taken_back(apis: Apis) -> None:
+    account_id = await apis.account()
+    path = f"/accounts/{account_id}"
+    assert (await apis.admin("GET", path)).body["alerts"] == {"balance_low": None, "limit_percents": None}
+    for fields, expected in (
+        ({"balance_low": "5"}, {"balance_low": "5.00", "limit_percents": None}),
+        ({"limit_percents": [90, 10, 90]}, {"balance_low": "5.00", "limit_percents": [10, 90]}),
+        ({"balance_low": "none", "limit_percents": []}, {"balance_low": "none", "limit_percents": []}),
+        ({"balance_low": None, "limit_percents": None}, {"balance_low": None, "limit_percents": None}),
+    ):
+        assert (await apis.admin("PATCH", path, {"alerts": fields})).body["alerts"] == expected
+    for wrong in (
+        {"limit_percents": [0]},
+        {"limit_percents": [101]},
+        {"balance_low": "-1"},
+        {"balance": "1"},
+    ):
+        assert (await apis.admin("PATCH", path, {"alerts": wrong})).status == 400
+    made = await apis.admin("POST", "/accounts", {"name": "Ada", "alerts": {"limit_percents": [75]}})
+    assert made.body["alerts"]["limit_percents"] == [75]
+
+
 async def test_an_account_shows_what_is_spent_of_each_window_and_when_it_resets(apis: Apis) -> None:
     account_id = await apis.account(limits={"day": "3", "month": "10"})
     key_id, _ = await apis.key(account_id)

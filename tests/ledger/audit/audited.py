@@ -15,6 +15,7 @@ from proxy.ledger.audit.rows import (
     DayRow,
     Difference,
     EntryRow,
+    EventRow,
     HoldRow,
     KeyRow,
     LedgerRows,
@@ -26,9 +27,11 @@ from proxy.ledger.audit.rows import (
     ThrottleRow,
 )
 from proxy.ledger.books import Books
+from proxy.ledger.events import Event, event_id
 from proxy.ledger.rows import Account, Entry, Hold, Key, Lot, Membership, Object, Receipt
 from proxy.storage.columns import (
     counter_row,
+    event_row,
     hold_row,
     key_digest_row,
     membership_row,
@@ -37,9 +40,20 @@ from proxy.storage.columns import (
     text,
     usage_day_rows,
 )
+from tests.ledger.desk import ACCOUNT
 
 Rows = dict[str, list[Any]]
 """The rows of each stream of a `Ledger`, by the stream's name."""
+
+_GRANTED = event_id(ACCOUNT, "credits.granted", "1")
+OF_EVENTS: tuple[tuple[str, str, str, object, tuple[str, str, str]], ...] = tuple(
+    ("events", _GRANTED, name, value, ("events", _GRANTED, "seal"))
+    for name, value in (
+        *(("type", "credits.expired"), ("at_us", 1), ("place", 9)),
+        *(("data", "{}"), ("state", "routed"), ("seal", 1)),
+    )
+)
+"""A change of each member of an event, and how it is found."""
 
 
 def rows_of(books: Books) -> Rows:
@@ -75,12 +89,18 @@ def rows_of(books: Books) -> Rows:
             )
             for bucket in books.buckets.values()
         ],
+        "events": [_event(event) for event in books.new_events.values()],
         "throttles": [
             ThrottleRow(scopes.get(throttle.scope_id, throttle.scope_id), throttle.scope_id)
             for throttle in books.throttles.values()
         ],
         "counters": [CounterRow(*counter_row(row)) for row in books.counters.values()],  # type: ignore[arg-type]
     }
+
+
+def _event(event: Event) -> EventRow:
+    values: Any = event_row(event)
+    return EventRow(*values)
 
 
 def _puts(books: Books) -> Iterable[PostedRow]:

@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis.stateful import invariant
 from msgspec.structs import replace
 
+from proxy.ledger.alerts import Alerts
 from proxy.ledger.audit.rows import BucketRow
 from proxy.ledger.commands import CreateKey
 from proxy.ledger.dues import ChangePlan, Dues, Fee
@@ -15,7 +16,7 @@ from proxy.ledger.rows import NEVER_US, Limits, Object, Observed
 from proxy.ledger.windows import DAY_US, starts_of_day
 from proxy.pricing.charge import price
 from proxy.pricing.rates import Rate, RateCard
-from tests.ledger.audit.audited import Rows, columns_named, differences, rows_of, tampered
+from tests.ledger.audit.audited import OF_EVENTS, Rows, columns_named, differences, rows_of, tampered
 from tests.ledger.audit.of_counters import COUNTED, OF_COUNTERS
 from tests.ledger.audit.of_memberships import OF_MEMBERSHIPS
 from tests.ledger.desk import ACCOUNT, KEY, NOON_US, Desk, charge_of
@@ -53,6 +54,7 @@ TestAnyHistoryHasNoDifference.settings = settings(settings(), stateful_step_coun
 def history() -> Desk:
     """Every kind of row: a lot that expires, debt that is repaid, calls of every end, one on the next day."""
     desk = Desk(credit_limit_nano=500, limits=Limits(rpm=1_000))
+    desk.store.alerts = Alerts()
     desk.do(CreateKey(ACCOUNT, "key_2", "Another key", "digest 2", "hint", desk.now_us))
     desk.grant(200_000, lot_id="lot_a", priority=10)
     desk.grant(90, lot_id="lot_b", lives_us=5)
@@ -284,6 +286,7 @@ TAMPERINGS: tuple[Tampering, ...] = (
     ("receipts", "call_a", "first_byte_at_us", "5", ("receipts", "call_a", "seal")),
     *OF_MEMBERSHIPS,
     *OF_COUNTERS,
+    *OF_EVENTS,
     ("throttles", ACCOUNT, "scope_id", "key_x", ("throttles", "key_x", "row")),
     ("keys", KEY, "spending", NO_SUMS, ("keys", f"{KEY}/week/{WEEK}", "spent_nano")),
     ("keys", KEY, "spending", "nothing", ("keys", KEY, "spending")),
@@ -304,7 +307,7 @@ def test_every_field_of_every_row_was_changed() -> None:
     rows = rows_of(history().store.books)
     fields = {(stream, field) for stream, table in rows.items() for field in table[0].__struct_fields__}
     ids = {(stream, "account_id") for stream in rows} | {
-        (s, "id") for s in ("keys", "lots", "holds", "receipts")
+        (s, "id") for s in ("keys", "lots", "holds", "receipts", "events")
     }
     others = {
         *(("entries", "seq"), ("charges", "seq"), ("puts", "seq"), ("puts", "draws")),

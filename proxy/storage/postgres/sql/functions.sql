@@ -288,6 +288,14 @@ BEGIN
         FROM jsonb_array_elements(_change #> '{counters,rows}') AS r
         ON CONFLICT ({counters.key}) DO UPDATE SET {counters.upsert};
     END IF;
+    -- One cause leaves one event, whatever has become of it.
+    IF _change ? 'events' THEN
+        ASSERT _change #> '{events,columns}' = {events.names}, 'events come with other columns';
+        INSERT INTO events ({events.columns})
+        SELECT {events.from_json:r}
+        FROM jsonb_array_elements(_change #> '{events,rows}') AS r
+        ON CONFLICT ({events.key}) DO NOTHING;
+    END IF;
     IF _change ? 'usage_days' THEN
         ASSERT _change #> '{usage_days,columns}' = {usage_days.names}, 'usage_days come with other columns';
         INSERT INTO usage_days ({usage_days.columns})

@@ -105,6 +105,12 @@ INSERT INTO counters ({counters.columns})
 VALUES {counters.parameters}
 ON CONFLICT ({counters.key}) DO UPDATE SET {counters.upsert};
 
+-- name: add_events
+-- Add events but those that there are already: one cause leaves one event, whatever has become of it.
+INSERT INTO events ({events.columns})
+VALUES {events.parameters}
+ON CONFLICT ({events.key}) DO NOTHING;
+
 -- name: add_usage_days
 -- Count receipts in their day.
 INSERT INTO usage_days ({usage_days.columns})

@@ -1,0 +1,103 @@
+"""Events: what happened to an account that somebody may want to be told of, and which kinds there are.
+
+A rule that causes one puts it in the books with `Books.put_event`, and it is stored with all else that its
+command changes, or not at all.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
+
+EventState = Literal["new", "routed"]
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One event of an account. `id` follows from its cause, so that one cause leaves one event.
+
+    `place` is its place among those of one command. `data` is JSON, with the members that `EVENT_TYPES` tells
+    of its type. It is `new` until it is known who is to be told.
+    """
+
+    account_id: str
+    id: str
+    type: str
+    at_us: int
+    place: int
+    data: str
+    state: EventState = "new"
+
+
+class EventType(msgspec.Struct, frozen=True):
+    """A type of events: what it means, and its members in `data` beside `account_id`, each with its meaning.
+
+    Money is a decimal string of US dollars, an instant RFC 3339 in UTC.
+    """
+
+    about: str
+    members: dict[str, str]
+
+
+_FUNDS: Final = "What the account has: its balance and credit limit without its debt."
+_LIMIT: Final = {
+    "scope": "Whose limit it is: `account` or `key`.",
+    "key_id": "The key whose limit it is; null for one of the account.",
+    "window": "`day`, `week`, `month` or `total`.",
+    "window_start": "When the window began; null for `total`.",
+    "resets_at": "When the window ends; null for `total`.",
+    "limit": "The limit.",
+    "spent": "What is spent in the window.",
+}
+EVENT_TYPES: Final[Mapping[str, EventType]] = {
+    "credits.granted": EventType(
+        "Credit was put in.",
+        {
+            "amount": "How much.",
+            "kind": "The kind of its lot, such as `purchase` or `voucher`.",
+            "lot_id": "Its lot; null where all of it repaid debt, as are kind and expiry.",
+            "expires_at": "When it expires, or null.",
+            "balance": "The balance after it.",
+        },
+    ),
+    "credits.expired": EventType(
+        "Credit expired.",
+        {
+            "amount": "How much.",
+            "kind": "The kind of its lot.",
+            "lot_id": "Its lot.",
+            "expired_at": "When it was due.",
+            "balance": "The balance after it.",
+        },
+    ),
+    "balance.low": EventType(
+        "The funds fell to `balance_low` or below. They must rise above it before this is told again.",
+        {"funds": _FUNDS, "threshold": "The `balance_low` that is in force."},
+    ),
+    "balance.depleted": EventType(
+        "The funds are used up. They must rise above nothing before this is told again.", {"funds": _FUNDS}
+    ),
+    "limit.threshold": EventType(
+        "So many percent of a spending limit are spent: once for each percentage, window and limit.",
+        {"percent": "The percentage that was passed.", **_LIMIT},
+    ),
+    "limit.reached": EventType("All of a spending limit is spent: once for each window and limit.", _LIMIT),
+    "charge.shortfall": EventType(
+        "A call cost more than its hold and all funds.",
+        {
+            "call_id": "The call.",
+            "key_id": "Its key, or null.",
+            "model": "Its model.",
+            "charge": "What it cost.",
+            "shortfall": "What of it was forgiven.",
+            "owed": "What of it is debt now.",
+        },
+    ),
+}
+"""Every type of events, in the order in which they are documented."""
+
+
+def event_id(account_id: str, type_: str, cause: str) -> str:
+    """The id of the event of a type that a cause has, which no other event of any account has."""
+    text = f"{account_id}\n{type_}\n{cause}"
+    return f"evt_{hashlib.sha256(text.encode()).hexdigest()[:32]}"

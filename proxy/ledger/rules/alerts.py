@@ -1,0 +1,109 @@
+"""The rules of alerts: which events a change of funds, of spending or of lots causes.
+
+What crosses nothing causes none, and costs a comparison or two.
+"""
+
+from collections.abc import Iterator
+
+from proxy.ledger.books import Books
+from proxy.ledger.rows import NEVER_US, UNLIMITED, Account, Entry, Hold, Lot
+from proxy.ledger.rules.limits import in_force, limited
+from proxy.ledger.spending import Bucket
+from proxy.ledger.windows import DAY_US, ends_us, iso
+from proxy.money import usd_string
+
+ALL_PERCENT = 100
+
+
+def posted(books: Books, account: Account, entry: Entry) -> None:
+    """Tell of funds that an entry, which `account` already shows, has let fall to a threshold."""
+    funds_nano = account.balance_nano - account.whole_debt_nano + account.credit_limit_nano
+    before_nano = funds_nano - entry.amount_nano
+    low_nano = books.alerts.balance_low_nano(account.alerts)
+    if low_nano is not None and funds_nano <= low_nano < before_nano:
+        data = {"funds": usd_string(funds_nano), "threshold": usd_string(low_nano)}
+        books.put_event(account.id, "balance.low", str(entry.seq), entry.at_us, **data)
+    if funds_nano <= 0 < before_nano:
+        books.put_event(
+            account.id, "balance.depleted", str(entry.seq), entry.at_us, funds=usd_string(funds_nano)
+        )
+
+
+def granted(books: Books, account: Account, entry: Entry, lot: Lot) -> None:
+    """Tell of credit that was put in, by an entry."""
+    books.put_event(
+        *(account.id, "credits.granted", str(entry.seq), entry.at_us),
+        amount=usd_string(entry.amount_nano),
+        kind=lot.kind if entry.draws else None,
+        lot_id=lot.id if entry.draws else None,
+        expires_at=iso(lot.expires_at_us) if entry.draws and lot.expires_at_us < NEVER_US else None,
+        balance=usd_string(account.balance_nano),
+    )
+
+
+def expired(books: Books, account: Account, entry: Entry, lot: Lot) -> None:
+    """Tell of what expired of a lot, by an entry."""
+    books.put_event(
+        *(account.id, "credits.expired", str(entry.seq), entry.at_us),
+        amount=usd_string(-entry.amount_nano),
+        kind=lot.kind,
+        lot_id=lot.id,
+        expired_at=iso(lot.expires_at_us),
+        balance=usd_string(account.balance_nano),
+    )
+
+
+def spent(books: Books, account: Account, hold: Hold, at_us: int, nano: int) -> None:
+    """Tell which parts of spending limits a call passes by so much, before that is moved."""
+    key = books.keys[hold.key_id] if hold.key_id else None
+    has_limits = account.limits is not UNLIMITED or books.alerts.has_limits
+    if not has_limits and (key is None or key.limits is UNLIMITED):
+        return
+    limits = in_force(account.limits, books.alerts.groups.of(account.group).limits)
+    for scope, _, limit_nano, bucket in limited(books, account, key, limits, hold.created_at_us):
+        before_nano, after_nano = bucket.spent_nano, bucket.spent_nano + nano
+        for percent in _passed(books.alerts.percents(account.alerts), limit_nano, before_nano, after_nano):
+            part = {"percent": percent, **_of_limit(scope, limit_nano, bucket, after_nano)}
+            books.put_event(account.id, "limit.threshold", f"{_window(bucket)}/{percent}", at_us, **part)
+        if before_nano < limit_nano <= after_nano:
+            whole = _of_limit(scope, limit_nano, bucket, after_nano)
+            books.put_event(account.id, "limit.reached", _window(bucket), at_us, **whole)
+
+
+def short(
+    books: Books, hold: Hold, at_us: int, *, charge_nano: int, shortfall_nano: int, owed_nano: int
+) -> None:
+    """Tell of a charge that hold and funds did not cover."""
+    books.put_event(
+        *(hold.account_id, "charge.shortfall", hold.id, at_us),
+        call_id=hold.id,
+        key_id=hold.key_id or None,
+        model=hold.call.model,
+        charge=usd_string(charge_nano),
+        shortfall=usd_string(shortfall_nano),
+        owed=usd_string(owed_nano),
+    )
+
+
+def _passed(percents: tuple[int, ...], limit_nano: int, before_nano: int, after_nano: int) -> Iterator[int]:
+    for percent in percents:
+        threshold = percent * limit_nano
+        if before_nano * ALL_PERCENT < threshold <= after_nano * ALL_PERCENT:
+            yield percent
+
+
+def _window(bucket: Bucket) -> str:
+    return f"{bucket.scope_id}/{bucket.window}/{bucket.start_day}"
+
+
+def _of_limit(scope: str, limit_nano: int, bucket: Bucket, spent_nano: int) -> dict[str, object]:
+    ends = ends_us(bucket.window, bucket.start_day)
+    return {
+        "scope": scope,
+        "key_id": bucket.scope_id if scope == "key" else None,
+        "window": bucket.window,
+        "window_start": None if ends is None else iso(bucket.start_day * DAY_US),
+        "resets_at": None if ends is None else iso(ends),
+        "limit": usd_string(limit_nano),
+        "spent": usd_string(spent_nano),
+    }

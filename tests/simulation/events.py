@@ -1,0 +1,156 @@
+"""How the auditor knows which events there must be: every crossing, worked out from its own figures."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Final
+
+import msgspec
+
+from proxy.ledger.alerts import Alerts
+from proxy.ledger.commands import Command, OfHold, Recorded, Result, Settled
+from proxy.ledger.events import Event, event_id
+from proxy.ledger.groups import Group, Groups
+from proxy.ledger.records import Record
+from proxy.ledger.rows import NEVER_US, NO_THRESHOLD, AlertRules, Hold, Limits
+from proxy.ledger.windows import WINDOWS
+from proxy.money import usd_string
+from tests.ledger.auditor import ACCOUNT, Dollars, Line, dollars, nano, window_end_us, window_name
+from tests.simulation.model import DAY_US, Model, Party, in_force, spending_limits
+
+LOW_NANO: Final = 3_000_000
+DEFAULTS: Final = Limits(day_nano=9_000_000)
+GROUPS: Final = {"vip": Group("vip", Limits(day_nano=25_000_000, month_nano=60_000_000))}
+ALERTS: Final = Alerts(AlertRules(LOW_NANO, (50, 80, 100)), Groups(DEFAULTS, GROUPS))
+"""What every process of a simulation tells of."""
+
+Told = tuple[str, str, dict[str, object]]
+"""An event's type, its cause and its data."""
+
+
+def follow_events(model: Model, command: Command, account_id: str, told: Iterable[Told]) -> None:
+    """Add the events that a command has caused, each once."""
+    mine = model.events.setdefault(account_id, {})
+    for place, (type_, cause, data) in enumerate(told, 1):
+        id_ = event_id(account_id, type_, cause)
+        text = msgspec.json.encode({"account_id": account_id, **data}).decode()
+        at_us: int = getattr(command, "at_us", 0)
+        model.touch(account_id).times[at_us] = None
+        mine.setdefault(id_, Event(account_id, id_, type_, at_us, place, text))
+
+
+class Watch:
+    """What is looked at before a command, to tell afterwards what it has crossed."""
+
+    def __init__(self, model: Model, command: Command, account_id: str) -> None:
+        self._model = model
+        self._command = command
+        self._party = model.parties.get(account_id)
+        self._lines = len(self._party.history.lines) if self._party else 0
+        self._credit = self._party.history.credit if self._party else Fraction(0)
+
+    def told(self, result: Result) -> Iterator[Told]:
+        """The events of the command, in their order."""
+        party, command = self._party, self._command
+        if party is None:
+            return
+        hold = self._model.holds.get(command.call.id) if isinstance(command, OfHold | Record) else None
+        lines = party.history.lines
+        for seq in range(self._lines + 1, len(lines) + 1):
+            before = lines[seq - 2] if seq > 1 else None
+            yield from self._of_line(party, seq, before, lines[seq - 1])
+        settled = result.settled if isinstance(result, Recorded) else result
+        if isinstance(settled, Settled) and not settled.replayed and hold is not None:
+            yield from self._of_limits(party, hold, dollars(settled.charged_nano))
+            if settled.shortfall_nano or settled.owed_nano:
+                yield _shortfall(self._model, hold)
+
+    def _of_line(self, party: Party, seq: int, before: Line | None, line: Line) -> Iterator[Told]:
+        was = self._credit + (before.balance - before.debt if before else 0)
+        funds = self._credit + line.balance - line.debt
+        low_nano = LOW_NANO if party.rules.balance_low_nano is None else party.rules.balance_low_nano
+        if low_nano != NO_THRESHOLD and was > dollars(low_nano) >= funds:
+            yield "balance.low", str(seq), {"funds": money(funds), "threshold": usd_string(low_nano)}
+        if was > 0 >= funds:
+            yield "balance.depleted", str(seq), {"funds": money(funds)}
+        if line.kind == "expire":
+            lot = party.lots[line.ref]
+            data = {"amount": money(-line.amount), "kind": lot.kind, "lot_id": lot.id}
+            ends = {"expired_at": instant(lot.expires_at_us), "balance": money(line.balance)}
+            yield "credits.expired", str(seq), {**data, **ends}
+        if line.kind == "grant":
+            yield "credits.granted", str(seq), _of_grant(party, line)
+
+    def _of_limits(self, party: Party, hold: Hold, paid: Dollars) -> Iterator[Told]:
+        group = GROUPS[party.account.group].limits if party.account.group in GROUPS else DEFAULTS
+        limits = dict(spending_limits(ACCOUNT, in_force(party.account.limits, group)))
+        if hold.key_id:
+            limits |= spending_limits(hold.key_id, self._model.keys[hold.key_id].limits)
+        percents = party.rules.limit_percents
+        for scope in (ACCOUNT, hold.key_id):
+            for window in WINDOWS:
+                limit = limits.get(f"{scope}_{window}")
+                label = (scope, window, window_name(window, hold.created_at_us))
+                spent = party.history.spending(label)[0]
+                if limit:
+                    crossed = (spent - paid) / limit * 100, spent / limit * 100
+                    about = _about(party, hold, scope, window, limit, spent)
+                    yield from _parts((50, 80, 100) if percents is None else percents, crossed, about)
+
+
+def _of_grant(party: Party, line: Line) -> dict[str, object]:
+    lot = party.lots[line.draws[0][0]] if line.draws else None
+    return {
+        "amount": money(line.amount),
+        "kind": lot.kind if lot else None,
+        "lot_id": lot.id if lot else None,
+        "expires_at": instant(lot.expires_at_us) if lot else None,
+        "balance": money(line.balance),
+    }
+
+
+def _parts(percents: Iterable[int], crossed: tuple[Fraction, Fraction], about: Told) -> Iterator[Told]:
+    _, cause, data = about
+    for percent in percents:
+        if crossed[0] < percent <= crossed[1]:
+            yield "limit.threshold", f"{cause}/{percent}", {"percent": percent, **data}
+    if crossed[0] < 100 <= crossed[1]:
+        yield "limit.reached", cause, data
+
+
+def _about(party: Party, hold: Hold, scope: str, window: str, limit: Dollars, spent: Dollars) -> Told:
+    day = hold.created_at_us // DAY_US
+    first = day if window != "total" else 0
+    name = window_name(window, hold.created_at_us)
+    while window != "total" and window_name(window, (first - 1) * DAY_US) == name:
+        first -= 1
+    ends_us = window_end_us(window, hold.created_at_us)
+    is_account = scope == ACCOUNT
+    data: dict[str, object] = {
+        "scope": "account" if is_account else "key",
+        "key_id": None if is_account else scope,
+        "window": window,
+        "window_start": None if ends_us is None else instant(first * DAY_US),
+        "resets_at": None if ends_us is None else instant(ends_us),
+        "limit": money(limit),
+        "spent": money(spent),
+    }
+    return "", f"{party.account.id if is_account else scope}/{window}/{first}", data
+
+
+def _shortfall(model: Model, hold: Hold) -> Told:
+    row = model.receipts[hold.id]
+    ids = {"call_id": hold.id, "key_id": hold.key_id or None, "model": row.call.model}
+    figures = {"charge": row.charge.total_nano, "shortfall": row.shortfall_nano, "owed": row.owed_nano}
+    shown = {name: usd_string(figure) for name, figure in figures.items()}
+    return "charge.shortfall", hold.id, {**ids, **shown}
+
+
+def money(amount: Dollars) -> str:
+    return usd_string(nano(amount))
+
+
+def instant(at_us: int) -> str | None:
+    if at_us == NEVER_US:
+        return None
+    return datetime.fromtimestamp(at_us // 10**6, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
