@@ -11,6 +11,7 @@ from proxy.ledger.commands import Command, Result
 from proxy.ledger.seals import seal_of
 from proxy.pricing.charge import Line
 from proxy.storage import columns
+from proxy.storage.tables import RECEIPTS
 from tests.ledger.auditor import window_name
 from tests.simulation.counters import counter_rows
 from tests.simulation.counters import exact as exact_amount
@@ -239,7 +240,7 @@ def differences(found: Iterable[object], right: Iterable[object]) -> Iterator[st
 def wrong_arithmetic(row: Row) -> Iterator[str]:
     """What is wrong with a receipt by its own figures."""
     usage, charge_nano, lines = _usage_of(row[12]), row[16], _lines_of(row[17])
-    charged_nano, shortfall_nano, owed_nano = row[19], row[20], row[-2]
+    charged_nano, shortfall_nano, owed_nano = row[19], row[20], row[RECEIPTS.place("owed_nano")]
     exact = [exact_amount(line) for line in lines]
     if charge_nano != round(sum(exact, Fraction(0))):
         yield f"{row[0]} is charged {charge_nano} for {sum(exact, Fraction(0))}"
