@@ -315,6 +315,7 @@ async def test_a_job_without_an_object_ends_when_its_longest_life_is_over() -> N
 
 
 async def test_a_lease_is_asked_for_now_and_then() -> None:
+    """When a third of its twenty seconds is over, with the next round."""
     stage, _ = await begun()
     asked = []
 
@@ -327,7 +328,7 @@ async def test_a_lease_is_asked_for_now_and_then() -> None:
     for _ in range(18):
         await poller.round()
         stage.clock.at_us += 1_000_000
-    assert [at // 1_000_000 for at in asked] == [0, 6, 12]
+    assert [at // 1_000_000 for at in asked] == [0, 7, 14]
     await stage.rest()
 
 
