@@ -97,6 +97,12 @@ CODES: Final[dict[str, Kind]] = {
 }
 
 
+OF_THE_BALANCE: Final = frozenset(
+    {"credit_balance_exhausted", "request_exceeds_balance", "in_flight_budget_exhausted"}
+)
+"""The codes of refusals that are over once somebody pays in."""
+
+
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a fault.
     """A request that is answered with an error. `details` are extra members of the error object.
 

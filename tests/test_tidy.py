@@ -33,7 +33,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "call": LEDGER_AND_BELOW | {"endpoints", "upstream"},
     "billing": frozenset({"ledger", "pricing", "call", "endpoints"}),
     "telemetry": LEDGER_AND_BELOW,
-    "config": LEDGER_AND_BELOW | {"endpoints", "upstream"},
+    "config": LEDGER_AND_BELOW | {"endpoints", "upstream", "billing"},
     "edge": frozenset({"ledger", "call", "endpoints"}),
     "api": LEDGER_AND_BELOW | {"endpoints", "upstream", "call", "billing", "edge", "telemetry", "config"},
     "jobs": frozenset({"call", "endpoints", "upstream", "ledger"}),

@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 
 from proxy.api import decode
 from proxy.api.csv_export import Csv, wants_csv
+from proxy.billing.offers import Payments
 from proxy.config.schema import Admin
 from proxy.errors import Refusal
 from proxy.ledger.commands import Command, Done
@@ -55,6 +56,11 @@ class ApiSettings(Protocol):
     @property
     def book(self) -> PriceBook:
         """The price book in force."""
+        ...
+
+    @property
+    def payments(self) -> Payments | None:
+        """How accounts pay in; None if they cannot."""
         ...
 
     @property

@@ -197,14 +197,14 @@ class Reader:
         first_days = {window: day for window, day in starts_of_day(today) if window != "total"}
         account_id = owner.account_id if isinstance(owner, Key) else owner.id
         rows = await self._rows("ended_buckets", account_id=account_id, scope_id=owner.id, **first_days)
-        ended = {(row["window"], row["start_day"]): _made(row, Bucket) for row in rows}
+        ended = {(row["window"], row["start_day"]): made(row, Bucket) for row in rows}
         return [ended.get(window) or latest.bucket(owner.id, *window) for window in starts_of_day(today)]
 
     async def lots(self, account_id: str, *, before_us: int, after: str | None, limit: int) -> list[Lot]:
         """The lots of an account with something left that expire before a time, in draw order."""
         params = {"account_id": account_id, "expires_before_us": before_us, "cursor": after or ""}
         rows = await self._rows("lots_page", **params, limit=limit)
-        return [_made(row, Lot) for row in rows]
+        return [made(row, Lot) for row in rows]
 
     async def has_bought(self, account_id: str) -> bool:
         """Whether anything was ever bought for an account."""
@@ -214,7 +214,7 @@ class Reader:
         """What an account has used in the windows of `now_us`, by name."""
         first_days = {window: day for window, day in starts_of_day(now_us // DAY_US) if window != "total"}
         rows = await self._rows("counters_of_account", account_id=account_id, **first_days)
-        return [_made(row, Counter, "volume") for row in rows]
+        return [made(row, Counter, "volume") for row in rows]
 
     async def counts(self, account_id: str) -> tuple[dict[CounterKey, Count], dict[Period, int]]:
         """The same as prices depend on it, and the first day of each window."""
@@ -226,7 +226,7 @@ class Reader:
     async def vouchers(self, *, before: str | None, limit: int) -> list[Voucher]:
         """Vouchers, newest first, with empty digests."""
         rows = await self._rows("vouchers_page", cursor=before or "", limit=limit)
-        return [_made({**row, "digest": ""}, Voucher) for row in rows]
+        return [made({**row, "digest": ""}, Voucher) for row in rows]
 
     async def events(
         self, *, account_id: str = "", type_: str = "", after: EventPlace = FIRST_PLACE, limit: int
@@ -237,23 +237,23 @@ class Reader:
             rows = await self._rows("events_of_account", account_id=account_id, **params)
         else:
             rows = await self._rows("events_of_all", account_id=after.account_id, at_us=after.at_us, **params)
-        return [_made(row, Event) for row in rows]
+        return [made(row, Event) for row in rows]
 
     async def entries(self, account_id: str, *, before: int | None, limit: int) -> list[Entry]:
         """The entries of an account, newest first."""
         rows = await self._rows("entries_page", account_id=account_id, cursor=before or 0, limit=limit)
-        return [_made(row, Entry, "draws") for row in rows]
+        return [made(row, Entry, "draws") for row in rows]
 
     async def holds(self, *, account_id: str, state: str, before: str | None, limit: int) -> list[SeenHold]:
         """Holds, newest first. An empty `account_id` or `state` is no filter."""
         params = {"account_id": account_id, "state": state, "cursor": before or "", "limit": limit}
         rows = await self._rows("holds_page", **params)
-        return [_made(row, SeenHold, "call", "observed") for row in rows]
+        return [made(row, SeenHold, "call", "observed") for row in rows]
 
     async def jobs(self, *, account_id: str, after: str | None, limit: int) -> list[SeenJob]:
         """Jobs that have not ended, oldest first. An empty `account_id` is no filter."""
         rows = await self._rows("running_jobs", account_id=account_id, after=after or "", limit=limit)
-        return [_made(row, SeenJob, "call", "observed") for row in rows]
+        return [made(row, SeenJob, "call", "observed") for row in rows]
 
     async def charge(self, account_id: str, call_id: str) -> tuple[int, tuple[Draw, ...]]:
         """The number of a charge's entry, and what that drew. A call that cost nothing has none."""
@@ -303,7 +303,7 @@ class Reader:
             rows = await self._rows(of_one, account_id=account_id, **days)
         else:
             rows = await self._rows(of_all, **days)
-        return [_made({**row, "group": row[column]}, UsageSum) for row in rows]
+        return [made({**row, "group": row[column]}, UsageSum) for row in rows]
 
     async def costs(
         self, *, account_id: str, first_day: int, last_day: int, by_key: bool, by_model: bool, limit: int
@@ -318,7 +318,7 @@ class Reader:
             rows = await self._rows("costs_by_day", account_id=account_id, results=limit, **days, **groups)
         else:
             rows = await self._rows("costs_of_all_by_day", results=limit, **days, **groups)
-        return [_made(row, CostSum) for row in rows]
+        return [made(row, CostSum) for row in rows]
 
     async def call_place(self, account_id: str, first_id: str, end_id: str, calls: int) -> str | None:
         """The id of the call after so many from `first_id` on; None if there are fewer before `end_id`.
@@ -338,7 +338,7 @@ class Reader:
             rows = await self._rows("usage_of_calls", account_id=account_id, **params)
         else:
             rows = await self._rows("usage_of_all_calls", **params)
-        return [_made(row, CallSum) for row in rows]
+        return [made(row, CallSum) for row in rows]
 
     async def _swept(self, account: Account) -> Account:
         now_us = self._clock.now_us()
@@ -360,18 +360,18 @@ class Reader:
             raise Refusal("ledger_unavailable", "The ledger cannot be read now.") from None
 
 
-def _made(row: Row, kind: type[_Kind], *json: str) -> _Kind:
+def made(row: Row, kind: type[_Kind], *json: str) -> _Kind:
     """A row as a value. The columns named in `json` are JSON texts or null, and are decoded."""
     decoded = {name: msgspec.json.decode(text) for name in json if (text := cast("str | None", row[name]))}
     return msgspec.convert({**row, **decoded}, kind, strict=False)
 
 
 def _account(row: Row) -> Account:
-    return _made(row, Account, "limits", "spending", "alerts")
+    return made(row, Account, "limits", "spending", "alerts")
 
 
 def _key(row: Row) -> Key:
-    return _made({**row, "digest": ""}, Key, "models", "limits", "spending")
+    return made({**row, "digest": ""}, Key, "models", "limits", "spending")
 
 
 def _receipt(row: Row) -> SeenReceipt:
@@ -379,8 +379,8 @@ def _receipt(row: Row) -> SeenReceipt:
     names = ("charged_nano", "shortfall_nano", "hold_nano", "owed_nano")
     figures: dict[str, Any] = {name: row[name] for name in names}
     receipt = Receipt(
-        call=_made(row, Call),
-        outcome=_made(row, Outcome, "usage", "attempts", "inferred"),
+        call=made(row, Call),
+        outcome=made(row, Outcome, "usage", "attempts", "inferred"),
         charge=Charge(cast("int", row["charge_nano"]), lines, cast("str", row["price_id"])),
         **figures,
     )

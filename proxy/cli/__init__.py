@@ -12,6 +12,7 @@ from proxy.cli.ledger import audit, backup, copy, migrate
 from proxy.cli.lots import lots, refund
 from proxy.cli.money import adjust, grant
 from proxy.cli.reads import holds, jobs, notifications, receipts, upstreams, usage
+from proxy.cli.top_ups import top_ups
 from proxy.cli.vouchers import vouchers
 
 
@@ -34,6 +35,7 @@ _FOR_SERVERS = (
     events,
     counters,
     notifications,
+    top_ups,
     usage,
     holds,
     jobs,

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from proxy.billing.offers import Payments
 from proxy.config.admin_key import admin_key_fault
 from proxy.config.advice import advise
 from proxy.config.amounts import amount_nano
@@ -14,6 +15,7 @@ from proxy.config.cards import build_book
 from proxy.config.events import build_events
 from proxy.config.faults import ConfigFault, Findings
 from proxy.config.groups import build_groups
+from proxy.config.payments import build_payments
 from proxy.config.routing import build_routes
 from proxy.config.schema import (
     Admin,
@@ -65,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True):
     unit: Unit
     groups: Groups
     alerts: Alerts
+    payments: Payments | None
     when_short: Literal["clamp", "refuse"]
     on_shortfall: Literal["forgive", "owe"]
     min_output_tokens: int
@@ -72,6 +75,11 @@ class Settings(msgspec.Struct, frozen=True):
     routes: Routes
     book: PriceBook
     quickstart: DemoSchema | None
+
+    @property
+    def top_up_url(self) -> str:
+        """The page on which accounts pay in; empty where there is none."""
+        return self.payments.top_up_url if self.payments else ""
 
 
 def load(path: FilePath | str, environ: Mapping[str, str]) -> Settings:
@@ -122,6 +130,7 @@ def _build(source: FilePath, schema: ConfigSchema, findings: Findings) -> Settin
         unit=unit,
         groups=groups,
         alerts=_alerts(schema.alerts, groups, unit, findings),
+        payments=build_payments(schema.payments, unit, findings),
         when_short=schema.accounts.when_short,
         on_shortfall=schema.accounts.on_shortfall,
         min_output_tokens=schema.accounts.min_output_tokens,

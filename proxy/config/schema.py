@@ -10,6 +10,7 @@ from msgspec import Meta, field
 from proxy.config.card_schema import RateCardSchema
 from proxy.config.event_schema import EventsSchema
 from proxy.config.group_schema import GroupSchema, LimitsSchema
+from proxy.config.payment_schema import PaymentsSchema
 from proxy.config.tool_schema import FailureSchema, JobSchema, MeasureSchema, ParameterSchema
 from proxy.config.values import (
     ChargedStatus,
@@ -285,6 +286,7 @@ class ConfigSchema(Schema, frozen=True, kw_only=True):
         dict[Name, GroupSchema], doc("Limits, models and prices of many accounts, by the group's name.")
     ] = field(default_factory=dict)
     alerts: AlertsSchema | None = None
+    payments: PaymentsSchema | None = None
     streams: Streams = field(default_factory=Streams)
     jobs: JobsSchema = field(default_factory=JobsSchema)
     objects: ObjectsSchema = field(default_factory=ObjectsSchema)

@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 from proxy.clock import Clock
 from proxy.edge.aiohttp_server import Middleware, has_sent
 from proxy.endpoints.dialects import Dialect, dialect_of
-from proxy.errors import Refusal
+from proxy.errors import OF_THE_BALANCE, Refusal
 from proxy.ids import new_id
 from proxy.ledger.store import LedgerUnavailable
 
@@ -31,13 +31,22 @@ _UNSAFE_PATH: Final = re.compile(r"(?:^|/)\.\.?(?:/|\Z)|//|\\|%2e|%2f|%5c|%00|[\
 
 
 class Edge:
-    """The middleware of all routes. `payment_status` is called at each refusal: a reload may change it."""
+    """The middleware of all routes. `payment_status` is called at each refusal: a reload may change it.
+
+    So is `top_up_url`, which is empty where there is no page on which accounts pay in.
+    """
 
     def __init__(
-        self, *, clock: Clock, payment_status: Callable[[], int], on_refusal: Callable[[str], None]
+        self,
+        *,
+        clock: Clock,
+        payment_status: Callable[[], int],
+        on_refusal: Callable[[str], None],
+        top_up_url: Callable[[], str] = str,
     ) -> None:
         self._clock = clock
         self._payment_status = payment_status
+        self._top_up_url = top_up_url
         self._on_refusal = on_refusal
         self._log = structlog.get_logger("farebox.edge")
 
@@ -93,6 +102,8 @@ class Edge:
         )
         status = refusal.kind.status
         headers = dict(refusal.headers)
+        if refusal.code in OF_THE_BALANCE and (url := self._top_up_url()):
+            refusal.details["top_up_url"] = url
         if status == 402:
             status = self._payment_status()
         if refusal.kind.retry is not None:

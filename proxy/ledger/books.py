@@ -25,6 +25,7 @@ from proxy.ledger.rows import (
     Voucher,
 )
 from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
+from proxy.ledger.top_up_rows import TopUp, TopUpReference
 from proxy.ledger.windows import DAY_US, Window, starts_of_day
 
 BucketKey = tuple[str, Window, int]
@@ -67,6 +68,8 @@ class Books:
         self.claims: dict[RowKey, Claim] = {}
         self.memberships: dict[str, Membership] = {}
         self.counters: dict[CounterRowKey, Counter] = {}
+        self.top_ups: dict[RowKey, TopUp] = {}
+        self.references: dict[tuple[str, str], TopUpReference] = {}
         self.changed_accounts: set[str] = set()
         self.changed_keys: set[str] = set()
         self.changed_holds: set[str] = set()
@@ -79,6 +82,8 @@ class Books:
         self.changed_memberships: set[str] = set()
         self.changed_counters: set[CounterRowKey] = set()
         self.new_claims: list[Claim] = []
+        self.changed_top_ups: set[RowKey] = set()
+        self.new_references: list[TopUpReference] = []
         self.new_commands: list[CommandRecord] = []
         self.new_entries: list[Entry] = []
         self.new_receipts: list[Receipt] = []
@@ -161,6 +166,24 @@ class Books:
         text = _encode({"account_id": account_id, **data}).decode()
         self._place += 1
         self.new_events.setdefault((account_id, id_), Event(account_id, id_, type_, at_us, self._place, text))
+
+    def put_top_up(self, top_up: TopUp) -> None:
+        """Replace or add a top-up."""
+        self.top_ups[top_up.account_id, top_up.id] = top_up
+        self.changed_top_ups.add((top_up.account_id, top_up.id))
+
+    def put_reference(self, reference: TopUpReference) -> None:
+        """Add a provider's name for a top-up."""
+        self.references[reference.provider, reference.reference] = reference
+        self.new_references.append(reference)
+
+    def pending(self, account_id: str) -> list[TopUp]:
+        """The pending top-ups of an account among the rows loaded."""
+        return [
+            each
+            for each in self.top_ups.values()
+            if each.account_id == account_id and each.state == "pending"
+        ]
 
     def ended(self, needs: Needs) -> list[BucketKey]:
         """The buckets that a batch needs: of windows before those that its accounts and keys have loaded."""

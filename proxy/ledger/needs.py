@@ -29,7 +29,9 @@ class Needs(msgspec.Struct):
     account; with them come the throttles of that account or key. A hold is needed whatever its account is: a
     call's id belongs to one account only. `lots` are needed also with nothing left, `entries` go by account
     and number, and `refunds` are sums of what calls were refunded, by account and call. `vouchers`
-    go by digest, `claims` by that and account, `memberships` by account.
+    go by digest, `claims` by that and account, `memberships` by account. `top_ups` go by account and id,
+    `pending` are the accounts whose pending top-ups are needed, `references` go by provider and its own name
+    for a top-up.
 
     Many calls of a batch share a key and a day. `calls` has account, key and day of each once, from which
     `needs_of` works out the rest at the end.
@@ -51,6 +53,9 @@ class Needs(msgspec.Struct):
     claims: set[RowKey] = msgspec.field(default_factory=set)
     memberships: set[str] = msgspec.field(default_factory=set)
     counters: set[CounterRowKey] = msgspec.field(default_factory=set)
+    top_ups: set[RowKey] = msgspec.field(default_factory=set)
+    pending: set[str] = msgspec.field(default_factory=set)
+    references: set[tuple[str, str]] = msgspec.field(default_factory=set)
 
     @property
     def scopes(self) -> set[RowKey]:

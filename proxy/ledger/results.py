@@ -3,6 +3,7 @@
 import msgspec
 
 from proxy.ledger.rows import Account, Claim, Entry, Key, Membership, ThrottleKind, Voucher
+from proxy.ledger.top_up_rows import TopUp
 from proxy.pricing.charge import Charge
 
 
@@ -11,7 +12,8 @@ class Done(msgspec.Struct, frozen=True):
 
     `account` and `key` are the rows after it, where the command is about one. `entry` is the one that
     a command with an id of its caller's made, a replayed one included. `voucher` and `claim` are
-    those of a command about a voucher, `membership` is that of one about a group.
+    those of a command about a voucher, `membership` is that of one about a group, `top_up` that of one about
+    a top-up.
     """
 
     account: Account | None = None
@@ -21,6 +23,7 @@ class Done(msgspec.Struct, frozen=True):
     voucher: Voucher | None = None
     claim: Claim | None = None
     membership: Membership | None = None
+    top_up: TopUp | None = None
 
 
 class RateStatus(msgspec.Struct, frozen=True):

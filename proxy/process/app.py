@@ -28,6 +28,7 @@ from proxy.call.quotes import Quotes
 from proxy.call.relay import Relay
 from proxy.clock import Clock, SystemClock
 from proxy.config.load import Settings
+from proxy.edge.aiohttp_server import Middleware
 from proxy.edge.bodies import Bounds
 from proxy.edge.gateway import Gateway, expect_later
 from proxy.edge.listener import Listener
@@ -138,11 +139,7 @@ class Farebox:
             on_fault=self.telemetry.fault,
         )
         self.gateway = Gateway(relay=self.relay, bounds=bounds_of(self.settings))
-        self._edge = Edge(
-            clock=self.clock,
-            payment_status=lambda: self.settings.server.payment_status,
-            on_refusal=self.telemetry.refused,
-        ).middleware()
+        self._edge = self._middleware()
         self._log = structlog.get_logger("farebox")
         self._listener: Listener | None = None
         self._polling: asyncio.Task[None] | None = None
@@ -212,6 +209,14 @@ class Farebox:
                 self._log.warning("drain timed out", calls=self.gateway.in_flight)
             if self._listener is not None:
                 await self._listener.close(max(0.0, until - loop.time()))
+
+    def _middleware(self) -> Middleware:
+        return Edge(
+            clock=self.clock,
+            payment_status=lambda: self.settings.server.payment_status,
+            on_refusal=self.telemetry.refused,
+            top_up_url=lambda: self.settings.top_up_url,
+        ).middleware()
 
     def _pace(self) -> Pace:
         return DRAIN_PACE if self.gateway.draining else usual_pace(self.settings.streams.write_seconds)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from proxy.ledger.audit import rows
+from proxy.ledger.audit import rows, top_up_rows
 from proxy.storage import columns
 from proxy.storage.database import TOTALS, Scan
 from proxy.storage.queries import Query, load
@@ -37,6 +37,11 @@ def _has_call(row: tuple[Any, ...]) -> bool:
     return True
 
 
+def _top_up(*row: Any) -> top_up_rows.TopUpRow:
+    """A top-up from all its columns."""
+    return top_up_rows.TopUpRow(columns.top_up_of(row), row[-1])
+
+
 _STREAMS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "accounts": ("audit_accounts", rows.AccountRow),
     "keys": ("audit_keys", rows.KeyRow),
@@ -55,6 +60,8 @@ _STREAMS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "throttles": ("audit_throttles", rows.ThrottleRow),
     "counters": ("audit_counters", rows.CounterRow),
     "events": ("audit_events", rows.EventRow),
+    "top_ups": ("audit_top_ups", _top_up),
+    "references": ("audit_references", top_up_rows.ReferenceRow),
 }
 # Nearly every entry belongs to a call, a grant or an adjustment, and is read once more as such.
 _READ: Final = (
@@ -75,6 +82,8 @@ _READ: Final = (
     "vouchers",
     "voucher_claims",
     "events",
+    "top_ups",
+    "top_up_references",
 )
 
 

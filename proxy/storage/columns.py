@@ -34,6 +34,7 @@ from proxy.ledger.rows import (
 )
 from proxy.ledger.seals import seal_of
 from proxy.ledger.spending import Bucket, Spending
+from proxy.ledger.top_up_rows import TopUp, TopUpReference
 from proxy.ledger.windows import DAY_US
 from proxy.storage.queries import SqlValue
 from proxy.storage.tables import ACCOUNTS, ENTRIES, HOLDS, IDS_OF_A_CALL, KEYS, OBJECTS, RECEIPTS
@@ -61,6 +62,8 @@ _VOUCHER_FIELDS: Final = len(Voucher.__struct_fields__)
 _MEMBERSHIP_FIELDS: Final = len(Membership.__struct_fields__)
 _CLAIM_FIELDS: Final = len(Claim.__struct_fields__)
 _EVENT_FIELDS: Final = len(Event.__struct_fields__)
+_TOP_UP_FIELDS: Final = len(TopUp.__struct_fields__)
+_REFERENCE_FIELDS: Final = len(TopUpReference.__struct_fields__)
 _OBJECT_FIXED: Final = OBJECTS.place("seen")
 _VOLUME: Final = msgspec.structs.fields(Counter)[-1]
 _decode_volume = msgspec.json.Decoder(_VOLUME.type).decode
@@ -276,6 +279,26 @@ def event_row(event: Event) -> tuple[SqlValue, ...]:
 def event_of(row: tuple[Any, ...]) -> Event:
     """An event from its columns."""
     return Event(*row[:_EVENT_FIELDS])
+
+
+def top_up_row(top_up: TopUp) -> tuple[SqlValue, ...]:
+    """A top-up's columns, and the seal of them all."""
+    return (*astuple(top_up), seal_of(*astuple(top_up)))
+
+
+def top_up_of(row: tuple[Any, ...]) -> TopUp:
+    """A top-up from its columns."""
+    return TopUp(*row[:_TOP_UP_FIELDS])
+
+
+def reference_row(reference: TopUpReference) -> tuple[SqlValue, ...]:
+    """The columns of a provider's name for a top-up, and their seal."""
+    return (*astuple(reference), seal_of(*astuple(reference)))
+
+
+def reference_of(row: tuple[Any, ...]) -> TopUpReference:
+    """A provider's name for a top-up from its columns."""
+    return TopUpReference(*row[:_REFERENCE_FIELDS])
 
 
 def entry_row(entry: Entry) -> tuple[SqlValue, ...]:

@@ -257,6 +257,31 @@ EVENTS: Final = Table(
         _of("integer", "changes", "seal", secret=True),
     ),
 )
+TOP_UPS: Final = Table(
+    "top_ups",
+    _columns(
+        _of("text", "key", "account_id id"),
+        _of("text", "fixed", "provider origin package"),
+        _of(
+            "integer",
+            "fixed",
+            "price_cents fee_cents credit_nano bonus_nano days created_at_us expires_at_us",
+        ),
+        _of("text", "changes", "state reference url reason"),
+        _of("integer", "changes", "closed_at_us"),
+        _of("text", "changes", "lot_id bonus_lot_id"),
+        _of("integer", "changes", "refunded_cents disputed_cents returned_nano owed_nano"),
+        _of("integer", "changes", "seal", secret=True),
+    ),
+)
+TOP_UP_REFERENCES: Final = Table(
+    "top_up_references",
+    _columns(
+        _of("text", "key", "provider reference"),
+        _of("text", "fixed", "account_id top_up_id"),
+        _of("integer", "fixed", "seal", secret=True),
+    ),
+)
 USAGE_DAYS: Final = Table(
     "usage_days",
     _columns(
@@ -281,6 +306,7 @@ BY_NAME: Final = {
     for table in (
         *(ACCOUNTS, KEYS, KEY_DIGESTS, LOTS, BUCKETS, THROTTLES, HOLDS, ENTRIES, COMMANDS),
         *(RECEIPTS, OBJECTS, MEMBERSHIPS, VOUCHERS, VOUCHER_CLAIMS, COUNTERS, EVENTS),
+        *(TOP_UPS, TOP_UP_REFERENCES),
         *(USAGE_DAYS, USAGE_TOTALS),
     )
 }

@@ -16,6 +16,7 @@ from proxy.api.billing.routes import billing_routes
 from proxy.api.openapi import openapi_routes
 from proxy.api.reader import Reader
 from proxy.billing.events import Events
+from proxy.billing.offers import Payments
 from proxy.config.schema import Admin
 from proxy.edge.middleware import Edge
 from proxy.endpoints.event_plan import NO_EVENTS, EventPolicy
@@ -56,6 +57,7 @@ class ApiConfig:
 
     unit: Unit = USD
     groups: Groups = field(default_factory=Groups)
+    payments: Payments | None = None
     admin: Admin = field(default_factory=lambda: Admin(key=ADMIN_KEY))
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
     routes: Routes = field(default_factory=lambda: Routes(()))

@@ -170,6 +170,12 @@ class MemoryStore:
         }
         part.claims = {key: mine.claims[key] for key in needs.claims if key in mine.claims}
         part.counters = {key: mine.counters[key] for key in needs.counters if key in mine.counters}
+        part.top_ups = {
+            key: row
+            for key, row in mine.top_ups.items()
+            if key in needs.top_ups or (row.account_id in needs.pending and row.state == "pending")
+        }
+        part.references = {key: row for key, row in mine.references.items() if key in needs.references}
         part.refunds = {key: mine.refunds[key] for key in needs.refunds if key in mine.refunds}
         part.objects = {key: mine.objects[key] for key in needs.objects if key in mine.objects}
         part.lots = {
@@ -198,6 +204,8 @@ class MemoryStore:
         mine.claims |= part.claims
         mine.memberships |= part.memberships
         mine.counters |= {key: part.counters[key] for key in part.changed_counters}
+        mine.top_ups |= part.top_ups
+        mine.references |= part.references
         mine.objects |= {key: part.objects[key] for key in part.changed_objects}
         for key in part.gone_objects:
             mine.objects.pop(key, None)
@@ -212,6 +220,7 @@ class MemoryStore:
             *(mine.accounts, mine.keys, mine.holds, mine.buckets),
             *(mine.throttles, mine.commands, mine.objects, mine.refunds),
             *(mine.vouchers, mine.claims, mine.memberships, mine.counters, mine.new_events),
+            *(mine.top_ups, mine.references),
         )
         lots = {account_id: dict(lots) for account_id, lots in mine.lots.items()}
         return (*(dict(table) for table in tables), lots, tuple(mine.new_entries), tuple(mine.new_receipts))

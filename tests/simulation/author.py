@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from proxy.ledger.commands import Authorize, Command, Forget, Grant, Observe, Reroute, Settle, Sweep
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Limits
+from proxy.ledger.top_ups import OpenTopUp
 from proxy.ledger.vouchers import MakeVoucher
 from tests.simulation.kinds import KINDS
 from tests.simulation.make_accounts import newcomer
@@ -100,7 +101,7 @@ class Author:
         """A command that was given before, by its own time or as of now; credit only as of now."""
         world = self._world
         command = world.one_of(world.recent)
-        if isinstance(command, Observe | Reroute | Forget | MakeVoucher) or (
+        if isinstance(command, Observe | Reroute | Forget | MakeVoucher | OpenTopUp) or (
             not isinstance(command, Grant) and world.happens(50)
         ):
             return command

@@ -200,6 +200,14 @@ def counters_have_what_calls_used(look: Look, model: Model) -> Iterator[str]:
     yield from differences(look.rows["counters"], counter_rows(model.uses, look.account_id))
 
 
+def top_ups_are_credited_once(look: Look, model: Model) -> Iterator[str]:
+    """A top-up is what was asked for, in the state that its provider has told of last, under its names."""
+    known = model.top_ups.get(look.account_id, {})
+    yield from differences(look.rows["top_ups"], map(columns.top_up_row, known.values()))
+    names = (each for each in model.references.values() if each.account_id == look.account_id)
+    yield from differences(look.rows["top_up_references"], map(columns.reference_row, names))
+
+
 CHECKS: tuple[Check, ...] = (
     money_adds_up,
     keys_are_as_told,
@@ -215,6 +223,7 @@ CHECKS: tuple[Check, ...] = (
     throttles_keep_their_bounds,
     commands_are_remembered,
     counters_have_what_calls_used,
+    top_ups_are_credited_once,
 )
 
 

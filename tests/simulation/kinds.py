@@ -31,6 +31,14 @@ from proxy.ledger.commands import (
 from proxy.ledger.dues import ChangePlan, Renew, TakeFee
 from proxy.ledger.records import Record
 from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
+from proxy.ledger.top_ups import (
+    ConfirmTopUp,
+    FailTopUp,
+    NoteTopUp,
+    OpenTopUp,
+    RefundTopUp,
+    ReverseTopUp,
+)
 from proxy.ledger.vouchers import ClaimVoucher, MakeVoucher
 from tests.simulation import (
     follow_accounts,
@@ -42,6 +50,7 @@ from tests.simulation import (
     make_memberships,
     make_returns,
     records,
+    top_ups,
     vouchers,
 )
 from tests.simulation.model import Model
@@ -75,6 +84,12 @@ KINDS: Final[dict[type[Command], Kind]] = {
     MakeVoucher: Kind(7, vouchers.make_voucher, vouchers.follow_make),
     ClaimVoucher: Kind(22, vouchers.claim_voucher, vouchers.follow_claim),
     Record: Kind(60, records.record, records.follow_record),
+    OpenTopUp: Kind(30, top_ups.open_top_up, top_ups.follow_open),
+    NoteTopUp: Kind(12, top_ups.note_top_up, top_ups.follow_note),
+    ConfirmTopUp: Kind(40, top_ups.confirm_top_up, top_ups.follow_confirm),
+    FailTopUp: Kind(10, top_ups.fail_top_up, top_ups.follow_fail),
+    RefundTopUp: Kind(16, top_ups.refund_top_up, top_ups.follow_refund),
+    ReverseTopUp: Kind(16, top_ups.reverse_top_up, top_ups.follow_reverse),
     Authorize: Kind(370, make_calls.authorize, follow_calls.authorize),
     Observe: Kind(60, make_calls.observe, follow_calls.observe),
     Extend: Kind(50, make_calls.extend, follow_calls.extend),

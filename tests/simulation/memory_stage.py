@@ -44,6 +44,8 @@ PLACES: Final[dict[str, dict[str, int]]] = {
     "voucher_claims": {"digest": 0, "account_id": 1},
     "memberships": {"account_id": 0},
     "events": {"account_id": 0, "at_us": 3},
+    "top_ups": {"account_id": 0, "id": 1},
+    "top_up_references": {"account_id": 2},
 }
 """The columns that rows are looked up by, and where they stand. Rows are kept together by the first."""
 
@@ -57,6 +59,8 @@ _KEYS: Final[dict[str, int]] = {
     "voucher_claims": 2,
     "counters": 4,
     "events": 2,
+    "top_ups": 2,
+    "top_up_references": 2,
 }
 """How many columns lead a row as its key, where that is more than one."""
 
@@ -162,6 +166,8 @@ class MemoryStage:
         put("voucher_claims", map(columns.claim_row, part.new_claims))
         put("counters", (columns.counter_row(part.counters[key]) for key in part.changed_counters))
         self.tables.add("events", map(columns.event_row, part.new_events.values()))
+        put("top_ups", (columns.top_up_row(part.top_ups[key]) for key in part.changed_top_ups))
+        put("top_up_references", map(columns.reference_row, part.new_references))
         put("usage_days", map(self._added, columns.usage_day_rows(receipts)))
 
     def _added(self, row: Row) -> Row:

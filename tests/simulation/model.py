@@ -31,6 +31,7 @@ from proxy.ledger.rows import (
 )
 from proxy.ledger.rules.once import Once
 from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
+from proxy.ledger.top_up_rows import TopUp, TopUpReference
 from proxy.ledger.windows import WINDOWS, Window
 from tests.ledger.auditor import ACCOUNT, Auditor, Dollars, Line, dollars, nano, window_name
 from tests.simulation.counters import Uses
@@ -160,6 +161,8 @@ class Model:
         self.claims: dict[tuple[str, str], Claim] = {}
         self.uses: Uses = {}
         self.events: dict[str, dict[str, Event]] = {}
+        self.top_ups: dict[str, dict[str, TopUp]] = {}
+        self.references: dict[tuple[str, str], TopUpReference] = {}
         self.gauges = Gauges()
         self.touched: dict[str, Touched] = {}
 

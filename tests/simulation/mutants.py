@@ -38,6 +38,7 @@ from tests.simulation import (
     mutants_of_limits,
     mutants_of_plans,
     mutants_of_records,
+    mutants_of_top_ups,
 )
 from tests.simulation.memory_stage import Defect, Rule
 from tests.simulation.world import Price
@@ -374,6 +375,7 @@ _RULES: Final[tuple[Callable[[Books, Command], Result], ...]] = (
     *mutants_of_plans.RULES,
     *mutants_of_records.RULES,
     *mutants_of_counters.RULES,
+    *mutants_of_top_ups.RULES,
 )
 _DEFECTS: Final[tuple[Defect, ...]] = (
     "keeps what broke off",

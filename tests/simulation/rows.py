@@ -29,9 +29,16 @@ ACCOUNT_PLACE: dict[str, int] = {
     "counters": 0,
     "usage_days": 0,
     "events": 0,
+    "top_ups": 0,
+    "top_up_references": 2,
 }
 """Where an account's id stands in a row."""
 TABLES = tuple(ACCOUNT_PLACE)
+OF_ACCOUNTS = (
+    *("key_digests", "buckets", "throttles", "objects", "memberships", "counters"),
+    *("top_ups", "top_up_references"),
+)
+"""Those that are looked up by their account alone."""
 
 
 class Look(msgspec.Struct):
@@ -63,7 +70,7 @@ async def look_at(stage: Stage, model: Model, touched: Mapping[str, Touched]) ->
     _share(looks, "lots", await stage.rows("lots", {"account_id": ids}))
     _share(looks, "holds", await stage.rows("holds", {"id": list(dict.fromkeys(calls + flight))}))
     _share(looks, "receipts", await stage.rows("receipts", {"id": calls, "account_id": ids}))
-    for table in ("key_digests", "buckets", "throttles", "objects", "memberships", "counters"):
+    for table in OF_ACCOUNTS:
         _share(looks, table, await stage.rows(table, {"account_id": ids}))
     if days:
         found = await stage.rows("usage_days", {"account_id": ids, "day": list(days)})

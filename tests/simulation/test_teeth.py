@@ -11,7 +11,7 @@ from tests.simulation.whole import check_whole, totals_sum_up_days
 from tests.simulation.world import Extent
 from tests.storage.engines import Dump
 
-SEEDS = range(1, 13)
+SEEDS = range(1, 25)
 DAYS = Extent(hours=48, accounts=8)
 
 

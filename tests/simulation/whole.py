@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from proxy.ledger.rows import Draw
+from proxy.ledger.top_up_rows import TopUp
 from proxy.pricing.charge import Line
 from proxy.storage.tables import ACCOUNTS
 from tests.simulation.checks import Violation, differences
@@ -100,6 +101,21 @@ def counters_sum_up_receipts(dump: Dump) -> Iterator[str]:
     yield from differences((row[:5] for row in dump["counters"]), ((*key, end) for key, end in ends.items()))
 
 
+def top_ups_are_paid_with_credit(dump: Dump) -> Iterator[str]:
+    """A paid top-up has put in its credit and its bonus, each once, and any other has put in nothing."""
+    put: Counter[tuple[str, str]] = Counter()
+    for account_id, _seq, kind, amount_nano, _balance, _debt, ref, *_ in dump["entries"]:
+        if kind == "grant" and ref.startswith("top-up "):
+            put[account_id, ref] += amount_nano
+    for row in dump["top_ups"]:
+        top_up = TopUp(*row[:-1])
+        for ref, nano in ((top_up.id, top_up.credit_nano), (f"{top_up.id} bonus", top_up.bonus_nano)):
+            found = put.pop((top_up.account_id, f"top-up {ref}"), 0)
+            if found != (nano if top_up.state == "succeeded" else 0):
+                yield f"{ref} is {top_up.state} and has put in {found} of {nano}"
+    yield from (f"there is no top-up of {ref}" for ref in put)
+
+
 def buckets_sum_up_calls(dump: Dump) -> Iterator[str]:
     """A bucket has spent what receipts of its window paid, and holds what the open holds of its window do."""
     spent: Counter[tuple[str, str, int]] = Counter()
@@ -126,6 +142,7 @@ WHOLE_CHECKS: tuple[Callable[[Dump], Iterator[str]], ...] = (
     days_sum_up_receipts,
     vouchers_are_used_as_often_as_claimed,
     counters_sum_up_receipts,
+    top_ups_are_paid_with_credit,
     buckets_sum_up_calls,
 )
 

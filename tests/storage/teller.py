@@ -23,6 +23,7 @@ from proxy.ledger.commands import (
 from proxy.ledger.records import Record
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Call, Limits, Object, Outcome
 from proxy.ledger.store import Store
+from proxy.ledger.top_up_rows import TopUp, TopUpOrigin
 from proxy.ledger.windows import DAY_US
 from proxy.metering.usage import Inference
 from proxy.pricing.charge import Charge, Line
@@ -50,6 +51,22 @@ def grant(
 ) -> Grant:
     lot_id = f"lot_of_{account_id}_{command_id}"
     return Grant(account_id, command_id, lot_id, funds_nano, NOON_US, expires_at_us=expires_at_us)
+
+
+def top_up(
+    id_: str = "topup_1",
+    cents: int = 5_000,
+    *,
+    account_id: str = ACCOUNT,
+    bonus_percent: int = 5,
+    days: int = 0,
+    origin: TopUpOrigin = "request",
+    expires_at_us: int = NEVER_US,
+) -> TopUp:
+    """A top-up through `manual` that buys as much as it costs, and a bonus."""
+    nano = cents * 10_000_000
+    figures = (cents, 0, nano, nano * bonus_percent // 100, days)
+    return TopUp(account_id, id_, "manual", origin, "", *figures, NOON_US, expires_at_us)
 
 
 def call(

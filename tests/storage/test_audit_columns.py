@@ -14,13 +14,27 @@ from proxy.ledger.dues import ChangePlan, Dues, Fee, Renewal
 from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
 from proxy.ledger.rows import NEVER_US, Observed
 from proxy.ledger.store import Store
+from proxy.ledger.top_ups import ConfirmTopUp, NoteTopUp, OpenTopUp, ReverseTopUp
 from proxy.pricing.charge import Charge
 from proxy.pricing.rates import Term
 from proxy.storage.database import TOTALS, Database
 from proxy.storage.tables import BY_NAME, Column, Table
 from tests.storage.engines import Engine, Sqlite, apart, tell
-from tests.storage.teller import ACCOUNT, NOON_US, authorize, call, detach, made_by, record, recover, settle
+from tests.storage.teller import (
+    ACCOUNT,
+    NOON_US,
+    authorize,
+    call,
+    detach,
+    made_by,
+    record,
+    recover,
+    settle,
+    top_up,
+)
 from tests.storage.whole import database_of, differences, fill, honest, location_of, tamper
+
+PAYER = "acct_9"
 
 ADMINISTRATION = "The administration may change it at any time, and nothing else follows from it."
 OPEN = "The call is in flight: this is what its receipt is made from, and nothing else says it yet."
@@ -83,6 +97,7 @@ KINDS: dict[str, dict[str, str]] = {
         "refund": "ref = 'call_02' AND kind = 'refund'",
         "refund into a new lot": "ref = 'call_95' AND kind = 'refund'",
         "fee": "kind = 'fee'",
+        "owed of a top-up": "ref = 'top-up topup_3 reversed by 2000 beyond credit'",
     },
     "commands": {
         "grant": "command_id = 'grant_4'",
@@ -92,6 +107,9 @@ KINDS: dict[str, dict[str, str]] = {
         "refund of a lot": "command_id = 'repay_1'",
         "refund": "command_id = 'refund_1'",
         "fee": "command_id = 'plan_1'",
+        "top-up": "command_id = 'top-up topup_1'",
+        "bonus of a top-up": "command_id = 'top-up topup_1 bonus'",
+        "reversal of a top-up": "command_id = 'top-up topup_3 reversed by 2000'",
     },
     "receipts": {
         "settled": "id = 'call_02'",
@@ -109,6 +127,12 @@ KINDS: dict[str, dict[str, str]] = {
     "counters": {"of tiers": "name = 'all'", "of volume tiers": "name = 'own'"},
     "voucher_claims": {"": "account_id = 'acct_1'"},
     "events": {"": "type = 'limit.threshold' AND account_id = 'acct_2'"},
+    "top_ups": {
+        "pending": "id = 'topup_2'",
+        "paid": "id = 'topup_1'",
+        "paid back": "id = 'topup_3'",
+    },
+    "top_up_references": {"": "reference = 'wire 1'"},
     "usage_days": {"": "account_id = 'acct_2' AND day = 20000"},
     "usage_totals": {"": "id = 'acct_2' AND day = 20000"},
 }
@@ -155,6 +179,7 @@ async def fill_all_kinds(store: Store) -> None:
             ChangePlan("acct_6", "plan_1", "pro", dues, NOON_US, "free"),
         ]
     )
+    await pay_in(store)
 
 
 async def take_and_give_back(store: Store) -> None:
@@ -188,6 +213,27 @@ async def take_and_give_back(store: Store) -> None:
     assert not any(isinstance(result, Refused) for result in results), results
 
 
+async def pay_in(store: Store) -> None:
+    """A top-up that is pending, one that was paid, and one that was paid back when some of it was used."""
+    opened = (OpenTopUp(PAYER, top_up(f"topup_{n}", 2_000, account_id=PAYER)) for n in (1, 2, 3))
+    at_us = NOON_US + 60
+    lots = ("lot_of_topup_3", "lot_of_bonus_3")
+    results = await store.apply(
+        [
+            OpenAccount(PAYER, "Pia", NOON_US),
+            *opened,
+            NoteTopUp(PAYER, "topup_1", at_us, "manual", "wire 1", "https://pay.example"),
+            ConfirmTopUp(
+                PAYER, "topup_1", at_us, "manual", "wire 1", 2_000, "lot_of_topup_1", "lot_of_bonus_1"
+            ),
+            ConfirmTopUp(PAYER, "topup_3", at_us, "manual", "", 2_000, *lots),
+            Adjust(PAYER, "adjust_of_payer", "", -30_000_000_000, "used", at_us),
+            ReverseTopUp(PAYER, "topup_3", at_us, 0, 2_000, "a dispute"),
+        ]
+    )
+    assert not any(isinstance(result, Refused) for result in results), results
+
+
 def changed(table: Table, column: Column, value: Any) -> Any:
     """Another value of the column's kind, which the database would take from anybody."""
     if (table.name, column.name) in _OTHER:
@@ -210,6 +256,7 @@ _OTHER: dict[tuple[str, str], tuple[str | None, str]] = {
     ("holds", "observed"): (None, _OBSERVED),
     ("buckets", "window"): ("week", "month"),
     ("throttles", "kind"): ("requests", "tokens"),
+    ("top_ups", "state"): ("pending", "failed"),
     ("receipts", "basis"): ("reported", "counted"),
     ("receipts", "inferred"): ('{"output_tokens":"total"}', '{"output_tokens":"parts"}'),
 }

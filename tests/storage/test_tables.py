@@ -28,6 +28,7 @@ from proxy.ledger.rows import (
     Voucher,
 )
 from proxy.ledger.spending import Bucket
+from proxy.ledger.top_up_rows import TopUp, TopUpReference
 from proxy.storage.database import TABLES
 from proxy.storage.placeholders import filled
 from proxy.storage.postgres.migrate import bring_up_to_date
@@ -48,9 +49,14 @@ VALUES: dict[str, Any] = {
     "voucher_claims": Claim,
     "counters": Counter,
     "events": Event,
+    "top_ups": TopUp,
+    "top_up_references": TopUpReference,
 }
 """The values whose fields are the columns of a table."""
-SEALED = ("holds", "objects", "memberships", "vouchers", "voucher_claims", "counters", "events")
+SEALED = (
+    *("holds", "objects", "memberships", "vouchers", "voucher_claims", "counters", "events"),
+    *("top_ups", "top_up_references"),
+)
 """Those of them whose rows end with a seal."""
 SCOPED: dict[str, Any] = {"buckets": Bucket, "throttles": Throttle}
 """Those that name an account or one of its keys, and whose rows begin with the account."""
@@ -82,6 +88,7 @@ def test_every_row_says_in_its_key_whose_it_is() -> None:
         "key_digests",
         "usage_totals",
         "vouchers",
+        "top_up_references",
     }
 
 

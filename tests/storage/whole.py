@@ -18,10 +18,18 @@ from msgspec.structs import replace
 from proxy.ledger.alerts import Alerts
 from proxy.ledger.audit.accounts import audit
 from proxy.ledger.audit.rows import Difference
-from proxy.ledger.commands import Adjust, ChangeAccount, Command, Detach, Observe, Settle
+from proxy.ledger.commands import (
+    Adjust,
+    ChangeAccount,
+    Command,
+    Detach,
+    Observe,
+    Settle,
+)
 from proxy.ledger.records import Record
 from proxy.ledger.rows import Limits, Observed, Voucher
 from proxy.ledger.store import Store
+from proxy.ledger.top_ups import NoteTopUp, OpenTopUp
 from proxy.ledger.vouchers import ClaimVoucher, MakeVoucher
 from proxy.pricing.charge import Charge, Line, price
 from proxy.pricing.rates import Rate, RateCard
@@ -41,6 +49,7 @@ from tests.storage.teller import (
     made_by,
     opening,
     settle,
+    top_up,
     void,
 )
 
@@ -112,6 +121,8 @@ async def fill(store: Store, *, in_flight: bool = False) -> None:
     await store.apply([Adjust(ACCOUNT, "adjust_1", "lot_of_adjust_1", -5, "a reason", NOON_US)])
     voucher = Voucher("digest of vch_1", "vch_1", "spring", "voucher", 5, 3, 30, NOON_US)
     await store.apply([MakeVoucher(voucher), ClaimVoucher(voucher.digest, ACCOUNT, NOON_US)])
+    asked = NoteTopUp(ACCOUNT, "topup_0", NOON_US, "manual", "page 0", "https://pay.example")
+    await store.apply([OpenTopUp(ACCOUNT, top_up("topup_0")), asked])
     if in_flight:
         await store.apply([authorize(call("call_99"), 500, owner=store.owner)])
 

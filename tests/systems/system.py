@@ -41,6 +41,15 @@ class System:
         """OpenAI's SDK with a key of the account."""
         return openai.OpenAI(base_url=f"{self.server.url}/v1", api_key=account.secret, max_retries=0)
 
+    def bought(self, account: Account, body: dict[str, Any], reference: str) -> dict[str, Any]:
+        """What an account buys and pays for, once the operator has confirmed it."""
+        headers = {"Idempotency-Key": reference.replace(" ", "-")}
+        status, _, asked = account.api.ask("POST", "/v1/billing/top_ups", body, headers)
+        assert (status, asked["state"]) == (201, "pending"), asked
+        path = f"/admin/v1/accounts/{account.id}/top_ups/{asked['id']}/confirm"
+        paid: dict[str, Any] = self.server.admin.post(path, {"reference": reference, "paid": asked["price"]})
+        return paid
+
     def chat(self, account: Account, model: str, prompt: int, output: int, **members: Any) -> int:
         """What a chat is charged whose upstream reports so many tokens, in nano-USD."""
         whole = answers(completion(prompt=prompt, output=output))

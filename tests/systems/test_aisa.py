@@ -131,3 +131,23 @@ def test_a8_a_price_varies_by_model_provider_and_endpoint(system: System, endpoi
         system.upstream.behaviours[path.partition("?")[0]] = answers({"text": "x"})
         account.api.get(path)
         assert charged(account) == tool_nano
+
+
+@pytest.mark.parametrize(
+    ("package", "amount", "price"),
+    [
+        ("fifty", "50", "47.50"),
+        ("hundred", "100", "95.00"),
+        ("two-hundred", "200", "180.00"),
+        ("five-hundred", "500", "425.00"),
+        ("thousand", "1000", "800.00"),
+    ],
+)
+def test_a7_a_balance_is_topped_up_at_a_discount_on_the_payment(
+    system: System, package: str, amount: str, price: str
+) -> None:
+    """The larger the package, the less is paid for the same credit; nothing comes with it."""
+    account = system.account("")
+    paid = system.bought(account, {"package": package}, f"card {package}")
+    assert (paid["price"], paid["bonus"]) == (price, "0.00")
+    assert account.nano("balance") == int(amount) * 1_000_000_000

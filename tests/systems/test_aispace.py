@@ -1,7 +1,7 @@
 """AiSpace: credits, for text, pictures, speech and video."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -283,3 +283,12 @@ def test_s14_embeddings_are_charged_by_their_input(system: System) -> None:
     with system.client(account) as client:
         client.embeddings.create(model=model, input="Hi", encoding_format="float")
     assert nano(account.last()["charged"]) == 1_000 * 150
+
+
+def test_s5_what_is_bought_lasts_thirty_days(system: System) -> None:
+    account = system.account("")
+    paid = system.bought(account, {"amount": "100000 credits"}, "card 30")
+    (lot,) = account.api.get("/v1/billing/lots")["data"]
+    assert (lot["id"], lot["kind"], lot["display"]["remaining"]) == (paid["lot_id"], "purchase", "100000.00")
+    instants = (datetime.fromisoformat(lot[name]) for name in ("expires_at", "granted_at"))
+    assert next(instants) - next(instants) == timedelta(days=30)

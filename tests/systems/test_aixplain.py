@@ -85,6 +85,32 @@ def test_x5_an_integration_costs_nothing(system: System) -> None:
     assert account.api.ask("POST", "/v1/tools/database", {})[0] == 402
 
 
+def test_x7_the_least_purchase_is_ten_credits(system: System) -> None:
+    """A hundredth less is refused; who lacks credits is told where to buy some."""
+    account = system.account("")
+    status, _, answer = account.api.ask("POST", "/v1/tools/database", {})
+    assert (status, answer["error"]["top_up_url"]) == (402, "https://console.aixplain.example/billing")
+    headers = {"Idempotency-Key": "less"}
+    body = {"amount": "9.99 credits"}
+    status, _, answer = account.api.ask("POST", "/v1/billing/top_ups", body, headers)
+    assert (status, answer["error"]["code"]) == (400, "invalid_value")
+    system.bought(account, {"amount": "10 credits"}, "card 1")
+    assert account.nano("available") == 10_000_000_000
+
+
+def test_x8_a_payment_is_known_by_its_reference_and_credited_once(system: System) -> None:
+    """By which card or wallet it was made is the provider's matter."""
+    account, other = system.account(""), system.account("")
+    paid = system.bought(account, {"amount": "25 credits"}, "visa 1")
+    path = "/admin/v1/accounts/{}/top_ups/{}/confirm"
+    again = system.server.admin.post(path.format(account.id, paid["id"]), {"reference": "visa 1"})
+    assert (again["reference"], account.nano("balance")) == ("visa 1", 25_000_000_000)
+    asked = other.api.ask("POST", "/v1/billing/top_ups", {"amount": "25"}, {"Idempotency-Key": "k"})[2]
+    body = {"reference": "visa 1"}
+    status, _, answer = system.server.admin.ask("POST", path.format(other.id, asked["id"]), body)
+    assert (status, answer["error"]["code"], other.nano("balance")) == (409, "conflict", 0)
+
+
 def test_x9_a_code_is_redeemed_and_its_credits_are_there_at_once(system: System) -> None:
     """An account without any calls with them; neither it nor another one redeems the code again."""
     voucher = system.server.admin.post("/admin/v1/vouchers", {"amount": "25 credits", "label": "workshop"})

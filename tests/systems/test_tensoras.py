@@ -234,3 +234,42 @@ def test_t11_usage_is_told_by_model_key_day_and_month_and_for_each_call(system: 
         ("llama-3.3-70b", "1000", "500", "0.0005"),
     ]
     assert all(0 < float(row["seconds"]) < 60 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("package", "price", "credit_nano", "bonus_nano"),
+    [
+        ("starter", "10.00", 10_000_000_000, 0),
+        ("plus", "50.00", 50_000_000_000, 2_500_000_000),
+        ("pro", "100.00", 100_000_000_000, 10_000_000_000),
+        ("scale", "200.00", 200_000_000_000, 30_000_000_000),
+    ],
+)
+def test_t7_packages_have_bonuses_and_never_expire(
+    system: System, package: str, price: str, credit_nano: int, bonus_nano: int
+) -> None:
+    """Funds are there at once when it is paid, what was paid for and what came with it each by itself."""
+    account = system.account("")
+    paid = system.bought(account, {"package": package}, f"card {package}")
+    assert (paid["price"], paid["state"]) == (price, "succeeded")
+    assert account.nano("available") == credit_nano + bonus_nano
+    lots = account.api.get("/v1/billing/lots")["data"]
+    expected = [("purchase", credit_nano, None), ("bonus", bonus_nano, None)]
+    found = [(lot["kind"], nano(lot["remaining"]), lot["expires_at"]) for lot in lots]
+    assert found == [each for each in expected if each[1]]
+    listed = account.api.get("/v1/billing/packages")["data"]
+    (shown,) = (row for row in listed if row["name"] == package)
+    assert (shown["price"], nano(shown["bonus"])) == (price, bonus_nano)
+
+
+@pytest.mark.parametrize(
+    ("cents", "bonus_nano"), [(5_000, 2_500_000_000), (4_999, 0), (15_000, 15_000_000_000), (1, 0)]
+)
+def test_t8_funds_are_added_in_cents_with_the_bonus_of_the_largest_package_not_above(
+    system: System, cents: int, bonus_nano: int
+) -> None:
+    account = system.account("")
+    asked = account.api.post("/v1/billing/funds", {"amount": cents})
+    assert (nano(asked["price"]), nano(asked["bonus"])) == (cents * 10_000_000, bonus_nano)
+    system.server.admin.post(f"/admin/v1/accounts/{account.id}/top_ups/{asked['id']}/confirm", {})
+    assert account.nano("available") == cents * 10_000_000 + bonus_nano

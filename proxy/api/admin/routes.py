@@ -13,10 +13,13 @@ from proxy.api.admin import keys as admin_keys
 from proxy.api.admin import notifications as admin_notifications
 from proxy.api.admin import plans as admin_plans
 from proxy.api.admin import receipts as admin_receipts
+from proxy.api.admin import top_ups as admin_top_ups
 from proxy.api.admin import upstreams as admin_upstreams
 from proxy.api.admin import vouchers as admin_vouchers
 from proxy.api.operations import ADMIN, ApiSettings, Binder, Commands
 from proxy.api.reader import Reader
+from proxy.api.top_up_reader import TopUpReader
+from proxy.billing.top_ups import TopUps
 from proxy.clock import Clock
 from proxy.edge.auth import require_admin
 from proxy.ledger.store import Store
@@ -29,6 +32,7 @@ OPERATIONS: Final = (
     *admin_vouchers.OPERATIONS,
     *admin_counters.OPERATIONS,
     *admin_notifications.OPERATIONS,
+    *admin_top_ups.OPERATIONS,
     *admin_receipts.OPERATIONS,
     *admin_jobs.OPERATIONS,
     *admin_upstreams.OPERATIONS,
@@ -53,6 +57,10 @@ def admin_routes(
         *admin_vouchers.Vouchers(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_counters.Counters(reader=reader, clock=clock).routes(bind),
         *admin_notifications.Notifications(reader=reader).routes(bind),
+        *admin_top_ups.AdminTopUps(
+            top_ups=TopUps(ledger=ledger, clock=clock),
+            reader=TopUpReader(ledger=ledger, store=store, clock=clock),
+        ).routes(bind),
         *admin_receipts.Receipts(reader=reader, clock=clock).routes(bind),
         *admin_jobs.RunningJobs(reader=reader).routes(bind),
         *admin_upstreams.upstream_routes(bind),

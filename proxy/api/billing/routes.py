@@ -11,6 +11,7 @@ from proxy.api.admin.counters import counters_now
 from proxy.api.admin.credit import LotQuery, entries_page, lots_page
 from proxy.api.billing import inspection, organization_routes, plans
 from proxy.api.billing import spending as billing_spending
+from proxy.api.billing import top_ups as billing_top_ups
 from proxy.api.billing import vouchers as billing_vouchers
 from proxy.api.billing.exports import receipts_table, usage_table
 from proxy.api.call_sums import CALL_PREFIX
@@ -20,12 +21,14 @@ from proxy.api.notifications import EventQuery, events_page
 from proxy.api.operations import BILLING, ApiSettings, Binder, Commands, Incoming, Nothing, Operation
 from proxy.api.paging import Page, PageQuery, page_of, place_of
 from proxy.api.reader import Reader, SeenReceipt
+from proxy.api.top_up_reader import TopUpReader
 from proxy.api.usage import Day, EndUser, UsageQuery, UsageView, usage_report
 from proxy.api.views.books import EntryView, LotView
 from proxy.api.views.counters import CountersView
 from proxy.api.views.events import EventView
 from proxy.api.views.money import Display, Usd, display
 from proxy.api.views.receipts import ReceiptView, receipt_view
+from proxy.billing.top_ups import TopUps
 from proxy.clock import Clock
 from proxy.edge.auth import account_key, account_or_admin
 from proxy.errors import Refusal
@@ -154,6 +157,7 @@ OPERATIONS: Final[tuple[Operation[Any, Any, Any], ...]] = (
     *billing_vouchers.OPERATIONS,
     *organization_routes.OPERATIONS,
     *inspection.OPERATIONS,
+    *billing_top_ups.OPERATIONS,
 )
 
 
@@ -177,6 +181,11 @@ def billing_routes(
         *billing_vouchers.Redemptions(ledger=ledger, clock=clock).routes(bind),
         *inspection.Inspection(reader=reader, clock=clock).routes(bind),
         *organization_routes.Organization(reader=reader, clock=clock).routes(Binder(gate_of_all, settings)),
+        *billing_top_ups.Purchases(
+            top_ups=TopUps(ledger=ledger, clock=clock),
+            reader=TopUpReader(ledger=ledger, store=store, clock=clock),
+            clock=clock,
+        ).routes(bind),
         bind.nowhere(BILLING),
     ]
 

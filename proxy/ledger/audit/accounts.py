@@ -11,6 +11,7 @@ from proxy.ledger.audit.entries import Chain, command_faults
 from proxy.ledger.audit.feed import Feed, keys_of
 from proxy.ledger.audit.memberships import membership_faults
 from proxy.ledger.audit.rows import AccountRow, Difference, EventRow, KeyRow, LedgerRows, ThrottleRow, compare
+from proxy.ledger.audit.top_ups import top_up_faults
 from proxy.ledger.audit.totals import total_faults
 from proxy.ledger.audit.vouchers import voucher_faults
 from proxy.ledger.seals import seal_of
@@ -20,7 +21,11 @@ _STREAMS: Final = tuple(
     for name in LedgerRows.__struct_fields__
     if name not in ("totals", "receipts_since_day", "vouchers", "claims")
 )
-_TABLES: Final = {**dict.fromkeys(("charges", "puts", "refunds"), "entries"), "days": "usage_days"}
+_TABLES: Final = {
+    **dict.fromkeys(("charges", "puts", "refunds"), "entries"),
+    "days": "usage_days",
+    "references": "top_up_references",
+}
 
 
 def audit(ledger: LedgerRows) -> Iterator[Difference]:
@@ -66,6 +71,7 @@ def _account_faults(
     yield from membership_faults(account, rows["memberships"])
     yield from calls.counters.faults(rows["counters"])
     yield from _event_faults(rows["events"])
+    yield from top_up_faults(rows["top_ups"], rows["references"], chain.by_command)
     yield from _throttle_faults({account_id, *(key.id for key in keys)}, rows["throttles"])
     available_nano = account.balance_nano - account.held_nano - account.debt_nano + account.credit_limit_nano
     if available_nano < 0:
@@ -75,12 +81,12 @@ def _account_faults(
 def _debt_faults(
     account: AccountRow, chain: Chain, calls: Calls, receipts_since_day: int
 ) -> Iterator[Difference]:
-    """What is owed is what charges made so, less what was repaid since; all other debt is drawn credit.
+    """What is owed is what charges and lost payments made so, less what was repaid; other debt is drawn.
 
     Where old receipts are dropped nobody knows the first any more, only that it is not more than all debt.
     """
     id_, owed_nano = account.account_id, 0
-    for _, change_nano in sorted([*calls.owed, *chain.repaid]):
+    for _, change_nano in sorted([*calls.owed, *chain.owed, *chain.repaid]):
         # What is owed is repaid before what was drawn.
         owed_nano = max(0, owed_nano + change_nano)
     if receipts_since_day:

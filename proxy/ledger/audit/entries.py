@@ -16,6 +16,7 @@ from proxy.ledger.rows import NEVER_US, Draw
 from proxy.ledger.rules.credit import ADJUSTMENT_PRIORITY
 from proxy.ledger.rules.once import Once, command_digest
 from proxy.ledger.rules.returns import REFUND_PRIORITY
+from proxy.ledger.top_ups import is_of_top_up, is_owing
 
 _SIGNS: Final[Mapping[str, tuple[int, ...]]] = {
     "grant": (1,),
@@ -44,7 +45,9 @@ class Chain:
     """The entries of one account, followed from the first to the last, with what they make of its lots.
 
     `debt_nano` is all debt after the last; `repaid` what was repaid of it, below zero, each with its number.
-    `of_commands` has the numbers of entries that a command must lead to.
+    `of_commands` has the numbers of entries that a command must lead to, `owed` what was owed of credit that
+    had been used when it was taken back, each with its number, and `by_command` what entries have put in or
+    taken whose commands follow from a top-up.
 
     After a difference it goes on from what was found, so that each is reported once.
     """
@@ -56,6 +59,8 @@ class Chain:
         self._seq = self._balance_nano = self.debt_nano = 0
         self.of_commands: set[int] = set()
         self.repaid: list[tuple[int, int]] = []
+        self.owed: list[tuple[int, int]] = []
+        self.by_command: dict[str, int] = {}
 
     def faults(self, account: AccountRow, entries: Iterable[EntryRow]) -> Iterator[Difference]:
         """Where entries, account and lots disagree."""
@@ -111,6 +116,9 @@ class Chain:
             if kept_nano < amount_nano:
                 self.repaid.append((entry.seq, kept_nano - amount_nano))
             yield from compare("entries", id_, "sum of draws", kept_nano, drawn_nano)
+        elif entry.kind == "adjust" and is_owing(entry.ref):
+            self.owed.append((entry.seq, -amount_nano))
+            yield from compare("entries", id_, "sum of draws", 0, drawn_nano)
         elif entry.kind in ("expire", "void", "refund"):
             found = tuple((draw.lot_id, draw.amount_nano) for draw in draws)
             yield from compare("entries", id_, "draws", ((entry.ref, amount_nano),), found)
@@ -154,6 +162,8 @@ def command_faults(
         command: list[CommandRow] = list(feeds[0].of(command_id))
         posted: list[PostedRow] = list(feeds[1].of(command_id))
         unled.difference_update(entry.seq for entry in posted)
+        if is_of_top_up(command_id):
+            chain.by_command[command_id] = sum(entry.amount_nano for entry in posted)
         if not command:
             yield Difference("commands", command_id, "row", "one, as it has posted an entry", "none")
         elif not posted:

@@ -9,6 +9,8 @@ from typing import Protocol
 
 import msgspec
 
+from proxy.ledger.audit.top_up_rows import ReferenceRow, TopUpRow
+
 
 class Difference(msgspec.Struct, frozen=True):
     """A figure that differs from what other rows make it. `id` is the row's key, `column` names the figure.
@@ -356,6 +358,10 @@ class LedgerRows(msgspec.Struct, frozen=True):
     counters: Iterable[CounterRow]
     """In any order."""
     events: Iterable[EventRow]
+    """In any order."""
+    top_ups: Iterable[TopUpRow] = ()
+    """In any order."""
+    references: Iterable[ReferenceRow] = ()
     """In any order."""
     receipts_since_day: int = 0
     """Receipts and holds from before this day may be gone; their usage days are not checked."""

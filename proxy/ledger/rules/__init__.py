@@ -17,6 +17,7 @@ from proxy.ledger.rules import (
     objects,
     records,
     returns,
+    top_ups,
     vouchers,
 )
 from proxy.ledger.rules.registry import RULES
@@ -32,6 +33,7 @@ __all__ = [
     "objects",
     "records",
     "returns",
+    "top_ups",
     "vouchers",
 ]
 

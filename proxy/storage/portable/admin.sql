@@ -43,6 +43,30 @@ WHERE id < COALESCE(NULLIF(:cursor, ''), '~')
 ORDER BY id DESC
 LIMIT :limit;
 
+-- name: top_up_by_id
+-- One top-up of an account.
+SELECT {top_ups.shown}
+FROM top_ups
+WHERE account_id = :account_id AND id = :top_up_id;
+
+-- name: top_ups_of_account
+-- The top-ups of an account, newest first, optionally in one state, from before one of them on.
+SELECT {top_ups.shown}
+FROM top_ups
+WHERE account_id = :account_id AND (created_at_us, id) < (:before_us, :before_id)
+    AND (:state = '' OR state = :state)
+ORDER BY created_at_us DESC, id DESC
+LIMIT :limit;
+
+-- name: top_ups_page
+-- The top-ups of all accounts, newest first, optionally in one state, from before one of them on.
+SELECT {top_ups.shown}
+FROM top_ups
+WHERE (created_at_us, id) < (:before_us, :before_id)
+    AND (:state = '' OR state = :state)
+ORDER BY created_at_us DESC, id DESC
+LIMIT :limit;
+
 -- name: charge_of_call
 -- The entry of what a call was charged, searched from the newest on: no index has it, as every call would pay for that.
 SELECT seq, draws

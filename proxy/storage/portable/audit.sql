@@ -151,3 +151,15 @@ SELECT {voucher_claims.columns:c}, a.id IS NOT NULL
 FROM voucher_claims AS c
 LEFT JOIN accounts AS a ON a.id = c.account_id
 ORDER BY c.digest, c.account_id;
+
+-- name: audit_top_ups
+-- Every top-up, by account.
+SELECT {top_ups.columns}
+FROM top_ups
+ORDER BY account_id, id;
+
+-- name: audit_references
+-- Everything that providers call top-ups, by account.
+SELECT {top_up_references.columns}
+FROM top_up_references
+ORDER BY account_id, top_up_id, provider, reference;

@@ -96,6 +96,18 @@ SELECT {events.columns}
 FROM events
 ORDER BY account_id, id;
 
+-- name: copy_top_ups
+-- Every top-up.
+SELECT {top_ups.columns}
+FROM top_ups
+ORDER BY account_id, id;
+
+-- name: copy_top_up_references
+-- Everything that providers call top-ups.
+SELECT {top_up_references.columns}
+FROM top_up_references
+ORDER BY provider, reference;
+
 -- name: copy_usage_days
 -- Every usage day.
 SELECT {usage_days.columns}

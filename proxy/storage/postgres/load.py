@@ -23,6 +23,8 @@ class Rare(msgspec.Struct):
     vouchers: list[_Row] | None = None
     claims: list[_Row] | None = None
     counters: list[_Row] | None = None
+    top_ups: list[_Row] | None = None
+    references: list[_Row] | None = None
 
     def add_to(self, books: Books) -> None:
         """Add the rows to books."""
@@ -34,6 +36,10 @@ class Rare(msgspec.Struct):
         books.vouchers = {row[0]: columns.voucher_of(row) for row in self.vouchers or ()}
         books.claims = {(row[0], row[1]): columns.claim_of(row) for row in self.claims or ()}
         books.counters = {row[:4]: columns.counter_of(row) for row in self.counters or ()}
+        for top_up in map(columns.top_up_of, self.top_ups or ()):
+            books.top_ups[top_up.account_id, top_up.id] = top_up
+        for reference in map(columns.reference_of, self.references or ()):
+            books.references[reference.provider, reference.reference] = reference
         books.refunds = {(row[0], row[1]): row[2] or 0 for row in self.refunds or ()}
 
 
@@ -99,7 +105,7 @@ def question(owner: str, needs: Needs) -> tuple[object, ...]:
 
 def _rare(needs: Needs) -> str | None:
     """What few batches need, as JSON; None for all others."""
-    if not (needs.entries or needs.vouchers or needs.memberships or needs.counters):
+    if not (needs.entries or needs.vouchers or needs.memberships or needs.counters or needs.top_ups):
         return None
     named: dict[str, Collection[object]] = {
         "lots": needs.lots,
@@ -109,6 +115,9 @@ def _rare(needs: Needs) -> str | None:
         "vouchers": needs.vouchers,
         "claims": needs.claims,
         "counters": needs.counters,
+        "top_ups": needs.top_ups,
+        "pending": needs.pending,
+        "references": needs.references,
     }
     return columns.text(named)
 

@@ -31,6 +31,8 @@ _ADDS: Final = {
         "memberships": "put_memberships",
         "vouchers": "put_vouchers",
         "voucher_claims": "add_claims",
+        "top_ups": "put_top_ups",
+        "top_up_references": "add_references",
         "objects": "put_objects",
         "counters": "put_counters",
         "events": "add_events",

@@ -70,6 +70,7 @@ class RowCache:
         for row in self._rows("load_counters", needs.counters):
             counter = columns.counter_of(row)
             books.counters[counter.account_id, counter.name, counter.window, counter.start_day] = counter
+        self._load_top_ups(needs)
         self._load_lots([i for i in needs.accounts if i not in books.lots], needs.lots)
         self._load_spending(needs)
         self._load_holds(needs)
@@ -96,6 +97,10 @@ class RowCache:
         books.changed_memberships.clear()
         books.counters.clear()
         books.changed_counters.clear()
+        books.top_ups.clear()
+        books.references.clear()
+        books.changed_top_ups.clear()
+        books.new_references.clear()
         books.changed_vouchers.clear()
         books.new_claims.clear()
         books.changed_accounts.clear()
@@ -123,6 +128,14 @@ class RowCache:
             self._known_throttles,
         )
         return sum(map(len, tables))
+
+    def _load_top_ups(self, needs: Needs) -> None:
+        books = self.books
+        rows = (*self._rows("load_top_ups", needs.top_ups), *self._rows("load_pending", needs.pending))
+        for top_up in map(columns.top_up_of, rows):
+            books.top_ups[top_up.account_id, top_up.id] = top_up
+        for reference in map(columns.reference_of, self._rows("load_references", needs.references)):
+            books.references[reference.provider, reference.reference] = reference
 
     def _load_lots(self, account_ids: Collection[str], named: Collection[RowKey]) -> None:
         lots = self.books.lots

@@ -34,6 +34,8 @@ _PUT_VOUCHERS: Final = Rows(WRITES["put_vouchers"])
 _ADD_CLAIMS: Final = Rows(WRITES["add_claims"])
 _PUT_COUNTERS: Final = Rows(WRITES["put_counters"])
 _ADD_EVENTS: Final = Rows(WRITES["add_events"])
+_PUT_TOP_UPS: Final = Rows(WRITES["put_top_ups"])
+_ADD_REFERENCES: Final = Rows(WRITES["add_references"])
 _ADD_USAGE_DAYS: Final = Rows(WRITES["add_usage_days"])
 _ADD_USAGE_TOTALS: Final = Rows(WRITES["add_usage_totals"])
 
@@ -82,6 +84,10 @@ def write(
         _PUT_COUNTERS.run(connection, _flat(map(columns.counter_row, counters)))
     if books.new_events:
         _ADD_EVENTS.run(connection, _flat(map(columns.event_row, books.new_events.values())))
+    if books.changed_top_ups:
+        top_ups = [books.top_ups[key] for key in books.changed_top_ups]
+        _PUT_TOP_UPS.run(connection, _flat(map(columns.top_up_row, top_ups)))
+        _ADD_REFERENCES.run(connection, _flat(map(columns.reference_row, books.new_references)))
     add_usage_days(connection, list(columns.usage_day_rows(receipts)))
 
 

@@ -141,6 +141,23 @@ BEGIN
                 FROM json_array_elements(_rare -> 'counters') AS n
                 JOIN counters AS c ON c.account_id = n ->> 0 AND c.name = n ->> 1 AND c."window" = n ->> 2
                     AND c.start_day = (n ->> 3)::BIGINT
+            ),
+            'top_ups', (
+                SELECT json_agg(json_build_array({top_ups.columns:t}))
+                FROM (
+                    SELECT o.*
+                    FROM json_array_elements(_rare -> 'top_ups') AS n
+                    JOIN top_ups AS o ON o.account_id = n ->> 0 AND o.id = n ->> 1
+                    UNION
+                    SELECT o.*
+                    FROM json_array_elements_text(_rare -> 'pending') AS n
+                    JOIN top_ups AS o ON o.account_id = n AND o.state = 'pending'
+                ) AS t
+            ),
+            'references', (
+                SELECT json_agg(json_build_array({top_up_references.columns:r}))
+                FROM json_array_elements(_rare -> 'references') AS n
+                JOIN top_up_references AS r ON r.provider = n ->> 0 AND r.reference = n ->> 1
             )
         );
     END IF;
@@ -295,6 +312,20 @@ BEGIN
         SELECT {events.from_json:r}
         FROM jsonb_array_elements(_change #> '{events,rows}') AS r
         ON CONFLICT ({events.key}) DO NOTHING;
+    END IF;
+    IF _change ? 'top_ups' THEN
+        ASSERT _change #> '{top_ups,columns}' = {top_ups.names}, 'top_ups come with other columns';
+        INSERT INTO top_ups ({top_ups.columns})
+        SELECT {top_ups.from_json:r}
+        FROM jsonb_array_elements(_change #> '{top_ups,rows}') AS r
+        ON CONFLICT ({top_ups.key}) DO UPDATE SET {top_ups.upsert};
+    END IF;
+    IF _change ? 'top_up_references' THEN
+        ASSERT _change #> '{top_up_references,columns}' = {top_up_references.names},
+            'references come with other columns';
+        INSERT INTO top_up_references ({top_up_references.columns})
+        SELECT {top_up_references.from_json:r}
+        FROM jsonb_array_elements(_change #> '{top_up_references,rows}') AS r;
     END IF;
     IF _change ? 'usage_days' THEN
         ASSERT _change #> '{usage_days,columns}' = {usage_days.names}, 'usage_days come with other columns';

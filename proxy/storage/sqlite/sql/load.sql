@@ -91,6 +91,24 @@ FROM json_each(?) AS j
 CROSS JOIN counters AS c ON c.account_id = j.value ->> 0 AND c.name = j.value ->> 1 AND c."window" = j.value ->> 2
     AND c.start_day = j.value ->> 3;
 
+-- name: load_top_ups
+-- Top-ups by account and id.
+SELECT {top_ups.columns:t}
+FROM json_each(?) AS j
+CROSS JOIN top_ups AS t ON t.account_id = j.value ->> 0 AND t.id = j.value ->> 1;
+
+-- name: load_pending
+-- Pending top-ups by account.
+SELECT {top_ups.columns}
+FROM top_ups INDEXED BY top_ups_pending
+WHERE state = 'pending' AND account_id IN (SELECT value FROM json_each(?));
+
+-- name: load_references
+-- What providers call top-ups, by provider and name.
+SELECT {top_up_references.columns:r}
+FROM json_each(?) AS j
+CROSS JOIN top_up_references AS r ON r.provider = j.value ->> 0 AND r.reference = j.value ->> 1;
+
 -- name: load_objects
 -- Objects by account and id.
 SELECT {objects.columns:o}

@@ -111,6 +111,17 @@ INSERT INTO events ({events.columns})
 VALUES {events.parameters}
 ON CONFLICT ({events.key}) DO NOTHING;
 
+-- name: put_top_ups
+-- Add top-ups or replace what can change of them.
+INSERT INTO top_ups ({top_ups.columns})
+VALUES {top_ups.parameters}
+ON CONFLICT ({top_ups.key}) DO UPDATE SET {top_ups.upsert};
+
+-- name: add_references
+-- Add what providers call top-ups.
+INSERT INTO top_up_references ({top_up_references.columns})
+VALUES {top_up_references.parameters};
+
 -- name: add_usage_days
 -- Count receipts in their day.
 INSERT INTO usage_days ({usage_days.columns})

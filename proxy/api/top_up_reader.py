@@ -1,0 +1,25 @@
+"""The reads of top-ups."""
+
+from proxy.api.reader import Reader, made
+from proxy.ledger.top_up_rows import TopUp
+
+
+class TopUpReader(Reader):
+    """Reads top-ups, and what every reader reads."""
+
+    async def top_up(self, account_id: str, top_up_id: str) -> TopUp:
+        """One top-up. Raises Refusal `not_found`, also for another account's."""
+        absent = f"There is no top-up {top_up_id}."
+        row = await self._one("top_up_by_id", absent, account_id=account_id, top_up_id=top_up_id)
+        return made(row, TopUp)
+
+    async def top_ups(
+        self, account_id: str, *, state: str, before_us: int, before_id: str, limit: int
+    ) -> list[TopUp]:
+        """Top-ups, newest first, of one account or, if empty, of all. An empty `state` is no filter."""
+        params = {"state": state, "before_us": before_us, "before_id": before_id, "limit": limit}
+        if account_id:
+            rows = await self._rows("top_ups_of_account", account_id=account_id, **params)
+        else:
+            rows = await self._rows("top_ups_page", **params)
+        return [made(row, TopUp) for row in rows]

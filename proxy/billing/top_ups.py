@@ -1,0 +1,91 @@
+"""Top-ups: opened for an offer, then credited, closed or taken back, whoever it is that says so."""
+
+import hashlib
+from typing import Final, Protocol
+
+from proxy.billing.offers import NANO_PER_CENT, Offer, Payments
+from proxy.clock import Clock
+from proxy.errors import Refusal
+from proxy.ids import ALPHABET, new_id
+from proxy.ledger.commands import Command, Done
+from proxy.ledger.top_up_rows import TopUp, TopUpOrigin
+from proxy.ledger.top_ups import ConfirmTopUp, FailTopUp, OpenTopUp, RefundTopUp
+from proxy.money import usd_string
+
+MOST_PENDING: Final = 10
+"""An account may have so many top-ups that are not paid yet."""
+ID_CHARACTERS: Final = 26
+
+
+class Commands(Protocol):
+    """The ledger as top-ups use it."""
+
+    async def command(self, command: Command) -> Done:
+        """Carry out a command. Raises Refusal if it is refused or the ledger is down."""
+        ...
+
+
+class TopUps:
+    """Carries out what happens to top-ups. Methods raise Refusal as the ledger does."""
+
+    def __init__(self, *, ledger: Commands, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    async def open(
+        self,
+        account_id: str,
+        key: str,
+        offer: Offer,
+        payments: Payments,
+        *,
+        origin: TopUpOrigin = "request",
+    ) -> tuple[TopUp, bool]:
+        """Open a top-up, once for a key of the caller's; also whether it was opened before."""
+        top_up = offer.top_up(
+            account_id, id_of(account_id, key), payments=payments, at_us=self._clock.now_us(), origin=origin
+        )
+        done = await self._ledger.command(OpenTopUp(account_id, top_up, MOST_PENDING))
+        return _top_up(done), done.replayed
+
+    async def confirm(self, top_up: TopUp, reference: str, paid_cents: int) -> tuple[TopUp, bool]:
+        """Credit a top-up that was paid; also whether it had been credited before."""
+        now_us = self._clock.now_us()
+        # What was bought is drawn before what came with it.
+        lots = sorted((new_id("lot", now_us), new_id("lot", now_us)))
+        done = await self._ledger.command(
+            ConfirmTopUp(top_up.account_id, top_up.id, now_us, top_up.provider, reference, paid_cents, *lots)
+        )
+        return _top_up(done), done.replayed
+
+    async def fail(self, top_up: TopUp, reason: str) -> TopUp:
+        """Close a top-up that was not paid."""
+        command = FailTopUp(top_up.account_id, top_up.id, self._clock.now_us(), "failed", reason)
+        return _top_up(await self._ledger.command(command))
+
+    async def refund(self, top_up: TopUp, key: str, amount_nano: int, reason: str) -> tuple[TopUp, bool]:
+        """Take back what so much of the price has bought, once for a key; also whether it was before."""
+        ids = (top_up.account_id, top_up.id, self._clock.now_us(), key)
+        command = RefundTopUp(*ids, cents_of(amount_nano), reason)
+        done = await self._ledger.command(command)
+        return _top_up(done), done.replayed
+
+
+def id_of(account_id: str, key: str) -> str:
+    """The id of the top-up that an account has asked for under a key, which nobody else's leads to."""
+    digest = hashlib.sha256(f"{account_id}\n{key}".encode()).digest()
+    return "topup_" + "".join(ALPHABET[byte % len(ALPHABET)] for byte in digest[:ID_CHARACTERS])
+
+
+def cents_of(amount_nano: int) -> int:
+    """An amount of money that is paid, in whole cents. Raises Refusal `invalid_value` for any other."""
+    cents, rest = divmod(amount_nano, NANO_PER_CENT)
+    if rest:
+        message = f"Money is paid in whole cents, unlike {usd_string(amount_nano)} USD."
+        raise Refusal("invalid_value", message, param="amount")
+    return cents
+
+
+def _top_up(done: Done) -> TopUp:
+    assert done.top_up is not None
+    return done.top_up

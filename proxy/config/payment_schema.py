@@ -1,0 +1,68 @@
+"""The schema of how accounts pay in."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from proxy.config.values import Money, Name, Percent, Schema, doc
+
+Bonus = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]{1,4}(\.[0-9]{1,6})?%$|^[^%]+$",
+        examples=["5%", "2.50"],
+        extra={"wanted": 'a percentage in quotes such as "5%", or an amount such as "2.50"'},
+    ),
+]
+Days = Annotated[int, Meta(ge=1, le=36_500)]
+
+
+class PackageSchema(Schema, frozen=True, kw_only=True):
+    """An amount of credit that is sold with a bonus, or for less."""
+
+    amount: Annotated[Money, doc("The credit that it buys, and its price before any discount.")]
+    bonus: Annotated[
+        Bonus | None,
+        doc("Credit that comes with it for nothing, as a lot of its own: a percentage, or an amount."),
+    ] = None
+    discount: Annotated[Percent | None, doc("What is taken off its price.")] = None
+
+
+class FeeSchema(Schema, frozen=True, kw_only=True):
+    """What a buyer pays beside the price, and gets no credit for."""
+
+    percent: Annotated[Percent, doc("The share of the price that it is.")] = "0%"
+    minimum: Annotated[Money, doc("The least that it is.")] = "0"
+
+
+class PaymentsSchema(Schema, frozen=True, kw_only=True):
+    """How accounts pay in; without it they cannot. `{}` is enough for payments that the operator confirms."""
+
+    provider: Annotated[
+        Literal["manual"],
+        doc("Who takes the money: manual leaves that to the operator, who confirms each top-up."),
+    ] = "manual"
+    packages: Annotated[dict[Name, PackageSchema], doc("What is sold, by the package's name.")] = field(
+        default_factory=dict
+    )
+    free_amounts: Annotated[
+        Literal["packages", "plain", "refused"],
+        doc(
+            "An amount that no package has: packages sells it with the bonus and discount of the largest "
+            "package not above it, plain without any, refused not at all."
+        ),
+    ] = "packages"
+    minimum: Annotated[Money, doc("The least amount of a top-up.")] = "0.01"
+    maximum: Annotated[Money, doc("The largest amount of a top-up.")] = "10000"
+    expires_days: Annotated[
+        Days | None, doc("How many days what was bought and its bonus last; for ever without it.")
+    ] = None
+    fee: FeeSchema = field(default_factory=FeeSchema)
+    pending_days: Annotated[Days, doc("How many days a top-up that is not paid waits.")] = 30
+    on_lost: Annotated[
+        Literal["owe", "forgive"],
+        doc("Credit that was used before its price was paid back or disputed: owe makes it debt."),
+    ] = "owe"
+    top_up_url: Annotated[
+        str | None, doc("The page on which accounts pay in: refusals for lack of funds show it.")
+    ] = None

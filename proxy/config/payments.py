@@ -1,0 +1,92 @@
+"""How accounts pay in, from the configuration."""
+
+from fractions import Fraction
+from typing import Final
+from urllib.parse import urlsplit
+
+from proxy.billing.offers import NANO_PER_CENT, Extra, Package, Payments
+from proxy.config.faults import Findings
+from proxy.config.payment_schema import PackageSchema, PaymentsSchema
+from proxy.money import Unit, to_nano
+from proxy.validation import Path
+
+_ALL: Final = Fraction(1)
+
+
+def build_payments(schema: PaymentsSchema | None, unit: Unit, findings: Findings) -> Payments | None:
+    """How accounts pay in, None if they cannot. Faults go to `findings`."""
+    if schema is None:
+        return None
+    least_nano = _cents_nano(schema.minimum, unit, ("payments", "minimum"), findings)
+    most_nano = _cents_nano(schema.maximum, unit, ("payments", "maximum"), findings)
+    if most_nano < least_nano:
+        findings.fault(("payments", "maximum"), f"is below the minimum of {schema.minimum}", schema.maximum)
+    _check_url(schema.top_up_url, findings)
+    least_fee_nano = _cents_nano(schema.fee.minimum, unit, ("payments", "fee", "minimum"), findings, least=0)
+    return Payments(
+        provider=schema.provider,
+        packages={name: _package(name, each, unit, findings) for name, each in schema.packages.items()},
+        free_amounts=schema.free_amounts,
+        least_nano=least_nano,
+        most_nano=most_nano,
+        days=schema.expires_days or 0,
+        fee=_share(schema.fee.percent),
+        least_fee_cents=least_fee_nano // NANO_PER_CENT,
+        pending_days=schema.pending_days,
+        on_lost=schema.on_lost,
+        top_up_url=schema.top_up_url or "",
+    )
+
+
+def _package(name: str, schema: PackageSchema, unit: Unit, findings: Findings) -> Package:
+    path: Path = ("payments", "packages", name)
+    amount_nano = _cents_nano(schema.amount, unit, (*path, "amount"), findings)
+    discount = _share(schema.discount)
+    if discount >= _ALL:
+        findings.fault((*path, "discount"), "must leave a price", schema.discount)
+        discount = Fraction(0)
+    return Package(name, amount_nano, _extra(schema.bonus, unit, (*path, "bonus"), findings), discount)
+
+
+def _extra(text: str | None, unit: Unit, path: Path, findings: Findings) -> Extra:
+    if text is None:
+        return Extra()
+    if text.endswith("%"):
+        return Extra(share=_share(text))
+    return Extra(fixed_nano=_nano(text, unit, path, findings, least=1))
+
+
+def _share(text: str | None) -> Fraction:
+    return Fraction(text.removesuffix("%")) / 100 if text else Fraction(0)
+
+
+def _cents_nano(text: str, unit: Unit, path: Path, findings: Findings, *, least: int = 1) -> int:
+    """An amount of whole cents, in nano-USD."""
+    nano = _nano(text, unit, path, findings, least=least)
+    if nano % NANO_PER_CENT and nano != least:
+        findings.fault(path, "must be whole cents, as it is paid in them", text)
+    return nano
+
+
+def _nano(text: str, unit: Unit, path: Path, findings: Findings, *, least: int) -> int:
+    try:
+        nano = to_nano(text, unit)
+    except ValueError as error:
+        findings.fault(path, str(error))
+        return least
+    if nano < least:
+        findings.fault(path, "must be more than 0" if least else "must not be negative", text)
+        return least
+    return nano
+
+
+def _check_url(url: str | None, findings: Findings) -> None:
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        is_right = parts.scheme in ("https", "http") and bool(parts.hostname) and url.isprintable()
+    except ValueError:
+        is_right = False
+    if not is_right or " " in url:
+        findings.fault(("payments", "top_up_url"), "must be an address that begins with https://", url)

@@ -1,0 +1,234 @@
+"""Top-ups: opened with any key of an account or by the operator, credited once, and taken back when asked."""
+
+from collections.abc import AsyncIterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy.billing.offers import Extra, Package, Payments
+from proxy.ledger.commands import Adjust
+from proxy.ledger.windows import DAY_US
+from tests.api.apis import Answer, ApiConfig, Apis, serving
+
+PATH = "/v1/billing/top_ups"
+PACKAGES = {
+    "ten": Package("ten", 10 * 10**9),
+    "fifty": Package("fifty", 50 * 10**9, Extra(share=Fraction(5, 100))),
+    "hundred": Package("hundred", 100 * 10**9, Extra(fixed_nano=12 * 10**9)),
+    "thousand": Package("thousand", 1000 * 10**9, discount=Fraction(20, 100)),
+}
+PAYMENTS = Payments(packages=PACKAGES, least_nano=10 * 10**9, top_up_url="https://pay.example/credits")
+
+
+@pytest.fixture
+async def apis(tmp_path: Path) -> AsyncIterator[Apis]:
+    async with serving(tmp_path, ApiConfig(payments=PAYMENTS)) as running:
+        yield running
+
+
+async def newcomer(apis: Apis) -> tuple[str, str]:
+    account_id = await apis.account()
+    return account_id, (await apis.key(account_id))[1]
+
+
+async def opened(apis: Apis, secret: str, *, key: str = "", **body: object) -> Answer:
+    apis.made += 1
+    headers = {"Idempotency-Key": key or f"top-up-{apis.made}"}
+    return await apis.ask("POST", PATH, key=secret, body=body, headers=headers)
+
+
+async def on(apis: Apis, top_up: dict[str, Any], verb: str, body: object, **more: Any) -> Answer:
+    """Do something about a top-up, as the operator."""
+    path = f"/accounts/{top_up['account_id']}/top_ups/{top_up['id']}/{verb}"
+    return await apis.admin("POST", path, body, **more)
+
+
+async def lots(apis: Apis, account_id: str) -> list[tuple[str, str, str | None]]:
+    found = (await apis.admin("GET", f"/accounts/{account_id}/lots")).data
+    return [(lot["kind"], lot["remaining"], lot["expires_at"]) for lot in found]
+
+
+async def test_a_package_is_credited_once_the_operator_has_confirmed_it(apis: Apis) -> None:
+    """What was paid for and its bonus are two lots, the first of which is drawn first."""
+    account_id, secret = await newcomer(apis)
+    asked = await opened(apis, secret, package="fifty")
+    assert (asked.status, asked.body["state"], asked.body["price"]) == (201, "pending", "50.00")
+    assert await lots(apis, account_id) == []
+    paid = await on(apis, asked.body, "confirm", {"reference": "wire 1"})
+    assert (paid.status, paid.body["state"], paid.body["reference"]) == (200, "succeeded", "wire 1")
+    assert await lots(apis, account_id) == [("purchase", "50.00", None), ("bonus", "2.50", None)]
+    again = await on(apis, asked.body, "confirm", {"reference": "wire 1"})
+    assert (again.status, again.headers["idempotent-replay"]) == (200, "true")
+    assert len(await lots(apis, account_id)) == 2
+
+
+async def test_a_top_up_is_opened_once_for_its_key(apis: Apis) -> None:
+    """Also when the package has another bonus by then; for something else the key is taken."""
+    _, secret = await newcomer(apis)
+    first = await opened(apis, secret, key="k", package="fifty")
+    apis.settings = ApiConfig(payments=Payments(packages={"fifty": Package("fifty", 50 * 10**9)}))
+    again = await opened(apis, secret, key="k", package="fifty")
+    assert (again.body, again.headers["idempotent-replay"]) == (first.body, "true")
+    other = await opened(apis, secret, key="k", amount="50")
+    assert (other.status, other.error["code"]) == (409, "idempotency_conflict")
+    _, stranger = await newcomer(apis)
+    assert (await opened(apis, stranger, key="k", package="fifty")).body["id"] != first.body["id"]
+
+
+@pytest.mark.parametrize(
+    ("amount", "free_amounts", "price", "bonus"),
+    [
+        ("10", "packages", "10.00", "0.00"),
+        ("49.99", "packages", "49.99", "0.00"),
+        ("60", "packages", "60.00", "3.00"),
+        ("250", "packages", "250.00", "12.00"),
+        ("2000", "packages", "1600.00", "0.00"),
+        ("60", "plain", "60.00", "0.00"),
+        ("50", "plain", "50.00", "2.50"),
+        ("50", "refused", "50.00", "2.50"),
+    ],
+)
+async def test_an_amount_of_ones_own_has_what_the_largest_package_not_above_it_has(
+    apis: Apis, amount: str, free_amounts: Any, price: str, bonus: str
+) -> None:
+    payments = Payments(packages=PACKAGES, free_amounts=free_amounts)
+    apis.settings = ApiConfig(payments=payments)
+    _, secret = await newcomer(apis)
+    answer = await opened(apis, secret, amount=amount)
+    assert (answer.body["price"], answer.body["bonus"]) == (price, bonus)
+
+
+async def test_what_is_not_sold_is_refused(apis: Apis) -> None:
+    _, secret = await newcomer(apis)
+    for body, code in (
+        ({"amount": "9.99"}, "invalid_value"),
+        ({"amount": "10000.01"}, "invalid_value"),
+        ({"amount": "10.001"}, "invalid_value"),
+        ({"package": "none"}, "invalid_value"),
+        ({}, "invalid_value"),
+        ({"amount": "10", "package": "ten"}, "invalid_value"),
+    ):
+        answer = await opened(apis, secret, **body)
+        assert (answer.status, answer.error["code"]) == (400, code), body
+    apis.settings = ApiConfig(payments=Payments(packages=PACKAGES, free_amounts="refused"))
+    assert (await opened(apis, secret, amount="60")).status == 400
+    apis.settings = ApiConfig()
+    assert (await opened(apis, secret, amount="60")).status == 404
+    assert (await apis.ask("GET", "/v1/billing/packages", key=secret)).status == 404
+
+
+async def test_a_fee_is_paid_and_buys_nothing(apis: Apis) -> None:
+    """A share of the price, and the least there is; it is not given back."""
+    payments = Payments(fee=Fraction(55, 1000), least_fee_cents=80, days=30)
+    apis.settings = ApiConfig(payments=payments)
+    account_id, secret = await newcomer(apis)
+    small, large = await opened(apis, secret, amount="10"), await opened(apis, secret, amount="100")
+    assert [(a.body["price"], a.body["fee"]) for a in (small, large)] == [
+        ("10.80", "0.80"),
+        ("105.50", "5.50"),
+    ]
+    await on(apis, large.body, "confirm", {})
+    assert await lots(apis, account_id) == [("purchase", "100.00", "2024-11-03T12:00:00Z")]
+    answer = await on(apis, large.body, "refunds", {"amount": "100.01", "reason": "sent back"})
+    assert (answer.status, answer.error["code"]) == (409, "conflict")
+    assert (await on(apis, large.body, "refunds", {"amount": "100", "reason": "sent back"})).status == 201
+    assert await lots(apis, account_id) == []
+
+
+async def test_a_refund_takes_credit_at_the_price_that_was_paid_for_it(apis: Apis) -> None:
+    """A thousand for eight hundred: four hundred dollars are five hundred of credit."""
+    account_id, secret = await newcomer(apis)
+    asked = await opened(apis, secret, package="thousand")
+    await on(apis, asked.body, "confirm", {"paid": "800"})
+    headers = {"Idempotency-Key": "r1"}
+    body = {"amount": "400", "reason": "sent back"}
+    answer = await on(apis, asked.body, "refunds", body, headers=headers)
+    assert (answer.status, answer.body["refunded"], answer.body["returned"]) == (201, "400.00", "500.00")
+    again = await on(apis, asked.body, "refunds", body, headers=headers)
+    assert again.headers["idempotent-replay"] == "true"
+    assert await lots(apis, account_id) == [("purchase", "500.00", None)]
+
+
+async def test_a_refund_takes_the_bonus_and_never_what_was_used(apis: Apis) -> None:
+    account_id, secret = await newcomer(apis)
+    asked = await opened(apis, secret, package="fifty")
+    await on(apis, asked.body, "confirm", {})
+    await apis.ledger.command(Adjust(account_id, "used", "", -(20 * 10**9), "calls", apis.clock.at_us))
+    answer = await on(apis, asked.body, "refunds", {"amount": "30.01", "reason": "sent back"})
+    assert (answer.status, answer.error["code"], answer.error["available"]) == (409, "conflict", "30.00")
+    assert (await on(apis, asked.body, "refunds", {"amount": "30", "reason": "sent back"})).status == 201
+    assert await lots(apis, account_id) == []
+
+
+async def test_what_was_not_paid_is_closed_and_credits_nothing(apis: Apis) -> None:
+    account_id, secret = await newcomer(apis)
+    asked = await opened(apis, secret, amount="20")
+    closed = await on(apis, asked.body, "fail", {"reason": "no transfer came"})
+    assert (closed.body["state"], closed.body["reason"]) == ("failed", "no transfer came")
+    short = await opened(apis, secret, amount="20")
+    answer = await on(apis, short.body, "confirm", {"paid": "19.99"})
+    assert (answer.status, answer.error["code"]) == (409, "conflict")
+    await on(apis, short.body, "confirm", {"paid": "20.00", "reference": "wire 2"})
+    assert (await on(apis, short.body, "fail", {"reason": "late"})).status == 409
+    other = await opened(apis, secret, amount="30")
+    answer = await on(apis, other.body, "confirm", {"reference": "wire 2"})
+    assert (answer.status, answer.error["code"]) == (409, "conflict")
+    assert await lots(apis, account_id) == [("purchase", "20.00", None)]
+
+
+async def test_few_top_ups_wait_and_what_waits_too_long_makes_room(apis: Apis) -> None:
+    _, secret = await newcomer(apis)
+    assert [(await opened(apis, secret, amount="10")).status for _ in range(11)] == [201] * 10 + [409]
+    apis.clock.at_us += 31 * DAY_US
+    assert (await opened(apis, secret, amount="10")).status == 201
+    listed = await apis.ask("GET", f"{PATH}?state=expired", key=secret)
+    assert len(listed.data) == 10
+
+
+async def test_accounts_see_their_own_top_ups_and_the_operator_all(apis: Apis) -> None:
+    """Newest first, in pages; another account's is like one that never was."""
+    first_id, first = await newcomer(apis)
+    second_id, second = await newcomer(apis)
+    for secret in (first, second, first):
+        apis.clock.at_us += 1
+        await opened(apis, secret, amount="10")
+    mine = (await apis.ask("GET", PATH, key=first)).data
+    assert [row["account_id"] for row in mine] == [first_id] * 2
+    shown = await apis.ask("GET", f"{PATH}/{mine[0]['id']}", key=first)
+    assert shown.body == mine[0]
+    for path in (f"{PATH}/{mine[0]['id']}", f"{PATH}/topup_none"):
+        assert (await apis.ask("GET", path, key=second)).error["code"] == "not_found"
+    page = await apis.admin("GET", "/top_ups?limit=2")
+    rest = await apis.admin("GET", f"/top_ups?limit=2&cursor={page.body['next_cursor']}")
+    assert [row["account_id"] for row in (*page.data, *rest.data)] == [first_id, second_id, first_id]
+    of_one = await apis.admin("GET", f"/top_ups?account_id={second_id}&state=pending")
+    assert [row["account_id"] for row in of_one.data] == [second_id]
+    assert (await apis.admin("GET", "/top_ups?cursor=Inh5Ig")).error["param"] == "cursor"
+
+
+async def test_the_operator_opens_top_ups_for_invoices(apis: Apis) -> None:
+    account_id, _ = await newcomer(apis)
+    answer = await apis.admin("POST", f"/accounts/{account_id}/top_ups", {"amount": "500"})
+    assert (answer.status, answer.body["price"], answer.body["bonus"]) == (201, "500.00", "12.00")
+    assert (await apis.admin("POST", "/accounts/acct_none/top_ups", {"amount": "500"})).status == 404
+
+
+async def test_funds_are_asked_for_in_cents(apis: Apis) -> None:
+    _, secret = await newcomer(apis)
+    answer = await apis.ask("POST", "/v1/billing/funds", key=secret, body={"amount": 5000})
+    assert (answer.status, answer.body["amount"], answer.body["bonus"]) == (201, "50.00", "2.50")
+    assert (await apis.ask("POST", "/v1/billing/funds", key=secret, body={"amount": "50"})).status == 400
+
+
+async def test_what_is_sold_is_listed_from_the_smallest_on(apis: Apis) -> None:
+    _, secret = await newcomer(apis)
+    answer = await apis.ask("GET", "/v1/billing/packages", key=secret)
+    assert [(row["name"], row["price"], row["amount"], row["bonus"]) for row in answer.data] == [
+        ("ten", "10.00", "10.00", "0.00"),
+        ("fifty", "50.00", "50.00", "2.50"),
+        ("hundred", "100.00", "100.00", "12.00"),
+        ("thousand", "800.00", "1000.00", "0.00"),
+    ]
+    assert (answer.body["minimum"], answer.body["top_up_url"]) == ("10.00", "https://pay.example/credits")
