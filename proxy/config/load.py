@@ -6,6 +6,7 @@ from pathlib import Path as FilePath
 from typing import Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.billing.offers import Payments
 from proxy.config.admin_key import admin_key_fault
@@ -15,6 +16,7 @@ from proxy.config.cards import build_book
 from proxy.config.events import build_events
 from proxy.config.faults import ConfigFault, Findings
 from proxy.config.groups import build_groups
+from proxy.config.list_prices import with_list_prices
 from proxy.config.payments import build_payments
 from proxy.config.routing import build_routes
 from proxy.config.schema import (
@@ -98,14 +100,18 @@ def _load(path: FilePath | str, environ: Mapping[str, str]) -> tuple[Settings, C
     tree, lines = load_tree(path, environ)
     findings = Findings(lines)
     schema = validate(tree, findings)
-    settings = _build(FilePath(path), schema, findings)
+    listed = with_list_prices(schema.rate_cards, findings)
+    schema = replace(schema, rate_cards=listed.cards)
+    settings = _build(FilePath(path), schema, findings, listed.sources)
     findings.conclude()
     return settings, schema, findings
 
 
-def _build(source: FilePath, schema: ConfigSchema, findings: Findings) -> Settings:
+def _build(
+    source: FilePath, schema: ConfigSchema, findings: Findings, sources: Mapping[str, str]
+) -> Settings:
     unit = _unit(schema.unit, findings)
-    book = build_book(schema, unit, findings)
+    book = build_book(schema, unit, findings, sources)
     upstreams = build_upstreams(schema.upstreams, findings)
     storage = _storage(schema.storage, findings)
     if schema.keep_months is not None and isinstance(storage, FilePath):

@@ -43,6 +43,11 @@ class PriceBook:
         self.groups: Final = ("", *dict.fromkeys(name for card in cards for name in card.groups))
         self._indexes: dict[tuple[str, str], GlobIndex] = {}
 
+    @property
+    def cards(self) -> tuple[RateCard, ...]:
+        """All cards, in order."""
+        return self._cards
+
     def by_id(self, card_id: str) -> RateCard | None:
         """The card with this id, with all its changes, or None."""
         return self._by_id.get(card_id)

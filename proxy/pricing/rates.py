@@ -126,8 +126,9 @@ def card_of(price_id: str, listed: Iterable[Term]) -> "RateCard":
             rates.append(Rate(term.meter, Fraction(term.price_nano), term.per, term.steps, term.tiers))
         else:
             adjustments.append(Adjustment(term.meter, term.steps[0]))
-    card_id = price_id.rpartition("@")[0]
-    return RateCard(card_id, (), tuple(rates), adjustments=tuple(adjustments))
+    card_id, _, version = price_id.rpartition("@")
+    source = version.rpartition(".")[0]
+    return RateCard(card_id, (), tuple(rates), adjustments=tuple(adjustments), source=source)
 
 
 class RateCard(msgspec.Struct, frozen=True, dict=True):
@@ -142,6 +143,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     `extras` are members of requests that it has a price for. `adjustments` come after all rates, in order.
     `changes` are the cards that take its place, without changes of their own, each from its moment on, in
     order of time. It prices calls of accounts in one of `groups`, on one of `endpoints`; empty ones are all.
+    `source` names the list that its prices come from, where they do.
     """
 
     id: str
@@ -157,6 +159,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     extras: tuple[Extra, ...] = ()
     groups: tuple[str, ...] = ()
     endpoints: tuple[str, ...] = ()
+    source: str = ""
 
     def is_for(self, endpoint: str, group: str) -> bool:
         """Whether it prices calls on an endpoint of accounts in a group."""
@@ -183,8 +186,8 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def price_id(self) -> str:
-        """`id@version`, as receipts have it."""
-        return f"{self.id}@{self.version}"
+        """`id@version`, as receipts have it; the list that its prices come from is before the version."""
+        return f"{self.id}@{self.source}.{self.version}" if self.source else f"{self.id}@{self.version}"
 
     @cached_property
     def billing_type(self) -> BillingType:

@@ -87,7 +87,7 @@ def brute_nano(card: RateCard, usage: dict[str, int]) -> Fraction:
     rates = [rate for rate in card.rates if for_context(rate, usage.get("input_tokens", 0))]
     used = used_by_rate(rates, usage)
     total = sum((brute_rate(*each) for each in zip(rates, used, strict=True)), Fraction(0))
-    for each in card.adjustments:
+    for each in card.adjustments if usage.get("requests", 1) else ():
         value = Fraction(each.step.value)
         bounded = {"least_charge": max(total, value), "most_charge": min(total, value)}
         total = bounded.get(each.name, total + total * value)
