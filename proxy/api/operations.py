@@ -19,6 +19,7 @@ from proxy.config.schema import Admin
 from proxy.errors import Refusal
 from proxy.ledger.commands import Command, Done
 from proxy.ledger.groups import Groups
+from proxy.ledger.invoices import InvoicePolicy
 from proxy.money import Unit
 from proxy.pricing.book import PriceBook
 from proxy.upstream.routes import Routes, Upstream
@@ -78,6 +79,11 @@ class ApiSettings(Protocol):
         """The routes in force."""
         ...
 
+    @property
+    def invoices(self) -> InvoicePolicy | None:
+        """Who issues invoices; None where none are."""
+        ...
+
 
 class Commands(Protocol):
     """The ledger as these APIs use it."""
@@ -122,7 +128,7 @@ class Operation(Generic[QueryKind, BodyKind, ReplyKind]):
 
 @dataclass(frozen=True)
 class Incoming(Generic[CallerKind, QueryKind, BodyKind]):
-    """A decoded request: its caller, the path's variables, query and body, and the settings in force.
+    """A decoded request: its caller, the path's variables, query and body, the settings in force, `Accept`.
 
     `command_id` is the idempotency key; empty if the operation takes none. `wants_csv` of one that answers as
     a table is whether the client prefers CSV.
@@ -135,6 +141,7 @@ class Incoming(Generic[CallerKind, QueryKind, BodyKind]):
     settings: ApiSettings
     command_id: str = ""
     wants_csv: bool = False
+    accept: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,8 +152,26 @@ class WithHeaders(Generic[ReplyKind]):
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Document:
+    """A reply that is no JSON: its bytes, their media type, and headers of its own."""
+
+    content: bytes
+    media: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def response(self, status: int) -> web.Response:
+        """The reply."""
+        charset = "utf-8" if self.media.startswith("text/") else None
+        headers = {hdrs.CACHE_CONTROL: "no-store", **self.headers}
+        return web.Response(
+            status=status, body=self.content, content_type=self.media, charset=charset, headers=headers
+        )
+
+
 Handler = Callable[
-    [Incoming[CallerKind, QueryKind, BodyKind]], Awaitable[ReplyKind | WithHeaders[ReplyKind] | Csv]
+    [Incoming[CallerKind, QueryKind, BodyKind]],
+    Awaitable[ReplyKind | WithHeaders[ReplyKind] | Csv | Document],
 ]
 Gate = Callable[[web.Request], Awaitable[CallerKind]]
 
@@ -175,10 +200,13 @@ class Binder(Generic[CallerKind]):
                 body=await _body(request, operation.body),
                 settings=self._settings(),
                 wants_csv=operation.table and wants_csv(request),
+                accept=request.headers.get(hdrs.ACCEPT, ""),
             )
             answer = await handler(incoming)
             if isinstance(answer, Csv):
                 return await answer.send(request)
+            if isinstance(answer, Document):
+                return answer.response(operation.status)
             if isinstance(answer, WithHeaders):
                 return json_response(operation.status, answer.reply, answer.headers)
             return json_response(operation.status, answer, {})

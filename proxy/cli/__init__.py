@@ -7,6 +7,7 @@ from proxy.cli.accounts import accounts
 from proxy.cli.counters import counters
 from proxy.cli.events import events
 from proxy.cli.files import check, schema, serve
+from proxy.cli.invoices import invoices
 from proxy.cli.keys import keys
 from proxy.cli.ledger import audit, backup, copy, migrate
 from proxy.cli.lots import lots, refund
@@ -36,6 +37,7 @@ _FOR_SERVERS = (
     counters,
     notifications,
     top_ups,
+    invoices,
     usage,
     holds,
     jobs,

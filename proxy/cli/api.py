@@ -46,9 +46,16 @@ class Api:
         fields = {name: value for name, value in (query or {}).items() if value is not None}
         return self._send("GET", f"{path}?{urlencode(fields)}" if fields else path, None, {})
 
-    def post(self, path: str, body: Json, headers: Mapping[str, str] | None = None) -> bytes:
-        """The answer to a POST. Raises ApiError."""
-        return self._send("POST", path, body, headers or {})
+    def post(
+        self,
+        path: str,
+        body: Json,
+        headers: Mapping[str, str] | None = None,
+        *,
+        seconds: float = TIMEOUT_SECONDS,
+    ) -> bytes:
+        """The answer to a POST, which may take so many seconds. Raises ApiError."""
+        return self._send("POST", path, body, headers or {}, seconds)
 
     def send(self, path: str, content: bytes, kind: str) -> bytes:
         """The answer to a POST of a body as it is, of a media type. Raises ApiError."""
@@ -58,14 +65,21 @@ class Api:
         """The answer to a PATCH. Raises ApiError."""
         return self._send("PATCH", path, body, {})
 
-    def _send(self, method: str, path: str, body: Json | bytes | None, headers: Mapping[str, str]) -> bytes:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Json | bytes | None,
+        headers: Mapping[str, str],
+        seconds: float = TIMEOUT_SECONDS,
+    ) -> bytes:
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         sent = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
         if content is not None:
             sent["Content-Type"] = "application/json"
         sent |= headers
         try:
-            connection = self._connection()
+            connection = self._connection(seconds)
             try:
                 connection.request(method, self._parts.path.rstrip("/") + path, content, sent)
                 response = connection.getresponse()
@@ -80,9 +94,9 @@ class Api:
             raise ApiError(_error_line(response, answer))
         return answer
 
-    def _connection(self) -> HTTPConnection:
+    def _connection(self, seconds: float) -> HTTPConnection:
         kind = HTTPSConnection if self._parts.scheme == "https" else HTTPConnection
-        return kind(self._parts.hostname or "", self._parts.port, timeout=TIMEOUT_SECONDS)
+        return kind(self._parts.hostname or "", self._parts.port, timeout=seconds)
 
 
 def segment(name: str) -> str:

@@ -16,6 +16,7 @@ from proxy.config.cards import build_book
 from proxy.config.events import build_events
 from proxy.config.faults import ConfigFault, Findings
 from proxy.config.groups import build_groups
+from proxy.config.invoice_schema import InvoicesSchema
 from proxy.config.list_prices import with_list_prices
 from proxy.config.payments import build_payments
 from proxy.config.routing import build_routes
@@ -37,6 +38,7 @@ from proxy.config.validate import validate
 from proxy.endpoints.event_plan import EventPolicy
 from proxy.ledger.alerts import SILENT, Alerts
 from proxy.ledger.groups import Groups
+from proxy.ledger.invoices import InvoicePolicy
 from proxy.ledger.rows import AlertRules
 from proxy.money import USD, Unit
 from proxy.pricing.book import PriceBook
@@ -64,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True):
     jobs: JobsSchema
     objects: ObjectsSchema
     events: EventPolicy
+    invoices: InvoicePolicy | None
     storage: FilePath | str
     keep_months: int | None
     unit: Unit
@@ -131,6 +134,7 @@ def _build(
         jobs=schema.jobs,
         objects=schema.objects,
         events=build_events(schema, book, findings),
+        invoices=_invoices(schema.invoices, findings),
         storage=storage,
         keep_months=schema.keep_months,
         unit=unit,
@@ -145,6 +149,17 @@ def _build(
         book=book,
         quickstart=schema.quickstart,
     )
+
+
+def _invoices(schema: InvoicesSchema | None, findings: Findings) -> InvoicePolicy | None:
+    """Who issues invoices, and when. No two may have the same number."""
+    if schema is None:
+        return None
+    message = "must have {year}, {month} and {account}, so that no two are the same"
+    if not all(name in schema.number for name in ("{year}", "{month}", "{account}")):
+        findings.fault(("invoices", "number"), message, schema.number)
+    seller = schema.seller
+    return InvoicePolicy(seller.name, tuple(seller.address), seller.tax_id, schema.number, schema.day)
 
 
 def _unit(schema: UnitSchema, findings: Findings) -> Unit:

@@ -10,6 +10,7 @@ from msgspec import Meta, field
 from proxy.config.card_schema import RateCardSchema
 from proxy.config.event_schema import EventsSchema
 from proxy.config.group_schema import GroupSchema, LimitsSchema
+from proxy.config.invoice_schema import InvoicesSchema
 from proxy.config.payment_schema import PaymentsSchema
 from proxy.config.tool_schema import FailureSchema, JobSchema, MeasureSchema, ParameterSchema
 from proxy.config.values import (
@@ -291,6 +292,7 @@ class ConfigSchema(Schema, frozen=True, kw_only=True):
     jobs: JobsSchema = field(default_factory=JobsSchema)
     objects: ObjectsSchema = field(default_factory=ObjectsSchema)
     events: EventsSchema = field(default_factory=EventsSchema)
+    invoices: InvoicesSchema | None = None
     upstreams: Annotated[dict[Name, UpstreamSchema], doc("The upstream APIs by name.")] = field(
         default_factory=dict
     )

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from proxy.ledger.alerts import SILENT, Alerts
 from proxy.ledger.events import EVENT_TYPES, Event, event_id
+from proxy.ledger.invoices import Invoice
 from proxy.ledger.needs import CommandKey, CounterRowKey, EntryKey, Needs, RowKey
 from proxy.ledger.rows import (
     Account,
@@ -46,9 +47,9 @@ class CommandRecord(msgspec.Struct, frozen=True):
 class Books:
     """Rows by id as loaded, which the rules replace. `put_*` also remembers that a row changed.
 
-    A store fills the dictionaries, runs the rules, adds up what moved, writes the rows that the `changed_*`
-    members name, and deletes those of `gone_objects`. A row that the store has not found is absent; a new one
-    is put. `buckets` are of windows that have ended, `entries` those of `commands` and of charges that are
+    A store fills the dictionaries, runs the rules, adds up what moved, deletes the rows of `gone_objects` and
+    writes those that the `changed_*` members name. A row that the store has not found is absent; a new one is
+    put. `buckets` are of windows that have ended, `entries` those of `commands` and of charges that are
     refunded, `refunds` what calls were refunded so far. `alerts` tell which events are put.
     """
 
@@ -70,6 +71,7 @@ class Books:
         self.counters: dict[CounterRowKey, Counter] = {}
         self.top_ups: dict[RowKey, TopUp] = {}
         self.references: dict[tuple[str, str], TopUpReference] = {}
+        self.invoices: dict[RowKey, Invoice] = {}
         self.changed_accounts: set[str] = set()
         self.changed_keys: set[str] = set()
         self.changed_holds: set[str] = set()
@@ -84,6 +86,7 @@ class Books:
         self.new_claims: list[Claim] = []
         self.changed_top_ups: set[RowKey] = set()
         self.new_references: list[TopUpReference] = []
+        self.new_invoices: list[Invoice] = []
         self.new_commands: list[CommandRecord] = []
         self.new_entries: list[Entry] = []
         self.new_receipts: list[Receipt] = []
@@ -120,7 +123,6 @@ class Books:
         """Replace or add an object."""
         self.objects[row.account_id, row.id] = row
         self.changed_objects.add((row.account_id, row.id))
-        self.gone_objects.discard((row.account_id, row.id))
 
     def drop_object(self, row: Object) -> None:
         """Delete an object that is there."""
@@ -184,6 +186,11 @@ class Books:
             for each in self.top_ups.values()
             if each.account_id == account_id and each.state == "pending"
         ]
+
+    def put_invoice(self, invoice: Invoice) -> None:
+        """Add an invoice."""
+        self.invoices[invoice.account_id, invoice.period] = invoice
+        self.new_invoices.append(invoice)
 
     def ended(self, needs: Needs) -> list[BucketKey]:
         """The buckets that a batch needs: of windows before those that its accounts and keys have loaded."""

@@ -8,7 +8,7 @@ and `vouchers` as well.
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from proxy.ledger import dues, records, returns, top_ups, vouchers
+from proxy.ledger import dues, invoices, records, returns, top_ups, vouchers
 from proxy.ledger.command import Command as Command  # noqa: PLC0414 - with all others.
 from proxy.ledger.command import OfAccount as OfAccount  # noqa: PLC0414
 from proxy.ledger.needs import Needs
@@ -332,6 +332,8 @@ def _leaves(kind: type[Command]) -> Iterator[type[Command]]:
         yield from _leaves(derived) if derived.__subclasses__() else (derived,)
 
 
-assert {dues, records, returns, top_ups, vouchers}, "a command is one of all once its module is there"
+assert {dues, invoices, records, returns, top_ups, vouchers}, (
+    "a command is one of all once its module is there"
+)
 COMMANDS: Final[tuple[type[Command], ...]] = tuple(_leaves(Command))
 """Every command."""

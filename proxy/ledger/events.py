@@ -93,6 +93,18 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
             "owed": "What of it is debt now.",
         },
     ),
+    "invoice.issued": EventType(
+        "The invoice of a month was issued.",
+        {
+            "invoice_id": "The invoice.",
+            "number": "Its number.",
+            "month": "The month, such as 2027-03.",
+            "credits": "What was put in.",
+            "charges": "What was charged and taken.",
+            "closing": "The balance less all debt at its end.",
+            "due": "All debt at its end.",
+        },
+    ),
 }
 """Every type of events, in the order in which they are documented."""
 

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from proxy.ledger.invoices import Invoice
 from proxy.ledger.rows import Account, Claim, Entry, Key, Membership, ThrottleKind, Voucher
 from proxy.ledger.top_up_rows import TopUp
 from proxy.pricing.charge import Charge
@@ -13,7 +14,7 @@ class Done(msgspec.Struct, frozen=True):
     `account` and `key` are the rows after it, where the command is about one. `entry` is the one that
     a command with an id of its caller's made, a replayed one included. `voucher` and `claim` are
     those of a command about a voucher, `membership` is that of one about a group, `top_up` that of one about
-    a top-up.
+    a top-up. `invoice` is the one of its account and period.
     """
 
     account: Account | None = None
@@ -24,6 +25,7 @@ class Done(msgspec.Struct, frozen=True):
     claim: Claim | None = None
     membership: Membership | None = None
     top_up: TopUp | None = None
+    invoice: Invoice | None = None
 
 
 class RateStatus(msgspec.Struct, frozen=True):

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from proxy.billing.invoice_rounds import InvoiceRounds
+from proxy.billing.invoices import Invoices
 from proxy.billing.rounds import DueRounds
 from proxy.call.renewals import Renewals
 from proxy.clock import Clock
@@ -34,4 +36,8 @@ def rounds_of(
     dues = DueRounds(
         store=store, renewals=renewals, clock=clock, groups=lambda: settings().groups, on_fault=on_fault
     )
-    return {"objects": retention.run, "dues": dues.run}
+    made = Invoices(ledger=ledger, store=store, clock=clock, policy=lambda: settings().invoices)
+    invoices = InvoiceRounds(
+        invoices=made, store=store, clock=clock, policy=lambda: settings().invoices, on_fault=on_fault
+    )
+    return {"objects": retention.run, "dues": dues.run, "invoices": invoices.run}

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from proxy.ledger.audit import rows, top_up_rows
+from proxy.ledger.audit.invoice_rows import InvoiceRow
 from proxy.storage import columns
 from proxy.storage.database import TOTALS, Scan
 from proxy.storage.queries import Query, load
@@ -62,6 +63,7 @@ _STREAMS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "events": ("audit_events", rows.EventRow),
     "top_ups": ("audit_top_ups", _top_up),
     "references": ("audit_references", top_up_rows.ReferenceRow),
+    "invoices": ("audit_invoices", InvoiceRow),
 }
 # Nearly every entry belongs to a call, a grant or an adjustment, and is read once more as such.
 _READ: Final = (
@@ -84,6 +86,7 @@ _READ: Final = (
     "events",
     "top_ups",
     "top_up_references",
+    "invoices",
 )
 
 

@@ -10,6 +10,7 @@ from msgspec.structs import astuple
 
 from proxy.ledger.books import Books, BucketKey, ThrottleKey
 from proxy.ledger.events import Event
+from proxy.ledger.invoices import Invoice
 from proxy.ledger.rows import (
     NO_RULES,
     UNLIMITED,
@@ -37,7 +38,7 @@ from proxy.ledger.spending import Bucket, Spending
 from proxy.ledger.top_up_rows import TopUp, TopUpReference
 from proxy.ledger.windows import DAY_US
 from proxy.storage.queries import SqlValue
-from proxy.storage.tables import ACCOUNTS, ENTRIES, HOLDS, IDS_OF_A_CALL, KEYS, OBJECTS, RECEIPTS
+from proxy.storage.tables import ACCOUNTS, ENTRIES, HOLDS, IDS_OF_A_CALL, INVOICES, KEYS, OBJECTS, RECEIPTS
 
 _encode = msgspec.json.Encoder().encode
 _decode_limits = msgspec.json.Decoder(Limits).decode
@@ -60,6 +61,7 @@ _HOLD_FIELDS: Final = len(Hold.__struct_fields__)
 _OBJECT_FIELDS: Final = len(Object.__struct_fields__)
 _VOUCHER_FIELDS: Final = len(Voucher.__struct_fields__)
 _MEMBERSHIP_FIELDS: Final = len(Membership.__struct_fields__)
+_INVOICE_JSON: Final = [INVOICES.place(name) for name in ("lines", "paid", "parties")]
 _CLAIM_FIELDS: Final = len(Claim.__struct_fields__)
 _EVENT_FIELDS: Final = len(Event.__struct_fields__)
 _TOP_UP_FIELDS: Final = len(TopUp.__struct_fields__)
@@ -299,6 +301,22 @@ def reference_row(reference: TopUpReference) -> tuple[SqlValue, ...]:
 def reference_of(row: tuple[Any, ...]) -> TopUpReference:
     """A provider's name for a top-up from its columns."""
     return TopUpReference(*row[:_REFERENCE_FIELDS])
+
+
+def invoice_row(invoice: Invoice) -> tuple[SqlValue, ...]:
+    """An invoice's columns, and their seal: none of them ever changes."""
+    row = list(astuple(invoice))
+    for place in _INVOICE_JSON:
+        row[place] = text(row[place])
+    return (*row, seal_of(*row))
+
+
+def invoice_of(row: tuple[Any, ...]) -> Invoice:
+    """An invoice from its columns."""
+    values = dict(zip(Invoice.__struct_fields__, row, strict=False))
+    for name in ("lines", "paid", "parties"):
+        values[name] = msgspec.json.decode(values[name])
+    return msgspec.convert(values, Invoice)
 
 
 def entry_row(entry: Entry) -> tuple[SqlValue, ...]:

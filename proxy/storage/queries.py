@@ -19,6 +19,7 @@ PORTABLE_READS: Final = (
     *("portable/accounts.sql", "portable/usage.sql", "portable/admin.sql"),
     "portable/objects.sql",
     "portable/events.sql",
+    "portable/invoices.sql",
 )
 """The named reads that are the same in every engine."""
 

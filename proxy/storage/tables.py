@@ -282,6 +282,17 @@ TOP_UP_REFERENCES: Final = Table(
         _of("integer", "fixed", "seal", secret=True),
     ),
 )
+INVOICES: Final = Table(
+    "invoices",
+    _columns(
+        _of("text", "key", "account_id period"),
+        _of("text", "fixed", "id number"),
+        _of("integer", "fixed", "first_seq last_seq opening_nano credits_nano charges_nano"),
+        _of("integer", "fixed", "closing_nano debt_nano issued_at_us"),
+        _of("json", "fixed", "lines paid parties"),
+        _of("integer", "fixed", "seal", secret=True),
+    ),
+)
 USAGE_DAYS: Final = Table(
     "usage_days",
     _columns(
@@ -306,7 +317,7 @@ BY_NAME: Final = {
     for table in (
         *(ACCOUNTS, KEYS, KEY_DIGESTS, LOTS, BUCKETS, THROTTLES, HOLDS, ENTRIES, COMMANDS),
         *(RECEIPTS, OBJECTS, MEMBERSHIPS, VOUCHERS, VOUCHER_CLAIMS, COUNTERS, EVENTS),
-        *(TOP_UPS, TOP_UP_REFERENCES),
+        *(TOP_UPS, TOP_UP_REFERENCES, INVOICES),
         *(USAGE_DAYS, USAGE_TOTALS),
     )
 }

@@ -22,6 +22,7 @@ from proxy.edge.middleware import Edge
 from proxy.endpoints.event_plan import NO_EVENTS, EventPolicy
 from proxy.ledger.commands import Authorize, Granted, Settle
 from proxy.ledger.groups import Groups
+from proxy.ledger.invoices import InvoicePolicy
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.rows import Call, Outcome
 from proxy.ledger.windows import DAY_US
@@ -62,6 +63,7 @@ class ApiConfig:
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
     routes: Routes = field(default_factory=lambda: Routes(()))
     events: EventPolicy = NO_EVENTS
+    invoices: InvoicePolicy | None = None
     book: PriceBook = field(default_factory=lambda: PriceBook(()))
 
 

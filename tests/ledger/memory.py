@@ -70,6 +70,10 @@ class MemoryStore:
         self._written(part)
         return results
 
+    def _newest_invoice(self, account_id: str) -> tuple[str, str]:
+        periods = [period for id_, period in self.books.invoices if id_ == account_id]
+        return account_id, max(periods, default="")
+
     async def probe(self) -> None:
         """Memory is always there."""
 
@@ -176,6 +180,12 @@ class MemoryStore:
             if key in needs.top_ups or (row.account_id in needs.pending and row.state == "pending")
         }
         part.references = {key: row for key, row in mine.references.items() if key in needs.references}
+        part.invoices = {
+            key: invoice
+            for account_id, period in needs.invoices
+            for key, invoice in mine.invoices.items()
+            if key in ((account_id, period), self._newest_invoice(account_id))
+        }
         part.refunds = {key: mine.refunds[key] for key in needs.refunds if key in mine.refunds}
         part.objects = {key: mine.objects[key] for key in needs.objects if key in mine.objects}
         part.lots = {
@@ -206,9 +216,10 @@ class MemoryStore:
         mine.counters |= {key: part.counters[key] for key in part.changed_counters}
         mine.top_ups |= part.top_ups
         mine.references |= part.references
-        mine.objects |= {key: part.objects[key] for key in part.changed_objects}
+        mine.invoices |= part.invoices
         for key in part.gone_objects:
             mine.objects.pop(key, None)
+        mine.objects |= {key: part.objects[key] for key in part.changed_objects}
         mine.new_events = part.new_events | mine.new_events
         mine.new_entries += part.new_entries
         mine.new_receipts += part.new_receipts
@@ -220,7 +231,7 @@ class MemoryStore:
             *(mine.accounts, mine.keys, mine.holds, mine.buckets),
             *(mine.throttles, mine.commands, mine.objects, mine.refunds),
             *(mine.vouchers, mine.claims, mine.memberships, mine.counters, mine.new_events),
-            *(mine.top_ups, mine.references),
+            *(mine.top_ups, mine.references, mine.invoices),
         )
         lots = {account_id: dict(lots) for account_id, lots in mine.lots.items()}
         return (*(dict(table) for table in tables), lots, tuple(mine.new_entries), tuple(mine.new_receipts))

@@ -160,6 +160,12 @@ def events_are_what_was_crossed(look: Look, model: Model) -> Iterator[str]:
     yield from differences(look.rows["events"], right)
 
 
+def invoices_stay_as_issued(look: Look, model: Model) -> Iterator[str]:
+    """An invoice is what it was when it was issued, and a period has one."""
+    issued = model.invoices.get(look.account_id, {})
+    yield from differences(look.rows["invoices"], map(columns.invoice_row, issued.values()))
+
+
 def throttles_keep_their_bounds(look: Look, model: Model) -> Iterator[str]:
     """A rate limit is as full as calls have made it and time has drained it, and never less than empty."""
     scopes = (look.account_id, *model.parties[look.account_id].keys)
@@ -220,6 +226,7 @@ CHECKS: tuple[Check, ...] = (
     objects_stay_their_calls,
     members_got_and_paid_what_is_due,
     events_are_what_was_crossed,
+    invoices_stay_as_issued,
     throttles_keep_their_bounds,
     commands_are_remembered,
     counters_have_what_calls_used,

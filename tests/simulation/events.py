@@ -8,9 +8,10 @@ from typing import Final
 import msgspec
 
 from proxy.ledger.alerts import Alerts
-from proxy.ledger.commands import Command, OfHold, Recorded, Result, Settled
+from proxy.ledger.commands import Command, Done, OfHold, Recorded, Result, Settled
 from proxy.ledger.events import Event, event_id
 from proxy.ledger.groups import Group, Groups
+from proxy.ledger.invoices import Invoice
 from proxy.ledger.records import Record
 from proxy.ledger.rows import NEVER_US, NO_THRESHOLD, AlertRules, Hold, Limits
 from proxy.ledger.windows import WINDOWS
@@ -59,6 +60,8 @@ class Watch:
         for seq in range(self._lines + 1, len(lines) + 1):
             before = lines[seq - 2] if seq > 1 else None
             yield from self._of_line(party, seq, before, lines[seq - 1])
+        if isinstance(result, Done) and result.invoice and not result.replayed:
+            yield "invoice.issued", result.invoice.period, _of_invoice(result.invoice)
         settled = result.settled if isinstance(result, Recorded) else result
         if isinstance(settled, Settled) and not settled.replayed and hold is not None:
             yield from self._of_limits(party, hold, dollars(settled.charged_nano))
@@ -96,6 +99,17 @@ class Watch:
                     crossed = (spent - paid) / limit * 100, spent / limit * 100
                     about = _about(party, hold, scope, window, limit, spent)
                     yield from _parts((50, 80, 100) if percents is None else percents, crossed, about)
+
+
+def _of_invoice(invoice: Invoice) -> dict[str, object]:
+    figures = {name: getattr(invoice, f"{name}_nano") for name in ("credits", "charges", "closing")}
+    return {
+        "invoice_id": invoice.id,
+        "number": invoice.number,
+        "month": invoice.period,
+        **{name: usd_string(nano) for name, nano in figures.items()},
+        "due": usd_string(invoice.debt_nano),
+    }
 
 
 def _of_grant(party: Party, line: Line) -> dict[str, object]:

@@ -29,6 +29,7 @@ from proxy.ledger.commands import (
     Void,
 )
 from proxy.ledger.dues import ChangePlan, Renew, TakeFee
+from proxy.ledger.invoices import IssueInvoice
 from proxy.ledger.records import Record
 from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
 from proxy.ledger.top_ups import (
@@ -45,6 +46,7 @@ from tests.simulation import (
     follow_calls,
     follow_memberships,
     follow_returns,
+    invoices,
     make_accounts,
     make_calls,
     make_memberships,
@@ -83,6 +85,7 @@ KINDS: Final[dict[type[Command], Kind]] = {
     ChangePlan: Kind(25, make_memberships.change_plan, follow_memberships.change_plan),
     MakeVoucher: Kind(7, vouchers.make_voucher, vouchers.follow_make),
     ClaimVoucher: Kind(22, vouchers.claim_voucher, vouchers.follow_claim),
+    IssueInvoice: Kind(20, invoices.issue_invoice, invoices.follow_issue),
     Record: Kind(60, records.record, records.follow_record),
     OpenTopUp: Kind(30, top_ups.open_top_up, top_ups.follow_open),
     NoteTopUp: Kind(12, top_ups.note_top_up, top_ups.follow_note),

@@ -41,6 +41,7 @@ PLACES: Final[dict[str, dict[str, int]]] = {
     "usage_days": {"account_id": 0, "day": 1},
     "counters": {"account_id": 0},
     "vouchers": {"digest": 0},
+    "invoices": {"account_id": 0, "period": 1},
     "voucher_claims": {"digest": 0, "account_id": 1},
     "memberships": {"account_id": 0},
     "events": {"account_id": 0, "at_us": 3},
@@ -61,6 +62,7 @@ _KEYS: Final[dict[str, int]] = {
     "events": 2,
     "top_ups": 2,
     "top_up_references": 2,
+    "invoices": 2,
 }
 """How many columns lead a row as its key, where that is more than one."""
 
@@ -157,8 +159,8 @@ class MemoryStage:
         put("commands", map(astuple, part.new_commands))
         receipts = [(row, part.holds[row.call.id]) for row in part.new_receipts]
         put("receipts", (columns.receipt_row(row, hold) for row, hold in receipts))
-        put("objects", (columns.object_row(part.objects[key]) for key in part.changed_objects))
         self.tables.drop("objects", part.gone_objects)
+        put("objects", (columns.object_row(part.objects[key]) for key in part.changed_objects))
         put("vouchers", (columns.voucher_row(part.vouchers[key]) for key in part.changed_vouchers))
         put(
             "memberships", (columns.membership_row(part.memberships[id_]) for id_ in part.changed_memberships)
@@ -168,6 +170,7 @@ class MemoryStage:
         self.tables.add("events", map(columns.event_row, part.new_events.values()))
         put("top_ups", (columns.top_up_row(part.top_ups[key]) for key in part.changed_top_ups))
         put("top_up_references", map(columns.reference_row, part.new_references))
+        put("invoices", map(columns.invoice_row, part.new_invoices))
         put("usage_days", map(self._added, columns.usage_day_rows(receipts)))
 
     def _added(self, row: Row) -> Row:

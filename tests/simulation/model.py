@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from proxy.ledger.events import Event
+from proxy.ledger.invoices import Invoice
 from proxy.ledger.rows import (
     UNLIMITED,
     Account,
@@ -163,6 +164,7 @@ class Model:
         self.events: dict[str, dict[str, Event]] = {}
         self.top_ups: dict[str, dict[str, TopUp]] = {}
         self.references: dict[tuple[str, str], TopUpReference] = {}
+        self.invoices: dict[str, dict[str, Invoice]] = {}
         self.gauges = Gauges()
         self.touched: dict[str, Touched] = {}
 

@@ -34,7 +34,7 @@ def record(world: World) -> Record:
     told = [row for row in world.model.objects.get(account_id, {}).values() if row.kind == EVENT]
     if told and world.happens(5):
         name = world.one_of(told).id
-        digest = name.replace("event", "digest of") if world.happens(70) else digest
+        digest = f"digest of {name.removeprefix('event ')}" if world.happens(70) else digest
     party = world.model.parties.get(account_id)
     return Record(
         *(made, name, digest, used_at_us, at_us),

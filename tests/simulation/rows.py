@@ -27,6 +27,7 @@ ACCOUNT_PLACE: dict[str, int] = {
     "objects": 0,
     "memberships": 0,
     "counters": 0,
+    "invoices": 0,
     "usage_days": 0,
     "events": 0,
     "top_ups": 0,
@@ -36,7 +37,7 @@ ACCOUNT_PLACE: dict[str, int] = {
 TABLES = tuple(ACCOUNT_PLACE)
 OF_ACCOUNTS = (
     *("key_digests", "buckets", "throttles", "objects", "memberships", "counters"),
-    *("top_ups", "top_up_references"),
+    *("top_ups", "top_up_references", "invoices"),
 )
 """Those that are looked up by their account alone."""
 

@@ -143,7 +143,7 @@ async def test_rows_of_an_account_that_is_gone_are_found(engine: Engine) -> None
     database = await filled(engine)
     tamper(engine, "DELETE FROM accounts WHERE id = 'acct_2'")
     strays = {one.id: one.expected for one in differences(database)}
-    tables = "keys, lots, entries, commands, holds, receipts, memberships, usage_days, buckets"
+    tables = "keys, lots, entries, commands, holds, receipts, memberships, usage_days, buckets, events"
     assert strays == {"acct_2": f"one, as there are rows of it: {tables}"}
 
 

@@ -125,6 +125,7 @@ KINDS: dict[str, dict[str, str]] = {
     "memberships": {"": "account_id = 'acct_6'"},
     "vouchers": {"": "id = 'vch_1'"},
     "counters": {"of tiers": "name = 'all'", "of volume tiers": "name = 'own'"},
+    "invoices": {"": "id = 'inv_1'"},
     "voucher_claims": {"": "account_id = 'acct_1'"},
     "events": {"": "type = 'limit.threshold' AND account_id = 'acct_2'"},
     "top_ups": {

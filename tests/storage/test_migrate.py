@@ -118,6 +118,7 @@ FROZEN = {
         "bb94a2e116ba1a4df3d09a64714417df60db02d4212d29e61016618dc6f161ab",
         "27668fbd44a0f24a698c492e37c9a5b26129c1e7b9dce89c4892ead2f9b07cdf",
         "d5b306057e2ba6c612671031c034cddfbe3867875828a48b29c638b11d034813",
+        "289560ae177f264d47870bad3eb080669fa61031965e30bce81542ee856ae0e9",
     ],
     "postgres": [
         "0f6b410b73c02ae1c9883135e796194b7e531b761ca95d45bf1e7b1569692f54",
@@ -135,6 +136,7 @@ FROZEN = {
         "55f0965fa72f4b8e3e61df1974de0513aafa69d5d636aed1be3e2b1745921bdb",
         "5b319b11e0a5a4f1f123108bac0b52d9fb0e101d59b5a2f99725f4e3afe0ce00",
         "e772ba552a6d20e0fd6a0985f832ac900fa1f9e759a2dabe85acafad013e4e60",
+        "8949b6b09c39959f224364a0152f24c5adf2d18f445ac6eb82dc17bb6d64d768",
     ],
 }
 """The digests of the migrations that databases have been made with. This list only ever grows."""
@@ -148,6 +150,7 @@ FROZEN_FUNCTIONS = {
     13: "e1c8e533a8ed87a7e20d3d84600cc4d655652d4d080c7199d75be8bc231fc199",
     14: "ed6bff1d835dda51bd055c281a70ca99c4f01bfaee74f621fd66cfa0338fa2ce",
     15: "0ca2d91697c906a46470e889c6924c4c01d00b7f0164aa9a688ee14f5fc89dd8",
+    16: "42db8879e12aaa88caf886fe3675a6dfda41d709d763c7c7545211477fab3c40",
 }
 """Those of PostgreSQL's batch functions, by the schema's version: another text takes another migration."""
 

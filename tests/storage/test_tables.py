@@ -11,6 +11,7 @@ from msgspec.structs import fields
 
 from proxy.ledger.books import CommandRecord
 from proxy.ledger.events import Event
+from proxy.ledger.invoices import Invoice
 from proxy.ledger.rows import (
     Account,
     Call,
@@ -51,11 +52,12 @@ VALUES: dict[str, Any] = {
     "events": Event,
     "top_ups": TopUp,
     "top_up_references": TopUpReference,
+    "invoices": Invoice,
 }
 """The values whose fields are the columns of a table."""
 SEALED = (
     *("holds", "objects", "memberships", "vouchers", "voucher_claims", "counters", "events"),
-    *("top_ups", "top_up_references"),
+    *("top_ups", "top_up_references", "invoices"),
 )
 """Those of them whose rows end with a seal."""
 SCOPED: dict[str, Any] = {"buckets": Bucket, "throttles": Throttle}

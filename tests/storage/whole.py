@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 from msgspec.structs import replace
 
+from proxy.billing.invoice_lines import InvoiceEntry, InvoiceSums
 from proxy.ledger.alerts import Alerts
 from proxy.ledger.audit.accounts import audit
 from proxy.ledger.audit.rows import Difference
@@ -24,11 +26,13 @@ from proxy.ledger.commands import (
     Command,
     Detach,
     Observe,
+    Refused,
     Settle,
 )
+from proxy.ledger.invoices import Invoice, IssueInvoice, Parties
 from proxy.ledger.records import Record
 from proxy.ledger.rows import Limits, Observed, Voucher
-from proxy.ledger.store import Store
+from proxy.ledger.store import Row, Store
 from proxy.ledger.top_ups import NoteTopUp, OpenTopUp
 from proxy.ledger.vouchers import ClaimVoucher, MakeVoucher
 from proxy.pricing.charge import Charge, Line, price
@@ -123,8 +127,28 @@ async def fill(store: Store, *, in_flight: bool = False) -> None:
     await store.apply([MakeVoucher(voucher), ClaimVoucher(voucher.digest, ACCOUNT, NOON_US)])
     asked = NoteTopUp(ACCOUNT, "topup_0", NOON_US, "manual", "page 0", "https://pay.example")
     await store.apply([OpenTopUp(ACCOUNT, top_up("topup_0")), asked])
+    (issued,) = await store.apply([invoice_of(ACCOUNT, await entries_of(store))])
+    assert not isinstance(issued, Refused), issued
     if in_flight:
         await store.apply([authorize(call("call_99"), 500, owner=store.owner)])
+
+
+async def entries_of(store: Store) -> list[Row]:
+    """The first entries of an account, in their order."""
+    return await store.query("invoice_entries", {"account_id": ACCOUNT, "after": 0, "limit": 9})
+
+
+def invoice_of(account_id: str, rows: list[Row]) -> IssueInvoice:
+    """An invoice of all entries from the second on."""
+    sums = InvoiceSums({})
+    before, *entries = (msgspec.convert(row, InvoiceEntry) for row in rows)
+    for entry in entries:
+        sums.add(entry)
+    last = entries[-1]
+    figures = (before.worth_after_nano, sums.credits_nano, sums.charges_nano, last.worth_after_nano)
+    named = (account_id, "2024-10", "inv_1", "INV-1", entries[0].seq, last.seq)
+    shown = (sums.lines(), sums.paid(), Parties("Ada", "Seller 1"))
+    return IssueInvoice(Invoice(*named, *figures, last.debt_after_nano, NOON_US, *shown))
 
 
 async def filled(engine: Engine, *, in_flight: bool = False) -> Database:

@@ -10,7 +10,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.acceptance.harness import Account, nano
+from tests.acceptance.harness import Account, eventually, nano
 from tests.acceptance.scripted_upstream import ScriptedUpstream, answers, completion
 from tests.systems.system import HI, System, system_with_a_clock
 
@@ -273,3 +273,61 @@ def test_t8_funds_are_added_in_cents_with_the_bonus_of_the_largest_package_not_a
     assert (nano(asked["price"]), nano(asked["bonus"])) == (cents * 10_000_000, bonus_nano)
     system.server.admin.post(f"/admin/v1/accounts/{account.id}/top_ups/{asked['id']}/confirm", {})
     assert account.nano("available") == cents * 10_000_000 + bonus_nano
+
+
+def test_t13_an_invoice_is_made_on_the_first_of_the_month(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    """For the month that has ended: lines by model and price, money in and out, and what paid for usage.
+
+    It ties out with the books to the nano-dollar, and never changes again; what is used later is on the next.
+    """
+    with system_with_a_clock("tensoras", tmp_path, upstream) as (system, clock):
+        now = datetime.now(UTC)
+        first = (now.replace(day=1, hour=0, minute=0, second=0, microsecond=0) + timedelta(days=32)).replace(
+            day=1
+        )
+        account, idle = system.account("10.00"), system.account("")
+        system.server.admin.post(
+            f"/admin/v1/accounts/{account.id}/grants",
+            {"amount": "0.50", "kind": "bonus", "priority": 10},
+            {"Idempotency-Key": "bonus"},
+        )
+        for model, prompt, output in (
+            ("llama-3.3-70b", 1_000, 500),
+            ("llama-3.3-70b", 3, 1),
+            ("qwen-3-32b", 7, 9),
+        ):
+            system.chat(account, model, prompt, output)
+        before_nano = account.nano("balance")
+        assert account.api.get("/v1/billing/invoices")["data"] == []
+        clock.is_ahead(int((first - now).total_seconds()) + 1)
+        eventually(lambda: bool(account.api.get("/v1/billing/invoices")["data"]))
+        system.chat(account, "llama-3.3-70b", 1_000, 500)
+        (listed,) = account.api.get("/v1/billing/invoices")["data"]
+        invoice = account.api.get(f"/v1/billing/invoices/{listed['id']}")
+        month = (first - timedelta(days=1)).strftime("%Y-%m")
+        assert (invoice["month"], invoice["number"]) == (month, f"INV-{month.replace('-', '')}-{account.id}")
+        lines = {(line["name"], line["meter"]): nano(line["amount"]) for line in invoice["lines"]}
+        assert lines == {
+            ("llama-3.3-70b", "input_tokens"): -1_003 * 200,
+            ("llama-3.3-70b", "output_tokens"): -501 * 600,
+            ("qwen-3-32b", "input_tokens"): -7 * 100,
+            ("qwen-3-32b", "output_tokens"): -9 * 300,
+            ("grant", None): 10_000_000_000,
+            ("bonus", None): 500_000_000,
+        }
+        charged_nano = 1_003 * 200 + 501 * 600 + 7 * 100 + 9 * 300
+        figures = [nano(invoice[name]) for name in ("opening", "credits", "charges", "closing", "due")]
+        assert figures == [0, 10_500_000_000, charged_nano, before_nano, 0]
+        assert invoice["paid"] == [{"kind": "bonus", "amount": invoice["usage"]}]
+        assert idle.api.get("/v1/billing/invoices")["data"] == []
+        assert idle.api.ask("GET", f"/v1/billing/invoices/{listed['id']}")[0] == 404
+        again = system.server.admin.post("/admin/v1/invoices", {"month": month, "account_id": account.id})
+        assert [each["id"] for each in again["data"]] == [listed["id"]]
+        for form, begins in (("csv", b"number,month"), ("html", b"<!doctype html>"), ("pdf", b"%PDF-")):
+            status, _, body = account.api.ask("GET", f"/v1/billing/invoices/{listed['id']}?format={form}")
+            assert (status, bytes(body)[: len(begins)]) == (200, begins)
+        clock.is_ahead(int((first - now).total_seconds()) + 32 * 86_400)
+        eventually(lambda: len(account.api.get("/v1/billing/invoices")["data"]) == 2)
+        latest = account.api.get("/v1/billing/invoices")["data"][0]
+        assert (latest["opening"], nano(latest["charges"])) == (invoice["closing"], 500_000)
+        assert nano(latest["closing"]) == account.nano("balance")

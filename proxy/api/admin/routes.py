@@ -5,6 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
+from proxy.api import invoices
 from proxy.api.admin import accounts as admin_accounts
 from proxy.api.admin import counters as admin_counters
 from proxy.api.admin import credit as admin_credit
@@ -16,9 +17,11 @@ from proxy.api.admin import receipts as admin_receipts
 from proxy.api.admin import top_ups as admin_top_ups
 from proxy.api.admin import upstreams as admin_upstreams
 from proxy.api.admin import vouchers as admin_vouchers
+from proxy.api.invoices import AllInvoices
 from proxy.api.operations import ADMIN, ApiSettings, Binder, Commands
 from proxy.api.reader import Reader
 from proxy.api.top_up_reader import TopUpReader
+from proxy.billing.invoices import Invoices
 from proxy.billing.top_ups import TopUps
 from proxy.clock import Clock
 from proxy.edge.auth import require_admin
@@ -33,6 +36,7 @@ OPERATIONS: Final = (
     *admin_counters.OPERATIONS,
     *admin_notifications.OPERATIONS,
     *admin_top_ups.OPERATIONS,
+    *invoices.OF_ADMIN,
     *admin_receipts.OPERATIONS,
     *admin_jobs.OPERATIONS,
     *admin_upstreams.OPERATIONS,
@@ -64,5 +68,8 @@ def admin_routes(
         *admin_receipts.Receipts(reader=reader, clock=clock).routes(bind),
         *admin_jobs.RunningJobs(reader=reader).routes(bind),
         *admin_upstreams.upstream_routes(bind),
+        *AllInvoices(
+            Invoices(ledger=ledger, store=store, clock=clock, policy=lambda: settings().invoices)
+        ).routes(bind),
         bind.nowhere(ADMIN),
     ]

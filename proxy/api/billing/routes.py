@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
+from proxy.api import invoices
 from proxy.api.admin.counters import counters_now
 from proxy.api.admin.credit import LotQuery, entries_page, lots_page
 from proxy.api.billing import inspection, organization_routes, plans
@@ -17,6 +18,7 @@ from proxy.api.billing.exports import receipts_table, usage_table
 from proxy.api.call_sums import CALL_PREFIX
 from proxy.api.csv_export import Csv
 from proxy.api.decode import invalid
+from proxy.api.invoices import OwnInvoices
 from proxy.api.notifications import EventQuery, events_page
 from proxy.api.operations import BILLING, ApiSettings, Binder, Commands, Incoming, Nothing, Operation
 from proxy.api.paging import Page, PageQuery, page_of, place_of
@@ -28,6 +30,7 @@ from proxy.api.views.counters import CountersView
 from proxy.api.views.events import EventView
 from proxy.api.views.money import Display, Usd, display
 from proxy.api.views.receipts import ReceiptView, receipt_view
+from proxy.billing.invoices import Invoices
 from proxy.billing.top_ups import TopUps
 from proxy.clock import Clock
 from proxy.edge.auth import account_key, account_or_admin
@@ -155,6 +158,7 @@ OPERATIONS: Final[tuple[Operation[Any, Any, Any], ...]] = (
     *billing_spending.OPERATIONS,
     *plans.OPERATIONS,
     *billing_vouchers.OPERATIONS,
+    *invoices.OF_ACCOUNTS,
     *organization_routes.OPERATIONS,
     *inspection.OPERATIONS,
     *billing_top_ups.OPERATIONS,
@@ -185,6 +189,9 @@ def billing_routes(
             top_ups=TopUps(ledger=ledger, clock=clock),
             reader=TopUpReader(ledger=ledger, store=store, clock=clock),
             clock=clock,
+        ).routes(bind),
+        *OwnInvoices(
+            Invoices(ledger=ledger, store=store, clock=clock, policy=lambda: settings().invoices)
         ).routes(bind),
         bind.nowhere(BILLING),
     ]

@@ -9,6 +9,7 @@ from msgspec.structs import astuple
 from proxy.ledger.audit.calls import Calls
 from proxy.ledger.audit.entries import Chain, command_faults
 from proxy.ledger.audit.feed import Feed, keys_of
+from proxy.ledger.audit.invoices import Invoiced
 from proxy.ledger.audit.memberships import membership_faults
 from proxy.ledger.audit.rows import AccountRow, Difference, EventRow, KeyRow, LedgerRows, ThrottleRow, compare
 from proxy.ledger.audit.top_ups import top_up_faults
@@ -53,7 +54,7 @@ def _account_faults(
 ) -> Iterator[Difference]:
     account_id = account.account_id
     chain = Chain(rows["lots"])
-    yield from chain.faults(account, rows["entries"])
+    yield from chain.faults(account, rows["entries"], Invoiced(rows["invoices"]))
     yield from command_faults(rows["commands"], rows["puts"], chain)
     calls = Calls(account_id, chain.lots, receipts_since_day=receipts_since_day)
     yield from calls.faults(

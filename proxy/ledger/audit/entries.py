@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from proxy.ledger.audit.feed import Feed, keys_of
+from proxy.ledger.audit.invoices import Invoiced
 from proxy.ledger.audit.refunds import REFUND
 from proxy.ledger.audit.rows import AccountRow, CommandRow, Difference, EntryRow, LotRow, PostedRow, compare
 from proxy.ledger.commands import Adjust, Grant
@@ -62,10 +63,15 @@ class Chain:
         self.owed: list[tuple[int, int]] = []
         self.by_command: dict[str, int] = {}
 
-    def faults(self, account: AccountRow, entries: Iterable[EntryRow]) -> Iterator[Difference]:
-        """Where entries, account and lots disagree."""
+    def faults(
+        self, account: AccountRow, entries: Iterable[EntryRow], invoiced: Invoiced
+    ) -> Iterator[Difference]:
+        """Where entries, account, lots and invoices disagree."""
         for entry in entries:
             yield from self._entry_faults(entry)
+            if not invoiced.is_over:
+                yield from invoiced.pass_by(entry)
+        yield from invoiced.rest_faults()
         id_ = account.account_id
         yield from compare("accounts", id_, "entries", self._seq, account.entries)
         yield from compare("accounts", id_, "balance_nano", self._balance_nano, account.balance_nano)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from proxy.ledger.audit.invoice_rows import InvoiceRow
 from proxy.ledger.audit.top_up_rows import ReferenceRow, TopUpRow
 
 
@@ -363,6 +364,8 @@ class LedgerRows(msgspec.Struct, frozen=True):
     """In any order."""
     references: Iterable[ReferenceRow] = ()
     """In any order."""
+    invoices: Iterable[InvoiceRow] = ()
+    """By period."""
     receipts_since_day: int = 0
     """Receipts and holds from before this day may be gone; their usage days are not checked."""
     totals: Totals | None = None

@@ -133,6 +133,12 @@ SELECT {events.columns}
 FROM events
 ORDER BY account_id;
 
+-- name: audit_invoices
+-- Every invoice, by account and period.
+SELECT {invoices.columns}
+FROM invoices
+ORDER BY account_id, period;
+
 -- name: audit_vouchers
 -- Every voucher, by digest.
 SELECT {vouchers.columns}

@@ -108,6 +108,12 @@ SELECT {top_up_references.columns}
 FROM top_up_references
 ORDER BY provider, reference;
 
+-- name: copy_invoices
+-- Every invoice.
+SELECT {invoices.columns}
+FROM invoices
+ORDER BY account_id, period;
+
 -- name: copy_usage_days
 -- Every usage day.
 SELECT {usage_days.columns}

@@ -25,6 +25,7 @@ class Rare(msgspec.Struct):
     counters: list[_Row] | None = None
     top_ups: list[_Row] | None = None
     references: list[_Row] | None = None
+    invoices: list[_Row] | None = None
 
     def add_to(self, books: Books) -> None:
         """Add the rows to books."""
@@ -40,6 +41,7 @@ class Rare(msgspec.Struct):
             books.top_ups[top_up.account_id, top_up.id] = top_up
         for reference in map(columns.reference_of, self.references or ()):
             books.references[reference.provider, reference.reference] = reference
+        books.invoices = {(row[0], row[1]): columns.invoice_of(row) for row in self.invoices or ()}
         books.refunds = {(row[0], row[1]): row[2] or 0 for row in self.refunds or ()}
 
 
@@ -105,7 +107,8 @@ def question(owner: str, needs: Needs) -> tuple[object, ...]:
 
 def _rare(needs: Needs) -> str | None:
     """What few batches need, as JSON; None for all others."""
-    if not (needs.entries or needs.vouchers or needs.memberships or needs.counters or needs.top_ups):
+    rare = (needs.entries, needs.vouchers, needs.memberships, needs.counters, needs.top_ups, needs.invoices)
+    if not any(rare):
         return None
     named: dict[str, Collection[object]] = {
         "lots": needs.lots,
@@ -118,6 +121,7 @@ def _rare(needs: Needs) -> str | None:
         "top_ups": needs.top_ups,
         "pending": needs.pending,
         "references": needs.references,
+        "invoices": needs.invoices,
     }
     return columns.text(named)
 

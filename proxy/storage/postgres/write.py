@@ -85,6 +85,7 @@ def change_of(books: Books, stored: Stored) -> Change:
         "events": list(map(columns.event_row, books.new_events.values())),
         "top_ups": [columns.top_up_row(books.top_ups[key]) for key in sorted(books.changed_top_ups)],
         "top_up_references": list(map(columns.reference_row, books.new_references)),
+        "invoices": list(map(columns.invoice_row, books.new_invoices)),
         "usage_days": list(columns.usage_day_rows(receipts)),
     }
     return {name: rows for name, rows in changes.items() if rows}

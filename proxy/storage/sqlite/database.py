@@ -36,6 +36,7 @@ _ADDS: Final = {
         "objects": "put_objects",
         "counters": "put_counters",
         "events": "add_events",
+        "invoices": "add_invoices",
     }.items()
 }
 

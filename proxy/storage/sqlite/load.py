@@ -56,20 +56,7 @@ class RowCache:
         for row in self._rows("load_objects", needs.objects):
             made = columns.object_of(row)
             books.objects[made.account_id, made.id] = made
-        for account_id, call_id, refunded_nano in self._rows("load_refunds", needs.refunds):
-            books.refunds[account_id, call_id] = refunded_nano
-        for row in self._rows("load_memberships", needs.memberships):
-            membership = columns.membership_of(row)
-            books.memberships[membership.account_id] = membership
-        for row in self._rows("load_vouchers", needs.vouchers):
-            voucher = columns.voucher_of(row)
-            books.vouchers[voucher.digest] = voucher
-        for row in self._rows("load_claims", needs.claims):
-            claim = columns.claim_of(row)
-            books.claims[claim.digest, claim.account_id] = claim
-        for row in self._rows("load_counters", needs.counters):
-            counter = columns.counter_of(row)
-            books.counters[counter.account_id, counter.name, counter.window, counter.start_day] = counter
+        self._load_rare(needs)
         self._load_top_ups(needs)
         self._load_lots([i for i in needs.accounts if i not in books.lots], needs.lots)
         self._load_spending(needs)
@@ -101,6 +88,8 @@ class RowCache:
         books.references.clear()
         books.changed_top_ups.clear()
         books.new_references.clear()
+        books.invoices.clear()
+        books.new_invoices.clear()
         books.changed_vouchers.clear()
         books.new_claims.clear()
         books.changed_accounts.clear()
@@ -136,6 +125,27 @@ class RowCache:
             books.top_ups[top_up.account_id, top_up.id] = top_up
         for reference in map(columns.reference_of, self._rows("load_references", needs.references)):
             books.references[reference.provider, reference.reference] = reference
+
+    def _load_rare(self, needs: Needs) -> None:
+        """What few batches need."""
+        books = self.books
+        for account_id, call_id, refunded_nano in self._rows("load_refunds", needs.refunds):
+            books.refunds[account_id, call_id] = refunded_nano
+        for row in self._rows("load_memberships", needs.memberships):
+            membership = columns.membership_of(row)
+            books.memberships[membership.account_id] = membership
+        for row in self._rows("load_vouchers", needs.vouchers):
+            voucher = columns.voucher_of(row)
+            books.vouchers[voucher.digest] = voucher
+        for row in self._rows("load_claims", needs.claims):
+            claim = columns.claim_of(row)
+            books.claims[claim.digest, claim.account_id] = claim
+        for row in self._rows("load_counters", needs.counters):
+            counter = columns.counter_of(row)
+            books.counters[counter.account_id, counter.name, counter.window, counter.start_day] = counter
+        for row in self._rows("load_invoices", needs.invoices):
+            invoice = columns.invoice_of(row)
+            books.invoices[invoice.account_id, invoice.period] = invoice
 
     def _load_lots(self, account_ids: Collection[str], named: Collection[RowKey]) -> None:
         lots = self.books.lots

@@ -31,6 +31,7 @@ _ADD_RECEIPTS: Final = Rows(WRITES["add_receipts"])
 _PUT_OBJECTS: Final = Rows(WRITES["put_objects"])
 _PUT_MEMBERSHIPS: Final = Rows(WRITES["put_memberships"])
 _PUT_VOUCHERS: Final = Rows(WRITES["put_vouchers"])
+_ADD_INVOICES: Final = Rows(WRITES["add_invoices"])
 _ADD_CLAIMS: Final = Rows(WRITES["add_claims"])
 _PUT_COUNTERS: Final = Rows(WRITES["put_counters"])
 _ADD_EVENTS: Final = Rows(WRITES["add_events"])
@@ -88,6 +89,8 @@ def write(
         top_ups = [books.top_ups[key] for key in books.changed_top_ups]
         _PUT_TOP_UPS.run(connection, _flat(map(columns.top_up_row, top_ups)))
         _ADD_REFERENCES.run(connection, _flat(map(columns.reference_row, books.new_references)))
+    if books.new_invoices:
+        _ADD_INVOICES.run(connection, _flat(map(columns.invoice_row, books.new_invoices)))
     add_usage_days(connection, list(columns.usage_day_rows(receipts)))
 
 
@@ -141,10 +144,11 @@ def _write_holds(connection: sqlite3.Connection, books: Books, stored: Mapping[s
 
 
 def _write_objects(connection: sqlite3.Connection, books: Books) -> None:
-    changed = [books.objects[key] for key in books.changed_objects]
-    _PUT_OBJECTS.run(connection, _flat(map(columns.object_row, changed)))
+    # What is gone may be there again, as another call's.
     if books.gone_objects:
         connection.execute(WRITES["drop_objects"], (columns.text(sorted(books.gone_objects)),))
+    changed = [books.objects[key] for key in books.changed_objects]
+    _PUT_OBJECTS.run(connection, _flat(map(columns.object_row, changed)))
 
 
 def _flat(rows: Iterable[Iterable[SqlValue]]) -> list[SqlValue]:

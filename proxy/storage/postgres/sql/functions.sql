@@ -158,6 +158,14 @@ BEGIN
                 SELECT json_agg(json_build_array({top_up_references.columns:r}))
                 FROM json_array_elements(_rare -> 'references') AS n
                 JOIN top_up_references AS r ON r.provider = n ->> 0 AND r.reference = n ->> 1
+            ),
+            'invoices', (
+                SELECT json_agg(json_build_array({invoices.columns:i}))
+                FROM json_array_elements(_rare -> 'invoices') AS n
+                JOIN invoices AS i ON i.account_id = n ->> 0 AND (
+                    i.period = n ->> 1
+                    OR i.period = (SELECT max(m.period) FROM invoices AS m WHERE m.account_id = n ->> 0)
+                )
             )
         );
     END IF;
@@ -265,18 +273,19 @@ BEGIN
         SELECT {receipts.from_json:r}
         FROM jsonb_array_elements(_change #> '{receipts,rows}') AS r;
     END IF;
+    -- What is gone may be there again, as another call's.
+    IF _change ? 'gone_objects' THEN
+        ASSERT _change #> '{gone_objects,columns}' = {objects.key_names}, 'gone_objects come with other columns';
+        DELETE FROM objects
+        USING jsonb_array_elements(_change #> '{gone_objects,rows}') AS r
+        WHERE {objects.match:r};
+    END IF;
     IF _change ? 'objects' THEN
         ASSERT _change #> '{objects,columns}' = {objects.names}, 'objects come with other columns';
         INSERT INTO objects ({objects.columns})
         SELECT {objects.from_json:r}
         FROM jsonb_array_elements(_change #> '{objects,rows}') AS r
         ON CONFLICT ({objects.key}) DO UPDATE SET {objects.upsert};
-    END IF;
-    IF _change ? 'gone_objects' THEN
-        ASSERT _change #> '{gone_objects,columns}' = {objects.key_names}, 'gone_objects come with other columns';
-        DELETE FROM objects
-        USING jsonb_array_elements(_change #> '{gone_objects,rows}') AS r
-        WHERE {objects.match:r};
     END IF;
     IF _change ? 'memberships' THEN
         ASSERT _change #> '{memberships,columns}' = {memberships.names}, 'memberships come with other columns';
@@ -326,6 +335,12 @@ BEGIN
         INSERT INTO top_up_references ({top_up_references.columns})
         SELECT {top_up_references.from_json:r}
         FROM jsonb_array_elements(_change #> '{top_up_references,rows}') AS r;
+    END IF;
+    IF _change ? 'invoices' THEN
+        ASSERT _change #> '{invoices,columns}' = {invoices.names}, 'invoices come with other columns';
+        INSERT INTO invoices ({invoices.columns})
+        SELECT {invoices.from_json:r}
+        FROM jsonb_array_elements(_change #> '{invoices,rows}') AS r;
     END IF;
     IF _change ? 'usage_days' THEN
         ASSERT _change #> '{usage_days,columns}' = {usage_days.names}, 'usage_days come with other columns';

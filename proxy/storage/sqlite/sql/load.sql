@@ -109,6 +109,16 @@ SELECT {top_up_references.columns:r}
 FROM json_each(?) AS j
 CROSS JOIN top_up_references AS r ON r.provider = j.value ->> 0 AND r.reference = j.value ->> 1;
 
+-- name: load_invoices
+-- Invoices by account and period, and the newest of each of these accounts.
+SELECT {invoices.columns:i}
+FROM json_each(?) AS j
+CROSS JOIN invoices AS i ON i.account_id = j.value ->> 0
+    AND (
+        i.period = j.value ->> 1
+        OR i.period = (SELECT max(n.period) FROM invoices AS n WHERE n.account_id = j.value ->> 0)
+    );
+
 -- name: load_objects
 -- Objects by account and id.
 SELECT {objects.columns:o}

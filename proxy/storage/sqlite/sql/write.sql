@@ -122,6 +122,11 @@ ON CONFLICT ({top_ups.key}) DO UPDATE SET {top_ups.upsert};
 INSERT INTO top_up_references ({top_up_references.columns})
 VALUES {top_up_references.parameters};
 
+-- name: add_invoices
+-- Add invoices.
+INSERT INTO invoices ({invoices.columns})
+VALUES {invoices.parameters};
+
 -- name: add_usage_days
 -- Count receipts in their day.
 INSERT INTO usage_days ({usage_days.columns})

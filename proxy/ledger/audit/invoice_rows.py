@@ -1,0 +1,24 @@
+"""What an audit reads of invoices."""
+
+import msgspec
+
+
+class InvoiceRow(msgspec.Struct, frozen=True, gc=False):
+    """All of an invoice, with its seal."""
+
+    account_id: str
+    period: str
+    id: str
+    number: str
+    first_seq: int
+    last_seq: int
+    opening_nano: int
+    credits_nano: int
+    charges_nano: int
+    closing_nano: int
+    debt_nano: int
+    issued_at_us: int
+    lines: str
+    paid: str
+    parties: str
+    seal: int
