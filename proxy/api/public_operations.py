@@ -85,6 +85,7 @@ class CardView(Struct, frozen=True, kw_only=True):
     max_output_tokens: int | UnsetType = UNSET
     input_allowance_tokens: int | UnsetType = UNSET
     service_tiers: dict[str, str] | UnsetType = UNSET
+    service_tier_by: Literal["answer"] | UnsetType = UNSET
     cases: list[CaseView] | UnsetType = UNSET
     extras: dict[str, ExtraView] | UnsetType = UNSET
     markup: str | UnsetType = UNSET

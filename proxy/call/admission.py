@@ -169,7 +169,8 @@ class Admission:
         card = card_at(card, ask.parameters, endpoint.meters)
         if ask.features:
             route = await self._objects.narrowed(route, caller.key.account_id, ask.features)
-        terms = Terms(card) if not ask.features else await terms_for(ask.features, route, card, body)
+        is_plain = not ask.features and not card.tier_by_answer
+        terms = Terms(card) if is_plain else await terms_for(ask.features, route, card, body)
         about = self._made.get(endpoint.name)
         if about is not None and not about.kind.made_by(ask):
             about = None

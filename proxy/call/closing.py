@@ -164,7 +164,7 @@ class Closing:
             self._observe(in_flight, usage)
 
     def _observe(self, in_flight: InFlightCall, usage: dict[str, int]) -> "asyncio.Future[Done | Refused]":
-        observed = Observed(usage, price(in_flight.admitted.routed.card, usage))
+        observed = Observed(usage, price(in_flight.admitted.routed.terms.charged, usage))
         return self._ledger.observe(Observe(in_flight.call.id, in_flight.call.account_id, observed))
 
     async def _extend(self, in_flight: InFlightCall) -> None:

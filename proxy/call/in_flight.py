@@ -15,6 +15,7 @@ from proxy.call.outcomes import GOES_ON, Phase
 from proxy.call.policy import Policy
 from proxy.clock import Clock
 from proxy.endpoints.base import HeadReader, Tally
+from proxy.endpoints.tallies.served import TellsTier
 from proxy.endpoints.tallies.sighted import BeginningTally
 from proxy.ledger.rows import Attempt
 from proxy.metering.model_names import counting_name
@@ -83,6 +84,8 @@ class InFlightCall:
     def begin(self, budget: OutputBudget, *, keep_usage: bool) -> None:
         """Make the tally of the reply, and set the output budget."""
         self.tally = self.admitted.routed.ask.tally(keep_usage=keep_usage)
+        if self.admitted.routed.terms.by_answer and isinstance(self.tally, TellsTier):
+            self.tally.listens = True
         self.budget = budget.total
         if budget.total is not None:
             self._enforce_at_size = budget.total
@@ -238,8 +241,11 @@ class InFlightCall:
         """What the call has used and what that costs: as reported, or else as counted within its budget."""
         if self._reading is not None:
             await self._at_rest()
-        card, tally = self.admitted.routed.terms.card, self.tally
+        terms, tally = self.admitted.routed.terms, self.tally
         reading = tally.reported()
+        card = terms.charged
+        if terms.by_answer and isinstance(tally, TellsTier):
+            card = terms.served(tally.tier)
         if card.billing_type == "per_call":
             usage = {**ONE_CALL, **self._surcharges, **(reading.usage if reading else {})}
             return Spent(usage, "per_call", 0, price(card, usage), {})

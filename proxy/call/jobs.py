@@ -100,7 +100,7 @@ def _detach(in_flight: InFlightCall, sighting: Sighting, usage: dict[str, int], 
     routed, at_us = in_flight.admitted.routed, in_flight.admitted.at_us
     assert routed.about is not None
     deadline_us = max(at_us, now_us) + in_flight.policy.job_seconds * 1_000_000
-    card = routed.terms.card
+    card = routed.terms.charged
     observed = Observed(usage, price(card, usage), card.listed if routed.about.kind.tells_usage else ())
     made = (_made(in_flight.call, routed, sighting),)
     return Detach(in_flight.call, at_us, now_us, deadline_us, observed, made)

@@ -120,9 +120,11 @@ async def _quote(routed: RoutedCall) -> Quote:
         counted = await _counted(routed, ceiling) if is_counted else _least(routed, ceiling)
         asked = {m: n for m, n in ceiling.usage.items() if m not in routed.terms.allowed}
         floor = {**_whole(counted, asked), **routed.terms.surcharges}
+    terms = routed.terms
+    charges = [price(each, floor) for each in (card, terms.charged, *terms.by_answer.values())]
     return Quote(
         routed=routed,
-        floor=Priced(floor, price(card, floor)),
+        floor=Priced(floor, min(charges, key=lambda charge: charge.total_nano)),
         ceiling=Priced(ceiling.usage, worst_charge(card, ceiling.usage)),
         hold_nano=worst_nano(card, ceiling.usage),
     )

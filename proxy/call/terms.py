@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.call.off_loop import off_loop
 from proxy.endpoints.features import Feature, at_tier, rate_key, surcharged, tier_key
@@ -20,6 +21,12 @@ from proxy.upstream.routes import Route
 
 SHOWN_CHARS: Final = 64
 _NOTHING: Final[Usage] = {}
+_NO_CARDS: Final[Mapping[str, RateCard]] = {}
+_TIER: Final = "service_tier"
+_PLAIN_TIERS: Final = ("default", "standard", "on_demand")
+"""What answers call the usual rates."""
+_OPEN_TIERS: Final = frozenset({"", "auto"})
+"""What a request says that leaves the tier to the upstream."""
 _ANY_UNKNOWN: Final = "*"
 _ADDRESS: Final = re.compile(rb"(?::|\\u003[aA])(?:\\?/|\\u002[fF]){2}")
 """What is in every address, however JSON has it escaped."""
@@ -57,12 +64,26 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
     `surcharges` is what it uses by turning something on, by meter, where nothing else is reported. `hidden`
     is the most input there can be that the request does not show, and `allowed` the most of what the upstream
     may do by itself beyond that: these are held, and charged only where they are reported.
+
+    Where the answer says which tier has served it, `by_answer` has the card of each, `asked` is the one that
+    is charged for an answer that says nothing, and `card` is the dearest of those that may serve it.
     """
 
     card: RateCard
     surcharges: Usage = _NOTHING
     hidden: Usage = _NOTHING
     allowed: Usage = _NOTHING
+    asked: RateCard | None = None
+    by_answer: Mapping[str, RateCard] = _NO_CARDS
+
+    @property
+    def charged(self) -> RateCard:
+        """The card that is charged where the answer does not say otherwise."""
+        return self.asked or self.card
+
+    def served(self, tier: str) -> RateCard:
+        """The card for an answer that names a tier, or none; the dearest for a tier that has no card."""
+        return self.by_answer.get(tier, self.card) if tier else self.charged
 
     @property
     def unseen(self) -> Mapping[str, int]:
@@ -86,7 +107,7 @@ def terms_of(features: Sequence[Feature], route: Route, card: RateCard, body: by
     of the route, since the call may go to any of them.
     """
     if not features:
-        return Terms(card)
+        return _by_answer(Terms(card), card, features) if card.tier_by_answer else Terms(card)
     if card.extras:
         features = [_priced_extra(feature, card, body) for feature in features]
     surcharges: Counter[str] = Counter()
@@ -107,7 +128,25 @@ def terms_of(features: Sequence[Feature], route: Route, card: RateCard, body: by
             tiers.add(feature.tier)
     tier_card = card.by_tier.get(_together(tiers, card) or usual or "", card)
     unseen = {meter: count * card.input_allowance for meter, count in hidden.items()}
-    return Terms(tier_card, dict(surcharges), unseen, dict(allowed))
+    terms = Terms(tier_card, dict(surcharges), unseen, dict(allowed))
+    return _by_answer(terms, card, features) if card.tier_by_answer else terms
+
+
+def _by_answer(terms: Terms, card: RateCard, features: Iterable[Feature]) -> Terms:
+    """The terms where the answer says which tier serves a call: what is held covers the dearest that may.
+
+    What multiplies the rates in another way than a tier, such as a place, is charged as it was asked for.
+    """
+    tiers = {feature.name: feature.tier for feature in features if feature.tier is not None}
+    asked = tiers.pop(_TIER, "")
+    if tiers or not card.by_tier:
+        return terms
+    by_answer = {**dict.fromkeys(_PLAIN_TIERS, card), **card.by_tier}
+    times = dict(card.service_tiers)
+    may_serve = card.by_tier if asked in _OPEN_TIERS else {asked}
+    dearest = max((tier for tier in may_serve if tier in times), key=times.__getitem__, default="")
+    held = card.by_tier[dearest] if times.get(dearest, 0) > 1 else card
+    return replace(terms, card=held, asked=terms.card, by_answer=by_answer)
 
 
 def _priced_extra(feature: Feature, card: RateCard, body: bytes) -> Feature:

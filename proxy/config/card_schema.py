@@ -135,6 +135,10 @@ class TermsSchema(Schema, frozen=True, kw_only=True):
         dict[Text, Multiplier],
         doc("What a service tier multiplies its rates with, by tier; calls of dearer tiers need it."),
     ] = field(default_factory=dict)
+    service_tier_by: Annotated[
+        Literal["request", "answer"] | None,
+        doc("Which service tier is charged: the one asked for, or the one that the answer names."),
+    ] = None
     extras: Annotated[
         dict[Text, ExtraSchema], doc("What members of calls turn on that Farebox does not know, by member.")
     ] = field(default_factory=dict)

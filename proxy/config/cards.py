@@ -174,6 +174,9 @@ class _Cards:
             adjustments=self._adjustments(schema, like, path),
             extras=self._extras(schema, path) or like.extras,
             source=self._sources.get(name, like.source),
+            tier_by_answer=like.tier_by_answer
+            if schema.service_tier_by is None
+            else schema.service_tier_by == "answer",
         )
         places = [path, *((*path, "cases", index) for index in range(len(schema.cases)))]
         own = (self._case(card, case, at) for case, at in zip(schema.cases, places[1:], strict=True))

@@ -143,7 +143,8 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     `extras` are members of requests that it has a price for. `adjustments` come after all rates, in order.
     `changes` are the cards that take its place, without changes of their own, each from its moment on, in
     order of time. It prices calls of accounts in one of `groups`, on one of `endpoints`; empty ones are all.
-    `source` names the list that its prices come from, where they do.
+    `source` names the list that its prices come from, where they do. With `tier_by_answer` a call is charged
+    at the service tier that its answer names.
     """
 
     id: str
@@ -160,6 +161,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     groups: tuple[str, ...] = ()
     endpoints: tuple[str, ...] = ()
     source: str = ""
+    tier_by_answer: bool = False
 
     def is_for(self, endpoint: str, group: str) -> bool:
         """Whether it prices calls on an endpoint of accounts in a group."""

@@ -15,6 +15,7 @@ from proxy.endpoints.tallies.lines import name_and_data, only_data, stray_text
 from proxy.endpoints.tallies.members import Choice, OddPart, Part
 from proxy.endpoints.tallies.part import read_part
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo, Produced
+from proxy.endpoints.tallies.served import tier_told
 from proxy.endpoints.tallies.sse import EVENT_BYTES_MAX, Splitter
 from proxy.endpoints.tallies.usage import Report, UsageReport
 from proxy.endpoints.tallies.whole import WholeTally
@@ -63,8 +64,15 @@ class StreamTally:
         self._late = b""
         self._ahead: tuple[Part | None] | None = None
         self._kept_usage = b""
+        self.listens = False
+        self._tier = ""
         self._kept: list[bytes] = []
         self._kept_bytes = 0
+
+    @property
+    def tier(self) -> str:
+        """The tier that an event with the usage names, the last that names one."""
+        return self._body.tier if self._body is not None else self._tier
 
     @property
     def choices_finished(self) -> bool:
@@ -318,6 +326,8 @@ class StreamTally:
         elif part.is_foreign:
             self._unreadable += self._note_foreign(data)
         self._note(part)
+        if self.listens and part.has_usage:
+            self._tier = tier_told(data) or self._tier
         return part
 
     def _note_foreign(self, data: bytes) -> bool:
@@ -346,9 +356,12 @@ class StreamTally:
     def _note_late(self, events: Sequence[bytes]) -> None:
         """Read the usage in events that came after the end; some upstreams report it only then."""
         for event in events:
-            part = self._read_part(name_and_data(event)[1] or b"")
+            data = name_and_data(event)[1] or b""
+            part = self._read_part(data)
             if part is not None:
                 self._note_usage(part)
+                if self.listens and part.has_usage:
+                    self._tier = tier_told(data) or self._tier
 
     def _read_choice(self, choice: Choice) -> None:
         index = choice.index

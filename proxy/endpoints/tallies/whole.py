@@ -11,6 +11,7 @@ from proxy.endpoints.tallies.foreign import foreign_text
 from proxy.endpoints.tallies.members import OddPart, Part
 from proxy.endpoints.tallies.part import read_part
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo, Produced
+from proxy.endpoints.tallies.served import tier_told
 from proxy.endpoints.tallies.usage import Report, UsageReport
 from proxy.errors import Refusal
 from proxy.metering.usage import Usage
@@ -49,6 +50,7 @@ class WholeTally:
         self._usage = report()
         self._echo = echo
         self._produced: Produced | None = None
+        self.listens = False
         self.pending_bytes = 0
         self.done = self.choices_finished = False
 
@@ -72,6 +74,11 @@ class WholeTally:
         if self.pending_bytes:
             self.finish()
         return self._failed
+
+    @property
+    def tier(self) -> str:
+        """The tier that the reply names."""
+        return tier_told(without_mark(self._chunks[0])) if self._part is not None and self._chunks else ""
 
     @property
     def anomalies(self) -> int:
