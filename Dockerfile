@@ -10,7 +10,7 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY proxy ./proxy
 RUN pip wheel --no-deps --wheel-dir /dist .
-RUN python -m venv /opt/venv && /opt/venv/bin/pip install "$(ls /dist/farebox-*.whl)[postgres]"
+RUN python -m venv /opt/venv && /opt/venv/bin/pip install "$(ls /dist/farebox-*.whl)[postgres,stripe]"
 
 FROM python:3.13-slim
 RUN groupadd --gid 10001 farebox \

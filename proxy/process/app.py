@@ -12,6 +12,7 @@ from aiohttp import web
 
 from proxy.api.admin.routes import admin_routes
 from proxy.api.billing.events import EventRoutes
+from proxy.api.billing.notices import NoticeRoutes
 from proxy.api.billing.quotes import quote_routes
 from proxy.api.billing.routes import billing_routes
 from proxy.api.health import Health
@@ -21,6 +22,9 @@ from proxy.api.openapi import openapi_routes
 from proxy.api.operations import refuse_other_methods
 from proxy.api.reader import Reader
 from proxy.billing.events import Events
+from proxy.billing.payments import Notices
+from proxy.billing.providers import Providers, provider_for
+from proxy.billing.top_ups import TopUps
 from proxy.call.admission import Admission
 from proxy.call.closing import Closing
 from proxy.call.policy import Catalog, Policy
@@ -139,6 +143,7 @@ class Farebox:
             on_fault=self.telemetry.fault,
         )
         self.gateway = Gateway(relay=self.relay, bounds=bounds_of(self.settings))
+        self.providers = Providers(provider_for)
         self._edge = self._middleware()
         self._log = structlog.get_logger("farebox")
         self._listener: Listener | None = None
@@ -204,6 +209,7 @@ class Farebox:
             parts.push_async_callback(self._background.drain, 0)
             parts.push_async_callback(self.ledger.close)
             parts.push_async_callback(self.upstreams.close)
+            parts.push_async_callback(self.providers.close)
             parts.push_async_callback(self.tasks.drain, closing_seconds)
             if not await self.gateway.drained(drain_seconds):
                 self._log.warning("drain timed out", calls=self.gateway.in_flight)
@@ -300,9 +306,14 @@ class Farebox:
         for api_routes in (admin_routes, billing_routes):
             app.add_routes(
                 api_routes(
-                    ledger=self.ledger, store=self.store, clock=self.clock, settings=lambda: self.settings
+                    ledger=self.ledger,
+                    store=self.store,
+                    clock=self.clock,
+                    settings=lambda: self.settings,
+                    providers=self.providers,
                 )
             )
+        app.add_routes(self._notice_routes().routes())
         reader = Reader(ledger=self.ledger, store=self.store, clock=self.clock)
         quotes = Quotes(admission=self.admission, catalog=lambda: self.relay.catalog, counts=reader.counts)
         requests = QuoteRequests(
@@ -313,6 +324,13 @@ class Farebox:
         refuse_other_methods(app)
         app.router.add_route("*", "/{tool:.*}", self.gateway.handle, expect_handler=expect_later)
         return app
+
+    def _notice_routes(self) -> NoticeRoutes:
+        top_ups = TopUps(ledger=self.ledger, clock=self.clock, providers=self.providers)
+        notices = Notices(top_ups=top_ups, store=self.store, payments=lambda: self.settings.payments)
+        return NoticeRoutes(
+            notices=notices, providers=self.providers, payments=lambda: self.settings.payments
+        )
 
     def _event_routes(self) -> EventRoutes:
         return EventRoutes(

@@ -17,6 +17,7 @@ from proxy.api.openapi import openapi_routes
 from proxy.api.reader import Reader
 from proxy.billing.events import Events
 from proxy.billing.offers import Payments
+from proxy.billing.providers import Providers
 from proxy.config.schema import Admin
 from proxy.edge.middleware import Edge
 from proxy.endpoints.event_plan import NO_EVENTS, EventPolicy
@@ -105,6 +106,7 @@ class Apis:
             "store": self.store,
             "clock": self.clock,
             "settings": lambda: self.settings,
+            "providers": Providers(),
         }
         app.add_routes([*admin_routes(**seams), *billing_routes(**seams), *openapi_routes()])
         events = EventRoutes(

@@ -135,6 +135,6 @@ def test_a_pod_runs_as_nobody_and_writes_only_where_it_must(name: str, folder: s
         assert context["capabilities"] == {"drop": ["ALL"]}
 
 
-def test_the_image_can_talk_to_postgresql() -> None:
-    """The fleet's configuration asks for it."""
-    assert "[postgres]" in (ROOT / "Dockerfile").read_text("utf-8")
+def test_the_image_can_talk_to_postgresql_and_stripe() -> None:
+    """The fleet's configuration asks for the one, payments may for the other."""
+    assert "[postgres,stripe]" in (ROOT / "Dockerfile").read_text("utf-8")

@@ -22,6 +22,7 @@ from proxy.api.operations import ADMIN, ApiSettings, Binder, Commands
 from proxy.api.reader import Reader
 from proxy.api.top_up_reader import TopUpReader
 from proxy.billing.invoices import Invoices
+from proxy.billing.providers import Providers
 from proxy.billing.top_ups import TopUps
 from proxy.clock import Clock
 from proxy.edge.auth import require_admin
@@ -44,7 +45,12 @@ OPERATIONS: Final = (
 
 
 def admin_routes(
-    *, ledger: Commands, store: Store, clock: Clock, settings: Callable[[], ApiSettings]
+    *,
+    ledger: Commands,
+    store: Store,
+    clock: Clock,
+    settings: Callable[[], ApiSettings],
+    providers: Providers,
 ) -> list[web.RouteDef]:
     """All routes of the admin API."""
 
@@ -62,7 +68,7 @@ def admin_routes(
         *admin_counters.Counters(reader=reader, clock=clock).routes(bind),
         *admin_notifications.Notifications(reader=reader).routes(bind),
         *admin_top_ups.AdminTopUps(
-            top_ups=TopUps(ledger=ledger, clock=clock),
+            top_ups=TopUps(ledger=ledger, clock=clock, providers=providers),
             reader=TopUpReader(ledger=ledger, store=store, clock=clock),
         ).routes(bind),
         *admin_receipts.Receipts(reader=reader, clock=clock).routes(bind),

@@ -157,7 +157,8 @@ class AdminTopUps:
         """Refund some of a top-up. Raises Refusal `not_found`, `conflict`, `idempotency_conflict`."""
         body, top_up = incoming.body, await self._found(incoming.path)
         nano = amount_nano("amount", body.amount, incoming.settings.unit, least_nano=NANO_PER_CENT)
-        refunded = await self._top_ups.refund(top_up, incoming.command_id, nano, body.reason)
+        payments = incoming.settings.payments
+        refunded = await self._top_ups.refund(top_up, incoming.command_id, nano, body.reason, payments)
         return told(refunded, incoming.settings)
 
     async def _found(self, path: Mapping[str, str]) -> TopUp:

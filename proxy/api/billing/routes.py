@@ -31,6 +31,7 @@ from proxy.api.views.events import EventView
 from proxy.api.views.money import Display, Usd, display
 from proxy.api.views.receipts import ReceiptView, receipt_view
 from proxy.billing.invoices import Invoices
+from proxy.billing.providers import Providers
 from proxy.billing.top_ups import TopUps
 from proxy.clock import Clock
 from proxy.edge.auth import account_key, account_or_admin
@@ -166,7 +167,12 @@ OPERATIONS: Final[tuple[Operation[Any, Any, Any], ...]] = (
 
 
 def billing_routes(
-    *, ledger: Commands, store: Store, clock: Clock, settings: Callable[[], ApiSettings]
+    *,
+    ledger: Commands,
+    store: Store,
+    clock: Clock,
+    settings: Callable[[], ApiSettings],
+    providers: Providers,
 ) -> list[web.RouteDef]:
     """All routes of the billing API."""
 
@@ -186,7 +192,7 @@ def billing_routes(
         *inspection.Inspection(reader=reader, clock=clock).routes(bind),
         *organization_routes.Organization(reader=reader, clock=clock).routes(Binder(gate_of_all, settings)),
         *billing_top_ups.Purchases(
-            top_ups=TopUps(ledger=ledger, clock=clock),
+            top_ups=TopUps(ledger=ledger, clock=clock, providers=providers),
             reader=TopUpReader(ledger=ledger, store=store, clock=clock),
             clock=clock,
         ).routes(bind),

@@ -49,6 +49,13 @@ SELECT {top_ups.shown}
 FROM top_ups
 WHERE account_id = :account_id AND id = :top_up_id;
 
+-- name: top_up_by_reference
+-- The top-up that a provider has a name for.
+SELECT {top_ups.shown:t}
+FROM top_up_references AS r
+JOIN top_ups AS t ON t.account_id = r.account_id AND t.id = r.top_up_id
+WHERE r.provider = :provider AND r.reference = :reference;
+
 -- name: top_ups_of_account
 -- The top-ups of an account, newest first, optionally in one state, from before one of them on.
 SELECT {top_ups.shown}
