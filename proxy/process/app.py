@@ -21,10 +21,10 @@ from proxy.api.objects import ObjectLists
 from proxy.api.openapi import openapi_routes
 from proxy.api.operations import refuse_other_methods
 from proxy.api.reader import Reader
-from proxy.billing.events import Events
 from proxy.billing.payments import Notices
 from proxy.billing.providers import Providers, provider_for
 from proxy.billing.top_ups import TopUps
+from proxy.billing.usage_events import UsageEvents
 from proxy.call.admission import Admission
 from proxy.call.closing import Closing
 from proxy.call.policy import Catalog, Policy
@@ -334,7 +334,7 @@ class Farebox:
 
     def _event_routes(self) -> EventRoutes:
         return EventRoutes(
-            events=Events(ledger=self.ledger, clock=self.clock, terms=lambda: self.settings),
+            events=UsageEvents(ledger=self.ledger, clock=self.clock, terms=lambda: self.settings),
             reader=Reader(ledger=self.ledger, store=self.store, clock=self.clock),
             store=self.store,
             clock=self.clock,

@@ -15,9 +15,9 @@ from proxy.api.billing.events import EventRoutes
 from proxy.api.billing.routes import billing_routes
 from proxy.api.openapi import openapi_routes
 from proxy.api.reader import Reader
-from proxy.billing.events import Events
 from proxy.billing.offers import Payments
 from proxy.billing.providers import Providers
+from proxy.billing.usage_events import UsageEvents
 from proxy.config.schema import Admin
 from proxy.edge.middleware import Edge
 from proxy.endpoints.event_plan import NO_EVENTS, EventPolicy
@@ -110,7 +110,7 @@ class Apis:
         }
         app.add_routes([*admin_routes(**seams), *billing_routes(**seams), *openapi_routes()])
         events = EventRoutes(
-            events=Events(ledger=self.ledger, clock=self.clock, terms=lambda: self.settings),
+            events=UsageEvents(ledger=self.ledger, clock=self.clock, terms=lambda: self.settings),
             reader=Reader(ledger=self.ledger, store=self.store, clock=self.clock),
             store=self.store,
             clock=self.clock,

@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api import decode
 from proxy.api.admin.bodies import Instant, instant_us
-from proxy.billing.events import Event
+from proxy.billing.usage_events import UsageEvent
 from proxy.endpoints.reading.depth import DEPTH_MAX, is_too_deep
 from proxy.errors import Refusal
 from proxy.validation import wants
@@ -98,7 +98,7 @@ _ATTRIBUTES: Final = frozenset(CloudEventFields.__struct_fields__)
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 
-def events_of(body: bytes, content_type: str, own_account_id: str = "") -> list[Event | Fault]:
+def events_of(body: bytes, content_type: str, own_account_id: str = "") -> list[UsageEvent | Fault]:
     """The events of a body, in order; whoever has an account of its own tells of no other.
 
     Raises Refusal `invalid_json` or `invalid_value` for what is no list of 1 to 100 events.
@@ -110,7 +110,7 @@ def events_of(body: bytes, content_type: str, own_account_id: str = "") -> list[
     if is_too_deep(body):
         raise Refusal("invalid_json", f"The body is nested more than {DEPTH_MAX} deep.")
     read = _plain if kind == PLAIN else _cloud
-    events: list[Event | Fault] = []
+    events: list[UsageEvent | Fault] = []
     for raw in _items(body, kind):
         try:
             events.append(_made(read(raw), own_account_id))
@@ -166,7 +166,7 @@ class _Read(NamedTuple):
     properties: dict[str, msgspec.Raw]
 
 
-def _made(read: "_Read", own_account_id: str) -> Event:
+def _made(read: "_Read", own_account_id: str) -> UsageEvent:
     account_id = read.account_id or own_account_id
     if not account_id:
         right = f"`{read.account_field}` is missing: it has to be the id of an account."
@@ -183,7 +183,7 @@ def _made(read: "_Read", own_account_id: str) -> Event:
         "timestamp": at_us,
         "properties": dict(_same(read.properties)),
     }
-    return Event(read.id, read.type, account_id, at_us, _encode(content), read.source)
+    return UsageEvent(read.id, read.type, account_id, at_us, _encode(content), read.source)
 
 
 def _same(properties: dict[str, msgspec.Raw]) -> Iterator[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 from aiohttp import hdrs, web
@@ -12,7 +13,8 @@ from proxy.api.billing.event_bodies import EventsFields, Fault, events_of
 from proxy.api.operations import BILLING, ApiSettings, Nothing, Operation, body_of, json_response
 from proxy.api.reader import Reader
 from proxy.api.views.money import Display, Usd, display
-from proxy.billing.events import Event, Events, Reported
+from proxy.billing.usage_events import Reported, UsageEvent, UsageEvents
+from proxy.call.off_loop import off_loop
 from proxy.clock import Clock
 from proxy.edge.auth import account_or_admin
 from proxy.endpoints.event_plan import EventPolicy
@@ -79,7 +81,7 @@ class EventRoutes:
     def __init__(
         self,
         *,
-        events: Events,
+        events: UsageEvents,
         reader: Reader,
         store: Store,
         clock: Clock,
@@ -103,8 +105,9 @@ class EventRoutes:
         account_id, key_id = await self._reporter(request)
         async with _turn(self._turns[not account_id]):
             body = await body_of(request, MOST_BYTES)
-            read = events_of(body, request.headers.get(hdrs.CONTENT_TYPE, ""), account_id)
-            told = [each for each in read if isinstance(each, Event)]
+            kind = request.headers.get(hdrs.CONTENT_TYPE, "")
+            read = await off_loop(len(body), partial(events_of, body, kind, account_id))
+            told = [each for each in read if isinstance(each, UsageEvent)]
             reported = iter(await self._events.report(told, key_id))
         unit = self._settings().unit
         results = [

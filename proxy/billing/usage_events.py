@@ -27,7 +27,7 @@ GROUP_TRIES: Final = 3
 _US: Final = 1_000_000
 
 
-class Event(msgspec.Struct, frozen=True):
+class UsageEvent(msgspec.Struct, frozen=True):
     """What was told: an id within its account and `source`, a type, when it was, and all of it as JSON.
 
     `content` says the same in the same bytes whenever it is told, see `proxy.endpoints.event_plan`.
@@ -49,7 +49,7 @@ class Event(msgspec.Struct, frozen=True):
 class Reported(msgspec.Struct, frozen=True):
     """What became of an event: the receipt that it has now, or has had, or why it is rejected."""
 
-    event: Event
+    event: UsageEvent
     status: Literal["charged", "duplicate", "rejected"]
     call_id: str = ""
     charged_nano: int = 0
@@ -80,7 +80,7 @@ class Terms(Protocol):
         ...
 
 
-class Events:
+class UsageEvents:
     """Prices and records events. What is sent again changes nothing, so that any failure is made good so."""
 
     def __init__(self, *, ledger: Ledger, clock: Clock, terms: Callable[[], Terms]) -> None:
@@ -88,14 +88,14 @@ class Events:
         self._clock = clock
         self._terms = terms
 
-    async def report(self, events: Sequence[Event], key_id: str = "") -> list[Reported]:
+    async def report(self, events: Sequence[UsageEvent], key_id: str = "") -> list[Reported]:
         """Record events, each by itself; they are a key's where one is named.
 
         Raises Refusal `ledger_unavailable`: some may have been recorded then.
         """
         return list(await asyncio.gather(*(self._report(event, key_id) for event in events)))
 
-    async def _report(self, event: Event, key_id: str) -> Reported:
+    async def _report(self, event: UsageEvent, key_id: str) -> Reported:
         terms, now_us = self._terms(), self._clock.now_us()
         group = ""
         try:
@@ -114,7 +114,7 @@ class Events:
         return Reported(event, "rejected", fault=regrouped)
 
 
-def _plan_of(event: Event, policy: EventPolicy, *, is_key: bool, now_us: int) -> EventPlan:
+def _plan_of(event: UsageEvent, policy: EventPolicy, *, is_key: bool, now_us: int) -> EventPlan:
     """The plan of an event that may be told now by whoever does. Raises Refusal."""
     plan = policy.plans.get(event.type)
     if plan is None:
@@ -134,7 +134,9 @@ def _plan_of(event: Event, policy: EventPolicy, *, is_key: bool, now_us: int) ->
     return plan
 
 
-def _command(event: Event, plan: EventPlan, terms: Terms, key_id: str, *, group: str, now_us: int) -> Record:
+def _command(
+    event: UsageEvent, plan: EventPlan, terms: Terms, key_id: str, *, group: str, now_us: int
+) -> Record:
     """What records an event at the prices of a group, of the time when it happened. Raises Refusal."""
     told, used_at_us = read_event(plan, event.content), min(event.at_us, now_us)
     charge = NO_CHARGE
@@ -173,7 +175,7 @@ def _charge(
     return charge
 
 
-def _reported(event: Event, result: Result) -> Reported:
+def _reported(event: UsageEvent, result: Result) -> Reported:
     if isinstance(result, Refused):
         return Reported(event, "rejected", fault=refusal(result))
     assert isinstance(result, Recorded)
