@@ -18,6 +18,7 @@ from aiohttp.test_utils import TestServer
 from proxy.config.list_prices import pin
 from proxy.ledger.dues import Dues, Fee
 from proxy.ledger.groups import Group, Groups
+from proxy.ledger.invoices import InvoicePolicy
 from proxy.upstream.routes import Credential, Route, Routes, Target, Upstream
 from tests.api.apis import ADMIN_KEY, ApiConfig, Apis, serving
 from tests.api.test_events import CONFIG as EVENTS_CONFIG
@@ -366,3 +367,28 @@ async def test_events_of_a_file_are_sent_once_and_rejected_ones_named(apis: Apis
     table.write_text("id,type\n1,scan")
     ran = await ask(apis, "events", "send", str(table))
     assert (ran.code, "names no column timestamp" in ran.err) == (1, True)
+
+
+# --- invoices -----------------------------------------------------------------------------------------------
+
+
+async def test_invoices_are_made_listed_and_written_to_a_file(apis: Apis, tmp_path: Path) -> None:
+    """For all accounts, in as many requests as it takes; made again they are the same."""
+    apis.settings = ApiConfig(invoices=InvoicePolicy("Seller"))
+    for _ in range(22):
+        await apis.grant(await apis.account(), "1")
+    apis.clock.at_us += 40 * 86_400_000_000
+    made, again = [
+        (await ask(apis, "invoices", "make", "--month", "2024-10", "--json")).json for _ in range(2)
+    ]
+    assert (len(made["data"]), again["data"]) == (22, [])
+    first = made["data"][0]
+    shown = await ask(apis, "invoices", "show", first["id"])
+    assert (shown.code, first["number"] in shown.out, "closing: 1.00" in shown.out) == (0, True, True)
+    listed = await ask(apis, "invoices", "list", "--account", first["account_id"])
+    assert first["id"] in listed.out
+    file = tmp_path / "invoice.pdf"
+    assert (await ask(apis, "invoices", "show", first["id"], "--format", "pdf", "-o", str(file))).code == 0
+    assert file.read_bytes().startswith(b"%PDF-")
+    early = await ask(apis, "invoices", "make", "--month", "2024-11")
+    assert (early.code, "has not ended" in early.err) == (1, True)

@@ -2,13 +2,14 @@
 
 from typing import Annotated, Final, Literal
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from msgspec import Struct
 
 from proxy.api.csv_export import Csv
 from proxy.api.operations import ADMIN, BILLING, Binder, Document, Incoming, Nothing, Operation
 from proxy.api.paging import Page, PageQuery, page_of, place_of
-from proxy.api.views.invoice_pages import HTML_HEADERS, html_of, pdf_of
+from proxy.api.papers import Format, format_of, paper
+from proxy.api.views.invoice_sheets import invoice_sheet
 from proxy.api.views.invoices import (
     InvoiceSummary,
     InvoiceView,
@@ -17,7 +18,6 @@ from proxy.api.views.invoices import (
     invoice_view,
 )
 from proxy.billing.invoices import Invoices, month_of
-from proxy.call.off_loop import LARGE_BYTES, in_thread
 from proxy.errors import Refusal
 from proxy.ledger.invoices import Invoice
 from proxy.ledger.rows import Key
@@ -29,8 +29,6 @@ AT_ONCE: Final = 20
 
 Month = Annotated[str, wants("a month such as 2027-03", pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$")]
 AccountId = Annotated[str, wants("the id of an account", max_length=100)]
-Format = Literal["json", "csv", "html", "pdf"]
-_MEDIA: Final[dict[str, Format]] = {"text/csv": "csv", "text/html": "html", "application/pdf": "pdf"}
 
 
 class InvoiceQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -54,7 +52,7 @@ class NewInvoices(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 class InvoicesMade(Struct, frozen=True, kw_only=True):
-    """The invoices of a month, made now or before. While there is more, `next_after` goes on."""
+    """The invoices that were made; that of one account also if it was there. `next_after` goes on."""
 
     object: Literal["list"] = "list"
     data: list[InvoiceSummary]
@@ -193,14 +191,8 @@ async def _page(invoices: Invoices, query: PageQuery, account_id: str, unit: Uni
 async def _shown(
     invoice: Invoice, query: InvoiceQuery, accept: str, unit: Unit
 ) -> InvoiceView | Csv | Document:
-    first = accept.partition(",")[0].partition(";")[0].strip().lower()
+    form = format_of(query.format, accept)
+    if form == "csv":
+        return invoice_table(invoice)
     name = f"invoice-{invoice.period}"
-    match query.format or _MEDIA.get(first, "json"):
-        case "csv":
-            return invoice_table(invoice)
-        case "html":
-            return Document(html_of(invoice), "text/html", {**HTML_HEADERS})
-        case "pdf":
-            headers = {str(hdrs.CONTENT_DISPOSITION): f'attachment; filename="{name}.pdf"'}
-            return Document(await in_thread(LARGE_BYTES, lambda: pdf_of(invoice)), "application/pdf", headers)
-    return invoice_view(invoice, unit)
+    return await paper(form, name, lambda: invoice_view(invoice, unit), lambda: invoice_sheet(invoice))

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.api.views.invoice_pages import html_of, pdf_of
+from proxy.api.views.invoice_sheets import invoice_sheet
+from proxy.api.views.sheets import html_of, pdf_of
 from proxy.billing.invoice_lines import DEBT, OWN_LINES, InvoiceEntry, InvoiceSums
 from proxy.billing.invoice_rounds import InvoiceRounds
 from proxy.billing.invoices import Invoices
@@ -186,5 +187,5 @@ def test_any_text_can_be_printed() -> None:
     parties = Parties(strange, strange, (strange,), strange)
     figures = ("a", "2027-03", "i", strange, 1, 1, 0, 0, 5, -5, 5, 0)
     invoice = Invoice(*figures, (line,), (Paid(DEBT, 5),), parties)
-    assert "<b>" not in html_of(invoice).decode()
-    assert pdf_of(invoice).startswith(b"%PDF-")
+    assert "<b>" not in html_of(invoice_sheet(invoice)).decode()
+    assert pdf_of(invoice_sheet(invoice)).startswith(b"%PDF-")

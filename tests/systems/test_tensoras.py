@@ -331,3 +331,22 @@ def test_t13_an_invoice_is_made_on_the_first_of_the_month(tmp_path: Path, upstre
         latest = account.api.get("/v1/billing/invoices")["data"][0]
         assert (latest["opening"], nano(latest["charges"])) == (invoice["closing"], 500_000)
         assert nano(latest["closing"]) == account.nano("balance")
+
+
+def test_t13_every_top_up_that_was_paid_has_a_receipt(system: System) -> None:
+    """In each form, for its account alone."""
+    account, other = system.account(""), system.account("")
+    paid = system.bought(account, {"package": "plus"}, "card 4711")
+    path = f"/v1/billing/top_ups/{paid['id']}/receipt"
+    receipt = account.api.get(path)
+    names = ("number", "price", "amount", "bonus", "fee", "reference", "refunded")
+    expected = [f"RCPT-{paid['id']}", "50.00", "50.00", "2.50", "0.00", "card 4711", "0.00"]
+    assert [receipt[name] for name in names] == expected
+    assert receipt["seller"]["name"] == "Tensoras-like Inc."
+    for form, begins in (("html", b"<!doctype html>"), ("pdf", b"%PDF-")):
+        status, _, body = account.api.ask("GET", f"{path}?format={form}")
+        assert (status, bytes(body)[: len(begins)]) == (200, begins)
+    assert other.api.ask("GET", path)[0] == 404
+    body = {"amount": "20.00"}
+    asked = account.api.post("/v1/billing/top_ups", body, {"Idempotency-Key": "unpaid"})
+    assert account.api.ask("GET", f"/v1/billing/top_ups/{asked['id']}/receipt")[0] == 409

@@ -12,13 +12,16 @@ from proxy.api.operations import (
     REPLAYED,
     ApiSettings,
     Binder,
+    Document,
     Incoming,
     Nothing,
     Operation,
     WithHeaders,
 )
 from proxy.api.paging import LAST_NUMBER, Page, PageQuery, bad_cursor, page_of, place_of
+from proxy.api.papers import PaperQuery, format_of, paper
 from proxy.api.top_up_reader import TopUpReader
+from proxy.api.views.payment_receipts import PaymentReceiptView, payment_receipt, payment_sheet
 from proxy.api.views.top_ups import PackagesView, TopUpView, package_view, top_up_view
 from proxy.billing.offers import NANO_PER_CENT, Offer, Payments
 from proxy.billing.top_ups import TopUps
@@ -107,7 +110,18 @@ SHOW: Final = Operation(
     body=Nothing,
 )
 
-OPERATIONS: Final = (PACKAGES, OPEN, ADD_FUNDS, LIST, SHOW)
+RECEIPT: Final = Operation(
+    id="billing_top_up_receipt",
+    method="GET",
+    path=f"{BILLING}/top_ups/{{top_up_id}}/receipt",
+    summary="The receipt of a top-up that was paid: as JSON, HTML or PDF, by `format` or `Accept`.",
+    audience="account",
+    reply=PaymentReceiptView,
+    query=PaperQuery,
+    body=Nothing,
+)
+
+OPERATIONS: Final = (PACKAGES, OPEN, ADD_FUNDS, LIST, SHOW, RECEIPT)
 
 
 class Purchases:
@@ -126,6 +140,7 @@ class Purchases:
             bind(ADD_FUNDS, self.add_funds),
             bind(LIST, self.page),
             bind(SHOW, self.show),
+            bind(RECEIPT, self.receipt),
         ]
 
     async def packages(self, incoming: Incoming[Key, Nothing, Nothing]) -> PackagesView:
@@ -162,6 +177,14 @@ class Purchases:
         """One top-up. Raises Refusal `not_found`, also for another account's."""
         top_up = await self._reader.top_up(incoming.caller.account_id, incoming.path["top_up_id"])
         return top_up_view(top_up, incoming.settings.unit)
+
+    async def receipt(self, incoming: Incoming[Key, PaperQuery, Nothing]) -> PaymentReceiptView | Document:
+        """The receipt of a top-up. Raises Refusal `not_found`, and `conflict` for one that is not paid."""
+        account = await self._reader.account(incoming.caller.account_id)
+        top_up = await self._reader.top_up(account.id, incoming.path["top_up_id"])
+        view = payment_receipt(top_up, account, incoming.settings.invoices)
+        form = format_of(incoming.query.format, incoming.accept)
+        return await paper(form, f"receipt-{top_up.id}", lambda: view, lambda: payment_sheet(view))
 
     async def _opened(
         self, account_id: str, key: str, offer: Offer, settings: ApiSettings
