@@ -31,7 +31,7 @@ ARROWS: dict[str, frozenset[str]] = {
     "upstream": frozenset({"endpoints"}),
     "storage": frozenset({"ledger"}),
     "call": LEDGER_AND_BELOW | {"endpoints", "upstream"},
-    "billing": frozenset({"ledger", "pricing", "call", "endpoints"}),
+    "billing": frozenset({"ledger", "pricing", "call", "endpoints", "upstream"}),
     "telemetry": LEDGER_AND_BELOW,
     "config": LEDGER_AND_BELOW | {"endpoints", "upstream", "billing"},
     "edge": frozenset({"ledger", "call", "endpoints"}),

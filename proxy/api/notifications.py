@@ -2,8 +2,8 @@
 
 from typing import Annotated, Final
 
-from proxy.api.paging import Page, PageQuery, bad_cursor, page_of, place_of
-from proxy.api.reader import Reader
+from proxy.api.event_reader import EventReader
+from proxy.api.paging import Page, Paged, PageQuery, bad_cursor, page_of, place_of
 from proxy.api.views.events import FIRST_PLACE, EventPlace, EventView, event_view
 from proxy.validation import wants
 
@@ -20,16 +20,22 @@ class EventQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     type: Type | None = None
 
 
-async def events_page(reader: Reader, query: EventQuery, account_id: str) -> Page[EventView]:
+async def events_page(reader: EventReader, query: EventQuery, account_id: str) -> Page[EventView]:
     """A page of events of an account, or of all where that is empty."""
-    after = _place_of(query)
+    after = event_place(query)
     rows = await reader.events(
         account_id=account_id, type_=query.type or "", after=after, limit=query.limit + 1
     )
-    return page_of(rows, query.limit, event_view, lambda row: f"{row.at_us} {row.account_id} {row.id}")
+    return page_of(rows, query.limit, event_view, lambda row: place_text(row.at_us, row.account_id, row.id))
 
 
-def _place_of(query: EventQuery) -> EventPlace:
+def place_text(at_us: int, account_id: str, event_id: str) -> str:
+    """A place in a list of events, or of what became of them."""
+    return f"{at_us} {account_id} {event_id}"
+
+
+def event_place(query: Paged) -> EventPlace:
+    """The place before a page. Raises Refusal `invalid_value` for a bad cursor."""
     place = place_of(query, str)
     if place is None:
         return FIRST_PLACE

@@ -23,6 +23,7 @@ from proxy.ledger.invoices import InvoicePolicy
 from proxy.money import Unit
 from proxy.pricing.book import PriceBook
 from proxy.upstream.routes import Routes, Upstream
+from proxy.upstream.webhooks import Webhooks
 from proxy.validation import is_visible_ascii
 
 CallerKind = TypeVar("CallerKind")
@@ -67,6 +68,11 @@ class ApiSettings(Protocol):
     @property
     def admin(self) -> Admin:
         """The admin key; nobody passes if it is empty."""
+        ...
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """Who is told of events."""
         ...
 
     @property

@@ -78,13 +78,14 @@ def page_of(
     """A page of the first `limit` rows. One row more than that means that another page follows."""
     shown = rows[:limit]
     more = len(rows) > limit
-    return Page([view(row) for row in shown], more, _cursor(place(shown[-1])) if more else None)
+    return Page([view(row) for row in shown], more, cursor_of(place(shown[-1])) if more else None)
 
 
 def continued(page: Page[View], place: str | int) -> Page[View]:
     """A page whose search ended at `place`, after which the next begins. It may have no rows."""
-    return Page(page.data, has_more=True, next_cursor=_cursor(place))
+    return Page(page.data, has_more=True, next_cursor=cursor_of(place))
 
 
-def _cursor(place: str | int) -> str:
+def cursor_of(place: str | int) -> str:
+    """The cursor of a place."""
     return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")

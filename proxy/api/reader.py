@@ -5,11 +5,9 @@ from typing import Any, Final, Literal, TypeVar, cast
 import msgspec
 
 from proxy.api.operations import Commands
-from proxy.api.views.events import FIRST_PLACE, EventPlace
 from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ledger.commands import Sweep
-from proxy.ledger.events import Event
 from proxy.ledger.rows import (
     Account,
     Call,
@@ -227,17 +225,6 @@ class Reader:
         """Vouchers, newest first, with empty digests."""
         rows = await self._rows("vouchers_page", cursor=before or "", limit=limit)
         return [made({**row, "digest": ""}, Voucher) for row in rows]
-
-    async def events(
-        self, *, account_id: str = "", type_: str = "", after: EventPlace = FIRST_PLACE, limit: int
-    ) -> list[Event]:
-        """Events, newest first, of one account or of all, and of one type or of all."""
-        params: Row = {"type": type_, "after": after.id, "limit": limit}
-        if account_id:
-            rows = await self._rows("events_of_account", account_id=account_id, **params)
-        else:
-            rows = await self._rows("events_of_all", account_id=after.account_id, at_us=after.at_us, **params)
-        return [made(row, Event) for row in rows]
 
     async def entries(self, account_id: str, *, before: int | None, limit: int) -> list[Entry]:
         """The entries of an account, newest first."""

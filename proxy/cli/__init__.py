@@ -15,6 +15,7 @@ from proxy.cli.money import adjust, grant
 from proxy.cli.reads import holds, jobs, notifications, receipts, upstreams, usage
 from proxy.cli.top_ups import top_ups
 from proxy.cli.vouchers import vouchers
+from proxy.cli.webhooks import webhooks
 
 
 @click.group(epilog="Commands for a running server need the admin key in FAREBOX_ADMIN_KEY.")
@@ -38,6 +39,7 @@ _FOR_SERVERS = (
     notifications,
     top_ups,
     invoices,
+    webhooks,
     usage,
     holds,
     jobs,

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from proxy.billing.offers import Payments
 from proxy.config.admin_key import admin_key_fault
 from proxy.config.advice import advise
+from proxy.config.alerts import build_alerts, build_webhooks
 from proxy.config.amounts import amount_nano
 from proxy.config.cards import build_book
 from proxy.config.events import build_events
@@ -36,13 +37,13 @@ from proxy.config.source import load_tree
 from proxy.config.upstreams import build_upstreams
 from proxy.config.validate import validate
 from proxy.endpoints.event_plan import EventPolicy
-from proxy.ledger.alerts import SILENT, Alerts
+from proxy.ledger.alerts import Alerts
 from proxy.ledger.groups import Groups
 from proxy.ledger.invoices import InvoicePolicy
-from proxy.ledger.rows import AlertRules
 from proxy.money import USD, Unit
 from proxy.pricing.book import PriceBook
 from proxy.upstream.routes import Routes, Upstream
+from proxy.upstream.webhooks import Webhooks
 from proxy.validation import is_visible_ascii
 
 ADMIN_KEY_HINT: Final = "take a random one from the environment: `openssl rand -hex 24` makes one"
@@ -72,6 +73,8 @@ class Settings(msgspec.Struct, frozen=True):
     unit: Unit
     groups: Groups
     alerts: Alerts
+    webhooks: Webhooks
+    expiring_days: int
     payments: Payments | None
     when_short: Literal["clamp", "refuse"]
     on_shortfall: Literal["forgive", "owe"]
@@ -139,7 +142,9 @@ def _build(
         keep_months=schema.keep_months,
         unit=unit,
         groups=groups,
-        alerts=_alerts(schema.alerts, groups, unit, findings),
+        alerts=build_alerts(schema, groups, unit, findings),
+        webhooks=build_webhooks(schema.webhooks, findings),
+        expiring_days=(schema.alerts or AlertsSchema()).expiring_days,
         payments=build_payments(schema.payments, unit, findings),
         when_short=schema.accounts.when_short,
         on_shortfall=schema.accounts.on_shortfall,
@@ -192,14 +197,6 @@ def _storage(url: str, findings: Findings) -> FilePath | str:
         return FilePath(url.removeprefix(_SQLITE))
     findings.fault(("storage",), message)
     return FilePath()
-
-
-def _alerts(schema: AlertsSchema | None, groups: Groups, unit: Unit, findings: Findings) -> Alerts:
-    if schema is None:
-        return SILENT
-    low, path = schema.balance_low, ("alerts", "balance_low")
-    low_nano = None if low is None else amount_nano(low, unit, path, findings, least_nano=0)
-    return Alerts(AlertRules(low_nano, tuple(sorted(set(schema.limit_percents)))), groups)
 
 
 def _check_quickstart(schema: ConfigSchema, unit: Unit, findings: Findings) -> None:

@@ -113,6 +113,45 @@ class AlertsSchema(Schema, frozen=True, kw_only=True):
         list[Annotated[int, Meta(ge=1, le=100)]],
         doc("The percentages of each spending limit that are told once they are spent."),
     ] = field(default_factory=lambda: [*PERCENTS])
+    expiring_days: Annotated[
+        Annotated[int, Meta(ge=1, le=365)], doc("How many days before it expires credit is told to expire.")
+    ] = 7
+
+
+class WebhookSchema(Schema, frozen=True, kw_only=True):
+    """A receiver of events."""
+
+    url: Annotated[Text, doc("Where events are sent, by HTTPS.")]
+    secret: Annotated[
+        Text, doc("What they are signed with: whsec_ and 24 to 64 bytes in base64; from the environment.")
+    ]
+    types: Annotated[list[Text], doc("Globs of the types of events that it is sent.", min_length=1)] = field(
+        default_factory=lambda: ["*"]
+    )
+    accounts: Annotated[
+        list[Text], doc("Globs of the accounts of whose events it is sent.", min_length=1)
+    ] = field(default_factory=lambda: ["*"])
+
+    def __repr__(self) -> str:
+        return "WebhookSchema(...)"
+
+
+class WebhooksSchema(Schema, frozen=True, kw_only=True):
+    """Receivers of events, and how they are told."""
+
+    endpoints: Annotated[dict[Name, WebhookSchema], doc("The receivers by name.")] = field(
+        default_factory=dict
+    )
+    attempts: Annotated[
+        Annotated[int, Meta(ge=1, le=50)],
+        doc("How often an event is tried, over days; then its delivery is dead."),
+    ] = 15
+    answer_seconds: Annotated[Annotated[float, Meta(gt=0, le=60)], doc("How long an answer may take.")] = 10.0
+    keep_days: Annotated[
+        Annotated[int, Meta(ge=32, le=3_650)], doc("How long events and their deliveries are kept.")
+    ] = 90
+    allow_private: Annotated[bool, doc("Whether receivers may be at addresses that are not public.")] = False
+    allow_http: Annotated[bool, doc("Whether receivers may be told by plain HTTP.")] = False
 
 
 class Streams(Schema, frozen=True, kw_only=True):
@@ -288,6 +327,7 @@ class ConfigSchema(Schema, frozen=True, kw_only=True):
     ] = field(default_factory=dict)
     alerts: AlertsSchema | None = None
     payments: PaymentsSchema | None = None
+    webhooks: WebhooksSchema | None = None
     streams: Streams = field(default_factory=Streams)
     jobs: JobsSchema = field(default_factory=JobsSchema)
     objects: ObjectsSchema = field(default_factory=ObjectsSchema)

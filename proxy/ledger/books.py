@@ -7,7 +7,7 @@ import msgspec
 from msgspec.structs import replace
 
 from proxy.ledger.alerts import SILENT, Alerts
-from proxy.ledger.events import EVENT_TYPES, Event, event_id
+from proxy.ledger.events import EVENT_TYPES, Delivery, DeliveryKey, Event, event_id
 from proxy.ledger.invoices import Invoice
 from proxy.ledger.needs import CommandKey, CounterRowKey, EntryKey, Needs, RowKey
 from proxy.ledger.rows import (
@@ -90,7 +90,12 @@ class Books:
         self.new_commands: list[CommandRecord] = []
         self.new_entries: list[Entry] = []
         self.new_receipts: list[Receipt] = []
+        self.events: dict[RowKey, Event] = {}
+        self.deliveries: dict[DeliveryKey, Delivery] = {}
         self.new_events: dict[RowKey, Event] = {}
+        self.routed_events: set[RowKey] = set()
+        self.changed_deliveries: set[DeliveryKey] = set()
+        self.gone_events: set[RowKey] = set()
         self._place = 0
         # A batch moves the same few windows many times, so that moves are summed by day and scope first.
         self._moves: dict[int, dict[str, tuple[int, int]]] = {}
@@ -167,7 +172,31 @@ class Books:
         id_ = event_id(account_id, type_, cause)
         text = _encode({"account_id": account_id, **data}).decode()
         self._place += 1
-        self.new_events.setdefault((account_id, id_), Event(account_id, id_, type_, at_us, self._place, text))
+        event = Event(account_id, id_, type_, at_us, self._place, text)
+        self.new_events.setdefault((account_id, id_), event)
+        self.events.setdefault((account_id, id_), event)
+
+    def put_routed(self, event: Event) -> None:
+        """Replace an event by one whose state has changed."""
+        self.events[event.account_id, event.id] = event
+        self.routed_events.add((event.account_id, event.id))
+
+    def put_delivery(self, delivery: Delivery) -> None:
+        """Replace or add a delivery."""
+        key = (delivery.account_id, delivery.event_id, delivery.endpoint)
+        self.deliveries[key] = delivery
+        self.changed_deliveries.add(key)
+
+    def drop_event(self, event: Event) -> None:
+        """Delete an event that is there, with its deliveries. A batch deletes before it adds."""
+        key = (event.account_id, event.id)
+        del self.events[key]
+        self.new_events.pop(key, None)
+        self.routed_events.discard(key)
+        for each in [each for each in self.deliveries if each[:2] == key]:
+            del self.deliveries[each]
+            self.changed_deliveries.discard(each)
+        self.gone_events.add(key)
 
     def put_top_up(self, top_up: TopUp) -> None:
         """Replace or add a top-up."""

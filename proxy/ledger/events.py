@@ -11,6 +11,9 @@ from typing import Final, Literal
 import msgspec
 
 EventState = Literal["new", "routed"]
+DeliveryState = Literal["pending", "delivered", "dead"]
+DeliveryKey = tuple[str, str, str]
+"""The id of an account, that of an event of it, and the name of an endpoint."""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -27,6 +30,24 @@ class Event(msgspec.Struct, frozen=True):
     place: int
     data: str
     state: EventState = "new"
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """What has become of telling an endpoint of an event. A dead one is tried no more.
+
+    It was tried so many `attempts`, the last time at `at_us`; `status` is the HTTP status of the answer then,
+    0 where there was none, and `reason` why that was no success. A pending one is tried at `next_at_us`.
+    """
+
+    account_id: str
+    event_id: str
+    endpoint: str
+    state: DeliveryState
+    attempts: int
+    at_us: int
+    next_at_us: int
+    status: int = 0
+    reason: str = ""
 
 
 class EventType(msgspec.Struct, frozen=True):
@@ -58,6 +79,15 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
             "lot_id": "Its lot; null where all of it repaid debt, as are kind and expiry.",
             "expires_at": "When it expires, or null.",
             "balance": "The balance after it.",
+        },
+    ),
+    "credits.expiring": EventType(
+        "Credit expires soon: once for each lot, `expiring_days` before.",
+        {
+            "amount": "How much is left of the lot.",
+            "kind": "The kind of the lot.",
+            "lot_id": "The lot.",
+            "expires_at": "When it expires.",
         },
     ),
     "credits.expired": EventType(

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 
+from proxy.ledger.events import DeliveryKey
 from proxy.ledger.rows import NEVER_US, Call, Object
 from proxy.ledger.windows import DAY_US, Window, starts_of_day
 from proxy.pricing.charge import Charge
@@ -32,7 +33,8 @@ class Needs(msgspec.Struct):
     go by digest, `claims` by that and account, `memberships` by account. `top_ups` go by account and id,
     `pending` are the accounts whose pending top-ups are needed, `references` go by provider and its own name
     for a top-up. `invoices` go by account and period; with them come the newest ones of
-    their accounts.
+    their accounts. `events` go by account and id, `deliveries`
+    by the endpoint as well.
 
     Many calls of a batch share a key and a day. `calls` has account, key and day of each once, from which
     `needs_of` works out the rest at the end.
@@ -58,6 +60,8 @@ class Needs(msgspec.Struct):
     pending: set[str] = msgspec.field(default_factory=set)
     references: set[tuple[str, str]] = msgspec.field(default_factory=set)
     invoices: set[RowKey] = msgspec.field(default_factory=set)
+    events: set[RowKey] = msgspec.field(default_factory=set)
+    deliveries: set[DeliveryKey] = msgspec.field(default_factory=set)
 
     @property
     def scopes(self) -> set[RowKey]:

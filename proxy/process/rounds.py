@@ -3,15 +3,18 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from proxy.billing.expiries import ExpiryRounds
 from proxy.billing.invoice_rounds import InvoiceRounds
 from proxy.billing.invoices import Invoices
 from proxy.billing.rounds import DueRounds
+from proxy.billing.webhooks import Deliveries
 from proxy.call.renewals import Renewals
 from proxy.clock import Clock
 from proxy.config.load import Settings
 from proxy.jobs.retention import Retention
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.store import Store
+from proxy.upstream.webhooks import HttpSender
 
 Rounds = dict[str, Callable[[], Coroutine[Any, Any, None]]]
 
@@ -40,4 +43,25 @@ def rounds_of(
     invoices = InvoiceRounds(
         invoices=made, store=store, clock=clock, policy=lambda: settings().invoices, on_fault=on_fault
     )
-    return {"objects": retention.run, "dues": dues.run, "invoices": invoices.run}
+    deliveries = Deliveries(
+        store=store,
+        ledger=ledger,
+        sender=HttpSender(),
+        clock=clock,
+        webhooks=lambda: settings().webhooks,
+        on_fault=on_fault,
+    )
+    expiries = ExpiryRounds(
+        store=store,
+        ledger=ledger,
+        clock=clock,
+        days=lambda: settings().expiring_days,
+        on_fault=on_fault,
+    )
+    return {
+        "objects": retention.run,
+        "dues": dues.run,
+        "invoices": invoices.run,
+        "webhooks": deliveries.run,
+        "expiries": expiries.run,
+    }

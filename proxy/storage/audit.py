@@ -64,6 +64,7 @@ _STREAMS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "top_ups": ("audit_top_ups", _top_up),
     "references": ("audit_references", top_up_rows.ReferenceRow),
     "invoices": ("audit_invoices", InvoiceRow),
+    "deliveries": ("audit_deliveries", rows.DeliveryRow),
 }
 # Nearly every entry belongs to a call, a grant or an adjustment, and is read once more as such.
 _READ: Final = (
@@ -87,6 +88,7 @@ _READ: Final = (
     "top_ups",
     "top_up_references",
     "invoices",
+    "deliveries",
 )
 
 

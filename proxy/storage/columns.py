@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from proxy.ledger.books import Books, BucketKey, ThrottleKey
-from proxy.ledger.events import Event
+from proxy.ledger.events import Delivery, Event
 from proxy.ledger.invoices import Invoice
 from proxy.ledger.rows import (
     NO_RULES,
@@ -66,6 +66,7 @@ _CLAIM_FIELDS: Final = len(Claim.__struct_fields__)
 _EVENT_FIELDS: Final = len(Event.__struct_fields__)
 _TOP_UP_FIELDS: Final = len(TopUp.__struct_fields__)
 _REFERENCE_FIELDS: Final = len(TopUpReference.__struct_fields__)
+_DELIVERY_FIELDS: Final = len(Delivery.__struct_fields__)
 _OBJECT_FIXED: Final = OBJECTS.place("seen")
 _VOLUME: Final = msgspec.structs.fields(Counter)[-1]
 _decode_volume = msgspec.json.Decoder(_VOLUME.type).decode
@@ -276,6 +277,16 @@ def counter_of(row: tuple[Any, ...]) -> Counter:
 def event_row(event: Event) -> tuple[SqlValue, ...]:
     """An event's columns, and the seal of all of them."""
     return (*astuple(event), seal_of(*astuple(event)))
+
+
+def delivery_row(delivery: Delivery) -> tuple[SqlValue, ...]:
+    """A delivery's columns, and the seal of all of them."""
+    return (*astuple(delivery), seal_of(*astuple(delivery)))
+
+
+def delivery_of(row: tuple[Any, ...]) -> Delivery:
+    """A delivery from its columns."""
+    return Delivery(*row[:_DELIVERY_FIELDS])
 
 
 def event_of(row: tuple[Any, ...]) -> Event:

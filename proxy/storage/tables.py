@@ -293,6 +293,16 @@ INVOICES: Final = Table(
         _of("integer", "fixed", "seal", secret=True),
     ),
 )
+DELIVERIES: Final = Table(
+    "deliveries",
+    _columns(
+        _of("text", "key", "account_id event_id endpoint"),
+        _of("text", "changes", "state"),
+        _of("integer", "changes", "attempts at_us next_at_us status"),
+        _of("text", "changes", "reason"),
+        _of("integer", "changes", "seal", secret=True),
+    ),
+)
 USAGE_DAYS: Final = Table(
     "usage_days",
     _columns(
@@ -317,7 +327,7 @@ BY_NAME: Final = {
     for table in (
         *(ACCOUNTS, KEYS, KEY_DIGESTS, LOTS, BUCKETS, THROTTLES, HOLDS, ENTRIES, COMMANDS),
         *(RECEIPTS, OBJECTS, MEMBERSHIPS, VOUCHERS, VOUCHER_CLAIMS, COUNTERS, EVENTS),
-        *(TOP_UPS, TOP_UP_REFERENCES, INVOICES),
+        *(TOP_UPS, TOP_UP_REFERENCES, INVOICES, DELIVERIES),
         *(USAGE_DAYS, USAGE_TOTALS),
     )
 }

@@ -34,6 +34,7 @@ from proxy.pricing.charge import Charge, Line
 from proxy.storage.sqlite.store import SqliteStore
 from proxy.tasks import Tasks
 from proxy.upstream.routes import Routes, Upstream
+from proxy.upstream.webhooks import Webhooks
 
 ADMIN_KEY = "the-admin-key-of-these-tests"
 NOON_US = 20_000 * DAY_US + DAY_US // 2
@@ -63,6 +64,7 @@ class ApiConfig:
     admin: Admin = field(default_factory=lambda: Admin(key=ADMIN_KEY))
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
     routes: Routes = field(default_factory=lambda: Routes(()))
+    webhooks: Webhooks = field(default_factory=Webhooks)
     events: EventPolicy = NO_EVENTS
     invoices: InvoicePolicy | None = None
     book: PriceBook = field(default_factory=lambda: PriceBook(()))

@@ -1,5 +1,7 @@
 """Alerts in a configuration: the rules of every account, or none at all."""
 
+import pytest
+
 from proxy.ledger.alerts import PERCENTS
 from proxy.ledger.rows import NO_RULES, AlertRules, Limits
 from tests.config.samples import LoadText, Reported, text_of
@@ -35,3 +37,42 @@ def test_what_cannot_be_meant_is_a_fault(reported: Reported) -> None:
         "alerts.limit_percents[1]",
     }
     assert faults
+
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="
+
+
+def endpoint(url: str = "https://crm.example/hook", secret: str = SECRET, more: str = "") -> str:
+    return f"webhooks: {{endpoints: {{crm: {{url: '{url}', secret: '{secret}'}}}}{more}}}"
+
+
+def test_webhooks_record_events_and_say_who_is_told(load_text: LoadText) -> None:
+    settings = load_text(text_of(webhooks=endpoint(more=", keep_days: 40, attempts: 3")))
+    assert settings.alerts.records
+    found = settings.webhooks
+    assert (found.endpoints["crm"].url, found.keep_days, found.attempts) == (
+        "https://crm.example/hook",
+        40,
+        3,
+    )
+    assert not found.allow_private
+    assert settings.expiring_days == 7
+
+
+def test_a_secret_of_the_environment_is_not_in_any_fault(reported: Reported) -> None:
+    faults = reported(text_of(webhooks=endpoint(secret="${HOOK_SECRET}")), HOOK_SECRET="too-weak-a-secret")
+    assert [fault.partition(":")[0] for fault in faults] == ["webhooks.endpoints.crm.secret"]
+    assert "too-weak" not in str(faults)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://crm.example", "ftp://crm.example", "https://", "crm", "https://a:b@crm.example"]
+)
+def test_a_url_that_cannot_be_told_safely_is_a_fault(reported: Reported, url: str) -> None:
+    (fault,) = reported(text_of(webhooks=endpoint(url)))
+    assert fault.startswith("webhooks.endpoints.crm.url: ")
+
+
+def test_plain_http_takes_a_word_of_the_operators(load_text: LoadText) -> None:
+    text = text_of(webhooks=endpoint("http://crm.internal", more=", allow_http: true, allow_private: true"))
+    assert load_text(text).webhooks.allow_private

@@ -172,6 +172,8 @@ class MemoryStore:
         part.memberships = {
             id_: mine.memberships[id_] for id_ in needs.memberships if id_ in mine.memberships
         }
+        part.events = {key: mine.events[key] for key in needs.events if key in mine.events}
+        part.deliveries = {key: mine.deliveries[key] for key in needs.deliveries if key in mine.deliveries}
         part.claims = {key: mine.claims[key] for key in needs.claims if key in mine.claims}
         part.counters = {key: mine.counters[key] for key in needs.counters if key in mine.counters}
         part.top_ups = {
@@ -220,7 +222,12 @@ class MemoryStore:
         for key in part.gone_objects:
             mine.objects.pop(key, None)
         mine.objects |= {key: part.objects[key] for key in part.changed_objects}
-        mine.new_events = part.new_events | mine.new_events
+        for key in part.gone_events:
+            mine.events.pop(key, None)
+            for each in [each for each in mine.deliveries if each[:2] == key]:
+                del mine.deliveries[each]
+        mine.events = part.new_events | mine.events | {key: part.events[key] for key in part.routed_events}
+        mine.deliveries |= {key: part.deliveries[key] for key in part.changed_deliveries}
         mine.new_entries += part.new_entries
         mine.new_receipts += part.new_receipts
 
@@ -230,7 +237,7 @@ class MemoryStore:
         tables = (
             *(mine.accounts, mine.keys, mine.holds, mine.buckets),
             *(mine.throttles, mine.commands, mine.objects, mine.refunds),
-            *(mine.vouchers, mine.claims, mine.memberships, mine.counters, mine.new_events),
+            *(mine.vouchers, mine.claims, mine.memberships, mine.counters, mine.events, mine.deliveries),
             *(mine.top_ups, mine.references, mine.invoices),
         )
         lots = {account_id: dict(lots) for account_id, lots in mine.lots.items()}

@@ -6,6 +6,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from proxy.ledger.commands import Authorize, Command, Forget, Grant, Observe, Reroute, Settle, Sweep
+from proxy.ledger.deliveries import ForgetEvents
 from proxy.ledger.invoices import IssueInvoice
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Limits
 from proxy.ledger.top_ups import OpenTopUp
@@ -102,9 +103,9 @@ class Author:
         """A command that was given before, by its own time or as of now; credit only as of now."""
         world = self._world
         command = world.one_of(world.recent)
-        if isinstance(command, Observe | Reroute | Forget | MakeVoucher | OpenTopUp | IssueInvoice) or (
-            not isinstance(command, Grant) and world.happens(50)
-        ):
+        if isinstance(
+            command, Observe | Reroute | Forget | MakeVoucher | ForgetEvents | OpenTopUp | IssueInvoice
+        ) or (not isinstance(command, Grant) and world.happens(50)):
             return command
         at_us = world.at_us()
         if isinstance(command, Grant) and command.expires_at_us < at_us + SHORTEST_LIFE_US:

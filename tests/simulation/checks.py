@@ -166,6 +166,12 @@ def invoices_stay_as_issued(look: Look, model: Model) -> Iterator[str]:
     yield from differences(look.rows["invoices"], map(columns.invoice_row, issued.values()))
 
 
+def deliveries_are_as_noted(look: Look, model: Model) -> Iterator[str]:
+    """An endpoint is told of an event until that is heard or given up; each attempt is noted once."""
+    mine = model.deliveries.get(look.account_id, {})
+    yield from differences(look.rows["deliveries"], map(columns.delivery_row, mine.values()))
+
+
 def throttles_keep_their_bounds(look: Look, model: Model) -> Iterator[str]:
     """A rate limit is as full as calls have made it and time has drained it, and never less than empty."""
     scopes = (look.account_id, *model.parties[look.account_id].keys)
@@ -227,6 +233,7 @@ CHECKS: tuple[Check, ...] = (
     members_got_and_paid_what_is_due,
     events_are_what_was_crossed,
     invoices_stay_as_issued,
+    deliveries_are_as_noted,
     throttles_keep_their_bounds,
     commands_are_remembered,
     counters_have_what_calls_used,

@@ -9,6 +9,7 @@ import msgspec
 
 from proxy.ledger.alerts import Alerts
 from proxy.ledger.commands import Command, Done, OfHold, Recorded, Result, Settled
+from proxy.ledger.deliveries import TellExpiry
 from proxy.ledger.events import Event, event_id
 from proxy.ledger.groups import Group, Groups
 from proxy.ledger.invoices import Invoice
@@ -55,6 +56,8 @@ class Watch:
         party, command = self._party, self._command
         if party is None:
             return
+        if isinstance(command, TellExpiry):
+            yield from _of_expiry(party, command)
         hold = self._model.holds.get(command.call.id) if isinstance(command, OfHold | Record) else None
         lines = party.history.lines
         for seq in range(self._lines + 1, len(lines) + 1):
@@ -110,6 +113,17 @@ def _of_invoice(invoice: Invoice) -> dict[str, object]:
         **{name: usd_string(nano) for name, nano in figures.items()},
         "due": usd_string(invoice.debt_nano),
     }
+
+
+def _of_expiry(party: Party, command: TellExpiry) -> Iterator[Told]:
+    for piece in party.history.pieces:
+        if piece["id"] == command.lot_id and piece["left"] and command.at_us < piece["until"] < NEVER_US:
+            data = {"amount": money(piece["left"]), "kind": party.lots[command.lot_id].kind}
+            yield (
+                "credits.expiring",
+                command.lot_id,
+                {**data, "lot_id": command.lot_id, "expires_at": instant(piece["until"])},
+            )
 
 
 def _of_grant(party: Party, line: Line) -> dict[str, object]:

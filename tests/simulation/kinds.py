@@ -28,6 +28,7 @@ from proxy.ledger.commands import (
     Sweep,
     Void,
 )
+from proxy.ledger.deliveries import ForgetEvents, NoteDelivery, RouteEvent, TellExpiry
 from proxy.ledger.dues import ChangePlan, Renew, TakeFee
 from proxy.ledger.invoices import IssueInvoice
 from proxy.ledger.records import Record
@@ -42,6 +43,7 @@ from proxy.ledger.top_ups import (
 )
 from proxy.ledger.vouchers import ClaimVoucher, MakeVoucher
 from tests.simulation import (
+    deliveries,
     follow_accounts,
     follow_calls,
     follow_memberships,
@@ -102,5 +104,9 @@ KINDS: Final[dict[type[Command], Kind]] = {
     Settle: Kind(240, make_calls.settle, follow_calls.settle),
     Void: Kind(40, make_calls.void, follow_calls.void),
     Recover: Kind(40, make_calls.recover, follow_calls.recover),
+    RouteEvent: Kind(60, deliveries.route_event, deliveries.follow_route),
+    NoteDelivery: Kind(60, deliveries.note_delivery, deliveries.follow_note),
+    TellExpiry: Kind(25, deliveries.tell_expiry, deliveries.follow_expiry),
+    ForgetEvents: Kind(15, deliveries.forget_events, deliveries.follow_forget),
     Sweep: Kind(10, make_accounts.sweep, follow_accounts.sweep),
 }

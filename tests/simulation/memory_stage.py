@@ -47,6 +47,7 @@ PLACES: Final[dict[str, dict[str, int]]] = {
     "events": {"account_id": 0, "at_us": 3},
     "top_ups": {"account_id": 0, "id": 1},
     "top_up_references": {"account_id": 2},
+    "deliveries": {"account_id": 0},
 }
 """The columns that rows are looked up by, and where they stand. Rows are kept together by the first."""
 
@@ -63,6 +64,7 @@ _KEYS: Final[dict[str, int]] = {
     "top_ups": 2,
     "top_up_references": 2,
     "invoices": 2,
+    "deliveries": 3,
 }
 """How many columns lead a row as its key, where that is more than one."""
 
@@ -167,10 +169,16 @@ class MemoryStage:
         )
         put("voucher_claims", map(columns.claim_row, part.new_claims))
         put("counters", (columns.counter_row(part.counters[key]) for key in part.changed_counters))
+        for account_id, event_id in part.gone_events:
+            self.tables.drop("events", [(account_id, event_id)])
+            gone = [key for key in self.tables.at("deliveries", account_id) if key[1] == event_id]
+            self.tables.drop("deliveries", gone)
         self.tables.add("events", map(columns.event_row, part.new_events.values()))
         put("top_ups", (columns.top_up_row(part.top_ups[key]) for key in part.changed_top_ups))
         put("top_up_references", map(columns.reference_row, part.new_references))
         put("invoices", map(columns.invoice_row, part.new_invoices))
+        put("events", (columns.event_row(part.events[key]) for key in part.routed_events))
+        put("deliveries", (columns.delivery_row(part.deliveries[key]) for key in part.changed_deliveries))
         put("usage_days", map(self._added, columns.usage_day_rows(receipts)))
 
     def _added(self, row: Row) -> Row:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from proxy.ledger.events import Event
+from proxy.ledger.events import Delivery, Event
 from proxy.ledger.invoices import Invoice
 from proxy.ledger.rows import (
     UNLIMITED,
@@ -165,6 +165,7 @@ class Model:
         self.top_ups: dict[str, dict[str, TopUp]] = {}
         self.references: dict[tuple[str, str], TopUpReference] = {}
         self.invoices: dict[str, dict[str, Invoice]] = {}
+        self.deliveries: dict[str, dict[tuple[str, str], Delivery]] = {}
         self.gauges = Gauges()
         self.touched: dict[str, Touched] = {}
 

@@ -134,6 +134,7 @@ KINDS: dict[str, dict[str, str]] = {
         "paid back": "id = 'topup_3'",
     },
     "top_up_references": {"": "reference = 'wire 1'"},
+    "deliveries": {"": "endpoint = 'crm'"},
     "usage_days": {"": "account_id = 'acct_2' AND day = 20000"},
     "usage_totals": {"": "id = 'acct_2' AND day = 20000"},
 }

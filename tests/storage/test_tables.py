@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import fields
 
 from proxy.ledger.books import CommandRecord
-from proxy.ledger.events import Event
+from proxy.ledger.events import Delivery, Event
 from proxy.ledger.invoices import Invoice
 from proxy.ledger.rows import (
     Account,
@@ -53,11 +53,12 @@ VALUES: dict[str, Any] = {
     "top_ups": TopUp,
     "top_up_references": TopUpReference,
     "invoices": Invoice,
+    "deliveries": Delivery,
 }
 """The values whose fields are the columns of a table."""
 SEALED = (
     *("holds", "objects", "memberships", "vouchers", "voucher_claims", "counters", "events"),
-    *("top_ups", "top_up_references", "invoices"),
+    *("top_ups", "top_up_references", "invoices", "deliveries"),
 )
 """Those of them whose rows end with a seal."""
 SCOPED: dict[str, Any] = {"buckets": Bucket, "throttles": Throttle}

@@ -29,6 +29,8 @@ from proxy.ledger.commands import (
     Refused,
     Settle,
 )
+from proxy.ledger.deliveries import RouteEvent
+from proxy.ledger.events import event_id
 from proxy.ledger.invoices import Invoice, IssueInvoice, Parties
 from proxy.ledger.records import Record
 from proxy.ledger.rows import Limits, Observed, Voucher
@@ -122,6 +124,8 @@ async def fill(store: Store, *, in_flight: bool = False) -> None:
             ends = replace(ends, charge=_counted(*COUNTED[number]))
         await store.apply([begin, ends])
     await store.apply([ChangeAccount("acct_2", NOON_US, group="vip")])
+    told = event_id(ACCOUNT, "credits.granted", "1")
+    await store.apply([RouteEvent(ACCOUNT, told, ("crm",), NOON_US)])
     await store.apply([Adjust(ACCOUNT, "adjust_1", "lot_of_adjust_1", -5, "a reason", NOON_US)])
     voucher = Voucher("digest of vch_1", "vch_1", "spring", "voucher", 5, 3, 30, NOON_US)
     await store.apply([MakeVoucher(voucher), ClaimVoucher(voucher.digest, ACCOUNT, NOON_US)])

@@ -2,11 +2,14 @@
 
 import secrets
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from tests.acceptance.harness import Account, nano
-from tests.systems.system import System
+from tests.acceptance.harness import Account, nano, running
+from tests.acceptance.scripted_upstream import ScriptedUpstream
+from tests.acceptance.webhook_receiver import webhook_receiver
+from tests.systems.system import System, config_of, environ_of
 
 EVENTS = "/v1/billing/events"
 ANSWER = 15_000
@@ -214,3 +217,19 @@ def test_g7_half_four_fifths_and_all_of_a_limit_are_told(
     for row in rows[:-1]:
         data = row["data"]
         assert (data["spent"], data["limit"], data["window"]) == ("1.000017", limit, "month")
+
+
+def test_g9_what_happens_to_customers_is_sent_to_webhooks(upstream: ScriptedUpstream, tmp_path: Path) -> None:
+    """Customers, grants and events have APIs; what follows is told with a signature, and is listed."""
+    with webhook_receiver() as receiver:
+        config = {**config_of("alguna", tmp_path), "webhooks": receiver.config}
+        with running(config, tmp_path, **environ_of(upstream)) as server:
+            system = System(server, upstream)
+            account = system.account("3.00", limits={"total": "3.00"})
+            system.chat(account, "assistant", 500_000, 1)
+            receiver.wait_for(2)
+            listed = account.api.get("/v1/billing/notifications")["data"]
+    assert sorted(receiver.types()) == ["credits.granted", "limit.threshold"]
+    assert {id_ for id_, _ in receiver.received} == {row["id"] for row in listed}
+    told = {body["type"]: body["data"] for _, body in receiver.received}["limit.threshold"]
+    assert (told["account_id"], told["percent"], told["spent"]) == (account.id, 50, "1.500015")

@@ -4,10 +4,10 @@ from typing import Final
 
 from aiohttp import web
 
+from proxy.api.event_reader import EventReader
 from proxy.api.notifications import EventQuery, events_page
 from proxy.api.operations import ADMIN, Binder, Incoming, Nothing, Operation
 from proxy.api.paging import Page
-from proxy.api.reader import Reader
 from proxy.api.views.events import EventView
 
 
@@ -34,7 +34,7 @@ OPERATIONS: Final = (LIST_EVENTS,)
 class Notifications:
     """Lists events."""
 
-    def __init__(self, *, reader: Reader) -> None:
+    def __init__(self, *, reader: EventReader) -> None:
         self._reader = reader
 
     def routes(self, bind: Binder[None]) -> list[web.RouteDef]:

@@ -17,9 +17,10 @@ from proxy.api.admin import receipts as admin_receipts
 from proxy.api.admin import top_ups as admin_top_ups
 from proxy.api.admin import upstreams as admin_upstreams
 from proxy.api.admin import vouchers as admin_vouchers
+from proxy.api.admin import webhooks as admin_webhooks
+from proxy.api.event_reader import EventReader
 from proxy.api.invoices import AllInvoices
 from proxy.api.operations import ADMIN, ApiSettings, Binder, Commands
-from proxy.api.reader import Reader
 from proxy.api.top_up_reader import TopUpReader
 from proxy.billing.invoices import Invoices
 from proxy.billing.providers import Providers
@@ -27,6 +28,7 @@ from proxy.billing.top_ups import TopUps
 from proxy.clock import Clock
 from proxy.edge.auth import require_admin
 from proxy.ledger.store import Store
+from proxy.upstream.webhooks import HttpSender
 
 OPERATIONS: Final = (
     *admin_accounts.OPERATIONS,
@@ -38,6 +40,7 @@ OPERATIONS: Final = (
     *admin_notifications.OPERATIONS,
     *admin_top_ups.OPERATIONS,
     *invoices.OF_ADMIN,
+    *admin_webhooks.OPERATIONS,
     *admin_receipts.OPERATIONS,
     *admin_jobs.OPERATIONS,
     *admin_upstreams.OPERATIONS,
@@ -58,7 +61,7 @@ def admin_routes(
         require_admin(request, settings().admin.key)
 
     bind: Binder[None] = Binder(gate, settings)
-    reader = Reader(ledger=ledger, store=store, clock=clock)
+    reader = EventReader(ledger=ledger, store=store, clock=clock)
     return [
         *admin_accounts.Accounts(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_plans.AccountPlans(reader=reader).routes(bind),
@@ -71,6 +74,9 @@ def admin_routes(
             top_ups=TopUps(ledger=ledger, clock=clock, providers=providers),
             reader=TopUpReader(ledger=ledger, store=store, clock=clock),
         ).routes(bind),
+        *admin_webhooks.WebhookRoutes(ledger=ledger, reader=reader, clock=clock, sender=HttpSender()).routes(
+            bind
+        ),
         *admin_receipts.Receipts(reader=reader, clock=clock).routes(bind),
         *admin_jobs.RunningJobs(reader=reader).routes(bind),
         *admin_upstreams.upstream_routes(bind),

@@ -18,11 +18,12 @@ from proxy.api.billing.exports import receipts_table, usage_table
 from proxy.api.call_sums import CALL_PREFIX
 from proxy.api.csv_export import Csv
 from proxy.api.decode import invalid
+from proxy.api.event_reader import EventReader
 from proxy.api.invoices import OwnInvoices
 from proxy.api.notifications import EventQuery, events_page
 from proxy.api.operations import BILLING, ApiSettings, Binder, Commands, Incoming, Nothing, Operation
 from proxy.api.paging import Page, PageQuery, page_of, place_of
-from proxy.api.reader import Reader, SeenReceipt
+from proxy.api.reader import SeenReceipt
 from proxy.api.top_up_reader import TopUpReader
 from proxy.api.usage import Day, EndUser, UsageQuery, UsageView, usage_report
 from proxy.api.views.books import EntryView, LotView
@@ -182,7 +183,7 @@ def billing_routes(
     async def gate_of_all(request: web.Request) -> Key | None:
         return await account_or_admin(request, store=store, clock=clock, admin_key=settings().admin.key)
 
-    reader = Reader(ledger=ledger, store=store, clock=clock)
+    reader = EventReader(ledger=ledger, store=store, clock=clock)
     bind = Binder(gate, settings)
     return [
         *Billing(reader=reader, clock=clock).routes(bind),
@@ -213,7 +214,7 @@ def _id_of_day(day: date) -> str:
 class Billing:
     """Shows an account its own books only."""
 
-    def __init__(self, *, reader: Reader, clock: Clock) -> None:
+    def __init__(self, *, reader: EventReader, clock: Clock) -> None:
         self._reader = reader
         self._clock = clock
 

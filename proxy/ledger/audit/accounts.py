@@ -4,14 +4,13 @@ from collections.abc import Collection, Iterable, Iterator
 from operator import attrgetter
 from typing import Any, Final
 
-from msgspec.structs import astuple
-
 from proxy.ledger.audit.calls import Calls
 from proxy.ledger.audit.entries import Chain, command_faults
+from proxy.ledger.audit.events import event_faults
 from proxy.ledger.audit.feed import Feed, keys_of
 from proxy.ledger.audit.invoices import Invoiced
 from proxy.ledger.audit.memberships import membership_faults
-from proxy.ledger.audit.rows import AccountRow, Difference, EventRow, KeyRow, LedgerRows, ThrottleRow, compare
+from proxy.ledger.audit.rows import AccountRow, Difference, KeyRow, LedgerRows, ThrottleRow, compare
 from proxy.ledger.audit.top_ups import top_up_faults
 from proxy.ledger.audit.totals import total_faults
 from proxy.ledger.audit.vouchers import voucher_faults
@@ -71,7 +70,7 @@ def _account_faults(
     yield from calls.spending.bucket_faults(rows["buckets"])
     yield from membership_faults(account, rows["memberships"])
     yield from calls.counters.faults(rows["counters"])
-    yield from _event_faults(rows["events"])
+    yield from event_faults(rows["events"], rows["deliveries"])
     yield from top_up_faults(rows["top_ups"], rows["references"], chain.by_command)
     yield from _throttle_faults({account_id, *(key.id for key in keys)}, rows["throttles"])
     available_nano = account.balance_nano - account.held_nano - account.debt_nano + account.credit_limit_nano
@@ -115,12 +114,6 @@ def _throttle_faults(scope_ids: Collection[str], throttles: Iterable[ThrottleRow
     for throttle in throttles:
         if throttle.scope_id not in scope_ids:
             yield Difference("throttles", throttle.scope_id, "row", "none, as there is no such key", "one")
-
-
-def _event_faults(events: Iterable[EventRow]) -> Iterator[Difference]:
-    for event in events:
-        *sealed, seal = astuple(event)
-        yield from compare("events", event.id, "seal", seal_of(*sealed), seal)
 
 
 def _stray_faults(account_id: str, rows: dict[str, Iterator[Any]]) -> Iterator[Difference]:

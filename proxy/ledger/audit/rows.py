@@ -321,6 +321,22 @@ class EventRow(msgspec.Struct, frozen=True, gc=False):
     seal: int
 
 
+class DeliveryRow(msgspec.Struct, frozen=True, gc=False):
+    """All of a delivery, with its seal, and whether its event is there."""
+
+    account_id: str
+    event_id: str
+    endpoint: str
+    state: str
+    attempts: int
+    at_us: int
+    next_at_us: int
+    status: int
+    reason: str
+    seal: int
+    is_of_event: bool = True
+
+
 class LedgerRows(msgspec.Struct, frozen=True):
     """All that an audit reads, each once and in order: by account id, then as each member says.
 
@@ -359,6 +375,8 @@ class LedgerRows(msgspec.Struct, frozen=True):
     counters: Iterable[CounterRow]
     """In any order."""
     events: Iterable[EventRow]
+    """In any order."""
+    deliveries: Iterable[DeliveryRow]
     """In any order."""
     top_ups: Iterable[TopUpRow] = ()
     """In any order."""

@@ -139,6 +139,13 @@ SELECT {invoices.columns}
 FROM invoices
 ORDER BY account_id, period;
 
+-- name: audit_deliveries
+-- Every delivery, by account, and whether its event is there.
+SELECT {deliveries.columns:d}, e.id IS NOT NULL
+FROM deliveries AS d
+LEFT JOIN events AS e ON e.account_id = d.account_id AND e.id = d.event_id
+ORDER BY d.account_id;
+
 -- name: audit_vouchers
 -- Every voucher, by digest.
 SELECT {vouchers.columns}

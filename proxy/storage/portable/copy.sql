@@ -114,6 +114,12 @@ SELECT {invoices.columns}
 FROM invoices
 ORDER BY account_id, period;
 
+-- name: copy_deliveries
+-- Every delivery.
+SELECT {deliveries.columns}
+FROM deliveries
+ORDER BY account_id, event_id, endpoint;
+
 -- name: copy_usage_days
 -- Every usage day.
 SELECT {usage_days.columns}

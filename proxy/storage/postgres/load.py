@@ -22,6 +22,8 @@ class Rare(msgspec.Struct):
     memberships: list[_Row] | None = None
     vouchers: list[_Row] | None = None
     claims: list[_Row] | None = None
+    events: list[_Row] | None = None
+    deliveries: list[_Row] | None = None
     counters: list[_Row] | None = None
     top_ups: list[_Row] | None = None
     references: list[_Row] | None = None
@@ -36,6 +38,8 @@ class Rare(msgspec.Struct):
         books.memberships = {row[0]: columns.membership_of(row) for row in self.memberships or ()}
         books.vouchers = {row[0]: columns.voucher_of(row) for row in self.vouchers or ()}
         books.claims = {(row[0], row[1]): columns.claim_of(row) for row in self.claims or ()}
+        books.events = {(row[0], row[1]): columns.event_of(row) for row in self.events or ()}
+        books.deliveries = {row[:3]: columns.delivery_of(row) for row in self.deliveries or ()}
         books.counters = {row[:4]: columns.counter_of(row) for row in self.counters or ()}
         for top_up in map(columns.top_up_of, self.top_ups or ()):
             books.top_ups[top_up.account_id, top_up.id] = top_up
@@ -108,7 +112,8 @@ def question(owner: str, needs: Needs) -> tuple[object, ...]:
 def _rare(needs: Needs) -> str | None:
     """What few batches need, as JSON; None for all others."""
     rare = (needs.entries, needs.vouchers, needs.memberships, needs.counters, needs.top_ups, needs.invoices)
-    if not any(rare):
+    of_events = (needs.events, needs.deliveries)
+    if not any((*rare, *of_events)):
         return None
     named: dict[str, Collection[object]] = {
         "lots": needs.lots,
@@ -122,6 +127,8 @@ def _rare(needs: Needs) -> str | None:
         "pending": needs.pending,
         "references": needs.references,
         "invoices": needs.invoices,
+        "events": needs.events,
+        "deliveries": needs.deliveries,
     }
     return columns.text(named)
 

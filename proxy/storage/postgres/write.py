@@ -11,7 +11,7 @@ from proxy.ledger.books import Books
 from proxy.storage import columns
 from proxy.storage.postgres.functions import Functions
 from proxy.storage.queries import SqlValue
-from proxy.storage.tables import ACCOUNTS, BY_NAME, HOLDS, KEYS, LOTS, OBJECTS, Table
+from proxy.storage.tables import ACCOUNTS, BY_NAME, EVENTS, HOLDS, KEYS, LOTS, OBJECTS, Table
 
 Change = dict[str, list[tuple[SqlValue, ...]]]
 """Whole rows, new ones or changed ones of a table, by the name under which they are sent."""
@@ -23,6 +23,8 @@ _NAMES: Final = {
     **{f"new_{table.name}": [column.name for column in table.columns] for table in _UPDATED},
     **{table.name: [column.name for column in table.changed] for table in _UPDATED},
     "gone_objects": [column.name for column in OBJECTS.key],
+    "gone_events": [column.name for column in EVENTS.key],
+    "routed_events": [column.name for column in EVENTS.columns],
 }
 
 
@@ -82,10 +84,15 @@ def change_of(books: Books, stored: Stored) -> Change:
         "vouchers": [columns.voucher_row(books.vouchers[key]) for key in sorted(books.changed_vouchers)],
         "voucher_claims": list(map(columns.claim_row, books.new_claims)),
         "counters": [columns.counter_row(books.counters[key]) for key in sorted(books.changed_counters)],
+        "gone_events": sorted(books.gone_events),
         "events": list(map(columns.event_row, books.new_events.values())),
         "top_ups": [columns.top_up_row(books.top_ups[key]) for key in sorted(books.changed_top_ups)],
         "top_up_references": list(map(columns.reference_row, books.new_references)),
         "invoices": list(map(columns.invoice_row, books.new_invoices)),
+        "routed_events": [columns.event_row(books.events[key]) for key in sorted(books.routed_events)],
+        "deliveries": [
+            columns.delivery_row(books.deliveries[key]) for key in sorted(books.changed_deliveries)
+        ],
         "usage_days": list(columns.usage_day_rows(receipts)),
     }
     return {name: rows for name, rows in changes.items() if rows}

@@ -37,6 +37,7 @@ _ADDS: Final = {
         "counters": "put_counters",
         "events": "add_events",
         "invoices": "add_invoices",
+        "deliveries": "put_deliveries",
     }.items()
 }
 

@@ -58,6 +58,7 @@ class RowCache:
             books.objects[made.account_id, made.id] = made
         self._load_rare(needs)
         self._load_top_ups(needs)
+        self._load_events(needs)
         self._load_lots([i for i in needs.accounts if i not in books.lots], needs.lots)
         self._load_spending(needs)
         self._load_holds(needs)
@@ -100,7 +101,10 @@ class RowCache:
         books.changed_lots.clear()
         books.changed_objects.clear()
         books.gone_objects.clear()
-        books.new_events.clear()
+        for of_events in (books.events, books.deliveries, books.new_events):
+            of_events.clear()
+        for keys in (books.routed_events, books.changed_deliveries, books.gone_events):
+            keys.clear()
         books.new_commands, books.new_entries, books.new_receipts = [], [], []
         if self._size() > self._most_rows:
             self.forget()
@@ -159,6 +163,15 @@ class RowCache:
             lot = Lot(*row)
             lots[lot.account_id][lot.id] = lot
             self.stored_lots.add(lot.id)
+
+    def _load_events(self, needs: Needs) -> None:
+        books = self.books
+        for row in self._rows("load_events", needs.events):
+            event = columns.event_of(row)
+            books.events[event.account_id, event.id] = event
+        for row in self._rows("load_deliveries", needs.deliveries):
+            delivery = columns.delivery_of(row)
+            books.deliveries[delivery.account_id, delivery.event_id, delivery.endpoint] = delivery
 
     def _load_spending(self, needs: Needs) -> None:
         books = self.books

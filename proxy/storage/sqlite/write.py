@@ -34,6 +34,8 @@ _PUT_VOUCHERS: Final = Rows(WRITES["put_vouchers"])
 _ADD_INVOICES: Final = Rows(WRITES["add_invoices"])
 _ADD_CLAIMS: Final = Rows(WRITES["add_claims"])
 _PUT_COUNTERS: Final = Rows(WRITES["put_counters"])
+_PUT_ROUTED: Final = Rows(WRITES["put_routed"])
+_PUT_DELIVERIES: Final = Rows(WRITES["put_deliveries"])
 _ADD_EVENTS: Final = Rows(WRITES["add_events"])
 _PUT_TOP_UPS: Final = Rows(WRITES["put_top_ups"])
 _ADD_REFERENCES: Final = Rows(WRITES["add_references"])
@@ -83,8 +85,8 @@ def write(
     if books.changed_counters:
         counters = [books.counters[key] for key in books.changed_counters]
         _PUT_COUNTERS.run(connection, _flat(map(columns.counter_row, counters)))
-    if books.new_events:
-        _ADD_EVENTS.run(connection, _flat(map(columns.event_row, books.new_events.values())))
+    if books.new_events or books.routed_events or books.changed_deliveries or books.gone_events:
+        _write_events(connection, books)
     if books.changed_top_ups:
         top_ups = [books.top_ups[key] for key in books.changed_top_ups]
         _PUT_TOP_UPS.run(connection, _flat(map(columns.top_up_row, top_ups)))
@@ -149,6 +151,18 @@ def _write_objects(connection: sqlite3.Connection, books: Books) -> None:
         connection.execute(WRITES["drop_objects"], (columns.text(sorted(books.gone_objects)),))
     changed = [books.objects[key] for key in books.changed_objects]
     _PUT_OBJECTS.run(connection, _flat(map(columns.object_row, changed)))
+
+
+def _write_events(connection: sqlite3.Connection, books: Books) -> None:
+    if books.gone_events:
+        gone = columns.text(sorted(books.gone_events))
+        connection.execute(WRITES["drop_deliveries"], (gone,))
+        connection.execute(WRITES["drop_events"], (gone,))
+    _ADD_EVENTS.run(connection, _flat(map(columns.event_row, books.new_events.values())))
+    routed = [books.events[key] for key in books.routed_events]
+    _PUT_ROUTED.run(connection, _flat(map(columns.event_row, routed)))
+    deliveries = [books.deliveries[key] for key in books.changed_deliveries]
+    _PUT_DELIVERIES.run(connection, _flat(map(columns.delivery_row, deliveries)))
 
 
 def _flat(rows: Iterable[Iterable[SqlValue]]) -> list[SqlValue]:

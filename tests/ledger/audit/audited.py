@@ -13,6 +13,7 @@ from proxy.ledger.audit.rows import (
     CommandRow,
     CounterRow,
     DayRow,
+    DeliveryRow,
     Difference,
     EntryRow,
     EventRow,
@@ -27,10 +28,11 @@ from proxy.ledger.audit.rows import (
     ThrottleRow,
 )
 from proxy.ledger.books import Books
-from proxy.ledger.events import Event, event_id
+from proxy.ledger.events import Delivery, Event, event_id
 from proxy.ledger.rows import Account, Entry, Hold, Key, Lot, Membership, Object, Receipt
 from proxy.storage.columns import (
     counter_row,
+    delivery_row,
     event_row,
     hold_row,
     key_digest_row,
@@ -45,15 +47,31 @@ from tests.ledger.desk import ACCOUNT
 Rows = dict[str, list[Any]]
 """The rows of each stream of a `Ledger`, by the stream's name."""
 
-_GRANTED = event_id(ACCOUNT, "credits.granted", "1")
-OF_EVENTS: tuple[tuple[str, str, str, object, tuple[str, str, str]], ...] = tuple(
-    ("events", _GRANTED, name, value, ("events", _GRANTED, "seal"))
-    for name, value in (
-        *(("type", "credits.expired"), ("at_us", 1), ("place", 9)),
-        *(("data", "{}"), ("state", "routed"), ("seal", 1)),
-    )
+GRANTED = event_id(ACCOUNT, "credits.granted", "1")
+OF_EVENTS: tuple[tuple[str, str, str, object, tuple[str, str, str]], ...] = (
+    *(
+        ("events", GRANTED, name, value, ("events", GRANTED, "seal"))
+        for name, value in (
+            *(("type", "credits.expired"), ("at_us", 1), ("place", 9)),
+            *(("data", "{}"), ("state", "new"), ("seal", 1)),
+        )
+    ),
+    *(
+        (
+            "deliveries",
+            GRANTED,
+            name,
+            value,
+            ("deliveries", f"{GRANTED}/{'x' if name == 'endpoint' else 'crm'}", found),
+        )
+        for name, value, found in (
+            *(("endpoint", "x", "seal"), ("state", "dead", "seal"), ("attempts", 1, "seal")),
+            *(("at_us", 1, "seal"), ("next_at_us", 1, "seal"), ("status", 1, "seal"), ("seal", 1, "seal")),
+            *(("reason", "x", "seal"), ("is_of_event", -1, "event_id")),
+        )
+    ),
 )
-"""A change of each member of an event, and how it is found."""
+"""A change of each member of an event or a delivery, and how it is found."""
 
 
 def rows_of(books: Books) -> Rows:
@@ -89,7 +107,8 @@ def rows_of(books: Books) -> Rows:
             )
             for bucket in books.buckets.values()
         ],
-        "events": [_event(event) for event in books.new_events.values()],
+        "events": [_event(event) for event in books.events.values()],
+        "deliveries": [_delivery(each) for each in books.deliveries.values()],
         "throttles": [
             ThrottleRow(scopes.get(throttle.scope_id, throttle.scope_id), throttle.scope_id)
             for throttle in books.throttles.values()
@@ -101,6 +120,11 @@ def rows_of(books: Books) -> Rows:
 def _event(event: Event) -> EventRow:
     values: Any = event_row(event)
     return EventRow(*values)
+
+
+def _delivery(delivery: Delivery) -> DeliveryRow:
+    values: Any = delivery_row(delivery)
+    return DeliveryRow(*values)
 
 
 def _puts(books: Books) -> Iterable[PostedRow]:
@@ -227,7 +251,7 @@ def name_of(row: Any) -> str:
             return f"{row.scope_id}/{row.window}"
         case EntryRow():
             return str(row.seq)
-    names = ("scope_id", "id", "ref", "day", "account_id")
+    names = ("scope_id", "event_id", "id", "ref", "day", "account_id")
     return str(next(getattr(row, name) for name in names if hasattr(row, name)))
 
 

@@ -10,13 +10,14 @@ from msgspec.structs import replace
 from proxy.ledger.alerts import Alerts
 from proxy.ledger.audit.rows import BucketRow
 from proxy.ledger.commands import CreateKey
+from proxy.ledger.deliveries import RouteEvent
 from proxy.ledger.dues import ChangePlan, Dues, Fee
 from proxy.ledger.returns import RefundCall, VoidLot
 from proxy.ledger.rows import NEVER_US, Limits, Object, Observed
 from proxy.ledger.windows import DAY_US, starts_of_day
 from proxy.pricing.charge import price
 from proxy.pricing.rates import Rate, RateCard
-from tests.ledger.audit.audited import OF_EVENTS, Rows, columns_named, differences, rows_of, tampered
+from tests.ledger.audit.audited import GRANTED, OF_EVENTS, Rows, columns_named, differences, rows_of, tampered
 from tests.ledger.audit.of_counters import COUNTED, OF_COUNTERS
 from tests.ledger.audit.of_memberships import OF_MEMBERSHIPS
 from tests.ledger.desk import ACCOUNT, KEY, NOON_US, Desk, charge_of
@@ -85,6 +86,7 @@ def history() -> Desk:
     desk.do(replace(job, observed=Observed({"requests": 1}, charge_of(15)), objects=(made,)))
     desk.do(RefundCall(ACCOUNT, "undo", "lot_u", "call_b", 12, "a reason", desk.now_us, 4, ("lot_a",)))
     desk.do(VoidLot(ACCOUNT, "void", "lot_of_adjust_5", "a reason", desk.now_us))
+    desk.do(RouteEvent(ACCOUNT, GRANTED, ("crm",), desk.now_us))
     desk.do(ChangePlan(ACCOUNT, "plan", "pro", Dues(fee=Fee(30)), desk.now_us, ""))
     return desk
 
@@ -311,6 +313,7 @@ def test_every_field_of_every_row_was_changed() -> None:
     }
     others = {
         *(("entries", "seq"), ("charges", "seq"), ("puts", "seq"), ("puts", "draws")),
+        ("deliveries", "event_id"),
         *(("charges", "kind"), ("charges", "draws"), ("charges", "note"), ("charges", "about")),
         *(("refunds", "kind"), ("refunds", "note"), ("refunds", "about")),
         *(("days", "day"), ("days", "key_id"), ("days", "model"), ("buckets", "scope_id")),

@@ -9,7 +9,7 @@ from proxy.ledger.audit.rows import AccountRow, LedgerRows
 from proxy.ledger.spending import NOTHING_SPENT
 from proxy.storage.columns import text
 
-NOTHING = LedgerRows(*((),) * 17)
+NOTHING = LedgerRows(*((),) * 18)
 
 
 def test_rows_are_taken_as_they_are_needed_and_none_is_kept() -> None:

@@ -30,7 +30,7 @@ def desk_of(
 
 def told(desk: Desk, *types: str) -> list[tuple[str, dict[str, Any]]]:
     """Type and data of the events, in their order; those of some types, or all but grants."""
-    events = sorted(desk.store.books.new_events.values(), key=lambda event: (event.at_us, event.place))
+    events = sorted(desk.store.books.events.values(), key=lambda event: (event.at_us, event.place))
     wanted = types or tuple(type_ for type_ in EVENT_TYPES if type_ != "credits.granted")
     return [(event.type, msgspec.json.decode(event.data)) for event in events if event.type in wanted]
 
@@ -257,7 +257,7 @@ def test_without_alerts_nothing_is_recorded() -> None:
     desk = Desk(limits=Limits(day_nano=NANO))
     desk.grant(NANO)
     spend(desk, NANO)
-    assert desk.store.books.new_events == {}
+    assert desk.store.books.events == {}
 
 
 def test_every_event_has_the_members_that_its_type_tells() -> None:

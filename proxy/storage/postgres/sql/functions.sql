@@ -166,6 +166,16 @@ BEGIN
                     i.period = n ->> 1
                     OR i.period = (SELECT max(m.period) FROM invoices AS m WHERE m.account_id = n ->> 0)
                 )
+            ),
+            'events', (
+                SELECT json_agg(json_build_array({events.columns:e}))
+                FROM json_array_elements(_rare -> 'events') AS n
+                JOIN events AS e ON e.account_id = n ->> 0 AND e.id = n ->> 1
+            ),
+            'deliveries', (
+                SELECT json_agg(json_build_array({deliveries.columns:d}))
+                FROM json_array_elements(_rare -> 'deliveries') AS n
+                JOIN deliveries AS d ON d.account_id = n ->> 0 AND d.event_id = n ->> 1 AND d.endpoint = n ->> 2
             )
         );
     END IF;
@@ -314,6 +324,15 @@ BEGIN
         FROM jsonb_array_elements(_change #> '{counters,rows}') AS r
         ON CONFLICT ({counters.key}) DO UPDATE SET {counters.upsert};
     END IF;
+    IF _change ? 'gone_events' THEN
+        ASSERT _change #> '{gone_events,columns}' = {events.key_names}, 'gone_events come with other columns';
+        DELETE FROM deliveries AS d
+        USING jsonb_array_elements(_change #> '{gone_events,rows}') AS r
+        WHERE d.account_id = r ->> 0 AND d.event_id = r ->> 1;
+        DELETE FROM events
+        USING jsonb_array_elements(_change #> '{gone_events,rows}') AS r
+        WHERE {events.match:r};
+    END IF;
     -- One cause leaves one event, whatever has become of it.
     IF _change ? 'events' THEN
         ASSERT _change #> '{events,columns}' = {events.names}, 'events come with other columns';
@@ -341,6 +360,20 @@ BEGIN
         INSERT INTO invoices ({invoices.columns})
         SELECT {invoices.from_json:r}
         FROM jsonb_array_elements(_change #> '{invoices,rows}') AS r;
+    END IF;
+    IF _change ? 'routed_events' THEN
+        ASSERT _change #> '{routed_events,columns}' = {events.names}, 'routed_events come with other columns';
+        INSERT INTO events ({events.columns})
+        SELECT {events.from_json:r}
+        FROM jsonb_array_elements(_change #> '{routed_events,rows}') AS r
+        ON CONFLICT ({events.key}) DO UPDATE SET {events.upsert};
+    END IF;
+    IF _change ? 'deliveries' THEN
+        ASSERT _change #> '{deliveries,columns}' = {deliveries.names}, 'deliveries come with other columns';
+        INSERT INTO deliveries ({deliveries.columns})
+        SELECT {deliveries.from_json:r}
+        FROM jsonb_array_elements(_change #> '{deliveries,rows}') AS r
+        ON CONFLICT ({deliveries.key}) DO UPDATE SET {deliveries.upsert};
     END IF;
     IF _change ? 'usage_days' THEN
         ASSERT _change #> '{usage_days,columns}' = {usage_days.names}, 'usage_days come with other columns';

@@ -119,6 +119,19 @@ CROSS JOIN invoices AS i ON i.account_id = j.value ->> 0
         OR i.period = (SELECT max(n.period) FROM invoices AS n WHERE n.account_id = j.value ->> 0)
     );
 
+-- name: load_events
+-- Events by account and id.
+SELECT {events.columns:e}
+FROM json_each(?) AS j
+CROSS JOIN events AS e ON e.account_id = j.value ->> 0 AND e.id = j.value ->> 1;
+
+-- name: load_deliveries
+-- Deliveries by account, event and endpoint.
+SELECT {deliveries.columns:d}
+FROM json_each(?) AS j
+CROSS JOIN deliveries AS d ON d.account_id = j.value ->> 0 AND d.event_id = j.value ->> 1
+    AND d.endpoint = j.value ->> 2;
+
 -- name: load_objects
 -- Objects by account and id.
 SELECT {objects.columns:o}

@@ -105,6 +105,28 @@ INSERT INTO counters ({counters.columns})
 VALUES {counters.parameters}
 ON CONFLICT ({counters.key}) DO UPDATE SET {counters.upsert};
 
+-- name: drop_events
+-- Delete events: a JSON array of accounts and ids.
+DELETE FROM events
+WHERE (account_id, id) IN (SELECT j.value ->> 0, j.value ->> 1 FROM json_each(?) AS j);
+
+-- name: drop_deliveries
+-- Delete what became of telling of events: the same array.
+DELETE FROM deliveries
+WHERE (account_id, event_id) IN (SELECT j.value ->> 0, j.value ->> 1 FROM json_each(?) AS j);
+
+-- name: put_routed
+-- Replace the state of events.
+INSERT INTO events ({events.columns})
+VALUES {events.parameters}
+ON CONFLICT ({events.key}) DO UPDATE SET {events.upsert};
+
+-- name: put_deliveries
+-- Add deliveries or replace what can change of them.
+INSERT INTO deliveries ({deliveries.columns})
+VALUES {deliveries.parameters}
+ON CONFLICT ({deliveries.key}) DO UPDATE SET {deliveries.upsert};
+
 -- name: add_events
 -- Add events but those that there are already: one cause leaves one event, whatever has become of it.
 INSERT INTO events ({events.columns})
