@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.endpoints.event_plan import EventPlan, EventPolicy
 from proxy.endpoints.tool_plan import Failure, Measure, Source
@@ -160,6 +161,24 @@ async def test_an_event_is_priced_for_its_accounts_group(apis: Apis) -> None:
     groups.known["vip"] = groups.of("vip")
     account_id = await apis.account(group="vip")
     assert (await send(apis, event(account_id))).data[0]["charged"] == "0.0015"
+
+
+async def test_an_event_has_the_price_and_the_day_of_when_it_happened(apis: Apis) -> None:
+    """However late it is told, and whatever prices are by then; one that is a little ahead is of now."""
+    dearer = RateCard("pages", (), (Rate("pages", Fraction(5_000_000), 1),))
+    card = replace(CARD, changes=((NOON_US - DAY_US, dearer),))
+    apis.settings = ApiConfig(events=POLICY, book=PriceBook([card]))
+    account_id = await apis.account()
+    times = [NOON_US - 2 * DAY_US, NOON_US - DAY_US, NOON_US + 30_000_000]
+    events = [event(account_id, str(place), timestamp=iso(at_us)) for place, at_us in enumerate(times)]
+    answer = await send(apis, {"events": events})
+    assert [each["charged"] for each in answer.data] == ["0.003", "0.015", "0.015"]
+    rows = (await apis.admin("GET", f"/usage?account_id={account_id}&start_date=2024-10-01")).data
+    assert [(row["group"], row["charged"]) for row in rows] == [
+        ("2024-10-02", "0.003"),
+        ("2024-10-03", "0.015"),
+        ("2024-10-04", "0.015"),
+    ]
 
 
 async def test_only_keys_that_may_send_events_of_their_own_account(apis: Apis) -> None:

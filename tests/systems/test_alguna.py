@@ -72,6 +72,17 @@ def test_g1_g6_usage_from_outside_is_priced_as_its_product_is(system: System) ->
     }
 
 
+def test_g1_usage_from_outside_has_the_prices_of_its_tiers(system: System) -> None:
+    """Graduated over events and calls alike, in the order in which they come, also within one request."""
+    account = system.account()
+    events = [event("tokens.written", account, input_tokens=part) for part in (900_000, 300_000)]
+    told = system.server.admin.post(EVENTS, {"events": events})["data"]
+    assert [nano(each["charged"]) for each in told] == [2_700_000_000, 800_000_000]
+    again = system.server.admin.post(EVENTS, events[0])["data"][0]
+    assert (again["status"], again["charged"]) == ("duplicate", "2.70")
+    assert system.chat(account, "writer", 8_800_001, 1) == 8_800_000 * 2_500 + 2_000 + ANSWER
+
+
 def test_g6_an_event_is_charged_once_whatever_is_sent(system: System) -> None:
     """A repeat is told what the first did, other content under its id is a conflict, the rest goes on."""
     account = system.account()
