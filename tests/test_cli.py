@@ -301,6 +301,17 @@ async def test_check_prints_the_prices_of_each_case_and_warns_of_what_no_call_me
     assert "cases[0].when.size" in ran.err
 
 
+async def test_check_prints_the_prices_of_each_window_and_when_it_holds(tmp_path: Path) -> None:
+    file = tmp_path / "farebox.yaml"
+    night = "hours: {windows: {night: {from: '20:00', to: '06:00', rates: {requests: {per_unit: '0.77'}}}}}"
+    file.write_text(CONFIG.replace("{per_unit: '0.02'}}}", f"{{per_unit: '0.02'}}}}, {night}}}"))
+    ran = await farebox("check", str(file), COLUMNS="200")
+    assert ran.code == 0, ran.err
+    (line,) = (line for line in ran.out.splitlines() if "0.77" in line)
+    assert "+hours=night" in line
+    assert "20:00-06:00 UTC" in line
+
+
 async def test_check_prints_each_fault_with_its_file_and_line(tmp_path: Path) -> None:
     file = tmp_path / "farebox.yaml"
     file.write_text(CONFIG.replace("upstream: main, model", "upstream: mian, model").replace("0.15", "cheap"))

@@ -17,6 +17,7 @@ from proxy.api.views.money import Usd, When
 from proxy.endpoints.base import Family
 from proxy.endpoints.objects import ObjectKind
 from proxy.endpoints.registry import ENDPOINTS, FORMS, KINDS, MEDIA
+from proxy.pricing.hours import Weekday
 from proxy.pricing.tiers import Period
 
 
@@ -93,13 +94,46 @@ class CardView(Struct, frozen=True, kw_only=True):
     most_charge: Usd | UnsetType = UNSET
 
 
-class PriceChangeView(CardView, frozen=True, kw_only=True, rename={"since": "from"}):
-    """What calls cost from a moment on."""
+class WindowView(
+    CardView,
+    frozen=True,
+    kw_only=True,
+    rename={"since": "from", "until": "to", "exceptions": "except"},
+):
+    """When calls have other prices: from a time of the day until before another, maybe of the next day.
+
+    It begins on `days` and on `dates`, on every day where there are neither, and never on those of `except`.
+    """
+
+    name: str
+    since: str
+    until: str
+    days: list[Weekday] | UnsetType = UNSET
+    dates: list[str] | UnsetType = UNSET
+    exceptions: list[str] | UnsetType = UNSET
+
+
+class HoursView(Struct, frozen=True, kw_only=True, rename={"otherwise": "else"}):
+    """The prices of windows of time, as the clocks of a zone show it, and those of all other times."""
+
+    zone: str
+    windows: list[WindowView]
+    otherwise: CardView
+
+
+class TimedCardView(CardView, frozen=True, kw_only=True):
+    """What calls cost at a moment, and at which hours they cost something else."""
+
+    hours: HoursView | UnsetType = UNSET
+
+
+class PriceChangeView(TimedCardView, frozen=True, kw_only=True, rename={"since": "from"}):
+    """What calls cost from a moment on, outside of the windows of `hours`."""
 
     since: When
 
 
-class PricedModel(CardView, frozen=True, kw_only=True):
+class PricedModel(TimedCardView, frozen=True, kw_only=True):
     """What both shapes of a model have: the paths of its calls, and their price."""
 
     id: str

@@ -28,7 +28,7 @@ _PRICE_COLUMNS = (
     *plain("billing", "meter"),
     Column("US dollars", field("price"), right=True),
     Column("for each", field("per"), right=True),
-    *plain("steps", "from"),
+    *plain("steps", "from", "at"),
 )
 
 
@@ -107,20 +107,22 @@ def _target(upstream: str, name: str | None) -> str:
     return f"{upstream}: {name}" if name else upstream
 
 
-def _cards(settings: Settings, routes: list[Route]) -> Iterator[tuple[int, RateCard]]:
-    """Every rate card that can price a call, in order and once, each from the moment that it does."""
+def _cards(settings: Settings, routes: list[Route]) -> Iterator[tuple[int, str, RateCard]]:
+    """Every rate card that can price a call, in order and once, each with when it does."""
     book = settings.book
     asked = product(book.globs, book.endpoints, book.groups)
     of_models = (book.card_for(glob, endpoint, group) for glob, endpoint, group in asked)
     of_routes = (settings.book.by_id(route.rate_card) for route in routes if route.rate_card)
     found: dict[str, RateCard] = {card.id: card for card in (*of_models, *of_routes) if card}
     for card in found.values():
-        for since_us, version in ((0, card), *card.changes):
-            for variant in version.variants:
-                yield from ((since_us, each) for each in (variant, *variant.by_tier.values()))
+        for since_us, changed in ((0, card), *card.changes):
+            timed = ((hours.window.said, hours.card) for hours in changed.hours)
+            for at, version in (("", changed), *timed):
+                for variant in version.variants:
+                    yield from ((since_us, at, each) for each in (variant, *variant.by_tier.values()))
 
 
-def _price_rows(since_us: int, card: RateCard) -> Iterator[Json]:
+def _price_rows(since_us: int, at: str, card: RateCard) -> Iterator[Json]:
     since = iso(since_us) if since_us else ""
     for rate in card.rates:
         price = decimal_string(rate.price / NANO_PER_USD)
@@ -132,6 +134,7 @@ def _price_rows(since_us: int, card: RateCard) -> Iterator[Json]:
             "per": rate.per,
             "steps": "; ".join(f"{step.kind} {step.value}" for step in rate.steps),
             "from": since,
+            "at": at,
         }
     for each in card.adjustments:
         value = decimal_string(each.step.number / (1 if each.step.kind == "share" else NANO_PER_USD))
@@ -143,4 +146,5 @@ def _price_rows(since_us: int, card: RateCard) -> Iterator[Json]:
             "per": "call",
             "steps": each.step.kind,
             "from": since,
+            "at": at,
         }

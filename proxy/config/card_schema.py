@@ -6,6 +6,7 @@ from msgspec import Meta, field
 
 from proxy.config.values import (
     Count,
+    Date,
     EndpointName,
     Moment,
     Money,
@@ -14,8 +15,10 @@ from proxy.config.values import (
     Percent,
     Schema,
     Text,
+    TimeOfDay,
     doc,
 )
+from proxy.pricing.hours import Weekday
 from proxy.pricing.tiers import Period
 
 
@@ -82,6 +85,40 @@ class ContextTierSchema(Schema, frozen=True, kw_only=True):
     rates: Annotated[Rates, doc("The rates that differ then, by meter.")]
 
 
+class WindowSchema(
+    Schema,
+    frozen=True,
+    kw_only=True,
+    rename={"since": "from", "until": "to", "exceptions": "except"},
+):
+    """Other prices, at certain hours of certain days."""
+
+    since: Annotated[TimeOfDay, doc("The time from which on it holds, on each of its days.")] = "00:00"
+    until: Annotated[
+        TimeOfDay, doc("The time before which it holds; of the next day, where that is not after `from`.")
+    ] = "24:00"
+    days: Annotated[list[Weekday], doc("The days of the week on which it begins.")] = field(
+        default_factory=list
+    )
+    dates: Annotated[list[Date], doc("The dates on which it begins, whatever day of the week that is.")] = (
+        field(default_factory=list)
+    )
+    exceptions: Annotated[list[Date], doc("The dates on which it does not begin.")] = field(
+        default_factory=list
+    )
+    multiplier: Annotated[Multiplier | None, doc("What all rates are multiplied with then.")] = None
+    rates: Annotated[Rates | None, doc("The rates that differ then, by meter.")] = None
+
+
+class HoursSchema(Schema, frozen=True, kw_only=True):
+    """Windows of time with other prices, as the clocks of one zone show them. No two may meet."""
+
+    zone: Annotated[Text, doc("The time zone, by its name: `UTC`, or such as `Asia/Shanghai`.")] = "UTC"
+    windows: Annotated[dict[Name, WindowSchema], doc("The windows, by names that receipts have.")] = field(
+        default_factory=dict
+    )
+
+
 class ExtraSchema(Schema, frozen=True, kw_only=True):
     """What a member of calls turns on that Farebox does not know."""
 
@@ -117,6 +154,9 @@ class TermsSchema(Schema, frozen=True, kw_only=True):
     cases: Annotated[
         list[CaseSchema], doc("Prices that depend on parameters of a call; the first case that holds.")
     ] = field(default_factory=list)
+    hours: Annotated[
+        HoursSchema | None, doc("Prices that differ by the hour, the day of the week or the date.")
+    ] = None
     max_output_tokens: Annotated[
         Count | None,
         doc("The most output of a call that names no bound; needed by cards that price output."),

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from proxy.config.card_schema import CaseSchema, RateCardSchema, TermsSchema
 from proxy.config.faults import Findings
+from proxy.config.hours import hours_of, like_hours
 from proxy.config.prices import checked_price
-from proxy.config.rates import over, rates_of, tiered_rates, without_lengths
+from proxy.config.rates import lacks_bound, over, rates_of, tiered_rates, without_lengths
 from proxy.config.schema import ConfigSchema
 from proxy.config.tiers import check_counters, with_own_counters
 from proxy.endpoints.registry import FREE
@@ -19,12 +20,12 @@ from proxy.globs import any_meets
 from proxy.metering.usage import METERS
 from proxy.money import MAX_NANO, Unit, decimal_string
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import ADJUSTMENTS, Adjustment, Case, Extra, RateCard
+from proxy.pricing.extras import Extra
+from proxy.pricing.rates import ADJUSTMENTS, Adjustment, Case, RateCard
 from proxy.pricing.steps import Step, StepKind
 from proxy.validation import Path, did_you_mean
 
 _BOUNDS: Final[tuple[tuple[str, StepKind], ...]] = (("least_charge", "at_least"), ("most_charge", "at_most"))
-OUTPUT: Final = "output_tokens"
 _NOTHING: Final = RateCard("", (), ())
 """What a card is like that is like no other."""
 
@@ -135,7 +136,7 @@ class _Cards:
             stages.append((since_us, change, place))
         cards = []
         for at_us in sorted({*(since_us for since_us, _, _ in stages), *(at for at, _ in like.changes)}):
-            card = like.as_of(at_us)
+            card = like.changed(at_us)
             for since_us, terms, place in stages:
                 card = self._card(name, terms, card, place) if since_us <= at_us else card
             cards.append((at_us, card))
@@ -182,7 +183,9 @@ class _Cards:
         own = (self._case(card, case, at) for case, at in zip(schema.cases, places[1:], strict=True))
         card = replace(card, cases=tuple(own) or tuple(_taken_over(card, case, like) for case in like.cases))
         self._check(card, schema, places)
-        return card
+        if schema.hours is None:
+            return replace(card, hours=like_hours(card, like.hours))
+        return replace(card, hours=hours_of(card, schema.hours, self._unit, (*path, "hours"), findings))
 
     def _extras(self, schema: TermsSchema, path: Path) -> tuple[Extra, ...]:
         for member, extra in schema.extras.items():
@@ -221,7 +224,7 @@ class _Cards:
         """Faults of a whole card: output without a bound, and rates beyond all amounts."""
         path = places[0]
         placed = zip(card.variants, chain(places, repeat(path)), strict=False)
-        unbounded = (place for variant, place in placed if _lacks_bound(variant))
+        unbounded = (place for variant, place in placed if lacks_bound(variant))
         for place in islice(unbounded, 1):  # The others lack it for the same reason.
             self._findings.fault(
                 (*place, "max_output_tokens"),
@@ -246,9 +249,3 @@ def _taken_over(card: RateCard, case: Case, like: RateCard) -> Case:
 
 def _case_id(card: RateCard, when: Sequence[tuple[str, str]]) -> str:
     return f"{card.id}+{','.join(f'{name}={value}' for name, value in when)}"
-
-
-def _lacks_bound(card: RateCard) -> bool:
-    return not card.default_bound and any(
-        OUTPUT in (rate.meter, METERS[rate.meter].part_of) for rate in card.rates
-    )

@@ -7,9 +7,18 @@ from proxy.config.card_schema import PriceSchema
 from proxy.config.faults import Findings
 from proxy.metering.usage import METERS
 from proxy.money import MAX_NANO, Unit, decimal_string, parse_amount, usd_string
-from proxy.pricing.rates import OF_SECONDS, PERS
 from proxy.validation import Path
 
+PERS: Final[dict[str, int]] = {
+    "per_1m": 1_000_000,
+    "per_1k": 1_000,
+    "per_unit": 1,
+    "per_minute": 60,
+    "per_hour": 3_600,
+}
+"""How a price may be written, and how many units it is for."""
+OF_SECONDS: Final = ("per_minute", "per_hour")
+"""Those that are only for meters that count seconds."""
 NO_PRICE: Final = Fraction(0)
 """Takes the place of a price that is a fault."""
 

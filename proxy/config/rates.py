@@ -8,14 +8,15 @@ from msgspec.structs import replace
 
 from proxy.config.card_schema import ContextTierSchema, RateSchema
 from proxy.config.faults import Findings
-from proxy.config.prices import written_price
+from proxy.config.prices import PERS, written_price
 from proxy.config.tiers import counted_rate, is_counted
 from proxy.metering.usage import METERS
 from proxy.money import Unit
-from proxy.pricing.rates import PERS, Rate, RateCard
+from proxy.pricing.rates import Rate, RateCard
 from proxy.pricing.steps import CONDITIONS, Step, StepKind
 from proxy.validation import Path, did_you_mean
 
+OUTPUT: Final = "output_tokens"
 _STEPS: Final[tuple[tuple[str, StepKind], ...]] = (
     ("included", "less"),
     ("least", "least"),
@@ -83,6 +84,13 @@ def without_lengths(card: RateCard) -> tuple[Rate, ...]:
     return tuple(
         replace(rate, steps=tuple(step for step in rate.steps if step.kind not in CONDITIONS))
         for rate in card.at({}).rates
+    )
+
+
+def lacks_bound(card: RateCard) -> bool:
+    """Whether a card prices output and does not say how much there can be."""
+    return not card.default_bound and any(
+        OUTPUT in (rate.meter, METERS[rate.meter].part_of) for rate in card.rates
     )
 
 

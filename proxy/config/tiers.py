@@ -8,10 +8,10 @@ from msgspec.structs import replace
 
 from proxy.config.card_schema import RateSchema, TierSchema
 from proxy.config.faults import Findings
-from proxy.config.prices import NO_PRICE, written_price
+from proxy.config.prices import NO_PRICE, PERS, written_price
 from proxy.metering.usage import METERS
 from proxy.money import Unit, decimal_string
-from proxy.pricing.rates import PERS, Rate, RateCard
+from proxy.pricing.rates import Rate, RateCard
 from proxy.pricing.tiers import Tier, Tiers
 from proxy.validation import Path
 

@@ -98,7 +98,7 @@ def replaced_by(upstream: Upstream, plan: ToolPlan) -> list[str]:
 
 def _check_rates(schema: RouteSchema, card: RateCard, path: Path, findings: Findings) -> None:
     """What is measured is priced, and what is priced is measured."""
-    rated = {meter for variant in card.variants for meter in variant.rated}
+    rated = {meter for each in card.versions for variant in each.variants for meter in variant.rated}
     for meter in schema.measures:
         if meter in MEASURED and meter not in rated:
             findings.fault((*path, "measures", meter), f"has no rate on the rate card {card.id!r}")

@@ -44,6 +44,22 @@ Moment = Annotated[
         extra={"wanted": "a day or a moment in UTC, such as 2027-01-01 or 2027-01-01T06:00:00Z"},
     ),
 ]
+Date = Annotated[
+    str,
+    Meta(
+        pattern=r"^20[1-9][0-9]-[0-9]{2}-[0-9]{2}$",
+        examples=["2027-01-01"],
+        extra={"wanted": "a day such as 2027-01-01"},
+    ),
+]
+TimeOfDay = Annotated[
+    str,
+    Meta(
+        pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$",
+        examples=["08:30", "24:00"],
+        extra={"wanted": 'a time of the day in quotes such as "08:30", from "00:00" to "24:00"'},
+    ),
+]
 Quantity = Annotated[
     str,
     Meta(

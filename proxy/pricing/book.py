@@ -74,7 +74,7 @@ class PriceBook:
     ) -> RateCard | None:
         """As `card_of`, as that prices calls at a moment."""
         found = self.card_of(rate_card, model, endpoint, group)
-        return found.as_of(at_us) if found is not None and found.changes else found
+        return found.as_of(at_us) if found is not None and found.is_timed else found
 
     def has_free(self, meters: Needed, endpoint: str, group: str = "") -> bool:
         """Whether a call on `endpoint`, which uses `meters`, may cost nothing."""

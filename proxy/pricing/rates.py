@@ -12,21 +12,13 @@ from msgspec.structs import replace
 
 from proxy.metering.usage import METERS, SURCHARGES, Needed, Usage, each_needed
 from proxy.money import decimal_string
+from proxy.pricing.extras import Extra
+from proxy.pricing.hours import Window
 from proxy.pricing.steps import OF_QUANTITY, Step, applies, times
 from proxy.pricing.tiers import Tiers
 
 BillingType = Literal["per_call", "per_token", "metered"]
 
-PERS: Final[dict[str, int]] = {
-    "per_1m": 1_000_000,
-    "per_1k": 1_000,
-    "per_unit": 1,
-    "per_minute": 60,
-    "per_hour": 3_600,
-}
-"""How a price may be written, and how many units it is for."""
-OF_SECONDS: Final = ("per_minute", "per_hour")
-"""Those that are only for meters that count seconds."""
 CONTEXT: Final = "input_tokens"
 """The meter that says how long a call is: all its input, with what came from a cache."""
 
@@ -86,23 +78,6 @@ class Adjustment(msgspec.Struct, frozen=True):
     step: Step
 
 
-class Extra(msgspec.Struct, frozen=True):
-    """What a member of a request turns on that Farebox does not know, in units of a meter.
-
-    `counted` says how many: one, or one for each address in the request, `most` at most.
-    """
-
-    member: str
-    meter: str
-    counted: Literal["once", "addresses"] = "once"
-    most: int = 1
-
-    @property
-    def counts_addresses(self) -> bool:
-        """Whether it has to be looked for in the request how many it is."""
-        return self.counted == "addresses"
-
-
 class Case(msgspec.Struct, frozen=True):
     """The card of a call whose parameters have all these values, whatever their case. They are casefolded.
 
@@ -116,6 +91,15 @@ class Case(msgspec.Struct, frozen=True):
     def holds(self, parameters: Mapping[str, str]) -> bool:
         """Whether a call with these parameters is priced by it."""
         return all(parameters.get(name, "").casefold() == value for name, value in self.when)
+
+
+class Hours(msgspec.Struct, frozen=True):
+    """The card of calls within a window of time: with other rates, or with all of them multiplied."""
+
+    window: Window
+    card: "RateCard"
+    said: tuple[Rate, ...] = ()
+    multiplier: str = ""
 
 
 def card_of(price_id: str, listed: Iterable[Term]) -> "RateCard":
@@ -145,6 +129,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     order of time. It prices calls of accounts in one of `groups`, on one of `endpoints`; empty ones are all.
     `source` names the list that its prices come from, where they do. With `tier_by_answer` a call is charged
     at the service tier that its answer names.
+    `hours` have cards without hours, which take its place within their windows; these never meet.
     """
 
     id: str
@@ -162,6 +147,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     endpoints: tuple[str, ...] = ()
     source: str = ""
     tier_by_answer: bool = False
+    hours: tuple[Hours, ...] = ()
 
     def is_for(self, endpoint: str, group: str) -> bool:
         """Whether it prices calls on an endpoint of accounts in a group."""
@@ -169,14 +155,25 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
             not self.endpoints or endpoint in self.endpoints
         )
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether the moment decides which card prices a call."""
+        return bool(self.changes or self.hours)
+
     def as_of(self, at_us: int) -> "RateCard":
         """The card that prices calls at a moment."""
+        card = self.changed(at_us)
+        return next((each.card for each in card.hours if each.window.holds(at_us)), card)
+
+    def changed(self, at_us: int) -> "RateCard":
+        """The card by its changes up to a moment, with its hours."""
         return next((card for since_us, card in reversed(self.changes) if since_us <= at_us), self)
 
     @property
     def versions(self) -> tuple["RateCard", ...]:
-        """Itself, and the cards of all its changes."""
-        return (self, *(card for _, card in self.changes))
+        """Itself and the cards of all its changes, each before those of its hours."""
+        cards = (self, *(card for _, card in self.changes))
+        return tuple(each for card in cards for each in (card, *(hours.card for hours in card.hours)))
 
     @cached_property
     def version(self) -> str:
@@ -223,18 +220,23 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
             for tier, multiplier in self.service_tiers
         }
 
-    def multiplied(self, multiplier: str, group: str) -> "RateCard":
-        """The card for a group: every rate multiplied, those of surcharges, cases and changes included.
+    def multiplied(self, multiplier: str, group: str, of: str = "group") -> "RateCard":
+        """The card for a group: every rate multiplied, also those of surcharges, cases, changes and hours.
 
-        What bounds a charge stays. The group is in the id.
+        What bounds a charge stays. The group is in the id. It may be that `of` something else.
         """
-        step = Step("times", multiplier, f"group {group}")
+        step = Step("times", multiplier, f"{of} {group}")
         return replace(
             self,
-            id=f"{self.id}+group={group}",
+            id=f"{self.id}+{of}={group}",
             rates=tuple(replace(rate, steps=(*rate.steps, step)) for rate in self.rates),
-            cases=tuple(replace(case, card=case.card.multiplied(multiplier, group)) for case in self.cases),
-            changes=tuple((at_us, card.multiplied(multiplier, group)) for at_us, card in self.changes),
+            cases=tuple(
+                replace(each, card=each.card.multiplied(multiplier, group, of)) for each in self.cases
+            ),
+            changes=tuple((at_us, card.multiplied(multiplier, group, of)) for at_us, card in self.changes),
+            hours=tuple(
+                replace(each, card=each.card.multiplied(multiplier, group, of)) for each in self.hours
+            ),
         )
 
     @cached_property

@@ -1,5 +1,6 @@
 """The list of models: which ones it has, in pages or not, and all that decides their prices."""
 
+from datetime import UTC, date
 from fractions import Fraction
 from typing import Any
 
@@ -12,7 +13,9 @@ from proxy.api.views.models import ModelsQuery, ServedModel, openai_view, priced
 from proxy.call.policy import Catalog, Policy
 from proxy.ledger.groups import Group, Groups
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import Adjustment, Case, Extra, Rate, RateCard
+from proxy.pricing.extras import Extra
+from proxy.pricing.hours import Window
+from proxy.pricing.rates import Adjustment, Case, Hours, Rate, RateCard
 from proxy.pricing.steps import Step
 from proxy.upstream.model_lists import ListedModel
 from proxy.upstream.routes import Route, Routes, Target, Upstream
@@ -80,6 +83,29 @@ def test_a_model_is_shown_as_it_is_priced_now_with_the_changes_to_come() -> None
         moments = [change["from"] for change in shown["price_changes"]]
         assert moments == [f"1970-01-01T00:00:{second}Z" for second in coming]
     assert "price_changes" not in openai_view(model, 9_000_000)
+
+
+def test_a_model_is_shown_as_it_is_priced_at_this_hour_with_the_prices_of_all_others() -> None:
+    card = RateCard("card", (), (IMAGE,))
+    window = Window("night", UTC, 22 * 60, 30 * 60, ("mon",), (date(2026, 12, 25),), (date(2027, 1, 4),))
+    timed = replace(card, hours=(Hours(window, card.multiplied("0.5", "night", "hours")),))
+    night = {
+        "name": "night",
+        "from": "22:00",
+        "to": "06:00",
+        "days": ["mon"],
+        "dates": ["2026-12-25"],
+        "except": ["2027-01-04"],
+    }
+    monday_us = 4 * 86_400_000_000
+    for hour, price in ((21, "0.02"), (22, "0.01"), (29, "0.01"), (30, "0.02")):
+        shown: Any = openai_view(ServedModel("m", timed, []), monday_us + hour * 3_600_000_000)
+        assert shown["pricing"]["images"]["price"] == price
+        assert shown["hours"]["zone"] == "UTC"
+        assert shown["hours"]["else"]["pricing"]["images"]["price"] == "0.02"
+        [found] = shown["hours"]["windows"]
+        assert {key: found[key] for key in night} == night
+        assert found["pricing"]["images"]["price"] == "0.01"
 
 
 def test_a_card_that_only_has_cases_is_billed_as_they_are() -> None:

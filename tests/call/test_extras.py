@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from proxy.call.terms import terms_of
 from proxy.endpoints.features import Feature
 from proxy.endpoints.reading.steps import STEP_BYTES
-from proxy.pricing.rates import Extra, Rate
+from proxy.pricing.extras import Extra
+from proxy.pricing.rates import Rate
 from tests.call.test_terms import CARD, FEATURES, TOOL, refused, route
 from tests.endpoints.least import asked
 

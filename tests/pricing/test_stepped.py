@@ -10,9 +10,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from proxy.config.prices import PERS
 from proxy.metering.usage import METERS
 from proxy.pricing.charge import Charge, Line, affordable, more_nano, price, worst_nano
-from proxy.pricing.rates import PERS, Adjustment, Extra, Rate, RateCard, Term, card_of
+from proxy.pricing.extras import Extra
+from proxy.pricing.rates import Adjustment, Rate, RateCard, Term, card_of
 from proxy.pricing.steps import Step, StepKind, exact_amounts
 from tests.pricing.test_charge import PRICES, QUANTITIES, WHOLES, usages
 

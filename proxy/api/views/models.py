@@ -8,6 +8,7 @@ import msgspec
 
 from proxy.ledger.windows import iso
 from proxy.money import NANO_PER_USD, decimal_string
+from proxy.pricing.hours import Window, clock_time
 from proxy.pricing.rates import Case, Rate, RateCard
 from proxy.pricing.steps import Step, StepKind, times
 from proxy.pricing.tiers import Tiers
@@ -68,10 +69,32 @@ def _more(model: ServedModel, at_us: int) -> View:
     card = model.card
     context = {"context_length": model.context} if model.context else {}
     coming = [
-        {"from": iso(since_us), **priced(later)} for since_us, later in card.changes if since_us > at_us
+        {"from": iso(since_us), **priced(later), **_hours(later)}
+        for since_us, later in card.changes
+        if since_us > at_us
     ]
     changes = {"price_changes": coming} if coming else {}
-    return {"endpoints": list(model.endpoints), **context, **priced(card.as_of(at_us)), **changes}
+    now = {**priced(card.as_of(at_us)), **_hours(card.changed(at_us))}
+    return {"endpoints": list(model.endpoints), **context, **now, **changes}
+
+
+def _hours(card: RateCard) -> View:
+    """The prices of a card at all hours, where these differ."""
+    if not card.hours:
+        return {}
+    windows = [{"name": each.window.name, **_window(each.window), **priced(each.card)} for each in card.hours]
+    return {"hours": {"zone": str(card.hours[0].window.zone), "windows": windows, "else": priced(card)}}
+
+
+def _window(window: Window) -> View:
+    """When a window holds, in the words of a configuration."""
+    lists = {
+        "days": list(window.days),
+        "dates": [day.isoformat() for day in window.dates],
+        "except": [day.isoformat() for day in window.exceptions],
+    }
+    said = {name: value for name, value in lists.items() if value}
+    return {"from": clock_time(window.from_minute), "to": clock_time(window.to_minute), **said}
 
 
 def priced(card: RateCard) -> View:
