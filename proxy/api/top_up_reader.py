@@ -1,7 +1,7 @@
 """The reads of top-ups."""
 
 from proxy.api.reader import Reader, made
-from proxy.ledger.top_up_rows import TopUp
+from proxy.ledger.top_up_rows import AutoTopUp, TopUp
 
 
 class TopUpReader(Reader):
@@ -23,3 +23,8 @@ class TopUpReader(Reader):
         else:
             rows = await self._rows("top_ups_page", **params)
         return [made(row, TopUp) for row in rows]
+
+    async def auto_top_up(self, account_id: str) -> AutoTopUp:
+        """How an account is topped up by itself; off where it was never set."""
+        rows = await self._rows("auto_top_up", account_id=account_id)
+        return made(rows[0], AutoTopUp) if rows else AutoTopUp(account_id)

@@ -6,13 +6,18 @@ import msgspec
 
 
 class Paid(msgspec.Struct, frozen=True):
-    """A top-up was paid, by a payment, with so many of the currency's smallest unit."""
+    """A top-up was paid, by a payment, with so many of the currency's smallest unit.
+
+    `customer` and `method` are the buyer and means of payment that may be charged later, if they were saved.
+    """
 
     account_id: str
     top_up_id: str
     payment: str
     amount: int
     currency: str
+    customer: str = ""
+    method: str = ""
 
 
 class Unpaid(msgspec.Struct, frozen=True):

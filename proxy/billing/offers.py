@@ -89,6 +89,8 @@ class Payments(msgspec.Struct, frozen=True):
 
     A fee is a share of the price, and `least_fee_cents` at least. `on_lost` is what becomes of credit that
     was used when its price is paid back or lost. Who lacks funds is sent to `top_up_url`, if there is one.
+    Automatic top-ups are `cool_down_us` apart, and `back_off_us` after one that was declined; in a day an
+    account that sets no bound of its own buys `daily_nano` by them.
     """
 
     provider: str = "manual"
@@ -103,6 +105,9 @@ class Payments(msgspec.Struct, frozen=True):
     on_lost: OnShortfall = "owe"
     top_up_url: str = ""
     stripe: StripeAccess | None = None
+    cool_down_us: int = 600_000_000
+    back_off_us: int = 3_600_000_000
+    daily_nano: int = 500 * 100 * NANO_PER_CENT
 
     def package(self, name: str) -> Offer:
         """The offer of a package. Raises Refusal `invalid_value` if there is none of this name."""

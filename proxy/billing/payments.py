@@ -49,6 +49,8 @@ class Notices:
         if (paid.currency, paid.amount) != (CURRENCY, top_up.price_cents):
             self._mismatch(top_up, paid.payment, f"{paid.amount} {paid.currency}")
             return True
+        if paid.method:
+            await self._top_ups.save_method(top_up.account_id, paid.customer, paid.method)
         try:
             await self._top_ups.confirm(top_up, paid.payment, paid.amount)
         except Refusal as refusal:

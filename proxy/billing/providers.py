@@ -18,6 +18,13 @@ class Checkout(msgspec.Struct, frozen=True):
     url: str = ""
 
 
+class Charged(msgspec.Struct, frozen=True):
+    """What has come of a charge: the provider's name for it, and why it was declined, if it was."""
+
+    reference: str = ""
+    declined: str = ""
+
+
 class PaymentProvider(Protocol):
     """A payment provider. It credits nothing: that a payment was made comes in by itself, and is confirmed.
 
@@ -25,8 +32,17 @@ class PaymentProvider(Protocol):
     again with the same arguments does nothing twice.
     """
 
-    async def begin(self, top_up: TopUp) -> Checkout:
-        """Make what a pending top-up is paid by."""
+    @property
+    def saves_methods(self) -> bool:
+        """Whether automatic top-ups need a means of payment that was saved."""
+        ...
+
+    async def begin(self, top_up: TopUp, *, saves_method: bool = False) -> Checkout:
+        """Make what a pending top-up is paid by, which may be saved for automatic ones."""
+        ...
+
+    async def charge(self, top_up: TopUp, customer: str, method: str) -> Charged:
+        """Have a pending top-up paid by means that were saved, while the buyer is away."""
         ...
 
     async def pay_back(self, top_up: TopUp, cents: int, key: str) -> None:
@@ -45,10 +61,20 @@ class PaymentProvider(Protocol):
 class Manual:
     """The operator takes the money, confirms what has arrived, and pays back by other means."""
 
-    async def begin(self, top_up: TopUp) -> Checkout:
+    @property
+    def saves_methods(self) -> bool:
+        """A transfer is made anew each time."""
+        return False
+
+    async def begin(self, top_up: TopUp, *, saves_method: bool = False) -> Checkout:
         """Nothing: the operator tells how to pay."""
-        del top_up
+        del top_up, saves_method
         return Checkout()
+
+    async def charge(self, top_up: TopUp, customer: str, method: str) -> Charged:
+        """Nothing: the operator sees that it is pending."""
+        del top_up, customer, method
+        return Charged()
 
     async def pay_back(self, top_up: TopUp, cents: int, key: str) -> None:
         """Nothing: the operator sends the money."""

@@ -10,6 +10,9 @@ from proxy.billing.notices import Lost, Meaning, Paid, Unpaid
 ACCOUNT: Final = "farebox_account"
 TOP_UP: Final = "farebox_top_up"
 """The names under which Stripe's objects have the ids of account and top-up."""
+ORIGIN: Final = "farebox_origin"
+AUTOMATIC: Final = "automatic"
+"""What a payment says that no buyer has made on a page."""
 
 
 class _Object(msgspec.Struct, frozen=True):
@@ -26,6 +29,9 @@ class _Object(msgspec.Struct, frozen=True):
     amount_refunded: int = 0
     currency: str = ""
     last_payment_error: dict[str, Any] | None = None
+    setup_future_usage: str | None = None
+    customer: str | None = None
+    payment_method: str | None = None
 
 
 class _Data(msgspec.Struct, frozen=True):
@@ -51,7 +57,10 @@ def _paid(thing: _Object, payment: str | None, amount: int | None) -> Paid | Non
     names = _names(thing)
     if names is None or not payment or amount is None:
         return None
-    return Paid(*names, payment, amount, thing.currency)
+    saved = ("", "")
+    if thing.setup_future_usage == "off_session" and thing.customer and thing.payment_method:
+        saved = (thing.customer, thing.payment_method)
+    return Paid(*names, payment, amount, thing.currency, *saved)
 
 
 def _unpaid(thing: _Object, state: Literal["failed", "expired"], reason: str) -> Unpaid | None:
@@ -72,6 +81,14 @@ def _page_paid(thing: _Object) -> Meaning:
     return _paid(thing, thing.payment_intent, thing.amount_total)
 
 
+def _declined(thing: _Object) -> Meaning:
+    # On a page a buyer may try another card; while nobody is there, nobody does.
+    if (thing.metadata or {}).get(ORIGIN) != AUTOMATIC:
+        return None
+    why = (thing.last_payment_error or {}).get("code") or "canceled"
+    return _unpaid(thing, "failed", f"The payment was declined: {why}.")
+
+
 def _disputed(thing: _Object) -> Meaning:
     # An inquiry takes nothing back yet.
     if thing.status.startswith("warning"):
@@ -87,6 +104,8 @@ _MEANINGS: Final[dict[str, Callable[[_Object], Meaning]]] = {
     ),
     "checkout.session.expired": lambda thing: _unpaid(thing, "expired", "It was not paid in time."),
     "payment_intent.succeeded": lambda thing: _paid(thing, thing.id, thing.amount_received),
+    "payment_intent.payment_failed": _declined,
+    "payment_intent.canceled": _declined,
     "charge.refunded": lambda thing: _lost(
         thing, refunded=thing.amount_refunded, reason="The payment was refunded."
     ),

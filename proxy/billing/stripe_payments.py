@@ -6,17 +6,20 @@ crash, does nothing twice. What Stripe tells comes in by its webhook.
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 import stripe
 
 from proxy.billing.notices import Meaning
 from proxy.billing.offers import StripeAccess
-from proxy.billing.providers import Checkout
-from proxy.billing.stripe_events import ACCOUNT, TOP_UP, Told, meaning_of
+from proxy.billing.providers import Charged, Checkout
+from proxy.billing.stripe_events import ACCOUNT, AUTOMATIC, ORIGIN, TOP_UP, Told, meaning_of
 from proxy.errors import Refusal
 from proxy.ledger.top_up_rows import TopUp
+
+if TYPE_CHECKING:
+    from stripe.params.checkout import SessionCreateParamsPaymentIntentData
 
 API_VERSION: Final = "2025-09-30.clover"
 """Objects keep this version's shape, whatever version the account or the library has."""
@@ -44,12 +47,21 @@ class StripePayments:
             http_client=self._http,
         )
 
-    async def begin(self, top_up: TopUp) -> Checkout:
+    @property
+    def saves_methods(self) -> bool:
+        """A card or the like is saved by Checkout."""
+        return True
+
+    async def begin(self, top_up: TopUp, *, saves_method: bool = False) -> Checkout:
         """A Checkout page, which Stripe closes after a day."""
         names = {ACCOUNT: top_up.account_id, TOP_UP: top_up.id}
+        intent: SessionCreateParamsPaymentIntentData = {"metadata": names}
+        if saves_method:
+            intent["setup_future_usage"] = "off_session"
         made = await self._asked(
             self._client.v1.checkout.sessions.create_async(
                 params={
+                    "customer_creation": "always" if saves_method else "if_required",
                     "mode": "payment",
                     "client_reference_id": top_up.id,
                     "success_url": self._access.success_url,
@@ -65,12 +77,33 @@ class StripePayments:
                         }
                     ],
                     "metadata": names,
-                    "payment_intent_data": {"metadata": names},
+                    "payment_intent_data": intent,
                 },
                 options={"idempotency_key": top_up.id},
             )
         )
         return Checkout(made.id, made.url or "")
+
+    async def charge(self, top_up: TopUp, customer: str, method: str) -> Charged:
+        """A payment while the buyer is away, confirmed at once. The webhook tells of it as of any other."""
+        try:
+            made = await self._asked(
+                self._client.v1.payment_intents.create_async(
+                    params={
+                        "amount": top_up.price_cents,
+                        "currency": "usd",
+                        "customer": customer,
+                        "payment_method": method,
+                        "off_session": True,
+                        "confirm": True,
+                        "metadata": {ACCOUNT: top_up.account_id, TOP_UP: top_up.id, ORIGIN: AUTOMATIC},
+                    },
+                    options={"idempotency_key": top_up.id},
+                )
+            )
+        except stripe.CardError as error:
+            return Charged(declined=error.code or "declined")
+        return Charged(made.id)
 
     async def pay_back(self, top_up: TopUp, cents: int, key: str) -> None:
         """A refund of the payment. What the operator has confirmed himself is not Stripe's."""
@@ -113,6 +146,8 @@ class StripePayments:
         try:
             async with asyncio.timeout(SECONDS):
                 return await request
+        except stripe.CardError:
+            raise
         except (stripe.StripeError, TimeoutError) as error:
             code = getattr(error, "code", None) or type(error).__name__
             message = f"The payment provider cannot be used now ({code}). Try again with the same key."

@@ -10,8 +10,16 @@ from proxy.errors import Refusal
 from proxy.ids import ALPHABET, new_id
 from proxy.ledger.commands import Command, Done
 from proxy.ledger.rows import OnShortfall
-from proxy.ledger.top_up_rows import TopUp, TopUpOrigin
-from proxy.ledger.top_ups import ConfirmTopUp, FailTopUp, NoteTopUp, OpenTopUp, RefundTopUp, ReverseTopUp
+from proxy.ledger.top_up_rows import AutoTopUp, TopUp, TopUpOrigin
+from proxy.ledger.top_ups import (
+    ConfirmTopUp,
+    FailTopUp,
+    NoteTopUp,
+    OpenTopUp,
+    RefundTopUp,
+    ReverseTopUp,
+    SaveMethod,
+)
 from proxy.money import usd_string
 
 MOST_PENDING: Final = 10
@@ -43,6 +51,7 @@ class TopUps:
         payments: Payments,
         *,
         origin: TopUpOrigin = "request",
+        saves_method: bool = False,
     ) -> tuple[TopUp, bool]:
         """Open a top-up, once for a key of the caller's; also whether it was opened before."""
         top_up = offer.top_up(
@@ -50,12 +59,29 @@ class TopUps:
         )
         done = await self._ledger.command(OpenTopUp(account_id, top_up, MOST_PENDING))
         opened = _top_up(done)
-        if opened.state == "pending" and not opened.reference:
+        if opened.state == "pending" and not opened.reference and origin == "request":
             # After a crash in between, whoever opens it again gets what the provider has made for it.
-            checkout = await self._providers.of(payments).begin(opened)
+            checkout = await self._providers.of(payments).begin(opened, saves_method=saves_method)
             if checkout.reference:
                 opened = await self._note(opened, checkout)
         return opened, done.replayed
+
+    async def charge(self, top_up: TopUp, auto: AutoTopUp, payments: Payments) -> TopUp:
+        """Have an automatic top-up charged. One that is declined is closed; the provider's notice credits it.
+
+        Nothing happens twice: the provider knows the charge by the top-up's id.
+        """
+        provider = self._providers.of(payments)
+        if provider.saves_methods and not auto.method:
+            return await self.close(top_up, "failed", "No means of payment was saved.")
+        charged = await provider.charge(top_up, auto.customer, auto.method)
+        if charged.declined:
+            return await self.close(top_up, "failed", f"The payment was declined: {charged.declined}.")
+        return await self._note(top_up, Checkout(charged.reference)) if charged.reference else top_up
+
+    async def save_method(self, account_id: str, customer: str, method: str) -> None:
+        """Save the means by which automatic top-ups are paid."""
+        await self._ledger.command(SaveMethod(account_id, self._clock.now_us(), customer, method))
 
     async def confirm(self, top_up: TopUp, reference: str, paid_cents: int) -> tuple[TopUp, bool]:
         """Credit a top-up that was paid; also whether it had been credited before."""

@@ -65,6 +65,10 @@ class Api:
         """The answer to a PATCH. Raises ApiError."""
         return self._send("PATCH", path, body, {})
 
+    def put(self, path: str, body: Json) -> bytes:
+        """The answer to a PUT. Raises ApiError."""
+        return self._send("PUT", path, body, {})
+
     def _send(
         self,
         method: str,

@@ -1,4 +1,4 @@
-"""farebox top-ups: list, open, confirm, fail, refund."""
+"""farebox top-ups: list, open, confirm, fail, refund, auto."""
 
 import click
 
@@ -100,6 +100,36 @@ def refund_top_up(
     """Take back the credit that AMOUNT of the price has bought, and the rest of the bonus."""
     body = {"amount": amount_text, "reason": reason}
     out.answer(api.post(_path(account, top_up, "refunds"), body, once(idempotency_key)), _show)
+
+
+@top_ups.command("auto")
+@click.argument("account")
+@click.option("--threshold", metavar="AMOUNT", help="the funds at which it is topped up")
+@click.option("--amount", "amount_text", metavar="AMOUNT", help="what is bought")
+@click.option("--target", metavar="AMOUNT", help="up to what is bought, in place of an amount")
+@click.option("--daily-limit", metavar="AMOUNT", help="what is bought in a day at most")
+@click.option("--monthly-limit", metavar="AMOUNT", help="what is bought in a month at most")
+@click.option("--off", is_flag=True, help="top it up no longer")
+@asks
+def auto(
+    api: Api, out: Out, account: str, *, amount_text: str | None, off: bool, **amounts: str | None
+) -> None:
+    """Show how an account is topped up by itself or, with options, set it."""
+    path = f"/admin/v1/accounts/{segment(account)}/auto_top_up"
+    body = given(amount=amount_text, **amounts)
+    answer = api.put(path, {"enabled": not off, **body}) if body or off else api.get(path)
+    out.answer(answer, _show_auto)
+
+
+def _show_auto(rule: Json) -> None:
+    """Print how an account is topped up."""
+    names = ("threshold", "amount", "target", "daily_limit", "monthly_limit")
+    print_members(
+        [
+            *((name.replace("_", " "), shown(rule[name])) for name in ("enabled", "method_saved")),
+            *((name.replace("_", " "), amount(rule, name)) for name in names if rule[name]),
+        ]
+    )
 
 
 def _path(account: str, top_up: str, verb: str) -> str:

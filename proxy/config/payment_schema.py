@@ -14,6 +14,7 @@ Bonus = Annotated[
         extra={"wanted": 'a percentage in quotes such as "5%", or an amount such as "2.50"'},
     ),
 ]
+Minutes = Annotated[int, Meta(ge=1, le=10_080)]
 Days = Annotated[int, Meta(ge=1, le=36_500)]
 
 
@@ -51,6 +52,16 @@ class StripeSchema(Schema, frozen=True, kw_only=True):
         return "StripeSchema(...)"
 
 
+class AutomaticSchema(Schema, frozen=True, kw_only=True):
+    """The guards of automatic top-ups, which customers switch on for their accounts."""
+
+    cool_down_minutes: Annotated[Minutes, doc("How long after one the next may follow.")] = 10
+    back_off_minutes: Annotated[Minutes, doc("How long after one that was declined.")] = 60
+    daily_limit: Annotated[
+        Money, doc("What an account buys by them in a UTC day at most, unless it sets a bound of its own.")
+    ] = "500"
+
+
 class PaymentsSchema(Schema, frozen=True, kw_only=True):
     """How accounts pay in; without it they cannot. `{}` is enough for payments that the operator confirms."""
 
@@ -80,6 +91,7 @@ class PaymentsSchema(Schema, frozen=True, kw_only=True):
         doc("Credit that was used before its price was paid back or disputed: owe makes it debt."),
     ] = "owe"
     stripe: StripeSchema | None = None
+    automatic: AutomaticSchema = field(default_factory=AutomaticSchema)
     top_up_url: Annotated[
         str | None, doc("The page on which accounts pay in: refusals for lack of funds show it.")
     ] = None

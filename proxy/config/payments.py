@@ -12,6 +12,7 @@ from proxy.money import Unit, to_nano
 from proxy.validation import Path, is_visible_ascii
 
 _ALL: Final = Fraction(1)
+MINUTE_US: Final = 60_000_000
 LEAST_SECRET: Final = 8
 """A shorter text is no secret of a provider's."""
 
@@ -39,6 +40,11 @@ def build_payments(schema: PaymentsSchema | None, unit: Unit, findings: Findings
         on_lost=schema.on_lost,
         top_up_url=schema.top_up_url or "",
         stripe=_stripe(schema, findings),
+        cool_down_us=schema.automatic.cool_down_minutes * MINUTE_US,
+        back_off_us=schema.automatic.back_off_minutes * MINUTE_US,
+        daily_nano=_nano(
+            schema.automatic.daily_limit, unit, ("payments", "automatic", "daily_limit"), findings, least=1
+        ),
     )
 
 

@@ -26,7 +26,7 @@ from proxy.ledger.rows import (
     Voucher,
 )
 from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
-from proxy.ledger.top_up_rows import TopUp, TopUpReference
+from proxy.ledger.top_up_rows import AutoTopUp, TopUp, TopUpReference
 from proxy.ledger.windows import DAY_US, Window, starts_of_day
 
 BucketKey = tuple[str, Window, int]
@@ -71,6 +71,7 @@ class Books:
         self.counters: dict[CounterRowKey, Counter] = {}
         self.top_ups: dict[RowKey, TopUp] = {}
         self.references: dict[tuple[str, str], TopUpReference] = {}
+        self.auto_top_ups: dict[str, AutoTopUp] = {}
         self.invoices: dict[RowKey, Invoice] = {}
         self.changed_accounts: set[str] = set()
         self.changed_keys: set[str] = set()
@@ -86,6 +87,7 @@ class Books:
         self.new_claims: list[Claim] = []
         self.changed_top_ups: set[RowKey] = set()
         self.new_references: list[TopUpReference] = []
+        self.changed_auto_top_ups: set[str] = set()
         self.new_invoices: list[Invoice] = []
         self.new_commands: list[CommandRecord] = []
         self.new_entries: list[Entry] = []
@@ -207,6 +209,11 @@ class Books:
         """Add a provider's name for a top-up."""
         self.references[reference.provider, reference.reference] = reference
         self.new_references.append(reference)
+
+    def put_auto_top_up(self, auto: AutoTopUp) -> None:
+        """Replace or add how an account is topped up by itself."""
+        self.auto_top_ups[auto.account_id] = auto
+        self.changed_auto_top_ups.add(auto.account_id)
 
     def pending(self, account_id: str) -> list[TopUp]:
         """The pending top-ups of an account among the rows loaded."""

@@ -70,6 +70,13 @@ _LIMIT: Final = {
     "limit": "The limit.",
     "spent": "What is spent in the window.",
 }
+_TOP_UP: Final = {
+    "top_up_id": "The top-up.",
+    "origin": "`request`, or `automatic` where a low balance has asked for it.",
+    "provider": "Through whom it is paid.",
+    "amount": "The credit that it buys.",
+    "price": "What is paid for it.",
+}
 EVENT_TYPES: Final[Mapping[str, EventType]] = {
     "credits.granted": EventType(
         "Credit was put in.",
@@ -99,6 +106,19 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
             "expired_at": "When it was due.",
             "balance": "The balance after it.",
         },
+    ),
+    "topup.succeeded": EventType(
+        "A top-up was paid, and its credit is there.",
+        {
+            **_TOP_UP,
+            "bonus": "The credit that has come with it.",
+            "reference": "What the provider calls the payment, or null.",
+            "balance": "The balance after it.",
+        },
+    ),
+    "topup.failed": EventType(
+        "A top-up was not paid.",
+        {**_TOP_UP, "state": "`failed` or `expired`.", "reason": "Why."},
     ),
     "balance.low": EventType(
         "The funds fell to `balance_low` or below. They must rise above it before this is told again.",

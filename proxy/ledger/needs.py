@@ -32,9 +32,8 @@ class Needs(msgspec.Struct):
     and number, and `refunds` are sums of what calls were refunded, by account and call. `vouchers`
     go by digest, `claims` by that and account, `memberships` by account. `top_ups` go by account and id,
     `pending` are the accounts whose pending top-ups are needed, `references` go by provider and its own name
-    for a top-up. `invoices` go by account and period; with them come the newest ones of
-    their accounts. `events` go by account and id, `deliveries`
-    by the endpoint as well.
+    for a top-up, `auto_top_ups` by account. `invoices` go by account and period; with them come the newest
+    ones of their accounts. `events` go by account and id, `deliveries` by the endpoint as well.
 
     Many calls of a batch share a key and a day. `calls` has account, key and day of each once, from which
     `needs_of` works out the rest at the end.
@@ -58,6 +57,7 @@ class Needs(msgspec.Struct):
     counters: set[CounterRowKey] = msgspec.field(default_factory=set)
     top_ups: set[RowKey] = msgspec.field(default_factory=set)
     pending: set[str] = msgspec.field(default_factory=set)
+    auto_top_ups: set[str] = msgspec.field(default_factory=set)
     references: set[tuple[str, str]] = msgspec.field(default_factory=set)
     invoices: set[RowKey] = msgspec.field(default_factory=set)
     events: set[RowKey] = msgspec.field(default_factory=set)

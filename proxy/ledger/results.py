@@ -4,7 +4,7 @@ import msgspec
 
 from proxy.ledger.invoices import Invoice
 from proxy.ledger.rows import Account, Claim, Entry, Key, Membership, ThrottleKind, Voucher
-from proxy.ledger.top_up_rows import TopUp
+from proxy.ledger.top_up_rows import AutoTopUp, TopUp
 from proxy.pricing.charge import Charge
 
 
@@ -25,6 +25,7 @@ class Done(msgspec.Struct, frozen=True):
     claim: Claim | None = None
     membership: Membership | None = None
     top_up: TopUp | None = None
+    auto_top_up: AutoTopUp | None = None
     invoice: Invoice | None = None
 
 

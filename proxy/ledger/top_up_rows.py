@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 TopUpState = Literal["pending", "succeeded", "failed", "expired"]
+AutoState = Literal["on", "off"]
 TopUpOrigin = Literal["request", "automatic"]
 """Whether a buyer has asked for a top-up, or a low balance has."""
 
@@ -62,3 +63,23 @@ class TopUpReference(msgspec.Struct, frozen=True):
     reference: str
     account_id: str
     top_up_id: str
+
+
+class AutoTopUp(msgspec.Struct, frozen=True):
+    """How an account is topped up by itself, once its funds are at `threshold_nano` or below.
+
+    It buys `amount_nano`, or what is missing of `target_nano`; one of them is 0. In a day (UTC) it buys
+    `daily_nano` at most, in a month `monthly_nano`; 0 is no bound. `customer` and `method` are what the
+    provider calls the buyer and the means of payment that was saved; they are kept while it is off.
+    """
+
+    account_id: str
+    state: AutoState = "off"
+    threshold_nano: int = 0
+    amount_nano: int = 0
+    target_nano: int = 0
+    daily_nano: int = 0
+    monthly_nano: int = 0
+    customer: str = ""
+    method: str = ""
+    changed_at_us: int = 0

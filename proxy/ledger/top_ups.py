@@ -10,7 +10,7 @@ from typing import Literal
 from proxy.ledger.command import OfAccount
 from proxy.ledger.needs import Needs
 from proxy.ledger.rows import OnShortfall
-from proxy.ledger.top_up_rows import TopUp
+from proxy.ledger.top_up_rows import AutoState, TopUp
 from proxy.ledger.windows import DAY_US
 
 
@@ -153,3 +153,32 @@ class ReverseTopUp(OfTopUp, frozen=True):
         """Add the account, its lots, and the top-up. Its ids follow from sums that only grow."""
         super().add_needs(needs)
         needs.add_lots(self.account_id, self.at_us)
+
+
+class OfAuto(OfAccount, frozen=True):
+    """A command about how an account is topped up by itself."""
+
+    at_us: int
+
+    def add_needs(self, needs: Needs) -> None:
+        """Add the account, and how it is topped up by now."""
+        needs.accounts.add(self.account_id)
+        needs.auto_top_ups.add(self.account_id)
+
+
+class SetAutoTopUp(OfAuto, frozen=True):
+    """Have an account topped up by itself, or not. The means of payment that was saved stays."""
+
+    state: AutoState
+    threshold_nano: int = 0
+    amount_nano: int = 0
+    target_nano: int = 0
+    daily_nano: int = 0
+    monthly_nano: int = 0
+
+
+class SaveMethod(OfAuto, frozen=True):
+    """Save what the provider calls the buyer, and the means by which later payments may be made."""
+
+    customer: str
+    method: str

@@ -134,8 +134,10 @@ class Farebox:
             kinds=KINDS,
             on_fault=self.telemetry.fault,
         )
+        self.providers = Providers(provider_for)
         self._rounds = rounds_of(
             store=self.store,
+            providers=self.providers,
             ledger=self.ledger,
             renewals=self.admission.renewals,
             clock=self.clock,
@@ -143,7 +145,6 @@ class Farebox:
             on_fault=self.telemetry.fault,
         )
         self.gateway = Gateway(relay=self.relay, bounds=bounds_of(self.settings))
-        self.providers = Providers(provider_for)
         self._edge = self._middleware()
         self._log = structlog.get_logger("farebox")
         self._listener: Listener | None = None

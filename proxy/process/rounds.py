@@ -6,7 +6,10 @@ from typing import Any
 from proxy.billing.expiries import ExpiryRounds
 from proxy.billing.invoice_rounds import InvoiceRounds
 from proxy.billing.invoices import Invoices
+from proxy.billing.providers import Providers
 from proxy.billing.rounds import DueRounds
+from proxy.billing.top_up_rounds import TopUpRounds
+from proxy.billing.top_ups import TopUps
 from proxy.billing.webhooks import Deliveries
 from proxy.call.renewals import Renewals
 from proxy.clock import Clock
@@ -25,6 +28,7 @@ def rounds_of(
     ledger: Ledger,
     renewals: Renewals,
     clock: Clock,
+    providers: Providers,
     settings: Callable[[], Settings],
     on_fault: Callable[[str, BaseException], None],
 ) -> Rounds:
@@ -58,10 +62,18 @@ def rounds_of(
         days=lambda: settings().expiring_days,
         on_fault=on_fault,
     )
+    top_ups = TopUpRounds(
+        store=store,
+        top_ups=TopUps(ledger=ledger, clock=clock, providers=providers),
+        clock=clock,
+        payments=lambda: settings().payments,
+        on_fault=on_fault,
+    )
     return {
         "objects": retention.run,
         "dues": dues.run,
         "invoices": invoices.run,
         "webhooks": deliveries.run,
         "expiries": expiries.run,
+        "top-ups": top_ups.run,
     }

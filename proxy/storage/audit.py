@@ -38,6 +38,11 @@ def _has_call(row: tuple[Any, ...]) -> bool:
     return True
 
 
+def _auto(*row: Any) -> top_up_rows.AutoRow:
+    """How an account is topped up by itself, from all its columns."""
+    return top_up_rows.AutoRow(columns.auto_top_up_of(row), row[-1])
+
+
 def _top_up(*row: Any) -> top_up_rows.TopUpRow:
     """A top-up from all its columns."""
     return top_up_rows.TopUpRow(columns.top_up_of(row), row[-1])
@@ -62,6 +67,7 @@ _STREAMS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "counters": ("audit_counters", rows.CounterRow),
     "events": ("audit_events", rows.EventRow),
     "top_ups": ("audit_top_ups", _top_up),
+    "autos": ("audit_auto_top_ups", _auto),
     "references": ("audit_references", top_up_rows.ReferenceRow),
     "invoices": ("audit_invoices", InvoiceRow),
     "deliveries": ("audit_deliveries", rows.DeliveryRow),
@@ -87,6 +93,7 @@ _READ: Final = (
     "events",
     "top_ups",
     "top_up_references",
+    "auto_top_ups",
     "invoices",
     "deliveries",
 )

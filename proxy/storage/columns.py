@@ -35,7 +35,7 @@ from proxy.ledger.rows import (
 )
 from proxy.ledger.seals import seal_of
 from proxy.ledger.spending import Bucket, Spending
-from proxy.ledger.top_up_rows import TopUp, TopUpReference
+from proxy.ledger.top_up_rows import AutoTopUp, TopUp, TopUpReference
 from proxy.ledger.windows import DAY_US
 from proxy.storage.queries import SqlValue
 from proxy.storage.tables import ACCOUNTS, ENTRIES, HOLDS, IDS_OF_A_CALL, INVOICES, KEYS, OBJECTS, RECEIPTS
@@ -302,6 +302,16 @@ def top_up_row(top_up: TopUp) -> tuple[SqlValue, ...]:
 def top_up_of(row: tuple[Any, ...]) -> TopUp:
     """A top-up from its columns."""
     return TopUp(*row[:_TOP_UP_FIELDS])
+
+
+def auto_top_up_row(auto: AutoTopUp) -> tuple[SqlValue, ...]:
+    """The columns of how an account is topped up by itself, and the seal of them all."""
+    return (*astuple(auto), seal_of(*astuple(auto)))
+
+
+def auto_top_up_of(row: tuple[Any, ...]) -> AutoTopUp:
+    """How an account is topped up by itself, from its columns."""
+    return AutoTopUp(*row[:-1])
 
 
 def reference_row(reference: TopUpReference) -> tuple[SqlValue, ...]:

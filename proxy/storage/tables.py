@@ -303,6 +303,17 @@ DELIVERIES: Final = Table(
         _of("integer", "changes", "seal", secret=True),
     ),
 )
+AUTO_TOP_UPS: Final = Table(
+    "auto_top_ups",
+    _columns(
+        _of("text", "key", "account_id"),
+        _of("text", "changes", "state"),
+        _of("integer", "changes", "threshold_nano amount_nano target_nano daily_nano monthly_nano"),
+        _of("text", "changes", "customer method"),
+        _of("integer", "changes", "changed_at_us"),
+        _of("integer", "changes", "seal", secret=True),
+    ),
+)
 USAGE_DAYS: Final = Table(
     "usage_days",
     _columns(
@@ -327,7 +338,7 @@ BY_NAME: Final = {
     for table in (
         *(ACCOUNTS, KEYS, KEY_DIGESTS, LOTS, BUCKETS, THROTTLES, HOLDS, ENTRIES, COMMANDS),
         *(RECEIPTS, OBJECTS, MEMBERSHIPS, VOUCHERS, VOUCHER_CLAIMS, COUNTERS, EVENTS),
-        *(TOP_UPS, TOP_UP_REFERENCES, INVOICES, DELIVERIES),
+        *(TOP_UPS, TOP_UP_REFERENCES, AUTO_TOP_UPS, INVOICES, DELIVERIES),
         *(USAGE_DAYS, USAGE_TOTALS),
     )
 }

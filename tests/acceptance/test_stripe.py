@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.harness import Account, Server, running
+from tests.acceptance.harness import Account, Server, eventually, running
 from tests.billing.fake_stripe import SECRET_KEY, WEBHOOK_SECRET, FakeStripe, event, send, signature
 
 FIFTY = 52_500_000_000
@@ -203,6 +203,49 @@ def test_a_refund_that_is_told_of_before_the_payment_is_told_of_again(
     send(server.url, event("checkout.session.completed", session))
     assert send(server.url, refunded)[0] == 200
     assert account.nano("balance") == 0
+
+
+def test_funds_that_are_low_are_topped_up_by_the_card_that_was_saved(
+    server: Server, stripe: FakeStripe
+) -> None:
+    """It is credited by the webhook alone; one is in flight at a time, and a declined one is closed."""
+    account = server.account("")
+    rule = {"enabled": True, "threshold": "60", "amount": "50"}
+    path = "/v1/billing/auto_top_up"
+    assert account.api.ask("PUT", path, rule)[0] == 409
+    top_up = asked(account, package="plus", save_method=True)[1]
+    assert stripe.requests[-1][1]["payment_intent_data[setup_future_usage]"] == "off_session"
+    stripe.paid(top_up["id"])
+    saved = {"setup_future_usage": "off_session", "customer": "cus_1", "payment_method": "pm_1"}
+    intent = stripe.sessions[top_up["id"]]["intent"] | {"amount_received": 5_000, "currency": "usd"}
+    send(server.url, event("payment_intent.succeeded", intent | saved))
+    assert account.nano("balance") == FIFTY
+    assert account.api.ask("PUT", path, rule)[2]["method_saved"] is True
+    eventually(lambda: len(stripe.charges) == 1)
+    (charge,) = stripe.charges
+    assert charge["metadata"]["farebox_account"] == account.id
+    newest = account.api.get("/v1/billing/top_ups")["data"][0]
+    assert (newest["origin"], newest["state"], newest["bonus"]) == ("automatic", "pending", "2.50")
+    assert account.nano("balance") == FIFTY
+    for _ in range(2):
+        assert send(server.url, event("payment_intent.succeeded", charge))[0] == 200
+    assert account.nano("balance") == 2 * FIFTY
+    assert len(stripe.charges) == 1
+    account.api.ask("PUT", path, {"enabled": False})
+
+
+def test_a_card_that_is_declined_closes_the_top_up(server: Server, stripe: FakeStripe) -> None:
+    """And nothing is tried again for an hour."""
+    account = server.account("")
+    top_up = asked(account, package="plus", save_method=True)[1]
+    saved = {"setup_future_usage": "off_session", "customer": "cus_1", "payment_method": "pm_2"}
+    intent = stripe.sessions[top_up["id"]]["intent"] | {"amount_received": 5_000, "currency": "usd"}
+    send(server.url, event("payment_intent.succeeded", intent | saved))
+    account.api.ask("PUT", "/v1/billing/auto_top_up", {"enabled": True, "threshold": "60", "target": "100"})
+    eventually(lambda: len(account.api.get("/v1/billing/top_ups?state=failed")["data"]) == 1)
+    (failed,) = account.api.get("/v1/billing/top_ups?state=failed")["data"]
+    assert (failed["amount"], failed["reason"]) == ("47.50", "The payment was declined: card_declined.")
+    assert account.nano("balance") == FIFTY
 
 
 def test_while_stripe_is_away_nothing_is_lost(server: Server, stripe: FakeStripe) -> None:

@@ -232,3 +232,29 @@ async def test_what_is_sold_is_listed_from_the_smallest_on(apis: Apis) -> None:
         ("thousand", "800.00", "1000.00", "0.00"),
     ]
     assert (answer.body["minimum"], answer.body["top_up_url"]) == ("10.00", "https://pay.example/credits")
+
+
+async def test_automatic_top_ups_are_set_by_the_account_or_the_operator(apis: Apis) -> None:
+    """With an amount or a target; a key with limits of its own does not speak for the account."""
+    account_id, secret = await newcomer(apis)
+    path, admin_path = "/v1/billing/auto_top_up", f"/accounts/{account_id}/auto_top_up"
+    off = await apis.ask("GET", path, key=secret)
+    assert (off.body["enabled"], off.body["threshold"], off.body["amount"]) == (False, "0.00", None)
+    rule = {"enabled": True, "threshold": "5", "amount": "50"}
+    on = await apis.ask("PUT", path, key=secret, body=rule)
+    assert (on.status, on.body["daily_limit"], on.body["monthly_limit"]) == (200, "500.00", None)
+    assert (await apis.admin("GET", admin_path)).body == on.body
+    changed = await apis.admin("PUT", admin_path, {"enabled": True, "threshold": "5", "target": "80"})
+    assert (changed.body["amount"], changed.body["target"]) == (None, "80.00")
+    for wrong in (
+        {"enabled": True, "threshold": "5"},
+        {"enabled": True, "threshold": "5", "amount": "9.99"},
+        {"enabled": True, "threshold": "5", "target": "5"},
+        {"enabled": True, "threshold": "5", "amount": "50", "target": "80"},
+        {"enabled": True, "threshold": "-1", "amount": "50"},
+    ):
+        assert (await apis.ask("PUT", path, key=secret, body=wrong)).status == 400, wrong
+    bounded = (await apis.key(account_id, limits={"day": "1"}))[1]
+    assert (await apis.ask("PUT", path, key=bounded, body=rule)).error["code"] == "limit_denied"
+    assert (await apis.admin("PUT", "/accounts/acct_none/auto_top_up", rule)).status == 404
+    assert (await apis.ask("PUT", path, key=secret, body={"enabled": False})).body["enabled"] is False

@@ -29,7 +29,9 @@ class FakeStripe:
         self.requests: list[tuple[str, Form, dict[str, str]]] = []
         self.sessions: dict[str, dict[str, Any]] = {}
         self.refunds: list[Form] = []
+        self.charges: list[dict[str, Any]] = []
         self.down = 0
+        self.declines = False
         self._answers: dict[str, tuple[Form, int, dict[str, Any]]] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -87,6 +89,8 @@ class FakeStripe:
             return self._session(form)
         if path == "/v1/refunds":
             return self._refund(form)
+        if path == "/v1/payment_intents":
+            return self._charge(form)
         return _error(404, "invalid_request_error", f"Unrecognized request URL ({path})")
 
     def _session(self, form: Form) -> tuple[int, dict[str, Any]]:
@@ -117,6 +121,25 @@ class FakeStripe:
         }
         self.sessions[form["client_reference_id"]] = session
         return 200, {name: value for name, value in session.items() if name != "intent"}
+
+    def _charge(self, form: Form) -> tuple[int, dict[str, Any]]:
+        wanted = {"currency": "usd", "off_session": "true", "confirm": "true", "customer": "cus_1"}
+        if any(form.get(name) != value for name, value in wanted.items()) or not form["amount"].isdecimal():
+            return _error(400, "invalid_request_error", f"Invalid parameters: {form}")
+        if form["payment_method"] != "pm_1" or self.declines:
+            status, answer = _error(402, "card_error", "Your card was declined.")
+            answer["error"]["code"] = "card_declined"
+            return status, answer
+        charge = {
+            "id": f"pi_auto_{next(self._numbers)}",
+            "object": "payment_intent",
+            "status": "succeeded",
+            "amount_received": int(form["amount"]),
+            "currency": "usd",
+            "metadata": _nested(form, "metadata"),
+        }
+        self.charges.append(charge)
+        return 200, charge
 
     def _refund(self, form: Form) -> tuple[int, dict[str, Any]]:
         payments = {each["intent"]["id"]: each for each in self.sessions.values()}

@@ -181,6 +181,9 @@ class MemoryStore:
             for key, row in mine.top_ups.items()
             if key in needs.top_ups or (row.account_id in needs.pending and row.state == "pending")
         }
+        part.auto_top_ups = {
+            id_: mine.auto_top_ups[id_] for id_ in needs.auto_top_ups if id_ in mine.auto_top_ups
+        }
         part.references = {key: row for key, row in mine.references.items() if key in needs.references}
         part.invoices = {
             key: invoice
@@ -218,6 +221,7 @@ class MemoryStore:
         mine.counters |= {key: part.counters[key] for key in part.changed_counters}
         mine.top_ups |= part.top_ups
         mine.references |= part.references
+        mine.auto_top_ups |= part.auto_top_ups
         mine.invoices |= part.invoices
         for key in part.gone_objects:
             mine.objects.pop(key, None)
@@ -238,7 +242,7 @@ class MemoryStore:
             *(mine.accounts, mine.keys, mine.holds, mine.buckets),
             *(mine.throttles, mine.commands, mine.objects, mine.refunds),
             *(mine.vouchers, mine.claims, mine.memberships, mine.counters, mine.events, mine.deliveries),
-            *(mine.top_ups, mine.references, mine.invoices),
+            *(mine.top_ups, mine.references, mine.auto_top_ups, mine.invoices),
         )
         lots = {account_id: dict(lots) for account_id, lots in mine.lots.items()}
         return (*(dict(table) for table in tables), lots, tuple(mine.new_entries), tuple(mine.new_receipts))

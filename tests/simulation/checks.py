@@ -218,6 +218,8 @@ def top_ups_are_credited_once(look: Look, model: Model) -> Iterator[str]:
     yield from differences(look.rows["top_ups"], map(columns.top_up_row, known.values()))
     names = (each for each in model.references.values() if each.account_id == look.account_id)
     yield from differences(look.rows["top_up_references"], map(columns.reference_row, names))
+    auto = model.autos.get(look.account_id)
+    yield from differences(look.rows["auto_top_ups"], [columns.auto_top_up_row(auto)] if auto else [])
 
 
 CHECKS: tuple[Check, ...] = (

@@ -15,6 +15,8 @@ from proxy.ledger.groups import Group, Groups
 from proxy.ledger.invoices import Invoice
 from proxy.ledger.records import Record
 from proxy.ledger.rows import NEVER_US, NO_THRESHOLD, AlertRules, Hold, Limits
+from proxy.ledger.top_up_rows import TopUp
+from proxy.ledger.top_ups import ConfirmTopUp, FailTopUp
 from proxy.ledger.windows import WINDOWS
 from proxy.money import usd_string
 from tests.ledger.auditor import ACCOUNT, Dollars, Line, dollars, nano, window_end_us, window_name
@@ -63,6 +65,8 @@ class Watch:
         for seq in range(self._lines + 1, len(lines) + 1):
             before = lines[seq - 2] if seq > 1 else None
             yield from self._of_line(party, seq, before, lines[seq - 1])
+        if isinstance(result, Done) and result.top_up and not result.replayed:
+            yield from _of_top_up(command, result, result.top_up)
         if isinstance(result, Done) and result.invoice and not result.replayed:
             yield "invoice.issued", result.invoice.period, _of_invoice(result.invoice)
         settled = result.settled if isinstance(result, Recorded) else result
@@ -102,6 +106,23 @@ class Watch:
                     crossed = (spent - paid) / limit * 100, spent / limit * 100
                     about = _about(party, hold, scope, window, limit, spent)
                     yield from _parts((50, 80, 100) if percents is None else percents, crossed, about)
+
+
+def _of_top_up(command: Command, result: Done, top_up: TopUp) -> Iterator[Told]:
+    price = Fraction(top_up.price_cents, 100)
+    whole: dict[str, object] = {
+        "top_up_id": top_up.id,
+        "origin": top_up.origin,
+        "provider": top_up.provider,
+        "amount": usd_string(top_up.credit_nano),
+        "price": usd_string(nano(price)),
+    }
+    if isinstance(command, ConfirmTopUp) and result.account is not None:
+        balance = usd_string(result.account.balance_nano)
+        more = {"bonus": usd_string(top_up.bonus_nano), "reference": top_up.reference or None}
+        yield "topup.succeeded", top_up.id, {**whole, **more, "balance": balance}
+    if isinstance(command, FailTopUp):
+        yield "topup.failed", top_up.id, {**whole, "state": top_up.state, "reason": top_up.reason}
 
 
 def _of_invoice(invoice: Invoice) -> dict[str, object]:

@@ -40,9 +40,12 @@ from proxy.ledger.top_ups import (
     OpenTopUp,
     RefundTopUp,
     ReverseTopUp,
+    SaveMethod,
+    SetAutoTopUp,
 )
 from proxy.ledger.vouchers import ClaimVoucher, MakeVoucher
 from tests.simulation import (
+    auto_top_ups,
     deliveries,
     follow_accounts,
     follow_calls,
@@ -95,6 +98,8 @@ KINDS: Final[dict[type[Command], Kind]] = {
     FailTopUp: Kind(10, top_ups.fail_top_up, top_ups.follow_fail),
     RefundTopUp: Kind(16, top_ups.refund_top_up, top_ups.follow_refund),
     ReverseTopUp: Kind(16, top_ups.reverse_top_up, top_ups.follow_reverse),
+    SetAutoTopUp: Kind(6, auto_top_ups.set_auto, auto_top_ups.follow_set),
+    SaveMethod: Kind(4, auto_top_ups.save_method, auto_top_ups.follow_save),
     Authorize: Kind(370, make_calls.authorize, follow_calls.authorize),
     Observe: Kind(60, make_calls.observe, follow_calls.observe),
     Extend: Kind(50, make_calls.extend, follow_calls.extend),

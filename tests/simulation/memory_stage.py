@@ -48,6 +48,7 @@ PLACES: Final[dict[str, dict[str, int]]] = {
     "top_ups": {"account_id": 0, "id": 1},
     "top_up_references": {"account_id": 2},
     "deliveries": {"account_id": 0},
+    "auto_top_ups": {"account_id": 0},
 }
 """The columns that rows are looked up by, and where they stand. Rows are kept together by the first."""
 
@@ -175,6 +176,8 @@ class MemoryStage:
             self.tables.drop("deliveries", gone)
         self.tables.add("events", map(columns.event_row, part.new_events.values()))
         put("top_ups", (columns.top_up_row(part.top_ups[key]) for key in part.changed_top_ups))
+        autos = (part.auto_top_ups[id_] for id_ in part.changed_auto_top_ups)
+        put("auto_top_ups", map(columns.auto_top_up_row, autos))
         put("top_up_references", map(columns.reference_row, part.new_references))
         put("invoices", map(columns.invoice_row, part.new_invoices))
         put("events", (columns.event_row(part.events[key]) for key in part.routed_events))

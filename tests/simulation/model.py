@@ -32,7 +32,7 @@ from proxy.ledger.rows import (
 )
 from proxy.ledger.rules.once import Once
 from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
-from proxy.ledger.top_up_rows import TopUp, TopUpReference
+from proxy.ledger.top_up_rows import AutoTopUp, TopUp, TopUpReference
 from proxy.ledger.windows import WINDOWS, Window
 from tests.ledger.auditor import ACCOUNT, Auditor, Dollars, Line, dollars, nano, window_name
 from tests.simulation.counters import Uses
@@ -164,6 +164,7 @@ class Model:
         self.events: dict[str, dict[str, Event]] = {}
         self.top_ups: dict[str, dict[str, TopUp]] = {}
         self.references: dict[tuple[str, str], TopUpReference] = {}
+        self.autos: dict[str, AutoTopUp] = {}
         self.invoices: dict[str, dict[str, Invoice]] = {}
         self.deliveries: dict[str, dict[tuple[str, str], Delivery]] = {}
         self.gauges = Gauges()

@@ -14,7 +14,7 @@ from proxy.ledger.dues import ChangePlan, Dues, Fee, Renewal
 from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
 from proxy.ledger.rows import NEVER_US, Observed
 from proxy.ledger.store import Store
-from proxy.ledger.top_ups import ConfirmTopUp, NoteTopUp, OpenTopUp, ReverseTopUp
+from proxy.ledger.top_ups import ConfirmTopUp, NoteTopUp, OpenTopUp, ReverseTopUp, SaveMethod, SetAutoTopUp
 from proxy.pricing.charge import Charge
 from proxy.pricing.rates import Term
 from proxy.storage.database import TOTALS, Database
@@ -135,6 +135,7 @@ KINDS: dict[str, dict[str, str]] = {
     },
     "top_up_references": {"": "reference = 'wire 1'"},
     "deliveries": {"": "endpoint = 'crm'"},
+    "auto_top_ups": {"": "account_id = 'acct_9'"},
     "usage_days": {"": "account_id = 'acct_2' AND day = 20000"},
     "usage_totals": {"": "id = 'acct_2' AND day = 20000"},
 }
@@ -230,6 +231,8 @@ async def pay_in(store: Store) -> None:
             ),
             ConfirmTopUp(PAYER, "topup_3", at_us, "manual", "", 2_000, *lots),
             Adjust(PAYER, "adjust_of_payer", "", -30_000_000_000, "used", at_us),
+            SetAutoTopUp(PAYER, at_us, "on", 5, 10**9),
+            SaveMethod(PAYER, at_us, "cus_1", "pm_1"),
             ReverseTopUp(PAYER, "topup_3", at_us, 0, 2_000, "a dispute"),
         ]
     )
@@ -259,6 +262,7 @@ _OTHER: dict[tuple[str, str], tuple[str | None, str]] = {
     ("buckets", "window"): ("week", "month"),
     ("throttles", "kind"): ("requests", "tokens"),
     ("top_ups", "state"): ("pending", "failed"),
+    ("auto_top_ups", "state"): ("on", "off"),
     ("receipts", "basis"): ("reported", "counted"),
     ("receipts", "inferred"): ('{"output_tokens":"total"}', '{"output_tokens":"parts"}'),
 }

@@ -120,6 +120,7 @@ FROZEN = {
         "d5b306057e2ba6c612671031c034cddfbe3867875828a48b29c638b11d034813",
         "289560ae177f264d47870bad3eb080669fa61031965e30bce81542ee856ae0e9",
         "caebc50460f853bcb4d97d8e241c8e6abd75131b5809f39af43974056456fb26",
+        "94e64e755bce91e7dc9059c00bbc468c38ecdc6651127edc3923e0f310a929f0",
     ],
     "postgres": [
         "0f6b410b73c02ae1c9883135e796194b7e531b761ca95d45bf1e7b1569692f54",
@@ -139,6 +140,7 @@ FROZEN = {
         "e772ba552a6d20e0fd6a0985f832ac900fa1f9e759a2dabe85acafad013e4e60",
         "8949b6b09c39959f224364a0152f24c5adf2d18f445ac6eb82dc17bb6d64d768",
         "1b9cddc34be37a72ae73b6d61f9f6eb6257aba01b27a302159703f514b2b9c41",
+        "000cecc875e823f42400c80500ccec89f48671bf0ca65692326e4fdd652da0a4",
     ],
 }
 """The digests of the migrations that databases have been made with. This list only ever grows."""
@@ -154,6 +156,7 @@ FROZEN_FUNCTIONS = {
     15: "0ca2d91697c906a46470e889c6924c4c01d00b7f0164aa9a688ee14f5fc89dd8",
     16: "42db8879e12aaa88caf886fe3675a6dfda41d709d763c7c7545211477fab3c40",
     17: "9fdda903581fea13d41ac05636bef4222e120343a6f41bebaa90953a32a05934",
+    18: "ee2cd41ceca98b0288daca03b6df595cb56441e1b50d4f110a8aef79629bdb02",
 }
 """Those of PostgreSQL's batch functions, by the schema's version: another text takes another migration."""
 

@@ -29,7 +29,7 @@ from proxy.ledger.rows import (
     Voucher,
 )
 from proxy.ledger.spending import Bucket
-from proxy.ledger.top_up_rows import TopUp, TopUpReference
+from proxy.ledger.top_up_rows import AutoTopUp, TopUp, TopUpReference
 from proxy.storage.database import TABLES
 from proxy.storage.placeholders import filled
 from proxy.storage.postgres.migrate import bring_up_to_date
@@ -52,13 +52,14 @@ VALUES: dict[str, Any] = {
     "events": Event,
     "top_ups": TopUp,
     "top_up_references": TopUpReference,
+    "auto_top_ups": AutoTopUp,
     "invoices": Invoice,
     "deliveries": Delivery,
 }
 """The values whose fields are the columns of a table."""
 SEALED = (
     *("holds", "objects", "memberships", "vouchers", "voucher_claims", "counters", "events"),
-    *("top_ups", "top_up_references", "invoices", "deliveries"),
+    *("top_ups", "top_up_references", "auto_top_ups", "invoices", "deliveries"),
 )
 """Those of them whose rows end with a seal."""
 SCOPED: dict[str, Any] = {"buckets": Bucket, "throttles": Throttle}

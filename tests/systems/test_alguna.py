@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.harness import Account, nano, running
+from tests.acceptance.harness import Account, eventually, nano, running
 from tests.acceptance.scripted_upstream import ScriptedUpstream
 from tests.acceptance.webhook_receiver import webhook_receiver
 from tests.systems.system import System, config_of, environ_of
@@ -244,3 +244,33 @@ def test_g9_what_happens_to_customers_is_sent_to_webhooks(upstream: ScriptedUpst
     assert {id_ for id_, _ in receiver.received} == {row["id"] for row in listed}
     told = {body["type"]: body["data"] for _, body in receiver.received}["limit.threshold"]
     assert (told["account_id"], told["percent"], told["spent"]) == (account.id, 50, "1.500015")
+
+
+def test_g4_usage_depletes_credit_in_real_time_and_low_credit_is_topped_up(system: System) -> None:
+    """Once for one want of it, and credited when it is paid."""
+    account = system.account("20.00")
+    rule = {"enabled": True, "threshold": "15", "amount": "50", "daily_limit": "100", "monthly_limit": "500"}
+    assert account.api.ask("PUT", "/v1/billing/auto_top_up", rule)[2]["threshold"] == "15.00"
+    for calls in (1, 2):
+        assert system.chat(account, "assistant", 1_000_000, 1) == 3_000_015_000
+        assert account.nano("balance") == 20_000_000_000 - calls * 3_000_015_000
+    pending = "/v1/billing/top_ups?state=pending"
+    eventually(lambda: bool(account.api.get(pending)["data"]))
+    (asked,) = account.api.get(pending)["data"]
+    assert (asked["origin"], asked["amount"]) == ("automatic", "50.00")
+    system.server.admin.post(f"/admin/v1/accounts/{account.id}/top_ups/{asked['id']}/confirm", {})
+    assert account.nano("balance") == 70_000_000_000 - 2 * 3_000_015_000
+    told = [row["type"] for row in account.api.get("/v1/billing/notifications")["data"]]
+    assert "topup.succeeded" in told
+    assert account.api.get(pending)["data"] == []
+
+
+def test_g4_what_is_used_beyond_credit_is_owed_up_to_the_limit_and_repaid_by_the_next_payment(
+    system: System,
+) -> None:
+    account = system.account("1.00", credit_limit="10.00")
+    assert system.chat(account, "assistant", 1_000_000, 1) == 3_000_015_000
+    assert (account.nano("balance"), account.nano("debt")) == (0, 2_000_015_000)
+    assert account.nano("available") == 10_000_000_000 - 2_000_015_000
+    system.bought(account, {"amount": "50"}, "wire g4")
+    assert (account.nano("balance"), account.nano("debt")) == (50_000_000_000 - 2_000_015_000, 0)

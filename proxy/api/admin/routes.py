@@ -18,6 +18,7 @@ from proxy.api.admin import top_ups as admin_top_ups
 from proxy.api.admin import upstreams as admin_upstreams
 from proxy.api.admin import vouchers as admin_vouchers
 from proxy.api.admin import webhooks as admin_webhooks
+from proxy.api.billing import auto_top_ups
 from proxy.api.event_reader import EventReader
 from proxy.api.invoices import AllInvoices
 from proxy.api.operations import ADMIN, ApiSettings, Binder, Commands
@@ -39,6 +40,7 @@ OPERATIONS: Final = (
     *admin_counters.OPERATIONS,
     *admin_notifications.OPERATIONS,
     *admin_top_ups.OPERATIONS,
+    *auto_top_ups.ADMIN_OPERATIONS,
     *invoices.OF_ADMIN,
     *admin_webhooks.OPERATIONS,
     *admin_receipts.OPERATIONS,
@@ -70,6 +72,12 @@ def admin_routes(
         *admin_vouchers.Vouchers(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_counters.Counters(reader=reader, clock=clock).routes(bind),
         *admin_notifications.Notifications(reader=reader).routes(bind),
+        *auto_top_ups.AutoTopUps(
+            ledger=ledger,
+            reader=TopUpReader(ledger=ledger, store=store, clock=clock),
+            clock=clock,
+            providers=providers,
+        ).admin_routes(bind),
         *admin_top_ups.AdminTopUps(
             top_ups=TopUps(ledger=ledger, clock=clock, providers=providers),
             reader=TopUpReader(ledger=ledger, store=store, clock=clock),

@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 from proxy.api import invoices
 from proxy.api.admin.counters import counters_now
 from proxy.api.admin.credit import LotQuery, entries_page, lots_page
-from proxy.api.billing import inspection, organization_routes, plans
+from proxy.api.billing import auto_top_ups, inspection, organization_routes, plans
 from proxy.api.billing import spending as billing_spending
 from proxy.api.billing import top_ups as billing_top_ups
 from proxy.api.billing import vouchers as billing_vouchers
@@ -164,6 +164,7 @@ OPERATIONS: Final[tuple[Operation[Any, Any, Any], ...]] = (
     *organization_routes.OPERATIONS,
     *inspection.OPERATIONS,
     *billing_top_ups.OPERATIONS,
+    *auto_top_ups.OPERATIONS,
 )
 
 
@@ -192,6 +193,12 @@ def billing_routes(
         *billing_vouchers.Redemptions(ledger=ledger, clock=clock).routes(bind),
         *inspection.Inspection(reader=reader, clock=clock).routes(bind),
         *organization_routes.Organization(reader=reader, clock=clock).routes(Binder(gate_of_all, settings)),
+        *auto_top_ups.AutoTopUps(
+            ledger=ledger,
+            reader=TopUpReader(ledger=ledger, store=store, clock=clock),
+            clock=clock,
+            providers=providers,
+        ).routes(bind),
         *billing_top_ups.Purchases(
             top_ups=TopUps(ledger=ledger, clock=clock, providers=providers),
             reader=TopUpReader(ledger=ledger, store=store, clock=clock),

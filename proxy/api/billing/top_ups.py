@@ -38,10 +38,11 @@ Cents = Annotated[int, wants("a whole number of cents, from 1", ge=1, le=10**12)
 
 
 class NewTopUp(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What to buy: an amount, or a package by its name."""
+    """What to buy: an amount or a package. `save_method` lets automatic top-ups be paid in the same way."""
 
     amount: Amount | None = None
     package: PackageName | None = None
+    save_method: bool = False
 
 
 class NewFunds(Struct, frozen=True, forbid_unknown_fields=True):
@@ -159,7 +160,10 @@ class Purchases:
     async def open(self, incoming: Incoming[Key, Nothing, NewTopUp]) -> WithHeaders[TopUpView]:
         """Open a top-up. Raises Refusal `invalid_value`, `conflict` or `idempotency_conflict`."""
         offer = offer_of(incoming.body, incoming.settings)
-        return await self._opened(incoming.caller.account_id, incoming.command_id, offer, incoming.settings)
+        return await self._opened(
+            *(incoming.caller.account_id, incoming.command_id, offer, incoming.settings),
+            saves_method=incoming.body.save_method,
+        )
 
     async def add_funds(self, incoming: Incoming[Key, Nothing, NewFunds]) -> WithHeaders[TopUpView]:
         """Open a top-up of so many cents. Raises Refusal `invalid_value` or `conflict`."""
@@ -187,9 +191,11 @@ class Purchases:
         return await paper(form, f"receipt-{top_up.id}", lambda: view, lambda: payment_sheet(view))
 
     async def _opened(
-        self, account_id: str, key: str, offer: Offer, settings: ApiSettings
+        self, account_id: str, key: str, offer: Offer, settings: ApiSettings, *, saves_method: bool = False
     ) -> WithHeaders[TopUpView]:
-        opened = await self._top_ups.open(account_id, key, offer, payments_of(settings))
+        opened = await self._top_ups.open(
+            account_id, key, offer, payments_of(settings), saves_method=saves_method
+        )
         return told(opened, settings)
 
 

@@ -11,7 +11,7 @@ from proxy.ledger.audit.feed import Feed, keys_of
 from proxy.ledger.audit.invoices import Invoiced
 from proxy.ledger.audit.memberships import membership_faults
 from proxy.ledger.audit.rows import AccountRow, Difference, KeyRow, LedgerRows, ThrottleRow, compare
-from proxy.ledger.audit.top_ups import top_up_faults
+from proxy.ledger.audit.top_ups import auto_faults, top_up_faults
 from proxy.ledger.audit.totals import total_faults
 from proxy.ledger.audit.vouchers import voucher_faults
 from proxy.ledger.seals import seal_of
@@ -25,6 +25,7 @@ _TABLES: Final = {
     **dict.fromkeys(("charges", "puts", "refunds"), "entries"),
     "days": "usage_days",
     "references": "top_up_references",
+    "autos": "auto_top_ups",
 }
 
 
@@ -72,6 +73,7 @@ def _account_faults(
     yield from calls.counters.faults(rows["counters"])
     yield from event_faults(rows["events"], rows["deliveries"])
     yield from top_up_faults(rows["top_ups"], rows["references"], chain.by_command)
+    yield from auto_faults(rows["autos"])
     yield from _throttle_faults({account_id, *(key.id for key in keys)}, rows["throttles"])
     available_nano = account.balance_nano - account.held_nano - account.debt_nano + account.credit_limit_nano
     if available_nano < 0:

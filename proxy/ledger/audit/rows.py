@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from proxy.ledger.audit.invoice_rows import InvoiceRow
-from proxy.ledger.audit.top_up_rows import ReferenceRow, TopUpRow
+from proxy.ledger.audit.top_up_rows import AutoRow, ReferenceRow, TopUpRow
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -379,9 +379,9 @@ class LedgerRows(msgspec.Struct, frozen=True):
     deliveries: Iterable[DeliveryRow]
     """In any order."""
     top_ups: Iterable[TopUpRow] = ()
-    """In any order."""
     references: Iterable[ReferenceRow] = ()
-    """In any order."""
+    autos: Iterable[AutoRow] = ()
+    """In any order, as both before."""
     invoices: Iterable[InvoiceRow] = ()
     """By period."""
     receipts_since_day: int = 0

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from proxy.ledger.top_up_rows import TopUp
+from proxy.ledger.top_up_rows import AutoTopUp, TopUp
 
 
 class TopUpRow(msgspec.Struct, frozen=True, gc=False):
@@ -25,3 +25,15 @@ class ReferenceRow(msgspec.Struct, frozen=True, gc=False):
     account_id: str
     top_up_id: str
     seal: int
+
+
+class AutoRow(msgspec.Struct, frozen=True, gc=False):
+    """How an account is topped up by itself, with its seal."""
+
+    auto: AutoTopUp
+    seal: int
+
+    @property
+    def account_id(self) -> str:
+        """Whose it is."""
+        return self.auto.account_id

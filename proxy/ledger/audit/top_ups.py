@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec.structs import astuple
 
 from proxy.ledger.audit.rows import Difference, compare
-from proxy.ledger.audit.top_up_rows import ReferenceRow, TopUpRow
+from proxy.ledger.audit.top_up_rows import AutoRow, ReferenceRow, TopUpRow
 from proxy.ledger.seals import seal_of
 from proxy.ledger.top_ups import bonus_id, is_owing, purchase_id
 
@@ -52,3 +52,9 @@ def _faults(
             "one, as a top-up has it",
             "none",
         )
+
+
+def auto_faults(rows: Iterable[AutoRow]) -> Iterator[Difference]:
+    """Where it is not as it was set how an account is topped up by itself."""
+    for row in rows:
+        yield from compare("auto_top_ups", row.account_id, "seal", seal_of(*astuple(row.auto)), row.seal)

@@ -9,6 +9,7 @@ from proxy.ledger.books import Books
 from proxy.ledger.commands import COMMANDS, Command, OfAccount, Result
 from proxy.ledger.rules import (
     accounts,
+    auto_top_ups,
     calls,
     closing,
     credit,
@@ -27,6 +28,7 @@ from proxy.ledger.rules.registry import RULES
 __all__ = [
     "accounts",
     "apply",
+    "auto_top_ups",
     "calls",
     "closing",
     "credit",

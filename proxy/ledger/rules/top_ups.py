@@ -111,6 +111,16 @@ def confirm_top_up(books: Books, command: ConfirmTopUp) -> Done | Refused:
         bonus_lot_id=command.bonus_lot_id if top_up.bonus_nano else "",
     )
     books.put_top_up(top_up)
+    books.put_event(
+        account.id,
+        "topup.succeeded",
+        top_up.id,
+        command.at_us,
+        **_told_of(top_up),
+        bonus=usd_string(top_up.bonus_nano),
+        reference=top_up.reference or None,
+        balance=usd_string(books.accounts[account.id].balance_nano),
+    )
     return Done(books.accounts[account.id], top_up=top_up)
 
 
@@ -127,6 +137,15 @@ def fail_top_up(books: Books, command: FailTopUp) -> Done | Refused:
         return _not_in_state(top_up)
     top_up = _closed(top_up, command.state, command.reason, command.at_us)
     books.put_top_up(top_up)
+    books.put_event(
+        account.id,
+        "topup.failed",
+        top_up.id,
+        command.at_us,
+        **_told_of(top_up),
+        state=top_up.state,
+        reason=top_up.reason,
+    )
     return Done(account, top_up=top_up)
 
 
@@ -304,6 +323,17 @@ def _owe(books: Books, adjustment: Adjust) -> None:
     account, owed_nano = books.accounts[adjustment.account_id], -adjustment.amount_nano
     account = replace(account, owed_nano=account.owed_nano + owed_nano)
     carried_out(books, account, adjustment, adjustment.amount_nano, ())
+
+
+def _told_of(top_up: TopUp) -> dict[str, object]:
+    """What events say of a top-up, of whatever type."""
+    return {
+        "top_up_id": top_up.id,
+        "origin": top_up.origin,
+        "provider": top_up.provider,
+        "amount": usd_string(top_up.credit_nano),
+        "price": _usd(top_up.price_cents),
+    }
 
 
 def _usd(cents: int) -> str:

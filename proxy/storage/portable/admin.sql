@@ -56,6 +56,55 @@ FROM top_up_references AS r
 JOIN top_ups AS t ON t.account_id = r.account_id AND t.id = r.top_up_id
 WHERE r.provider = :provider AND r.reference = :reference;
 
+-- name: auto_top_up
+-- How an account is topped up by itself.
+SELECT {auto_top_ups.shown}
+FROM auto_top_ups
+WHERE account_id = :account_id;
+
+-- name: auto_top_ups_due
+-- Active accounts whose funds and pending top-ups are at their threshold or below, from after one of them on.
+SELECT {auto_top_ups.shown:t}, f.funds_nano
+FROM (
+    SELECT o.account_id, a.balance_nano - a.debt_nano - a.owed_nano + COALESCE((
+            SELECT CAST(SUM(p.credit_nano + p.bonus_nano) AS BIGINT)
+            FROM top_ups AS p
+            WHERE p.account_id = o.account_id AND p.state = 'pending'
+        ), 0) AS funds_nano
+    FROM auto_top_ups AS o
+    JOIN accounts AS a ON a.id = o.account_id
+    WHERE o.state = 'on' AND a.status = 'active' AND o.account_id > :after
+) AS f
+JOIN auto_top_ups AS t ON t.account_id = f.account_id
+WHERE f.funds_nano <= t.threshold_nano
+ORDER BY t.account_id
+LIMIT :limit;
+
+-- name: automatic_top_ups
+-- The newest top-ups of an account that low funds have asked for.
+SELECT {top_ups.shown}
+FROM top_ups
+WHERE account_id = :account_id AND origin = 'automatic'
+ORDER BY created_at_us DESC, id DESC
+LIMIT :limit;
+
+-- name: automatic_sums
+-- What the automatic top-ups of an account have bought, or will once they are paid, since two times.
+SELECT
+    CAST(COALESCE(SUM(CASE WHEN created_at_us >= :day_us THEN credit_nano ELSE 0 END), 0) AS BIGINT) AS day_nano,
+    CAST(COALESCE(SUM(credit_nano), 0) AS BIGINT) AS month_nano
+FROM top_ups
+WHERE account_id = :account_id AND origin = 'automatic' AND state IN ('pending', 'succeeded')
+    AND created_at_us >= :month_us;
+
+-- name: automatic_unsent
+-- Pending top-ups that low funds have asked for, and that their provider has not been asked to charge.
+SELECT {top_ups.shown}
+FROM top_ups
+WHERE state = 'pending' AND origin = 'automatic' AND provider = :provider AND reference = '' AND account_id > :after
+ORDER BY account_id
+LIMIT :limit;
+
 -- name: top_ups_of_account
 -- The top-ups of an account, newest first, optionally in one state, from before one of them on.
 SELECT {top_ups.shown}

@@ -176,3 +176,9 @@ ORDER BY account_id, id;
 SELECT {top_up_references.columns}
 FROM top_up_references
 ORDER BY account_id, top_up_id, provider, reference;
+
+-- name: audit_auto_top_ups
+-- How every account is topped up by itself.
+SELECT {auto_top_ups.columns}
+FROM auto_top_ups
+ORDER BY account_id;

@@ -102,6 +102,12 @@ SELECT {top_ups.columns}
 FROM top_ups
 ORDER BY account_id, id;
 
+-- name: copy_auto_top_ups
+-- How every account is topped up by itself.
+SELECT {auto_top_ups.columns}
+FROM auto_top_ups
+ORDER BY account_id;
+
 -- name: copy_top_up_references
 -- Everything that providers call top-ups.
 SELECT {top_up_references.columns}

@@ -27,6 +27,7 @@ class Rare(msgspec.Struct):
     counters: list[_Row] | None = None
     top_ups: list[_Row] | None = None
     references: list[_Row] | None = None
+    auto_top_ups: list[_Row] | None = None
     invoices: list[_Row] | None = None
 
     def add_to(self, books: Books) -> None:
@@ -43,6 +44,7 @@ class Rare(msgspec.Struct):
         books.counters = {row[:4]: columns.counter_of(row) for row in self.counters or ()}
         for top_up in map(columns.top_up_of, self.top_ups or ()):
             books.top_ups[top_up.account_id, top_up.id] = top_up
+        books.auto_top_ups = {row[0]: columns.auto_top_up_of(row) for row in self.auto_top_ups or ()}
         for reference in map(columns.reference_of, self.references or ()):
             books.references[reference.provider, reference.reference] = reference
         books.invoices = {(row[0], row[1]): columns.invoice_of(row) for row in self.invoices or ()}
@@ -112,8 +114,8 @@ def question(owner: str, needs: Needs) -> tuple[object, ...]:
 def _rare(needs: Needs) -> str | None:
     """What few batches need, as JSON; None for all others."""
     rare = (needs.entries, needs.vouchers, needs.memberships, needs.counters, needs.top_ups, needs.invoices)
-    of_events = (needs.events, needs.deliveries)
-    if not any((*rare, *of_events)):
+    others = (needs.auto_top_ups, needs.events, needs.deliveries)
+    if not any((*rare, *others)):
         return None
     named: dict[str, Collection[object]] = {
         "lots": needs.lots,
@@ -126,6 +128,7 @@ def _rare(needs: Needs) -> str | None:
         "top_ups": needs.top_ups,
         "pending": needs.pending,
         "references": needs.references,
+        "auto_top_ups": needs.auto_top_ups,
         "invoices": needs.invoices,
         "events": needs.events,
         "deliveries": needs.deliveries,

@@ -87,6 +87,9 @@ def change_of(books: Books, stored: Stored) -> Change:
         "gone_events": sorted(books.gone_events),
         "events": list(map(columns.event_row, books.new_events.values())),
         "top_ups": [columns.top_up_row(books.top_ups[key]) for key in sorted(books.changed_top_ups)],
+        "auto_top_ups": [
+            columns.auto_top_up_row(books.auto_top_ups[key]) for key in sorted(books.changed_auto_top_ups)
+        ],
         "top_up_references": list(map(columns.reference_row, books.new_references)),
         "invoices": list(map(columns.invoice_row, books.new_invoices)),
         "routed_events": [columns.event_row(books.events[key]) for key in sorted(books.routed_events)],

@@ -33,6 +33,7 @@ _ADDS: Final = {
         "voucher_claims": "add_claims",
         "top_ups": "put_top_ups",
         "top_up_references": "add_references",
+        "auto_top_ups": "put_auto_top_ups",
         "objects": "put_objects",
         "counters": "put_counters",
         "events": "add_events",

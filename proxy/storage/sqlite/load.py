@@ -87,6 +87,8 @@ class RowCache:
         books.changed_counters.clear()
         books.top_ups.clear()
         books.references.clear()
+        books.auto_top_ups.clear()
+        books.changed_auto_top_ups.clear()
         books.changed_top_ups.clear()
         books.new_references.clear()
         books.invoices.clear()
@@ -129,6 +131,8 @@ class RowCache:
             books.top_ups[top_up.account_id, top_up.id] = top_up
         for reference in map(columns.reference_of, self._rows("load_references", needs.references)):
             books.references[reference.provider, reference.reference] = reference
+        for auto in map(columns.auto_top_up_of, self._rows("load_auto_top_ups", needs.auto_top_ups)):
+            books.auto_top_ups[auto.account_id] = auto
 
     def _load_rare(self, needs: Needs) -> None:
         """What few batches need."""

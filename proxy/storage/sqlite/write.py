@@ -38,6 +38,7 @@ _PUT_ROUTED: Final = Rows(WRITES["put_routed"])
 _PUT_DELIVERIES: Final = Rows(WRITES["put_deliveries"])
 _ADD_EVENTS: Final = Rows(WRITES["add_events"])
 _PUT_TOP_UPS: Final = Rows(WRITES["put_top_ups"])
+_PUT_AUTO_TOP_UPS: Final = Rows(WRITES["put_auto_top_ups"])
 _ADD_REFERENCES: Final = Rows(WRITES["add_references"])
 _ADD_USAGE_DAYS: Final = Rows(WRITES["add_usage_days"])
 _ADD_USAGE_TOTALS: Final = Rows(WRITES["add_usage_totals"])
@@ -87,6 +88,9 @@ def write(
         _PUT_COUNTERS.run(connection, _flat(map(columns.counter_row, counters)))
     if books.new_events or books.routed_events or books.changed_deliveries or books.gone_events:
         _write_events(connection, books)
+    if books.changed_auto_top_ups:
+        autos = [books.auto_top_ups[id_] for id_ in books.changed_auto_top_ups]
+        _PUT_AUTO_TOP_UPS.run(connection, _flat(map(columns.auto_top_up_row, autos)))
     if books.changed_top_ups:
         top_ups = [books.top_ups[key] for key in books.changed_top_ups]
         _PUT_TOP_UPS.run(connection, _flat(map(columns.top_up_row, top_ups)))

@@ -154,6 +154,11 @@ BEGIN
                     JOIN top_ups AS o ON o.account_id = n AND o.state = 'pending'
                 ) AS t
             ),
+            'auto_top_ups', (
+                SELECT json_agg(json_build_array({auto_top_ups.columns:t}))
+                FROM auto_top_ups AS t
+                WHERE t.account_id IN (SELECT json_array_elements_text(_rare -> 'auto_top_ups'))
+            ),
             'references', (
                 SELECT json_agg(json_build_array({top_up_references.columns:r}))
                 FROM json_array_elements(_rare -> 'references') AS n
@@ -347,6 +352,13 @@ BEGIN
         SELECT {top_ups.from_json:r}
         FROM jsonb_array_elements(_change #> '{top_ups,rows}') AS r
         ON CONFLICT ({top_ups.key}) DO UPDATE SET {top_ups.upsert};
+    END IF;
+    IF _change ? 'auto_top_ups' THEN
+        ASSERT _change #> '{auto_top_ups,columns}' = {auto_top_ups.names}, 'auto_top_ups come with other columns';
+        INSERT INTO auto_top_ups ({auto_top_ups.columns})
+        SELECT {auto_top_ups.from_json:r}
+        FROM jsonb_array_elements(_change #> '{auto_top_ups,rows}') AS r
+        ON CONFLICT ({auto_top_ups.key}) DO UPDATE SET {auto_top_ups.upsert};
     END IF;
     IF _change ? 'top_up_references' THEN
         ASSERT _change #> '{top_up_references,columns}' = {top_up_references.names},

@@ -103,6 +103,12 @@ SELECT {top_ups.columns}
 FROM top_ups INDEXED BY top_ups_pending
 WHERE state = 'pending' AND account_id IN (SELECT value FROM json_each(?));
 
+-- name: load_auto_top_ups
+-- How accounts are topped up by themselves.
+SELECT {auto_top_ups.columns}
+FROM auto_top_ups
+WHERE account_id IN (SELECT value FROM json_each(?));
+
 -- name: load_references
 -- What providers call top-ups, by provider and name.
 SELECT {top_up_references.columns:r}

@@ -139,6 +139,12 @@ INSERT INTO top_ups ({top_ups.columns})
 VALUES {top_ups.parameters}
 ON CONFLICT ({top_ups.key}) DO UPDATE SET {top_ups.upsert};
 
+-- name: put_auto_top_ups
+-- Add how accounts are topped up by themselves, or replace it.
+INSERT INTO auto_top_ups ({auto_top_ups.columns})
+VALUES {auto_top_ups.parameters}
+ON CONFLICT ({auto_top_ups.key}) DO UPDATE SET {auto_top_ups.upsert};
+
 -- name: add_references
 -- Add what providers call top-ups.
 INSERT INTO top_up_references ({top_up_references.columns})
