@@ -15,7 +15,6 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from proxy.config.list_prices import pin
 from proxy.ledger.dues import Dues, Fee
 from proxy.ledger.groups import Group, Groups
 from proxy.ledger.invoices import InvoicePolicy
@@ -275,18 +274,6 @@ async def test_check_prints_what_is_served_and_at_which_prices(tmp_path: Path) -
     assert ran.code == 0, ran.err
     for text in ("gpt-4o-mini", "main: mini", "/v1/search", "0.15", "1000000", "per_call", "0.02"):
         assert text in ran.out
-
-
-async def test_check_shows_which_list_prices_are_of(tmp_path: Path) -> None:
-    """So that they can be pinned."""
-    file = tmp_path / "farebox.yaml"
-    listed = (
-        "  listed: {prices: {from: genai-prices, provider: openai, model: gpt-4o}, max_output_tokens: 9}\n"
-    )
-    file.write_text(CONFIG.replace("rate_cards:\n", f"rate_cards:\n{listed}"))
-    ran = await farebox("check", str(file))
-    assert ran.code == 0, ran.err
-    assert f"List prices are those of {pin()};" in ran.out
 
 
 async def test_check_prints_the_prices_of_each_case_and_warns_of_what_no_call_meets(tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ class CardView(Struct, frozen=True, kw_only=True):
     input_allowance_tokens: int | UnsetType = UNSET
     service_tiers: dict[str, str] | UnsetType = UNSET
     service_tier_by: Literal["answer"] | UnsetType = UNSET
+    answered: dict[str, dict[str, PriceView]] | UnsetType = UNSET
     cases: list[CaseView] | UnsetType = UNSET
     extras: dict[str, ExtraView] | UnsetType = UNSET
     markup: str | UnsetType = UNSET

@@ -169,7 +169,7 @@ class Admission:
         card = card_at(card, ask.parameters, endpoint.meters)
         if ask.features:
             route = await self._objects.narrowed(route, caller.key.account_id, ask.features)
-        is_plain = not ask.features and not card.tier_by_answer
+        is_plain = not (ask.features or card.tier_by_answer or card.answered)
         terms = Terms(card) if is_plain else await terms_for(ask.features, route, card, body)
         about = self._made.get(endpoint.name)
         if about is not None and not about.kind.made_by(ask):

@@ -15,7 +15,7 @@ from proxy.call.outcomes import GOES_ON, Phase
 from proxy.call.policy import Policy
 from proxy.clock import Clock
 from proxy.endpoints.base import HeadReader, Tally
-from proxy.endpoints.tallies.served import TellsTier
+from proxy.endpoints.tallies.served import TellsServed
 from proxy.endpoints.tallies.sighted import BeginningTally
 from proxy.ledger.rows import Attempt
 from proxy.metering.model_names import counting_name
@@ -84,7 +84,7 @@ class InFlightCall:
     def begin(self, budget: OutputBudget, *, keep_usage: bool) -> None:
         """Make the tally of the reply, and set the output budget."""
         self.tally = self.admitted.routed.ask.tally(keep_usage=keep_usage)
-        if self.admitted.routed.terms.by_answer and isinstance(self.tally, TellsTier):
+        if self.admitted.routed.terms.listens and isinstance(self.tally, TellsServed):
             self.tally.listens = True
         self.budget = budget.total
         if budget.total is not None:
@@ -244,8 +244,8 @@ class InFlightCall:
         terms, tally = self.admitted.routed.terms, self.tally
         reading = tally.reported()
         card = terms.charged
-        if terms.by_answer and isinstance(tally, TellsTier):
-            card = terms.served(tally.tier)
+        if terms.listens and isinstance(tally, TellsServed):
+            card = terms.served(tally.told)
         if card.billing_type == "per_call":
             usage = {**ONE_CALL, **self._surcharges, **(reading.usage if reading else {})}
             return Spent(usage, "per_call", 0, price(card, usage), {})

@@ -20,7 +20,7 @@ from proxy.ledger.ledger import Ledger
 from proxy.ledger.rows import Call, Object, Observed, Outcome
 from proxy.metering.usage import ONE_CALL, Basis
 from proxy.pricing.charge import NO_CHARGE, Charge, affordable, price
-from proxy.pricing.rates import card_of
+from proxy.pricing.listed import card_of
 
 STATUS: Final = 200
 """What a job's client was answered at its beginning."""

@@ -121,7 +121,7 @@ async def _quote(routed: RoutedCall) -> Quote:
         asked = {m: n for m, n in ceiling.usage.items() if m not in routed.terms.allowed}
         floor = {**_whole(counted, asked), **routed.terms.surcharges}
     terms = routed.terms
-    charges = [price(each, floor) for each in (card, terms.charged, *terms.by_answer.values())]
+    charges = [price(each, floor) for each in (card, *terms.possible)]
     return Quote(
         routed=routed,
         floor=Priced(floor, min(charges, key=lambda charge: charge.total_nano)),

@@ -2,7 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from functools import partial
 from itertools import islice
 from typing import Final
@@ -14,8 +15,10 @@ from proxy.call.off_loop import off_loop
 from proxy.endpoints.features import Feature, at_tier, rate_key, surcharged, tier_key
 from proxy.endpoints.reading.steps import places
 from proxy.endpoints.registry import forward_fault
+from proxy.endpoints.tallies.served import Told
 from proxy.errors import Refusal
 from proxy.metering.usage import Needed, Usage, each_needed
+from proxy.pricing.listed import dearest_of
 from proxy.pricing.rates import RateCard
 from proxy.upstream.routes import Route
 
@@ -25,6 +28,8 @@ _NO_CARDS: Final[Mapping[str, RateCard]] = {}
 _TIER: Final = "service_tier"
 _PLAIN_TIERS: Final = ("default", "standard", "on_demand")
 """What answers call the usual rates."""
+_UNKNOWN_TIER: Final = ""
+"""Stands for a tier that the card does not know: the dearest that may serve is charged."""
 _OPEN_TIERS: Final = frozenset({"", "auto"})
 """What a request says that leaves the tier to the upstream."""
 _ANY_UNKNOWN: Final = "*"
@@ -65,8 +70,9 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
     is the most input there can be that the request does not show, and `allowed` the most of what the upstream
     may do by itself beyond that: these are held, and charged only where they are reported.
 
-    Where the answer says which tier has served it, `by_answer` has the card of each, `asked` is the one that
-    is charged for an answer that says nothing, and `card` is the dearest of those that may serve it.
+    Where the answer decides, `card` is the dearest that it may come to, and `asked` is charged for an answer
+    that says nothing. `by_answer` has a card for each tier that it may name, and `answered` such terms for
+    each model that it may name.
     """
 
     card: RateCard
@@ -75,15 +81,37 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
     allowed: Usage = _NOTHING
     asked: RateCard | None = None
     by_answer: Mapping[str, RateCard] = _NO_CARDS
+    answered: "tuple[tuple[str, Terms], ...]" = ()
+
+    @property
+    def listens(self) -> bool:
+        """Whether the answer decides about the card."""
+        return bool(self.by_answer or self.answered)
 
     @property
     def charged(self) -> RateCard:
         """The card that is charged where the answer does not say otherwise."""
         return self.asked or self.card
 
-    def served(self, tier: str) -> RateCard:
-        """The card for an answer that names a tier, or none; the dearest for a tier that has no card."""
-        return self.by_answer.get(tier, self.card) if tier else self.charged
+    @property
+    def possible(self) -> Iterator[RateCard]:
+        """Every card that the call may be charged by, but for what an answer says that has none."""
+        yield self.charged
+        yield from self.by_answer.values()
+        for _, terms in self.answered:
+            yield from terms.possible
+
+    def served(self, told: Told) -> RateCard:
+        """The card for an answer that names a tier and a model, or neither.
+
+        It is the dearest for a tier that has no card.
+        """
+        for model, terms in self.answered:
+            if told.model and fnmatchcase(told.model, model):
+                return terms.served(Told(told.tier))
+        if not told.tier or not self.by_answer:
+            return self.charged
+        return self.by_answer.get(told.tier, self.by_answer[_UNKNOWN_TIER])
 
     @property
     def unseen(self) -> Mapping[str, int]:
@@ -107,7 +135,7 @@ def terms_of(features: Sequence[Feature], route: Route, card: RateCard, body: by
     of the route, since the call may go to any of them.
     """
     if not features:
-        return _by_answer(Terms(card), card, features) if card.tier_by_answer else Terms(card)
+        return _by_answer(Terms(card), card, "", features)
     if card.extras:
         features = [_priced_extra(feature, card, body) for feature in features]
     surcharges: Counter[str] = Counter()
@@ -126,14 +154,29 @@ def terms_of(features: Sequence[Feature], route: Route, card: RateCard, body: by
             usual = feature.tier
         elif feature.tier is not None and feature.tier in card.by_tier:
             tiers.add(feature.tier)
-    tier_card = card.by_tier.get(_together(tiers, card) or usual or "", card)
+    tier = _together(tiers, card) or usual or ""
     unseen = {meter: count * card.input_allowance for meter, count in hidden.items()}
-    terms = Terms(tier_card, dict(surcharges), unseen, dict(allowed))
-    return _by_answer(terms, card, features) if card.tier_by_answer else terms
+    terms = Terms(card.by_tier.get(tier, card), dict(surcharges), unseen, dict(allowed))
+    return _by_answer(terms, card, tier, features)
 
 
-def _by_answer(terms: Terms, card: RateCard, features: Iterable[Feature]) -> Terms:
-    """The terms where the answer says which tier serves a call: what is held covers the dearest that may.
+def _by_answer(terms: Terms, card: RateCard, tier: str, features: Sequence[Feature]) -> Terms:
+    """The terms of a call at a tier where the answer decides: what is held covers the dearest."""
+    if not card.answered:
+        return _by_tier(terms, card, features) if card.tier_by_answer else terms
+    by_model = tuple(
+        (each.model, _by_answer(Terms(each.card.by_tier.get(tier, each.card)), each.card, tier, features))
+        for each in card.answered
+    )
+    plain = replace(card, answered=())
+    own = _by_answer(terms, plain, tier, features)
+    most = dearest_of(card)
+    dearest = _by_answer(Terms(most.by_tier.get(tier, most)), most, tier, features)
+    return replace(own, card=dearest.card, asked=own.charged, answered=by_model)
+
+
+def _by_tier(terms: Terms, card: RateCard, features: Iterable[Feature]) -> Terms:
+    """The terms where the answer says which tier serves a call.
 
     What multiplies the rates in another way than a tier, such as a place, is charged as it was asked for.
     """
@@ -146,6 +189,7 @@ def _by_answer(terms: Terms, card: RateCard, features: Iterable[Feature]) -> Ter
     may_serve = card.by_tier if asked in _OPEN_TIERS else {asked}
     dearest = max((tier for tier in may_serve if tier in times), key=times.__getitem__, default="")
     held = card.by_tier[dearest] if times.get(dearest, 0) > 1 else card
+    by_answer[_UNKNOWN_TIER] = held
     return replace(terms, card=held, asked=terms.card, by_answer=by_answer)
 
 

@@ -129,6 +129,12 @@ class ExtraSchema(Schema, frozen=True, kw_only=True):
     most: Annotated[Count, doc("How many units it can be at most, where addresses are counted.")] = 1
 
 
+class AnsweredSchema(Schema, frozen=True, kw_only=True):
+    """Other prices, for calls that certain models have answered."""
+
+    rates: Annotated[Rates, doc("The rates that differ then, by meter.")]
+
+
 class PricesSchema(Schema, frozen=True, kw_only=True, rename={"source": "from"}):
     """List prices of public models, as a package has them."""
 
@@ -174,6 +180,10 @@ class TermsSchema(Schema, frozen=True, kw_only=True):
     service_tiers: Annotated[
         dict[Text, Multiplier],
         doc("What a service tier multiplies its rates with, by tier; calls of dearer tiers need it."),
+    ] = field(default_factory=dict)
+    answered: Annotated[
+        dict[Text, AnsweredSchema],
+        doc("Prices of calls by the model that their answer names, by its name or a glob; the first counts."),
     ] = field(default_factory=dict)
     service_tier_by: Annotated[
         Literal["request", "answer"] | None,

@@ -21,7 +21,7 @@ from proxy.metering.usage import METERS
 from proxy.money import MAX_NANO, Unit, decimal_string
 from proxy.pricing.book import PriceBook
 from proxy.pricing.extras import Extra
-from proxy.pricing.rates import ADJUSTMENTS, Adjustment, Case, RateCard
+from proxy.pricing.rates import ADJUSTMENTS, Adjustment, Answered, Case, RateCard
 from proxy.pricing.steps import Step, StepKind
 from proxy.validation import Path, did_you_mean
 
@@ -182,10 +182,39 @@ class _Cards:
         places = [path, *((*path, "cases", index) for index in range(len(schema.cases)))]
         own = (self._case(card, case, at) for case, at in zip(schema.cases, places[1:], strict=True))
         card = replace(card, cases=tuple(own) or tuple(_taken_over(card, case, like) for case in like.cases))
+        card = replace(card, answered=self._answered(card, schema, like, path))
         self._check(card, schema, places)
         if schema.hours is None:
             return replace(card, hours=like_hours(card, like.hours))
         return replace(card, hours=hours_of(card, schema.hours, self._unit, (*path, "hours"), findings))
+
+    def _answered(
+        self, card: RateCard, schema: TermsSchema, like: RateCard, path: Path
+    ) -> tuple[Answered, ...]:
+        """The cards of models that answers may name. The dearest is held for, so that rates are plain."""
+        place = (*path, "answered")
+        named = {
+            model: rates_of(each.rates, self._unit, (*place, model, "rates"), self._findings)
+            for model, each in schema.answered.items()
+        } or {each.model: each.said for each in like.answered}
+        for model, said in named.items():
+            for rate in said:
+                if rate.meter not in {own.meter for own in card.rates}:
+                    self._findings.fault(
+                        (*place, model, "rates", rate.meter), "is not priced by the card itself"
+                    )
+        plain = all(not (rate.steps or rate.tiers) for said in (card.rates, *named.values()) for rate in said)
+        is_fixed = not card.cases and schema.hours is None and not like.hours
+        if named and not (plain and is_fixed):
+            message = "needs a card without `cases` and `hours`, with one plain price for each meter"
+            self._findings.fault(place, message)
+            return ()
+        return tuple(
+            Answered(
+                model, replace(card, id=f"{card.id}+answered={model}", rates=over(card.rates, said)), said
+            )
+            for model, said in named.items()
+        )
 
     def _extras(self, schema: TermsSchema, path: Path) -> tuple[Extra, ...]:
         for member, extra in schema.extras.items():

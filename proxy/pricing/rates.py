@@ -102,17 +102,12 @@ class Hours(msgspec.Struct, frozen=True):
     multiplier: str = ""
 
 
-def card_of(price_id: str, listed: Iterable[Term]) -> "RateCard":
-    """The card of a price id whose terms were `listed`: it charges as that one did."""
-    rates, adjustments = [], []
-    for term in listed:
-        if term.per:
-            rates.append(Rate(term.meter, Fraction(term.price_nano), term.per, term.steps, term.tiers))
-        else:
-            adjustments.append(Adjustment(term.meter, term.steps[0]))
-    card_id, _, version = price_id.rpartition("@")
-    source = version.rpartition(".")[0]
-    return RateCard(card_id, (), tuple(rates), adjustments=tuple(adjustments), source=source)
+class Answered(msgspec.Struct, frozen=True):
+    """The card of calls that a model has answered whose name matches `model`. `said` are rates of its own."""
+
+    model: str
+    card: "RateCard"
+    said: tuple[Rate, ...] = ()
 
 
 class RateCard(msgspec.Struct, frozen=True, dict=True):
@@ -128,7 +123,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     `changes` are the cards that take its place, without changes of their own, each from its moment on, in
     order of time. It prices calls of accounts in one of `groups`, on one of `endpoints`; empty ones are all.
     `source` names the list that its prices come from, where they do. With `tier_by_answer` a call is charged
-    at the service tier that its answer names.
+    at the service tier that its answer names, and `answered` have cards for models that answers may name.
     `hours` have cards without hours, which take its place within their windows; these never meet.
     """
 
@@ -148,6 +143,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     source: str = ""
     tier_by_answer: bool = False
     hours: tuple[Hours, ...] = ()
+    answered: tuple[Answered, ...] = ()
 
     def is_for(self, endpoint: str, group: str) -> bool:
         """Whether it prices calls on an endpoint of accounts in a group."""
@@ -237,12 +233,15 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
             hours=tuple(
                 replace(each, card=each.card.multiplied(multiplier, group, of)) for each in self.hours
             ),
+            answered=tuple(
+                replace(each, card=each.card.multiplied(multiplier, group, of)) for each in self.answered
+            ),
         )
 
     @cached_property
     def variants(self) -> tuple["RateCard", ...]:
-        """The cards that calls can be priced by until it changes: itself, and that of each case."""
-        return (self, *(case.card for case in self.cases))
+        """The cards that calls can be priced by until it changes: itself, and those of cases and answers."""
+        return (self, *(case.card for case in self.cases), *(each.card for each in self.answered))
 
     @cached_property
     def conditions(self) -> tuple[str, ...]:

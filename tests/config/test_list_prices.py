@@ -3,9 +3,11 @@
 from datetime import UTC, datetime, time
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from genai_prices import Usage as ListUsage
 from genai_prices.data import providers
 from genai_prices.types import (
@@ -22,11 +24,12 @@ from genai_prices.types import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.cli.files import check
 from proxy.config.card_schema import PricesSchema, RateCardSchema
 from proxy.config.list_prices import InexpressibleError, card_with_prices, pin
 from proxy.metering.usage import Usage
 from proxy.pricing.charge import price
-from proxy.pricing.rates import card_of
+from proxy.pricing.listed import card_of
 from tests.config.samples import LoadText, Reported, text_of
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -114,6 +117,15 @@ def test_the_list_is_in_the_price_id_and_a_job_keeps_it(load_text: LoadText) -> 
     assert again.price_id == now.price_id
     usage = {"requests": 1, "input_tokens": 1_000_000}
     assert price(now, usage).total_nano == price(again, usage).total_nano == 3_000_000_000
+
+
+def test_check_shows_which_list_prices_are_of(tmp_path: Path) -> None:
+    """So that they can be pinned."""
+    file = tmp_path / "farebox.yaml"
+    file.write_text(prices("provider: openai, model: gpt-4o"))
+    ran = CliRunner().invoke(check, [str(file)])
+    assert ran.exit_code == 0, ran.output
+    assert f"List prices are those of {pin()};" in ran.output
 
 
 def test_a_glob_is_a_card_for_each_model(load_text: LoadText) -> None:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from proxy.pricing.charge import Charge, Line, affordable, more_nano, price, worst_nano
 from proxy.pricing.counting import counted, counter_keys
-from proxy.pricing.rates import Adjustment, Rate, RateCard, Term, card_of
+from proxy.pricing.listed import card_of
+from proxy.pricing.rates import Adjustment, Rate, RateCard, Term
 from proxy.pricing.steps import Step, exact_amounts
 from proxy.pricing.tiers import Count, CounterKey, Period, Tier, Tiers
 

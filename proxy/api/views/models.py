@@ -103,6 +103,7 @@ def priced(card: RateCard) -> View:
         "max_output_tokens": card.default_bound,
         "input_allowance_tokens": card.input_allowance,
         "service_tiers": {tier: decimal_string(multiplier) for tier, multiplier in card.service_tiers},
+        "answered": {each.model: _pricing(each.card) for each in card.answered},
         "service_tier_by": "answer" if card.tier_by_answer else "",
         "cases": [_case(case) for case in card.cases],
         "extras": {

@@ -15,7 +15,7 @@ from proxy.endpoints.tallies.lines import name_and_data, only_data, stray_text
 from proxy.endpoints.tallies.members import Choice, OddPart, Part
 from proxy.endpoints.tallies.part import read_part
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo, Produced
-from proxy.endpoints.tallies.served import tier_told
+from proxy.endpoints.tallies.served import NOTHING_TOLD, Told, told_by
 from proxy.endpoints.tallies.sse import EVENT_BYTES_MAX, Splitter
 from proxy.endpoints.tallies.usage import Report, UsageReport
 from proxy.endpoints.tallies.whole import WholeTally
@@ -65,14 +65,14 @@ class StreamTally:
         self._ahead: tuple[Part | None] | None = None
         self._kept_usage = b""
         self.listens = False
-        self._tier = ""
+        self._told = NOTHING_TOLD
         self._kept: list[bytes] = []
         self._kept_bytes = 0
 
     @property
-    def tier(self) -> str:
-        """The tier that an event with the usage names, the last that names one."""
-        return self._body.tier if self._body is not None else self._tier
+    def told(self) -> Told:
+        """What the events with the usage name, the last one first."""
+        return self._body.told if self._body is not None else self._told
 
     @property
     def choices_finished(self) -> bool:
@@ -327,7 +327,7 @@ class StreamTally:
             self._unreadable += self._note_foreign(data)
         self._note(part)
         if self.listens and part.has_usage:
-            self._tier = tier_told(data) or self._tier
+            self._told = told_by(data).over(self._told)
         return part
 
     def _note_foreign(self, data: bytes) -> bool:
@@ -361,7 +361,7 @@ class StreamTally:
             if part is not None:
                 self._note_usage(part)
                 if self.listens and part.has_usage:
-                    self._tier = tier_told(data) or self._tier
+                    self._told = told_by(data).over(self._told)
 
     def _read_choice(self, choice: Choice) -> None:
         index = choice.index

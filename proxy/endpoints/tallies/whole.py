@@ -11,7 +11,7 @@ from proxy.endpoints.tallies.foreign import foreign_text
 from proxy.endpoints.tallies.members import OddPart, Part
 from proxy.endpoints.tallies.part import read_part
 from proxy.endpoints.tallies.produced import NO_ECHO, Echo, Produced
-from proxy.endpoints.tallies.served import tier_told
+from proxy.endpoints.tallies.served import NOTHING_TOLD, Told, told_by
 from proxy.endpoints.tallies.usage import Report, UsageReport
 from proxy.errors import Refusal
 from proxy.metering.usage import Usage
@@ -76,9 +76,10 @@ class WholeTally:
         return self._failed
 
     @property
-    def tier(self) -> str:
-        """The tier that the reply names."""
-        return tier_told(without_mark(self._chunks[0])) if self._part is not None and self._chunks else ""
+    def told(self) -> Told:
+        """What the reply names."""
+        is_read = self._part is not None and self._chunks
+        return told_by(without_mark(self._chunks[0])) if is_read else NOTHING_TOLD
 
     @property
     def anomalies(self) -> int:
