@@ -112,11 +112,13 @@ class Deliveries:
         endpoints = self._webhooks().endpoints.values()
         while rows := await self._store.query("events_new", {"limit": PAGE}):
             now_us = self._clock.now_us()
+            commands = []
             for row in rows:
                 type_, account_id = str(row["type"]), str(row["account_id"])
                 names = tuple(each.name for each in endpoints if each.wants(type_, account_id))
-                await self._ledger.command(RouteEvent(account_id, str(row["id"]), names, now_us))
-            if len(rows) < PAGE:
+                commands.append(self._ledger.command(RouteEvent(account_id, str(row["id"]), names, now_us)))
+            await _all(commands)
+            if len(rows) < PAGE or not await self._lead.taken():
                 break
 
     async def send_due(self, endpoint: Endpoint) -> int:
@@ -129,7 +131,7 @@ class Deliveries:
             async with free:
                 await self._tell(endpoint, msgspec.convert(row, Due))
 
-        await asyncio.gather(*map(told, rows))
+        await _all(map(told, rows))
         return len(rows)
 
     async def forget(self) -> None:
@@ -169,6 +171,13 @@ class Deliveries:
             # It is told again meanwhile, or was by somebody else, whose note stands.
             if refused.code not in ("conflict", "not_found"):
                 raise
+
+
+async def _all(doing: Iterable[Awaitable[object]]) -> None:
+    """Wait for all of it, and raise the first fault only then."""
+    for result in await asyncio.gather(*doing, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
 
 
 def body_of(type_: str, at_us: int, data: str) -> str:

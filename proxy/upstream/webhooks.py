@@ -1,5 +1,6 @@
 """Webhooks: where events are sent, and how one is sent so that its receiver can tell whom it is from."""
 
+import errno
 import ipaddress
 import socket
 from collections.abc import Iterable
@@ -124,7 +125,7 @@ def public_socket(address: AddrInfoType) -> socket.socket:
     """A socket to connect to an address with. Raises OSError for one that is not public."""
     family, kind, protocol, _, place = address
     if not is_public(str(place[0])):
-        raise OSError(NOT_PUBLIC)
+        raise OSError(errno.EACCES, NOT_PUBLIC)
     return socket.socket(family, kind, protocol)
 
 

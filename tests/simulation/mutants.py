@@ -35,6 +35,7 @@ from proxy.pricing.rates import RateCard
 from tests.simulation import (
     mutants_of_counters,
     mutants_of_credit,
+    mutants_of_events,
     mutants_of_invoices,
     mutants_of_limits,
     mutants_of_plans,
@@ -376,6 +377,7 @@ _RULES: Final[tuple[Callable[[Books, Command], Result], ...]] = (
     *mutants_of_plans.RULES,
     *mutants_of_records.RULES,
     *mutants_of_counters.RULES,
+    *mutants_of_events.RULES,
     *mutants_of_top_ups.RULES,
     *mutants_of_invoices.RULES,
 )

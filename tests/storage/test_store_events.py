@@ -118,3 +118,36 @@ async def test_a_lot_is_told_to_expire_once(engine: Engine, open_store: OpenStor
         await done(store, TellExpiry(ACCOUNT, lot_id, at_us))
     await done(store, TellExpiry(ACCOUNT, f"lot_of_{ACCOUNT}_grant_1", NOON_US))
     assert types(engine).count("credits.expiring") == 1
+
+
+async def test_events_and_deliveries_are_read_in_their_order_and_from_a_place_on(
+    open_store: OpenStore,
+) -> None:
+    store = await told(open_store)
+    for number in (2, 3):
+        again = replace(grant(5, command_id=f"grant_{number}"), at_us=NOON_US + number)
+        await done(store, again)
+    ids = [event_id(ACCOUNT, "credits.granted", str(number)) for number in (1, 2, 3)]
+    first = {"account_id": "", "after": "", "at_us": NOON_US, "limit": 9}
+    since = await store.query("events_since", first)
+    assert [row["id"] for row in since] == ids
+    after = {**first, "account_id": ACCOUNT, "after": ids[0]}
+    assert [row["id"] for row in await store.query("events_since", after)] == ids[1:]
+    newest = {"account_id": ACCOUNT, "type": "", "after": "", "limit": 2}
+    assert [row["id"] for row in await store.query("events_of_account", newest)] == [ids[2], ids[1]]
+    of_all = {"account_id": ACCOUNT, "type": "credits.granted", "after": ids[2], "at_us": 2**60, "limit": 9}
+    assert [row["id"] for row in await store.query("events_of_all", of_all)] == [ids[1], ids[0]]
+    (found,) = await store.query("event_by_id", {"account_id": ACCOUNT, "id": ids[1]})
+    assert (found["type"], found["state"], "seal" in found) == ("credits.granted", "new", False)
+    for place, id_ in enumerate(ids):
+        await done(store, RouteEvent(ACCOUNT, id_, ("crm",), NOON_US + place))
+    last = {"at_us": 2**60, "account_id": "", "event_id": ""}
+    page: dict[str, object] = {"endpoint": "crm", "state": "pending", **last, "limit": 2}
+    rows = await store.query("deliveries_page", page)
+    assert [row["event_id"] for row in rows] == [ids[2], ids[1]]
+    page |= {"at_us": NOON_US + 1, "account_id": ACCOUNT, "event_id": ids[1]}
+    assert [row["event_id"] for row in await store.query("deliveries_page", page)] == [ids[0]]
+    (one,) = await store.query("deliveries_of_event", {"account_id": ACCOUNT, "event_id": ids[0]})
+    assert (one["endpoint"], one["attempts"]) == ("crm", 0)
+    old = await store.query("events_old", {"before_us": NOON_US + 3, "limit": 9})
+    assert [row["id"] for row in old] == ids[:2]
