@@ -98,7 +98,9 @@ def _close(
     account = lots.sweep(books, account, command.at_us)
     hold = replace(hold, state=state)
     settled = charge_account(
-        *(books, account, hold),
+        books,
+        account,
+        hold,
         call=command.call,
         outcome=outcome,
         charge=charge,
@@ -139,7 +141,10 @@ def charge_account(
     books.put_hold(hold)
     since_us = hold.created_at_us if was_open else at_us
     account = _paid(
-        *(books, account, hold, at_us),
+        books,
+        account,
+        hold,
+        at_us,
         paid_nano=paid_nano,
         owed_nano=owed_nano,
         since_us=since_us,
