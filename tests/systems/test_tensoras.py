@@ -350,3 +350,19 @@ def test_t13_every_top_up_that_was_paid_has_a_receipt(system: System) -> None:
     body = {"amount": "20.00"}
     asked = account.api.post("/v1/billing/top_ups", body, {"Idempotency-Key": "unpaid"})
     assert account.api.ask("GET", f"/v1/billing/top_ups/{asked['id']}/receipt")[0] == 409
+
+
+def test_t13_every_payment_for_a_plan_has_a_receipt(system: System) -> None:
+    account, other = system.account("200.00"), system.account("")
+    chosen(account, "developer")
+    (fee,) = (row for row in account.api.get("/v1/billing/entries")["data"] if row["kind"] == "fee")
+    path = f"/v1/billing/entries/{fee['seq']}/receipt"
+    receipt = account.api.get(path)
+    number = f"RCPT-{account.id}-{fee['seq']}"
+    assert (receipt["number"], receipt["amount"], receipt["reason"]) == (number, "29.00", fee["note"])
+    for form, begins in (("html", b"<!doctype html>"), ("pdf", b"%PDF-")):
+        status, _, body = account.api.ask("GET", f"{path}?format={form}")
+        assert (status, bytes(body)[: len(begins)]) == (200, begins)
+    for wrong in (path.replace(str(fee["seq"]), "1"), path.replace(str(fee["seq"]), "x" * 30)):
+        assert account.api.ask("GET", wrong)[0] == 404
+    assert other.api.ask("GET", path)[0] == 404

@@ -10,11 +10,12 @@ from msgspec import UNSET, Struct, UnsetType
 from proxy.api import invoices
 from proxy.api.admin.counters import counters_now
 from proxy.api.admin.credit import LotQuery, entries_page, lots_page
-from proxy.api.billing import auto_top_ups, inspection, organization_routes, plans
+from proxy.api.billing import auto_top_ups, fee_receipts, inspection, organization_routes, plans
 from proxy.api.billing import spending as billing_spending
 from proxy.api.billing import top_ups as billing_top_ups
 from proxy.api.billing import vouchers as billing_vouchers
 from proxy.api.billing.exports import receipts_table, usage_table
+from proxy.api.billing.fee_receipts import FeeReceipts
 from proxy.api.call_sums import CALL_PREFIX
 from proxy.api.csv_export import Csv
 from proxy.api.decode import invalid
@@ -160,6 +161,7 @@ OPERATIONS: Final[tuple[Operation[Any, Any, Any], ...]] = (
     *billing_spending.OPERATIONS,
     *plans.OPERATIONS,
     *billing_vouchers.OPERATIONS,
+    *fee_receipts.OPERATIONS,
     *invoices.OF_ACCOUNTS,
     *organization_routes.OPERATIONS,
     *inspection.OPERATIONS,
@@ -204,6 +206,7 @@ def billing_routes(
             reader=TopUpReader(ledger=ledger, store=store, clock=clock),
             clock=clock,
         ).routes(bind),
+        *FeeReceipts(reader).routes(bind),
         *OwnInvoices(
             Invoices(ledger=ledger, store=store, clock=clock, policy=lambda: settings().invoices)
         ).routes(bind),

@@ -1,4 +1,4 @@
-"""The receipt of a top-up: what was paid, and what that has bought."""
+"""The receipts of top-ups and fees: what was paid, and what that has bought."""
 
 from typing import Literal
 
@@ -10,7 +10,7 @@ from proxy.api.views.sheets import Sheet
 from proxy.billing.offers import NANO_PER_CENT
 from proxy.errors import Refusal
 from proxy.ledger.invoices import InvoicePolicy
-from proxy.ledger.rows import Account
+from proxy.ledger.rows import Account, Entry
 from proxy.ledger.top_up_rows import TopUp
 from proxy.money import usd_string
 
@@ -41,13 +41,12 @@ def payment_receipt(top_up: TopUp, account: Account, policy: InvoicePolicy | Non
         raise Refusal(
             "conflict", f"The top-up {top_up.id} is {top_up.state}: there is a receipt once it is paid."
         )
-    seller = policy or InvoicePolicy()
     return PaymentReceiptView(
         number=f"RCPT-{top_up.id}",
         top_up_id=top_up.id,
         account_id=account.id,
         account_name=account.name,
-        seller=SellerView(name=seller.seller, address=list(seller.address), tax_id=seller.tax_id or None),
+        seller=_seller(policy),
         paid_at=instant(top_up.closed_at_us),
         provider=top_up.provider,
         reference=top_up.reference or None,
@@ -74,3 +73,50 @@ def payment_sheet(receipt: PaymentReceiptView) -> Sheet:
         [("Credit", receipt.amount), ("Bonus", receipt.bonus), ("Fee", receipt.fee)],
         [("Paid", receipt.price), ("Paid back", receipt.refunded)],
     )
+
+
+class FeeReceiptView(Struct, frozen=True, kw_only=True):
+    """That a fee of `amount` was paid: `reason` says for what, `entry` is the number of its entry."""
+
+    object: Literal["fee_receipt"] = "fee_receipt"
+    number: str
+    entry: int
+    account_id: str
+    account_name: str
+    seller: SellerView
+    paid_at: When
+    currency: Literal["usd"] = "usd"
+    amount: Usd
+    reason: str
+
+
+def fee_receipt(entry: Entry, account: Account, policy: InvoicePolicy | None) -> FeeReceiptView:
+    """The receipt of a fee."""
+    return FeeReceiptView(
+        number=f"RCPT-{account.id}-{entry.seq}",
+        entry=entry.seq,
+        account_id=account.id,
+        account_name=account.name,
+        seller=_seller(policy),
+        paid_at=instant(entry.at_us),
+        amount=usd_string(-entry.amount_nano),
+        reason=entry.note,
+    )
+
+
+def fee_sheet(receipt: FeeReceiptView) -> Sheet:
+    """The paper of the receipt of a fee."""
+    seller = receipt.seller
+    return Sheet(
+        f"Receipt {receipt.number}",
+        (seller.name, *seller.address, seller.tax_id or ""),
+        (("Paid", receipt.paid_at), ("Account", f"{receipt.account_name} ({receipt.account_id})")),
+        ("Item", "Amount (USD)"),
+        [(f"Plan: {receipt.reason}", receipt.amount)],
+        [("Paid", receipt.amount)],
+    )
+
+
+def _seller(policy: InvoicePolicy | None) -> SellerView:
+    seller = policy or InvoicePolicy()
+    return SellerView(name=seller.seller, address=list(seller.address), tax_id=seller.tax_id or None)
