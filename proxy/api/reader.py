@@ -250,7 +250,7 @@ class Reader:
 
     async def receipt(self, call_id: str) -> SeenReceipt:
         """One receipt."""
-        return _receipt(await self._one("receipt_by_id", f"There is no call {call_id}.", call_id=call_id))
+        return receipt_of(await self._one("receipt_by_id", f"There is no call {call_id}.", call_id=call_id))
 
     async def receipts(
         self,
@@ -273,7 +273,7 @@ class Reader:
             rows = await self._rows("receipts_page", account_id=account_id, **params)
         else:
             rows = await self._rows("receipts_of_all", **params)
-        return [_receipt(row) for row in rows]
+        return [receipt_of(row) for row in rows]
 
     async def receipt_place(self, before: str | None, calls: int) -> str:
         """The id of the receipt that is so many places after `before`; empty if there are fewer."""
@@ -361,7 +361,8 @@ def _key(row: Row) -> Key:
     return made({**row, "digest": ""}, Key, "models", "limits", "spending")
 
 
-def _receipt(row: Row) -> SeenReceipt:
+def receipt_of(row: Row) -> SeenReceipt:
+    """A receipt from its row."""
     lines = msgspec.json.decode(cast("str", row["lines"]), type=tuple[Line, ...])
     names = ("charged_nano", "shortfall_nano", "hold_nano", "owed_nano")
     figures: dict[str, Any] = {name: row[name] for name in names}

@@ -13,6 +13,7 @@ from proxy.call.objects import Objects
 from proxy.call.off_loop import LARGE_BYTES, in_thread
 from proxy.call.policy import Catalog, Policy
 from proxy.call.renewals import Renewals
+from proxy.call.runs import with_run
 from proxy.call.terms import Terms, card_at, terms_for
 from proxy.clock import Clock
 from proxy.endpoints.base import Ask, Endpoint
@@ -122,6 +123,11 @@ class Admission:
 
     async def _routed(self, request: InboundRequest, caller: Caller, catalog: Catalog) -> RoutedCall:
         """As `route`, for the group that the caller is known to be in."""
+        routed = await self._in_group(request, caller, catalog)
+        return with_run(routed, request, catalog.groups) if request.run or routed.ask.labels else routed
+
+    async def _in_group(self, request: InboundRequest, caller: Caller, catalog: Catalog) -> RoutedCall:
+        """The same, whatever run it belongs to."""
         routed = await self._model_call(request, caller, catalog)
         if not caller.group:
             return routed

@@ -17,7 +17,8 @@ from proxy.upstream.routes import Route
 class InboundRequest(Protocol):
     """A client's request. `path` is raw and checked, `secret` the bearer key if there was one.
 
-    `facts` is what is known of it so far, by name, for the log of a refusal.
+    `run` is the run that it says it belongs to, unchecked; empty for none. `facts` is what is known of it so
+    far, by name, for the log of a refusal.
     """
 
     id: str
@@ -27,6 +28,7 @@ class InboundRequest(Protocol):
     headers: tuple[tuple[str, str], ...]
     secret: str | None
     wants_cost: bool
+    run: str
     facts: dict[str, str]
 
     async def body_at_hand(self) -> bytes | None:
@@ -65,7 +67,8 @@ class About(msgspec.Struct, frozen=True):
 class RoutedCall(msgspec.Struct, frozen=True):
     """What a request asks for, where it goes, and its terms. `about` is None for what makes no object.
 
-    `group` is the one that its account was in when the terms were made, empty for none.
+    `group` is the one that its account was in when the terms were made, `run_id` the run that it is billed
+    with; empty for none.
     """
 
     endpoint: Endpoint
@@ -75,6 +78,7 @@ class RoutedCall(msgspec.Struct, frozen=True):
     body: bytes
     about: About | None = None
     group: str = ""
+    run_id: str = ""
 
     @property
     def card(self) -> RateCard:

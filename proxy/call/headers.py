@@ -4,6 +4,7 @@ from proxy.call.base import AdmittedCall
 from proxy.call.budget import OutputBudget
 from proxy.ledger.commands import Granted, Refused, Settled
 from proxy.money import usd_string
+from proxy.pricing.runs import run_after
 
 
 def admission_headers(admitted: AdmittedCall, budget: OutputBudget) -> dict[str, str]:
@@ -19,10 +20,14 @@ def admission_headers(admitted: AdmittedCall, budget: OutputBudget) -> dict[str,
 
 def receipt_headers(settled: Settled) -> dict[str, str]:
     """What is known once the charge is on the ledger."""
-    return {
+    headers = {
         "x-farebox-cost": usd_string(settled.charged_nano),
         "x-farebox-balance": usd_string(settled.balance_nano),
     }
+    run = run_after(settled.charge) if settled.charge is not None else None
+    if run is not None:
+        headers["x-farebox-run-cost"] = usd_string(run.total_nano)
+    return headers
 
 
 def rate_headers(result: Granted | Refused) -> dict[str, str]:

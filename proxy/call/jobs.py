@@ -224,4 +224,8 @@ def _price(name: str, observed: Observed, used: Reading | None, now_us: int) -> 
 
 def _basis(observed: Observed) -> Basis:
     """A job's price follows from its request: it is a fixed one, or what was asked for is counted."""
-    return "per_call" if {line.meter for line in observed.charge.lines} == ONE_CALL.keys() else "counted"
+    return (
+        "per_call"
+        if {line.meter for line in observed.charge.lines if line.quantity} == ONE_CALL.keys()
+        else "counted"
+    )

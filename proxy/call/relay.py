@@ -139,6 +139,7 @@ class Relay:
             started_at_us=self._clock.now_us(),
             end_user=routed.ask.end_user,
             metadata=routed.ask.labels,
+            run_id=routed.run_id,
         )
 
     async def _pass_error(self, answer: Answer, in_flight: InFlightCall, reply: ClientReply) -> None:

@@ -13,6 +13,7 @@ from proxy.cli.ledger import audit, backup, copy, migrate
 from proxy.cli.lots import lots, refund
 from proxy.cli.money import adjust, grant
 from proxy.cli.reads import holds, jobs, notifications, receipts, upstreams, usage
+from proxy.cli.runs import runs
 from proxy.cli.top_ups import top_ups
 from proxy.cli.vouchers import vouchers
 from proxy.cli.webhooks import webhooks
@@ -36,6 +37,7 @@ _FOR_SERVERS = (
     vouchers,
     events,
     counters,
+    runs,
     notifications,
     top_ups,
     invoices,

@@ -148,6 +148,7 @@ def _show_receipt(call: Json) -> None:
     names = (
         *("id", "account_id", "key_id", "endpoint", "model", "upstream", "upstream_model", "stream"),
         "end_user",
+        "run_id",
         *("started_at", "first_byte_at", "ended_at", "outcome", "status", "basis", "usage"),
         *("inferred", "price_id"),
     )

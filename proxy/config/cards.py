@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from proxy.config.card_schema import CaseSchema, RateCardSchema, TermsSchema
 from proxy.config.faults import Findings
 from proxy.config.hours import hours_of, like_hours
-from proxy.config.prices import checked_price
+from proxy.config.prices import checked_price, share_of
 from proxy.config.rates import lacks_bound, over, rates_of, tiered_rates, without_lengths
 from proxy.config.schema import ConfigSchema
 from proxy.config.tiers import check_counters, with_own_counters
@@ -227,8 +227,7 @@ class _Cards:
         """What the card adds, or the one that it is like."""
         found = {each.name: each for each in like.adjustments}
         if schema.markup is not None:
-            share = decimal_string(Fraction(schema.markup.removesuffix("%")) / 100)
-            found["markup"] = Adjustment("markup", Step("share", share))
+            found["markup"] = Adjustment("markup", Step("share", share_of(schema.markup)))
         for name, kind in _BOUNDS:
             if (text := getattr(schema, name)) is not None:
                 price = checked_price(text, self._unit, (*path, name), self._findings)

@@ -4,7 +4,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, field
 
-from proxy.config.values import Count, Money, Multiplier, Name, Schema, Text, doc
+from proxy.config.values import Count, Money, Multiplier, Name, Percent, Schema, Text, doc
 
 NO_LIMIT_WORD: Final = "none"
 NEXT_WORD: Final = "next"
@@ -82,6 +82,9 @@ class GroupSchema(Schema, frozen=True, kw_only=True):
     multiplier: Annotated[Multiplier, doc("What multiplies every rate for its accounts.")] = "1"
     renewal: RenewalSchema | None = None
     fee: FeeSchema | None = None
+    run_markup: Annotated[
+        Percent | None, doc("What is added to the runs of its accounts, in place of `runs.markup`.")
+    ] = None
     offered: Annotated[
         bool, doc("Whether customers may put their own account in it, and take it out of it.")
     ] = False

@@ -10,6 +10,7 @@ from proxy.config.group_schema import (
     LimitsSchema,
     RenewalSchema,
 )
+from proxy.config.prices import share_of
 from proxy.config.schema import ConfigSchema
 from proxy.ledger.dues import Dues, Fee, Renewal
 from proxy.ledger.groups import Group, Groups
@@ -34,9 +35,11 @@ def build_groups(schema: ConfigSchema, unit: Unit, findings: Findings) -> Groups
             group.multiplier,
             Dues(renewal, fee, schema.accounts.prorate_fees),
             group.offered,
+            share_of(group.run_markup or schema.runs.markup),
         )
         _check_fall(schema, group.fee, (*path, "fee", "falls_to"), findings)
-    return Groups(defaults, groups, Dues(is_prorated=schema.accounts.prorate_fees))
+    dues, share = Dues(is_prorated=schema.accounts.prorate_fees), share_of(schema.runs.markup)
+    return Groups(defaults, groups, dues, share)
 
 
 def _renewal(schema: RenewalSchema | None, unit: Unit, path: Path, findings: Findings) -> Renewal | None:

@@ -57,3 +57,8 @@ def written_price(
         return "per_unit", NO_PRICE
     way, text = written[0]
     return way, checked_price(text, unit, (*path, way), findings)
+
+
+def share_of(percent: str) -> str:
+    """A percentage as a share, an exact decimal number."""
+    return decimal_string(Fraction(percent.removesuffix("%")) / 100)

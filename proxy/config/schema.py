@@ -20,6 +20,7 @@ from proxy.config.values import (
     Method,
     Money,
     Name,
+    Percent,
     Port,
     Schema,
     Seconds,
@@ -101,6 +102,12 @@ class AccountsSchema(Schema, frozen=True, kw_only=True):
     min_output_tokens: Annotated[
         Count, doc("A call clamped below this many output tokens is of no use and is refused.")
     ] = 16
+
+
+class RunsSchema(Schema, frozen=True, kw_only=True):
+    """Calls that are billed together, such as those of an agent's execution."""
+
+    markup: Annotated[Percent, doc("What is added once to all that the calls of a run cost.")] = "0%"
 
 
 class AlertsSchema(Schema, frozen=True, kw_only=True):
@@ -329,6 +336,7 @@ class ConfigSchema(Schema, frozen=True, kw_only=True):
     payments: PaymentsSchema | None = None
     webhooks: WebhooksSchema | None = None
     streams: Streams = field(default_factory=Streams)
+    runs: RunsSchema = field(default_factory=RunsSchema)
     jobs: JobsSchema = field(default_factory=JobsSchema)
     objects: ObjectsSchema = field(default_factory=ObjectsSchema)
     events: EventsSchema = field(default_factory=EventsSchema)

@@ -15,6 +15,7 @@ from proxy.edge.reply import HttpReply
 from proxy.errors import Refusal
 
 COST_HEADER = istr("x-farebox-include")
+RUN_HEADER = istr("x-farebox-run")
 
 
 class HttpInbound:
@@ -29,6 +30,7 @@ class HttpInbound:
         self.headers: tuple[tuple[str, str], ...] = tuple(headers.items())
         self.secret = bearer_of(headers)
         self.wants_cost = COST_HEADER in headers and headers[COST_HEADER].strip().lower() == "cost"
+        self.run = headers[RUN_HEADER].strip() if RUN_HEADER in headers else ""
         self.facts: dict[str, str] = {}
         request[FACTS] = self.facts
         self.body_at_hand = body.at_hand

@@ -15,7 +15,8 @@ class Group(msgspec.Struct, frozen=True):
 
     `models` are globs of the public models that its accounts may use; empty allows all. All rates are
     multiplied by `multiplier`, an exact decimal number. `dues` is what it gives its accounts, and asks.
-    Customers may put their accounts in it, and take them out, where it `is_offered`.
+    Customers may put their accounts in it, and take them out, where it `is_offered`. `run_share` is what is
+    added to all that the calls of a run cost, as an exact decimal share of that.
     """
 
     name: str = ""
@@ -24,6 +25,7 @@ class Group(msgspec.Struct, frozen=True):
     multiplier: str = "1"
     dues: Dues = NO_DUES
     is_offered: bool = False
+    run_share: str = "0"
 
     def may_use(self, model: str) -> bool:
         """Whether accounts of the group may call a model; what is of no model, they may."""
@@ -38,10 +40,14 @@ class Groups:
         defaults: Limits = UNLIMITED,
         groups: Mapping[str, Group] | None = None,
         dues: Dues = NO_DUES,
+        run_share: str = "0",
     ) -> None:
-        """`dues` are those of accounts in no group: how the plan that they may have left is settled."""
+        """`dues` are those of accounts in no group: how the plan that they may have left is settled.
+
+        `run_share` is theirs as well, as a group has it.
+        """
         self.known: Final = dict(groups or {})
-        self._none: Final = Group(limits=defaults, dues=dues)
+        self._none: Final = Group(limits=defaults, dues=dues, run_share=run_share)
         self.has_dues: Final = any(group.dues.is_any for group in self.known.values())
 
     def of(self, name: str) -> Group:

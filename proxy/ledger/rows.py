@@ -232,7 +232,8 @@ class Call(msgspec.Struct, frozen=True):
     """What is known of a call when it is authorized; the hold and the receipt repeat it.
 
     `end_user` is whom the account made the call for, in its own words, and `metadata` what it wrote beside it
-    for itself: a JSON object of texts. Both are empty where it does not say.
+    for itself: a JSON object of texts. `run_id` is the run that it is billed with. All are empty where it
+    does not say.
     """
 
     id: str
@@ -246,6 +247,7 @@ class Call(msgspec.Struct, frozen=True):
     started_at_us: int
     end_user: str = ""
     metadata: str = ""
+    run_id: str = ""
 
 
 class Hold(msgspec.Struct, frozen=True):

@@ -20,3 +20,13 @@ def seal_of(*values: SealedValue) -> int:
     seal: int
     (seal,) = _BEGINNING.unpack_from(hashlib.sha256(_encode(values)).digest())
     return seal
+
+
+def newer_values(*values: str) -> tuple[str, ...]:
+    """The values of columns that are newer than seals, as far as they are in one.
+
+    They are up to the last that has anything, so that seals from before such a column stay as they are.
+    """
+    while values and not values[-1]:
+        values = values[:-1]
+    return values

@@ -12,7 +12,7 @@ from proxy.metering.usage import Usage
 from proxy.money import decimal_string, round_half_even, split_total
 from proxy.pricing.rates import Adjustment, Rate, RateCard
 from proxy.pricing.steps import Step, added, billed, exact_amounts
-from proxy.pricing.tiers import Tiers
+from proxy.pricing.tiers import Tier, Tiers
 
 
 class Line(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -80,7 +80,10 @@ def _stepped(card: RateCard, usage: Usage) -> Charge:
             if rate.tiers is not None:
                 tiers.append((len(lines), rate.tiers))
             lines.append(Line(rate.meter, quantity, decimal_string(rate.price), rate.per, 0, rate.steps))
-    lines += (Line(each.name, 0, "0", 1, 0, (each.step,)) for each in _adjustments(card, usage))
+    for each in _adjustments(card, usage):
+        if each.step.kind == "run_share":
+            tiers.append((len(lines), _run_tiers(each.step)))
+        lines.append(Line(each.name, 0, "0", 1, 0, (each.step,)))
     return rounded(lines, card.price_id, tuple(tiers))
 
 
@@ -99,6 +102,11 @@ def rounded(lines: Sequence[Line], price_id: str, tiers: tuple[tuple[int, Tiers]
         replace(line, amount_nano=part) for line, part, amount in priced if line.quantity or amount or tiers
     )
     return Charge(total_nano, tuple(shown), price_id, tiers)
+
+
+def _run_tiers(step: Step) -> Tiers:
+    """What counts for the markup of a run: all that its calls cost, at one share of that."""
+    return Tiers(f"/{step.name}", "total", (Tier(0, step.value),), is_share=True)
 
 
 def worst_nano(card: RateCard, ceiling: Usage) -> int:
@@ -193,7 +201,7 @@ def _more_stepped(card: RateCard, meter: str, quantity: int) -> int:
     units = quantity + max((rate.slack for rate in rates), default=0)
     amount = units * max((rate.unit_nano for rate in rates), default=Fraction(0))
     for each in card.adjustments:
-        if each.step.kind == "share":
+        if each.step.kind in ("share", "run_share"):
             amount += added(amount, each.step)
     return ceil(amount)
 

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from proxy.pricing.charge import Charge, Line, rounded
-from proxy.pricing.steps import Step, due, times
+from proxy.pricing.steps import Step, carried, due, grown_by, times
 from proxy.pricing.tiers import Count, CounterKey, Period, Tier, Tiers, Volume
 
 NOTHING: Final = Count()
@@ -27,8 +27,8 @@ def counted(
 ) -> tuple[Charge, dict[CounterKey, Count]]:
     """A charge as its counters make it, and what these have after it. Counters that are missing have nothing.
 
-    Lines are counted in their order. To count a charge and then another comes to what both in one come to,
-    but for what each is rounded by.
+    Lines are counted in their order, the markup of a run last. To count a charge and then another comes to
+    what both in one come to, but for what each is rounded by.
     """
     tiers_of, after = dict(charge.tiers), dict(counts)
     lines: list[Line] = []
@@ -39,6 +39,10 @@ def counted(
             continue
         key = (tiers.counter, tiers.period, first_days[tiers.period])
         before = after.get(key, NOTHING)
+        if tiers.is_share:
+            charge = _with_markup(rounded(lines, charge.price_id), line, tiers, key, before)
+            spent = charge.lines[-1]
+            return charge, after | {key: Count(before.quantity + spent.quantity, volume_after(spent))}
         if tiers.is_volume:
             line = _at_volume(line, tiers, key, before)  # noqa: PLW2901 - it takes its place.
             lines.append(line)
@@ -51,8 +55,10 @@ def counted(
 
 
 def volume_after(line: Line) -> Volume:
-    """What volume tiers need of the period after a line that was priced by them."""
+    """What volume tiers need of the period after a line that was priced by them, or a run of its markup."""
     said = {step.kind: step for step in line.steps}
+    if (before := carried(line)) is not None:
+        return Volume(weighted=str(before + due(line)))
     weighted = said["weighted"].number + line.quantity * times(line.steps)
     return Volume(said["weighted"].name, str(weighted), str(max(Fraction(0), -due(line))))
 
@@ -80,6 +86,20 @@ def _at_volume(line: Line, tiers: Tiers, key: CounterKey, before: Count) -> Line
         *(Step("weighted", weighted, prices), Step("was", last.price_nano), Step("credit", volume.credit)),
     )
     return replace(line, price_nano=tier.price_nano, steps=steps)
+
+
+def _with_markup(charge: Charge, line: Line, tiers: Tiers, key: CounterKey, before: Count) -> Charge:
+    """A charge with what the markup of its run grows by: a share of what all calls of that cost."""
+    exactly = before.volume.weighted
+    line = replace(
+        line,
+        quantity=charge.total_nano,
+        price_nano=tiers.tiers[0].price_nano,
+        steps=(*_place(key, before.quantity), Step("carried", exactly)),
+    )
+    amount_nano = grown_by(line, Fraction(exactly))
+    lines = (*charge.lines, replace(line, amount_nano=amount_nano))
+    return Charge(charge.total_nano + amount_nano, lines, charge.price_id)
 
 
 def _place(key: CounterKey, before: int) -> tuple[Step, Step]:

@@ -8,6 +8,10 @@ of the line's price begins, and `until` where it ends: all units of the line are
 of `tier` it is the tier that the period has reached with the line: what was used before, `weighted` by what
 multiplied its price, costs so much less than it `was`, and what that is more than the line costs is `credit`
 of the next.
+
+`run_share` is the markup of a run, which it names, on what its calls cost. The line of that is of so many
+nano-dollars: `counted` is what the run's calls had cost before, and `carried` the markup on that, exactly. It
+comes to what the markup grows by, rounded on the whole of the run.
 """
 
 from collections.abc import Iterable, Iterator
@@ -35,13 +39,15 @@ StepKind = Literal[
     "weighted",
     "was",
     "credit",
+    "run_share",
+    "carried",
 ]
 
 CONDITIONS: Final = frozenset({"above", "upto"})
 """Steps that say for which calls a rate is: those with all their input above, or up to, a length."""
 OF_QUANTITY: Final = frozenset({"less", "least", "block"})
 """`less` is included in each call, `least` is billed at least, and `block` is what is billed whole."""
-OF_SUM: Final = frozenset({"share", "at_least", "at_most"})
+OF_SUM: Final = frozenset({"share", "at_least", "at_most", "run_share"})
 """Steps of a line that adds to the lines before it: a share of their sum, or what bounds it."""
 
 
@@ -113,6 +119,9 @@ def added(before: Fraction, step: Step) -> Fraction:
     """What a step adds to a sum."""
     if step.kind == "share":
         return before * step.number
+    if step.kind == "run_share":
+        # A run's markup is rounded as a whole, so that it may grow by up to one more.
+        return before * step.number + 1 if before else before
     if step.kind == "at_least":
         return max(Fraction(0), step.number - before)
     return min(Fraction(0), step.number - before)
@@ -123,7 +132,13 @@ def exact_amounts(lines: Iterable[Stepped]) -> Iterator[Fraction]:
     total = Fraction(0)
     for line in lines:
         of_sum = [step for step in line.steps if step.kind in OF_SUM]
-        amount = added(total, of_sum[0]) if of_sum else max(Fraction(0), due(line))
+        if of_sum:
+            amount = added(total, of_sum[0])
+        elif (before := carried(line)) is not None:
+            # What the lines before it are rounded by is in it, so that all of them come to whole amounts.
+            amount = grown_by(line, before) + round(total) - total
+        else:
+            amount = max(Fraction(0), due(line))
         total += amount
         yield amount
 
@@ -136,6 +151,16 @@ def due(line: Stepped) -> Fraction:
         said = {step.kind: step.number for step in line.steps}
         amount += said["weighted"] * (price - said["was"]) / line.per - said["credit"]
     return amount
+
+
+def carried(line: Stepped) -> Fraction | None:
+    """The exact markup of a run before a line of it; None for a line that is not of that."""
+    return next((step.number for step in line.steps if step.kind == "carried"), None)
+
+
+def grown_by(line: Stepped, before: Fraction) -> int:
+    """How much the rounded markup of a run grows by with a line of it, half to even."""
+    return round(before + due(line)) - round(before)
 
 
 def applies(steps: Iterable[Step], context: int) -> bool:

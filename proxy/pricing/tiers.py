@@ -32,13 +32,14 @@ class Tiers(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """The tiers of a rate, by rising bounds, the last without one. All rates of a counter count together.
 
     Each unit has the price of its own tier or, with volume tiers, all units of a period that of the tier that
-    is reached. Volume tiers never rise.
+    is reached. Volume tiers never rise. With `is_share` it is the markup of a run, which counts nano-dollars.
     """
 
     counter: str
     period: Period
     tiers: tuple[Tier, ...]
     is_volume: bool = False
+    is_share: bool = False
 
     def at(self, quantity: int) -> tuple[int, Tier]:
         """The tier of the last of so many units, and the bound of the one before it."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -304,16 +304,10 @@ class Farebox:
         app.add_routes(models.routes())
         app.add_routes(health.routes())
         app.add_routes(self._event_routes().routes())
-        for api_routes in (admin_routes, billing_routes):
-            app.add_routes(
-                api_routes(
-                    ledger=self.ledger,
-                    store=self.store,
-                    clock=self.clock,
-                    settings=lambda: self.settings,
-                    providers=self.providers,
-                )
-            )
+        seams: dict[str, Any] = {"ledger": self.ledger, "store": self.store, "clock": self.clock}
+        seams |= {"settings": lambda: self.settings, "providers": self.providers}
+        app.add_routes(admin_routes(**seams))
+        app.add_routes(billing_routes(**seams, is_draining=lambda: self.gateway.draining))
         app.add_routes(self._notice_routes().routes())
         reader = Reader(ledger=self.ledger, store=self.store, clock=self.clock)
         quotes = Quotes(admission=self.admission, catalog=lambda: self.relay.catalog, counts=reader.counts)

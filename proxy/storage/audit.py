@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from proxy.ledger.audit import rows, top_up_rows
+from proxy.ledger.audit.counter_rows import CounterRow
 from proxy.ledger.audit.invoice_rows import InvoiceRow
 from proxy.storage import columns
 from proxy.storage.database import TOTALS, Scan
@@ -64,7 +65,7 @@ _STREAMS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "days": ("audit_days", rows.DayRow),
     "buckets": ("audit_buckets", rows.BucketRow),
     "throttles": ("audit_throttles", rows.ThrottleRow),
-    "counters": ("audit_counters", rows.CounterRow),
+    "counters": ("audit_counters", CounterRow),
     "events": ("audit_events", rows.EventRow),
     "top_ups": ("audit_top_ups", _top_up),
     "autos": ("audit_auto_top_ups", _auto),

@@ -33,7 +33,7 @@ from proxy.ledger.rows import (
     Throttle,
     Voucher,
 )
-from proxy.ledger.seals import seal_of
+from proxy.ledger.seals import newer_values, seal_of
 from proxy.ledger.spending import Bucket, Spending
 from proxy.ledger.top_up_rows import AutoTopUp, TopUp, TopUpReference
 from proxy.ledger.windows import DAY_US
@@ -367,9 +367,9 @@ def receipt_row(row: Receipt, hold: Hold) -> tuple[SqlValue, ...]:
     values[_OUTCOME_ATTEMPTS] = text(outcome.attempts)
     values[_OUTCOME_INFERRED] = text(outcome.inferred) if outcome.inferred else "{}"
     ordered: tuple[SqlValue, ...] = _in_receipt_order(values)
-    newer = (call.metadata,) if call.metadata else ()
+    newer = newer_values(call.metadata, call.run_id)
     seal = seal_of(*ordered, hold.tokens, hold.created_at_us, hold.owner, *newer)
-    return (*ordered, seal, call.metadata)
+    return (*ordered, seal, call.metadata, call.run_id)
 
 
 def usage_day_rows(receipts: Iterable[tuple[Receipt, Hold]]) -> Iterator[tuple[SqlValue, ...]]:

@@ -192,7 +192,7 @@ RECEIPTS: Final = Table(
         _of("json", "fixed", "inferred"),
         _of("integer", "fixed", "owed_nano"),
         _of("integer", "fixed", "seal", secret=True),
-        _of("text", "fixed", "metadata"),
+        _of("text", "fixed", "metadata run_id"),
     ),
 )
 OBJECTS: Final = Table(

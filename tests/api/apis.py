@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from proxy.api.admin.routes import admin_routes
 from proxy.api.billing.events import EventRoutes
 from proxy.api.billing.routes import billing_routes
+from proxy.api.billing.runs import BOUNDS, StreamBounds
 from proxy.api.openapi import openapi_routes
 from proxy.api.reader import Reader
 from proxy.billing.offers import Payments
@@ -99,6 +100,7 @@ class Apis:
     settings: ApiConfig = field(default_factory=ApiConfig)
     client: TestClient[web.Request, web.Application] | None = None
     made: int = 0
+    run_streams: StreamBounds = BOUNDS
 
     def application(self) -> web.Application:
         edge = Edge(clock=self.clock, payment_status=lambda: 402, on_refusal=lambda _: None)
@@ -110,7 +112,13 @@ class Apis:
             "settings": lambda: self.settings,
             "providers": Providers(),
         }
-        app.add_routes([*admin_routes(**seams), *billing_routes(**seams), *openapi_routes()])
+        app.add_routes(
+            [
+                *admin_routes(**seams),
+                *billing_routes(**seams, run_streams=self.run_streams),
+                *openapi_routes(),
+            ]
+        )
         events = EventRoutes(
             events=UsageEvents(ledger=self.ledger, clock=self.clock, terms=lambda: self.settings),
             reader=Reader(ledger=self.ledger, store=self.store, clock=self.clock),
@@ -217,7 +225,9 @@ class Apis:
 
 
 @asynccontextmanager
-async def serving(folder: Path, settings: ApiConfig | None = None) -> AsyncIterator[Apis]:
+async def serving(
+    folder: Path, settings: ApiConfig | None = None, run_streams: StreamBounds = BOUNDS
+) -> AsyncIterator[Apis]:
     """A server over a store of its own."""
     faults: list[BaseException] = []
     tasks = Tasks(lambda _, error: faults.append(error))
@@ -225,7 +235,7 @@ async def serving(folder: Path, settings: ApiConfig | None = None) -> AsyncItera
     await store.open()
     ledger = Ledger(store, tasks)
     ledger.start()
-    apis = Apis(store, ledger, settings=settings or ApiConfig())
+    apis = Apis(store, ledger, settings=settings or ApiConfig(), run_streams=run_streams)
     async with TestClient(TestServer(apis.application())) as client:
         apis.client = client
         yield apis

@@ -136,6 +136,7 @@ class Asked:
         self.headers: tuple[tuple[str, str], ...] = ()
         self.secret: str | None = SECRET
         self.wants_cost = False
+        self.run = ""
         self.facts: dict[str, str] = {}
         self._fields = {"model": "m", "stream": stream, **more}
 

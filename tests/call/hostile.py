@@ -183,6 +183,7 @@ class Body:
         self.headers = tuple(headers) or (FORM_HEAD if body.startswith(b"--form") else ())
         self.secret: str | None = SECRET
         self.wants_cost = wants_cost
+        self.run = ""
         self.facts: dict[str, str] = {}
         self._body = body
 

@@ -109,6 +109,7 @@ class Request:
     query = ""
     secret: str | None = SECRET
     wants_cost = False
+    run = ""
 
     def __init__(self, family: str, **more: Any) -> None:
         self.id = "req_1"

@@ -70,6 +70,7 @@ class AskedVideo:
         self.headers = headers
         self.secret: str | None = secret
         self.wants_cost = False
+        self.run = ""
         self.facts: dict[str, str] = {}
         self._body = b"" if body is None else json.dumps(body).encode()
 

@@ -10,6 +10,7 @@ from msgspec.structs import astuple, replace
 from proxy.ledger.commands import Command, Result
 from proxy.ledger.seals import seal_of
 from proxy.pricing.charge import Line
+from proxy.pricing.runs import RUN_MARKUP
 from proxy.storage import columns
 from proxy.storage.tables import RECEIPTS
 from tests.ledger.auditor import window_name
@@ -267,7 +268,8 @@ def wrong_arithmetic(row: Row) -> Iterator[str]:
     usage, charge_nano, lines = _usage_of(row[12]), row[16], _lines_of(row[17])
     charged_nano, shortfall_nano, owed_nano = row[19], row[20], row[RECEIPTS.place("owed_nano")]
     exact = [exact_amount(line) for line in lines]
-    if charge_nano != round(sum(exact, Fraction(0))):
+    ran = sum(int(part) for line, part in zip(lines, exact, strict=True) if line.meter == RUN_MARKUP)
+    if charge_nano - ran != round(sum(exact, Fraction(0)) - ran):
         yield f"{row[0]} is charged {charge_nano} for {sum(exact, Fraction(0))}"
     if charge_nano != sum(line.amount_nano for line in lines):
         yield f"{row[0]} is charged {charge_nano}, its lines sum to something else"
@@ -275,7 +277,10 @@ def wrong_arithmetic(row: Row) -> Iterator[str]:
         yield f"{row[0]} has a line that is rounded by a whole nano-dollar"
     quantities: Counter[str] = Counter()
     for line in lines:
-        quantities[line.meter] += line.quantity
+        if line.meter != RUN_MARKUP:
+            quantities[line.meter] += line.quantity
+        elif line.quantity != sum(part.amount_nano for part in lines if part is not line):
+            yield f"{row[0]} adds its run's markup to {line.quantity}"
     for meter, quantity in quantities.items():
         parts = sum(quantities.get(part, 0) for part, whole in PARTS.items() if whole == meter)
         if quantity != usage.get(meter, 1 if meter == "requests" else 0) - parts:

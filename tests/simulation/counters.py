@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from proxy.ledger.rows import Counter
+from proxy.ledger.windows import WINDOWS
 from proxy.pricing.charge import Charge, Line, rounded
 from proxy.pricing.rates import Rate, RateCard
 from proxy.pricing.steps import Step
@@ -49,10 +50,11 @@ STAIRS: Final = RateCard(
 
 
 class Used(msgspec.Struct):
-    """What was used by now, and of a month what was paid too much."""
+    """What was used by now, of a month what was paid too much, and of a run its markup, exactly."""
 
     units: int = 0
     credit: Fraction = Fraction(0)
+    markup: Fraction = Fraction(0)
 
 
 Uses = dict[Place, Used]
@@ -65,8 +67,13 @@ def counted(uses: Uses, account_id: str, at_us: int, charge: Charge) -> Charge:
     day = at_us // DAY_US
     days = {"day": day, "month": day - date.fromordinal(EPOCH + day).day + 1}
     lines: list[Line] = []
-    for line in charge.lines:
-        if line.meter == "input_tokens":
+    tiers_of = dict(charge.tiers)
+    for number, line in enumerate(charge.lines):
+        if line.meter == "run_markup":
+            return _marked_up(uses, account_id, tiers_of[number], rounded(lines, charge.price_id))
+        if number not in tiers_of:
+            lines.append(line)
+        elif line.meter == "input_tokens":
             lines += _each_step(
                 uses.setdefault((account_id, "tokens", "day", days["day"]), Used()), line, days
             )
@@ -76,22 +83,36 @@ def counted(uses: Uses, account_id: str, at_us: int, charge: Charge) -> Charge:
     return rounded(lines, charge.price_id)
 
 
+def _marked_up(uses: Uses, account_id: str, tiers: Tiers, charge: Charge) -> Charge:
+    """A charge with what the markup of its run grows by, which is rounded on all that the run has cost."""
+    used, share = uses.setdefault((account_id, tiers.counter, "total", 0), Used()), tiers.tiers[0].price_nano
+    place = (Step("window", "0", "total"), Step("counted", str(used.units), tiers.counter))
+    steps = (*place, Step("carried", str(used.markup)))
+    after = used.markup + charge.total_nano * Fraction(share)
+    grown_nano = round(after) - round(used.markup)
+    line = Line("run_markup", charge.total_nano, share, 1, grown_nano, steps)
+    used.units, used.markup = used.units + charge.total_nano, after
+    return Charge(charge.total_nano + grown_nano, (*charge.lines, line), charge.price_id)
+
+
 def counter_rows(uses: Uses, account_id: str) -> Iterator[Row]:
     """An account's counters."""
     for (mine, name, window, day), used in uses.items():
         if mine == account_id:
-            (kind,) = (each for each in ("day", "month") if each == window)
-            row = Counter(mine, name, "month" if kind == "month" else "day", day, used.units)
-            if window == "month":
-                volume = Volume(_OF_OUTPUT.digest, str(used.units), str(used.credit))
-                row = msgspec.structs.replace(row, volume=volume)
-            yield counter_row(row)
+            (kind,) = (each for each in WINDOWS if each == window)
+            volumes = {
+                "month": Volume(_OF_OUTPUT.digest, str(used.units), str(used.credit)),
+                "total": Volume(weighted=str(used.markup)),
+            }
+            yield counter_row(Counter(mine, name, kind, day, used.units, volumes.get(kind, Volume())))
 
 
 def exact(line: Line) -> Fraction:
     """The exact amount of a line by its own figures."""
     amount = Fraction(line.price_nano) * line.quantity / line.per
     said = {step.kind: Fraction(step.value) for step in line.steps}
+    if "carried" in said:
+        return Fraction(round(said["carried"] + amount) - round(said["carried"]))
     if "volume" not in said:
         return amount
     less = said["weighted"] * (Fraction(line.price_nano) - said["was"]) / line.per

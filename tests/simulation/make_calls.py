@@ -6,7 +6,7 @@ from proxy.ledger.commands import Authorize, Detach, Extend, Forget, Observe, Re
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Call, Hold, Object, Observed, OnShortfall, Outcome
 from proxy.metering.usage import Basis
 from proxy.pricing.charge import NO_CHARGE, worst_nano
-from tests.simulation.world import CARDS, HOUR_US, SECOND_US, World
+from tests.simulation.world import HOUR_US, SECOND_US, World, card_of
 
 ENDINGS = ("complete", "complete", "complete", "client_left", "upstream_failed")
 
@@ -20,10 +20,12 @@ def authorize(world: World) -> Authorize:
     key_id, at_us = world.key_of(account_id), world.at_us()
     model = world.one_of(("small", "small", "small", "half", "drawing", "stairs", "stairs", "stairs", "free"))
     ceiling = {"input_tokens": world.up_to(9_000), "output_tokens": world.up_to(9_000), "requests": 1}
-    ceiling_nano = worst_nano(CARDS[model], ceiling)
-    floor_nano = ceiling_nano if world.happens(50) else world.chance.randint(0, ceiling_nano)
     stream = world.happens(60)
     call = Call(world.new_id("call"), account_id, key_id, "chat", model, "main", f"{model}-1", stream, at_us)
+    if world.happens(25):
+        call = replace(call, run_id=world.one_of(("trip", "visit")))
+    ceiling_nano = worst_nano(card_of(call), ceiling)
+    floor_nano = ceiling_nano if world.happens(50) else world.chance.randint(0, ceiling_nano)
     tokens = ceiling["input_tokens"] + ceiling["output_tokens"]
     defaults = world.defaults if world.happens(95) else UNLIMITED
     party = world.model.parties.get(account_id)
@@ -38,7 +40,7 @@ def observe(world: World) -> Observe | None:
         return None
     usage = _usage(world, hold)
     hold_id = "call_nobody" if world.happens(2) else hold.id
-    return Observe(hold_id, hold.account_id, Observed(usage, world.price(CARDS[hold.call.model], usage)))
+    return Observe(hold_id, hold.account_id, Observed(usage, world.price(card_of(hold.call), usage)))
 
 
 def extend(world: World) -> Extend | None:
@@ -71,7 +73,7 @@ def detach(world: World) -> Detach | None:
     observed = None
     if world.happens(50):
         usage = _usage(world, hold)
-        observed = Observed(usage, world.price(CARDS[hold.call.model], usage))
+        observed = Observed(usage, world.price(card_of(hold.call), usage))
     began_us, objects = _began_us(world, hold), _objects(world, hold, at_us, percent=60)
     return Detach(hold.call, began_us, at_us, deadline_us, observed, objects)
 
@@ -87,7 +89,7 @@ def settle(world: World) -> Settle | None:
         return None
     at_us = world.at_us()
     usage = _usage(world, hold)
-    charge = NO_CHARGE if world.happens(4) else world.price(CARDS[hold.call.model], usage)
+    charge = NO_CHARGE if world.happens(4) else world.price(card_of(hold.call), usage)
     ending = world.one_of(ENDINGS)
     basis: Basis = "reported" if ending == "complete" and world.happens(80) else "counted"
     basis = "per_call" if hold.call.model == "drawing" else basis

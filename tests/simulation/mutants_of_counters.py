@@ -1,5 +1,7 @@
 """Deliberate faults of the rule by which prices depend on what was used before."""
 
+from fractions import Fraction
+
 from msgspec.structs import replace
 
 from proxy.ledger import rules
@@ -8,6 +10,7 @@ from proxy.ledger.commands import Command, Recover, Result, Settle, Settled
 from proxy.ledger.rows import Counter, Hold
 from proxy.ledger.rules import counters
 from proxy.ledger.windows import DAY_US, starts_of_day
+from proxy.pricing.runs import RUN
 from proxy.pricing.tiers import NO_VOLUME
 
 
@@ -79,6 +82,17 @@ def charges_the_dearest_tier(books: Books, command: Command) -> Result:
     return rules.apply(books, command)
 
 
+def rounds_each_call_of_a_run(books: Books, command: Command) -> Result:
+    """The markup of a run is rounded on each of its calls, and not on all of them."""
+    result = rules.apply(books, command)
+    for key in books.changed_counters:
+        row = books.counters[key]
+        if row.name.startswith(RUN):
+            markup = str(round(Fraction(row.volume.weighted)))
+            books.counters[key] = replace(row, volume=replace(row.volume, weighted=markup))
+    return result
+
+
 def _is_open(books: Books, command: Settle) -> bool:
     hold: Hold | None = books.holds.get(command.call.id)
     return hold is not None and hold.state == "open"
@@ -92,5 +106,6 @@ RULES = (
     begins_with_the_first_tier,
     keeps_what_was_paid_too_much,
     charges_the_dearest_tier,
+    rounds_each_call_of_a_run,
 )
 """All of them."""

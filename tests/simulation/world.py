@@ -12,9 +12,10 @@ from typing import Final, TypeVar
 import msgspec
 
 from proxy.ledger.commands import Authorize, Command
-from proxy.ledger.rows import NEVER_US, UNLIMITED, Hold, Limits
+from proxy.ledger.rows import NEVER_US, UNLIMITED, Call, Hold, Limits
 from proxy.pricing.charge import Charge, price
 from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.runs import in_run
 from tests.simulation.counters import STAIRS
 from tests.simulation.model import DAY_US, Model
 
@@ -24,6 +25,9 @@ START_US: Final = 20_088 * DAY_US - 3 * HOUR_US
 """Three hours before the last day of 2024: a day, a month and a year end within 27 hours, then a week."""
 SHORTEST_LIFE_US: Final = 1
 """So that some lots fall due in the batch that they came with."""
+
+RUN_SHARE: Final = "0.15"
+"""What is added to what the calls of a run cost, of which hardly any is a whole number."""
 
 Price = Callable[[RateCard, Mapping[str, int]], Charge]
 _One = TypeVar("_One")
@@ -57,6 +61,12 @@ CARDS: Final[dict[str, RateCard]] = {
     "stairs": STAIRS,
     "free": RateCard("free", ("free",), (_rate("input_tokens", "0", 1), _rate("output_tokens", "0", 1))),
 }
+
+
+def card_of(call: Call) -> RateCard:
+    """The card of a call, in its run if it is of one."""
+    card = CARDS[call.model]
+    return in_run(card, call.run_id, RUN_SHARE) if call.run_id else card
 
 
 class World:

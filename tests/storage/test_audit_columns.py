@@ -113,6 +113,7 @@ KINDS: dict[str, dict[str, str]] = {
     },
     "receipts": {
         "settled": "id = 'call_02'",
+        "in a run": "id = 'call_18'",
         "voided": "id = 'call_04'",
         "expired": "id = 'call_98'",
         "recorded": "id = 'event_1'",
@@ -124,7 +125,7 @@ KINDS: dict[str, dict[str, str]] = {
     },
     "memberships": {"": "account_id = 'acct_6'"},
     "vouchers": {"": "id = 'vch_1'"},
-    "counters": {"of tiers": "name = 'all'", "of volume tiers": "name = 'own'"},
+    "counters": {"of tiers": "name = 'all'", "of volume tiers": "name = 'own'", "of a run": "name = '/trip'"},
     "invoices": {"": "id = 'inv_1'"},
     "voucher_claims": {"": "account_id = 'acct_1'"},
     "events": {"": "type = 'limit.threshold' AND account_id = 'acct_2'"},

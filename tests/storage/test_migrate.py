@@ -121,6 +121,7 @@ FROZEN = {
         "289560ae177f264d47870bad3eb080669fa61031965e30bce81542ee856ae0e9",
         "caebc50460f853bcb4d97d8e241c8e6abd75131b5809f39af43974056456fb26",
         "94e64e755bce91e7dc9059c00bbc468c38ecdc6651127edc3923e0f310a929f0",
+        "a93d3a8a6e7d156ed8b39c2ae9ed5c60e5dbdcc42d8c3d47973e04aa1ca7d5ab",
     ],
     "postgres": [
         "0f6b410b73c02ae1c9883135e796194b7e531b761ca95d45bf1e7b1569692f54",
@@ -141,6 +142,7 @@ FROZEN = {
         "8949b6b09c39959f224364a0152f24c5adf2d18f445ac6eb82dc17bb6d64d768",
         "1b9cddc34be37a72ae73b6d61f9f6eb6257aba01b27a302159703f514b2b9c41",
         "000cecc875e823f42400c80500ccec89f48671bf0ca65692326e4fdd652da0a4",
+        "9a5908ba4675de16b02937cb4af7ad045dc084f618f441264197155aaa0d823d",
     ],
 }
 """The digests of the migrations that databases have been made with. This list only ever grows."""
@@ -157,6 +159,7 @@ FROZEN_FUNCTIONS = {
     16: "42db8879e12aaa88caf886fe3675a6dfda41d709d763c7c7545211477fab3c40",
     17: "9fdda903581fea13d41ac05636bef4222e120343a6f41bebaa90953a32a05934",
     18: "ee2cd41ceca98b0288daca03b6df595cb56441e1b50d4f110a8aef79629bdb02",
+    19: "bd9b70cc6e9d24a3dc98f29c4425d8f5ce465744c772783b7bb14281410b8931",
 }
 """Those of PostgreSQL's batch functions, by the schema's version: another text takes another migration."""
 

@@ -240,6 +240,7 @@ async def test_a_receipt_keeps_all_that_explains_the_charge(store: Store) -> Non
         "inferred": '{"output_tokens":"total"}',
         "owed_nano": 0,
         "metadata": "",
+        "run_id": "",
         "refunded_nano": 0,
     }
 

@@ -39,6 +39,7 @@ from proxy.ledger.top_ups import NoteTopUp, OpenTopUp
 from proxy.ledger.vouchers import ClaimVoucher, MakeVoucher
 from proxy.pricing.charge import Charge, Line, price
 from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.runs import in_run
 from proxy.pricing.tiers import Tier, Tiers
 from proxy.storage.audit import ledger_of
 from proxy.storage.database import Database
@@ -69,6 +70,8 @@ COUNTED = {
     12: ("output_tokens", VOLUME_TIERS, 20),
 }
 """The calls of one account that are charged by tiers, by their number."""
+IN_RUN = (16, 18)
+PER_CALL = RateCard("tool", (), (Rate("requests", Fraction("101.5"), 1),))
 
 
 def database_of(engine: Engine) -> Database:
@@ -117,11 +120,14 @@ async def fill(store: Store, *, in_flight: bool = False) -> None:
         at_us = NOON_US + number * 9_000_000_000
         made = call(f"call_{number:02}", account_id=account_id, key_id=key_id, at_us=at_us)
         made = replace(made, end_user="jane", metadata='{"team":"fares"}') if number == 2 else made
+        made = replace(made, run_id="trip") if number in IN_RUN else made
         end = void(made) if number % 5 == 4 else settle(made, 100 + number)
         end = replace(end, objects=(made_by(made),)) if number == 2 else end
         begin, ends = map(honest, (authorize(made, 500, owner=store.owner, tokens=3), end))
         if number in COUNTED and isinstance(ends, Settle):
             ends = replace(ends, charge=_counted(*COUNTED[number]))
+        if number in IN_RUN and isinstance(ends, Settle):
+            ends = replace(ends, charge=price(in_run(PER_CALL, "trip", "0.15"), {"requests": 1}))
         await store.apply([begin, ends])
     await store.apply([ChangeAccount("acct_2", NOON_US, group="vip")])
     told = event_id(ACCOUNT, "credits.granted", "1")

@@ -1,8 +1,11 @@
 """aiXplain: a credit is a dollar, and every asset costs what its vendor asks."""
 
 import io
+import json
 import wave
+from typing import Any
 
+import httpx2 as httpx
 import pytest
 
 from tests.acceptance.harness import Account, nano
@@ -155,3 +158,79 @@ def test_x14_the_keys_of_a_team_share_one_balance(system: System) -> None:
     assert account.nano("balance") == other.nano("balance") == 1_000_000_000 - 300_001_200
     by_key = account.api.get("/v1/billing/usage?group_by=key")["data"]
     assert {row["group"] for row in by_key} == {account.key_id, other.key_id}
+
+
+def in_run(system: System, account: Account, run_id: str) -> list[str]:
+    """What three answers say that their run costs: of a model for 0.5, of tools for 0.1 and 0.2."""
+    system.upstream.behaviours["speech-to-text"] = answers(
+        {"text": "Hello", "usage": {"type": "duration", "seconds": 1_250}}
+    )
+    named = {"x-farebox-run": run_id}
+    with system.client(account) as client:
+        model = client.audio.transcriptions.with_raw_response.create(
+            model="speech-to-text", file=("a.wav", sound(2)), extra_headers=named
+        )
+    headers = [model.headers]
+    for tool in ("web-search", "database"):
+        system.upstream.behaviours[f"/v1/tools/{tool}"] = answers({"rows": []})
+        bearer = {"Authorization": f"Bearer {account.secret}"}
+        url = f"{system.server.url}/v1/tools/{tool}"
+        headers.append(httpx.post(url, json={"query": "fares"}, headers={**named, **bearer}).headers)
+    return [each["x-farebox-run-cost"] for each in headers]
+
+
+def test_x6_an_agent_costs_its_calls_and_a_markup_on_all_of_them(system: System) -> None:
+    """0.5 and 0.1 and 0.2 are 0.8, and with a markup of 0.16 on that they are 0.96."""
+    account = system.account()
+    in_run(system, account, "agent-1")
+    run = account.api.get("/v1/billing/runs/agent-1")
+    sums = [nano(run[name]) for name in ("subtotal", "markup", "total")]
+    assert sums == [800_000_000, 160_000_000, 960_000_000]
+    assert account.nano("balance") == 10**11 - 960_000_000
+    assert [line["meter"] for line in account.last()["lines"]] == ["requests", "run_markup"]
+    assert system.chat(account, "llm", 1_000_000, 1) == 150_000_600
+
+
+def test_x11_what_a_run_costs_is_told_while_it_goes_on(system: System) -> None:
+    """By operation, by asset, and in total, as each call ends; to its own account alone."""
+    account, other = system.account(), system.account()
+    in_run(system, account, "conversation")
+    url = f"{system.server.url}/v1/billing/runs/conversation/events"
+    headers = {"Authorization": f"Bearer {account.secret}"}
+    events: list[tuple[str, dict[str, Any]]] = []
+    with httpx.stream("GET", url, headers=headers, timeout=20) as stream:
+        name = ""
+        for line in stream.iter_lines():
+            kind, _, text = line.partition(": ")
+            if kind == "event":
+                name = text
+            if kind == "data":
+                events.append((name, json.loads(text)))
+            if len(events) == 4 and name == "run" and kind == "data":
+                metadata = {"run_id": "conversation"}
+                system.chat(account, "llm", 1_000_000, 1, metadata=metadata)
+            if len(events) == 6:
+                break
+    assert [name for name, _ in events] == ["step", "step", "step", "run", "step", "run"]
+    steps = [(event["model"], event["subtotal"]) for name, event in events if name == "step"]
+    assert steps[:3] == [("speech-to-text", "0.50"), ("web-search", "0.10"), ("database", "0.20")]
+    totals = [nano(event["total"]) for name, event in events if name == "run"]
+    assert totals == [960_000_000, 960_000_000 + 180_000_720]
+    theirs = httpx.get(url, headers={"Authorization": f"Bearer {other.secret}"})
+    assert theirs.status_code == 404
+
+
+def test_x12_a_run_is_told_in_total_by_component_and_by_step(system: System) -> None:
+    """With each answer, and afterwards."""
+    account = system.account()
+    assert in_run(system, account, "agent-2") == ["0.60", "0.72", "0.96"]
+    run = account.api.get("/v1/billing/runs/agent-2")
+    components = {each["model"]: (each["calls"], each["total"]) for each in run["components"]}
+    assert components == {"speech-to-text": (1, "0.60"), "web-search": (1, "0.12"), "database": (1, "0.24")}
+    steps = [(each["model"], each["subtotal"], each["markup"]) for each in run["steps"]["data"]]
+    assert steps == [
+        ("database", "0.20", "0.04"),
+        ("web-search", "0.10", "0.02"),
+        ("speech-to-text", "0.50", "0.10"),
+    ]
+    assert account.last()["run_id"] == "agent-2"

@@ -14,6 +14,7 @@ from proxy.api.admin import keys as admin_keys
 from proxy.api.admin import notifications as admin_notifications
 from proxy.api.admin import plans as admin_plans
 from proxy.api.admin import receipts as admin_receipts
+from proxy.api.admin import runs as admin_runs
 from proxy.api.admin import top_ups as admin_top_ups
 from proxy.api.admin import upstreams as admin_upstreams
 from proxy.api.admin import vouchers as admin_vouchers
@@ -22,6 +23,7 @@ from proxy.api.billing import auto_top_ups
 from proxy.api.event_reader import EventReader
 from proxy.api.invoices import AllInvoices
 from proxy.api.operations import ADMIN, ApiSettings, Binder, Commands
+from proxy.api.run_reader import RunReader
 from proxy.api.top_up_reader import TopUpReader
 from proxy.billing.invoices import Invoices
 from proxy.billing.providers import Providers
@@ -38,6 +40,7 @@ OPERATIONS: Final = (
     *admin_credit.OPERATIONS,
     *admin_vouchers.OPERATIONS,
     *admin_counters.OPERATIONS,
+    *admin_runs.OPERATIONS,
     *admin_notifications.OPERATIONS,
     *admin_top_ups.OPERATIONS,
     *auto_top_ups.ADMIN_OPERATIONS,
@@ -71,6 +74,7 @@ def admin_routes(
         *admin_credit.Credit(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_vouchers.Vouchers(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_counters.Counters(reader=reader, clock=clock).routes(bind),
+        *admin_runs.Runs(reader=RunReader(ledger=ledger, store=store, clock=clock)).routes(bind),
         *admin_notifications.Notifications(reader=reader).routes(bind),
         *auto_top_ups.AutoTopUps(
             ledger=ledger,

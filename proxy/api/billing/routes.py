@@ -11,6 +11,7 @@ from proxy.api import invoices
 from proxy.api.admin.counters import counters_now
 from proxy.api.admin.credit import LotQuery, entries_page, lots_page
 from proxy.api.billing import auto_top_ups, fee_receipts, inspection, organization_routes, plans
+from proxy.api.billing import runs as billing_runs
 from proxy.api.billing import spending as billing_spending
 from proxy.api.billing import top_ups as billing_top_ups
 from proxy.api.billing import vouchers as billing_vouchers
@@ -25,6 +26,7 @@ from proxy.api.notifications import EventQuery, events_page
 from proxy.api.operations import BILLING, ApiSettings, Binder, Commands, Incoming, Nothing, Operation
 from proxy.api.paging import Page, PageQuery, page_of, place_of
 from proxy.api.reader import SeenReceipt
+from proxy.api.run_reader import RunReader
 from proxy.api.top_up_reader import TopUpReader
 from proxy.api.usage import Day, EndUser, UsageQuery, UsageView, usage_report
 from proxy.api.views.books import EntryView, LotView
@@ -162,6 +164,7 @@ OPERATIONS: Final[tuple[Operation[Any, Any, Any], ...]] = (
     *plans.OPERATIONS,
     *billing_vouchers.OPERATIONS,
     *fee_receipts.OPERATIONS,
+    *billing_runs.OPERATIONS,
     *invoices.OF_ACCOUNTS,
     *organization_routes.OPERATIONS,
     *inspection.OPERATIONS,
@@ -177,8 +180,10 @@ def billing_routes(
     clock: Clock,
     settings: Callable[[], ApiSettings],
     providers: Providers,
+    is_draining: Callable[[], bool] = lambda: False,
+    run_streams: billing_runs.StreamBounds = billing_runs.BOUNDS,
 ) -> list[web.RouteDef]:
-    """All routes of the billing API."""
+    """All routes of the billing API. Streams end soon once the process `is_draining`."""
 
     async def gate(request: web.Request) -> Key:
         return await account_key(request, store=store, clock=clock)
@@ -187,8 +192,18 @@ def billing_routes(
         return await account_or_admin(request, store=store, clock=clock, admin_key=settings().admin.key)
 
     reader = EventReader(ledger=ledger, store=store, clock=clock)
+    run_reader = RunReader(ledger=ledger, store=store, clock=clock)
     bind = Binder(gate, settings)
+    run_events = billing_runs.RunEvents(
+        reader=run_reader,
+        gate=gate,
+        unit=lambda: settings().unit,
+        is_draining=is_draining,
+        bounds=run_streams,
+    )
     return [
+        *billing_runs.Runs(reader=run_reader).routes(bind),
+        *run_events.routes(),
         *Billing(reader=reader, clock=clock).routes(bind),
         *billing_spending.Spending(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *plans.Plans(ledger=ledger, reader=reader, clock=clock).routes(bind),

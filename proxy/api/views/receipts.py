@@ -66,6 +66,7 @@ class ReceiptView(Struct, frozen=True, kw_only=True):
     endpoint: str
     model: str
     end_user: str | None
+    run_id: str | None
     metadata: dict[str, str]
     stream: bool
     started_at: When
@@ -156,6 +157,7 @@ def receipt_view(seen: SeenReceipt, unit: Unit) -> ReceiptView:
         endpoint=call.endpoint,
         model=call.model,
         end_user=call.end_user or None,
+        run_id=call.run_id or None,
         metadata=msgspec.json.decode(call.metadata, type=dict[str, str]) if call.metadata else {},
         stream=call.stream,
         started_at=instant(call.started_at_us),

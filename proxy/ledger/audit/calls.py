@@ -12,7 +12,7 @@ from proxy.ledger.audit.receipts import receipt_faults, usage_of
 from proxy.ledger.audit.refunds import refund_faults
 from proxy.ledger.audit.rows import Difference, HoldRow, LotRow, ObjectRow, PostedRow, ReceiptRow, compare
 from proxy.ledger.audit.spending import AccountSpending
-from proxy.ledger.seals import seal_of
+from proxy.ledger.seals import newer_values, seal_of
 from proxy.ledger.windows import DAY_US
 
 _BASES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -141,8 +141,8 @@ def _pair_faults(hold: HoldRow, receipt: ReceiptRow) -> Iterator[Difference]:
     if hold.has_call:
         yield Difference("holds", hold.id, "call", f"none, as the hold is {hold.state}", "one")
     if receipt.seal is not None:
-        *sealed, seal, metadata = astuple(receipt)
-        newer = (metadata,) if metadata else ()
+        *sealed, seal, metadata, run_id = astuple(receipt)
+        newer = newer_values(metadata, run_id)
         expected = seal_of(*sealed, hold.tokens, hold.created_at_us, hold.owner, *newer)
         yield from compare("receipts", hold.id, "seal", expected, seal)
     if hold.state == "voided":

@@ -6,13 +6,14 @@ from typing import Final
 import msgspec
 from msgspec.structs import astuple
 
-from proxy.ledger.audit.rows import CounterRow, Difference, ReceiptRow, compare
+from proxy.ledger.audit.counter_rows import CounterRow
+from proxy.ledger.audit.rows import Difference, ReceiptRow, compare
 from proxy.ledger.seals import seal_of
 from proxy.ledger.windows import starts_of_day
 from proxy.pricing.charge import Line
 from proxy.pricing.counting import volume_after
 from proxy.pricing.steps import Step
-from proxy.pricing.tiers import Volume
+from proxy.pricing.tiers import NO_VOLUME, Volume
 
 Key = tuple[str, str, int]
 _COUNTED: Final = '"counted"'
@@ -87,7 +88,8 @@ class AccountCounters:
         yield from compare("counters", id_, "quantity", tallied.quantity, quantity)
         if tallied.squares != tallied.quantity**2:
             yield Difference("counters", id_, "receipts", "that follow one another", "a gap or an overlap")
-        expected = _NO_VOLUME if tallied.volume is None else _encode(tallied.volume).decode()
+        empty = tallied.volume is None or tallied.volume == NO_VOLUME
+        expected = _NO_VOLUME if empty else _encode(tallied.volume).decode()
         yield from compare("counters", id_, "volume", expected, volume)
 
     def _add(self, day: int, line: Line, said: dict[str, Step]) -> bool:
@@ -99,10 +101,16 @@ class AccountCounters:
         tallied.quantity += line.quantity
         tallied.squares += after**2 - before**2
         tallied.ended = max(tallied.ended, after)
-        is_volume = "volume" in said
-        floor = int(said["volume" if is_volume else "tier"].value)
-        if is_volume and after > tallied.volume_at:
+        is_run = "carried" in said
+        is_volume = is_run or "volume" in said
+        if is_volume and after >= tallied.volume_at:
             tallied.volume, tallied.volume_at = volume_after(line), after
-        in_tier = floor < after if is_volume else floor <= before
-        in_tier = in_tier and ("until" not in said or after <= int(said["until"].value))
-        return in_tier and (window.name, start_day) in starts_of_day(day)
+        return (is_run or _is_in_tier(said, before, after)) and (window.name, start_day) in starts_of_day(day)
+
+
+def _is_in_tier(said: dict[str, Step], before: int, after: int) -> bool:
+    """Whether a line has units of its tier alone or, with volume tiers, has reached it."""
+    is_volume = "volume" in said
+    floor = int(said["volume" if is_volume else "tier"].value)
+    is_above = floor < after if is_volume else floor <= before
+    return is_above and ("until" not in said or after <= int(said["until"].value))

@@ -11,7 +11,7 @@ import msgspec
 from proxy.ledger.audit.rows import Difference, ReceiptRow, compare
 from proxy.pricing.charge import Line
 from proxy.pricing.rates import CONTEXT
-from proxy.pricing.steps import applies, exact_amounts
+from proxy.pricing.steps import applies, carried, exact_amounts
 
 # The ledger writes no more digits; a longer text would only take time.
 _PRICE: Final = re.compile(r"[0-9]{1,40}(\.[0-9]{1,60})?\Z")
@@ -112,7 +112,9 @@ def _quantity_faults(
     """No more of a meter is charged than was used. A call is one request where the usage has none."""
     charged: dict[str, int] = {}
     for line in lines:
-        charged[line.meter] = charged.get(line.meter, 0) + line.quantity
+        # The markup of a run is on an amount of money.
+        if carried(line) is None:
+            charged[line.meter] = charged.get(line.meter, 0) + line.quantity
     for meter, quantity in charged.items():
         used = usage.get(meter, 1 if meter == "requests" else 0)
         if quantity > used:

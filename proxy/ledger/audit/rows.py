@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from proxy.ledger.audit.counter_rows import CounterRow
 from proxy.ledger.audit.invoice_rows import InvoiceRow
 from proxy.ledger.audit.top_up_rows import AutoRow, ReferenceRow, TopUpRow
 
@@ -193,6 +194,7 @@ class ReceiptRow(msgspec.Struct, frozen=True, gc=False):
     owed_nano: int
     seal: int | None
     metadata: str
+    run_id: str
 
 
 class DayRow(msgspec.Struct, frozen=True, gc=False):
@@ -294,18 +296,6 @@ class ClaimRow(msgspec.Struct, frozen=True, gc=False):
     at_us: int
     seal: int
     is_of_account: bool = True
-
-
-class CounterRow(msgspec.Struct, frozen=True, gc=False):
-    """All of a counter, with its seal."""
-
-    account_id: str
-    name: str
-    window: str
-    start_day: int
-    quantity: int
-    volume: str
-    seal: int
 
 
 class EventRow(msgspec.Struct, frozen=True, gc=False):

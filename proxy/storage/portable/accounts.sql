@@ -79,16 +79,31 @@ WHERE account_id = :account_id AND remaining_nano > 0
 ORDER BY priority, expires_at_us, granted_at_us, id;
 
 -- name: counters_of_account
--- What an account has used in a day, a week and a month, given their first days, and in total.
+-- What an account has used in a day, a week and a month, given their first days, and in total; but for its runs.
 SELECT {counters.columns}
 FROM counters
 WHERE account_id = :account_id AND (
     ("window" = 'day' AND start_day = :day)
     OR ("window" = 'week' AND start_day = :week)
     OR ("window" = 'month' AND start_day = :month)
-    OR ("window" = 'total' AND start_day = 0)
+    OR ("window" = 'total' AND start_day = 0 AND name < '/')
+    OR ("window" = 'total' AND start_day = 0 AND name >= '0')
 )
 ORDER BY name, "window";
+
+-- name: runs_page
+-- What the runs of an account cost by now, in the order of their ids, which follow a slash in the names of counters.
+SELECT {counters.columns}
+FROM counters
+WHERE account_id = :account_id AND "window" = 'total' AND start_day = 0 AND name > '/' || :after AND name < '0'
+ORDER BY name
+LIMIT :limit;
+
+-- name: run_by_id
+-- What one run of an account costs by now.
+SELECT {counters.columns}
+FROM counters
+WHERE account_id = :account_id AND "window" = 'total' AND start_day = 0 AND name = '/' || :run_id;
 
 -- name: entries_page
 -- The entries of an account, newest first; `cursor` is the last seq of the page before, 0 for the first page.

@@ -94,3 +94,25 @@ FROM holds AS h
 WHERE h.id >= :first_id AND h.id < :end_id
 ORDER BY h.id
 LIMIT 1 OFFSET :calls;
+
+-- name: run_components
+-- What the calls of a run cost by model and endpoint, the dearest first.
+SELECT model, endpoint, COUNT(*) AS calls, SUM(charge_nano) AS charge_nano
+FROM receipts
+WHERE account_id = :account_id AND run_id = :run_id AND run_id <> '' AND basis <> 'void'
+GROUP BY model, endpoint
+ORDER BY 4 DESC, 1, 2
+LIMIT :limit;
+
+-- name: receipts_of_run
+-- The receipts of a run, newest first.
+SELECT {receipts.columns:u}, (
+        SELECT COALESCE(SUM(f.amount_nano), 0)
+        FROM entries AS f
+        WHERE f.account_id = u.account_id AND f.ref = u.id AND f.kind = 'refund'
+    ) AS refunded_nano
+FROM receipts AS u
+WHERE u.account_id = :account_id AND u.run_id = :run_id AND u.run_id <> ''
+    AND u.id < COALESCE(NULLIF(:cursor, ''), '~')
+ORDER BY u.id DESC
+LIMIT :limit;

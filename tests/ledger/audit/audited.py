@@ -7,11 +7,11 @@ from typing import Any
 from msgspec.structs import asdict, replace
 
 from proxy.ledger.audit.accounts import audit
+from proxy.ledger.audit.counter_rows import CounterRow
 from proxy.ledger.audit.rows import (
     AccountRow,
     BucketRow,
     CommandRow,
-    CounterRow,
     DayRow,
     DeliveryRow,
     Difference,

@@ -279,6 +279,7 @@ TAMPERINGS: tuple[Tampering, ...] = (
             "attempts",
             "inferred",
             "metadata",
+            "run_id",
         )
     ),
     *(

@@ -34,7 +34,7 @@ def receipt(lines: Iterable[Line], total_nano: int, usage: dict[str, int]) -> Re
     call: tuple[Any, ...] = ("call", "account", "key", "chat", "model", "main", "model-2024", 0, 5)
     outcome: tuple[Any, ...] = ("complete", 200, "reported", quantities, 9, None, 0)
     charged: tuple[Any, ...] = (total_nano, found, "card@1", total_nano, 0, 0, 20_000)
-    rest: tuple[Any, ...] = ("", "[]", "{}", 0, None, "")
+    rest: tuple[Any, ...] = ("", "[]", "{}", 0, None, "", "")
     return ReceiptRow(*(*call, *outcome, *charged, *rest))
 
 

@@ -1,0 +1,94 @@
+"""Calls of a run: which are, what their ids may be, and what each answer says of it."""
+
+import asyncio
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from proxy.call.policy import Policy
+from proxy.errors import Refusal
+from proxy.ledger.groups import Group, Groups
+from proxy.ledger.rows import Limits
+from tests.call.fakes import CHUNKS, FULL_NANO, NOW_US, WHOLE, Asked, Sent, Stage, Upstreams
+
+FIFTH = "0.2"
+
+
+def stage_with(pieces: list[bytes] = WHOLE, share: str = FIFTH, **options: Any) -> Stage:
+    stage = Stage(Upstreams(pieces), Policy(), **options)
+    groups = Groups(Limits(), {"vip": Group("vip", run_share="0.5")}, run_share=share)
+    stage.relay.catalog = replace(stage.relay.catalog, groups=groups)
+    return stage
+
+
+async def called(stage: Stage, number: int, run: str = "", **more: object) -> Sent:
+    asked, sent = Asked(False, f"req_{number}", **more), Sent()
+    asked.run = run
+    await stage.relay.relay(asked, sent)
+    return sent
+
+
+async def test_calls_with_one_id_are_a_run_whether_a_header_or_metadata_says_so() -> None:
+    """The header comes first. Each holds its share of the markup, and tells what the run costs by then."""
+    stage = stage_with()
+    sent = [
+        await called(stage, 1, "r"),
+        await called(stage, 2, metadata={"run_id": "r"}),
+        await called(stage, 3, "r", metadata={"run_id": "other"}),
+        await called(stage, 4),
+        await called(stage, 5, metadata={"team": "fares"}),
+    ]
+    await stage.rest()
+    assert [row.charged_nano for row in stage.rows()] == [FULL_NANO * 6 // 5] * 3 + [FULL_NANO] * 2
+    assert [row.call.run_id for row in stage.rows()] == ["r", "r", "r", "", ""]
+    told = [each.headers.get("x-farebox-run-cost") for each in sent]
+    assert [Fraction(cost or 0) * 10**9 for cost in told] == [
+        *(FULL_NANO * 6 // 5 * count for count in (1, 2, 3)),
+        *(0, 0),
+    ]
+    holds = [Fraction(each.headers["x-farebox-hold"]) * 10**9 for each in sent]
+    assert holds[0] == holds[3] * 6 / 5 + 1
+
+
+@pytest.mark.parametrize("run", ["-r", "r r", "r/../x", "x" * 129, "ü"])
+@pytest.mark.parametrize("place", ["header", "metadata"])
+async def test_what_is_no_id_is_refused_before_anything_is_held(run: str, place: str) -> None:
+    stage = stage_with()
+    with pytest.raises(Refusal) as caught:
+        await called(stage, 1, run) if place == "header" else await called(stage, 1, metadata={"run_id": run})
+    await stage.rest()
+    param = "x-farebox-run" if place == "header" else "metadata.run_id"
+    assert (caught.value.code, caught.value.param) == ("invalid_value", param)
+    assert not stage.store.books.holds
+
+
+async def test_without_a_markup_a_run_is_only_summed_up() -> None:
+    stage = stage_with(share="0")
+    sent = [await called(stage, number, "r") for number in (1, 2)]
+    await stage.rest()
+    assert [row.charged_nano for row in stage.rows()] == [FULL_NANO] * 2
+    assert Fraction(sent[1].headers["x-farebox-run-cost"]) * 10**9 == 2 * FULL_NANO
+
+
+async def test_a_stream_in_a_run_is_charged_as_a_whole_answer_is() -> None:
+    """Its usage has what it came to."""
+    stage = stage_with(CHUNKS)
+    asked, sent = Asked(True), Sent()
+    asked.run, asked.wants_cost = "r", True
+    await stage.relay.relay(asked, sent)
+    await stage.rest()
+    (row,) = stage.rows()
+    assert row.charged_nano == FULL_NANO * 6 // 5 == stage.heard.charges[0].total_nano
+    assert b'"cost":"0.000024"' in sent.data
+
+
+async def test_calls_of_a_run_at_once_add_up() -> None:
+    stage = stage_with(share="0.333333")
+    await asyncio.gather(*(called(stage, number, "r") for number in range(5)))
+    await stage.rest()
+    subtotal = 5 * FULL_NANO
+    paid = sum(row.charged_nano for row in stage.rows())
+    assert paid == subtotal + round(subtotal * Fraction("0.333333"))
+    assert stage.store.books.accounts["acct_1"].created_at_us == NOW_US
