@@ -135,13 +135,19 @@ class Deliveries:
         return len(rows)
 
     async def forget(self) -> None:
-        """Delete events that are older than they are kept."""
+        """Delete events that are older than they are kept, until those are left that have to wait."""
         webhooks = self._webhooks()
         before_us = self._clock.now_us() - webhooks.keep_days * DAY_US
         names = tuple(webhooks.endpoints)
-        rows = await self._store.query("events_old", {"before_us": before_us, "limit": PAGE})
-        for account_id, event_ids in _by_account(rows).items():
-            await self._ledger.command(ForgetEvents(account_id, event_ids, names, before_us))
+        last: list[Row] = []
+        while rows := await self._store.query("events_old", {"before_us": before_us, "limit": PAGE}):
+            if rows == last or not await self._lead.taken():
+                break
+            await _all(
+                self._ledger.command(ForgetEvents(account_id, event_ids, names, before_us))
+                for account_id, event_ids in _by_account(rows).items()
+            )
+            last = rows
 
     async def _work_on(self, endpoint: Endpoint) -> None:
         """Send until nothing is due."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from proxy.billing.expiries import ExpiryRounds
-from proxy.billing.webhooks import FIRST_WAIT_US, LONGEST_WAIT_US, Deliveries, body_of, wait_us
+from proxy.billing.webhooks import FIRST_WAIT_US, LONGEST_WAIT_US, PAGE, Deliveries, body_of, wait_us
 from proxy.ledger.alerts import Alerts
 from proxy.ledger.commands import Grant, OpenAccount
 from proxy.ledger.ledger import Ledger
@@ -191,6 +191,19 @@ async def test_old_events_go_with_their_deliveries_once_nobody_waits_for_them(de
     await deliveries.forget()
     assert await desk.rows("erp") == await desk.rows("crm") == []
     assert await desk.store.query("events_old", {"before_us": 2**60, "limit": 9}) == []
+
+
+async def test_old_events_go_however_many_there_are(desk: Desk) -> None:
+    desk.webhooks = Webhooks(keep_days=32)
+    deliveries = desk.deliveries()
+    for _ in range(PAGE + 5):
+        await desk.grant()
+    await deliveries.route()
+    desk.clock.at_us += 33 * DAY_US
+    await desk.grant()
+    await deliveries.forget()
+    left = await desk.store.query("events_old", {"before_us": 2**60, "limit": 9})
+    assert len(left) == 1
 
 
 async def test_a_credit_that_expires_soon_is_told_once_and_a_short_one_never(desk: Desk) -> None:
