@@ -94,6 +94,8 @@ async def test_an_account_is_opened_funded_and_used_from_the_command_line(apis: 
     await apis.call(account_id, key["id"], 1_000_000)
     usage = (await ask(apis, "usage", "--group-by", "model", "--json")).json
     assert [(row["group"], row["charged"]) for row in usage["data"]] == [("demo", "0.001")]
+    months = (await ask(apis, "usage", "--group-by", "month", "--json")).json
+    assert [(row["group"], row["charged"]) for row in months["data"]] == [("2024-10", "0.001")]
 
 
 async def test_json_is_the_apis_answer_as_it_is(apis: Apis) -> None:

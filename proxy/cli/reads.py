@@ -7,7 +7,7 @@ from proxy.cli.options import asks, paged
 from proxy.cli.output import Column, Out, amount, field, money, plain, print_members, print_table, shown
 from proxy.cli.pages import whole_usage
 
-_GROUPS = ("day", "model", "key", "account")
+_GROUPS = ("day", "month", "model", "key", "account", "end_user", "metadata")
 _HOLD_COLUMNS = (
     *plain("id", "account_id", "model", "endpoint", "state"),
     money("amount"),
@@ -50,6 +50,8 @@ _LINE_COLUMNS = (
 )
 @click.option("--end-date", metavar="DATE", help="last UTC day  [default: today]")
 @click.option("--account", help="of this account only")
+@click.option("--end-user", help="of what was done for this end user only")
+@click.option("--metadata-key", metavar="NAME", help="with --group-by metadata: by what this member says")
 @asks
 def usage(
     api: Api,
@@ -59,9 +61,12 @@ def usage(
     start_date: str | None,
     end_date: str | None,
     account: str | None,
+    end_user: str | None,
+    metadata_key: str | None,
 ) -> None:
-    """Sum up usage and charges by day, model, key or account: all of them, however many there are."""
+    """Sum up usage and charges by time, model, key, account or end user: all of them, however many."""
     query = {"group_by": group_by, "start_date": start_date, "end_date": end_date, "account_id": account}
+    query |= {"end_user": end_user, "metadata_key": metadata_key}
     out.answer(
         whole_usage(lambda cursor: api.get("/admin/v1/usage", {**query, "cursor": cursor})), _show_usage
     )
