@@ -127,6 +127,13 @@ def rows_of(books: Books) -> Dump:
         "memberships": map(columns.membership_row, books.memberships.values()),
         "vouchers": map(columns.voucher_row, books.vouchers.values()),
         "voucher_claims": map(columns.claim_row, books.claims.values()),
+        "counters": map(columns.counter_row, books.counters.values()),
+        "events": map(columns.event_row, books.events.values()),
+        "deliveries": map(columns.delivery_row, books.deliveries.values()),
+        "invoices": map(columns.invoice_row, books.invoices.values()),
+        "top_ups": map(columns.top_up_row, books.top_ups.values()),
+        "top_up_references": map(columns.reference_row, books.references.values()),
+        "auto_top_ups": map(columns.auto_top_up_row, books.auto_top_ups.values()),
     }
     return {table: sorted(values, key=repr) for table, values in rows.items()}
 

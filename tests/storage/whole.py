@@ -35,7 +35,7 @@ from proxy.ledger.invoices import Invoice, IssueInvoice, Parties
 from proxy.ledger.records import Record
 from proxy.ledger.rows import Limits, Observed, Voucher
 from proxy.ledger.store import Row, Store
-from proxy.ledger.top_ups import NoteTopUp, OpenTopUp
+from proxy.ledger.top_ups import NoteTopUp, OpenTopUp, SetAutoTopUp
 from proxy.ledger.vouchers import ClaimVoucher, MakeVoucher
 from proxy.pricing.charge import Charge, Line, price
 from proxy.pricing.rates import Rate, RateCard
@@ -136,7 +136,8 @@ async def fill(store: Store, *, in_flight: bool = False) -> None:
     voucher = Voucher("digest of vch_1", "vch_1", "spring", "voucher", 5, 3, 30, NOON_US)
     await store.apply([MakeVoucher(voucher), ClaimVoucher(voucher.digest, ACCOUNT, NOON_US)])
     asked = NoteTopUp(ACCOUNT, "topup_0", NOON_US, "manual", "page 0", "https://pay.example")
-    await store.apply([OpenTopUp(ACCOUNT, top_up("topup_0")), asked])
+    off = SetAutoTopUp(ACCOUNT, NOON_US, "off")
+    await store.apply([OpenTopUp(ACCOUNT, top_up("topup_0")), asked, off])
     (issued,) = await store.apply([invoice_of(ACCOUNT, await entries_of(store))])
     assert not isinstance(issued, Refused), issued
     if in_flight:
