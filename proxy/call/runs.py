@@ -36,5 +36,6 @@ def with_run(routed: RoutedCall, request: InboundRequest, groups: Groups) -> Rou
             "The id of a run has at most 128 letters, digits, '.', '_', ':', '~' and '-', no sign first.",
             param=param,
         )
-    card = in_run(routed.terms.card, run_id, groups.of(routed.group).run_share)
-    return replace(routed, run_id=run_id, terms=replace(routed.terms, card=card))
+    share = groups.of(routed.group).run_share
+    terms = routed.terms.changed(lambda card: in_run(card, run_id, share))
+    return replace(routed, run_id=run_id, terms=terms)

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import partial
 from itertools import islice
@@ -112,6 +112,16 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
         if not told.tier or not self.by_answer:
             return self.charged
         return self.by_answer.get(told.tier, self.by_answer[_UNKNOWN_TIER])
+
+    def changed(self, change: Callable[[RateCard], RateCard]) -> "Terms":
+        """The terms with each of their cards changed."""
+        return replace(
+            self,
+            card=change(self.card),
+            asked=None if self.asked is None else change(self.asked),
+            by_answer={tier: change(card) for tier, card in self.by_answer.items()},
+            answered=tuple((model, terms.changed(change)) for model, terms in self.answered),
+        )
 
     @property
     def unseen(self) -> Mapping[str, int]:

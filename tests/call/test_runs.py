@@ -1,6 +1,7 @@
 """Calls of a run: which are, what their ids may be, and what each answer says of it."""
 
 import asyncio
+import json
 from fractions import Fraction
 from typing import Any
 
@@ -8,10 +9,16 @@ import pytest
 from msgspec.structs import replace
 
 from proxy.call.policy import Policy
+from proxy.call.terms import terms_of
+from proxy.endpoints.features import Feature
 from proxy.errors import Refusal
 from proxy.ledger.groups import Group, Groups
 from proxy.ledger.rows import Limits
-from tests.call.fakes import CHUNKS, FULL_NANO, NOW_US, WHOLE, Asked, Sent, Stage, Upstreams
+from proxy.pricing.book import PriceBook
+from proxy.pricing.rates import Answered, RateCard
+from proxy.pricing.runs import in_run
+from tests.call.fakes import CHUNKS, FULL_NANO, NOW_US, RATES, WHOLE, Asked, Sent, Stage, Upstreams
+from tests.call.test_terms import route
 
 FIFTH = "0.2"
 
@@ -92,3 +99,23 @@ async def test_calls_of_a_run_at_once_add_up() -> None:
     paid = sum(row.charged_nano for row in stage.rows())
     assert paid == subtotal + round(subtotal * Fraction("0.333333"))
     assert stage.store.books.accounts["acct_1"].created_at_us == NOW_US
+
+
+async def test_whichever_model_or_tier_answers_the_call_is_one_of_its_run() -> None:
+    """Every card that it may be charged by has the markup, also where the answer decides."""
+    dear = RateCard("dear", (), tuple(replace(rate, price=rate.price * 3) for rate in RATES), 100)
+    tiers = (("priority", Fraction(2)),)
+    card = RateCard("card", ("*",), RATES, 100, tiers, answered=(Answered("m-dear", dear),))
+    answer = json.loads(b"".join(WHOLE)) | {"model": "m-dear"}
+    stage = stage_with([json.dumps(answer).encode()])
+    stage.relay.catalog = replace(stage.relay.catalog, book=PriceBook([card]))
+    await called(stage, 1, "r")
+    await stage.rest()
+    (row,) = stage.rows()
+    assert row.charged_nano == 3 * FULL_NANO * 6 // 5
+    by_tier = RateCard("card", ("*",), RATES, 100, tiers, tier_by_answer=True)
+    asked = Feature("service_tier", "service_tier", tier="auto", optional=True)
+    terms = terms_of([asked], route(), by_tier)
+    inside = terms.changed(lambda each: in_run(each, "r", FIFTH))
+    assert inside.by_answer
+    assert all(each.adjustments for each in (*inside.possible, inside.card))
