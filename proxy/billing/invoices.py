@@ -66,6 +66,8 @@ class Invoices:
             message = f"The account has an invoice of {newest[0]['period']}, which is later."
             raise Refusal("conflict", message)
         after = _int(newest[0]["last_seq"]) if newest else await self._before(rows[0], span.start_us)
+        if after >= _int(rows[0]["entries"]):
+            return None
         name = str(rows[0]["name"])
         invoice = await self._summed(account_id, name, period, policy, after=after, end_us=span.end_us)
         if invoice is None:

@@ -10,8 +10,10 @@ from typing import Any
 import openai
 import pytest
 
+from proxy.storage.locations import database_at
 from tests.acceptance.harness import Account, eventually, nano
 from tests.acceptance.scripted_upstream import ScriptedUpstream, answers, completion
+from tests.storage.whole import differences
 from tests.systems.system import HI, System, system_with_a_clock
 
 DAY = 24 * 3_600
@@ -331,6 +333,7 @@ def test_t13_an_invoice_is_made_on_the_first_of_the_month(tmp_path: Path, upstre
         latest = account.api.get("/v1/billing/invoices")["data"][0]
         assert (latest["opening"], nano(latest["charges"])) == (invoice["closing"], 500_000)
         assert nano(latest["closing"]) == account.nano("balance")
+    assert differences(database_at(tmp_path / "tensoras.db")) == []
 
 
 def test_t13_every_top_up_that_was_paid_has_a_receipt(system: System) -> None:
