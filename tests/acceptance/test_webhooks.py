@@ -1,11 +1,13 @@
 """Webhooks of a real process: signed, at least once also through `kill -9`, and sent again when asked."""
 
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.acceptance.harness import WAIT_SECONDS, Server, config_for, running
 from tests.acceptance.webhook_receiver import SECRET, WebhookReceiver, webhook_receiver
@@ -97,3 +99,23 @@ def test_a_receiver_that_fails_is_tried_again_later_and_nothing_secret_is_shown(
     for text in (str(listed), server.log_text()):
         assert SECRET not in text
         assert "/hook" not in text
+
+
+def test_a_reload_tells_from_then_on_of_what_it_says_and_whom(
+    receiver: WebhookReceiver, tmp_path: Path
+) -> None:
+    """What happened before was not recorded, and is never told."""
+    with running(config_for(1, tmp_path), tmp_path) as server:
+        before = server.account("1.00")
+        config = {**server.config, "webhooks": receiver.config}
+        (server.folder / "farebox.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+        assert server.process is not None
+        server.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + WAIT_SECONDS
+        while "reloaded" not in server.log_text():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        server.account("2.00")
+        receiver.wait_for(1)
+        assert [body["data"]["amount"] for _, body in receiver.received] == ["2.00"]
+        assert before.api.get("/v1/billing/notifications")["data"] == []
