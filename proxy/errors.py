@@ -84,6 +84,9 @@ CODES: Final[dict[str, Kind]] = {
     ),
     "total_limit_exceeded": Kind(402, _FUNDS, "The account's total spending limit is reached.", retry=False),
     "key_limit_exceeded": Kind(402, _FUNDS, "One of the key's own spending limits is reached.", retry=False),
+    "quota_exceeded": Kind(
+        429, _FUNDS, "The calls of a quota of the group are used up for this UTC day.", retry=False
+    ),
     "rate_limit_exceeded": Kind(429, _RATE, "Too many requests or tokens per minute.", retry=True),
     "concurrency_limit_exceeded": Kind(429, _RATE, "Too many calls at once.", retry=True),
     "ledger_unavailable": Kind(

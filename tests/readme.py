@@ -41,7 +41,10 @@ class Readme:
 # What else is in config/ is for the tools that run Farebox: see tests/config/test_deployment.py.
 CONFIGS = sorted({*(ROOT / "config").rglob("farebox.yaml"), ROOT / "config/quickstart.yaml"})
 ADMIN_KEY = "d41f8c20b7e94a6395c8"
-SAMPLES = {"FAREBOX_DATABASE_URL": "postgresql://farebox:secret@db/farebox"}
+SAMPLES = {
+    "FAREBOX_DATABASE_URL": "postgresql://farebox:secret@db/farebox",
+    "HOLDINGS_SECRET": "whsec_" + "A" * 32,
+}
 """What variables hold that are not mere secrets."""
 
 Check = Callable[[Readme], Iterator[str]]

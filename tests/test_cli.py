@@ -15,7 +15,6 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from proxy.ledger.dues import Dues, Fee
 from proxy.ledger.groups import Group, Groups
 from proxy.upstream.routes import Credential, Route, Routes, Target, Upstream
 from tests.api.apis import ADMIN_KEY, ApiConfig, Apis, serving
@@ -155,17 +154,6 @@ async def test_an_account_is_put_in_a_group_and_found_there(apis: Apis) -> None:
     assert (ran.code, "the groups are vip, beta" in ran.err) == (1, True)
     ran = await ask(apis, "accounts", "update", other_id, "--group", "vip", "--no-group")
     assert (ran.code, "contradict" in ran.err) == (2, True)
-
-
-async def test_the_plan_of_an_account_is_shown(apis: Apis) -> None:
-    plan = Group("pro", dues=Dues(fee=Fee(49_000_000_000)))
-    apis.settings = ApiConfig(groups=Groups(groups={"pro": plan}))
-    account_id = await apis.account()
-    assert "none" in (await ask(apis, "accounts", "plan", account_id)).out
-    await apis.grant(account_id, "50")
-    await ask(apis, "accounts", "update", account_id, "--group", "pro")
-    shown = (await ask(apis, "accounts", "plan", account_id)).out
-    assert all(word in shown for word in ("pro", "49.00", "paid until", "2024-11-04T12:00:00Z"))
 
 
 async def test_an_idempotency_key_makes_a_repeated_grant_harmless(apis: Apis) -> None:

@@ -8,7 +8,7 @@ from aiohttp import web
 from msgspec import Meta, Struct
 
 import proxy
-from proxy.api import public_operations
+from proxy.api import holdings, public_operations
 from proxy.api.admin import routes as admin
 from proxy.api.billing import routes as billing
 from proxy.api.billing.events import EVENTS
@@ -118,6 +118,7 @@ OPERATIONS: Final[tuple[Operation[Any, Any, Any], ...]] = (
     EVENTS,
     STRIPE_WEBHOOK,
     *admin.OPERATIONS,
+    *holdings.OPERATIONS,
     DOCUMENT,
 )
 

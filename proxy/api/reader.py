@@ -166,7 +166,9 @@ class Reader:
     async def membership(self, account_id: str) -> Membership | None:
         """What an account was given by its group and has paid, None for one that has never been in any."""
         rows = await self._rows("membership_by_account", account_id=account_id)
-        return msgspec.convert(rows[0], Membership) if rows else None
+        if not rows:
+            return None
+        return msgspec.convert({**rows[0], "used": msgspec.json.decode(str(rows[0]["used"]))}, Membership)
 
     async def accounts(self, *, before: str | None, limit: int, group: str = "") -> list[Account]:
         """Accounts, newest first, of all or of a group."""

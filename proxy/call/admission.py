@@ -138,7 +138,7 @@ class Admission:
             raise Refusal(
                 "model_not_allowed", f"The group {group.name} is not allowed to use {model}.", param="model"
             )
-        return replace(routed, group=caller.group)
+        return replace(routed, group=caller.group, quota=group.quota_of(model) if group.quotas else None)
 
     async def _model_call(self, request: InboundRequest, caller: Caller, catalog: Catalog) -> RoutedCall:
         group = caller.group
@@ -235,13 +235,30 @@ class Admission:
         When the account has changed its group meanwhile, the call is routed anew, for that group. Raises
         Refusal as `route` does, and for want of funds or rates.
         """
-        admitted = await self._held(call, routed, catalog)
+        admitted = await self._within(request, call, routed, catalog)
         if isinstance(admitted, Regrouped):
             present = await self.identify(request, anew=True)
-            admitted = await self._held(call, await self._routed(request, present, catalog), catalog)
+            routed = await self._routed(request, present, catalog)
+            admitted = await self._within(request, call, routed, catalog)
         if isinstance(admitted, Regrouped):
             raise Refusal("conflict", "The group of the account was changed again meanwhile; try again.")
         return admitted
+
+    async def _within(
+        self, request: InboundRequest, call: Call, routed: RoutedCall, catalog: Catalog
+    ) -> AdmittedCall | Regrouped:
+        """A call with its hold: within its quota, or beyond it at the usual price where that may be."""
+        quota = routed.quota
+        if quota is None or not quota.is_charged_beyond:
+            return await self._held(call, routed, catalog)
+        try:
+            return await self._held(call, routed, catalog)
+        except Refusal as refused:
+            if refused.code != "quota_exceeded":
+                raise
+        caller = await self.identify(request)
+        usual = await self._model_call(request, Caller(caller.key), catalog)
+        return await self._held(call, replace(usual, group=routed.group), catalog)
 
     async def _held(self, call: Call, routed: RoutedCall, catalog: Catalog) -> AdmittedCall | Regrouped:
         """A call with its hold.
@@ -288,6 +305,7 @@ class Admission:
             owner=self._store.owner,
             defaults=defaults,
             group=routed.group,
+            quota=routed.quota.quota if routed.quota is not None else None,
         )
 
 

@@ -8,6 +8,7 @@ from proxy.call.terms import Terms
 from proxy.endpoints.base import Ask, Endpoint
 from proxy.endpoints.objects import ObjectKind
 from proxy.ledger.commands import Granted
+from proxy.ledger.groups import QuotaTerms
 from proxy.ledger.rows import Call, Limits, Object, Observed
 from proxy.metering.ceiling import Ceiling
 from proxy.pricing.rates import RateCard
@@ -68,7 +69,7 @@ class RoutedCall(msgspec.Struct, frozen=True):
     """What a request asks for, where it goes, and its terms. `about` is None for what makes no object.
 
     `group` is the one that its account was in when the terms were made, `run_id` the run that it is billed
-    with; empty for none.
+    with; empty for none. It counts to `quota`.
     """
 
     endpoint: Endpoint
@@ -79,6 +80,12 @@ class RoutedCall(msgspec.Struct, frozen=True):
     about: About | None = None
     group: str = ""
     run_id: str = ""
+    quota: QuotaTerms | None = None
+
+    @property
+    def quota_name(self) -> str:
+        """The quota that it counts to, empty for none."""
+        return self.quota.quota.name if self.quota is not None else ""
 
     @property
     def card(self) -> RateCard:

@@ -324,7 +324,8 @@ class Closing:
         if spent is None:
             charge = NO_CHARGE
             ended = Outcome(outcome, status, "void", {}, now_us, first_at_us, attempts=tried)
-            future = self._ledger.void(Void(call, at_us, now_us, ended, objects))
+            quota = in_flight.admitted.routed.quota_name
+            future = self._ledger.void(Void(call, at_us, now_us, ended, objects, quota))
         else:
             charge = spent.charge
             basis, usage, anomalies, inferred = spent.basis, spent.usage, spent.anomalies, spent.inferred

@@ -111,6 +111,17 @@ def plan(api: Api, out: Out, account: str) -> None:
 
 @accounts.command()
 @click.argument("account")
+@click.argument("held", type=int)
+@click.option("--as-of", metavar="INSTANT", help="as of when; now without it")
+@asks
+def holdings(api: Api, out: Out, account: str, held: int, *, as_of: str | None) -> None:
+    """Tell how much an account holds elsewhere, which decides its group."""
+    body = given(as_of=as_of) | {"held": held}
+    out.answer(api.put(f"/admin/v1/accounts/{segment(account)}/holdings", body), _show_holdings)
+
+
+@accounts.command()
+@click.argument("account")
 @asks
 def suspend(api: Api, out: Out, account: str) -> None:
     """Refuse an account's calls from now on; those in flight end as usual."""
@@ -137,6 +148,12 @@ def show(account: Json) -> None:
         ]
     )
     print_table(account["spending"], _SPENDING_COLUMNS, title="Spending")
+
+
+def _show_holdings(found: Json) -> None:
+    """Print what is known of what an account holds."""
+    names = ("account_id", "held", "as_of", "group")
+    print_members([(name.replace("_", " "), shown(found[name])) for name in names])
 
 
 def _show_plan(found: Json) -> None:

@@ -61,13 +61,13 @@ class Api:
         """The answer to a POST of a body as it is, of a media type. Raises ApiError."""
         return self._send("POST", path, content, {"Content-Type": kind})
 
-    def patch(self, path: str, body: Json) -> bytes:
-        """The answer to a PATCH. Raises ApiError."""
-        return self._send("PATCH", path, body, {})
-
     def put(self, path: str, body: Json) -> bytes:
         """The answer to a PUT. Raises ApiError."""
         return self._send("PUT", path, body, {})
+
+    def patch(self, path: str, body: Json) -> bytes:
+        """The answer to a PATCH. Raises ApiError."""
+        return self._send("PATCH", path, body, {})
 
     def _send(
         self,

@@ -4,7 +4,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, field
 
-from proxy.config.values import Count, Money, Multiplier, Name, Percent, Schema, Text, doc
+from proxy.config.values import Count, Money, Multiplier, Name, Percent, Schema, Text, Texts, doc
 
 NO_LIMIT_WORD: Final = "none"
 NEXT_WORD: Final = "next"
@@ -72,6 +72,38 @@ class FeeSchema(Schema, frozen=True, kw_only=True):
     ] = None
 
 
+class QuotaSchema(Schema, frozen=True, kw_only=True):
+    """How many calls of a class of models each account of a group may make in one UTC day."""
+
+    models: Annotated[Texts, doc("Globs of the public models that count to it, and to no later one.")]
+    day: Annotated[Annotated[int, Meta(ge=0, le=10**9)], doc("How many calls in one UTC day.")]
+    beyond: Annotated[
+        Literal["refuse", "charge"],
+        doc("What becomes of more: refuse them, or charge them as calls of accounts in no group."),
+    ] = "refuse"
+
+
+class HoldingTierSchema(Schema, frozen=True, kw_only=True):
+    """A group that accounts are put in which hold enough elsewhere."""
+
+    group: Annotated[Name, doc("The group.")]
+    least: Annotated[Annotated[int, Meta(ge=1, le=10**18)], doc("How much an account holds at least.")]
+
+
+class HoldingsSchema(Schema, frozen=True, kw_only=True):
+    """The groups that what accounts hold elsewhere decides about, such as tokens of a chain."""
+
+    secret: Annotated[
+        str, doc("The secret of the webhook that tells of it, whsec_ and base64; without it, there is none.")
+    ] = ""
+    tiers: Annotated[
+        list[HoldingTierSchema], doc("The groups, each with the least that an account holds for it.")
+    ] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return "HoldingsSchema(secret=...)"
+
+
 class GroupSchema(Schema, frozen=True, kw_only=True):
     """What the accounts of a group have in common."""
 
@@ -85,6 +117,12 @@ class GroupSchema(Schema, frozen=True, kw_only=True):
     run_markup: Annotated[
         Percent | None, doc("What is added to the runs of its accounts, in place of `runs.markup`.")
     ] = None
+    minimum: Annotated[
+        Money | None, doc("What its accounts spend in a calendar month at least; the rest of it is a fee.")
+    ] = None
+    quotas: Annotated[dict[Name, QuotaSchema], doc("Calls of classes of models in a day, by name.")] = field(
+        default_factory=dict
+    )
     offered: Annotated[
         bool, doc("Whether customers may put their own account in it, and take it out of it.")
     ] = False

@@ -13,7 +13,8 @@ from proxy.config.group_schema import (
 from proxy.config.prices import share_of
 from proxy.config.schema import ConfigSchema
 from proxy.ledger.dues import Dues, Fee, Renewal
-from proxy.ledger.groups import Group, Groups
+from proxy.ledger.groups import Group, Groups, QuotaTerms
+from proxy.ledger.quotas import Quota
 from proxy.ledger.rows import NEVER_US, NO_LIMIT, UNLIMITED, Limits
 from proxy.ledger.windows import DAY_US, WINDOWS
 from proxy.money import Unit
@@ -27,15 +28,22 @@ def build_groups(schema: ConfigSchema, unit: Unit, findings: Findings) -> Groups
     for name, group in schema.groups.items():
         path: Path = ("groups", name)
         renewal = _renewal(group.renewal, unit, (*path, "renewal"), findings)
+        minimum_nano = 0
+        if group.minimum is not None:
+            minimum_nano = amount_nano(group.minimum, unit, (*path, "minimum"), findings, least_nano=0)
         fee = _fee(group.fee, unit, (*path, "fee"), findings)
         groups[name] = Group(
             name,
             _limits(group.limits, unit, (*path, "limits"), findings).over(defaults),
             tuple(group.models),
             group.multiplier,
-            Dues(renewal, fee, schema.accounts.prorate_fees),
+            Dues(renewal, fee, schema.accounts.prorate_fees, minimum_nano),
             group.offered,
             share_of(group.run_markup or schema.runs.markup),
+            tuple(
+                QuotaTerms(Quota(of, quota.day), tuple(quota.models), quota.beyond == "charge")
+                for of, quota in group.quotas.items()
+            ),
         )
         _check_fall(schema, group.fee, (*path, "fee", "falls_to"), findings)
     dues, share = Dues(is_prorated=schema.accounts.prorate_fees), share_of(schema.runs.markup)

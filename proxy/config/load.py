@@ -17,6 +17,7 @@ from proxy.config.cards import build_book
 from proxy.config.events import build_events
 from proxy.config.faults import ConfigFault, Findings
 from proxy.config.groups import build_groups
+from proxy.config.holdings import Holdings, build_holdings
 from proxy.config.invoice_schema import InvoicesSchema
 from proxy.config.list_prices import with_list_prices
 from proxy.config.payments import build_payments
@@ -72,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True):
     keep_months: int | None
     unit: Unit
     groups: Groups
+    holdings: Holdings
     alerts: Alerts
     webhooks: Webhooks
     expiring_days: int
@@ -142,6 +144,7 @@ def _build(
         keep_months=schema.keep_months,
         unit=unit,
         groups=groups,
+        holdings=build_holdings(schema, findings),
         alerts=build_alerts(schema, groups, unit, findings),
         webhooks=build_webhooks(schema.webhooks, findings),
         expiring_days=(schema.alerts or AlertsSchema()).expiring_days,

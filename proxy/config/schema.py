@@ -9,7 +9,7 @@ from msgspec import Meta, field
 
 from proxy.config.card_schema import RateCardSchema
 from proxy.config.event_schema import EventsSchema
-from proxy.config.group_schema import GroupSchema, LimitsSchema
+from proxy.config.group_schema import GroupSchema, HoldingsSchema, LimitsSchema
 from proxy.config.invoice_schema import InvoicesSchema
 from proxy.config.payment_schema import PaymentsSchema
 from proxy.config.tool_schema import FailureSchema, JobSchema, MeasureSchema, ParameterSchema
@@ -335,6 +335,7 @@ class ConfigSchema(Schema, frozen=True, kw_only=True):
     alerts: AlertsSchema | None = None
     payments: PaymentsSchema | None = None
     webhooks: WebhooksSchema | None = None
+    holdings: HoldingsSchema = field(default_factory=HoldingsSchema)
     streams: Streams = field(default_factory=Streams)
     runs: RunsSchema = field(default_factory=RunsSchema)
     jobs: JobsSchema = field(default_factory=JobsSchema)

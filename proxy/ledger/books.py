@@ -127,7 +127,7 @@ class Books:
         self.changed_lots.add((account_id, lot.id))
 
     def put_object(self, row: Object) -> None:
-        """Replace or add an object."""
+        """Replace or add an object. One that was deleted in the batch is deleted before it is added anew."""
         self.objects[row.account_id, row.id] = row
         self.changed_objects.add((row.account_id, row.id))
 

@@ -2,16 +2,17 @@
 
 A command names the rows that its rule reads, and a function in `rules` names the command that it carries out.
 There is no other list of commands than `COMMANDS`, which has those of `deliveries`, `dues`, `invoices`,
-`records`, `returns`, `top_ups` and `vouchers` as well.
+`quotas`, `records`, `returns`, `top_ups` and `vouchers` as well.
 """
 
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from proxy.ledger import deliveries, dues, invoices, records, returns, top_ups, vouchers
+from proxy.ledger import deliveries, dues, invoices, quotas, records, returns, top_ups, vouchers
 from proxy.ledger.command import Command as Command  # noqa: PLC0414 - with all others.
 from proxy.ledger.command import OfAccount as OfAccount  # noqa: PLC0414
 from proxy.ledger.needs import Needs
+from proxy.ledger.quotas import Quota
 from proxy.ledger.results import Done as Done  # noqa: PLC0414
 from proxy.ledger.results import Granted as Granted  # noqa: PLC0414
 from proxy.ledger.results import RateStatus as RateStatus  # noqa: PLC0414
@@ -154,7 +155,7 @@ class Authorize(Command, frozen=True):
 
     With `floor_nano == ceiling_nano` it is all or nothing. `tokens` is the ceiling in tokens, for the
     token rate limits. `group` is the one that the account was taken to be in: ceiling and floor are at its
-    prices, and `defaults` are the limits of its accounts that set none of their own.
+    prices, and `defaults` are the limits of its accounts that set none of their own. It counts to `quota`.
     """
 
     call: Call
@@ -165,10 +166,18 @@ class Authorize(Command, frozen=True):
     owner: str
     defaults: Limits = UNLIMITED
     group: str = ""
+    quota: Quota | None = None
 
     def add_needs(self, needs: Needs) -> None:
         """Add all that decides about a call at this time."""
         needs.add_call(self.call, self.at_us, self.at_us)
+        if self.quota is not None:
+            needs.memberships.add(self.call.account_id)
+
+    def void(self, outcome: Outcome) -> "Void":
+        """What takes back the hold that it has made."""
+        quota = self.quota.name if self.quota is not None else ""
+        return Void(self.call, self.at_us, self.at_us, outcome, quota=quota)
 
 
 class Observe(Command, frozen=True):
@@ -293,15 +302,21 @@ class Settle(Close, frozen=True):
 
 
 class Void(Close, frozen=True):
-    """Close a hold without a charge; the receipt says why. `objects` are as those of `Settle`."""
+    """Close a hold without a charge; the receipt says why. `objects` are as those of `Settle`.
+
+    The call counts no more to the `quota` of this name, empty for none.
+    """
 
     outcome: Outcome
     objects: tuple[Object, ...] = ()
+    quota: str = ""
 
     def add_needs(self, needs: Needs) -> None:
         """Add all that a call moves which was authorized then, and the objects."""
         needs.add_call(self.call, self.authorized_at_us, self.at_us)
         needs.add_objects(self.objects)
+        if self.quota:
+            needs.memberships.add(self.call.account_id)
 
 
 class Recover(Close, frozen=True):
@@ -332,7 +347,7 @@ def _leaves(kind: type[Command]) -> Iterator[type[Command]]:
         yield from _leaves(derived) if derived.__subclasses__() else (derived,)
 
 
-assert {deliveries, dues, invoices, records, returns, top_ups, vouchers}, (
+assert {deliveries, dues, invoices, quotas, records, returns, top_ups, vouchers}, (
     "a command is one of all once its module is there"
 )
 COMMANDS: Final[tuple[type[Command], ...]] = tuple(_leaves(Command))

@@ -12,9 +12,13 @@ import msgspec
 from proxy.ledger.command import OfAccount
 from proxy.ledger.needs import Needs
 from proxy.ledger.periods import Every, Span, day_text, periods_before
+from proxy.ledger.windows import DAY_US
 
 RENEWAL: Final = "renewal:"
 """What the ids of the commands begin with that grant renewals; the first day of the period is behind it."""
+MINIMUM: Final = "minimum:"
+COMMITTED_MONTHS: Final = 3
+"""What was not spent is asked for as many months later."""
 PLAN_KIND: Final = "plan"
 """The kind of lots of credit that a fee includes. They go when their account leaves the plan."""
 Anchor = Literal["calendar", "joining"]
@@ -32,7 +36,7 @@ class Renewal(msgspec.Struct, frozen=True):
     lasts_us: int = 0
     kind: str = "renewal"
     priority: int = 50
-    back_fill: int = 31
+    back_fill: int = 7
 
 
 class Fee(msgspec.Struct, frozen=True):
@@ -53,17 +57,19 @@ class Fee(msgspec.Struct, frozen=True):
 class Dues(msgspec.Struct, frozen=True):
     """What a group gives and asks. `is_prorated`: a fee is for the time that an account is in the plan.
 
-    Otherwise it is for whole months: who leaves gets nothing back, and who joins pays all of it.
+    Otherwise it is for whole months: who leaves gets nothing back, and who joins pays all of it. An account
+    commits to spend `minimum_nano` in each month of the calendar; what it has not spent is a fee.
     """
 
     renewal: Renewal | None = None
     fee: Fee | None = None
     is_prorated: bool = True
+    minimum_nano: int = 0
 
     @property
     def is_any(self) -> bool:
         """Whether there is anything."""
-        return self.renewal is not None or self.fee is not None
+        return self.renewal is not None or self.fee is not None or self.minimum_nano > 0
 
 
 NO_DUES: Final = Dues()
@@ -106,6 +112,10 @@ class OfMembership(OfAccount, frozen=True):
         if renewal is not None:
             spans = periods_before(renewal.every, self.at_us, renewal.back_fill + 1)
             needs.commands.update((self.account_id, renewal_id(span)) for span in spans)
+        if self.dues.minimum_nano:
+            for span in periods_before("month", self.at_us, COMMITTED_MONTHS + 1):
+                needs.days.add((self.account_id, self.account_id, span.start_us // DAY_US))
+                needs.commands.add((self.account_id, minimum_id(span)))
 
 
 class Renew(OfMembership, frozen=True):
@@ -122,6 +132,11 @@ class ChangePlan(OfMembership, frozen=True):
     """
 
     left: str
+
+
+def minimum_id(span: Span) -> str:
+    """The id of the command that takes what was not spent in a month."""
+    return f"{MINIMUM}{day_text(span.start_us)}"
 
 
 def renewal_id(span: Span) -> str:

@@ -7,7 +7,16 @@ from typing import Final
 import msgspec
 
 from proxy.ledger.dues import NO_DUES, Dues
+from proxy.ledger.quotas import Quota
 from proxy.ledger.rows import UNLIMITED, Limits
+
+
+class QuotaTerms(msgspec.Struct, frozen=True):
+    """A quota of the calls of some models, by globs. More are refused, or charged as for no group."""
+
+    quota: Quota
+    models: tuple[str, ...]
+    is_charged_beyond: bool = False
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -26,6 +35,12 @@ class Group(msgspec.Struct, frozen=True):
     dues: Dues = NO_DUES
     is_offered: bool = False
     run_share: str = "0"
+    quotas: tuple[QuotaTerms, ...] = ()
+
+    def quota_of(self, model: str) -> QuotaTerms | None:
+        """The first quota that calls of a model count to, or None."""
+        found = (terms for terms in self.quotas if any(fnmatchcase(model, glob) for glob in terms.models))
+        return next(found, None)
 
     def may_use(self, model: str) -> bool:
         """Whether accounts of the group may call a model; what is of no model, they may."""

@@ -139,7 +139,7 @@ class Ledger:
             return cast("Granted | Regrouped | Refused", await self._enter(command))
         except asyncio.CancelledError:
             outcome = Outcome("client_left", 499, "void", {}, command.at_us)
-            self._enter(Void(command.call, command.at_us, command.at_us, outcome))
+            self._enter(command.void(outcome))
             raise
 
     async def extend(self, command: Extend) -> Granted | Refused:

@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from proxy.ledger.membership import Membership as Membership  # noqa: PLC0414 - with all other rows.
 from proxy.ledger.spending import NOTHING_SPENT, Spending
 from proxy.ledger.windows import Window
 from proxy.metering.usage import Basis, Inference
@@ -115,30 +116,6 @@ class Account(msgspec.Struct, frozen=True):
     def whole_debt_nano(self) -> int:
         """All that the next grants repay."""
         return self.debt_nano + self.owed_nano
-
-
-class Membership(msgspec.Struct, frozen=True):
-    """That an account is in a group, or has been in one: `group` is the account's own, `since_us` since when.
-
-    From `due_us` on somebody has to look whether there is anything to give or to ask. Renewals have been
-    given for the time until `renewed_us`. The fee of the group `plan` was paid for the time from
-    `paid_from_us` to `paid_until_us`, with `included_nano` of credit: `paid_nano` is what that time costs.
-    Since `unpaid_us` a fee is wanting; 0 is for none. Months that begin as the account joined count from
-    `anchor_us`.
-    """
-
-    account_id: str
-    group: str
-    since_us: int
-    due_us: int = 0
-    renewed_us: int = 0
-    plan: str = ""
-    anchor_us: int = 0
-    paid_from_us: int = 0
-    paid_until_us: int = 0
-    paid_nano: int = 0
-    included_nano: int = 0
-    unpaid_us: int = 0
 
 
 class Key(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from proxy.api.billing.notices import NoticeRoutes
 from proxy.api.billing.quotes import quote_routes
 from proxy.api.billing.routes import billing_routes
 from proxy.api.health import Health
+from proxy.api.holdings import HoldingsRoutes
 from proxy.api.models import Models
 from proxy.api.objects import ObjectLists
 from proxy.api.openapi import openapi_routes
@@ -309,6 +310,8 @@ class Farebox:
         app.add_routes(admin_routes(**seams))
         app.add_routes(billing_routes(**seams, is_draining=lambda: self.gateway.draining))
         app.add_routes(self._notice_routes().routes())
+        holdings = HoldingsRoutes(ledger=self.ledger, clock=self.clock, settings=lambda: self.settings)
+        app.add_routes(holdings.routes())
         reader = Reader(ledger=self.ledger, store=self.store, clock=self.clock)
         quotes = Quotes(admission=self.admission, catalog=lambda: self.relay.catalog, counts=reader.counts)
         requests = QuoteRequests(

@@ -25,7 +25,6 @@ from proxy.ledger.rows import (
     Hold,
     Key,
     Limits,
-    Membership,
     Object,
     Observed,
     Outcome,
@@ -37,8 +36,19 @@ from proxy.ledger.seals import newer_values, seal_of
 from proxy.ledger.spending import Bucket, Spending
 from proxy.ledger.top_up_rows import AutoTopUp, TopUp, TopUpReference
 from proxy.ledger.windows import DAY_US
+from proxy.storage.memberships import membership_of as membership_of  # noqa: PLC0414 - with all others.
+from proxy.storage.memberships import membership_row as membership_row  # noqa: PLC0414
 from proxy.storage.queries import SqlValue
-from proxy.storage.tables import ACCOUNTS, ENTRIES, HOLDS, IDS_OF_A_CALL, INVOICES, KEYS, OBJECTS, RECEIPTS
+from proxy.storage.tables import (
+    ACCOUNTS,
+    ENTRIES,
+    HOLDS,
+    IDS_OF_A_CALL,
+    INVOICES,
+    KEYS,
+    OBJECTS,
+    RECEIPTS,
+)
 
 _encode = msgspec.json.Encoder().encode
 _decode_limits = msgspec.json.Decoder(Limits).decode
@@ -60,7 +70,6 @@ _HOLD_DEADLINE: Final = HOLDS.place("deadline_us")
 _HOLD_FIELDS: Final = len(Hold.__struct_fields__)
 _OBJECT_FIELDS: Final = len(Object.__struct_fields__)
 _VOUCHER_FIELDS: Final = len(Voucher.__struct_fields__)
-_MEMBERSHIP_FIELDS: Final = len(Membership.__struct_fields__)
 _INVOICE_JSON: Final = [INVOICES.place(name) for name in ("lines", "paid", "parties")]
 _CLAIM_FIELDS: Final = len(Claim.__struct_fields__)
 _EVENT_FIELDS: Final = len(Event.__struct_fields__)
@@ -230,16 +239,6 @@ def object_row(made: Object) -> tuple[SqlValue, ...]:
 def object_of(row: tuple[Any, ...]) -> Object:
     """An object from its columns."""
     return Object(*row[:_OBJECT_FIELDS])
-
-
-def membership_row(membership: Membership) -> tuple[SqlValue, ...]:
-    """A membership's columns, and the seal of all of them: it changes about once a day."""
-    return (*astuple(membership), seal_of(*astuple(membership)))
-
-
-def membership_of(row: tuple[Any, ...]) -> Membership:
-    """A membership from its columns."""
-    return Membership(*row[:_MEMBERSHIP_FIELDS])
 
 
 def voucher_row(voucher: Voucher) -> tuple[SqlValue, ...]:

@@ -214,6 +214,9 @@ MEMBERSHIPS: Final = Table(
         _of("integer", "changes", "since_us due_us renewed_us"),
         _of("text", "changes", "plan"),
         _of("integer", "changes", "anchor_us paid_from_us paid_until_us paid_nano included_nano unpaid_us"),
+        _of("integer", "changes", "quota_day"),
+        _of("json", "changes", "used"),
+        _of("integer", "changes", "settled_us held held_at_us"),
         _of("integer", "changes", "seal", secret=True),
     ),
 )

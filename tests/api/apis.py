@@ -14,11 +14,13 @@ from proxy.api.admin.routes import admin_routes
 from proxy.api.billing.events import EventRoutes
 from proxy.api.billing.routes import billing_routes
 from proxy.api.billing.runs import BOUNDS, StreamBounds
+from proxy.api.holdings import HoldingsRoutes
 from proxy.api.openapi import openapi_routes
 from proxy.api.reader import Reader
 from proxy.billing.offers import Payments
 from proxy.billing.providers import Providers
 from proxy.billing.usage_events import UsageEvents
+from proxy.config.holdings import NO_HOLDINGS, Holdings
 from proxy.config.schema import Admin
 from proxy.edge.middleware import Edge
 from proxy.endpoints.event_plan import NO_EVENTS, EventPolicy
@@ -62,6 +64,7 @@ class ApiConfig:
     unit: Unit = USD
     groups: Groups = field(default_factory=Groups)
     payments: Payments | None = None
+    holdings: Holdings = NO_HOLDINGS
     admin: Admin = field(default_factory=lambda: Admin(key=ADMIN_KEY))
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
     routes: Routes = field(default_factory=lambda: Routes(()))
@@ -128,6 +131,8 @@ class Apis:
             policy=lambda: self.settings.events,
         )
         app.add_routes(events.routes())
+        holdings = HoldingsRoutes(ledger=self.ledger, clock=self.clock, settings=lambda: self.settings)
+        app.add_routes(holdings.routes())
         return app
 
     @property

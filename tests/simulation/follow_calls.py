@@ -25,6 +25,7 @@ from proxy.ledger.commands import (
 from proxy.ledger.rows import Call, Hold, HoldState, Key, Limits, Object, Outcome, Receipt
 from proxy.pricing.charge import NO_CHARGE, Charge
 from tests.ledger.auditor import ACCOUNT, ZERO, Bound, dollars, nano, window_end_us
+from tests.simulation import quotas
 from tests.simulation.counters import counted
 from tests.simulation.gauges import Ask, asked_of, at_most
 from tests.simulation.model import Model, Party, in_force, spending_limits
@@ -63,8 +64,10 @@ def authorize(model: Model, command: Authorize) -> Granted | Regrouped | Refused
     party.history.expire(at_us)
     amount_nano, refused = _held_for(party, key, limits, command)
     refused = refused or _too_fast(model, asked, at_us) or _too_many(party, key, limits)
+    refused = refused or quotas.used_up(party, command)
     if refused:
         return replace(refused, rate_statuses=model.gauges.rate_statuses(asked, at_us))
+    quotas.count(model, party, command)
     party.history.begin(call.id, amount_nano, at_us, key.id)
     model.gauges.fill(asked, at_us)
     tokens = max((ask.amount for ask in asked if ask.kind == "tokens"), default=0)
@@ -151,6 +154,8 @@ def void(model: Model, command: Void) -> Settled | Refused:
     result = _close(model, command, command.call, "voided", command.outcome, NO_CHARGE)
     if isinstance(result, Settled):
         _note(model, command.call, command.objects, command.at_us)
+        if not result.replayed:
+            quotas.uncount(model, command)
     return result
 
 

@@ -12,7 +12,7 @@ from proxy.ledger.commands import Done, Grant, Refused
 from proxy.ledger.dues import ChangePlan, Fee, OfMembership, Renew, TakeFee
 from proxy.ledger.returns import VoidLot
 from proxy.ledger.rows import NEVER_US, Membership
-from tests.ledger.auditor import ZERO, Dollars, dollars, nano, order
+from tests.ledger.auditor import ACCOUNT, ZERO, Dollars, dollars, nano, order, window_name
 from tests.simulation.follow_accounts import CONFLICT, INVALID, NO_ACCOUNT, earlier_result, grant, noted
 from tests.simulation.follow_returns import void_lot
 from tests.simulation.model import DAY_US, Model, Party
@@ -210,7 +210,7 @@ def _renew(model: Model, party: Party, member: Membership, command: OfMembership
     """Each period's renewal is given once, and the account is looked at again by the end of the day."""
     dues, at_us = command.dues, command.at_us
     tomorrow_us = (at_us // DAY_US + 1) * DAY_US
-    looks = [NEVER_US if dues.renewal is None and dues.fee is None else tomorrow_us]
+    looks = [tomorrow_us if dues.renewal or dues.fee or dues.minimum_nano else NEVER_US]
     if dues.renewal:
         periods = list(_periods(dues.renewal.every, at_us, dues.renewal.back_fill + 1))
         now, later = periods[0], _period(dues.renewal.every, periods[0].ends_us)
@@ -223,8 +223,42 @@ def _renew(model: Model, party: Party, member: Membership, command: OfMembership
             member = replace(member, renewed_us=now.ends_us)
     if dues.fee:
         looks.append(at_us + TEN_MINUTES_US if member.unpaid_us else member.paid_until_us)
+    if dues.minimum_nano:
+        member, look_us = _settle_months(model, party, member, command)
+        looks.append(look_us)
     party.member = replace(member, due_us=min(looks))
     return Done(party.row(), membership=party.member)
+
+
+def _settle_months(
+    model: Model, party: Party, member: Membership, command: OfMembership
+) -> tuple[Membership, int]:
+    """What was not spent of each month is paid once, as soon as nothing can be spent in it any more."""
+    at_us, soon_us = command.at_us, command.at_us + TEN_MINUTES_US
+    this = _calendar_month(at_us)
+    joined = _calendar_month(member.since_us)
+    month_us = max(_later(this.begins_us, -3), joined.begins_us, member.settled_us)
+    if member.settled_us > this.ends_us:
+        month_us = this.begins_us
+    while month_us < this.begins_us:
+        month = _calendar_month(month_us)
+        name = window_name("month", month_us)
+        spent, held = party.history.spending((ACCOUNT, "month", name))
+        if held and at_us - month.ends_us < 2 * DAY_US:
+            return replace(member, settled_us=month_us), soon_us
+        due = dollars(command.dues.minimum_nano)
+        if member.since_us > month.begins_us:
+            due = _whole(due * _to_come(member.since_us, month)) if command.dues.is_prorated else ZERO
+        missing = due - spent
+        command_id = f"minimum:{_at(month_us):%Y-%m-%d}"
+        if missing > 0 and command_id not in party.done:
+            days = " to ".join(f"{_at(us):%Y-%m-%dT%H:%M:%SZ}" for us in month)
+            reason = f"{command.group}: not spent from {days}"
+            fee = TakeFee(party.account.id, command_id, nano(missing), reason, at_us)
+            if isinstance(take_fee(model, fee), Refused):
+                return replace(member, settled_us=month_us), soon_us
+        month_us = month.ends_us
+    return replace(member, settled_us=month_us), _later(month_us, 1)
 
 
 def _give(model: Model, party: Party, command: OfMembership, period: Month) -> None:

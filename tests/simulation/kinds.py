@@ -31,6 +31,7 @@ from proxy.ledger.commands import (
 from proxy.ledger.deliveries import ForgetEvents, NoteDelivery, RouteEvent, TellExpiry
 from proxy.ledger.dues import ChangePlan, Renew, TakeFee
 from proxy.ledger.invoices import IssueInvoice
+from proxy.ledger.quotas import SetHoldings
 from proxy.ledger.records import Record
 from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
 from proxy.ledger.top_ups import (
@@ -56,6 +57,7 @@ from tests.simulation import (
     make_calls,
     make_memberships,
     make_returns,
+    quotas,
     records,
     top_ups,
     vouchers,
@@ -84,10 +86,11 @@ KINDS: Final[dict[type[Command], Kind]] = {
     Adjust: Kind(30, make_accounts.adjust, follow_accounts.adjust),
     VoidLot: Kind(15, make_returns.void_lot, follow_returns.void_lot),
     RefundLot: Kind(20, make_returns.refund_lot, follow_returns.refund_lot),
-    RefundCall: Kind(35, make_returns.refund_call, follow_returns.refund_call),
+    RefundCall: Kind(50, make_returns.refund_call, follow_returns.refund_call),
     TakeFee: Kind(15, make_memberships.take_fee, follow_memberships.take_fee),
     Renew: Kind(50, make_memberships.renew, follow_memberships.renew),
     ChangePlan: Kind(25, make_memberships.change_plan, follow_memberships.change_plan),
+    SetHoldings: Kind(12, quotas.set_holdings, quotas.follow_holdings),
     MakeVoucher: Kind(7, vouchers.make_voucher, vouchers.follow_make),
     ClaimVoucher: Kind(22, vouchers.claim_voucher, vouchers.follow_claim),
     IssueInvoice: Kind(20, invoices.issue_invoice, invoices.follow_issue),

@@ -3,6 +3,7 @@
 from msgspec.structs import replace
 
 from proxy.ledger.commands import Authorize, Detach, Extend, Forget, Observe, Recover, Reroute, Settle, Void
+from proxy.ledger.quotas import Quota
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Call, Hold, Object, Observed, OnShortfall, Outcome
 from proxy.metering.usage import Basis
 from proxy.pricing.charge import NO_CHARGE, worst_nano
@@ -30,7 +31,8 @@ def authorize(world: World) -> Authorize:
     defaults = world.defaults if world.happens(95) else UNLIMITED
     party = world.model.parties.get(account_id)
     group = party.account.group if party and world.happens(98) else "beta"
-    return Authorize(call, ceiling_nano, floor_nano, tokens, at_us, "", defaults, group)
+    quota = Quota(world.one_of(("best", "good")), world.one_of((0, 2, 40))) if world.happens(15) else None
+    return Authorize(call, ceiling_nano, floor_nano, tokens, at_us, "", defaults, group, quota)
 
 
 def observe(world: World) -> Observe | None:
@@ -116,7 +118,8 @@ def void(world: World) -> Void | None:
         return None
     at_us = world.at_us()
     outcome = Outcome(world.one_of(("unreachable", "client_left")), 502, "void", {}, at_us)
-    return Void(hold.call, _began_us(world, hold), at_us, outcome, _objects(world, hold, at_us))
+    quota = world.model.quotas.get(hold.id, "")
+    return Void(hold.call, _began_us(world, hold), at_us, outcome, _objects(world, hold, at_us), quota)
 
 
 def recover(world: World) -> Recover | None:

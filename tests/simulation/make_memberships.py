@@ -13,14 +13,17 @@ from tests.simulation.world import HOUR_US, World
 OFFERS: Final[dict[str, tuple[Dues, ...]]] = {
     "": (NO_DUES, Dues(is_prorated=False)),
     "vip": (
-        Dues(Renewal(2_000_000, lasts_us=3 * DAY_US), Fee(9_000_001, included_nano=3_000_001)),
+        Dues(
+            *(Renewal(2_000_000, lasts_us=3 * DAY_US), Fee(9_000_001, included_nano=3_000_001)),
+            minimum_nano=300_000_000,
+        ),
         Dues(Renewal(2_000_000), Fee(9_000_001, included_nano=3_000_001), is_prorated=False),
         Dues(Renewal(70_000, lasts_us=3 * DAY_US, priority=10, back_fill=2), Fee(5, grace_us=5 * HOUR_US)),
     ),
     "beta": (
         Dues(Renewal(1_000, every="month", lasts_us=NEVER_US), Fee(7_000_003, anchor="calendar")),
         Dues(None, Fee(7_000_003, "calendar", 500_001, 20, 0, "vip"), is_prorated=False),
-        Dues(Renewal(500_000, kind="daily")),
+        Dues(Renewal(500_000, kind="daily"), minimum_nano=900_000_000),
     ),
 }
 """What the groups have given and asked at one time or another: a configuration may change."""

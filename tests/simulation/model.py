@@ -159,6 +159,7 @@ class Model:
         self.objects: dict[str, dict[str, Object]] = {}
         self.days: dict[str, dict[tuple[int, str, str], Day]] = {}
         self.vouchers: dict[str, Voucher] = {}
+        self.quotas: dict[str, str] = {}
         self.claims: dict[tuple[str, str], Claim] = {}
         self.uses: Uses = {}
         self.events: dict[str, dict[str, Event]] = {}

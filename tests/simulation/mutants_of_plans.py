@@ -4,8 +4,9 @@ from msgspec.structs import replace
 
 from proxy.ledger import rules
 from proxy.ledger.books import Books
-from proxy.ledger.commands import Command, Result
+from proxy.ledger.commands import Authorize, Command, Result, Void
 from proxy.ledger.dues import RENEWAL, ChangePlan, OfMembership, Renew
+from proxy.ledger.quotas import SetHoldings
 from proxy.ledger.windows import DAY_US
 
 
@@ -53,7 +54,39 @@ def counts_from_when_it_gives(books: Books, command: Command) -> Result:
     return rules.apply(books, command)
 
 
+def lets_everybody_have_the_last_one(books: Books, command: Command) -> Result:
+    """A quota is looked at, and not counted."""
+    before = dict(books.memberships)
+    result = rules.apply(books, command)
+    if isinstance(command, Authorize):
+        books.memberships.update(before)
+    return result
+
+
+def keeps_what_came_to_nothing(books: Books, command: Command) -> Result:
+    """A call that was voided stays one of its day."""
+    return rules.apply(books, replace(command, quota="") if isinstance(command, Void) else command)
+
+
+def believes_what_is_old(books: Books, command: Command) -> Result:
+    """What an account holds is what was said last, whatever time that was about."""
+    if isinstance(command, SetHoldings):
+        command = replace(command, as_of_us=command.at_us + 10**15)
+    return rules.apply(books, command)
+
+
+def asks_for_twice_the_minimum(books: Books, command: Command) -> Result:
+    """It is twice as much."""
+    if isinstance(command, OfMembership) and command.dues.minimum_nano:
+        command = replace(command, dues=replace(command.dues, minimum_nano=command.dues.minimum_nano * 2))
+    return rules.apply(books, command)
+
+
 RULES = (
+    lets_everybody_have_the_last_one,
+    keeps_what_came_to_nothing,
+    believes_what_is_old,
+    asks_for_twice_the_minimum,
     renews_again_who_moves,
     takes_a_fee_again,
     gives_nothing_back,

@@ -122,6 +122,7 @@ FROZEN = {
         "caebc50460f853bcb4d97d8e241c8e6abd75131b5809f39af43974056456fb26",
         "94e64e755bce91e7dc9059c00bbc468c38ecdc6651127edc3923e0f310a929f0",
         "a93d3a8a6e7d156ed8b39c2ae9ed5c60e5dbdcc42d8c3d47973e04aa1ca7d5ab",
+        "e7de0b507497f2b8a389d7e3c71e88d12aa49a45508a6189ec4f18226f99e74c",
     ],
     "postgres": [
         "0f6b410b73c02ae1c9883135e796194b7e531b761ca95d45bf1e7b1569692f54",
@@ -143,6 +144,7 @@ FROZEN = {
         "1b9cddc34be37a72ae73b6d61f9f6eb6257aba01b27a302159703f514b2b9c41",
         "000cecc875e823f42400c80500ccec89f48671bf0ca65692326e4fdd652da0a4",
         "9a5908ba4675de16b02937cb4af7ad045dc084f618f441264197155aaa0d823d",
+        "2e1995504d50e1a89d09aac5f44a149b59ce8cbfb8ad604fd50c17d306ab88a8",
     ],
 }
 """The digests of the migrations that databases have been made with. This list only ever grows."""
@@ -160,6 +162,7 @@ FROZEN_FUNCTIONS = {
     17: "9fdda903581fea13d41ac05636bef4222e120343a6f41bebaa90953a32a05934",
     18: "ee2cd41ceca98b0288daca03b6df595cb56441e1b50d4f110a8aef79629bdb02",
     19: "bd9b70cc6e9d24a3dc98f29c4425d8f5ce465744c772783b7bb14281410b8931",
+    20: "15543a997608ede909517b9b4d72a1ff18a46f00efc692f2ee811908b4978382",
 }
 """Those of PostgreSQL's batch functions, by the schema's version: another text takes another migration."""
 

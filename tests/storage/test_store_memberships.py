@@ -4,14 +4,16 @@ import asyncio
 
 from msgspec.structs import replace
 
-from proxy.ledger.commands import ChangeAccount, Command, Done, Grant, OpenAccount, Refused
+from proxy.ledger.commands import ChangeAccount, Command, Done, Grant, Granted, OpenAccount, Refused
 from proxy.ledger.dues import NO_DUES, ChangePlan, Dues, Fee, Renew, Renewal, TakeFee
+from proxy.ledger.quotas import Quota, SetHoldings
+from proxy.ledger.rows import Outcome
 from proxy.ledger.store import Store
 from proxy.ledger.windows import DAY_US
 from proxy.storage.columns import membership_row
 from tests.storage.conftest import OpenStore
 from tests.storage.engines import Engine
-from tests.storage.teller import NOON_US, done, expect
+from tests.storage.teller import ACCOUNT, NOON_US, authorize, call, done, expect, opening, settle
 
 DUES = Dues(Renewal(100, lasts_us=30 * DAY_US), Fee(70, included_nano=30))
 OPENING: tuple[Command, ...] = (
@@ -97,3 +99,56 @@ async def test_an_account_pays_a_fee_on_credit_in_the_batch_that_opens_it(store:
     assert isinstance(renewed, Done)
     assert renewed.account is not None
     assert renewed.account.debt_nano == 70
+
+
+async def test_of_calls_at_once_by_all_processes_so_many_pass_as_their_quota_has(
+    engine: Engine, open_store: OpenStore
+) -> None:
+    """What comes to nothing is given back, and the next call has it."""
+    stores = [await open_store() for _ in range(4)]
+    await stores[0].apply([*opening(1_000), ChangeAccount(ACCOUNT, NOON_US, group="gold")])
+    made = [
+        replace(
+            authorize(call(f"call_{number:02}"), 1, owner=store.owner), group="gold", quota=Quota("best", 5)
+        )
+        for number, store in enumerate(stores * 3)
+    ]
+    batches = [store.apply(made[place::4]) for place, store in enumerate(stores)]
+    results = [result for results in await asyncio.gather(*batches) for result in results]
+    assert sorted(type(result).__name__ for result in results) == ["Granted"] * 5 + ["Refused"] * 7
+    granted = [
+        command
+        for place in range(4)
+        for command, result in zip(made[place::4], results[3 * place :], strict=False)
+        if isinstance(result, Granted)
+    ]
+    outcome = Outcome("unreachable", 502, "void", {}, NOON_US)
+    await stores[1].apply([granted[0].void(outcome)])
+    again = replace(made[0], call=call("call_99"))
+    assert [type(result) for result in await stores[2].apply([again])] == [Granted]
+    assert engine.dump()["memberships"][0][13] == '[["best",5]]'
+
+
+async def test_holdings_put_an_account_in_a_group_and_old_ones_do_not(open_store: OpenStore) -> None:
+    first, second = await open_store(), await open_store()
+    await first.apply(opening(1_000))
+    await done(first, SetHoldings(ACCOUNT, 900, NOON_US, "gold", ("gold",), NOON_US))
+    found = await done(second, SetHoldings(ACCOUNT, 5, NOON_US - 1, "", ("gold",), NOON_US))
+    assert found.account is not None
+    assert found.membership is not None
+    assert (found.replayed, found.account.group, found.membership.held) == (True, "gold", 900)
+
+
+async def test_a_month_is_settled_by_what_was_spent_in_it(store: Store, engine: Engine) -> None:
+    """Also once its sums have left the row of the account."""
+    await store.apply([*opening(100_000), ChangeAccount(ACCOUNT, NOON_US - 3 * DAY_US, group="bound")])
+    await store.apply([authorize(call("call_1"), 300, owner=store.owner), settle(call("call_1"), 300)])
+    later = NOON_US + 40 * DAY_US
+    dues = Dues(minimum_nano=9_000, is_prorated=False)
+    for number in range(2):
+        joined = replace(Renew(ACCOUNT, f"dues_{number}", "bound", dues, later))
+        await done(store, joined)
+    fees = [row[3] for row in engine.dump()["entries"] if row[2] == "fee"]
+    assert fees == []
+    await done(store, Renew(ACCOUNT, "dues_9", "bound", dues, later + 30 * DAY_US))
+    assert [row[3] for row in engine.dump()["entries"] if row[2] == "fee"] == [-9_000]

@@ -22,6 +22,7 @@ from tests.acceptance.scripted_upstream import (
 from tests.acceptance.stage import Stage
 from tests.sources import ROOT
 
+HOLDINGS_SECRET = "whsec_" + "A" * 32
 FOLDER = ROOT / "config/systems"
 HI: list[Any] = [{"role": "user", "content": "Hi"}]
 
@@ -96,4 +97,4 @@ def config_of(name: str, folder: Path) -> dict[str, Any]:
 def environ_of(upstream: ScriptedUpstream) -> dict[str, str]:
     """Where its upstreams are."""
     host = f"http://127.0.0.1:{upstream.port}"
-    return {"UPSTREAM_URL": f"{host}/v1", "DATA_URL": host}
+    return {"UPSTREAM_URL": f"{host}/v1", "DATA_URL": host, "HOLDINGS_SECRET": HOLDINGS_SECRET}

@@ -1,17 +1,23 @@
 """AiSpace: credits, for text, pictures, speech and video."""
 
+import json
 import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from standardwebhooks.webhooks import Webhook
 
 from tests.acceptance.harness import Account, eventually, nano
 from tests.acceptance.scripted_upstream import ScriptedUpstream, answers
 from tests.endpoints.openai.images.answers import png
-from tests.systems.system import System, system_with_a_clock
+from tests.systems.system import HOLDINGS_SECRET, System, system_with_a_clock
 
+CHAT = "/v1/chat/completions"
 HOUR = 3_600
 DAY = 24 * HOUR
 CREDIT_NANO = 100_000
@@ -105,6 +111,72 @@ def test_s3_credits_are_deducted_with_the_call_and_purchases_add_up(system: Syst
             {"Idempotency-Key": account.id + key},
         )
     assert account.nano("available") == 30_000 * CREDIT_NANO - 55_000
+
+
+def test_s2_who_holds_enough_pays_nothing_within_the_quotas_of_a_tier(
+    upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    """The last tier is for 13,000,000 and more; premium models have a quota a day, whoever asks."""
+    signer = Webhook(HOLDINGS_SECRET)
+    with system_with_a_clock("aispace", tmp_path, upstream) as (system, clock):
+        account, buyer = system.account(""), system.account("1.00")
+        path = f"/admin/v1/accounts/{account.id}/holdings"
+        assert system.chat(buyer, "zai-org-glm-4.6", 1_000, 100) == 1_125_000
+        assert account.api.ask("POST", CHAT, asked("qwen3-4b"))[0] == 402
+        for held, group in ((12_999_999, "tier-1"), (13_000_000, "max"), (99_999, ""), (100_000, "tier-1")):
+            status, _, told = system.server.admin.ask("PUT", path, {"held": held})
+            assert (status, told["group"]) == (200, group)
+        assert system.chat(account, "qwen3-4b", 1_000_000, 1_000) == 0
+        with ThreadPoolExecutor(8) as callers:
+            premium = asked("zai-org-glm-4.6")
+            found = [*callers.map(lambda _: account.api.ask("POST", CHAT, premium), range(8))]
+        assert sorted(status for status, _, _ in found) == [200] * 2 + [429] * 6
+        refused = next(body["error"] for status, _, body in found if status == 429)
+        midnight = datetime.fromtimestamp((int(time.time()) // DAY + 1) * DAY, UTC)
+        assert (refused["code"], refused["resets_at"]) == (
+            "quota_exceeded",
+            f"{midnight:%Y-%m-%dT%H:%M:%SZ}",
+        )
+        assert system.chat(account, "qwen3-4b", 500, 200) == 0
+        assert account.nano("balance") == 0
+
+        assert tell(system, signer, buyer, 20_000_000)[1]["group"] == "max"
+        system.upstream.behaviours["zai-org-glm-4.6"] = answers({"error": {}}, 500)
+        assert buyer.api.ask("POST", CHAT, asked("zai-org-glm-4.6"))[0] == 500
+        charged = [system.chat(buyer, "zai-org-glm-4.6", 1_000, 100) for _ in range(6)]
+        assert charged == [0] * 5 + [1_125_000]
+        clock.is_ahead(DAY)
+        assert system.chat(buyer, "zai-org-glm-4.6", 1_000, 100) == 0
+        forged = Webhook("whsec_" + "B" * 32)
+        assert tell(system, forged, buyer, 5)[0] == 401
+        assert tell(system, signer, buyer, 5, as_of="2020-01-01T00:00:00Z")[1]["group"] == "max"
+
+
+def asked(model: str) -> dict[str, Any]:
+    """A chat."""
+    return {"model": model, "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 100}
+
+
+def tell(
+    system: System, signer: Webhook, account: Account, held: int, as_of: str | None = None
+) -> tuple[int, Any]:
+    """Tell by the webhook how much an account holds."""
+    now = datetime.now(UTC)
+    data = {"account_id": account.id, "held": held, "as_of": as_of}
+    body = json.dumps({"type": "holdings.updated", "timestamp": now.isoformat(), "data": data})
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": signer.sign("msg_1", now, body),
+    }
+    request = urllib.request.Request(
+        f"{system.server.url}/v1/webhooks/holdings", body.encode(), headers, method="POST"
+    )
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as refused:
+        return refused.code, json.load(refused)
 
 
 def test_s4_new_credits_are_there_at_midnight_in_utc(upstream: ScriptedUpstream, tmp_path: Path) -> None:

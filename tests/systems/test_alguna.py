@@ -1,7 +1,10 @@
 """Alguna: metered products, priced for a thousand or a million units, by tiers and with allowances."""
 
 import secrets
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from math import ceil
 from pathlib import Path
 
 import pytest
@@ -9,8 +12,9 @@ import pytest
 from tests.acceptance.harness import Account, eventually, nano, running
 from tests.acceptance.scripted_upstream import ScriptedUpstream
 from tests.acceptance.webhook_receiver import webhook_receiver
-from tests.systems.system import System, config_of, environ_of
+from tests.systems.system import System, config_of, environ_of, system_with_a_clock
 
+MICROSECOND = timedelta(microseconds=1)
 EVENTS = "/v1/billing/events"
 ANSWER = 15_000
 """What one token of an answer costs."""
@@ -30,6 +34,45 @@ def test_g2_products_are_priced_for_a_thousand_or_a_million_units(
 ) -> None:
     """Input and output by themselves, and calls beside them."""
     assert system.chat(system.account(), model, prompt, output) == total_nano
+
+
+def test_g8_a_contract_has_a_discount_and_a_minimum_by_the_month(
+    upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    """Beside what is paid in advance or on credit; what is missing as a month ends is a fee, once."""
+    with system_with_a_clock("alguna", tmp_path, upstream) as (system, clock):
+        prepaid, lent = system.account("5.00"), system.account("", credit_limit="5.00")
+        bound = system.account("", group="committed", credit_limit="500.00")
+        assert system.chat(prepaid, "assistant", 1_000_000, 1) == 3_000_015_000
+        assert system.chat(lent, "assistant", 1_000_000, 1) == 3_000_015_000
+        assert (prepaid.nano("balance"), lent.nano("debt")) == (1_999_985_000, 3_000_015_000)
+        assert system.chat(bound, "assistant", 1_000_000, 1) == 2_400_012_000
+        joined = datetime.fromisoformat(bound.api.get("/v1/billing/plan")["since"])
+        first = first_of_next(joined)
+        clock.is_ahead(ceil(first.timestamp() - time.time()) + 60)
+        eventually(lambda: fees(bound) != [])
+        month = first - joined.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        left = Fraction((first - joined) // MICROSECOND, month // MICROSECOND)
+        rest = round(100_000_000_000 * left) - 2_400_012_000
+        assert fees(bound) == [rest]
+        assert system.chat(bound, "assistant", 10_000_000, 1) == 24_000_012_000
+        second = first_of_next(first)
+        clock.is_ahead(ceil(second.timestamp() - time.time()) + 60)
+        eventually(lambda: len(fees(bound)) > 1)
+        assert fees(bound) == [rest, 100_000_000_000 - 24_000_012_000]
+        assert bound.nano("debt") == 100_000_000_000 + round(100_000_000_000 * left)
+
+
+def first_of_next(at: datetime) -> datetime:
+    """When the next month begins."""
+    later = at.replace(day=1, hour=0, minute=0, second=0, microsecond=0) + timedelta(days=31)
+    return later.replace(day=1)
+
+
+def fees(account: Account) -> list[int]:
+    """The fees that an account has paid, in order, in nano-USD."""
+    entries = account.api.get("/v1/billing/entries")["data"]
+    return [-nano(entry["amount"]) for entry in reversed(entries) if entry["kind"] == "fee"]
 
 
 def test_g3_tokens_are_summed_and_calls_are_counted(system: System) -> None:

@@ -11,6 +11,7 @@ import msgspec
 
 from proxy.ledger.audit.counter_rows import CounterRow
 from proxy.ledger.audit.invoice_rows import InvoiceRow
+from proxy.ledger.audit.membership_rows import MembershipRow as MembershipRow  # noqa: PLC0414 - with all others.
 from proxy.ledger.audit.top_up_rows import AutoRow, ReferenceRow, TopUpRow
 
 
@@ -245,24 +246,6 @@ class TotalRow(msgspec.Struct, frozen=True, gc=False):
     cached_input_tokens: int
     output_tokens: int
     charged_nano: int
-
-
-class MembershipRow(msgspec.Struct, frozen=True, gc=False):
-    """All of a membership. Its seal is None where a migration has made it."""
-
-    account_id: str
-    group: str
-    since_us: int
-    due_us: int
-    renewed_us: int
-    plan: str
-    anchor_us: int
-    paid_from_us: int
-    paid_until_us: int
-    paid_nano: int
-    included_nano: int
-    unpaid_us: int
-    seal: int | None
 
 
 class Totals(msgspec.Struct, frozen=True):

@@ -17,7 +17,7 @@ from proxy.ledger.commands import (
     Reroute,
 )
 from proxy.ledger.rows import Account, Hold, Key, Limits
-from proxy.ledger.rules import lots, objects, throttles
+from proxy.ledger.rules import lots, objects, quotas, throttles
 from proxy.ledger.rules.closing import hold_of
 from proxy.ledger.rules.limits import headroom_nano, in_force, shortage
 from proxy.ledger.rules.registry import carries_out
@@ -55,9 +55,13 @@ def authorize(books: Books, command: Authorize) -> Granted | Regrouped | Refused
         refused = throttles.refusal(books, asked, at_us)
     if not refused:
         refused = throttles.crowded(account, key, limits)
+    if not refused and command.quota is not None:
+        refused = quotas.refusal(books, account, command.quota, at_us)
     if refused:
         return replace(refused, rate_statuses=throttles.rate_statuses(books, asked, at_us))
     account = _open(books, command, account, key, asked, amount_nano=amount_nano)
+    if command.quota is not None:
+        quotas.take(books, account, command.quota, at_us)
     return Granted(amount_nano, account.available_nano, throttles.rate_statuses(books, asked, at_us))
 
 

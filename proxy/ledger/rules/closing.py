@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Close, OfHold, Recover, Refused, Settle, Settled, Void
 from proxy.ledger.rows import Account, Call, Draw, Hold, HoldState, OnShortfall, Outcome, Receipt
-from proxy.ledger.rules import alerts, counters, lots, objects, throttles
+from proxy.ledger.rules import alerts, counters, lots, objects, quotas, throttles
 from proxy.ledger.rules.registry import carries_out
 from proxy.ledger.windows import iso
 from proxy.metering.usage import tokens_of
@@ -37,6 +37,8 @@ def settle(books: Books, command: Settle) -> Settled | Refused:
 def void(books: Books, command: Void) -> Settled | Refused:
     """Close a hold without a charge."""
     closed = _close(books, command, command.outcome, NO_CHARGE, 0)
+    if command.quota and isinstance(closed, Settled) and not closed.replayed:
+        quotas.give_back(books, command.call.account_id, command.quota, command.authorized_at_us)
     if command.objects and isinstance(closed, Settled):
         objects.put(books, command.call, command.objects, command.at_us)
     return closed

@@ -14,17 +14,16 @@ from proxy.ledger.dues import PLAN_KIND, ChangePlan, OfMembership, Renew, Renewa
 from proxy.ledger.periods import Span, day_text, period_at, periods_before
 from proxy.ledger.returns import VoidLot
 from proxy.ledger.rows import NEVER_US, Account, Lot, Membership
-from proxy.ledger.rules import lots
+from proxy.ledger.rules import commitments, lots
 from proxy.ledger.rules.accounts import move, no_account
 from proxy.ledger.rules.bills import Bill, bill_of, is_paid_ahead
+from proxy.ledger.rules.commitments import RETRY_US
 from proxy.ledger.rules.credit import grant
 from proxy.ledger.rules.fees import take_fee, unpayable
 from proxy.ledger.rules.registry import carries_out
 from proxy.ledger.rules.returns import void_lot
 from proxy.ledger.windows import iso
 
-RETRY_US: Final = 600_000_000
-"""After how long a fee that could not be paid is asked for again."""
 REFUND_KIND: Final = "refund"
 
 
@@ -159,7 +158,7 @@ def _paid(books: Books, membership: Membership, command: OfMembership, bill: Bil
 
 
 def _renewed(books: Books, before: Membership, after: Membership, command: OfMembership) -> Done:
-    """Give the renewals that are due, and say when to look again."""
+    """Give the renewals that are due, take what was not spent, and say when to look again."""
     dues, at_us = command.dues, command.at_us
     due_us = NEVER_US
     if dues.is_any:
@@ -169,6 +168,9 @@ def _renewed(books: Books, before: Membership, after: Membership, command: OfMem
         after = _give(books, after, command, dues.renewal)
     if dues.fee is not None:
         due_us = min(due_us, after.paid_until_us if not after.unpaid_us else at_us + RETRY_US)
+    if dues.minimum_nano:
+        after, later_us = commitments.settled(books, after, command)
+        due_us = min(due_us, later_us)
     after = replace(after, due_us=due_us)
     if after != before:
         books.put_membership(after)

@@ -70,7 +70,7 @@ class UnansweredBatch(msgspec.Struct, frozen=True, eq=False):
         for command, result in zip(self.commands, self.results, strict=True):
             if isinstance(command, Authorize) and isinstance(result, Granted):
                 outcome = Outcome("ledger_unavailable", 503, "void", {}, command.at_us)
-                yield id(command), Void(command.call, command.at_us, command.at_us, outcome)
+                yield id(command), command.void(outcome)
 
 
 class PostgresBatches:

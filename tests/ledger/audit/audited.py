@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from itertools import starmap
 from typing import Any
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from proxy.ledger.audit.accounts import audit
 from proxy.ledger.audit.counter_rows import CounterRow
@@ -169,8 +169,8 @@ def _account(account: Account) -> AccountRow:
 
 
 def _membership(membership: Membership) -> MembershipRow:
-    seal: Any = membership_row(membership)[-1]
-    return MembershipRow(**asdict(membership), seal=seal)
+    row: Any = membership_row(membership)
+    return MembershipRow(*row)
 
 
 def _day(*row: Any) -> DayRow:
