@@ -1,10 +1,11 @@
-"""The headers that Farebox adds to the reply of a call: its hold, its cost, and its rate limits."""
+"""What Farebox adds to the reply of a call: its hold, its cost, and its rate limits."""
 
 from proxy.call.base import AdmittedCall
 from proxy.call.budget import OutputBudget
+from proxy.endpoints.base import Cost
 from proxy.ledger.commands import Granted, Refused, Settled
 from proxy.money import usd_string
-from proxy.pricing.runs import run_after
+from proxy.pricing.runs import RunSum, run_after
 
 
 def admission_headers(admitted: AdmittedCall, budget: OutputBudget) -> dict[str, str]:
@@ -24,10 +25,32 @@ def receipt_headers(settled: Settled) -> dict[str, str]:
         "x-farebox-cost": usd_string(settled.charged_nano),
         "x-farebox-balance": usd_string(settled.balance_nano),
     }
-    run = run_after(settled.charge) if settled.charge is not None else None
-    if run is not None:
+    if (run := _run_of(settled)) is not None:
         headers["x-farebox-run-cost"] = usd_string(run.total_nano)
     return headers
+
+
+def cost_told(settled: Settled) -> Cost:
+    """What the usage of an answer tells: the cost and, of a call in a run, what both are made of."""
+    cost, run = usd_string(settled.charged_nano), _run_of(settled)
+    if settled.charge is None or run is None:
+        return cost
+    details = {
+        "lines": [
+            {"meter": line.meter, "amount": usd_string(line.amount_nano)} for line in settled.charge.lines
+        ],
+        "run": {
+            "id": run.id,
+            "subtotal": usd_string(run.subtotal_nano),
+            "markup": usd_string(run.markup_nano),
+            "total": usd_string(run.total_nano),
+        },
+    }
+    return {"cost": cost, "cost_details": details}
+
+
+def _run_of(settled: Settled) -> RunSum | None:
+    return run_after(settled.charge) if settled.charge is not None else None
 
 
 def rate_headers(result: Granted | Refused) -> dict[str, str]:

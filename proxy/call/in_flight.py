@@ -14,7 +14,7 @@ from proxy.call.off_loop import LARGE_BYTES, in_thread, off_loop
 from proxy.call.outcomes import GOES_ON, Phase
 from proxy.call.policy import Policy
 from proxy.clock import Clock
-from proxy.endpoints.base import HeadReader, Tally
+from proxy.endpoints.base import Cost, HeadReader, Tally
 from proxy.endpoints.tallies.served import TellsServed
 from proxy.endpoints.tallies.sighted import BeginningTally
 from proxy.ledger.rows import Attempt
@@ -194,7 +194,7 @@ class InFlightCall:
         """Whether something of the answer was so large that it was read in a thread."""
         return self._reading is not None
 
-    async def tail(self, cost: str | None) -> bytes:
+    async def tail(self, cost: Cost | None) -> bytes:
         """The bytes that were kept back, with the cost in them where the client asked for it."""
         if self.is_long:
             # What was read in a thread is large; it is put together there as well, with the cost in it.

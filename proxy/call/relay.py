@@ -8,13 +8,12 @@ from proxy.call.base import InboundRequest, RoutedCall
 from proxy.call.budget import budget_of
 from proxy.call.closing import Closing
 from proxy.call.forwarding import Forwarding
-from proxy.call.headers import admission_headers, receipt_headers
+from proxy.call.headers import admission_headers, cost_told, receipt_headers
 from proxy.call.in_flight import InFlightCall
 from proxy.call.policy import Catalog
 from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ledger.rows import Call, Key
-from proxy.money import usd_string
 from proxy.upstream.base import Answer, UpstreamClient, UpstreamFailure
 from proxy.upstream.denials import Denials
 from proxy.upstream.moderation import is_moderation
@@ -112,7 +111,7 @@ class Relay:
             settled = await self._closing.settle(in_flight)
             if settled is not None:
                 reply.add_headers(receipt_headers(settled))
-            cost = usd_string(settled.charged_nano) if request.wants_cost and settled else None
+            cost = cost_told(settled) if request.wants_cost and settled else None
             at_once = cost is None and not in_flight.is_long
             await reply.end(in_flight.tally.tail() if at_once else await in_flight.tail(cost))
         except BaseException as failure:

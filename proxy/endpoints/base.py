@@ -12,6 +12,9 @@ from proxy.metering.usage import Inference, Needed, Usage
 Headers = Sequence[tuple[str, str]]
 """Names and values as they came, in order."""
 
+Cost = str | Mapping[str, object]
+"""The cost as a decimal string, or members of a usage object, of which `cost` is one."""
+
 
 class ForwardPlan(msgspec.Struct, frozen=True, gc=False):
     """What the body for one target depends on.
@@ -86,7 +89,7 @@ class Tally(Protocol):
         """The last byte has come: read what is left. Idempotent; 1 ms per megabyte of `pending_bytes`."""
         ...
 
-    def tail(self, cost: str | None = None) -> bytes:
+    def tail(self, cost: Cost | None = None) -> bytes:
         """The bytes kept back, to be sent when the charge is on the ledger. Called once, after the last byte.
 
         `cost` is a decimal string: it is added to the usage object of a tally that keeps it, if there is one.

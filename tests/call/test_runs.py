@@ -88,7 +88,16 @@ async def test_a_stream_in_a_run_is_charged_as_a_whole_answer_is() -> None:
     await stage.rest()
     (row,) = stage.rows()
     assert row.charged_nano == FULL_NANO * 6 // 5 == stage.heard.charges[0].total_nano
-    assert b'"cost":"0.000024"' in sent.data
+    usage = json.loads(sent.data.decode().split("data: ")[-2])["usage"]
+    assert usage["cost"] == "0.000024"
+    assert usage["cost_details"] == {
+        "lines": [
+            {"meter": "input_tokens", "amount": "0.00001"},
+            {"meter": "output_tokens", "amount": "0.00001"},
+            {"meter": "run_markup", "amount": "0.000004"},
+        ],
+        "run": {"id": "r", "subtotal": "0.00002", "markup": "0.000004", "total": "0.000024"},
+    }
 
 
 async def test_calls_of_a_run_at_once_add_up() -> None:

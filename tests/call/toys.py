@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from proxy.endpoints.base import Endpoint, ForwardPlan, Headers, Reading
+from proxy.endpoints.base import Cost, Endpoint, ForwardPlan, Headers, Reading
 from proxy.endpoints.features import NO_PARAMETERS, Feature
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import Needed, Usage
@@ -46,7 +46,7 @@ class Lines:
     def finish(self) -> None:
         """Nothing is left to read."""
 
-    def tail(self, cost: str | None = None) -> bytes:
+    def tail(self, cost: Cost | None = None) -> bytes:
         return self._last
 
     def reported(self) -> Reading | None:

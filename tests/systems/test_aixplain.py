@@ -9,9 +9,9 @@ import httpx2 as httpx
 import pytest
 
 from tests.acceptance.harness import Account, nano
-from tests.acceptance.scripted_upstream import answers
+from tests.acceptance.scripted_upstream import answers, completion
 from tests.endpoints.openai.images.answers import png
-from tests.systems.system import System
+from tests.systems.system import HI, System
 
 
 def charged(account: Account) -> int:
@@ -234,3 +234,14 @@ def test_x12_a_run_is_told_in_total_by_component_and_by_step(system: System) -> 
         ("speech-to-text", "0.50", "0.10"),
     ]
     assert account.last()["run_id"] == "agent-2"
+    system.upstream.behaviours["llm"] = answers(completion(prompt=1_000_000, output=1))
+    named = {"x-farebox-run": "agent-2", "x-farebox-include": "cost"}
+    with system.client(account) as client:
+        made = client.chat.completions.create(model="llm", messages=HI, max_tokens=9, extra_headers=named)
+    assert made.usage is not None
+    told = made.usage.model_dump()
+    assert told["cost"] == "0.18000072"
+    assert told["cost_details"]["run"]["total"] == "1.14000072"
+    assert [line["meter"] for line in told["cost_details"]["lines"]] == [
+        *("input_tokens", "output_tokens", "run_markup"),
+    ]

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from proxy.endpoints.base import Reading
+from proxy.endpoints.base import Cost, Reading
 from proxy.endpoints.openai.sound_usage import SoundUsage
 from proxy.endpoints.reading.body import LARGE_BYTES
 from proxy.endpoints.reading.depth import is_too_deep
@@ -107,7 +107,7 @@ class SoundTally:
             part = read_part(self._kept)
             self.failed = part is not None and part.failed
 
-    def tail(self, cost: str | None = None) -> bytes:  # noqa: ARG002 - no usage could have it.
+    def tail(self, cost: Cost | None = None) -> bytes:  # noqa: ARG002 - no usage could have it.
         """The last piece."""
         return self._kept
 

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from proxy.endpoints.base import Cost
 from proxy.endpoints.reading.body import BYTE_ORDER_MARK, Members, patched
 from proxy.endpoints.reading.depth import is_too_deep
 from proxy.endpoints.reading.long_text import mask_lone_surrogates, restore
@@ -31,7 +32,7 @@ _Patch = tuple[int, int, bytes]
 """Where a part of a text begins and ends, and what takes its place."""
 
 
-def put_cost_in_last(kept: list[bytes], cost: str) -> None:
+def put_cost_in_last(kept: list[bytes], cost: Cost) -> None:
     """Make events of pieces, the first of which end with one, with the cost in the last that has a usage.
 
     Each large piece is let go of as soon as the next form of it is there.
@@ -51,7 +52,7 @@ def put_cost_in_last(kept: list[bytes], cost: str) -> None:
     kept += events
 
 
-def event_with_cost(event: bytes, cost: str) -> list[bytes] | None:
+def event_with_cost(event: bytes, cost: Cost) -> list[bytes] | None:
     """As `with_cost`, for the JSON that the data of an event is, which may be on several lines."""
     span = data_span(event)
     if span is None:
@@ -66,7 +67,7 @@ def event_with_cost(event: bytes, cost: str) -> list[bytes] | None:
     return _pieces(event, (begin + start, begin + stop, usage))
 
 
-def with_cost(reply: bytes, cost: str) -> list[bytes] | None:
+def with_cost(reply: bytes, cost: Cost) -> list[bytes] | None:
     """`reply`, which is JSON, with a member `cost`, a decimal string, in its usage object: in pieces.
 
     So that who joins them may have let go of `reply`, which is large where there are pictures in it. The
@@ -84,7 +85,7 @@ def _pieces(text: bytes, patch: _Patch) -> list[bytes]:
     return [*slices(text, 0, start), usage, *slices(text, stop, len(text))]
 
 
-def _patch(reply: memoryview, cost: str) -> _Patch | None:
+def _patch(reply: memoryview, cost: Cost) -> _Patch | None:
     """What to change in a reply; None for nothing."""
     begin = len(BYTE_ORDER_MARK) if bytes(reply[: len(BYTE_ORDER_MARK)]) == BYTE_ORDER_MARK else 0
     place = _usage_place(reply[begin:])
@@ -129,9 +130,12 @@ def _object_places(reply: Text) -> dict[str, tuple[int, int]]:
     return places
 
 
-def _usage_with_cost(usage: bytes, cost: str) -> bytes:
-    members, written = _OBJECT.decode(mask_lone_surrogates(usage) or usage), msgspec.json.encode(cost)
-    if "cost" in members:
-        return restore(patched(members, {"cost": written}), ())
+def _usage_with_cost(usage: bytes, cost: Cost) -> bytes:
+    members = _OBJECT.decode(mask_lone_surrogates(usage) or usage)
+    told = {"cost": cost} if isinstance(cost, str) else cost
+    written = {name: msgspec.json.encode(value) for name, value in told.items()}
+    if not written.keys().isdisjoint(members):
+        return restore(patched(members, written), ())
     end = len(usage[:-1].rstrip())
-    return b"".join((usage[:end], b"," if members else b"", b'"cost":', written, usage[end:]))
+    added = b",".join(b'"%b":%b' % (name.encode(), value) for name, value in written.items())
+    return b"".join((usage[:end], b"," if members else b"", added, usage[end:]))

@@ -7,7 +7,7 @@ from typing import Final, Literal, Protocol
 import msgspec
 from msgspec.structs import replace
 
-from proxy.endpoints.base import Reading, Tally
+from proxy.endpoints.base import Cost, Reading, Tally
 from proxy.endpoints.reading.body import LARGE_BYTES, without_mark
 from proxy.endpoints.reading.depth import is_too_deep
 from proxy.endpoints.reading.steps import joined
@@ -102,7 +102,7 @@ class PassingTally:
     def finish(self) -> None:
         """Nothing is left to read."""
 
-    def tail(self, cost: str | None = None) -> bytes:  # noqa: ARG002 - there is no usage object to put it in.
+    def tail(self, cost: Cost | None = None) -> bytes:  # noqa: ARG002 - there is no usage object to put it in.
         """The last piece."""
         return self._last
 
@@ -181,7 +181,7 @@ class JsonTally:
         if sighting is not None and self._about in {None, sighting.id} and is_id(sighting.id):
             self.sighting = sighting
 
-    def tail(self, cost: str | None = None) -> bytes:  # noqa: ARG002 - there is no usage object to put it in.
+    def tail(self, cost: Cost | None = None) -> bytes:  # noqa: ARG002 - there is no usage object to put it in.
         """The whole reply."""
         return b"".join(self._chunks)
 

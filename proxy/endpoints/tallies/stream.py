@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from proxy.endpoints.base import Reading
+from proxy.endpoints.base import Cost, Reading
 from proxy.endpoints.reading.body import BYTE_ORDER_MARK, LARGE_BYTES, without_mark
 from proxy.endpoints.reading.depth import DEPTH_MAX, is_too_deep
 from proxy.endpoints.reading.steps import first_byte, joined
@@ -163,7 +163,7 @@ class StreamTally:
         if self._refusal is not None:
             raise self._refusal
 
-    def tail(self, cost: str | None = None) -> bytes:
+    def tail(self, cost: Cost | None = None) -> bytes:
         """What was kept back, with `cost` in the usage event or the whole body, if there is one."""
         self._finish()
         if self._body is not None:

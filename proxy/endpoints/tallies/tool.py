@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from proxy.endpoints.base import Headers, HeadReader, Reading
+from proxy.endpoints.base import Cost, Headers, HeadReader, Reading
 from proxy.endpoints.reading.body import LARGE_BYTES, read_body, without_mark
 from proxy.endpoints.reading.pointer import OddName, Pointer, value_in
 from proxy.endpoints.reading.steps import first_byte, joined
@@ -212,7 +212,7 @@ class ToolTally(HeadReader):
             self._figures.read(joined(self._pieces))
         self._forget()
 
-    def tail(self, cost: str | None = None) -> bytes:  # noqa: ARG002 - the form has no place that is known for it.
+    def tail(self, cost: Cost | None = None) -> bytes:  # noqa: ARG002 - the form has no place that is known for it.
         """What was kept back."""
         return b"".join(self._kept)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from proxy.endpoints.base import Reading
+from proxy.endpoints.base import Cost, Reading
 from proxy.endpoints.reading.body import LARGE_BYTES, without_mark
 from proxy.endpoints.reading.steps import joined
 from proxy.endpoints.tallies.cost import with_cost
@@ -144,7 +144,7 @@ class WholeTally:
             if len(whole) > LARGE_BYTES:
                 self._output()  # This may be a thread; the text is asked for on the loop.
 
-    def tail(self, cost: str | None = None) -> bytes:
+    def tail(self, cost: Cost | None = None) -> bytes:
         """The whole reply, with `cost` in its usage object if that was to be kept for it."""
         if self._keep_usage and cost is not None and self._chunks:
             self.finish()

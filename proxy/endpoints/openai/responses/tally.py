@@ -4,6 +4,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from proxy.endpoints.base import Cost
 from proxy.endpoints.openai.responses.part import ResponseReader
 from proxy.endpoints.openai.responses.usage import ResponseUsage
 from proxy.endpoints.tallies.sighted import Sighting
@@ -69,7 +70,7 @@ class BackgroundStream(ResponseStream):
         self.waits = self.begun is not None or self._held_bytes <= HELD_BYTES_MAX
         return b""
 
-    def tail(self, cost: str | None = None) -> bytes:
+    def tail(self, cost: Cost | None = None) -> bytes:
         """What was kept back, with `cost` in the event that has the usage."""
         return b"".join((*self._held, super().tail(cost)))
 
