@@ -7,7 +7,8 @@ from proxy.config.faults import Findings
 from proxy.config.schema import ConfigSchema
 from proxy.endpoints.event_plan import EventPlan, EventPolicy
 from proxy.endpoints.reading.pointer import pointer_of
-from proxy.endpoints.tool_plan import Failure, Measure, Parameter, Source
+from proxy.endpoints.sources import Source
+from proxy.endpoints.tool_plan import Failure, Measure, Parameter
 from proxy.metering.quantities import quantity_of
 from proxy.metering.usage import METERS, ONE_CALL
 from proxy.pricing.book import PriceBook

@@ -64,6 +64,11 @@ def _check_route(schema: RouteSchema, path: Path, findings: Findings) -> None:
         if measure.answer_header is not None:
             place = (*path, "measures", meter, "answer_header")
             findings.fault(place, "is not read of a job: only the body of its last answer is")
+        parts = (*measure.product, *measure.sum)
+        of_answer = sum(part.answer is not None for part in parts)
+        if any(part.answer_header is not None for part in parts) or of_answer not in {0, len(parts)}:
+            message = "must be told by the request alone, or by the body of the last answer alone, in a job"
+            findings.fault((*path, "measures", meter), message)
 
 
 def _beginning(path: str, place: Path, findings: Findings) -> str:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import field
 
-from proxy.config.values import Quantity, Schema, Text, Texts, doc
+from proxy.config.values import Count, Quantity, Schema, Text, Texts, doc
 
 
 class MultipleSchema(Schema, frozen=True, kw_only=True):
@@ -16,14 +16,44 @@ class MultipleSchema(Schema, frozen=True, kw_only=True):
     otherwise: Annotated[Quantity, doc("How many times where the request does not say, or says 0.")]
 
 
-class MeasureSchema(Schema, frozen=True, kw_only=True):
-    """Where the quantity of a meter is told, in exactly one of five places, and its bound."""
+class PartSchema(Schema, frozen=True, kw_only=True):
+    """One of several figures that a quantity is worked out of, in exactly one of five places."""
 
     answer: Annotated[Text | None, doc("A JSON pointer into the answer; of an array the items count.")] = None
     answer_header: Annotated[Text | None, doc("A header of the answer.")] = None
     request: Annotated[Text | None, doc("A JSON pointer into the body; of an array the items count.")] = None
     request_header: Annotated[Text | None, doc("A header of the request.")] = None
     query: Annotated[Text | None, doc("A field of the query.")] = None
+    chunk_characters: Annotated[
+        Count | None,
+        doc("Instead, how many chunks of so many characters the text in the body has, or all of its texts."),
+    ] = None
+    most: Annotated[
+        Quantity | None, doc("The most that it may be; needed by what only the answer tells.")
+    ] = None
+    otherwise: Annotated[
+        Quantity | None,
+        doc("Its value where it is not told; without it a request is refused, and an answer has the most."),
+    ] = None
+
+
+class MeasureSchema(Schema, frozen=True, kw_only=True):
+    """Where the quantity of a meter is told, in exactly one of five places, or of what, and its bound."""
+
+    answer: Annotated[Text | None, doc("A JSON pointer into the answer; of an array the items count.")] = None
+    answer_header: Annotated[Text | None, doc("A header of the answer.")] = None
+    request: Annotated[Text | None, doc("A JSON pointer into the body; of an array the items count.")] = None
+    request_header: Annotated[Text | None, doc("A header of the request.")] = None
+    query: Annotated[Text | None, doc("A field of the query.")] = None
+    product: Annotated[list[PartSchema], doc("Figures of which the product is the quantity.")] = field(
+        default_factory=list
+    )
+    sum: Annotated[list[PartSchema], doc("Figures of which the sum is the quantity.")] = field(
+        default_factory=list
+    )
+    per: Annotated[
+        Count | None, doc("What the product or the sum is divided by; a unit that has begun counts.")
+    ] = None
     most: Annotated[Quantity, doc("The most that a call uses, or each of `for_each`; so much is held.")]
     otherwise: Annotated[
         Quantity | None, doc("What is charged where the quantity is not told; without it, the most.")

@@ -3,7 +3,7 @@
 import re
 from fractions import Fraction
 from math import ceil
-from typing import Final, get_args
+from typing import Final, Literal, get_args
 
 from proxy.config.faults import Findings
 from proxy.config.schema import RouteSchema
@@ -13,9 +13,12 @@ from proxy.config.tool_schema import (
     MeasureSchema,
     MultipleSchema,
     ParameterSchema,
+    PartSchema,
 )
+from proxy.endpoints.formulas import Formula, Part
 from proxy.endpoints.reading.pointer import Pointer, pointer_of
-from proxy.endpoints.tool_plan import Failure, JobPlan, Measure, Multiple, Parameter, Place, Source, ToolPlan
+from proxy.endpoints.sources import OF_REQUESTS, Place, Source
+from proxy.endpoints.tool_plan import Failure, JobPlan, Measure, Multiple, Parameter, ToolPlan
 from proxy.metering.quantities import quantity_of
 from proxy.metering.usage import METERS, ONE_CALL, SURCHARGES
 from proxy.pricing.rates import RateCard
@@ -37,7 +40,7 @@ NEVER_CHARGED: Final = frozenset({401, 402, 403, 407, 429})
 """Statuses that may be about the account that all callers share."""
 
 _PLACES: Final[tuple[Place, ...]] = get_args(Place)
-_Placed = MeasureSchema | MultipleSchema | ParameterSchema | FailureSchema | JobIdSchema
+_Placed = MeasureSchema | MultipleSchema | ParameterSchema | FailureSchema | JobIdSchema | PartSchema
 _HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -117,8 +120,12 @@ def _measure(meter: str, schema: MeasureSchema, path: Path, findings: Findings) 
     if meter not in MEASURED:
         findings.fault(path, f"is no meter of a tool; {did_you_mean(meter, MEASURED)}")
         return None
-    source = _source(schema, path, findings)
     most = _quantity(schema.most, meter, (*path, "most"), findings)
+    if schema.product or schema.sum:
+        return _worked_out(meter, most, schema, path, findings)
+    if schema.per is not None:
+        findings.fault((*path, "per"), "divides a `product` or a `sum`, and there is none", str(schema.per))
+    source = _source(schema, path, findings)
     otherwise = None
     if schema.otherwise is not None:
         otherwise = _quantity(schema.otherwise, meter, (*path, "otherwise"), findings)
@@ -128,6 +135,41 @@ def _measure(meter: str, schema: MeasureSchema, path: Path, findings: Findings) 
     elif otherwise is not None and otherwise > most:
         findings.fault((*path, "otherwise"), "is more than `most`", schema.otherwise)
     return Measure(meter, source, most, otherwise, multiple) if source is not None else None
+
+
+def _worked_out(
+    meter: str, most: int, schema: MeasureSchema, path: Path, findings: Findings
+) -> Measure | None:
+    """A measure that is worked out of several figures."""
+    places: tuple[str, ...] = (*_PLACES, "product", "sum")
+    if sum(bool(getattr(schema, place)) for place in places) != 1:
+        findings.fault(path, f"needs exactly one of {', '.join(places)}")
+    for name in ("otherwise", "for_each"):
+        if getattr(schema, name) is not None:
+            findings.fault((*path, name), "cannot stand beside a `product` or a `sum`")
+    kind: Literal["product", "sum"] = "product" if schema.product else "sum"
+    found = [
+        _part(each, (*path, kind, index), findings) for index, each in enumerate(schema.product or schema.sum)
+    ]
+    parts = tuple(part for part in found if part is not None)
+    if len(parts) != len(found):
+        return None
+    return Measure(meter, parts[0].source, most, formula=Formula(kind, parts, schema.per or 1))
+
+
+def _part(schema: PartSchema, path: Path, findings: Findings) -> Part | None:
+    source = _source(schema, path, findings)
+    if source is None:
+        return None
+    if schema.most is None and source.place not in OF_REQUESTS:
+        message = "is missing: so much is held of what only the answer tells"
+        findings.fault((*path, "most"), message)
+    if schema.chunk_characters is not None and source.place != "request":
+        findings.fault((*path, "chunk_characters"), "counts a text of the body, at a place in `request`")
+    most, otherwise = (None if text is None else Fraction(text) for text in (schema.most, schema.otherwise))
+    if most is not None and otherwise is not None and otherwise > most:
+        findings.fault((*path, "otherwise"), "is more than `most`", schema.otherwise)
+    return Part(source, most, otherwise, schema.chunk_characters or 0)
 
 
 def _multiple(schema: MultipleSchema, path: Path, findings: Findings) -> Multiple | None:

@@ -12,7 +12,8 @@ import msgspec
 from proxy.endpoints.reading.body import JsonBody, read_body
 from proxy.endpoints.reading.pointer import OddName, value_in
 from proxy.endpoints.reading.steps import Text, first_byte
-from proxy.endpoints.tool_plan import Failure, Measure, Parameter, Source, figure_text
+from proxy.endpoints.sources import Source
+from proxy.endpoints.tool_plan import Failure, Measure, Parameter, figure_text
 from proxy.errors import Refusal
 from proxy.metering.quantities import TEXT_CHARS_MAX, quantity_of
 from proxy.metering.usage import METERS, ONE_CALL

@@ -131,7 +131,7 @@ def _used(plan: ToolPlan, data: bytes) -> Reading | None:
     missing: Mapping[str, Inference] = {
         measure.meter: "assumed" for measure in measures if measure.meter not in figures.told
     }
-    return Reading(figures.told, max(len(missing), figures.anomalies), missing)
+    return Reading(figures.said, max(len(missing), figures.anomalies), missing)
 
 
 def _of_answer(plan: ToolPlan) -> tuple[Measure, ...]:

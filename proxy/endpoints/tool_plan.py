@@ -3,27 +3,24 @@
 import re
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import parse_qsl
 
 import msgspec
 
 from proxy.endpoints.base import Headers
+from proxy.endpoints.formulas import NOTHING_KNOWN, Formula, Known, Part
 from proxy.endpoints.members import shown_name
 from proxy.endpoints.reading.body import JsonBody, read_body
 from proxy.endpoints.reading.fields import text_of
 from proxy.endpoints.reading.pointer import OddName, Pointer, value_in
 from proxy.endpoints.reading.steps import Text, first_byte, items
+from proxy.endpoints.sources import OF_REQUESTS, Source
 from proxy.errors import Refusal
-from proxy.metering.quantities import TEXT_CHARS_MAX, quantity_of
+from proxy.metering.quantities import TEXT_CHARS_MAX, number_of, quantity_of
 from proxy.metering.usage import MAX_QUANTITY, METERS
 from proxy.money import decimal_string
 
-Place = Literal["answer", "answer_header", "request", "request_header", "query"]
-"""Where a figure is: at a JSON pointer of the answer or of the request, in a header of either, or in a field
-of the request's query."""
-
-OF_REQUESTS: Final[frozenset[Place]] = frozenset({"request", "request_header", "query"})
 _QUERY_FIELDS_MAX: Final = 1_000
 _SAYS_NOTHING: Final = frozenset({b"null", b"false", b'""', b"[]", b"{}", b"0"})
 _NO_TEXT: Final = "?" * (TEXT_CHARS_MAX + 1)
@@ -33,14 +30,6 @@ _JSON_TYPE: Final = re.compile(
 )
 """The types of a body that every server reads as the JSON that it is."""
 _WANTED: Final = "a decimal number that is not negative, or an array of which the items count"
-
-
-class Source(msgspec.Struct, frozen=True):
-    """Where one figure of a call is told. `name` is the pointer, header or field as it is configured."""
-
-    place: Place
-    name: str
-    pointer: Pointer = ()
 
 
 class Multiple(msgspec.Struct, frozen=True):
@@ -54,7 +43,8 @@ class Measure(msgspec.Struct, frozen=True):
     """One meter of a tool's calls. All quantities are what the meter counts.
 
     `most` is the most that a call uses, or each of `multiple`. `otherwise` is what is charged where the
-    figure is not told; None for as much as the call may use.
+    figure is not told; None for as much as the call may use. With a `formula` it is worked out of several
+    figures, of which `source` has the first.
     """
 
     meter: str
@@ -62,11 +52,24 @@ class Measure(msgspec.Struct, frozen=True):
     most: int
     otherwise: int | None = None
     multiple: Multiple | None = None
+    formula: Formula | None = None
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Where its figures are told."""
+        return (self.source,) if self.formula is None else tuple(part.source for part in self.formula.parts)
 
     @property
     def is_of_request(self) -> bool:
         """Whether the request alone tells it."""
-        return self.source.place in OF_REQUESTS
+        return all(source.place in OF_REQUESTS for source in self.sources)
+
+    def assumed(self, most: int, known: Known) -> int:
+        """What is charged where the answer tells nothing, of a call that may use so much."""
+        if self.formula is not None:
+            quantity = self.formula.quantity(self.formula.filled(known, assumed=True), self.meter)
+            return most if quantity is None else min(most, quantity)
+        return most if self.otherwise is None else self.otherwise
 
 
 class Parameter(msgspec.Struct, frozen=True):
@@ -128,8 +131,7 @@ class ToolPlan(msgspec.Struct, frozen=True):
         for parameter in self.parameters:
             yield parameter.source
         for measure in self.measures:
-            if measure.is_of_request:
-                yield measure.source
+            yield from (source for source in measure.sources if source.place in OF_REQUESTS)
             if measure.multiple is not None:
                 yield measure.multiple.source
 
@@ -162,6 +164,36 @@ class ToolRequest:
             raise _wrong(source, f"is no quantity; it must be {_WANTED}")
         return quantity or None
 
+    def part(self, part: Part) -> Fraction:
+        """What a request says of a part of a formula.
+
+        Raises Refusal `invalid_value` where it says nothing, or 0, and nothing is assumed; for more than the
+        part may be, and for what is no sane number.
+        """
+        told = self._chunks(part) if part.chunk_characters else self._told(part.source)
+        if told is None or (number := number_of(told)) == 0:
+            if part.otherwise is None:
+                raise _wrong(part.source, "is missing or 0, and what the call costs depends on it")
+            return part.otherwise
+        if number is None:
+            raise _wrong(part.source, f"is no quantity; it must be {_WANTED}")
+        if part.most is not None and number > part.most:
+            raise _wrong(part.source, f"is more than {decimal_string(part.most)}, the most that it may be")
+        return number
+
+    def _chunks(self, part: Part) -> str | None:
+        """How many chunks the text at a source has, or all texts of an array together."""
+        value = None if self._body is None else self._value(self._body, part.source)
+        if value is None:
+            return None
+        texts = items(value) if first_byte(value) == b"[" else [value]
+        chunks = 0
+        for each in texts:
+            if (text := text_of(msgspec.Raw(each))) is None:
+                raise _wrong(part.source, "must be a text, or an array of texts")
+            chunks += max(1, -(-len(text) // part.chunk_characters))
+        return str(chunks)
+
     def text(self, source: Source) -> str | None:
         """The value at a source as a text; None where the request has nothing there.
 
@@ -191,15 +223,16 @@ class ToolRequest:
         return value.strip()
 
     def _told_by_body(self, source: Source, kinds: Mapping[bytes, str]) -> str | None:
-        if self._body is None:
-            return None
+        value = None if self._body is None else self._value(self._body, source)
+        return None if value is None else kinds.get(first_byte(value)) or figure_text(value)
+
+    def _value(self, body: JsonBody, source: Source) -> Text | None:
+        """The value at a source; None for null."""
         try:
-            value = value_in(self._body, source.pointer)
+            value = value_in(body, source.pointer)
         except OddName as fault:
             raise _wrong(source, f"can be read in two ways: {fault.name!r} is there twice") from fault
-        if value is None or (first := first_byte(value)) == b"n":
-            return None
-        return kinds.get(first) or figure_text(value)
+        return None if value is None or first_byte(value) == b"n" else value
 
 
 def figure_text(value: Text) -> str:
@@ -217,14 +250,36 @@ def figure_text(value: Text) -> str:
             return bytes(value[: TEXT_CHARS_MAX + 1]).decode("utf-8", "replace").strip()
 
 
-def quantities(plan: ToolPlan, request: ToolRequest) -> tuple[dict[str, int], dict[str, int]]:
+def known_parts(plan: ToolPlan, request: ToolRequest) -> dict[str, Known]:
+    """What a request says of the parts of formulas, by meter; None for those that only the answer tells.
+
+    Raises Refusal `invalid_value`.
+    """
+    return {
+        measure.meter: tuple(
+            request.part(part) if part.source.place in OF_REQUESTS else None for part in measure.formula.parts
+        )
+        for measure in plan.measures
+        if measure.formula is not None
+    }
+
+
+def quantities(
+    plan: ToolPlan, request: ToolRequest, known: Mapping[str, Known] = NOTHING_KNOWN
+) -> tuple[dict[str, int], dict[str, int]]:
     """What a request uses by what it says itself, and the most it may use by what its answer tells, by meter.
 
-    Raises Refusal `invalid_value` for a figure that is not sane, or more than its measure allows.
+    `known` are its parts of formulas. Raises Refusal `invalid_value` for a figure that is not sane, or more
+    than its measure allows.
     """
     fixed: dict[str, int] = {}
     most: dict[str, int] = {}
     for measure in plan.measures:
+        if measure.formula is not None:
+            (fixed if measure.is_of_request else most)[measure.meter] = _worked_out(
+                measure, measure.formula, known[measure.meter]
+            )
+            continue
         meter, bound = measure.meter, measure.most * _times(measure.multiple, request)
         if not measure.is_of_request:
             if bound > MAX_QUANTITY * METERS[meter].scale:
@@ -249,6 +304,25 @@ def parameters_of(plan: ToolPlan, request: ToolRequest) -> dict[str, str]:
         if value is not None:
             found[parameter.name] = value
     return found
+
+
+def _worked_out(measure: Measure, formula: Formula, known: Known) -> int:
+    """The quantity of a formula, with the most of each part that is not known.
+
+    Raises Refusal `invalid_value` where the request alone makes it more than the call may use.
+    """
+    worst = formula.quantity(formula.filled(known), measure.meter)
+    if worst is not None and worst <= measure.most:
+        return worst
+    if not measure.is_of_request:
+        return measure.most
+    most_shown = decimal_string(Fraction(measure.most, METERS[measure.meter].scale))
+    names = f" {formula.sign} ".join(f"`{source.name}`" for source in measure.sources)
+    raise Refusal(
+        "invalid_value",
+        f"{names} comes to more than {most_shown} {measure.meter}, the most that a call may use.",
+        param=measure.source.name,
+    )
 
 
 def _times(multiple: Multiple | None, request: ToolRequest) -> int:

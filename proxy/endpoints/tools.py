@@ -8,9 +8,10 @@ import msgspec
 
 from proxy.endpoints.base import ForwardPlan, Headers, Tally
 from proxy.endpoints.features import Feature, rate_key
+from proxy.endpoints.formulas import NOTHING_KNOWN, Known
 from proxy.endpoints.tallies.tool import ToolTally
 from proxy.endpoints.tool_jobs import JobTally
-from proxy.endpoints.tool_plan import PLAIN, ToolPlan, ToolRequest, parameters_of, quantities
+from proxy.endpoints.tool_plan import PLAIN, ToolPlan, ToolRequest, known_parts, parameters_of, quantities
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import ONE_CALL, Usage
 
@@ -21,7 +22,8 @@ ENDPOINT: Final = "tools"
 class ToolAsk(msgspec.Struct, frozen=True, dict=True):
     """One call of a tool; its body can be anything.
 
-    `fixed` is what the request itself says that it uses, `most` what its answer may come to, by meter.
+    `fixed` is what the request itself says that it uses, `most` what its answer may come to, and `known` what
+    it says of formulas, by meter.
     """
 
     model: str
@@ -33,6 +35,7 @@ class ToolAsk(msgspec.Struct, frozen=True, dict=True):
     stream: bool = False
     end_user: str = ""
     labels: str = ""
+    known: Mapping[str, Known] = NOTHING_KNOWN
 
     @cached_property
     def features(self) -> tuple[Feature, ...]:
@@ -71,12 +74,12 @@ class ToolAsk(msgspec.Struct, frozen=True, dict=True):
         """A fresh tally."""
         measures = tuple(measure for measure in self.plan.measures if not measure.is_of_request)
         assumed = {
-            measure.meter: self.most[measure.meter] if measure.otherwise is None else measure.otherwise
+            measure.meter: measure.assumed(self.most[measure.meter], self.known.get(measure.meter, ()))
             for measure in measures
         }
         if self.plan.job is not None:
             return JobTally(self.plan, self.plan.job, assumed)
-        return ToolTally(measures, assumed, self.plan.failure)
+        return ToolTally(measures, assumed, self.plan.failure, self.known)
 
 
 class ToolEndpoint:
@@ -102,5 +105,6 @@ class ToolEndpoint:
         """
         plan = self._plan
         request = ToolRequest(plan, body, headers, self._query)
-        fixed, most = quantities(plan, request)
-        return ToolAsk(self._route, body, plan, fixed, most, parameters_of(plan, request))
+        known = known_parts(plan, request)
+        fixed, most = quantities(plan, request, known)
+        return ToolAsk(self._route, body, plan, fixed, most, parameters_of(plan, request), known=known)

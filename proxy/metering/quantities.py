@@ -21,9 +21,20 @@ def quantity_of(text: str, meter: str) -> int | None:
     What a meter counts only whole is rounded up, as what has begun counts. Smaller parts than those that it
     counts are rounded to the nearest: they are what a float has left in the sender's own sum.
     """
+    number = number_of(text)
+    return None if number is None else counted(number, meter)
+
+
+def number_of(text: str) -> Fraction | None:
+    """The number that a text has; None for none, one that is negative, and one that is absurdly long."""
     if len(text) > TEXT_CHARS_MAX or not _DECIMAL.fullmatch(text):
         return None
+    return Fraction(text)
+
+
+def counted(number: Fraction, meter: str) -> int | None:
+    """What a meter counts for so much of it; None for more than any call may use."""
     scale = METERS[meter].scale
-    exact = Fraction(text) * scale
+    exact = number * scale
     quantity = ceil(exact) if scale == 1 else round(exact)
     return quantity if quantity <= MAX_QUANTITY * scale else None

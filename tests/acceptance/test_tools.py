@@ -12,12 +12,24 @@ import openai
 import pytest
 from aiohttp import web
 
+from tests.acceptance.callers import audited
 from tests.acceptance.harness import WAIT_SECONDS, Account, Server, config_for, running
 from tests.acceptance.scripted_upstream import Behaviour, ScriptedUpstream, answers
 
 SECRET = "upstream-secret-credential"
 EVENT = b'data: {"text": "Hello"}\n\n'
 LAST = b'data: {"usage": {"credits": "1.5"}}\n\n'
+
+
+RANKED = {
+    "product": [
+        {"request": "/queries", "otherwise": "1"},
+        {"request": "/documents", "chunk_characters": 10},
+        {"answer": "/passes", "most": "3"},
+    ],
+    "per": 100,
+    "most": "50",
+}
 
 
 def tools(port: int, folder: Path) -> dict[str, Any]:
@@ -48,6 +60,7 @@ def tools(port: int, folder: Path) -> dict[str, Any]:
             targets=[{"upstream": "keyed", "path": "/p/{id}"}],
         ),
         tool("/map", measures={"urls": {"request": "/urls", "most": "10"}}, rate_card="urls"),
+        tool("/rank", measures={"search_units": RANKED}, rate_card="rank"),
         tool("/dear", parameters={"stealth": {"request": "/stealth"}}, rate_card="cases"),
     ]
     dear = {"when": {"stealth": "true"}, "rates": {"requests": {"per_unit": "0.05"}}}
@@ -55,6 +68,7 @@ def tools(port: int, folder: Path) -> dict[str, Any]:
         "tool": {"rates": {"requests": {"per_unit": "0.01"}}},
         "credits": {"rates": {"requests": {"per_unit": "0.01"}, "credits": {"per_unit": "0.002"}}},
         "urls": {"rates": {"urls": {"per_unit": "0.003"}}},
+        "rank": {"rates": {"search_units": {"per_unit": "0.002"}}},
         "cases": {"rates": {"requests": {"per_unit": "0.01"}}, "cases": [dear]},
     }
     base = config_for(port, folder)
@@ -126,6 +140,28 @@ def test_what_the_request_says_is_charged_or_refused(
             client.post("/map", body=body, cast_to=object)
         assert refused.value.code == "invalid_value"
     assert len(account.requests()) == 1
+
+
+def test_a_quantity_of_several_figures_is_held_at_its_most_and_charged_as_told(
+    server: Server, client: openai.OpenAI, account: Account, upstream: ScriptedUpstream
+) -> None:
+    """Two queries, 60 texts of two chunks each, and as many passes as the answer tells."""
+    body = {"queries": ["a", "b"], "documents": ["x" * 11] * 60}
+    status, _, quote = account.api.ask("POST", "/v1/billing/quote?path=/rank", body)
+    assert (status, quote["hold"], quote["exact"]) == (200, "0.016", False)
+    for passes, units in ((1, 3), (2, 5), (None, 8)):
+        upstream.behaviours["/api/rank"] = answers({"passes": passes})
+        client.post("/rank", body=body, cast_to=object)
+        receipt = account.last()
+        assert (receipt["hold"], receipt["usage"]["search_units"]) == ("0.016", units)
+        assert receipt["charged"] == f"0.{2 * units:03}".rstrip("0")
+        assert receipt["inferred"] == ({} if passes else {"search_units": "assumed"})
+    for wrong in ({}, {"documents": [1]}, {"documents": ["x"] * 5_000, "queries": "many"}):
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.post("/rank", body=wrong, cast_to=object)
+        assert refused.value.code == "invalid_value"
+    assert len(account.requests()) == 3
+    assert audited(server) == []
 
 
 def test_a_dearer_call_has_its_own_price(

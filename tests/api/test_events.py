@@ -9,7 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from proxy.endpoints.event_plan import EventPlan, EventPolicy
-from proxy.endpoints.tool_plan import Failure, Measure, Source
+from proxy.endpoints.sources import Source
+from proxy.endpoints.tool_plan import Failure, Measure
 from proxy.ledger.windows import DAY_US, iso
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import Rate, RateCard

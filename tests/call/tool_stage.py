@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from proxy.call.policy import Catalog, Policy
 from proxy.endpoints.reading.pointer import pointer_of
-from proxy.endpoints.tool_plan import PLAIN, Measure, Place, Source, ToolPlan
+from proxy.endpoints.sources import Place, Source
+from proxy.endpoints.tool_plan import PLAIN, Measure, ToolPlan
 from proxy.ledger.groups import Groups
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook

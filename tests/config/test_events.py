@@ -3,7 +3,8 @@
 import pytest
 
 from proxy.endpoints.event_plan import EventPlan
-from proxy.endpoints.tool_plan import Failure, Measure, Parameter, Source
+from proxy.endpoints.sources import Source
+from proxy.endpoints.tool_plan import Failure, Measure, Parameter
 from proxy.ledger.windows import DAY_US
 from tests.config.samples import CHAT_CARD, LoadText, Reported, text_of
 

@@ -3,7 +3,8 @@
 import pytest
 
 from proxy.endpoints.objects import ObjectRoute
-from proxy.endpoints.tool_plan import JobPlan, Source
+from proxy.endpoints.sources import Source
+from proxy.endpoints.tool_plan import JobPlan
 from tests.config.samples import CHAT_CARD, LoadText, Reported, text_of
 
 CARDS = CHAT_CARD + "  tool: {rates: {requests: {per_unit: '0.01'}, credits: {per_unit: '0.002'}}}\n"
@@ -112,6 +113,14 @@ def test_a_mistake_is_told_with_its_place(reported: Reported, job: str, fault: s
             "name: a",
             "credits: {answer_header: x-used, most: '5'}",
             "measures.credits.answer_header: is not read of a job: only the body of its last answer is",
+        ),
+        *(
+            (
+                "name: a",
+                f"credits: {{product: [{{answer: /n, most: '5'}}, {part}], most: '5'}}",
+                "measures.credits: must be told by the request alone, or by the body of the last",
+            )
+            for part in ("{request: /p}", "{answer_header: x-used, most: '5'}")
         ),
         ("name: a", "pages: {answer: /p, most: '5'}", "measures.pages: has no rate on the rate card 'tool'"),
     ],

@@ -1,12 +1,15 @@
 """A tool's measures each have one place, a meter that is priced, and a bound; what is priced is measured."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from proxy.config.load import check
 from proxy.config.tools import MEASURED, NEVER_CHARGED
-from proxy.endpoints.tool_plan import Failure, Measure, Multiple, Parameter, Source
+from proxy.endpoints.formulas import Formula, Part
+from proxy.endpoints.sources import Source
+from proxy.endpoints.tool_plan import Failure, Measure, Multiple, Parameter
 from proxy.metering.usage import METERS
 from tests.config.samples import CHAT_CARD, LoadText, Reported, route, text_of
 
@@ -37,6 +40,19 @@ def test_a_plan_is_what_the_file_says(load_text: LoadText) -> None:
             Multiple(Source("request", "/limit", ("limit",)), 10),
         ),
     )
+
+
+def test_a_formula_is_what_the_file_says(load_text: LoadText) -> None:
+    text = (
+        "credits: {product: [{request: /docs, chunk_characters: 9}, {answer: /n, most: '2.5'}], "
+        "per: 100, most: '7'}"
+    )
+    found = load_text(text_of(routes=tool(text), rate_cards=CARD)).routes.for_path("POST", "/a")
+    assert found is not None
+    documents = Part(Source("request", "/docs", ("docs",)), chunk_characters=9)
+    told = Part(Source("answer", "/n", ("n",)), Fraction("2.5"))
+    formula = Formula("product", (documents, told), 100)
+    assert found.plan.measures == (Measure("credits", documents.source, 7_000_000, formula=formula),)
 
 
 @pytest.mark.parametrize("meter", MEASURED)
@@ -85,6 +101,37 @@ def test_every_meter_of_its_own_can_be_measured(load_text: LoadText, meter: str)
         (
             "credits: {answer: /a, most: '1', for_each: {otherwise: '1'}}",
             [f"{PLACE}.for_each: needs exactly one of request, request_header, query"],
+        ),
+        (
+            "credits: {answer: /a, product: [{request: /b}], most: '1'}",
+            [f"{PLACE}: {ONE_OF}, product, sum"],
+        ),
+        (
+            "credits: {sum: [{request: /a}], product: [{request: /b}], most: '1'}",
+            [f"{PLACE}: {ONE_OF}, product, sum"],
+        ),
+        (
+            "credits: {product: [{request: /b, query: c}], most: '1'}",
+            [f"{PLACE}.product[0]: {ONE_OF}"],
+        ),
+        (
+            "credits: {sum: [{request: /b}, {answer: /c}], most: '1'}",
+            [f"{PLACE}.sum[1].most: is missing: so much is held of what only the answer tells"],
+        ),
+        (
+            "credits: {sum: [{answer: /c, most: '2', otherwise: '3'}], most: '1', otherwise: '1'}",
+            [
+                f"{PLACE}.otherwise: cannot stand beside a `product` or a `sum`",
+                f"{PLACE}.sum[0].otherwise: '3' is more than `most`",
+            ],
+        ),
+        (
+            "credits: {sum: [{query: c, chunk_characters: 9}], most: '1'}",
+            [f"{PLACE}.sum[0].chunk_characters: counts a text of the body, at a place in `request`"],
+        ),
+        (
+            "credits: {answer: /a, per: 9, most: '1'}",
+            [f"{PLACE}.per: '9' divides a `product` or a `sum`, and there is none"],
         ),
         (
             "credits: {answer: /a, most: '1'}, credit: {answer: /a, most: '1'}",

@@ -1,14 +1,17 @@
 """What the answers about a tool's job tell: its id, how far it is, and what it has used by its end."""
 
 import json
+from fractions import Fraction
 
 import pytest
 from msgspec.structs import replace
 
+from proxy.endpoints.formulas import Formula, Part
 from proxy.endpoints.reading.pointer import pointer_of
+from proxy.endpoints.sources import Source
 from proxy.endpoints.tallies.sighted import Sighting
 from proxy.endpoints.tool_jobs import JobTally, read_job
-from proxy.endpoints.tool_plan import JobPlan, Measure, Source, ToolPlan
+from proxy.endpoints.tool_plan import JobPlan, Measure, ToolPlan
 
 ASSUMED = {"pages": 9}
 JOB = JobPlan(
@@ -113,6 +116,21 @@ def test_a_status_that_is_not_listed_or_could_be_read_in_two_ways_ends_nothing(
 ) -> None:
     sighting = read_job(PLAN, JOB, answer)
     assert (sighting and (sighting.id, sighting.state)) == (state and ("", state))
+
+
+def test_a_quantity_of_several_figures_is_told_by_the_last_answer() -> None:
+    """All of them; where some are not told, what is assumed of these is inferred."""
+    parts = tuple(
+        Part(Source("answer", f"/{name}", (name,)), Fraction(most))
+        for name, most in (("used", 9), ("each", 7))
+    )
+    measure = Measure("pages", parts[0].source, 63, formula=Formula("product", parts, 2))
+    plan = ToolPlan((measure,), job=JOB)
+    for more, pages, inferred in (({"each": 3}, 8, {}), ({}, 18, {"pages": "assumed"})):
+        sighting = read_job(plan, JOB, told("done", used=5, **more))
+        assert sighting is not None
+        assert sighting.used is not None
+        assert (sighting.used.usage, sighting.used.inferred) == ({"pages": pages}, inferred)
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,11 @@ from typing import Any
 import pytest
 
 from proxy.endpoints.reading.pointer import pointer_of
+from proxy.endpoints.sources import Place, Source
 from proxy.endpoints.tool_plan import (
     Measure,
     Multiple,
     Parameter,
-    Place,
-    Source,
     ToolPlan,
     ToolRequest,
     parameters_of,

@@ -4,7 +4,8 @@ import pytest
 
 from proxy.endpoints.base import ForwardPlan
 from proxy.endpoints.reading.pointer import pointer_of
-from proxy.endpoints.tool_plan import Measure, Parameter, Source, ToolPlan
+from proxy.endpoints.sources import Source
+from proxy.endpoints.tool_plan import Measure, Parameter, ToolPlan
 from proxy.endpoints.tools import ToolEndpoint
 
 ENDPOINT = ToolEndpoint("search", "/v1/search")

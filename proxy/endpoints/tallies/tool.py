@@ -8,19 +8,24 @@ Nothing within such a reply says whether it is whole: it is, when its bytes have
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from typing import Final
 
+import msgspec
+
 from proxy.endpoints.base import Cost, Headers, HeadReader, Reading
+from proxy.endpoints.formulas import NOTHING_KNOWN, Known
 from proxy.endpoints.reading.body import LARGE_BYTES, read_body, without_mark
 from proxy.endpoints.reading.pointer import OddName, Pointer, value_in
 from proxy.endpoints.reading.steps import first_byte, joined
+from proxy.endpoints.sources import Source
 from proxy.endpoints.tallies.lines import name_and_data
 from proxy.endpoints.tallies.sse import Splitter
 from proxy.endpoints.tool_plan import Failure, Measure, figure_text
 from proxy.errors import Refusal
-from proxy.metering.quantities import quantity_of
-from proxy.metering.usage import ONE_CALL, Inference, Usage
+from proxy.metering.quantities import number_of, quantity_of
+from proxy.metering.usage import MAX_QUANTITY, ONE_CALL, Inference, Usage
 
 KEPT_BYTES: Final = 65_536
 """Up to this size a reply of no streaming form is kept back whole."""
@@ -50,19 +55,36 @@ _FLOWING: Final = ("audio/", "video/", "application/octet-stream")
 """The beginnings of types that are played or stored as they come."""
 
 
+class _Figure(msgspec.Struct, frozen=True):
+    """A figure that is looked for: that of a meter, or the part of its formula with this index."""
+
+    meter: str
+    source: Source
+    part: int | None = None
+
+
 class Figures:
     """What the documents of one reply tell of some measures: the largest figure of each, never a sum.
 
-    `failed` is whether any of them tells an error.
+    `failed` is whether any of them tells an error. `known` is what the request says of formulas, by meter.
     """
 
-    def __init__(self, measures: tuple[Measure, ...], failure: Failure | None = None) -> None:
+    def __init__(
+        self,
+        measures: tuple[Measure, ...],
+        failure: Failure | None = None,
+        known: Mapping[str, Known] = NOTHING_KNOWN,
+    ) -> None:
         self.anomalies = 0
         self.failed = False
         self._failure = failure
-        self.told: dict[str, int] = {}
-        self._of_body = tuple(one for one in measures if one.source.place == "answer")
-        self._of_headers = tuple(one for one in measures if one.source.place == "answer_header")
+        self._told: dict[str, int] = {}
+        self._parts: dict[tuple[str, int], Fraction] = {}
+        self._formulas = {one.meter: one.formula for one in measures if one.formula is not None}
+        self._known = known
+        figures = [figure for one in measures for figure in _figures_of(one)]
+        self._of_body = tuple(one for one in figures if one.source.place == "answer")
+        self._of_headers = tuple(one for one in figures if one.source.place == "answer_header")
         # A document without one of these names has no figure, and need not be decoded.
         sources = [one.source for one in self._of_body] + ([failure.source] if failure is not None else [])
         self._names = tuple(_plain_name(source.pointer) for source in sources)
@@ -72,12 +94,33 @@ class Figures:
         """Whether the body tells any, or an error."""
         return bool(self._names)
 
+    @property
+    def told(self) -> dict[str, int]:
+        """The quantities that are told, by meter; those of formulas of which every part is."""
+        return {**self._told, **self._worked_out(partly=False)} if self._formulas else self._told
+
+    @property
+    def said(self) -> dict[str, int]:
+        """As `told`, and those of formulas of which only some parts are: of the others what is assumed."""
+        return {**self._told, **self._worked_out(partly=True)} if self._formulas else self._told
+
+    def _worked_out(self, *, partly: bool) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for meter, formula in self._formulas.items():
+            known = self._known.get(meter, (None,) * len(formula.parts))
+            values = tuple(self._parts.get((meter, part), value) for part, value in enumerate(known))
+            is_told = any(meter == each for each, _ in self._parts) if partly else None not in values
+            quantity = formula.quantity(formula.filled(values, assumed=True), meter) if is_told else None
+            if quantity is not None:
+                found[meter] = quantity
+        return found
+
     def read_headers(self, headers: Headers) -> None:
         """Take what headers tell; of one that is given twice the larger."""
-        for measure in self._of_headers:
+        for figure in self._of_headers:
             for name, value in headers:
-                if name.lower() == measure.source.name.lower():
-                    self._note(measure.meter, value.strip())
+                if name.lower() == figure.source.name.lower():
+                    self._note(figure, value.strip())
 
     def read(self, document: bytes) -> None:
         """Take what a JSON object tells; any other document tells nothing."""
@@ -89,19 +132,36 @@ class Figures:
             if self._failure is not None:
                 value = value_in(body, self._failure.source.pointer)
                 self.failed = self.failed or (value is not None and self._failure.is_told_by(value))
-            for measure in self._of_body:
-                value = value_in(body, measure.source.pointer)
+            for figure in self._of_body:
+                value = value_in(body, figure.source.pointer)
                 if value is not None and first_byte(value) != b"n":
-                    self._note(measure.meter, figure_text(value))
+                    self._note(figure, figure_text(value))
         except (Refusal, OddName):
             self.anomalies += 1
 
-    def _note(self, meter: str, text: str) -> None:
-        quantity = quantity_of(text, meter)
+    def _note(self, figure: _Figure, text: str) -> None:
+        if figure.part is not None:
+            self._note_part(figure.meter, figure.part, number_of(text))
+            return
+        quantity = quantity_of(text, figure.meter)
         if quantity is None:
             self.anomalies += 1
-        elif quantity > self.told.get(meter, -1):
-            self.told[meter] = quantity
+        elif quantity > self._told.get(figure.meter, -1):
+            self._told[figure.meter] = quantity
+
+    def _note_part(self, meter: str, part: int, number: Fraction | None) -> None:
+        if number is None or number > MAX_QUANTITY:
+            self.anomalies += 1
+        elif number > self._parts.get((meter, part), -1):
+            self._parts[meter, part] = number
+
+
+def _figures_of(measure: Measure) -> Iterator[_Figure]:
+    if measure.formula is None:
+        yield _Figure(measure.meter, measure.source)
+        return
+    for index, part in enumerate(measure.formula.parts):
+        yield _Figure(measure.meter, part.source, index)
 
 
 def _plain_name(pointer: Pointer) -> bytes:
@@ -112,7 +172,8 @@ def _plain_name(pointer: Pointer) -> bytes:
 class ToolTally(HeadReader):
     """Reads a reply that can be anything, for what its figures tell.
 
-    `assumed` is charged where they do not, by meter, for each of `measures`: that is an anomaly.
+    `assumed` is charged where they do not, by meter, for each of `measures`: that is an anomaly. `known` is
+    what the request says of formulas.
     """
 
     done = False
@@ -123,8 +184,9 @@ class ToolTally(HeadReader):
         measures: tuple[Measure, ...] = (),
         assumed: Mapping[str, int] | None = None,
         failure: Failure | None = None,
+        known: Mapping[str, Known] = NOTHING_KNOWN,
     ) -> None:
-        self._figures = Figures(measures, failure)
+        self._figures = Figures(measures, failure, known)
         self._assumed = assumed or {}
         self._form = ""
         self._splitter = Splitter(READ_BYTES_MAX)
@@ -161,7 +223,8 @@ class ToolTally(HeadReader):
     @property
     def anomalies(self) -> int:
         """Figures that are no sane quantities, or that a whole reply is without."""
-        missing = sum(meter not in self._figures.told for meter in self._assumed) if self._has_ended else 0
+        told = self._figures.told if self._has_ended else self._assumed
+        missing = sum(meter not in told for meter in self._assumed)
         return max(missing, self._figures.anomalies)
 
     @property
@@ -218,10 +281,9 @@ class ToolTally(HeadReader):
 
     def reported(self) -> Reading:
         """One request, and for each measure its figure, or what is assumed without one."""
-        inferred: dict[str, Inference] = {
-            meter: "assumed" for meter in self._assumed if meter not in self._figures.told
-        }
-        return Reading({**ONE_CALL, **self._assumed, **self._figures.told}, self.anomalies, inferred)
+        told = self._figures.told
+        inferred: dict[str, Inference] = {meter: "assumed" for meter in self._assumed if meter not in told}
+        return Reading({**ONE_CALL, **self._assumed, **self._figures.said}, self.anomalies, inferred)
 
     def output_text(self) -> str:
         """No text of a model."""
@@ -229,7 +291,7 @@ class ToolTally(HeadReader):
 
     def produced(self, text_tokens: int, model: str) -> Usage:  # noqa: ARG002 - there is no text.
         """What it comes to, as far as its figures have come."""
-        return {**self._assumed, **self._figures.told}
+        return {**self._assumed, **self._figures.said}
 
     def _look(self, chunk: bytes) -> None:
         """Look for figures in whole events and lines; the bytes of any other form wait for the last one."""

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from proxy.endpoints.reading.body import LARGE_BYTES
 from proxy.endpoints.reading.pointer import pointer_of
+from proxy.endpoints.sources import Place, Source
 from proxy.endpoints.tallies.tool import CHUNK_BYTES, EVENTS, KEPT_BYTES, LINES, READ_BYTES_MAX, ToolTally
-from proxy.endpoints.tool_plan import Failure, Measure, Place, Source
+from proxy.endpoints.tool_plan import Failure, Measure
 from tests.endpoints.events import cut, event, fed
 
 JSON = "application/json; charset=utf-8"

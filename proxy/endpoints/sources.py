@@ -1,0 +1,21 @@
+"""Sources: where the figures of a call are told."""
+
+from typing import Final, Literal
+
+import msgspec
+
+from proxy.endpoints.reading.pointer import Pointer
+
+Place = Literal["answer", "answer_header", "request", "request_header", "query"]
+"""Where a figure is: at a JSON pointer of the answer or of the request, in a header of either, or in a field
+of the request's query."""
+
+OF_REQUESTS: Final[frozenset[Place]] = frozenset({"request", "request_header", "query"})
+
+
+class Source(msgspec.Struct, frozen=True):
+    """Where one figure of a call is told. `name` is the pointer, header or field as it is configured."""
+
+    place: Place
+    name: str
+    pointer: Pointer = ()
