@@ -25,7 +25,7 @@ class Bill(msgspec.Struct, frozen=True):
 
 
 def bill_of(membership: Membership, command: OfMembership, included_left_nano: int) -> Bill | None:
-    """The bill that is due, or None. `included_left_nano` is left of the credit that the last one included.
+    """The bill that is due, or None. `included_left_nano` can be taken of what the last one included.
 
     It is worked out as one exact fraction, and rounded once, half to even.
     """
@@ -70,7 +70,7 @@ def _month(fee: Fee, anchor_us: int, at_us: int) -> Span:
 
 
 def _unused(membership: Membership, at_us: int, included_left_nano: int) -> Fraction:
-    """What is left of a fee: as much as of its time, and no more than of the credit that it included."""
+    """What is left of a fee: as much as of its time, and no more than can be taken of its credit."""
     left = share(at_us, Span(membership.paid_from_us, membership.paid_until_us))
     if membership.included_nano:
         left = min(left, Fraction(included_left_nano, membership.included_nano))

@@ -104,8 +104,8 @@ def _bill(books: Books, account: Account, membership: Membership, command: OfMem
     """The bill that is due now, if there is one, and if nothing has been posted under the command's id."""
     if (account.id, command.command_id) in books.commands:
         return None
-    left_nano = sum(lot.remaining_nano for lot in _plan_lots(books, account.id))
-    return bill_of(membership, command, left_nano)
+    # What calls in flight were promised stays, so that nothing is given back for it.
+    return bill_of(membership, command, sum(_plan_credit(books, account, command)))
 
 
 def _can_pay(

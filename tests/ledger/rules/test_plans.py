@@ -148,6 +148,23 @@ def test_included_credit_dies_as_its_plan_is_left_but_for_what_calls_were_promis
     assert desk.account.group == ""
 
 
+@pytest.mark.parametrize(("held_nano", "back_nano"), [(49, 0), (24, 25), (0, 49)])
+def test_nothing_is_given_back_for_included_credit_that_stays_for_calls_in_flight(
+    held_nano: int, back_nano: int
+) -> None:
+    """Who leaves with calls in flight keeps their credit, whatever they come to, or the fee: not both."""
+    desk = funded(49)
+    changed(desk, "pro", Dues(fee=Fee(49, included_nano=49, included_priority=1)))
+    if held_nano:
+        hold(desk, held_nano)
+    changed(desk, "", NO_DUES)
+    kinds = {lot.kind: lot.remaining_nano for lot in desk.store.books.lots[ACCOUNT].values()}
+    assert (kinds.get("plan", 0), kinds.get("refund", 0)) == (held_nano, back_nano)
+    if held_nano:
+        desk.void("call_a")
+    assert desk.account.balance_nano == 49
+
+
 def test_credit_that_a_plan_has_included_does_not_pay_for_the_next_one() -> None:
     desk = funded(49_000_000_000)
     changed(desk, "pro", Dues(fee=Fee(49_000_000_000, included_nano=40_000_000_000)))
