@@ -20,11 +20,14 @@ from proxy.ledger.top_ups import (
     ReverseTopUp,
     SaveMethod,
 )
+from proxy.ledger.windows import DAY_US
 from proxy.money import usd_string
 
 MOST_PENDING: Final = 10
 """An account may have so many top-ups that are not paid yet."""
 ID_CHARACTERS: Final = 26
+CHARGE_US: Final = DAY_US - DAY_US // 24
+"""For how long a charge is tried. Providers may forget after a day which ones they were asked for before."""
 
 
 class Commands(Protocol):
@@ -69,11 +72,12 @@ class TopUps:
     async def charge(self, top_up: TopUp, auto: AutoTopUp, payments: Payments) -> TopUp:
         """Have an automatic top-up charged. One that is declined is closed; the provider's notice credits it.
 
-        Nothing happens twice: the provider knows the charge by the top-up's id.
+        Nothing happens twice: the provider knows the charge by the top-up's id. It is closed as well where it
+        was switched off meanwhile, or could not be charged for long.
         """
         provider = self._providers.of(payments)
-        if provider.saves_methods and not auto.method:
-            return await self.close(top_up, "failed", "No means of payment was saved.")
+        if provider.saves_methods and (why := _against(top_up, auto, self._clock.now_us())):
+            return await self.close(top_up, "failed", why)
         charged = await provider.charge(top_up, auto.customer, auto.method)
         if charged.declined:
             return await self.close(top_up, "failed", f"The payment was declined: {charged.declined}.")
@@ -133,6 +137,15 @@ def id_of(account_id: str, key: str) -> str:
     """The id of the top-up that an account has asked for under a key, which nobody else's leads to."""
     digest = hashlib.sha256(f"{account_id}\n{key}".encode()).digest()
     return "topup_" + "".join(ALPHABET[byte % len(ALPHABET)] for byte in digest[:ID_CHARACTERS])
+
+
+def _against(top_up: TopUp, auto: AutoTopUp, now_us: int) -> str:
+    """Why the saved means must not be charged for an automatic top-up; empty where they may be."""
+    if auto.state != "on":
+        return "It was switched off."
+    if not auto.method:
+        return "No means of payment was saved."
+    return "" if now_us < top_up.created_at_us + CHARGE_US else "It could not be charged in time."
 
 
 def cents_of(amount_nano: int) -> int:
