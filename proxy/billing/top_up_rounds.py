@@ -62,9 +62,10 @@ class TopUpRounds:
         payments = self._payments()
         if payments is None or not await self._lead.taken():
             return
-        await self._each_page(
-            "automatic_unsent", lambda row: self._charge(row, payments), provider=payments.provider
-        )
+        if self._top_ups.charges(payments):
+            await self._each_page(
+                "automatic_unsent", lambda row: self._charge(row, payments), provider=payments.provider
+            )
         await self._each_page("auto_top_ups_due", lambda row: self._consider(row, payments))
 
     async def _each_page(self, query: str, do: Callable[[Row], Awaitable[None]], **params: str) -> None:

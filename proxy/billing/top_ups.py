@@ -69,6 +69,10 @@ class TopUps:
                 opened = await self._note(opened, checkout)
         return opened, done.replayed
 
+    def charges(self, payments: Payments) -> bool:
+        """Whether the provider charges automatic top-ups, and nobody pays them by hand."""
+        return self._providers.of(payments).saves_methods
+
     async def charge(self, top_up: TopUp, auto: AutoTopUp, payments: Payments) -> TopUp:
         """Have an automatic top-up charged. One that is declined is closed; the provider's notice credits it.
 

@@ -261,7 +261,15 @@ def test_while_stripe_is_away_nothing_is_lost(server: Server, stripe: FakeStripe
     assert len(account.api.get("/v1/billing/top_ups")["data"]) == 1
 
 
-def test_no_secret_is_logged(server: Server) -> None:
+def test_no_secret_is_logged(server: Server, stripe: FakeStripe) -> None:
+    account = server.account("")
+    top_up = asked(account)[1]
+    session = stripe.paid(top_up["id"])
+    send(server.url, event("checkout.session.completed", session))
+    send(server.url, event("charge.refunded", charge(top_up, session["payment_intent"], 5_000)))
+    stripe.down = 9
+    asked(account, "k2")
+    stripe.down = 0
     log = server.log_text()
     assert "payment lost" in log
     assert SECRET_KEY not in log
