@@ -1,12 +1,16 @@
 """Top-ups through Stripe: a real process, a fake of its API that checks what it checks, real signatures."""
 
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from proxy.api.billing.notices import AT_ONCE, SECONDS
 from tests.acceptance.harness import Account, Server, eventually, running
 from tests.billing.fake_stripe import SECRET_KEY, WEBHOOK_SECRET, FakeStripe, event, send, signature
 
@@ -100,6 +104,7 @@ def test_what_is_not_signed_by_stripe_is_refused(server: Server, stripe: FakeStr
         signature(notice, at=time.time() - 301),
         signature(notice + b" "),
         "t=1,v1=00",
+        "t=1,v1=\u00e9",
         "nonsense",
     ):
         status, answer = send(server.url, notice, signed)
@@ -108,6 +113,22 @@ def test_what_is_not_signed_by_stripe_is_refused(server: Server, stripe: FakeStr
     large = event("charge.updated", {"filler": "x" * 300_000})
     assert send(server.url, large)[0] == 413
     assert account.nano("balance") == 0
+
+
+def test_slow_strangers_keep_no_notice_out(server: Server, stripe: FakeStripe) -> None:
+    """Whoever has been sending a body for longest makes room for the next, at once."""
+    account = server.account("")
+    top_up = asked(account)[1]
+    notice = event("checkout.session.completed", stripe.paid(top_up["id"]))
+    host, port = urlsplit(server.url).hostname, urlsplit(server.url).port
+    head = b"POST /v1/webhooks/stripe HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"
+    with ExitStack() as strangers:
+        for _ in range(AT_ONCE + 6):
+            strangers.enter_context(socket.create_connection((host, port))).sendall(head)
+        started = time.monotonic()
+        assert send(server.url, notice)[0] == 200
+        assert time.monotonic() - started < SECONDS / 2
+    assert account.nano("balance") == FIFTY
 
 
 def test_what_means_nothing_here_is_taken_and_let_go(server: Server) -> None:

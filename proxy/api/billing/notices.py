@@ -16,8 +16,8 @@ from proxy.errors import Refusal
 MOST_BYTES: Final = 256 * 1024
 """The largest notice. Anybody may send one, and its signature is known only when all of it is there."""
 SECONDS: Final = 10.0
-AT_ONCE: Final = 8
-"""How many notices a process reads at once."""
+AT_ONCE: Final = 64
+"""How many notices a process reads at once. One more takes the place of the one that is read longest."""
 SIGNATURE: Final = "Stripe-Signature"
 STRIPE: Final = "stripe"
 
@@ -56,7 +56,7 @@ class NoticeRoutes:
         self._notices = notices
         self._providers = providers
         self._payments = payments
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._reading: dict[asyncio.Timeout, None] = {}
 
     def routes(self) -> list[web.RouteDef]:
         """The one route."""
@@ -68,13 +68,25 @@ class NoticeRoutes:
         if payments is None or payments.provider != STRIPE:
             raise Refusal("not_found", "No payment provider sends notices here.")
         try:
-            async with asyncio.timeout(SECONDS), self._turns:
-                notice = await _bounded(request)
+            async with asyncio.timeout(SECONDS) as patience:
+                notice = await self._read(request, patience)
         except TimeoutError:
             raise Refusal("body_timeout", f"The body did not arrive within {SECONDS:.0f} seconds.") from None
         meaning = self._providers.of(payments).told(notice, request.headers.get(SIGNATURE, ""))
         used = await self._notices.take(STRIPE, meaning)
         return json_response(200, Received(used), {})
+
+    async def _read(self, request: web.Request, patience: asyncio.Timeout) -> bytes:
+        """The bytes of a notice. Strangers who are slow with theirs must not keep out the provider's."""
+        if len(self._reading) >= AT_ONCE:
+            longest = next(iter(self._reading))
+            del self._reading[longest]
+            longest.reschedule(0)
+        self._reading[patience] = None
+        try:
+            return await _bounded(request)
+        finally:
+            self._reading.pop(patience, None)
 
 
 async def _bounded(request: web.Request) -> bytes:
