@@ -115,12 +115,16 @@ class TopUps:
     ) -> tuple[TopUp, bool]:
         """Take back what so much of the price has bought, once for a key; also whether it was before.
 
-        The provider pays it back then. If it cannot, the same key tries again.
+        The provider pays it back then. If it cannot, the same key tries again for less than a day: after that
+        the provider no longer knows it, and would pay twice.
         """
-        ids = (top_up.account_id, top_up.id, self._clock.now_us(), key)
-        cents = cents_of(amount_nano)
-        done = await self._ledger.command(RefundTopUp(*ids, cents, reason))
-        if payments is not None and payments.provider == top_up.provider:
+        now_us, cents = self._clock.now_us(), cents_of(amount_nano)
+        done = await self._ledger.command(
+            RefundTopUp(top_up.account_id, top_up.id, now_us, key, cents, reason)
+        )
+        taken_us = done.entry.at_us if done.entry is not None else now_us
+        is_known = now_us < taken_us + CHARGE_US
+        if payments is not None and payments.provider == top_up.provider and is_known:
             await self._providers.of(payments).pay_back(top_up, cents, key)
         return _top_up(done), done.replayed
 

@@ -77,3 +77,17 @@ async def test_who_has_switched_it_off_meanwhile_is_not_charged(house: House) ->
     top_up = await house.opened()
     assert (await house.charged(top_up, replace(SAVED, state="off"))).state == "failed"
     assert house.stripe.charges == []
+
+
+async def test_a_refund_is_asked_for_again_only_as_long_as_a_repeat_is_known(house: House) -> None:
+    """A day later the same key would have Stripe pay back twice."""
+    offer = house.payments.amount(20 * USD)
+    top_up, _ = await house.top_ups.open(ACCOUNT, "k2", offer, house.payments)
+    session = house.stripe.paid(top_up.id)
+    paid, _ = await house.top_ups.confirm(top_up, session["payment_intent"], 2_000)
+    for _ in range(2):
+        await house.top_ups.refund(paid, "r1", 5 * USD, "sent back", house.payments)
+    asked = len(house.stripe.requests)
+    house.desk.now_us += CHARGE_US
+    _, replayed = await house.top_ups.refund(paid, "r1", 5 * USD, "sent back", house.payments)
+    assert (replayed, len(house.stripe.requests), len(house.stripe.refunds)) == (True, asked, 1)
