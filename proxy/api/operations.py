@@ -14,12 +14,14 @@ from aiohttp import hdrs, web
 
 from proxy.api import decode
 from proxy.api.csv_export import Csv, wants_csv
+from proxy.api.turns import Turns
 from proxy.billing.offers import Payments
 from proxy.config.schema import Admin
 from proxy.errors import Refusal
 from proxy.ledger.commands import Command, Done
 from proxy.ledger.groups import Groups
 from proxy.ledger.invoices import InvoicePolicy
+from proxy.ledger.rows import Key
 from proxy.money import Unit
 from proxy.pricing.book import PriceBook
 from proxy.upstream.routes import Routes, Upstream
@@ -183,11 +185,17 @@ Gate = Callable[[web.Request], Awaitable[CallerKind]]
 
 
 class Binder(Generic[CallerKind]):
-    """Makes routes of operations and their handlers. `gate` identifies the caller, or refuses it."""
+    """Makes routes of operations and their handlers. `gate` identifies the caller, or refuses it.
 
-    def __init__(self, gate: Gate[CallerKind], settings: Callable[[], ApiSettings]) -> None:
+    Requests of a key are worked on when it is its account's turn, by `turns`.
+    """
+
+    def __init__(
+        self, gate: Gate[CallerKind], settings: Callable[[], ApiSettings], turns: Turns | None = None
+    ) -> None:
         self._gate = gate
         self._settings = settings
+        self._turns = turns or Turns()
 
     def __call__(
         self,
@@ -208,14 +216,8 @@ class Binder(Generic[CallerKind]):
                 wants_csv=operation.table and wants_csv(request),
                 accept=request.headers.get(hdrs.ACCEPT, ""),
             )
-            answer = await handler(incoming)
-            if isinstance(answer, Csv):
-                return await answer.send(request)
-            if isinstance(answer, Document):
-                return answer.response(operation.status)
-            if isinstance(answer, WithHeaders):
-                return json_response(operation.status, answer.reply, answer.headers)
-            return json_response(operation.status, answer, {})
+            async with self._turns.of(caller.account_id if isinstance(caller, Key) else ""):
+                return await _sent(request, operation.status, await handler(incoming))
 
         return web.route(operation.method, operation.path, handle)
 
@@ -297,6 +299,17 @@ async def _bounded(request: web.Request, most_bytes: int) -> bytes:
         if len(content) > most_bytes:
             raise Refusal("body_too_large", f"The body is larger than {most_bytes} bytes.")
     return bytes(content)
+
+
+async def _sent(request: web.Request, status: int, answer: object) -> web.StreamResponse:
+    """What a handler returned, as the response."""
+    if isinstance(answer, Csv):
+        return await answer.send(request)
+    if isinstance(answer, Document):
+        return answer.response(status)
+    if isinstance(answer, WithHeaders):
+        return json_response(status, answer.reply, answer.headers)
+    return json_response(status, answer, {})
 
 
 def json_response(status: int, reply: object, headers: Mapping[str, str]) -> web.Response:

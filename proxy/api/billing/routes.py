@@ -28,6 +28,7 @@ from proxy.api.paging import Page, PageQuery, page_of, place_of
 from proxy.api.reader import SeenReceipt
 from proxy.api.run_reader import RunReader
 from proxy.api.top_up_reader import TopUpReader
+from proxy.api.turns import Turns
 from proxy.api.usage import Day, EndUser, UsageQuery, UsageView, usage_report
 from proxy.api.views.books import EntryView, LotView
 from proxy.api.views.counters import CountersView
@@ -193,7 +194,8 @@ def billing_routes(
 
     reader = EventReader(ledger=ledger, store=store, clock=clock)
     run_reader = RunReader(ledger=ledger, store=store, clock=clock)
-    bind = Binder(gate, settings)
+    turns = Turns()
+    bind = Binder(gate, settings, turns)
     run_events = billing_runs.RunEvents(
         reader=run_reader,
         gate=gate,
@@ -209,7 +211,9 @@ def billing_routes(
         *plans.Plans(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *billing_vouchers.Redemptions(ledger=ledger, clock=clock).routes(bind),
         *inspection.Inspection(reader=reader, clock=clock).routes(bind),
-        *organization_routes.Organization(reader=reader, clock=clock).routes(Binder(gate_of_all, settings)),
+        *organization_routes.Organization(reader=reader, clock=clock).routes(
+            Binder(gate_of_all, settings, turns)
+        ),
         *auto_top_ups.AutoTopUps(
             ledger=ledger,
             reader=TopUpReader(ledger=ledger, store=store, clock=clock),
