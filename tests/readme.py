@@ -44,6 +44,7 @@ ADMIN_KEY = "d41f8c20b7e94a6395c8"
 SAMPLES = {
     "FAREBOX_DATABASE_URL": "postgresql://farebox:secret@db/farebox",
     "HOLDINGS_SECRET": "whsec_" + "A" * 32,
+    "UPSTREAM_URL": "https://api.example.com/v1",
 }
 """What variables hold that are not mere secrets."""
 
