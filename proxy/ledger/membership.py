@@ -13,7 +13,8 @@ class Membership(msgspec.Struct, frozen=True):
     `anchor_us`.
 
     On `quota_day`, in days since 1970-01-01, it has `used` so many calls of each quota. What it committed to
-    spend is settled until `settled_us`. As of `held_at_us` it `held` so much elsewhere.
+    spend is settled until `settled_us`; 0 is for none that it committed to. As of `held_at_us` it `held` so
+    much elsewhere.
     """
 
     account_id: str

@@ -226,6 +226,8 @@ def _renew(model: Model, party: Party, member: Membership, command: OfMembership
     if dues.minimum_nano:
         member, look_us = _settle_months(model, party, member, command)
         looks.append(look_us)
+    else:
+        member = replace(member, settled_us=0)
     party.member = replace(member, due_us=min(looks))
     return Done(party.row(), membership=party.member)
 
@@ -238,7 +240,7 @@ def _settle_months(
     this = _calendar_month(at_us)
     joined = _calendar_month(member.since_us)
     month_us = max(_later(this.begins_us, -3), joined.begins_us, member.settled_us)
-    if member.settled_us > this.ends_us:
+    if not member.settled_us or member.settled_us > this.ends_us:
         month_us = this.begins_us
     while month_us < this.begins_us:
         month = _calendar_month(month_us)

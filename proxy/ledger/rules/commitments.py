@@ -21,14 +21,15 @@ CLOSING_US: Final = 2 * DAY_US
 def settled(books: Books, membership: Membership, command: OfMembership) -> tuple[Membership, int]:
     """The membership once the months that are over are settled, and when to look again.
 
-    A fee that the funds do not pay is asked for again.
+    A fee that the funds do not pay is asked for again. Who had committed to nothing when somebody looked last
+    begins with the present month: nobody commits to what is over.
     """
     at_us, account_id = command.at_us, membership.account_id
     *_, earliest = periods_before("month", at_us, COMMITTED_MONTHS + 1)
     current, joined = period_at("month", at_us), period_at("month", membership.since_us)
     until_us = max(membership.settled_us, joined.start_us, earliest.start_us)
-    if membership.settled_us > current.end_us:
-        # A clock was ahead that settled months which are still to come.
+    if not membership.settled_us or membership.settled_us > current.end_us:
+        # In the second case a clock was ahead that settled months which are still to come.
         until_us = current.start_us
     while until_us < current.start_us:
         month = period_at("month", until_us)

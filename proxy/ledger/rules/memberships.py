@@ -171,6 +171,8 @@ def _renewed(books: Books, before: Membership, after: Membership, command: OfMem
     if dues.minimum_nano:
         after, later_us = commitments.settled(books, after, command)
         due_us = min(due_us, later_us)
+    elif after.settled_us:
+        after = replace(after, settled_us=0)
     after = replace(after, due_us=due_us)
     if after != before:
         books.put_membership(after)

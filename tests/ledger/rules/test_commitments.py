@@ -5,7 +5,7 @@ from fractions import Fraction
 from msgspec.structs import replace
 
 from proxy.ledger.commands import ChangeAccount, Done, Granted
-from proxy.ledger.dues import Dues, Renew
+from proxy.ledger.dues import NO_DUES, Dues, Renew
 from proxy.ledger.periods import months_after, period_at
 from proxy.ledger.rows import Membership
 from proxy.ledger.windows import DAY_US
@@ -16,9 +16,11 @@ DUES = Dues(minimum_nano=1_000)
 FIRST_NANO = round(Fraction(1_000 * (MONTH.end_us - NOON_US), MONTH.end_us - MONTH.start_us))
 
 
-def bound(credit_nano: int = 100_000) -> Desk:
+def bound(credit_nano: int = 100_000, dues: Dues = DUES) -> Desk:
+    """An account that has joined, which somebody has seen to."""
     desk = Desk(credit_limit_nano=credit_nano)
     desk.do(ChangeAccount(ACCOUNT, desk.now_us, group="bound"))
+    renew(desk, dues)
     return desk
 
 
@@ -62,7 +64,8 @@ def test_a_month_in_which_enough_was_spent_costs_no_more() -> None:
 
 
 def test_without_proration_the_month_of_joining_has_no_minimum() -> None:
-    desk, dues = bound(), replace(DUES, is_prorated=False)
+    dues = replace(DUES, is_prorated=False)
+    desk = bound(dues=dues)
     desk.now_us = MONTH.end_us
     renew(desk, dues)
     assert fees(desk) == []
@@ -91,6 +94,20 @@ def test_a_month_waits_for_its_calls_in_flight_for_two_days() -> None:
     desk.now_us = months_after(MONTH.start_us, 2) + 2 * DAY_US
     renew(desk)
     assert fees(desk)[1:] == [1_000]
+
+
+def test_a_minimum_that_is_new_asks_for_no_month_that_is_over() -> None:
+    """Also one that there was before, and has not been for a while."""
+    desk = bound(dues=NO_DUES)
+    desk.now_us = months_after(MONTH.start_us, 4) + DAY_US
+    renew(desk)
+    renew(desk, NO_DUES)
+    desk.now_us = months_after(MONTH.start_us, 7)
+    renew(desk)
+    assert fees(desk) == []
+    desk.now_us = months_after(MONTH.start_us, 8)
+    renew(desk)
+    assert fees(desk) == [1_000]
 
 
 def test_what_the_funds_do_not_pay_is_asked_for_again() -> None:
