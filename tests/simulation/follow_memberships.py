@@ -129,7 +129,7 @@ def _price(party: Party, member: Membership, command: OfMembership) -> Price | N
             return Price(ZERO, None, ZERO, ZERO, 0)
         amount, month = dollars(fee.amount_nano), _month(fee, member.anchor_us, at_us)
         return Price(amount, month, amount, dollars(fee.included_nano), member.anchor_us)
-    back = _unused(party, member, at_us) if runs and dues.is_prorated else Fraction(0)
+    back = _unused(party, member, command) if runs and dues.is_prorated else Fraction(0)
     if fee is None:
         return Price(_whole(-back), None, ZERO, ZERO, 0) if member.plan else None
     return _first_price(fee, member, command, back, runs=runs)
@@ -148,11 +148,10 @@ def _first_price(fee: Fee, member: Membership, command: OfMembership, back: Doll
     return Price(_whole(worth - back), paid, _whole(worth), _whole(included), anchor_us)
 
 
-def _unused(party: Party, member: Membership, at_us: int) -> Dollars:
-    parts = [_to_come(at_us, Month(member.paid_from_us, member.paid_until_us))]
+def _unused(party: Party, member: Membership, command: OfMembership) -> Dollars:
+    parts = [_to_come(command.at_us, Month(member.paid_from_us, member.paid_until_us))]
     if member.included_nano:
-        left = sum((piece["left"] for piece in _of_plans(party)), ZERO)
-        parts.append(left / dollars(member.included_nano))
+        parts.append(_going(party, command) / dollars(member.included_nano))
     return dollars(member.paid_nano) * min(parts)
 
 
