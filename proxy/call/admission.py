@@ -123,8 +123,7 @@ class Admission:
 
     async def _routed(self, request: InboundRequest, caller: Caller, catalog: Catalog) -> RoutedCall:
         """As `route`, for the group that the caller is known to be in."""
-        routed = await self._in_group(request, caller, catalog)
-        return with_run(routed, request, catalog.groups) if request.run or routed.ask.labels else routed
+        return _in_run(await self._in_group(request, caller, catalog), request, catalog)
 
     async def _in_group(self, request: InboundRequest, caller: Caller, catalog: Catalog) -> RoutedCall:
         """The same, whatever run it belongs to."""
@@ -258,7 +257,8 @@ class Admission:
                 raise
         caller = await self.identify(request)
         usual = await self._model_call(request, Caller(caller.key), catalog)
-        return await self._held(call, replace(usual, group=routed.group), catalog)
+        usual = _in_run(replace(usual, group=routed.group), request, catalog)
+        return await self._held(call, usual, catalog)
 
     async def _held(self, call: Call, routed: RoutedCall, catalog: Catalog) -> AdmittedCall | Regrouped:
         """A call with its hold.
@@ -307,6 +307,11 @@ class Admission:
             group=routed.group,
             quota=routed.quota.quota if routed.quota is not None else None,
         )
+
+
+def _in_run(routed: RoutedCall, request: InboundRequest, catalog: Catalog) -> RoutedCall:
+    """A call with the markup of its run, if it is in one."""
+    return with_run(routed, request, catalog.groups) if request.run or routed.ask.labels else routed
 
 
 def _least_useful(ceiling: Ceiling, policy: Policy) -> Ceiling:

@@ -12,7 +12,9 @@ from proxy.call.policy import Policy
 from proxy.call.terms import terms_of
 from proxy.endpoints.features import Feature
 from proxy.errors import Refusal
-from proxy.ledger.groups import Group, Groups
+from proxy.ledger.commands import ChangeAccount
+from proxy.ledger.groups import Group, Groups, QuotaTerms
+from proxy.ledger.quotas import Quota
 from proxy.ledger.rows import Limits
 from proxy.pricing.book import PriceBook
 from proxy.pricing.rates import Answered, RateCard
@@ -108,6 +110,19 @@ async def test_calls_of_a_run_at_once_add_up() -> None:
     paid = sum(row.charged_nano for row in stage.rows())
     assert paid == subtotal + round(subtotal * Fraction("0.333333"))
     assert stage.store.books.accounts["acct_1"].created_at_us == NOW_US
+
+
+async def test_a_call_beyond_its_quota_is_one_of_its_run_as_well() -> None:
+    """It is charged at the usual price, with the markup of its group."""
+    stage = stage_with()
+    quota = QuotaTerms(Quota("all", 1), ("*",), is_charged_beyond=True)
+    groups = Groups(Limits(), {"vip": Group("vip", run_share="0.5", quotas=(quota,))}, run_share=FIFTH)
+    stage.relay.catalog = replace(stage.relay.catalog, groups=groups)
+    stage.store.commit([ChangeAccount("acct_1", NOW_US, group="vip")])
+    for number in range(2):
+        await called(stage, number, "r")
+    await stage.rest()
+    assert [(row.charged_nano, row.call.run_id) for row in stage.rows()] == [(FULL_NANO * 3 // 2, "r")] * 2
 
 
 async def test_whichever_model_or_tier_answers_the_call_is_one_of_its_run() -> None:
