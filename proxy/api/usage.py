@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -9,9 +10,10 @@ from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.decode import invalid
 from proxy.api.paging import Cursor, bad_cursor, page_of, place_of
-from proxy.api.reader import Reader, UsageGroup, UsageSum
-from proxy.api.usage_sums import usage_sums
+from proxy.api.reader import SUM_BYTES, Reader, UsageGroup, UsageSum
+from proxy.api.usage_sums import Sums, usage_sums
 from proxy.api.views.money import Display, Usd, display
+from proxy.call.off_loop import off_loop
 from proxy.ledger.windows import EPOCH
 from proxy.money import Unit, usd_string
 from proxy.validation import wants
@@ -128,13 +130,27 @@ async def usage_report(
     after = _rank_after(query)
     days = ((first - EPOCH).days, (last - EPOCH).days)
     found = await usage_sums(reader, query, account_id=account_id, days=days)
+    build = partial(_report, query, found, (first, last), after, unit=unit, whole=whole)
+    return await off_loop(len(found.groups) * SUM_BYTES, build)
+
+
+def _report(
+    query: UsageQuery | AdminUsageQuery,
+    found: Sums,
+    days: tuple[date, date],
+    after: _Rank | None,
+    *,
+    unit: Unit,
+    whole: bool,
+) -> UsageView:
+    """The page of a query's sums that comes after a group."""
     sums = found.groups
     rest = sorted((one for one in sums if after is None or _rank(one) > after), key=_rank)
     limit = len(rest) if whole else query.limit
     page = page_of(rest, limit, lambda one: _group_view(one, query.group_by, unit), _place)
     return UsageView(
-        start_date=first,
-        end_date=last,
+        start_date=days[0],
+        end_date=days[1],
         group_by=query.group_by,
         data=page.data,
         has_more=page.has_more,

@@ -7,7 +7,8 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from proxy.api.call_sums import PACE, Pace, Stretch, summed
-from proxy.api.reader import CallSum, Reader, UsageGroup, UsageSum
+from proxy.api.reader import SUM_BYTES, CallSum, Reader, UsageGroup, UsageSum
+from proxy.call.off_loop import off_loop
 from proxy.errors import Refusal
 from proxy.ledger.windows import EPOCH
 
@@ -85,6 +86,11 @@ async def _of_calls(reader: Reader, query: Asked, account_id: str, days: tuple[i
             f"Ask for fewer days: these have more than {pace.most} calls.",
             param="start_date",
         )
+    return await off_loop(len(sums) * SUM_BYTES, lambda: _grouped(query, sums))
+
+
+def _grouped(query: Asked, sums: Sequence[CallSum]) -> Sums:
+    """The sums of calls by what the query groups them by."""
     daily = _merged((_usage_sum(one, one.bucket) for one in sums), lambda one: one.group)
     if query.group_by in ("day", "month"):
         return Sums(daily if query.group_by == "day" else months_of(daily), daily)

@@ -4,14 +4,16 @@ A query begins with `-- name: its_name`, then its description in comments, then 
 of columns as `placeholders` says.
 """
 
+import asyncio
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from proxy.ledger.store import Row
 from proxy.storage.placeholders import filled
 
 FOLDER: Final = Path(__file__).parent
@@ -23,6 +25,7 @@ PORTABLE_READS: Final = (
 )
 """The named reads that are the same in every engine."""
 
+ROWS_IN_A_STEP: Final = 200
 SqlValue = str | int | None
 
 _HEADING: Final = re.compile(r"-- name: *(?P<name>\S*) *\n(?P<about>(?:-- .*\n)*)(?P<sql>[^;]*);?\s*\Z")
@@ -98,3 +101,13 @@ class Rows:
             end = start + size * self.width
             connection.execute(self._texts[size], values[start:end])
             start, left = end, left - size
+
+
+async def rows_of(found: Iterable[Any]) -> list[Row]:
+    """What a driver has found, as rows: of many some at a time, so that other work goes on in between."""
+    rows: list[Row] = []
+    for row in found:
+        rows.append(dict(row))
+        if len(rows) % ROWS_IN_A_STEP == 0:
+            await asyncio.sleep(0)
+    return rows

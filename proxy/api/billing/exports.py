@@ -11,8 +11,8 @@ from proxy.api.usage import UsageView
 from proxy.api.views.money import instant
 from proxy.money import usd_string
 
-ROWS_AT_ONCE: Final = 500
-"""How many receipts one read of an export takes."""
+ROWS_AT_ONCE: Final = 40
+"""How many receipts one read of an export takes. Calls go on in between, and each takes 0.1 milliseconds."""
 METERS: Final = ("input_tokens", "cached_input_tokens", "output_tokens")
 RECEIPT_COLUMNS: Final = (
     *(

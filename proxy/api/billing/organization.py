@@ -10,8 +10,9 @@ from proxy.api.billing.usage_shapes import FAMILIES, UsageFamily, UsageResult, U
 from proxy.api.call_sums import PACE, Pace, Stretch, summed
 from proxy.api.decode import invalid
 from proxy.api.operations import Nothing, Operation
-from proxy.api.reader import CallSum, Reader
+from proxy.api.reader import SUM_BYTES, CallSum, Reader
 from proxy.api.usage import EndUser
+from proxy.call.off_loop import off_loop
 from proxy.errors import Refusal
 from proxy.validation import wants
 
@@ -85,6 +86,13 @@ async def usage_page(
     if wanted is not None:
         sums, end = await _sums(reader, query, span, account_id=wanted, pace=pace)
         span = _Span(span.width_seconds, span.first, end, span.last)
+    return await off_loop(len(sums) * SUM_BYTES, lambda: _view(family, query, span, sums))
+
+
+def _view(
+    family: UsageFamily, query: OrganizationUsageQuery, span: _Span, sums: Iterable[CallSum]
+) -> UsageView:
+    """The buckets of a page."""
     by_bucket: dict[int, list[CallSum]] = defaultdict(list)
     for one in sums:
         if one.endpoint in family.endpoints and _is_wanted(one, query):

@@ -11,7 +11,7 @@ import msgspec
 
 from proxy.ledger.store import LedgerUnavailable, Row
 from proxy.storage.postgres.session import FAILURES, PRIMARY, Timeouts, as_faults, fault_of, is_cut, set_up
-from proxy.storage.queries import PORTABLE_READS, Query, load
+from proxy.storage.queries import PORTABLE_READS, Query, load, rows_of
 
 _PARAMETER: Final = re.compile(r"(?<![:\w]):([a-z_]+)")
 _CLOSING_SECONDS: Final = 5.0
@@ -91,7 +91,7 @@ class ReadPool:
         read = READS[name]
         if params.keys() != set(read.names):
             raise ValueError(f"{name} takes {sorted(read.names)}, not {sorted(params)}")
-        return [dict(row) for row in await self.fetch(read.sql, *(params[name] for name in read.names))]
+        return await rows_of(await self.fetch(read.sql, *(params[name] for name in read.names)))
 
     async def close(self) -> None:
         """Let go of the connections; idempotent."""

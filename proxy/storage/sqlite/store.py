@@ -18,7 +18,7 @@ from proxy.ledger.store import LedgerLost, LedgerUnavailable, Row
 from proxy.storage import columns
 from proxy.storage.faults import ConstraintFault, StorageFault
 from proxy.storage.owners import claim, gone, take
-from proxy.storage.queries import PORTABLE_READS, Query, load
+from proxy.storage.queries import PORTABLE_READS, Query, load, rows_of
 from proxy.storage.sqlite.batch import SqliteBatches
 from proxy.storage.sqlite.file import is_busy, path_of, prepare
 from proxy.storage.sqlite.job_thread import JobThread
@@ -193,7 +193,7 @@ class SqliteStore:
         query = READS[name]
         if params.keys() != query.params:
             raise ValueError(f"{name} takes {sorted(query.params)}, not {sorted(params)}")
-        return [dict(row) for row in await self._read(query.sql, dict(params))]
+        return await rows_of(await self._read(query.sql, dict(params)))
 
     async def close(self) -> None:
         """Finish what was asked for, and release the file and the owner name; idempotent."""
