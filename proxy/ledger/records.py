@@ -17,8 +17,8 @@ class Record(Command, frozen=True):
 
     The name is kept as an object of the account, with the `digest` of all that was said: a repeat says the
     same. It is counted in the windows of `used_at_us`, which is not after `at_us`. Nobody can refuse what has
-    been used, so that no limit and no lack of funds does. `group` is the one that the account was taken to be
-    in: the charge is at its prices.
+    been used, so that no limit and no lack of funds does, unless the debt would be beyond all amounts.
+    `group` is the one that the account was taken to be in: the charge is at its prices.
     """
 
     call: Call

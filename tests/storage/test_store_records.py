@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from proxy.ledger.commands import ChangeAccount, Recorded, Refused, Regrouped
 from proxy.ledger.store import Store
 from proxy.ledger.windows import DAY_US
+from proxy.money import MAX_NANO
 from tests.storage.conftest import OpenStore
 from tests.storage.engines import Engine
 from tests.storage.teller import (
@@ -22,6 +23,15 @@ from tests.storage.teller import (
 )
 
 EVENT = call("event_1", key_id="", model="gpu.job")
+
+
+async def test_no_debt_becomes_more_than_there_can_be_of_money(store: Store) -> None:
+    """What no row could hold is rejected, rather than asked for again for ever."""
+    await store.apply(opening(0))
+    for number, (nano, is_taken) in enumerate(((MAX_NANO, True), (1, False))):
+        event = call(f"event_{number}", key_id="", model="gpu.job")
+        kind = Recorded if is_taken else Refused
+        await expect(store, kind, replace(record(event, nano), on_shortfall="owe"))
 
 
 async def test_it_is_charged_at_once_and_leaves_a_receipt_of_its_account_alone(

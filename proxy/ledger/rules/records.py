@@ -10,6 +10,7 @@ from proxy.ledger.rules import lots
 from proxy.ledger.rules.accounts import no_account
 from proxy.ledger.rules.closing import charge_account
 from proxy.ledger.rules.registry import carries_out
+from proxy.money import MAX_NANO, usd_string
 
 
 @carries_out(Record)
@@ -65,4 +66,6 @@ def _impossible(books: Books, account: Account, command: Record) -> Refused | Re
         return Refused("invalid_api_key", "The key is unknown.")
     if command.used_at_us > command.at_us:
         return Refused("invalid_value", "What is to come cannot have been used.")
+    if command.charge.total_nano > MAX_NANO - account.whole_debt_nano:
+        return Refused("invalid_value", f"No debt may exceed {usd_string(MAX_NANO)} USD.")
     return None if account.group == command.group else Regrouped(account.group)
