@@ -137,6 +137,11 @@ class Key(msgspec.Struct, frozen=True):
     open_holds: int = 0
     spending: Spending = NOTHING_SPENT
 
+    @property
+    def speaks_for_account(self) -> bool:
+        """Whether it is not limited itself: whoever was given one that is decides nothing for the account."""
+        return self.limits == UNLIMITED
+
     def may_use(self, model: str) -> bool:
         """Whether the key may call a model; what is of no model, it may."""
         return not self.models or not model or any(fnmatchcase(model, glob) for glob in self.models)

@@ -80,9 +80,13 @@ async def test_what_cannot_be_chosen_is_refused_and_changes_nothing(apis: Apis) 
 
 
 async def test_a_key_with_limits_of_its_own_does_not_speak_for_the_account(apis: Apis) -> None:
-    _, secret = await newcomer(apis, day="1")
-    answer = await apis.ask("PUT", PATH, key=secret, body={"plan": "basic"})
-    assert (answer.status, answer.error["code"]) == (403, "limit_denied")
+    """Whatever they are of."""
+    account_id, _ = await newcomer(apis)
+    every: list[dict[str, object]] = [{"day": "1"}, {"rpm": 10}, {"concurrency": 1}]
+    for limits in every:
+        _, secret = await apis.key(account_id, limits=limits)
+        answer = await apis.ask("PUT", PATH, key=secret, body={"plan": "basic"})
+        assert (answer.status, answer.error["code"]) == (403, "limit_denied"), limits
 
 
 async def test_a_plan_is_not_changed_without_end(apis: Apis) -> None:

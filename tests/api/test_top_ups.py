@@ -256,5 +256,7 @@ async def test_automatic_top_ups_are_set_by_the_account_or_the_operator(apis: Ap
         assert (await apis.ask("PUT", path, key=secret, body=wrong)).status == 400, wrong
     bounded = (await apis.key(account_id, limits={"day": "1"}))[1]
     assert (await apis.ask("PUT", path, key=bounded, body=rule)).error["code"] == "limit_denied"
+    saved = await opened(apis, bounded, package="ten", save_method=True)
+    assert (saved.status, saved.error["code"]) == (403, "limit_denied")
     assert (await apis.admin("PUT", "/accounts/acct_none/auto_top_up", rule)).status == 404
     assert (await apis.ask("PUT", path, key=secret, body={"enabled": False})).body["enabled"] is False

@@ -132,7 +132,8 @@ def follow_open(model: Model, command: OpenTopUp) -> Done | Refused:
     pending = [each for each in known.values() if each.state == "pending"]
     alive = [each for each in pending if asked.created_at_us < each.expires_at_us]
     twice = asked.origin == "automatic" and "automatic" in [each.origin for each in alive]
-    if twice or len(alive) >= command.most_pending:
+    alike = [each for each in alive if each.origin == asked.origin]
+    if twice or len(alike) >= command.most_pending:
         return CONFLICT
     for each in pending:
         if each not in alive:

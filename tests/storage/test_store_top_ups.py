@@ -118,6 +118,16 @@ async def test_what_cannot_be_is_refused_and_leaves_no_trace(store: Store, engin
     assert engine.dump() == before
 
 
+async def test_many_that_nobody_pays_keep_the_account_from_no_automatic_one(store: Store) -> None:
+    """Nor does an automatic one take a place from them."""
+    await opened(store, top_up(), top_up("topup_2"))
+    automatic = top_up("topup_3", origin="automatic")
+    await done(store, OpenTopUp(ACCOUNT, automatic, most_pending=2))
+    await done(store, OpenTopUp(ACCOUNT, top_up("topup_4"), most_pending=3))
+    full = await expect(store, Refused, OpenTopUp(ACCOUNT, top_up("topup_5"), most_pending=3))
+    assert full.code == "conflict"
+
+
 async def test_pending_top_ups_are_few_and_those_that_are_due_make_room(store: Store, engine: Engine) -> None:
     """One that a low balance has asked for is alone of its kind."""
     await opened(store, top_up("topup_1", expires_at_us=LATER_US), top_up("topup_2", origin="automatic"))

@@ -13,7 +13,7 @@ from proxy.api.views.money import Display, Usd, display
 from proxy.billing.providers import Providers
 from proxy.clock import Clock
 from proxy.errors import Refusal
-from proxy.ledger.rows import UNLIMITED, Key
+from proxy.ledger.rows import Key
 from proxy.ledger.top_up_rows import AutoTopUp
 from proxy.ledger.top_ups import SetAutoTopUp
 from proxy.money import Unit, usd_string
@@ -117,7 +117,7 @@ class AutoTopUps:
 
     async def set(self, incoming: Incoming[Key, Nothing, AutoTopUpFields]) -> AutoTopUpView:
         """Set how the account is topped up. Raises Refusal `limit_denied` for a key with its own limits."""
-        if incoming.caller.limits != UNLIMITED:
+        if not incoming.caller.speaks_for_account:
             message = "A key with limits of its own cannot have the account topped up by itself."
             raise Refusal("limit_denied", message)
         return await self._set(incoming.caller.account_id, incoming.body, incoming.settings)

@@ -15,7 +15,6 @@ from proxy.errors import Refusal
 from proxy.ids import new_id
 from proxy.ledger.dues import ChangePlan
 from proxy.ledger.rows import Account, Key
-from proxy.ledger.windows import WINDOWS
 from proxy.validation import wants
 
 CHANGES_A_MINUTE: Final = 10
@@ -104,8 +103,8 @@ class Plans:
         A key with limits of its own may not: whoever it was given to does not speak for the account.
         """
         key, settings, now_us = incoming.caller, incoming.settings, self._clock.now_us()
-        if any(key.limits.window_nano(window) is not None for window in WINDOWS):
-            raise Refusal("limit_denied", "A key with spending limits of its own cannot change the plan.")
+        if not key.speaks_for_account:
+            raise Refusal("limit_denied", "A key with limits of its own cannot change the plan.")
         account = await self._reader.account(key.account_id)
         wanted = incoming.body.plan or ""
         if wanted != account.group:

@@ -14,7 +14,6 @@ from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ledger.commands import ChangeAccount
 from proxy.ledger.rows import NO_LIMIT, Account, Key
-from proxy.ledger.windows import WINDOWS
 from proxy.money import usd_string
 from proxy.validation import wants
 
@@ -116,8 +115,8 @@ class Spending:
         limited itself: whoever it was given to does not speak for the account.
         """
         key, settings, cents = incoming.caller, incoming.settings, incoming.body.daily_limit
-        if any(key.limits.window_nano(window) is not None for window in WINDOWS):
-            raise Refusal("limit_denied", "A key with spending limits of its own cannot set the account's.")
+        if not key.speaks_for_account:
+            raise Refusal("limit_denied", "A key with limits of its own cannot set the account's.")
         own_nano = NO_LIMIT if cents is None else cents * NANO_PER_CENT
         account = await self._reader.account(key.account_id)
         allowed_nano = account.limits.over(settings.groups.of(account.group).limits).day_nano

@@ -158,7 +158,13 @@ class Purchases:
         )
 
     async def open(self, incoming: Incoming[Key, Nothing, NewTopUp]) -> WithHeaders[TopUpView]:
-        """Open a top-up. Raises Refusal `invalid_value`, `conflict` or `idempotency_conflict`."""
+        """Open a top-up. Raises Refusal `invalid_value`, `conflict` or `idempotency_conflict`.
+
+        And `limit_denied` for a key with limits of its own that has the means of payment saved.
+        """
+        if incoming.body.save_method and not incoming.caller.speaks_for_account:
+            message = "A key with limits of its own cannot have the account's means of payment saved."
+            raise Refusal("limit_denied", message)
         offer = offer_of(incoming.body, incoming.settings)
         return await self._opened(
             *(incoming.caller.account_id, incoming.command_id, offer, incoming.settings),

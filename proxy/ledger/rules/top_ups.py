@@ -55,8 +55,10 @@ def open_top_up(books: Books, command: OpenTopUp) -> Done | Refused:
     pending = books.pending(account.id)
     due = [each for each in pending if each.expires_at_us <= top_up.created_at_us]
     left = [each for each in pending if each not in due]
-    if len(left) >= command.most_pending:
-        return Refused("conflict", f"The account has {len(left)} pending top-ups; let them end first.")
+    # Whoever opens many that are never paid keeps the account from no automatic one.
+    alike = [each for each in left if each.origin == top_up.origin]
+    if len(alike) >= command.most_pending:
+        return Refused("conflict", f"The account has {len(alike)} pending top-ups; let them end first.")
     if top_up.origin == "automatic" and any(each.origin == "automatic" for each in left):
         return Refused("conflict", "An automatic top-up of the account is pending.")
     for each in due:
