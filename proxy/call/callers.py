@@ -64,10 +64,7 @@ class Callers:
         the ledger's to decide. Raises Refusal 401 or 402.
         """
         key = (await self._read(digest_of(secret))).key
-        rows = await self._store.query("account_by_id", {"account_id": key.account_id})
-        refused = _barred(rows[0], costs=costs) if rows else None
-        if refused is not None:
-            raise refusal(refused)
+        await screen_account(self._store, key.account_id, costs=costs)
 
     async def _read(self, digest: str) -> Caller:
         """The caller as it is stored, if its key may be used now. Raises Refusal 401."""
@@ -83,6 +80,14 @@ class Callers:
                 "api_key_expired", f"The key ending in {key.hint} expired at {iso(key.expires_at_us)}."
             )
         return caller
+
+
+async def screen_account(store: Store, account_id: str, *, costs: bool) -> None:
+    """Refuse whom `Callers.screen` does, for the sake of the account. Raises Refusal 402."""
+    rows = await store.query("account_by_id", {"account_id": account_id})
+    refused = _barred(rows[0], costs=costs) if rows else None
+    if refused is not None:
+        raise refusal(refused)
 
 
 def _barred(account: Row, *, costs: bool) -> Refused | None:

@@ -1,5 +1,6 @@
 """POST /v1/billing/events: each event is charged once or rejected by itself, within bounds."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from fractions import Fraction
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from proxy.api.billing.events import KEYS_AT_ONCE
 from proxy.endpoints.event_plan import EventPlan, EventPolicy
 from proxy.endpoints.sources import Source
 from proxy.endpoints.tool_plan import Failure, Measure
@@ -185,6 +187,7 @@ async def test_an_event_has_the_price_and_the_day_of_when_it_happened(apis: Apis
 async def test_only_keys_that_may_send_events_of_their_own_account(apis: Apis) -> None:
     """Where no type is taken from keys, none gets further than its head."""
     account_id = await apis.account()
+    await apis.grant(account_id, "1")
     key_id, secret = await apis.key(account_id)
     mine = event("", type="read")
     told = await send(
@@ -198,3 +201,57 @@ async def test_only_keys_that_may_send_events_of_their_own_account(apis: Apis) -
     assert (denied.status, denied.error["code"]) == (403, "event_not_allowed")
     for key, code in ((None, "missing_api_key"), ("sk-fbx-nobody", "invalid_api_key")):
         assert (await send(apis, mine, key=key)).error["code"] == code
+
+
+async def test_a_key_that_could_make_no_call_writes_nothing_down(apis: Apis) -> None:
+    """What has happened there is told by the operator, whom neither suspension nor lack of funds stops."""
+    poor, suspended = await apis.account(), await apis.account()
+    limited = await apis.account()
+    await apis.grant(suspended, "1")
+    await apis.grant(limited, "1")
+    _, of_poor = await apis.key(poor)
+    _, of_suspended = await apis.key(suspended)
+    _, of_limited = await apis.key(limited, limits={"day": "0.001"})
+    _, of_account = await apis.key(limited)
+    await apis.admin("PATCH", f"/accounts/{suspended}", {"status": "suspended"})
+    mine = event("", type="read")
+    assert (await send(apis, mine, key=of_limited)).data[0]["status"] == "charged"
+    for secret, status, code in (
+        (of_poor, 402, "credit_balance_exhausted"),
+        (of_suspended, 402, "account_suspended"),
+        (of_limited, 402, "key_limit_exceeded"),
+    ):
+        for body in (event("", "2", type="read"), b"{"):
+            refused = await send(apis, body, key=secret)
+            assert (refused.status, refused.error["code"]) == (status, code)
+    for account_id in (poor, suspended):
+        assert (await apis.admin("GET", f"/receipts?account_id={account_id}")).data == []
+        assert (await send(apis, event(account_id))).data[0]["status"] == "charged"
+    assert (await send(apis, event("", "2", type="read"), key=of_account)).data[0]["status"] == "charged"
+
+
+async def test_slow_bodies_of_an_account_keep_no_other_out(apis: Apis) -> None:
+    greedy, modest = await apis.account(), await apis.account()
+    for account_id in (greedy, modest):
+        await apis.grant(account_id, "1")
+    (_, slow), (_, quick) = await apis.key(greedy), await apis.key(modest)
+    begun, let_go = asyncio.Semaphore(0), asyncio.Event()
+
+    async def withheld() -> AsyncIterator[bytes]:
+        yield b"{"
+        begun.release()
+        await let_go.wait()
+
+    assert apis.client is not None
+    headers = {"Authorization": f"Bearer {slow}", "Content-Type": "application/json"}
+    sent = [
+        asyncio.ensure_future(apis.client.post(PATH, data=withheld(), headers=headers))
+        for _ in range(KEYS_AT_ONCE + 1)
+    ]
+    for _ in sent:
+        await begun.acquire()
+    told = await send(apis, event("", type="read"), key=quick)
+    let_go.set()
+    for answer in await asyncio.gather(*sent):
+        answer.release()
+    assert told.data[0]["status"] == "charged"

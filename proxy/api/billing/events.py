@@ -12,20 +12,29 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from proxy.api.billing.event_bodies import EventsFields, Fault, events_of
 from proxy.api.operations import BILLING, ApiSettings, Nothing, Operation, body_of, json_response
 from proxy.api.reader import Reader
+from proxy.api.turns import Turns
 from proxy.api.views.money import Display, Usd, display
 from proxy.billing.usage_events import Reported, UsageEvent, UsageEvents
+from proxy.call.callers import screen_account
 from proxy.call.off_loop import off_loop
 from proxy.clock import Clock
 from proxy.edge.auth import account_or_admin
 from proxy.endpoints.event_plan import EventPolicy
 from proxy.errors import Refusal
+from proxy.ledger.commands import Refused
+from proxy.ledger.refusals import refusal
+from proxy.ledger.rows import UNLIMITED, Key
+from proxy.ledger.spending import Bucket
 from proxy.ledger.store import Store
+from proxy.ledger.windows import ends_us
 from proxy.money import Unit, usd_string
 
 MOST_BYTES: Final = 1_048_576
 """The largest body."""
-AT_ONCE: Final = 8
-"""How many bodies of the operator, and how many of keys, a process reads at once."""
+ADMIN_AT_ONCE: Final = 8
+"""How many bodies of the operator a process reads at once."""
+KEYS_AT_ONCE: Final = 32
+"""How many of all keys; of one account they are as few as `Turns` let through."""
 TURN_SECONDS: Final = 5.0
 """How long the next one waits for its turn."""
 
@@ -95,20 +104,25 @@ class EventRoutes:
         self._settings = settings
         self._policy = policy
         # Slow keys keep the operator from nothing.
-        self._turns = {of_admin: asyncio.Semaphore(AT_ONCE) for of_admin in (True, False)}
+        self._of_admin = asyncio.Semaphore(ADMIN_AT_ONCE)
+        self._of_keys = asyncio.Semaphore(KEYS_AT_ONCE)
+        self._turns = Turns()
 
     def routes(self) -> list[web.RouteDef]:
         """The route."""
         return [web.route(EVENTS.method, EVENTS.path, self._handle)]
 
     async def _handle(self, request: web.Request) -> web.Response:
-        account_id, key_id = await self._reporter(request)
-        async with _turn(self._turns[not account_id]):
-            body = await body_of(request, MOST_BYTES)
-            kind = request.headers.get(hdrs.CONTENT_TYPE, "")
-            read = await off_loop(len(body), partial(events_of, body, kind, account_id))
-            told = [each for each in read if isinstance(each, UsageEvent)]
-            reported = iter(await self._events.report(told, key_id))
+        key = await self._reporter(request)
+        if key is None:
+            async with _turn(self._of_admin):
+                read, told = await self._told(request, "", "")
+        else:
+            async with self._turns.of(key.account_id):
+                await self._screen(key)
+                async with _turn(self._of_keys):
+                    read, told = await self._told(request, key.account_id, key.id)
+        reported = iter(told)
         unit = self._settings().unit
         results = [
             _rejected(each.id, None, each.refusal)
@@ -121,15 +135,33 @@ class EventRoutes:
         answer = EventResults(charged=counts[0], duplicates=counts[1], rejected=rejected, data=results)
         return json_response(EVENTS.status, answer, {})
 
-    async def _reporter(self, request: web.Request) -> tuple[str, str]:
-        """Account and key of who tells; both are empty for the admin. Raises Refusal."""
+    async def _told(
+        self, request: web.Request, account_id: str, key_id: str
+    ) -> tuple[list[UsageEvent | Fault], list[Reported]]:
+        """What the body tells, and what became of the events that could be read. Raises Refusal."""
+        body = await body_of(request, MOST_BYTES)
+        kind = request.headers.get(hdrs.CONTENT_TYPE, "")
+        read = await off_loop(len(body), partial(events_of, body, kind, account_id))
+        events = [each for each in read if isinstance(each, UsageEvent)]
+        return read, await self._events.report(events, key_id)
+
+    async def _screen(self, key: Key) -> None:
+        """Refuse a key that could make no call, before its body is waited for. Raises Refusal 402."""
+        await screen_account(self._store, key.account_id, costs=True)
+        if key.limits == UNLIMITED:
+            return
+        for bucket in await self._reader.spending(key, self._clock.now_us()):
+            limit_nano = key.limits.window_nano(bucket.window)
+            if limit_nano is not None and bucket.spent_nano >= limit_nano:
+                raise refusal(_used_up(bucket, limit_nano))
+
+    async def _reporter(self, request: web.Request) -> Key | None:
+        """The key of who tells; None for the admin. Raises Refusal."""
         admin_key = self._settings().admin.key
         key = await account_or_admin(request, store=self._store, clock=self._clock, admin_key=admin_key)
-        if key is None:
-            return "", ""
-        if not any(plan.from_keys for plan in self._policy().plans.values()):
+        if key is not None and not any(plan.from_keys for plan in self._policy().plans.values()):
             raise Refusal("event_not_allowed", "The operator takes no events from keys.")
-        return key.account_id, key.id
+        return key
 
     async def _result(self, reported: Reported, unit: Unit) -> EventResult:
         event = reported.event
@@ -154,8 +186,8 @@ class EventRoutes:
         """What the first one did; nothing where its receipt is not kept any more."""
         try:
             receipt = (await self._reader.receipt(call_id)).receipt
-        except Refusal as refusal:
-            if refusal.code != "not_found":
+        except Refusal as fault:
+            if fault.code != "not_found":
                 raise
             return {}
         return {name: getattr(receipt, f"{name}_nano") for name in figures}
@@ -171,6 +203,18 @@ async def _turn(turns: asyncio.Semaphore) -> AsyncIterator[None]:
         yield
     finally:
         turns.release()
+
+
+def _used_up(bucket: Bucket, limit_nano: int) -> Refused:
+    spent = f"{usd_string(bucket.spent_nano)} USD of {usd_string(limit_nano)} USD are spent"
+    return Refused(
+        "key_limit_exceeded",
+        f"The key's spending limit ({bucket.window}) is reached: {spent}.",
+        limit_source=f"key_{bucket.window}",
+        limit_nano=limit_nano,
+        spent_nano=bucket.spent_nano,
+        resets_at_us=ends_us(bucket.window, bucket.start_day),
+    )
 
 
 def _rejected(id_: str, account_id: str | None, fault: Refusal) -> EventResult:
