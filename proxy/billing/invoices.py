@@ -16,7 +16,7 @@ from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ids import new_id
 from proxy.ledger.commands import Command, Done
-from proxy.ledger.invoices import Invoice, InvoicePolicy, IssueInvoice, Parties
+from proxy.ledger.invoices import Invoice, InvoiceHead, InvoicePolicy, IssueInvoice, Parties
 from proxy.ledger.periods import Span, period_at
 from proxy.ledger.store import LedgerUnavailable, Row, Store
 
@@ -81,11 +81,11 @@ class Invoices:
             raise Refusal("not_found", f"There is no invoice {id_}.")
         return invoice_of_row(rows[0])
 
-    async def page(self, *, account_id: str, before: str | None, limit: int) -> list[Invoice]:
-        """Invoices of an account, or of all where that is empty, newest first."""
+    async def page(self, *, account_id: str, before: str | None, limit: int) -> list[InvoiceHead]:
+        """Invoices of an account, or of all where that is empty, newest first, without their lines."""
         place = {"cursor": before or "", "limit": limit}
         rows = await self._rows("invoices_page", account_id=account_id, **place)
-        return [invoice_of_row(row) for row in rows]
+        return [msgspec.convert(row, InvoiceHead) for row in rows]
 
     async def accounts(self, period: str, *, after: str, limit: int) -> list[str]:
         """Accounts that may need an invoice of a month, by id, from after one of them on."""

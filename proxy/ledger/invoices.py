@@ -52,6 +52,21 @@ class Parties(msgspec.Struct, frozen=True, omit_defaults=True):
     tax_id: str = ""
 
 
+class InvoiceHead(msgspec.Struct, frozen=True):
+    """An invoice as lists show it: its figures, see `Invoice`, without what it is made of."""
+
+    id: str
+    number: str
+    account_id: str
+    period: str
+    opening_nano: int
+    credits_nano: int
+    charges_nano: int
+    closing_nano: int
+    debt_nano: int
+    issued_at_us: int
+
+
 class Invoice(msgspec.Struct, frozen=True):
     """The entries of an account from `first_seq` to `last_seq`, for the month `period`, such as `2027-03`.
 

@@ -117,6 +117,25 @@ async def test_an_invoice_is_read_by_its_account_in_any_form(apis: Apis) -> None
     assert (await apis.ask("GET", f"{path}?format=xml", key=secret)).status == 400
 
 
+async def test_a_list_reads_no_lines(apis: Apis) -> None:
+    """It shows what the invoice itself does, and long ones hold no page up."""
+    account_id = await apis.account()
+    _, secret = await apis.key(account_id)
+    await apis.grant(account_id, "1")
+    apis.clock.at_us = at("2024-11-01T00:00:00")
+    made = await invoices_of(apis).make(account_id, "2024-10")
+    assert made is not None
+    (row,) = await apis.store.query("invoices_page", {"account_id": "", "cursor": "", "limit": 1})
+    assert row.keys().isdisjoint({"lines", "paid", "parties"})
+    path = "/v1/billing/invoices"
+    (listed,) = (await apis.ask("GET", path, key=secret)).data
+    shown = (await apis.ask("GET", f"{path}/{made.id}", key=secret)).body
+    assert len(shown["lines"]) == 1
+    assert listed.keys() < shown.keys()
+    assert listed == {name: shown[name] for name in listed}
+    assert (await apis.admin("GET", "/invoices")).data == [listed]
+
+
 Entry = tuple[str, int, int, tuple[int, ...]]
 
 

@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.csv_export import Cell, Csv
 from proxy.api.views.money import Display, Usd, When, display, instant
-from proxy.ledger.invoices import Invoice, InvoiceLine, LineKind
+from proxy.ledger.invoices import Invoice, InvoiceHead, InvoiceLine, LineKind
 from proxy.money import NANO_PER_USD, Unit, decimal_string, usd_string
 
 COLUMNS: Final = (
@@ -79,7 +79,7 @@ class InvoiceView(InvoiceSummary, frozen=True, kw_only=True):
     paid: list[PaidView]
 
 
-def invoice_summary(invoice: Invoice, unit: Unit) -> InvoiceSummary:
+def invoice_summary(invoice: Invoice | InvoiceHead, unit: Unit) -> InvoiceSummary:
     """The view of an invoice without its lines."""
     return InvoiceSummary(**_members(invoice, unit))
 
@@ -118,7 +118,7 @@ async def _rows(invoice: Invoice) -> AsyncIterator[Sequence[Cell]]:
         )
 
 
-def _members(invoice: Invoice, unit: Unit) -> dict[str, Any]:
+def _members(invoice: Invoice | InvoiceHead, unit: Unit) -> dict[str, Any]:
     figures = {
         name: getattr(invoice, f"{name}_nano") for name in ("opening", "credits", "charges", "closing")
     }

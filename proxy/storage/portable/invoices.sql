@@ -46,8 +46,8 @@ FROM invoices
 WHERE id = :id;
 
 -- name: invoices_page
--- Invoices of all accounts, or of one, newest first.
-SELECT {invoices.shown}
+-- Invoices of all accounts, or of one, newest first, without what is long of them.
+SELECT id, number, account_id, period, opening_nano, credits_nano, charges_nano, closing_nano, debt_nano, issued_at_us
 FROM invoices
 WHERE id < COALESCE(NULLIF(:cursor, ''), '~') AND (:account_id = '' OR account_id = :account_id)
 ORDER BY id DESC
