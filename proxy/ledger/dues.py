@@ -15,7 +15,7 @@ from proxy.ledger.periods import Every, Span, day_text, periods_before
 from proxy.ledger.windows import DAY_US
 
 RENEWAL: Final = "renewal:"
-"""What the ids of the commands begin with that grant renewals; the first day of the period is behind it."""
+"""What the ids of the commands begin with that grant renewals; how often and the first day are behind it."""
 MINIMUM: Final = "minimum:"
 COMMITTED_MONTHS: Final = 3
 """What was not spent is asked for as many months later."""
@@ -111,7 +111,7 @@ class OfMembership(OfAccount, frozen=True):
         renewal = self.dues.renewal
         if renewal is not None:
             spans = periods_before(renewal.every, self.at_us, renewal.back_fill + 1)
-            needs.commands.update((self.account_id, renewal_id(span)) for span in spans)
+            needs.commands.update((self.account_id, renewal_id(renewal.every, span)) for span in spans)
         if self.dues.minimum_nano:
             for span in periods_before("month", self.at_us, COMMITTED_MONTHS + 1):
                 needs.days.add((self.account_id, self.account_id, span.start_us // DAY_US))
@@ -139,9 +139,9 @@ def minimum_id(span: Span) -> str:
     return f"{MINIMUM}{day_text(span.start_us)}"
 
 
-def renewal_id(span: Span) -> str:
-    """The id of the command that grants the renewal of a period."""
-    return f"{RENEWAL}{day_text(span.start_us)}"
+def renewal_id(every: Every, span: Span) -> str:
+    """The id of the command that grants the renewal of a period. A day and a month may begin at once."""
+    return f"{RENEWAL}{every}:{day_text(span.start_us)}"
 
 
 def share(at_us: int, span: Span) -> Fraction:

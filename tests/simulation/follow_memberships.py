@@ -265,13 +265,13 @@ def _settle_months(
 def _give(model: Model, party: Party, command: OfMembership, period: Month) -> None:
     renewal, first = command.dues.renewal, _at(period.begins_us)
     assert renewal
-    command_id = f"renewal:{first:%Y-%m-%d}"
+    command_id = f"renewal:{renewal.every}:{first:%Y-%m-%d}"
     lasts_us = renewal.lasts_us or period.ends_us - period.begins_us
     until_us = min(NEVER_US, period.begins_us + lasts_us)
     if command_id in party.done or until_us <= command.at_us:
         return
     terms = (renewal.kind, renewal.priority, until_us, command.group)
-    lot_id = f"lot_{party.account.id}_{first:%Y%m%d}"
+    lot_id = f"lot_{party.account.id}_{renewal.every}_{first:%Y%m%d}"
     grant(model, Grant(party.account.id, command_id, lot_id, renewal.amount_nano, command.at_us, *terms))
 
 

@@ -34,7 +34,7 @@ async def test_processes_that_renew_at_once_do_it_once(engine: Engine, open_stor
     kinds = [row[2] for row in engine.dump()["entries"]]
     assert sorted(kinds) == ["fee", "grant", "grant", "grant"]
     assert {row[1] for row in engine.dump()["commands"]} == {
-        *("grant_1", "renewal:2024-10-04"),
+        *("grant_1", "renewal:day:2024-10-04"),
         *(row[1] for row in engine.dump()["commands"] if row[1].startswith("dues_")),
     }
 
@@ -49,7 +49,7 @@ async def test_what_was_missed_is_made_up_for_by_whoever_comes_first(
     assert found.membership is not None
     assert engine.dump()["memberships"] == [membership_row(found.membership)]
     lots = [row for row in engine.dump()["lots"] if row[2] == "renewal"]
-    assert [row[0] for row in lots] == [f"lot_acct_1_202410{day:02}" for day in range(4, 8)]
+    assert [row[0] for row in lots] == [f"lot_acct_1_day_202410{day:02}" for day in range(4, 8)]
     before = engine.dump()
     assert (await done(first, renew(2, day=3))).membership == found.membership
     assert engine.dump() == before

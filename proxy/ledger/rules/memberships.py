@@ -188,10 +188,10 @@ def _give(books: Books, membership: Membership, command: OfMembership, renewal: 
         return membership
     for span in reversed(list(_missed(membership, current, renewal, at_us))):
         expires_at_us = _expiry_us(renewal, span)
-        command_id = renewal_id(span)
+        command_id = renewal_id(renewal.every, span)
         if (account_id, command_id) in books.commands or expires_at_us <= at_us:
             continue
-        lot_id = f"lot_{account_id}_{day_text(span.start_us).replace('-', '')}"
+        lot_id = f"lot_{account_id}_{renewal.every}_{day_text(span.start_us).replace('-', '')}"
         terms = (renewal.kind, renewal.priority, expires_at_us, command.group)
         grant(books, Grant(account_id, command_id, lot_id, renewal.amount_nano, at_us, *terms))
     return replace(membership, renewed_us=current.end_us)

@@ -4,6 +4,7 @@ from msgspec.structs import replace
 
 from proxy.ledger.commands import ChangeAccount, Done
 from proxy.ledger.dues import NO_DUES, Dues, Renew, Renewal
+from proxy.ledger.periods import Every, period_at
 from proxy.ledger.rows import NEVER_US, Lot, Membership
 from proxy.ledger.windows import DAY_US
 from tests.ledger.desk import ACCOUNT, NOON_US, Desk
@@ -120,6 +121,19 @@ def test_a_month_begins_on_its_first_day() -> None:
     desk.now_us = lots(desk)[0].expires_at_us
     renew(desk, monthly)
     assert len(lots(desk)) == 2
+
+
+def test_a_month_is_given_to_who_was_given_its_first_day() -> None:
+    """And a day to who was given the month that begins with it: the two are not one renewal."""
+    desk, first_us = member(), period_at("month", NOON_US).start_us
+    moves: tuple[tuple[Every, int], ...] = (("day", 0), ("month", 14), ("month", 31), ("day", 31))
+    for every, day in moves:
+        desk.now_us = first_us + day * DAY_US
+        desk.do(ChangeAccount(ACCOUNT, desk.now_us, group=every))
+        renew(desk, replace(DAILY, every=every, lasts_us=NEVER_US, back_fill=0), every)
+    assert sorted(lot.id for lot in lots(desk)) == [
+        f"lot_{ACCOUNT}_{every}_2024{day}" for every in ("day", "month") for day in (1001, 1101)
+    ]
 
 
 def test_no_clock_gives_a_day_twice_and_none_stops_renewals() -> None:
