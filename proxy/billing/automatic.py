@@ -36,7 +36,8 @@ class Wanted(msgspec.Struct, frozen=True):
 def wanted(auto: AutoTopUp, funds_nano: int, past: Past, payments: Payments, now_us: int) -> Wanted | None:
     """What to buy for an account with these funds, pending top-ups among them; None for nothing now.
 
-    One is in flight at a time. The next waits for a cool-down, and longer after one that was declined.
+    One is in flight at a time, until it expires: opening the next closes it. The next waits for a cool-down,
+    and longer after one that was declined.
     """
     if auto.state != "on" or funds_nano > auto.threshold_nano or _is_waiting(past, payments, now_us):
         return None
@@ -53,7 +54,7 @@ def _is_waiting(past: Past, payments: Payments, now_us: int) -> bool:
     if not past.newest:
         return False
     last = past.newest[0]
-    if last.state == "pending":
+    if last.state == "pending" and now_us < last.expires_at_us:
         return True
     if last.state == "failed" and now_us < last.closed_at_us + payments.back_off_us:
         return True

@@ -66,9 +66,10 @@ class TopUpRounds:
             await self._each_page(
                 "automatic_unsent", lambda row: self._charge(row, payments), provider=payments.provider
             )
-        await self._each_page("auto_top_ups_due", lambda row: self._consider(row, payments))
+        now_us = self._clock.now_us()
+        await self._each_page("auto_top_ups_due", lambda row: self._consider(row, payments), now_us=now_us)
 
-    async def _each_page(self, query: str, do: Callable[[Row], Awaitable[None]], **params: str) -> None:
+    async def _each_page(self, query: str, do: Callable[[Row], Awaitable[None]], **params: str | int) -> None:
         after = ""
         for _ in range(PAGES):
             rows = await self._store.query(query, {**params, "after": after, "limit": PAGE})
@@ -109,7 +110,7 @@ class TopUpRounds:
 
     async def _past(self, account_id: str, now_us: int) -> Past:
         days = dict(starts_of_day(now_us // DAY_US))
-        times = {"day_us": days["day"] * DAY_US, "month_us": days["month"] * DAY_US}
+        times = {"day_us": days["day"] * DAY_US, "month_us": days["month"] * DAY_US, "now_us": now_us}
         newest = await self._store.query("automatic_top_ups", {"account_id": account_id, "limit": BURST})
         (sums,) = await self._store.query("automatic_sums", {"account_id": account_id, **times})
         day_nano, month_nano = int(str(sums["day_nano"])), int(str(sums["month_nano"]))

@@ -14,11 +14,17 @@ AUTO = AutoTopUp("acct_1", "on", 5 * USD, 20 * USD, daily_nano=100 * USD)
 
 
 def made(
-    minutes_ago: int, state: TopUpState = "succeeded", *, closed: int | None = None, id_: str = "t1"
+    minutes_ago: int,
+    state: TopUpState = "succeeded",
+    *,
+    closed: int | None = None,
+    id_: str = "t1",
+    waits_us: int = 1,
 ) -> TopUp:
+    """One that waits for so long from now on if it is pending."""
     at_us = NOW_US - minutes_ago * MINUTE_US
     closed_at_us = NOW_US - (minutes_ago if closed is None else closed) * MINUTE_US
-    figures = (2_000, 0, 20 * USD, 0, 0, at_us, NOW_US)
+    figures = (2_000, 0, 20 * USD, 0, 0, at_us, NOW_US + waits_us)
     return TopUp("acct_1", id_, "stripe", "automatic", "", *figures, state=state, closed_at_us=closed_at_us)
 
 
@@ -50,6 +56,7 @@ def test_a_target_buys_what_is_missing_in_whole_cents_and_no_less_than_is_sold()
     [
         (made(1, "pending"), False),
         (made(10_000, "pending"), False),
+        (made(10_000, "pending", waits_us=0), True),
         (made(9), False),
         (made(10), True),
         (made(59, "failed"), False),
@@ -59,7 +66,7 @@ def test_a_target_buys_what_is_missing_in_whole_cents_and_no_less_than_is_sold()
     ],
 )
 def test_one_is_in_flight_and_the_next_waits(past: TopUp, is_bought: bool) -> None:
-    """Ten minutes after one that was paid, an hour after one that was declined."""
+    """Ten minutes after one that was paid, an hour after one declined, and not for one that has expired."""
     assert (buys(AUTO, 0, Past([past])) is not None) is is_bought
 
 

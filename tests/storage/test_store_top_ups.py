@@ -4,7 +4,7 @@ import asyncio
 
 from msgspec.structs import replace
 
-from proxy.ledger.commands import Adjust, Done, OpenAccount, Refused
+from proxy.ledger.commands import Adjust, ChangeAccount, Done, OpenAccount, Refused
 from proxy.ledger.store import Store
 from proxy.ledger.top_up_rows import TopUp
 from proxy.ledger.top_ups import (
@@ -14,6 +14,7 @@ from proxy.ledger.top_ups import (
     OpenTopUp,
     RefundTopUp,
     ReverseTopUp,
+    SetAutoTopUp,
 )
 from proxy.storage.columns import top_up_row
 from tests.storage.conftest import OpenStore
@@ -140,6 +141,30 @@ async def test_pending_top_ups_are_few_and_those_that_are_due_make_room(store: S
         ("topup_2", "pending"),
         ("topup_3", "pending"),
     ]
+
+
+async def test_what_nobody_has_paid_in_time_counts_as_no_funds(store: Store) -> None:
+    """Nor to what automatic ones may buy in a day, though nothing has closed it."""
+    forgotten = top_up(origin="automatic", expires_at_us=LATER_US)
+    await opened(store, forgotten)
+    await done(store, SetAutoTopUp(ACCOUNT, NOON_US, "on", 5, 10**9))
+    for now_us, due, bought_nano in ((LATER_US - 1, [], forgotten.credit_nano), (LATER_US, [0], 0)):
+        found = await store.query("auto_top_ups_due", {"after": "", "limit": 9, "now_us": now_us})
+        assert [row["funds_nano"] for row in found] == due
+        times = {"day_us": NOON_US, "month_us": NOON_US, "now_us": now_us}
+        (sums,) = await store.query("automatic_sums", {"account_id": ACCOUNT, **times})
+        assert sums == {"day_nano": bought_nano, "month_nano": bought_nano}
+
+
+async def test_who_is_suspended_is_charged_for_no_automatic_one(store: Store) -> None:
+    """One that was opened before waits until the account is active again."""
+    automatic = top_up(origin="automatic")
+    await opened(store, automatic)
+    params = {"provider": "manual", "after": "", "limit": 9}
+    await done(store, ChangeAccount(ACCOUNT, NOON_US, status="suspended"))
+    assert await store.query("automatic_unsent", params) == []
+    await done(store, ChangeAccount(ACCOUNT, NOON_US, status="active"))
+    assert [row["id"] for row in await store.query("automatic_unsent", params)] == [automatic.id]
 
 
 async def test_what_was_paid_after_all_is_credited(open_store: OpenStore) -> None:

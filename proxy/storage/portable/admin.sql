@@ -63,13 +63,13 @@ FROM auto_top_ups
 WHERE account_id = :account_id;
 
 -- name: auto_top_ups_due
--- Active accounts whose funds and pending top-ups are at their threshold or below, from after one of them on.
+-- Active accounts whose funds, with top-ups that may still be paid, are at their threshold or below, from after one of them on.
 SELECT {auto_top_ups.shown:t}, f.funds_nano
 FROM (
     SELECT o.account_id, a.balance_nano - a.debt_nano - a.owed_nano + COALESCE((
             SELECT CAST(SUM(p.credit_nano + p.bonus_nano) AS BIGINT)
             FROM top_ups AS p
-            WHERE p.account_id = o.account_id AND p.state = 'pending'
+            WHERE p.account_id = o.account_id AND p.state = 'pending' AND p.expires_at_us > :now_us
         ), 0) AS funds_nano
     FROM auto_top_ups AS o
     JOIN accounts AS a ON a.id = o.account_id
@@ -94,15 +94,18 @@ SELECT
     CAST(COALESCE(SUM(CASE WHEN created_at_us >= :day_us THEN credit_nano ELSE 0 END), 0) AS BIGINT) AS day_nano,
     CAST(COALESCE(SUM(credit_nano), 0) AS BIGINT) AS month_nano
 FROM top_ups
-WHERE account_id = :account_id AND origin = 'automatic' AND state IN ('pending', 'succeeded')
+WHERE account_id = :account_id AND origin = 'automatic'
+    AND (state = 'succeeded' OR (state = 'pending' AND expires_at_us > :now_us))
     AND created_at_us >= :month_us;
 
 -- name: automatic_unsent
--- Pending top-ups that low funds have asked for, and that their provider has not been asked to charge.
-SELECT {top_ups.shown}
-FROM top_ups
-WHERE state = 'pending' AND origin = 'automatic' AND provider = :provider AND reference = '' AND account_id > :after
-ORDER BY account_id
+-- Pending top-ups of active accounts that low funds have asked for, and that their provider has not been asked to charge.
+SELECT {top_ups.shown:t}
+FROM top_ups AS t
+JOIN accounts AS a ON a.id = t.account_id
+WHERE t.state = 'pending' AND t.origin = 'automatic' AND t.provider = :provider AND t.reference = ''
+    AND t.account_id > :after AND a.status = 'active'
+ORDER BY t.account_id
 LIMIT :limit;
 
 -- name: top_ups_of_account
