@@ -24,9 +24,13 @@ FAULT_TASKS: Final = (
     "call",
     "checkpoint",
     "connections",
+    "dues",
     "end",
+    "expiries",
     "figures",
     "finish",
+    "invoices",
+    "job",
     "jobs",
     "ledger",
     "models",
@@ -39,7 +43,9 @@ FAULT_TASKS: Final = (
     "start",
     "stop",
     "store",
+    "top-ups",
     "watch",
+    "webhooks",
 )
 """The tasks in which faults of Farebox itself can come up: the first words of their names."""
 

@@ -110,19 +110,30 @@ def test_what_has_not_happened_yet_is_a_zero() -> None:
         assert figure(telemetry, "farebox_faults_total", task=task) == 0
 
 
+def constants(module: Module) -> dict[str, ast.expr | None]:
+    """The values of the names that a module gives a type."""
+    return {
+        node.target.id: node.value
+        for node in module.nodes
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+
+
 def named_tasks(module: Module) -> Iterator[Finding]:
-    """The first word of each name that a module gives to a task, or to a fault that it tells."""
+    """The first word of each name that a module gives to a task, to rounds, or to a fault that it tells."""
+    known = constants(module)
     for node in module.nodes:
         if not isinstance(node, ast.Call):
             continue
         names = [word.value for word in node.keywords if word.arg == "name"]
-        called = getattr(node.func, "attr", "")
-        if called in {"fault", "_tell_fault"}:
+        called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        if called in {"fault", "_tell_fault", "_on_fault"}:
             names = node.args[:1]
-        elif called != "spawn":
+        elif called not in {"spawn", "repeat"}:
             continue
         for name in names:
-            first = name.values[0] if isinstance(name, ast.JoinedStr) else name
+            named = known.get(name.id, name) if isinstance(name, ast.Name) else name
+            first = named.values[0] if isinstance(named, ast.JoinedStr) else named
             if isinstance(first, ast.Constant):
                 yield node.lineno, str(first.value).partition(" ")[0]
 

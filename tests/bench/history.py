@@ -152,7 +152,7 @@ class History:
         ended = (*outcome, kind.basis, kind.usage, ended_us, None if void else at_us + 90_000, 0)
         charge = (charged_nano, kind.lines, kind.charge.price_id, charged_nano, 0, hold_nano, day)
         receipt = (*call, *ended, *charge, "", "[]", "{}", 0)
-        rows["receipts"].append((*receipt, seal_of(*receipt, 0, at_us, "owner-0")))
+        rows["receipts"].append((*receipt, seal_of(*receipt, 0, at_us, "owner-0"), "", ""))
         figures = days.setdefault((account_, day, key_, model), [0, 0, 0, 0, 0])
         for place, figure in enumerate((int(not void), *kind.tokens, charged_nano)):
             figures[place] += figure
@@ -222,7 +222,7 @@ class History:
         id_ = self._account_ids[number]
         figures = (self._balance_nano[number], 0, 0, 0, 0, self._entries[number], NEVER_US)
         named = (id_, f"account {number}", OPENED_US, "active")
-        return (*named, *figures, text(LIMITS), self._spent_by(id_), 0, "")
+        return (*named, *figures, text(LIMITS), self._spent_by(id_), 0, "", "{}")
 
     def _key(self, account: int, id_: str) -> tuple[Any, ...]:
         named = (id_, self._account_ids[account], "bench", f"digest of {id_}", id_[-4:], OPENED_US)

@@ -36,7 +36,7 @@ CREATE TABLE top_up_references (
     provider TEXT COLLATE "C" NOT NULL,
     reference TEXT COLLATE "C" NOT NULL,
     account_id TEXT COLLATE "C" NOT NULL,
-    top_up_id TEXT NOT NULL,
+    top_up_id TEXT COLLATE "C" NOT NULL,
     seal BIGINT NOT NULL,
     PRIMARY KEY (provider, reference)
 );
