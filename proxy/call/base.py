@@ -101,7 +101,8 @@ class RoutedCall(msgspec.Struct, frozen=True):
         """
         if not self.endpoint.repeatable or self.begins_job:
             return False
-        return not any(feature.changes for feature in self.ask.features)
+        features = self.ask.features
+        return not features or not any(feature.changes for feature in features)
 
     @property
     def begins_job(self) -> bool:

@@ -27,6 +27,8 @@ def newer_values(*values: str) -> tuple[str, ...]:
 
     They are up to the last that has anything, so that seals from before such a column stay as they are.
     """
-    while values and not values[-1]:
+    if not any(values):
+        return ()
+    while not values[-1]:
         values = values[:-1]
     return values
