@@ -30,8 +30,8 @@ from proxy.ledger.store import Store
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.tokens import COUNTER
 from proxy.metering.usage import METERS, tokens_of
+from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import affordable, worst_nano
-from proxy.pricing.rates import RateCard
 from proxy.upstream.routes import Routes
 
 BOUND_OVER_COUNT: Final = 32

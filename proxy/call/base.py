@@ -11,7 +11,7 @@ from proxy.ledger.commands import Granted
 from proxy.ledger.groups import QuotaTerms
 from proxy.ledger.rows import Call, Limits, Object, Observed
 from proxy.metering.ceiling import Ceiling
-from proxy.pricing.rates import RateCard
+from proxy.pricing.cards import RateCard
 from proxy.upstream.routes import Route
 
 

@@ -18,8 +18,8 @@ from proxy.endpoints.registry import forward_fault
 from proxy.endpoints.tallies.served import Told
 from proxy.errors import Refusal
 from proxy.metering.usage import Needed, Usage, each_needed
+from proxy.pricing.cards import RateCard
 from proxy.pricing.listed import dearest_of
-from proxy.pricing.rates import RateCard
 from proxy.upstream.routes import Route
 
 SHOWN_CHARS: Final = 64

@@ -17,7 +17,7 @@ from proxy.config.reference import json_schema
 from proxy.endpoints.registry import ENDPOINT_NAMES
 from proxy.ledger.windows import iso
 from proxy.money import NANO_PER_USD, decimal_string
-from proxy.pricing.rates import RateCard
+from proxy.pricing.cards import RateCard
 from proxy.storage.faults import StorageFault
 from proxy.upstream.routes import Route
 

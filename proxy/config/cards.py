@@ -20,8 +20,9 @@ from proxy.globs import any_meets
 from proxy.metering.usage import METERS
 from proxy.money import MAX_NANO, Unit, decimal_string
 from proxy.pricing.book import PriceBook
+from proxy.pricing.cards import Answered, Case, RateCard
 from proxy.pricing.extras import Extra
-from proxy.pricing.rates import ADJUSTMENTS, Adjustment, Answered, Case, RateCard
+from proxy.pricing.rates import ADJUSTMENTS, Adjustment
 from proxy.pricing.steps import Step, StepKind
 from proxy.validation import Path, did_you_mean
 

@@ -12,7 +12,7 @@ from proxy.endpoints.tool_plan import Failure, Measure, Parameter
 from proxy.metering.quantities import quantity_of
 from proxy.metering.usage import METERS, ONE_CALL
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import RateCard
+from proxy.pricing.cards import RateCard
 from proxy.validation import Path, did_you_mean
 
 MEASURED: Final = tuple(name for name in METERS if name not in ONE_CALL)

@@ -13,8 +13,9 @@ from proxy.config.faults import Findings
 from proxy.config.rates import lacks_bound, over, rates_of
 from proxy.config.tiers import with_own_counters
 from proxy.money import MAX_NANO, Unit
+from proxy.pricing.cards import Hours, RateCard
 from proxy.pricing.hours import DAY_MINUTES, Window
-from proxy.pricing.rates import Hours, Rate, RateCard
+from proxy.pricing.rates import Rate
 from proxy.validation import Path, did_you_mean
 
 OF: Final = "hours"

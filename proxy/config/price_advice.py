@@ -11,7 +11,7 @@ from proxy.endpoints.registry import PARAMETERS
 from proxy.globs import any_meets
 from proxy.metering.usage import each_needed, said
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import RateCard
+from proxy.pricing.cards import RateCard
 from proxy.validation import Path, did_you_mean
 
 _NO_NAMES: Final[tuple[str, ...]] = ()

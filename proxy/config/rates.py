@@ -12,7 +12,8 @@ from proxy.config.prices import PERS, written_price
 from proxy.config.tiers import counted_rate, is_counted
 from proxy.metering.usage import METERS
 from proxy.money import Unit
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.cards import RateCard
+from proxy.pricing.rates import Rate
 from proxy.pricing.steps import CONDITIONS, Step, StepKind
 from proxy.validation import Path, did_you_mean
 

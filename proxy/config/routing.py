@@ -14,7 +14,7 @@ from proxy.endpoints.tool_plan import PLAIN, ToolPlan
 from proxy.globs import is_glob
 from proxy.metering.usage import said
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import RateCard
+from proxy.pricing.cards import RateCard
 from proxy.upstream.path_templates import may_meet, variables_of
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from proxy.validation import Path, did_you_mean, path_text

@@ -11,7 +11,8 @@ from proxy.config.faults import Findings
 from proxy.config.prices import NO_PRICE, PERS, written_price
 from proxy.metering.usage import METERS
 from proxy.money import Unit, decimal_string
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.cards import RateCard
+from proxy.pricing.rates import Rate
 from proxy.pricing.tiers import Tier, Tiers
 from proxy.validation import Path
 

@@ -21,7 +21,7 @@ from proxy.endpoints.sources import OF_REQUESTS, Place, Source
 from proxy.endpoints.tool_plan import Failure, JobPlan, Measure, Multiple, Parameter, ToolPlan
 from proxy.metering.quantities import quantity_of
 from proxy.metering.usage import METERS, ONE_CALL, SURCHARGES
-from proxy.pricing.rates import RateCard
+from proxy.pricing.cards import RateCard
 from proxy.upstream.headers import goes_up, leads
 from proxy.upstream.routes import Upstream
 from proxy.validation import Path, did_you_mean

@@ -7,7 +7,8 @@ from typing import Final
 
 from proxy.globs import GlobIndex
 from proxy.metering.usage import Needed
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.cards import RateCard
+from proxy.pricing.rates import Rate
 
 NOTHING_FREE: Final[Mapping[str, Sequence[str]]] = MappingProxyType({})
 ONE_PRICE: Final[Mapping[str, str]] = MappingProxyType({})

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 
 from proxy.metering.usage import Usage
 from proxy.money import decimal_string, round_half_even, split_total
-from proxy.pricing.rates import Adjustment, Rate, RateCard
+from proxy.pricing.cards import RateCard
+from proxy.pricing.rates import Adjustment, Rate
 from proxy.pricing.steps import Step, added, billed, exact_amounts
 from proxy.pricing.tiers import Tier, Tiers
 

@@ -5,7 +5,8 @@ from fractions import Fraction
 
 from msgspec.structs import replace
 
-from proxy.pricing.rates import Adjustment, Rate, RateCard, Term
+from proxy.pricing.cards import RateCard
+from proxy.pricing.rates import Adjustment, Rate, Term
 
 
 def card_of(price_id: str, listed: Iterable[Term]) -> RateCard:

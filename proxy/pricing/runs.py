@@ -5,8 +5,9 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
+from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import Charge
-from proxy.pricing.rates import Adjustment, RateCard
+from proxy.pricing.rates import Adjustment
 from proxy.pricing.steps import Step, carried, due
 
 RUN: Final = "/"

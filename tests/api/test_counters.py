@@ -9,8 +9,9 @@ from proxy.ledger.groups import Group, Groups
 from proxy.ledger.rows import Limits, Outcome
 from proxy.ledger.windows import DAY_US
 from proxy.pricing.book import PriceBook
+from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import price
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.rates import Rate
 from proxy.pricing.tiers import Tier, Tiers
 from tests.api.apis import ApiConfig, Apis, serving
 

@@ -15,7 +15,8 @@ from proxy.endpoints.sources import Source
 from proxy.endpoints.tool_plan import Failure, Measure
 from proxy.ledger.windows import DAY_US, iso
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.cards import RateCard
+from proxy.pricing.rates import Rate
 from tests.api.apis import ADMIN_KEY, NOON_US, Answer, ApiConfig, Apis, serving
 
 PATH = "/v1/billing/events"

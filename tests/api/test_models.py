@@ -13,9 +13,10 @@ from proxy.api.views.models import ModelsQuery, ServedModel, openai_view, priced
 from proxy.call.policy import Catalog, Policy
 from proxy.ledger.groups import Group, Groups
 from proxy.pricing.book import PriceBook
+from proxy.pricing.cards import Case, Hours, RateCard
 from proxy.pricing.extras import Extra
 from proxy.pricing.hours import Window
-from proxy.pricing.rates import Adjustment, Case, Hours, Rate, RateCard
+from proxy.pricing.rates import Adjustment, Rate
 from proxy.pricing.steps import Step
 from proxy.upstream.model_lists import ListedModel
 from proxy.upstream.routes import Route, Routes, Target, Upstream

@@ -13,8 +13,9 @@ from msgspec.structs import replace
 from proxy.api.billing.runs import StreamBounds
 from proxy.ledger.commands import Settle
 from proxy.ledger.rows import Outcome
+from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import price
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.rates import Rate
 from proxy.pricing.runs import in_run
 from tests.api.apis import Apis, serving
 

@@ -20,8 +20,9 @@ from proxy.ledger.seals import seal_of
 from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
 from proxy.ledger.windows import DAY_US
 from proxy.money import NANO_PER_USD, parse_amount
+from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import NO_CHARGE, Charge, price
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.rates import Rate
 from proxy.storage.columns import text
 from proxy.storage.database import Chunk
 from proxy.storage.tables import HOLDS

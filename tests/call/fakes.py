@@ -24,8 +24,9 @@ from proxy.metering.model_names import encoding_name
 from proxy.metering.vocabulary import SHARED
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
+from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import Charge
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.rates import Rate
 from proxy.pricing.tiers import Count, CounterKey, Period
 from proxy.tasks import Tasks
 from proxy.upstream.base import UpstreamClient, UpstreamFailure, UpstreamRequest

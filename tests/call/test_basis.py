@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from proxy.ledger.rows import Receipt
 from proxy.metering.usage import Usage
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import RateCard
+from proxy.pricing.cards import RateCard
 from tests.call.fakes import Asked, Sent, Stage, Upstreams
 from tests.call.toys import TOY_RATES, AskedPages, Pages
 

@@ -7,8 +7,9 @@ from msgspec.structs import replace
 
 from proxy.errors import Refusal
 from proxy.pricing.book import PriceBook
+from proxy.pricing.cards import Case, RateCard
 from proxy.pricing.charge import price
-from proxy.pricing.rates import Case, Rate, RateCard
+from proxy.pricing.rates import Rate
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.call.fakes import Asked, Sent, Stage, Upstreams
 from tests.call.toys import TOYS, AskedPages

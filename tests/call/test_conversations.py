@@ -12,7 +12,7 @@ from proxy.ids import digest_of
 from proxy.ledger.commands import CreateKey, OpenAccount
 from proxy.ledger.groups import Group, Groups
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import RateCard
+from proxy.pricing.cards import RateCard
 from proxy.upstream.base import UpstreamFailure
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.call.fakes import NOW_US, Sent

@@ -18,7 +18,8 @@ from proxy.errors import Refusal
 from proxy.ledger.rows import Receipt
 from proxy.metering.usage import METERS
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.cards import RateCard
+from proxy.pricing.rates import Rate
 from tests.call.fakes import Sent, Stage, Upstreams, until
 from tests.call.family_rows import PATHS, QUANTITY, ROWS, asked, planted, told, without
 from tests.call.hostile import Body

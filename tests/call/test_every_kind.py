@@ -20,7 +20,8 @@ from proxy.endpoints.registry import KINDS
 from proxy.ledger.rows import Receipt
 from proxy.metering.usage import METERS
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.cards import RateCard
+from proxy.pricing.rates import Rate
 from tests.call.videos import VideoStage, video
 from tests.endpoints.openai.responses.replies import response, text, usage
 

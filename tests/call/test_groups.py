@@ -13,7 +13,8 @@ from proxy.ledger.groups import Group, Groups
 from proxy.ledger.rows import Caller, Limits
 from proxy.ledger.store import Row
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.cards import RateCard
+from proxy.pricing.rates import Rate
 from proxy.pricing.steps import Step
 from tests.call.fakes import NOW_US, RATES, WHOLE, Asked, Sent, Stage, Upstreams
 from tests.ledger.memory import MemoryStore

@@ -18,7 +18,8 @@ from proxy.ledger.rows import NEVER_US, Object
 from proxy.metering.usage import METERS
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.cards import RateCard
+from proxy.pricing.rates import Rate
 from tests.acceptance.scripted_upstream import completion
 from tests.call.fakes import NOW_US
 from tests.call.videos import OTHER_SECRET, VideoStage

@@ -11,7 +11,7 @@ from proxy.endpoints.objects import ObjectKind, always
 from proxy.endpoints.registry import KINDS
 from proxy.errors import Refusal
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import RateCard
+from proxy.pricing.cards import RateCard
 from proxy.upstream.base import UpstreamFailure
 from proxy.upstream.routes import Routes, Target, Upstream
 from tests.call.fakes import RATES

@@ -14,8 +14,9 @@ from proxy.ledger.groups import Groups
 from proxy.ledger.rows import Call, Observed
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
+from proxy.pricing.cards import Case, RateCard
 from proxy.pricing.charge import Charge, Line
-from proxy.pricing.rates import Case, Rate, RateCard
+from proxy.pricing.rates import Rate
 from proxy.upstream.routes import Routes
 from tests.call.fakes import NOW_US
 from tests.call.test_objects import put

@@ -15,7 +15,8 @@ from proxy.ledger.groups import Groups
 from proxy.ledger.rows import Receipt
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.cards import RateCard
+from proxy.pricing.rates import Rate
 from proxy.upstream.base import UpstreamFailure, UpstreamRequest
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.call.fakes import CHUNKS, SECRET, WHOLE, Sent, Stage, until

@@ -19,7 +19,7 @@ from proxy.ledger.commands import CreateKey, OpenAccount
 from proxy.ledger.groups import Groups
 from proxy.ledger.rows import NEVER_US, Object
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import RateCard
+from proxy.pricing.cards import RateCard
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.call.fakes import NOW_US
 from tests.call.videos import OTHER_SECRET, RATES, SECOND_NANO, VideoStage, video

@@ -6,7 +6,8 @@ from proxy.call.policy import Policy
 from proxy.endpoints.openai.images.ask import FRAMING_TOKENS
 from proxy.errors import Refusal
 from proxy.money import parse_amount
-from proxy.pricing.rates import Case, Rate, RateCard
+from proxy.pricing.cards import Case, RateCard
+from proxy.pricing.rates import Rate
 from tests.call.fakes import Sent, Upstreams
 from tests.call.hostile import Body
 from tests.call.test_pictures import (

@@ -16,7 +16,8 @@ from proxy.ledger.rows import Receipt
 from proxy.metering.tokens import COUNTER
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.cards import RateCard
+from proxy.pricing.rates import Rate
 from tests.call.fakes import NOW_US, Sent, Stage, Upstreams, until
 from tests.call.hostile import Body
 from tests.endpoints.openai.images.answers import (

@@ -10,7 +10,8 @@ from proxy.call.policy import Policy
 from proxy.endpoints.openai.responses.responses import RESPONSES
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.cards import RateCard
+from proxy.pricing.rates import Rate
 from tests.call.videos import VideoStage
 from tests.endpoints.openai.responses.replies import response, text, usage
 

@@ -17,7 +17,7 @@ from proxy.ledger.groups import Group, Groups, QuotaTerms
 from proxy.ledger.quotas import Quota
 from proxy.ledger.rows import Limits
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import Answered, RateCard
+from proxy.pricing.cards import Answered, RateCard
 from proxy.pricing.runs import in_run
 from tests.call.fakes import CHUNKS, FULL_NANO, NOW_US, RATES, WHOLE, Asked, Sent, Stage, Upstreams
 from tests.call.test_terms import route

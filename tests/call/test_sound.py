@@ -4,8 +4,9 @@ from fractions import Fraction
 
 import pytest
 
+from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import price
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.rates import Rate
 from tests.call.fakes import RATES, Stage, Upstreams
 from tests.call.hostile import Body, Sink
 from tests.endpoints.forms import HEADERS, form_of

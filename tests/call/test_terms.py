@@ -18,8 +18,9 @@ from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import METERS, SURCHARGES
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
+from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import price, worst_nano
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.rates import Rate
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.call.fakes import RATES, WHOLE, Asked, Sent, Stage, Upstreams
 from tests.endpoints.least import LEAST, asked
@@ -27,9 +28,8 @@ from tests.endpoints.least import LEAST, asked
 SEARCH_NANO = 10_000_000
 SEARCH = Rate("web_searches", Fraction(SEARCH_NANO), 1)
 PER_CALL = Rate("requests", parse_amount("0.02"), 1)
-CARD = RateCard(
-    "card", ("*",), (*RATES, SEARCH), 100, (("priority", Fraction(2)), ("flex", Fraction(1, 2))), 5_000
-)
+TIERS = (("priority", Fraction(2)), ("flex", Fraction(1, 2)))
+CARD = RateCard("card", ("*",), (*RATES, SEARCH), 100, TIERS, 5_000)
 BARE = RateCard("bare", ("*",), RATES, 100)
 FEATURES: list[Feature] = [
     surcharged("web_search_options", "web_search_options", "web_searches"),

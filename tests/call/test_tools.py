@@ -12,7 +12,8 @@ from proxy.errors import Refusal
 from proxy.ledger.commands import Recover
 from proxy.ledger.rows import OnShortfall, Receipt
 from proxy.money import parse_amount
-from proxy.pricing.rates import Case, Rate, RateCard
+from proxy.pricing.cards import Case, RateCard
+from proxy.pricing.rates import Rate
 from tests.call.fakes import NOW_US, Asked, Sent, Stage, until
 from tests.call.tool_stage import (
     CALL_NANO,

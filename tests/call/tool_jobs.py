@@ -11,7 +11,7 @@ from proxy.endpoints.tool_plan import Failure, JobPlan, Measure, Multiple, ToolP
 from proxy.ledger.groups import Groups
 from proxy.ledger.rows import Receipt
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import RateCard
+from proxy.pricing.cards import RateCard
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.call.tool_stage import CREDIT, RATES, source
 from tests.call.videos import VideoStage

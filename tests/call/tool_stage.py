@@ -13,7 +13,8 @@ from proxy.endpoints.tool_plan import PLAIN, Measure, ToolPlan
 from proxy.ledger.groups import Groups
 from proxy.money import parse_amount
 from proxy.pricing.book import PriceBook
-from proxy.pricing.rates import Case, Rate, RateCard
+from proxy.pricing.cards import Case, RateCard
+from proxy.pricing.rates import Rate
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.call.fakes import Answered, Asked, Stage, Upstreams
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from proxy.config.prices import PERS
 from proxy.metering.usage import METERS
 from proxy.money import MAX_NANO, Unit, parse_amount
+from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import affordable, more_nano, price, worst_nano
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.rates import Rate
 
 WHOLES = sorted(name for name, meter in METERS.items() if meter.part_of is None)
 QUANTITIES = st.one_of(st.integers(0, 20), st.integers(0, 10**9))

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from proxy.metering.usage import METERS
 from proxy.pricing.book import PriceBook
+from proxy.pricing.cards import Case, RateCard
 from proxy.pricing.charge import price, worst_nano
-from proxy.pricing.rates import Adjustment, Case, Rate, RateCard
+from proxy.pricing.rates import Adjustment, Rate
 from proxy.pricing.steps import Step, exact_amounts
 from tests.pricing.test_charge import PRICES, usages
 from tests.pricing.test_stepped import stepped_cards

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from proxy.metering.usage import METERS
-from proxy.pricing.rates import Adjustment, Case, Rate, RateCard
+from proxy.pricing.cards import Case, RateCard
+from proxy.pricing.rates import Adjustment, Rate
 from proxy.pricing.steps import Step
 
 

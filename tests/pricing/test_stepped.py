@@ -12,10 +12,11 @@ from msgspec.structs import replace
 
 from proxy.config.prices import PERS
 from proxy.metering.usage import METERS
+from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import Charge, Line, affordable, more_nano, price, worst_nano
 from proxy.pricing.extras import Extra
 from proxy.pricing.listed import card_of
-from proxy.pricing.rates import Adjustment, Rate, RateCard, Term
+from proxy.pricing.rates import Adjustment, Rate, Term
 from proxy.pricing.steps import Step, StepKind, exact_amounts
 from tests.pricing.test_charge import PRICES, QUANTITIES, WHOLES, usages
 

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import Charge, Line, affordable, more_nano, price, worst_nano
 from proxy.pricing.counting import counted, counter_keys
 from proxy.pricing.listed import card_of
-from proxy.pricing.rates import Adjustment, Rate, RateCard, Term
+from proxy.pricing.rates import Adjustment, Rate, Term
 from proxy.pricing.steps import Step, exact_amounts
 from proxy.pricing.tiers import Count, CounterKey, Period, Tier, Tiers
 

@@ -13,8 +13,9 @@ import msgspec
 
 from proxy.ledger.rows import Counter
 from proxy.ledger.windows import WINDOWS
+from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import Charge, Line, rounded
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.rates import Rate
 from proxy.pricing.steps import Step
 from proxy.pricing.tiers import Tier, Tiers, Volume
 from proxy.storage.columns import counter_row

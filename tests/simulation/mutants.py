@@ -30,8 +30,8 @@ from proxy.ledger.commands import (
     Void,
 )
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Hold
+from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import Charge, price
-from proxy.pricing.rates import RateCard
 from tests.simulation import (
     mutants_of_counters,
     mutants_of_credit,

@@ -13,8 +13,9 @@ import msgspec
 
 from proxy.ledger.commands import Authorize, Command
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Call, Hold, Limits
+from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import Charge, price
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.rates import Rate
 from proxy.pricing.runs import in_run
 from tests.simulation.counters import STAIRS
 from tests.simulation.model import DAY_US, Model

@@ -9,8 +9,9 @@ from proxy.ledger.commands import Command, Observe, Recorded, Recover, Refused, 
 from proxy.ledger.rows import Call, Counter, Hold, Observed
 from proxy.ledger.store import Store
 from proxy.ledger.windows import DAY_US
+from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import Charge, price
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.rates import Rate
 from proxy.pricing.tiers import Tier, Tiers, Volume
 from proxy.storage.columns import counter_row
 from tests.storage.conftest import OpenStore

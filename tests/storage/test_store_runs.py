@@ -7,8 +7,9 @@ from msgspec.structs import replace
 
 from proxy.ledger.commands import Settle, Settled
 from proxy.ledger.rows import Call, Counter
+from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import price
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.rates import Rate
 from proxy.pricing.runs import in_run
 from proxy.pricing.tiers import Volume
 from proxy.storage.columns import counter_row

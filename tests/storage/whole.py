@@ -37,8 +37,9 @@ from proxy.ledger.rows import Limits, Observed, Voucher
 from proxy.ledger.store import Row, Store
 from proxy.ledger.top_ups import NoteTopUp, OpenTopUp, SetAutoTopUp
 from proxy.ledger.vouchers import ClaimVoucher, MakeVoucher
+from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import Charge, Line, price
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.rates import Rate
 from proxy.pricing.runs import in_run
 from proxy.pricing.tiers import Tier, Tiers
 from proxy.storage.audit import ledger_of

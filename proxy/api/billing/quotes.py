@@ -15,7 +15,7 @@ from proxy.edge.gateway import expect_later
 from proxy.edge.middleware import check_path
 from proxy.edge.quotes import AskedCall
 from proxy.money import Unit, usd_string
-from proxy.pricing.rates import BillingType
+from proxy.pricing.cards import BillingType
 
 
 class QuoteQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -9,7 +9,8 @@ from proxy.api.views.money import Usd, When, instant
 from proxy.ledger.rows import Counter
 from proxy.ledger.windows import DAY_US, ends_us
 from proxy.money import NANO_PER_USD, decimal_string
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.cards import RateCard
+from proxy.pricing.rates import Rate
 from proxy.pricing.steps import times
 from proxy.pricing.tiers import CounterKey, Period
 

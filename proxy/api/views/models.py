@@ -8,8 +8,9 @@ import msgspec
 
 from proxy.ledger.windows import iso
 from proxy.money import NANO_PER_USD, decimal_string
+from proxy.pricing.cards import Case, RateCard
 from proxy.pricing.hours import Window, clock_time
-from proxy.pricing.rates import Case, Rate, RateCard
+from proxy.pricing.rates import Rate
 from proxy.pricing.steps import Step, StepKind, times
 from proxy.pricing.tiers import Tiers
 

@@ -3,8 +3,9 @@
 from fractions import Fraction
 
 from proxy.ledger.windows import DAY_US
+from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import price
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.rates import Rate
 from proxy.pricing.tiers import Tier, Tiers
 from tests.ledger.desk import ACCOUNT, NOON_US
 

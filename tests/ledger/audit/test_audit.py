@@ -15,8 +15,9 @@ from proxy.ledger.dues import ChangePlan, Dues, Fee
 from proxy.ledger.returns import RefundCall, VoidLot
 from proxy.ledger.rows import NEVER_US, Limits, Object, Observed
 from proxy.ledger.windows import DAY_US, starts_of_day
+from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import price
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.rates import Rate
 from tests.ledger.audit.audited import GRANTED, OF_EVENTS, Rows, columns_named, differences, rows_of, tampered
 from tests.ledger.audit.of_counters import COUNTED, OF_COUNTERS
 from tests.ledger.audit.of_memberships import OF_MEMBERSHIPS

@@ -13,8 +13,9 @@ from msgspec.structs import replace
 from proxy.ledger.audit.receipts import receipt_faults, usage_of
 from proxy.ledger.audit.rows import ReceiptRow
 from proxy.metering.usage import METERS
+from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import NO_CHARGE, Line, price
-from proxy.pricing.rates import Rate, RateCard
+from proxy.pricing.rates import Rate
 from proxy.pricing.steps import Step
 from proxy.storage.columns import text
 from tests.pricing.test_charge import usages
