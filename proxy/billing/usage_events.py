@@ -13,6 +13,7 @@ from proxy.endpoints.event_plan import EVENTS, EventPlan, EventPolicy, read_even
 from proxy.errors import Refusal
 from proxy.ids import new_id
 from proxy.ledger.commands import Command, Recorded, Refused, Regrouped, Result
+from proxy.ledger.groups import Groups
 from proxy.ledger.records import Record
 from proxy.ledger.refusals import refusal
 from proxy.ledger.rows import Call, Outcome
@@ -20,6 +21,8 @@ from proxy.ledger.windows import iso
 from proxy.money import MAX_NANO
 from proxy.pricing.book import PriceBook
 from proxy.pricing.charge import NO_CHARGE, Charge, price
+from proxy.pricing.rates import RateCard
+from proxy.pricing.runs import RunSum, in_run, run_after
 from proxy.validation import did_you_mean
 
 GROUP_TRIES: Final = 3
@@ -31,6 +34,7 @@ class UsageEvent(msgspec.Struct, frozen=True):
     """What was told: an id within its account and `source`, a type, when it was, and all of it as JSON.
 
     `content` says the same in the same bytes whenever it is told, see `proxy.endpoints.event_plan`.
+    `run_id` is the run that it is billed with, empty for none.
     """
 
     id: str
@@ -39,6 +43,7 @@ class UsageEvent(msgspec.Struct, frozen=True):
     at_us: int
     content: bytes
     source: str = ""
+    run_id: str = ""
 
     @property
     def name(self) -> str:
@@ -47,7 +52,10 @@ class UsageEvent(msgspec.Struct, frozen=True):
 
 
 class Reported(msgspec.Struct, frozen=True):
-    """What became of an event: the receipt that it has now, or has had, or why it is rejected."""
+    """What became of an event: the receipt that it has now, or has had, or why it is rejected.
+
+    `run` is what all of its run costs with it, where it is one of a run.
+    """
 
     event: UsageEvent
     status: Literal["charged", "duplicate", "rejected"]
@@ -56,6 +64,7 @@ class Reported(msgspec.Struct, frozen=True):
     shortfall_nano: int = 0
     owed_nano: int = 0
     fault: Refusal | None = None
+    run: RunSum | None = None
 
 
 class Ledger(Protocol):
@@ -77,6 +86,11 @@ class Terms(Protocol):
     @property
     def book(self) -> PriceBook:
         """The price book."""
+        ...
+
+    @property
+    def groups(self) -> Groups:
+        """The groups, with the markups of their runs."""
         ...
 
 
@@ -141,12 +155,16 @@ def _command(
     told, used_at_us = read_event(plan, event.content), min(event.at_us, now_us)
     charge = NO_CHARGE
     if not told.failed:
-        charge = _charge(plan, told.usage, told.parameters, terms.book, group=group, at_us=used_at_us)
+        card = _card(plan, told.parameters, terms.book, group=group, at_us=used_at_us)
+        if event.run_id:
+            card = in_run(card, event.run_id, terms.groups.of(group).run_share)
+        charge = _charge(card, told.usage)
     outcome = Outcome("reported_failure" if told.failed else "complete", 200, "reported", told.usage, now_us)
     call = Call(
         *(new_id("call", now_us), event.account_id, key_id, EVENTS, event.type, "", ""),
         stream=False,
         started_at_us=event.at_us,
+        run_id=event.run_id,
     )
     digest = hashlib.sha256(event.content).hexdigest()
     return Record(
@@ -156,20 +174,19 @@ def _command(
     )
 
 
-def _charge(
-    plan: EventPlan,
-    usage: dict[str, int],
-    parameters: dict[str, str],
-    book: PriceBook,
-    *,
-    group: str,
-    at_us: int,
-) -> Charge:
+def _card(
+    plan: EventPlan, parameters: dict[str, str], book: PriceBook, *, group: str, at_us: int
+) -> RateCard:
+    """The card for events of a plan with these parameters at a moment. Raises Refusal."""
     card = book.card_now(plan.rate_card, plan.type, EVENTS, at_us, group)
     if card is None:
         message = f"The rate card {plan.rate_card!r} prices no {plan.type} for the group {group!r}."
         raise Refusal("model_not_priced", message, param="type")
-    charge = price(card_at(card, parameters, plan.meters), usage)
+    return card_at(card, parameters, plan.meters)
+
+
+def _charge(card: RateCard, usage: dict[str, int]) -> Charge:
+    charge = price(card, usage)
     if charge.total_nano > MAX_NANO:
         raise Refusal("invalid_value", "The event would cost more than the largest amount there is.")
     return charge
@@ -182,4 +199,7 @@ def _reported(event: UsageEvent, result: Result) -> Reported:
     if result.settled.replayed:
         return Reported(event, "duplicate", result.call_id)
     made = result.settled
-    return Reported(event, "charged", result.call_id, made.charged_nano, made.shortfall_nano, made.owed_nano)
+    return Reported(
+        *(event, "charged", result.call_id, made.charged_nano, made.shortfall_nano, made.owed_nano),
+        run=run_after(made.charge) if made.charge is not None else None,
+    )

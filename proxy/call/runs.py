@@ -30,12 +30,17 @@ def with_run(routed: RoutedCall, request: InboundRequest, groups: Groups) -> Rou
         run_id, param = _labels_of(routed.ask.labels).get(MEMBER, ""), f"metadata.{MEMBER}"
     if not run_id:
         return routed
+    check_run_id(run_id, param)
+    share = groups.of(routed.group).run_share
+    terms = routed.terms.changed(lambda card: in_run(card, run_id, share))
+    return replace(routed, run_id=run_id, terms=terms)
+
+
+def check_run_id(run_id: str, param: str) -> None:
+    """Raises Refusal 400 for what is no id of a run."""
     if not _ID.fullmatch(run_id):
         raise Refusal(
             "invalid_value",
             "The id of a run has at most 128 letters, digits, '.', '_', ':', '~' and '-', no sign first.",
             param=param,
         )
-    share = groups.of(routed.group).run_share
-    terms = routed.terms.changed(lambda card: in_run(card, run_id, share))
-    return replace(routed, run_id=run_id, terms=terms)

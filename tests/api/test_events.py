@@ -13,11 +13,14 @@ from proxy.api.billing.events import KEYS_AT_ONCE
 from proxy.endpoints.event_plan import EventPlan, EventPolicy
 from proxy.endpoints.sources import Source
 from proxy.endpoints.tool_plan import Failure, Measure
+from proxy.ledger.groups import Group, Groups
+from proxy.ledger.rows import Limits
 from proxy.ledger.windows import DAY_US, iso
 from proxy.pricing.book import PriceBook
 from proxy.pricing.cards import RateCard
 from proxy.pricing.rates import Rate
 from tests.api.apis import ADMIN_KEY, NOON_US, Answer, ApiConfig, Apis, serving
+from tests.api.test_runs import step
 
 PATH = "/v1/billing/events"
 CARD = RateCard("pages", (), (Rate("pages", Fraction(1_000_000), 1),))
@@ -31,7 +34,8 @@ POLICY = EventPolicy(
     max_age_us=3 * DAY_US,
     max_ahead_us=60_000_000,
 )
-CONFIG = ApiConfig(events=POLICY, book=PriceBook([CARD], multipliers={"vip": "0.5"}))
+RUNS = Groups(Limits(), {"vip": Group("vip", run_share="0.5")}, run_share="0.2")
+CONFIG = ApiConfig(events=POLICY, book=PriceBook([CARD], multipliers={"vip": "0.5"}), groups=RUNS)
 WHEN = iso(NOON_US)
 
 
@@ -256,3 +260,37 @@ async def test_slow_bodies_of_an_account_keep_no_other_out(apis: Apis) -> None:
     for answer in await asyncio.gather(*sent):
         answer.release()
     assert told.data[0]["status"] == "charged"
+
+
+async def test_events_of_a_run_are_billed_with_its_calls_and_one_markup(apis: Apis) -> None:
+    """Calls and events of any form are steps of it; what an event costs without the run is not one."""
+    account_id = await apis.account()
+    await apis.grant(account_id, "1")
+    key_id, secret = await apis.key(account_id)
+    called = await step(apis, account_id, key_id, "trip", 1_000_000)
+    plain = await send(apis, event(account_id, run_id="trip"))
+    cloud: dict[str, Any] = {"specversion": "1.0", "id": "2", "source": "/s", "type": "scan", "time": WHEN}
+    cloud |= {"subject": account_id, "runid": "trip", "data": {"pages": 4}}
+    other = await send(apis, cloud, kind="application/cloudevents+json")
+    alone = await send(apis, event(account_id, "3"))
+    told = [answer.data[0] for answer in (plain, other, alone)]
+    assert [each["charged"] for each in told] == ["0.0036", "0.0048", "0.003"]
+    assert [each["run_cost"] for each in told] == ["0.0048", "0.0096", None]
+    run = (await apis.ask("GET", "/v1/billing/runs/trip", key=secret)).body
+    assert (run["subtotal"], run["markup"], run["total"]) == ("0.008", "0.0016", "0.0096")
+    ids = {each["id"] for each in run["steps"]["data"]}
+    assert ids == {told[1]["receipt_id"], told[0]["receipt_id"], called}
+    receipt = (await apis.admin("GET", f"/receipts/{told[0]['receipt_id']}")).body
+    assert (receipt["run_id"], receipt["lines"][-1]["meter"]) == ("trip", "run_markup")
+
+
+async def test_a_run_of_a_group_has_its_markup_and_an_event_says_its_run_once(apis: Apis) -> None:
+    """The run is part of what is told; without one all is as it was."""
+    account_id = await apis.account(group="vip")
+    first, again, moved, wrong = [
+        (await send(apis, event(account_id, run_id=run))).data[0] for run in ("r", "r", "s", "-r\n")
+    ]
+    assert (first["charged"], first["run_cost"]) == ("0.00225", "0.00225")
+    assert (again["status"], again["run_cost"]) == ("duplicate", None)
+    assert moved["error"]["code"] == "idempotency_conflict"
+    assert (wrong["error"]["code"], wrong["error"]["param"]) == ("invalid_value", "run_id")

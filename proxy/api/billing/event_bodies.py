@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 from proxy.api import decode
 from proxy.api.admin.bodies import Instant, instant_us
 from proxy.billing.usage_events import UsageEvent
+from proxy.call.runs import check_run_id
 from proxy.endpoints.reading.depth import DEPTH_MAX, is_too_deep
 from proxy.errors import Refusal
 from proxy.validation import wants
@@ -39,17 +40,21 @@ Properties = Annotated[
 ]
 
 
-JsonType = Annotated[str, wants("application/json", pattern=r"^application/([a-z0-9.-]+\+)?json")]
+RunId = Annotated[str, wants("the id of a run", max_length=128)]
 
 
 class EventFields(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One event. A key may leave out the account, which is its own; the operator names any."""
+    """One event. A key may leave out the account, which is its own; the operator names any.
+
+    With `run_id` it is billed as one call of that run.
+    """
 
     id: EventId
     type: EventType
     account: AccountId = ""
     timestamp: Instant
     properties: Properties = {}
+    run_id: RunId = ""
 
 
 class EventsFields(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -63,7 +68,8 @@ class EventsFields(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class CloudEventFields(Struct, frozen=True, kw_only=True):
     """One event as CloudEvents 1.0 has it: the subject is the account, the data its properties.
 
-    Its id is known within its source. Other attributes are passed over.
+    Its id is known within its source. With the extension attribute `runid` it is billed as one call of that
+    run. Other attributes are passed over.
     """
 
     specversion: Literal["1.0"]
@@ -76,6 +82,7 @@ class CloudEventFields(Struct, frozen=True, kw_only=True):
         str, wants("application/json", pattern=r"^application/([a-z0-9.-]+\+)?json")
     ] = PLAIN
     data: Properties = {}
+    runid: RunId = ""
     data_base64: UnsetType = UNSET
 
 
@@ -143,14 +150,16 @@ def _items(body: bytes, kind: str) -> list[bytes]:
 def _plain(raw: bytes) -> "_Read":
     fields = decode.from_json(raw, EventFields)
     said = ("account", fields.account, "timestamp", fields.timestamp)
-    return _Read(fields.id, "", fields.type, *said, _decode_members(raw).properties)
+    run = ("run_id", fields.run_id)
+    return _Read(fields.id, "", fields.type, *said, _decode_members(raw).properties, *run)
 
 
 def _cloud(raw: bytes) -> "_Read":
     known = {name: value for name, value in _members_of(raw).items() if name in _ATTRIBUTES}
     fields = decode.from_json(_encode(known), CloudEventFields)
     said = ("subject", fields.subject, "time", fields.time)
-    return _Read(fields.id, fields.source, fields.type, *said, _decode_members(raw).data)
+    run = ("runid", fields.runid)
+    return _Read(fields.id, fields.source, fields.type, *said, _decode_members(raw).data, *run)
 
 
 class _Read(NamedTuple):
@@ -164,6 +173,8 @@ class _Read(NamedTuple):
     time_field: str
     at: datetime
     properties: dict[str, msgspec.Raw]
+    run_field: str
+    run_id: str
 
 
 def _made(read: "_Read", own_account_id: str) -> UsageEvent:
@@ -175,6 +186,8 @@ def _made(read: "_Read", own_account_id: str) -> UsageEvent:
         right = "a key tells of its own account alone"
         raise decode.invalid(read.account_field, account_id, right)
     at_us = instant_us(read.at, read.time_field)
+    if read.run_id:
+        check_run_id(read.run_id, read.run_field)
     content = {
         "id": read.id,
         "source": read.source,
@@ -183,7 +196,9 @@ def _made(read: "_Read", own_account_id: str) -> UsageEvent:
         "timestamp": at_us,
         "properties": dict(_same(read.properties)),
     }
-    return UsageEvent(read.id, read.type, account_id, at_us, _encode(content), read.source)
+    if read.run_id:
+        content["run_id"] = read.run_id
+    return UsageEvent(read.id, read.type, account_id, at_us, _encode(content), read.source, read.run_id)
 
 
 def _same(properties: dict[str, msgspec.Raw]) -> Iterator[tuple[str, Any]]:

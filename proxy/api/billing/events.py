@@ -48,7 +48,10 @@ class EventFault(Struct, frozen=True, kw_only=True):
 
 
 class EventResult(Struct, frozen=True, kw_only=True):
-    """What became of an event. A `duplicate` shows what the first did; `id` is empty where it has none."""
+    """What became of an event. A `duplicate` shows what the first did; `id` is empty where it has none.
+
+    `run_cost` is what its whole run costs with it, its markup included, where it is one of a run.
+    """
 
     object: Literal["event_result"] = "event_result"
     id: str
@@ -58,6 +61,7 @@ class EventResult(Struct, frozen=True, kw_only=True):
     charged: Usd | None = None
     shortfall: Usd | None = None
     owed: Usd | None = None
+    run_cost: Usd | None = None
     error: EventFault | None = None
     display: Display | UnsetType = UNSET
 
@@ -178,6 +182,7 @@ class EventRoutes:
             account_id=event.account_id,
             status=reported.status,
             receipt_id=reported.call_id,
+            run_cost=None if reported.run is None else usd_string(reported.run.total_nano),
             display=display(unit, **figures) if figures else UNSET,
             **shown,
         )
