@@ -20,8 +20,8 @@ from proxy.ledger.rows import Call, Outcome
 from proxy.ledger.windows import iso
 from proxy.money import MAX_NANO
 from proxy.pricing.book import PriceBook
+from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import NO_CHARGE, Charge, price
-from proxy.pricing.rates import RateCard
 from proxy.pricing.runs import RunSum, in_run, run_after
 from proxy.validation import did_you_mean
 

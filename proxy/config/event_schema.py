@@ -4,13 +4,35 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from proxy.config.values import Name, Quantity, Schema, Text, doc
+from proxy.config.values import Count, Name, Quantity, Schema, Text, doc
+
+
+class EventPartSchema(Schema, frozen=True, kw_only=True):
+    """One of several figures that a quantity is worked out of."""
+
+    event: Annotated[Text, doc("A JSON pointer into the event, such as /properties/documents.")]
+    chunk_characters: Annotated[
+        Count | None, doc("Instead, how many chunks of so many characters the text there has.")
+    ] = None
+    most: Annotated[Quantity | None, doc("The most that it may be.")] = None
+    otherwise: Annotated[
+        Quantity | None, doc("Its value where it is not told; without it, such an event is rejected.")
+    ] = None
 
 
 class EventMeasureSchema(Schema, frozen=True, kw_only=True):
-    """Where an event tells the quantity of a meter, and its bound."""
+    """Where an event tells the quantity of a meter, or of what it is worked out, and its bound."""
 
-    event: Annotated[Text, doc("A JSON pointer into the event, such as /properties/seconds.")]
+    event: Annotated[Text | None, doc("A JSON pointer into the event, such as /properties/seconds.")] = None
+    product: Annotated[
+        list[EventPartSchema], doc("Figures of the event of which the product is the quantity.")
+    ] = field(default_factory=list)
+    sum: Annotated[list[EventPartSchema], doc("Figures of the event of which the sum is the quantity.")] = (
+        field(default_factory=list)
+    )
+    per: Annotated[
+        Count | None, doc("What the product or the sum is divided by; a unit that has begun counts.")
+    ] = None
     most: Annotated[Quantity, doc("The most that an event may tell; one with more is rejected.")] = (
         "100000000"
     )

@@ -2,10 +2,12 @@
 
 from typing import Final
 
-from proxy.config.event_schema import EventTypeSchema
+from proxy.config.event_schema import EventMeasureSchema, EventPartSchema, EventTypeSchema
 from proxy.config.faults import Findings
+from proxy.config.formulas import bounded_part, formula_of, worked_out
 from proxy.config.schema import ConfigSchema
 from proxy.endpoints.event_plan import EventPlan, EventPolicy
+from proxy.endpoints.formulas import Part
 from proxy.endpoints.reading.pointer import pointer_of
 from proxy.endpoints.sources import Source
 from proxy.endpoints.tool_plan import Failure, Measure, Parameter
@@ -102,14 +104,34 @@ def _measure(meter: str, path: Path, schema: EventTypeSchema, findings: Findings
         findings.fault(path, f"is no meter of an event; {did_you_mean(meter, MEASURED)}")
         return None
     said = schema.measures[meter]
-    source = _source(said.event, (*path, "event"), findings)
+    if sum(bool(place) for place in (said.event, said.product, said.sum)) != 1:
+        findings.fault(path, "needs exactly one of event, product, sum")
     most = _quantity(said.most, meter, (*path, "most"), findings)
+    if said.event is None:
+        return _worked_out(meter, most, said, path, findings)
+    if said.per is not None:
+        findings.fault((*path, "per"), "divides a `product` or a `sum`, and there is none", str(said.per))
+    source = _source(said.event, (*path, "event"), findings)
     otherwise = None
     if said.otherwise is not None:
         otherwise = _quantity(said.otherwise, meter, (*path, "otherwise"), findings)
         if otherwise > most:
             findings.fault((*path, "otherwise"), "is more than `most`", said.otherwise)
     return Measure(meter, source, most, otherwise)
+
+
+def _worked_out(
+    meter: str, most: int, schema: EventMeasureSchema, path: Path, findings: Findings
+) -> Measure | None:
+    """A measure that is worked out of several figures of the event."""
+    if schema.otherwise is not None:
+        findings.fault((*path, "otherwise"), "cannot stand beside a `product` or a `sum`")
+
+    def part(each: EventPartSchema, at: Path) -> Part:
+        return bounded_part(each, _source(each.event, (*at, "event"), findings), at, findings)
+
+    formula = formula_of(schema.product, schema.sum, schema.per, part, path)
+    return worked_out(meter, most, formula) if formula is not None and formula.parts else None
 
 
 def _quantity(text: str, meter: str, path: Path, findings: Findings) -> int:

@@ -3,9 +3,10 @@
 import re
 from fractions import Fraction
 from math import ceil
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 from proxy.config.faults import Findings
+from proxy.config.formulas import bounded_part, formula_of, worked_out
 from proxy.config.schema import RouteSchema
 from proxy.config.tool_schema import (
     FailureSchema,
@@ -15,7 +16,7 @@ from proxy.config.tool_schema import (
     ParameterSchema,
     PartSchema,
 )
-from proxy.endpoints.formulas import Formula, Part
+from proxy.endpoints.formulas import Part
 from proxy.endpoints.reading.pointer import Pointer, pointer_of
 from proxy.endpoints.sources import OF_REQUESTS, Place, Source
 from proxy.endpoints.tool_plan import Failure, JobPlan, Measure, Multiple, Parameter, ToolPlan
@@ -147,14 +148,10 @@ def _worked_out(
     for name in ("otherwise", "for_each"):
         if getattr(schema, name) is not None:
             findings.fault((*path, name), "cannot stand beside a `product` or a `sum`")
-    kind: Literal["product", "sum"] = "product" if schema.product else "sum"
-    found = [
-        _part(each, (*path, kind, index), findings) for index, each in enumerate(schema.product or schema.sum)
-    ]
-    parts = tuple(part for part in found if part is not None)
-    if len(parts) != len(found):
-        return None
-    return Measure(meter, parts[0].source, most, formula=Formula(kind, parts, schema.per or 1))
+    formula = formula_of(
+        schema.product, schema.sum, schema.per, lambda each, at: _part(each, at, findings), path
+    )
+    return None if formula is None else worked_out(meter, most, formula)
 
 
 def _part(schema: PartSchema, path: Path, findings: Findings) -> Part | None:
@@ -166,10 +163,7 @@ def _part(schema: PartSchema, path: Path, findings: Findings) -> Part | None:
         findings.fault((*path, "most"), message)
     if schema.chunk_characters is not None and source.place != "request":
         findings.fault((*path, "chunk_characters"), "counts a text of the body, at a place in `request`")
-    most, otherwise = (None if text is None else Fraction(text) for text in (schema.most, schema.otherwise))
-    if most is not None and otherwise is not None and otherwise > most:
-        findings.fault((*path, "otherwise"), "is more than `most`", schema.otherwise)
-    return Part(source, most, otherwise, schema.chunk_characters or 0)
+    return bounded_part(schema, source, path, findings)
 
 
 def _multiple(schema: MultipleSchema, path: Path, findings: Findings) -> Multiple | None:

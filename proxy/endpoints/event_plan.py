@@ -9,12 +9,12 @@ from typing import Final, Literal
 
 import msgspec
 
+from proxy.endpoints.formulas import Formula
 from proxy.endpoints.reading.body import JsonBody, read_body
 from proxy.endpoints.reading.pointer import OddName, value_in
 from proxy.endpoints.reading.steps import Text, first_byte
-from proxy.endpoints.sources import Source
-from proxy.endpoints.tool_plan import Failure, Measure, Parameter, figure_text
-from proxy.errors import Refusal
+from proxy.endpoints.sources import Source, wrong
+from proxy.endpoints.tool_plan import Failure, Measure, Parameter, figure_text, too_much
 from proxy.metering.quantities import TEXT_CHARS_MAX, quantity_of
 from proxy.metering.usage import METERS, ONE_CALL
 from proxy.money import decimal_string
@@ -80,18 +80,33 @@ def read_event(plan: EventPlan, content: bytes) -> Told:
 
 
 def _quantity(measure: Measure, body: JsonBody) -> int:
+    if measure.formula is not None:
+        return _worked_out(measure, measure.formula, body)
     value = _value(measure.source, body)
     if value is None:
         if measure.otherwise is None:
-            raise _wrong(measure.source, "is missing: it has to be a decimal number that is not negative")
+            raise wrong(measure.source, "is missing: it has to be a decimal number that is not negative")
         return measure.otherwise
     text = figure_text(value)
     quantity = quantity_of(text, measure.meter)
     if quantity is None:
-        raise _wrong(measure.source, f"is {_shown(value)}: it has to be a decimal number, not negative")
+        raise wrong(measure.source, f"is {_shown(value)}: it has to be a decimal number, not negative")
     if quantity > measure.most:
         most = decimal_string(Fraction(measure.most, METERS[measure.meter].scale))
-        raise _wrong(measure.source, f"is {_shown(value)}: it may be {most} at most")
+        raise wrong(measure.source, f"is {_shown(value)}: it may be {most} at most")
+    return quantity
+
+
+def _worked_out(measure: Measure, formula: Formula, body: JsonBody) -> int:
+    """The quantity of a formula, of which an event tells every part. Nothing of something is nothing."""
+    values = []
+    for part in formula.parts:
+        value = _value(part.source, body)
+        plain = None if value is None else figure_text(value)
+        values.append(part.value(part.chunks(value) if part.chunk_characters else plain, zero_counts=True))
+    quantity = formula.quantity(values, measure.meter)
+    if quantity is None or quantity > measure.most:
+        raise too_much(measure, formula)
     return quantity
 
 
@@ -101,7 +116,7 @@ def _text(parameter: Parameter, body: JsonBody) -> str | None:
         return parameter.otherwise
     text = figure_text(value)
     if len(text) > TEXT_CHARS_MAX:
-        raise _wrong(parameter.source, f"is longer than {TEXT_CHARS_MAX} characters")
+        raise wrong(parameter.source, f"is longer than {TEXT_CHARS_MAX} characters")
     return text
 
 
@@ -110,14 +125,10 @@ def _value(source: Source, body: JsonBody) -> Text | None:
     try:
         value = value_in(body, source.pointer)
     except OddName as fault:
-        raise _wrong(source, f"can be read in two ways: {fault.name!r} is there twice") from fault
+        raise wrong(source, f"can be read in two ways: {fault.name!r} is there twice") from fault
     return None if value is None or first_byte(value) == b"n" else value
 
 
 def _shown(value: Text) -> str:
     shown = bytes(value[: TEXT_CHARS_MAX + 1]).decode("utf-8", "replace")
     return shown if len(shown) <= TEXT_CHARS_MAX else f"{shown[:TEXT_CHARS_MAX]}..."
-
-
-def _wrong(source: Source, what: str) -> Refusal:
-    return Refusal("invalid_value", f"`{source.name}` {what}.", param=source.name)

@@ -8,11 +8,15 @@ from typing import Final, Literal
 
 import msgspec
 
-from proxy.endpoints.sources import Source
-from proxy.metering.quantities import counted
+from proxy.endpoints.reading.fields import text_of
+from proxy.endpoints.reading.steps import Text, first_byte, items
+from proxy.endpoints.sources import Source, wrong
+from proxy.metering.quantities import counted, number_of
+from proxy.money import decimal_string
 
 Known = tuple[Fraction | None, ...]
 """What is known of each part of a formula, in order."""
+WANTED: Final = "a decimal number that is not negative, or an array of which the items count"
 NOTHING_KNOWN: Final[Mapping[str, Known]] = MappingProxyType({})
 
 
@@ -27,6 +31,38 @@ class Part(msgspec.Struct, frozen=True):
     most: Fraction | None = None
     otherwise: Fraction | None = None
     chunk_characters: int = 0
+
+    def value(self, told: str | None, *, zero_counts: bool = False) -> Fraction:
+        """What is said of it, where that alone decides. A 0 says nothing unless `zero_counts`.
+
+        Raises Refusal `invalid_value` where nothing is said and nothing is assumed; for more than it may be,
+        and for what is no sane number.
+        """
+        number = None if told is None else number_of(told)
+        if told is None or (number == 0 and not zero_counts):
+            if self.otherwise is None:
+                nothing = "missing" if zero_counts else "missing or 0"
+                raise wrong(self.source, f"is {nothing}, and what the call costs depends on it")
+            return self.otherwise
+        if number is None:
+            raise wrong(self.source, f"is no quantity; it must be {WANTED}")
+        if self.most is not None and number > self.most:
+            raise wrong(self.source, f"is more than {decimal_string(self.most)}, the most that it may be")
+        return number
+
+    def chunks(self, value: Text | None) -> str | None:
+        """How many chunks a JSON text has, or all texts of an array together; None for nothing.
+
+        Raises Refusal `invalid_value` for what is no text.
+        """
+        if value is None:
+            return None
+        chunks = 0
+        for each in items(value) if first_byte(value) == b"[" else [value]:
+            if (text := text_of(msgspec.Raw(each))) is None:
+                raise wrong(self.source, "must be a text, or an array of texts")
+            chunks += max(1, -(-len(text) // self.chunk_characters))
+        return str(chunks)
 
 
 class Formula(msgspec.Struct, frozen=True):

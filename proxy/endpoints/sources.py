@@ -5,6 +5,7 @@ from typing import Final, Literal
 import msgspec
 
 from proxy.endpoints.reading.pointer import Pointer
+from proxy.errors import Refusal
 
 Place = Literal["answer", "answer_header", "request", "request_header", "query"]
 """Where a figure is: at a JSON pointer of the answer or of the request, in a header of either, or in a field
@@ -19,3 +20,8 @@ class Source(msgspec.Struct, frozen=True):
     place: Place
     name: str
     pointer: Pointer = ()
+
+
+def wrong(source: Source, what: str) -> Refusal:
+    """The refusal of a request for what is wrong at a source of it."""
+    return Refusal("invalid_value", f"`{source.name}` {what}.", param=source.name)

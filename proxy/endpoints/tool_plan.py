@@ -9,15 +9,15 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from proxy.endpoints.base import Headers
-from proxy.endpoints.formulas import NOTHING_KNOWN, Formula, Known, Part
+from proxy.endpoints.formulas import NOTHING_KNOWN, WANTED, Formula, Known, Part
 from proxy.endpoints.members import shown_name
 from proxy.endpoints.reading.body import JsonBody, read_body
 from proxy.endpoints.reading.fields import text_of
 from proxy.endpoints.reading.pointer import OddName, Pointer, value_in
 from proxy.endpoints.reading.steps import Text, first_byte, items
-from proxy.endpoints.sources import OF_REQUESTS, Source
+from proxy.endpoints.sources import OF_REQUESTS, Source, wrong
 from proxy.errors import Refusal
-from proxy.metering.quantities import TEXT_CHARS_MAX, number_of, quantity_of
+from proxy.metering.quantities import TEXT_CHARS_MAX, quantity_of
 from proxy.metering.usage import MAX_QUANTITY, METERS
 from proxy.money import decimal_string
 
@@ -29,7 +29,6 @@ _JSON_TYPE: Final = re.compile(
     r"application/([a-z0-9.-]+\+)?json\s*(;\s*charset=\"?(utf-?8|us-ascii)\"?\s*)?", re.IGNORECASE
 )
 """The types of a body that every server reads as the JSON that it is."""
-_WANTED: Final = "a decimal number that is not negative, or an array of which the items count"
 
 
 class Multiple(msgspec.Struct, frozen=True):
@@ -161,7 +160,7 @@ class ToolRequest:
             return None
         quantity = quantity_of(told, meter)
         if quantity is None:
-            raise _wrong(source, f"is no quantity; it must be {_WANTED}")
+            raise wrong(source, f"is no quantity; it must be {WANTED}")
         return quantity or None
 
     def part(self, part: Part) -> Fraction:
@@ -170,29 +169,9 @@ class ToolRequest:
         Raises Refusal `invalid_value` where it says nothing, or 0, and nothing is assumed; for more than the
         part may be, and for what is no sane number.
         """
-        told = self._chunks(part) if part.chunk_characters else self._told(part.source)
-        if told is None or (number := number_of(told)) == 0:
-            if part.otherwise is None:
-                raise _wrong(part.source, "is missing or 0, and what the call costs depends on it")
-            return part.otherwise
-        if number is None:
-            raise _wrong(part.source, f"is no quantity; it must be {_WANTED}")
-        if part.most is not None and number > part.most:
-            raise _wrong(part.source, f"is more than {decimal_string(part.most)}, the most that it may be")
-        return number
-
-    def _chunks(self, part: Part) -> str | None:
-        """How many chunks the text at a source has, or all texts of an array together."""
-        value = None if self._body is None else self._value(self._body, part.source)
-        if value is None:
-            return None
-        texts = items(value) if first_byte(value) == b"[" else [value]
-        chunks = 0
-        for each in texts:
-            if (text := text_of(msgspec.Raw(each))) is None:
-                raise _wrong(part.source, "must be a text, or an array of texts")
-            chunks += max(1, -(-len(text) // part.chunk_characters))
-        return str(chunks)
+        if not part.chunk_characters:
+            return part.value(self._told(part.source))
+        return part.value(part.chunks(None if self._body is None else self._value(self._body, part.source)))
 
     def text(self, source: Source) -> str | None:
         """The value at a source as a text; None where the request has nothing there.
@@ -201,7 +180,7 @@ class ToolRequest:
         """
         told = self._told(source, {b"[": "array", b"{": "object"})
         if told is not None and len(told) > TEXT_CHARS_MAX:
-            raise _wrong(source, f"is longer than {TEXT_CHARS_MAX} characters")
+            raise wrong(source, f"is longer than {TEXT_CHARS_MAX} characters")
         return told
 
     def _told(self, source: Source, kinds: Mapping[bytes, str] | None = None) -> str | None:
@@ -212,14 +191,14 @@ class ToolRequest:
         folded = source.name.casefold()
         found = [(name, value) for name, value in pairs if plain(name) == folded]
         if len(found) > 1:
-            raise _wrong(source, "is given more than once")
+            raise wrong(source, "is given more than once")
         if not found:
             return None
         name, value = found[0]
         if (name if is_query else name.casefold()) != (source.name if is_query else folded):
-            raise _wrong(source, f"is given as {shown_name(name)!r}; some upstreams take it for that")
+            raise wrong(source, f"is given as {shown_name(name)!r}; some upstreams take it for that")
         if not is_query and folded in _of_one_hop(self._headers):
-            raise _wrong(source, "is named by `Connection`, so that it does not go up")
+            raise wrong(source, "is named by `Connection`, so that it does not go up")
         return value.strip()
 
     def _told_by_body(self, source: Source, kinds: Mapping[bytes, str]) -> str | None:
@@ -231,7 +210,7 @@ class ToolRequest:
         try:
             value = value_in(body, source.pointer)
         except OddName as fault:
-            raise _wrong(source, f"can be read in two ways: {fault.name!r} is there twice") from fault
+            raise wrong(source, f"can be read in two ways: {fault.name!r} is there twice") from fault
         return None if value is None or first_byte(value) == b"n" else value
 
 
@@ -283,13 +262,13 @@ def quantities(
         meter, bound = measure.meter, measure.most * _times(measure.multiple, request)
         if not measure.is_of_request:
             if bound > MAX_QUANTITY * METERS[meter].scale:
-                raise _wrong(measure.source, "could come to more than any call may use")
+                raise wrong(measure.source, "could come to more than any call may use")
             most[meter] = bound
             continue
         told = request.figure(measure.source, meter)
         if told is not None and told > bound:
             most_shown = decimal_string(Fraction(bound, METERS[meter].scale))
-            raise _wrong(measure.source, f"is more than {most_shown}, the most that a call may use")
+            raise wrong(measure.source, f"is more than {most_shown}, the most that a call may use")
         assumed = bound if measure.otherwise is None else measure.otherwise
         fixed[meter] = assumed if told is None else told
     return fixed, most
@@ -316,9 +295,14 @@ def _worked_out(measure: Measure, formula: Formula, known: Known) -> int:
         return worst
     if not measure.is_of_request:
         return measure.most
+    raise too_much(measure, formula)
+
+
+def too_much(measure: Measure, formula: Formula) -> Refusal:
+    """The refusal of what comes to more than there may be."""
     most_shown = decimal_string(Fraction(measure.most, METERS[measure.meter].scale))
     names = f" {formula.sign} ".join(f"`{source.name}`" for source in measure.sources)
-    raise Refusal(
+    return Refusal(
         "invalid_value",
         f"{names} comes to more than {most_shown} {measure.meter}, the most that a call may use.",
         param=measure.source.name,
@@ -379,7 +363,3 @@ def _refuse_other_fields(fields: tuple[tuple[str, str], ...], known: frozenset[s
         if name not in known:
             shown = shown_name(name)
             raise Refusal("invalid_value", f"The query may not have the field {shown!r}.", param=shown)
-
-
-def _wrong(source: Source, what: str) -> Refusal:
-    return Refusal("invalid_value", f"`{source.name}` {what}.", param=source.name)

@@ -1,8 +1,11 @@
 """A type of events has a card that prices it, and a place in the event for each figure."""
 
+from fractions import Fraction
+
 import pytest
 
 from proxy.endpoints.event_plan import EventPlan
+from proxy.endpoints.formulas import Formula, Part
 from proxy.endpoints.sources import Source
 from proxy.endpoints.tool_plan import Failure, Measure, Parameter
 from proxy.ledger.windows import DAY_US
@@ -75,6 +78,37 @@ def test_what_cannot_be_charged_is_a_fault(
     load_text: LoadText, reported: Reported, text: str, fault: str
 ) -> None:
     assert reported(text_of(rate_cards=CARD) + events(text)) == [fault]
+
+
+PARTS = "product: [{event: /properties/n, most: '9'}, {event: /properties/seconds, otherwise: '2.5'}], per: 2"
+
+
+def test_a_measure_may_be_a_formula_of_several_figures(load_text: LoadText) -> None:
+    text = f"rate_card: gpu, measures: {{run_seconds: {{{PARTS}}}}}"
+    count, seconds = (
+        Source("request", f"/properties/{name}", ("properties", name)) for name in ("n", "seconds")
+    )
+    formula = Formula("product", (Part(count, Fraction(9)), Part(seconds, None, Fraction("2.5"))), 2)
+    plan = load_text(text_of(rate_cards=CARD) + events(text)).events.plans["job"]
+    assert plan.measures == (Measure("run_seconds", count, 10**14, formula=formula),)
+
+
+@pytest.mark.parametrize(
+    ("measure", "fault"),
+    [
+        ("most: '1'", ": needs exactly one of event, product, sum"),
+        (f"event: /properties/s, {PARTS}", ": needs exactly one of event, product, sum"),
+        ("event: /properties/s, per: 2", ".per: '2' divides a `product` or a `sum`, and there is none"),
+        (f"{PARTS}, otherwise: '1'", ".otherwise: cannot stand beside a `product` or a `sum`"),
+        (
+            "sum: [{event: /properties/s, most: '1', otherwise: '2'}]",
+            ".sum[0].otherwise: '2' is more than `most`",
+        ),
+    ],
+)
+def test_a_formula_that_cannot_be_worked_out_is_a_fault(reported: Reported, measure: str, fault: str) -> None:
+    text = f"rate_card: gpu, measures: {{run_seconds: {{{measure}}}}}"
+    assert f"{PLACE}.measures.run_seconds{fault}" in reported(text_of(rate_cards=CARD) + events(text))
 
 
 def test_an_event_is_known_for_longer_than_it_is_taken(reported: Reported) -> None:

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.endpoints.base import Reading
+from proxy.endpoints.event_plan import EventPlan, read_event
 from proxy.endpoints.formulas import Formula, Part
 from proxy.endpoints.reading.pointer import pointer_of
 from proxy.endpoints.sources import Place, Source
@@ -180,3 +181,39 @@ def test_a_formula_is_rounded_up_once_at_its_end(values: list[Fraction], per: in
     assert found == (whole if whole <= MAX_QUANTITY else None)
     more = formula.quantity([value + 1 for value in values], "results")
     assert found is None or more is None or more >= found
+
+
+COPIES = Part(source("request", "/properties/copies"), Fraction(9), Fraction(1))
+SHEETS = Part(source("request", "/properties/sheets"))
+TEXT = Part(source("request", "/properties/text"), chunk_characters=4)
+
+
+def of_event(*parts: Part, **properties: object) -> int:
+    formula = Formula("product", parts, 2)
+    plan = EventPlan("scan", "scans", (Measure("pages", parts[0].source, 50, formula=formula),))
+    return read_event(plan, json.dumps({"properties": properties}).encode()).usage["pages"]
+
+
+def test_a_quantity_of_an_event_is_worked_out_as_that_of_a_tool_is() -> None:
+    """Exactly, and whole only at its end; 0 is told, and text may be counted by its chunks."""
+    assert of_event(COPIES, SHEETS, sheets=5) == 3
+    assert of_event(COPIES, SHEETS, copies="1.5", sheets=2.4) == 2
+    assert of_event(COPIES, SHEETS, copies=0, sheets=5) == 0
+    assert of_event(COPIES, TEXT, copies=3, text="nine letters") == 5
+
+
+@pytest.mark.parametrize(
+    ("properties", "param", "said"),
+    [
+        ({"copies": 2}, "/properties/sheets", "is missing, and what"),
+        ({"copies": 10, "sheets": 1}, "/properties/copies", "is more than 9"),
+        ({"sheets": -1}, "/properties/sheets", "is no quantity"),
+        ({"copies": 9, "sheets": 12}, "/properties/copies", "comes to more than 50.00 pages"),
+    ],
+)
+def test_an_event_that_tells_no_quantity_is_rejected(
+    properties: dict[str, object], param: str, said: str
+) -> None:
+    with pytest.raises(Refusal, match=said) as refused:
+        of_event(COPIES, SHEETS, **properties)
+    assert refused.value.param == param
