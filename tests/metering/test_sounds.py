@@ -10,14 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.metering.durations import LEAST_BYTES_A_SECOND, TYPICAL_BYTES_A_SECOND
-from proxy.metering.sounds import (
-    FRAMES_MAX,
-    MP3_BYTES_A_SECOND,
-    SoundLength,
-    is_sound,
-    longest_seconds,
-    sound_length,
-)
+from proxy.metering.frames import FRAME_BYTES_A_SECOND, FRAMES_MAX
+from proxy.metering.sounds import SoundLength, is_sound, longest_seconds, sound_length
 
 
 def wav(seconds: int, hertz: int = 16_000) -> bytes:
@@ -201,7 +195,7 @@ def test_more_frames_than_are_looked_at_are_bounded_by_their_bytes() -> None:
     data = SLOW * (FRAMES_MAX + 1_000)
     looked_at = Fraction(FRAMES_MAX * 576, 8_000)
     assert whole(data).most == looked_at + Fraction(1_000 * 72, LEAST_BYTES_A_SECOND)
-    assert longest_seconds(data, 0, len(data)) == -(-len(data) // MP3_BYTES_A_SECOND)
+    assert longest_seconds(data, 0, len(data)) == -(-len(data) // FRAME_BYTES_A_SECOND)
 
 
 @pytest.mark.parametrize(

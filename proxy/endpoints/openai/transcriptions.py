@@ -41,7 +41,9 @@ FRAME_TOKENS: Final = 32
 """What a model is told beside the sound and the prompt."""
 REFERENCES_MAX: Final = 16
 _MEASURED_CHARS: Final = 4_194_304
-"""How much a sound counts as that has to be measured: it is looked at off the loop."""
+"""How much a sound counts as at most that has to be measured: it is looked at off the loop."""
+_CHARS_A_BYTE: Final = 8
+"""What a byte of it takes, beside one of a text: blocks of a few bytes are read one by one."""
 
 _FORMATS: Final = ("json", "text", "srt", "verbose_json", "vtt", "diarized_json")
 _PLAIN_FORMATS: Final = frozenset({"text", "srt", "vtt"})
@@ -109,7 +111,7 @@ class TranscriptionAsk(msgspec.Struct, frozen=True):
 
     def input_text_length(self) -> int:
         """Much for a sound that takes long to measure."""
-        return min(self.recording.size_bytes, _MEASURED_CHARS) + len(self.text)
+        return min(self.recording.size_bytes * _CHARS_A_BYTE, _MEASURED_CHARS) + len(self.text)
 
     def forward_body(self, plan: ForwardPlan) -> bytes:
         """The client's form with the target's model name."""

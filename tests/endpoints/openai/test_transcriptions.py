@@ -10,7 +10,7 @@ from proxy.endpoints.openai.transcriptions import FRAME_TOKENS, TOKENS_A_SECOND
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.errors import Refusal
 from proxy.metering.durations import LEAST_BYTES_A_SECOND
-from proxy.metering.sounds import MP3_BYTES_A_SECOND
+from proxy.metering.frames import FRAME_BYTES_A_SECOND
 from tests.endpoints.forms import HEADERS, field, file, form, form_of
 from tests.metering.test_sounds import LYING_WAV, mp3, opus, wav
 
@@ -41,7 +41,7 @@ def test_a_sound_is_held_by_its_seconds_or_by_their_tokens(path: str) -> None:
     [
         (TEN, 10, 10, 10),
         (LYING_WAV, 3_600, 3_600, 3_600),
-        (mp3(383), -(-383 * 417 // MP3_BYTES_A_SECOND), 11, 11),
+        (mp3(383), -(-383 * 417 // FRAME_BYTES_A_SECOND), 11, 11),
         (opus(48_000), -(-len(opus(48_000)) // LEAST_BYTES_A_SECOND), 5, 1),
         (b"\x1a\x45\xdf\xa3" + bytes(996), 2, 2, 1),
     ],
