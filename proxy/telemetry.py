@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from functools import partial
 from operator import methodcaller
-from typing import Final
+from typing import Final, get_args
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -13,6 +13,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from proxy.errors import CODES
 from proxy.ledger.commands import Settled
+from proxy.ledger.events import DeliveryState
 from proxy.ledger.rows import Call, Outcome
 from proxy.metering.usage import Usage
 from proxy.pricing.charge import Charge
@@ -97,6 +98,38 @@ class _Figures:
         self._seconds.observe_all(durations)
 
 
+class WebhookFigures:
+    """`webhooks.DeliveryObserver`: attempts by what came of them, and what waits for each endpoint."""
+
+    def __init__(self, registry: CollectorRegistry, log: structlog.stdlib.BoundLogger) -> None:
+        self._log = log
+        self._attempts = Counter(
+            "farebox_webhook_attempts",
+            "Attempts to tell an endpoint of an event, by the state in which they left its delivery.",
+            ["endpoint", "state"],
+            registry=registry,
+        )
+        gauge = partial(Gauge, labelnames=["endpoint"], registry=registry, multiprocess_mode="livemax")
+        self._pending = gauge("farebox_webhook_deliveries_pending", "Deliveries that are pending.")
+        self._oldest = gauge(
+            "farebox_webhook_oldest_pending_seconds",
+            "How long ago the oldest event was whose delivery is pending.",
+        )
+
+    def told(self, endpoint: str, state: DeliveryState) -> None:
+        """An attempt to tell an endpoint of an event has left its delivery in a state."""
+        self._attempts.labels(endpoint, state).inc()
+        if state == "dead":
+            self._log.warning("webhook given up", endpoint=endpoint)
+
+    def waiting(self, endpoint: str, count: int, oldest_seconds: float) -> None:
+        """So many deliveries to an endpoint are pending, the oldest event among them for so long."""
+        self._pending.labels(endpoint).set(count)
+        self._oldest.labels(endpoint).set(oldest_seconds)
+        for state in get_args(DeliveryState):
+            self._attempts.labels(endpoint, state)
+
+
 class Telemetry:
     """`closing.CallObserver` and more: counters for calls, money and refusals, a line for each failed call.
 
@@ -157,6 +190,7 @@ class Telemetry:
             "Upstreams that began to refuse Farebox's own credential.",
             ["upstream"],
         )
+        self.webhooks = WebhookFigures(registry, self._log)
         # What has not happened yet is a 0 and not a gap, so that the first time is an increase.
         for code in CODES:
             self._refusals.labels(code)

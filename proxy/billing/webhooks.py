@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -37,6 +37,10 @@ LONGEST_WAIT_US: Final = 12 * 3_600_000_000
 JITTER: Final = 0.2
 """A wait is longer or shorter by up to this part of it."""
 GONE: Final = 410
+OBSERVE_ROUNDS: Final = 15
+"""Once in so many rounds what waits is counted."""
+COUNTED: Final = 100_000
+"""How many deliveries to an endpoint are counted at most."""
 FORGET_ROUNDS: Final = 600
 """Once in so many rounds what is old is deleted."""
 
@@ -52,8 +56,20 @@ class Due(msgspec.Struct, frozen=True):
     data: str
 
 
+class DeliveryObserver(Protocol):
+    """What is told how telling goes."""
+
+    def told(self, endpoint: str, state: DeliveryState) -> None:
+        """An attempt has left a delivery in a state."""
+        ...
+
+    def waiting(self, endpoint: str, count: int, oldest_seconds: float) -> None:
+        """So many deliveries to an endpoint are pending, the oldest event among them for so long."""
+        ...
+
+
 class Deliveries:
-    """Routes events and sends them. `webhooks` are the settings in force; `records` whether there are events.
+    """Routes events and sends them. `webhooks` are the settings in force.
 
     `on_fault` is told of a fault of ours, which ends neither it nor other queues.
     """
@@ -67,6 +83,7 @@ class Deliveries:
         clock: Clock,
         webhooks: Callable[[], Webhooks],
         on_fault: Callable[[str, BaseException], None],
+        observer: DeliveryObserver,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._store = store
@@ -76,6 +93,8 @@ class Deliveries:
         self._tasks = Tasks(on_fault)
         self._webhooks = webhooks
         self._on_fault = on_fault
+        self._observer = observer
+        self._observed: set[str] = set()
         self._sleep = sleep
         self._lead = Lead(store, clock, LEASE, LEASE_SECONDS)
         self._queues: dict[str, asyncio.Task[None]] = {}
@@ -97,12 +116,15 @@ class Deliveries:
     async def round(self) -> None:
         """Route what is new, and see to it that each queue is worked on, if this is the process that does."""
         if not self._store.alerts.records or not await self._lead.taken():
+            self._observe_nothing()
             return
         await self.route()
         for endpoint in self._webhooks().endpoints.values():
             queue = self._queues.get(endpoint.name)
             if queue is None or queue.done():
                 self._queues[endpoint.name] = self._tasks.spawn(self._work_on(endpoint), name="webhooks")
+        if self._rounds % OBSERVE_ROUNDS == 0:
+            await self._observe()
         if self._rounds % FORGET_ROUNDS == 0:
             await self.forget()
         self._rounds += 1
@@ -149,6 +171,20 @@ class Deliveries:
             )
             last = rows
 
+    async def _observe(self) -> None:
+        """Tell how much waits for each endpoint. No more is counted than an operator can act on."""
+        for name in self._webhooks().endpoints:
+            (waiting,) = await self._store.query("deliveries_waiting", {"endpoint": name, "limit": COUNTED})
+            oldest_us = waiting["oldest_us"]
+            age_us = 0 if oldest_us is None else self._clock.now_us() - int(str(oldest_us))
+            self._observer.waiting(name, int(str(waiting["waiting"])), max(0, age_us) / 1_000_000)
+        self._observed.update(self._webhooks().endpoints)
+
+    def _observe_nothing(self) -> None:
+        """What waits is told by the process that sends, and by no other any more."""
+        while self._observed:
+            self._observer.waiting(self._observed.pop(), 0, 0.0)
+
     async def _work_on(self, endpoint: Endpoint) -> None:
         """Send until nothing is due."""
         with suppress(LedgerUnavailable, Refusal):
@@ -173,6 +209,7 @@ class Deliveries:
         )
         try:
             await self._ledger.command(note)
+            self._observer.told(endpoint.name, state)
         except Refusal as refused:
             # It is told again meanwhile, or was by somebody else, whose note stands.
             if refused.code not in ("conflict", "not_found"):

@@ -77,6 +77,11 @@ _TOP_UP: Final = {
     "amount": "The credit that it buys.",
     "price": "What is paid for it.",
 }
+_TAKEN: Final = {
+    "amount": "How much.",
+    "reason": "Why, in the words of whoever did it.",
+    "balance": "The balance after it.",
+}
 EVENT_TYPES: Final[Mapping[str, EventType]] = {
     "credits.granted": EventType(
         "Credit was put in.",
@@ -107,6 +112,17 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
             "balance": "The balance after it.",
         },
     ),
+    "credits.adjusted": EventType(
+        "A balance was corrected, up or down.", {**_TAKEN, "amount": "How much; below zero if it was taken."}
+    ),
+    "credits.voided": EventType("What was left of a lot was taken.", {"lot_id": "The lot.", **_TAKEN}),
+    "credits.refunded": EventType(
+        "Unused credit was paid back, and so taken from its lot.", {"lot_id": "The lot.", **_TAKEN}
+    ),
+    "charge.refunded": EventType(
+        "A call was refunded, in whole or in part.", {"call_id": "The call.", **_TAKEN}
+    ),
+    "fee.charged": EventType("A fee was taken: that of a plan, or what was missing to a minimum.", _TAKEN),
     "topup.succeeded": EventType(
         "A top-up was paid, and its credit is there.",
         {
@@ -119,6 +135,16 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
     "topup.failed": EventType(
         "A top-up was not paid.",
         {**_TOP_UP, "state": "`failed` or `expired`.", "reason": "Why."},
+    ),
+    "topup.refunded": EventType(
+        "A top-up was paid back, or lost in a dispute, in whole or in part.",
+        {
+            **_TOP_UP,
+            "refunded": "What of its price was paid back so far.",
+            "disputed": "What of it was lost so far.",
+            "owed": "What of its credit was used, and is owed now.",
+            "balance": "The balance after it.",
+        },
     ),
     "balance.low": EventType(
         "The funds fell to `balance_low` or below. They must rise above it before this is told again.",
@@ -154,6 +180,26 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
             "closing": "The balance less all debt at its end.",
             "due": "All debt at its end.",
         },
+    ),
+    "plan.changed": EventType(
+        "The account was moved to another plan or group.",
+        {
+            "from": "The group that it has left, or null.",
+            "to": "The group that it is in now, or null.",
+            "reason": "`request`, `holdings` where these decide, or `unpaid` after the grace of a fee.",
+        },
+    ),
+    "plan.unpaid": EventType(
+        "The fee of a plan could not be paid: once, until it is paid.",
+        {
+            "group": "The plan.",
+            "amount": "What is to be paid.",
+            "falls_to": "The group that the account falls to unless it pays, or null.",
+            "falls_at": "When it does.",
+        },
+    ),
+    "account.status_changed": EventType(
+        "The account was suspended, or is active again.", {"status": "`active` or `suspended`."}
     ),
 }
 """Every type of events, in the order in which they are documented."""

@@ -143,7 +143,7 @@ class Farebox:
             renewals=self.admission.renewals,
             clock=self.clock,
             settings=lambda: self.settings,
-            on_fault=self.telemetry.fault,
+            telemetry=self.telemetry,
         )
         self.gateway = Gateway(relay=self.relay, bounds=bounds_of(self.settings))
         self._edge = self._middleware()

@@ -17,6 +17,7 @@ from proxy.config.load import Settings
 from proxy.jobs.retention import Retention
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.store import Store
+from proxy.telemetry import Telemetry
 from proxy.upstream.webhooks import HttpSender
 
 Rounds = dict[str, Callable[[], Coroutine[Any, Any, None]]]
@@ -30,9 +31,10 @@ def rounds_of(
     clock: Clock,
     providers: Providers,
     settings: Callable[[], Settings],
-    on_fault: Callable[[str, BaseException], None],
+    telemetry: Telemetry,
 ) -> Rounds:
     """All of them; each goes on until it is cancelled. `settings` are those in force."""
+    on_fault = telemetry.fault
     retention = Retention(
         store=store,
         ledger=ledger,
@@ -54,6 +56,7 @@ def rounds_of(
         clock=clock,
         webhooks=lambda: settings().webhooks,
         on_fault=on_fault,
+        observer=telemetry.webhooks,
     )
     expiries = ExpiryRounds(
         store=store,

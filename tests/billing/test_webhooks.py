@@ -9,7 +9,7 @@ import pytest
 
 from proxy.billing.expiries import ExpiryRounds
 from proxy.billing.webhooks import FIRST_WAIT_US, LONGEST_WAIT_US, PAGE, Deliveries, body_of, wait_us
-from proxy.ledger.alerts import Alerts
+from proxy.ledger.alerts import SILENT, Alerts
 from proxy.ledger.commands import Grant, OpenAccount
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.windows import DAY_US
@@ -38,6 +38,20 @@ class Receivers:
 
 
 @dataclass
+class Observer:
+    """Remembers what it is told of how it goes."""
+
+    attempts: list[tuple[str, str]] = field(default_factory=list)
+    waits: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    def told(self, endpoint: str, state: str) -> None:
+        self.attempts.append((endpoint, state))
+
+    def waiting(self, endpoint: str, count: int, oldest_seconds: float) -> None:
+        self.waits[endpoint] = (count, oldest_seconds)
+
+
+@dataclass
 class Desk:
     """A ledger with an account, and what tells of it."""
 
@@ -48,6 +62,7 @@ class Desk:
     webhooks: Webhooks
     faults: list[BaseException] = field(default_factory=list)
     made: int = 0
+    seen: Observer = field(default_factory=Observer)
 
     def deliveries(self) -> Deliveries:
         return Deliveries(
@@ -57,6 +72,7 @@ class Desk:
             clock=self.clock,
             webhooks=lambda: self.webhooks,
             on_fault=lambda _, fault: self.faults.append(fault),
+            observer=self.seen,
         )
 
     async def grant(self, nano: int = 1, *, days: int = 400) -> None:
@@ -240,3 +256,24 @@ def test_waits_grow_to_half_a_day_and_differ_from_event_to_event() -> None:
 def test_the_body_is_that_of_the_standard() -> None:
     body = body_of("balance.low", NOON_US, '{"account_id":"acct_1"}')
     assert body == '{"type":"balance.low","timestamp":"2024-10-04T12:00:00Z","data":{"account_id":"acct_1"}}'
+
+
+async def test_what_waits_is_told_by_the_process_that_sends_and_attempts_by_their_end(desk: Desk) -> None:
+    desk.receivers.statuses["crm"] = 500
+    desk.webhooks = Webhooks(endpoints("crm"), attempts=2)
+    await desk.grant()
+    desk.clock.at_us += 3_000_000
+    await desk.grant()
+    deliveries = desk.deliveries()
+    await deliveries.route()
+    await deliveries.send_due(desk.webhooks.endpoints["crm"])
+    desk.clock.at_us += 4_000_000
+    await deliveries.round()
+    await deliveries._tasks.drain(1)
+    assert desk.seen.waits == {"crm": (2, 7.0)}
+    desk.clock.at_us += DAY_US
+    await deliveries.send_due(desk.webhooks.endpoints["crm"])
+    assert desk.seen.attempts == [("crm", "pending")] * 2 + [("crm", "dead")] * 2
+    desk.store.alerts = SILENT
+    await deliveries.round()
+    assert desk.seen.waits == {"crm": (0, 0.0)}

@@ -10,13 +10,15 @@ import msgspec
 from proxy.ledger.alerts import Alerts
 from proxy.ledger.commands import Command, Done, OfHold, Recorded, Result, Settled
 from proxy.ledger.deliveries import TellExpiry
+from proxy.ledger.dues import Renew
 from proxy.ledger.events import Event, event_id
 from proxy.ledger.groups import Group, Groups
 from proxy.ledger.invoices import Invoice
+from proxy.ledger.quotas import SetHoldings
 from proxy.ledger.records import Record
-from proxy.ledger.rows import NEVER_US, NO_THRESHOLD, AlertRules, Hold, Limits
+from proxy.ledger.rows import NEVER_US, NO_THRESHOLD, Account, AlertRules, Hold, Limits
 from proxy.ledger.top_up_rows import TopUp
-from proxy.ledger.top_ups import ConfirmTopUp, FailTopUp
+from proxy.ledger.top_ups import ConfirmTopUp, FailTopUp, RefundTopUp, ReverseTopUp
 from proxy.ledger.windows import WINDOWS
 from proxy.money import usd_string
 from tests.ledger.auditor import ACCOUNT, Dollars, Line, dollars, nano, window_end_us, window_name
@@ -52,6 +54,9 @@ class Watch:
         self._party = model.parties.get(account_id)
         self._lines = len(self._party.history.lines) if self._party else 0
         self._credit = self._party.history.credit if self._party else Fraction(0)
+        self._account = self._party.account if self._party else None
+        if self._party is not None:
+            self._party.asked = Fraction(0)
 
     def told(self, result: Result) -> Iterator[Told]:
         """The events of the command, in their order."""
@@ -69,6 +74,8 @@ class Watch:
             yield from _of_top_up(command, result, result.top_up)
         if isinstance(result, Done) and result.invoice and not result.replayed:
             yield "invoice.issued", result.invoice.period, _of_invoice(result.invoice)
+        if isinstance(result, Done) and self._account is not None:
+            yield from self._of_account(party, self._account)
         settled = result.settled if isinstance(result, Recorded) else result
         if isinstance(settled, Settled) and not settled.replayed and hold is not None:
             yield from self._of_limits(party, hold, dollars(settled.charged_nano))
@@ -90,6 +97,27 @@ class Watch:
             yield "credits.expired", str(seq), {**data, **ends}
         if line.kind == "grant":
             yield "credits.granted", str(seq), _of_grant(party, line)
+        if line.kind in ("adjust", "void", "refund", "fee"):
+            yield _of_correction(party, seq, line)
+
+    def _of_account(self, party: Party, before: Account) -> Iterator[Told]:
+        """What a command has changed of the account itself, however it did."""
+        command, at_us, now = self._command, getattr(self._command, "at_us", 0), party.account
+        if isinstance(command, Renew) and party.asked and command.dues.fee:
+            fee = command.dues.fee
+            ends = {"falls_to": fee.falls_to or None, "falls_at": instant(at_us + fee.grace_us)}
+            yield "plan.unpaid", str(at_us), {"group": command.group, "amount": money(party.asked), **ends}
+        if before.group != now.group:
+            reason = "holdings" if isinstance(command, SetHoldings) else "request"
+            reason = "unpaid" if isinstance(command, Renew) else reason
+            moved: dict[str, object] = {
+                "from": before.group or None,
+                "to": now.group or None,
+                "reason": reason,
+            }
+            yield "plan.changed", f"{at_us}/{before.group}/{now.group}", moved
+        if before.status != now.status:
+            yield "account.status_changed", f"{at_us}/{now.status}", {"status": now.status}
 
     def _of_limits(self, party: Party, hold: Hold, paid: Dollars) -> Iterator[Told]:
         group = GROUPS[party.account.group].limits if party.account.group in GROUPS else DEFAULTS
@@ -121,6 +149,12 @@ def _of_top_up(command: Command, result: Done, top_up: TopUp) -> Iterator[Told]:
         balance = usd_string(result.account.balance_nano)
         more = {"bonus": usd_string(top_up.bonus_nano), "reference": top_up.reference or None}
         yield "topup.succeeded", top_up.id, {**whole, **more, "balance": balance}
+    if isinstance(command, RefundTopUp | ReverseTopUp) and result.account is not None:
+        back = {"refunded": top_up.refunded_cents, "disputed": top_up.disputed_cents}
+        sums = {name: money(Fraction(cents, 100)) for name, cents in back.items()}
+        ends = {"owed": usd_string(top_up.owed_nano), "balance": usd_string(result.account.balance_nano)}
+        cause = f"{top_up.id}/{top_up.refunded_cents}/{top_up.disputed_cents}"
+        yield "topup.refunded", cause, {**whole, **sums, **ends}
     if isinstance(command, FailTopUp):
         yield "topup.failed", top_up.id, {**whole, "state": top_up.state, "reason": top_up.reason}
 
@@ -156,6 +190,19 @@ def _of_grant(party: Party, line: Line) -> dict[str, object]:
         "expires_at": instant(lot.expires_at_us) if lot else None,
         "balance": money(line.balance),
     }
+
+
+def _of_correction(party: Party, seq: int, line: Line) -> Told:
+    (reason,) = (entry.note for _, entry in party.done.values() if entry.seq == seq)
+    type_, about = {
+        "adjust": ("credits.adjusted", ""),
+        "void": ("credits.voided", "lot_id"),
+        "fee": ("fee.charged", ""),
+        "refund": ("credits.refunded", "lot_id") if line.amount < 0 else ("charge.refunded", "call_id"),
+    }[line.kind]
+    amount = line.amount if line.kind == "adjust" else abs(line.amount)
+    data: dict[str, object] = {"amount": money(amount), "reason": reason, "balance": money(line.balance)}
+    return type_, str(seq), {about: line.ref, **data} if about else data
 
 
 def _parts(percents: Iterable[int], crossed: tuple[Fraction, Fraction], about: Told) -> Iterator[Told]:

@@ -72,7 +72,7 @@ def renew(model: Model, command: Renew) -> Done | Refused:
     if price is not None and _affords(party, member, command, price):
         member = _pay(model, party, member, command, price)
     elif price is not None and not member.unpaid_us:
-        member = replace(member, unpaid_us=command.at_us)
+        member, party.asked = replace(member, unpaid_us=command.at_us), price.now
     fee = command.dues.fee
     if fee and member.unpaid_us and command.at_us - member.unpaid_us >= fee.grace_us:
         party.account = replace(party.account, group=fee.falls_to)

@@ -53,6 +53,8 @@ class Party:
         self.stacks: dict[str, list[tuple[str, Dollars]]] = {}
         self.holds: list[str] = []
         self.last_day: dict[str, int] = {}
+        self.asked = Fraction(0)
+        """What the last command would have had to take for a plan, and could not for the first time."""
         self.member: Membership | None = None
         if account.group:
             self.member = Membership(account.id, account.group, account.created_at_us)

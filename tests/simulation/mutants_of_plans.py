@@ -41,7 +41,7 @@ def keeps_who_cannot_pay(books: Books, command: Command) -> Result:
     """Grace never ends."""
     fee = command.dues.fee if isinstance(command, Renew) else None
     if isinstance(command, Renew) and fee is not None:
-        command = replace(command, dues=replace(command.dues, fee=replace(fee, grace_us=2**62)))
+        command = replace(command, dues=replace(command.dues, fee=replace(fee, grace_us=3_650 * DAY_US)))
     return rules.apply(books, command)
 
 

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from proxy.ledger.books import Books
 from proxy.ledger.commands import ChangeAccount, ChangeKey, CreateKey, Done, OpenAccount, Refused
 from proxy.ledger.rows import NO_LIMIT, Account, Key, Limits, Membership
-from proxy.ledger.rules import lots
+from proxy.ledger.rules import alerts, lots
 from proxy.ledger.rules.registry import carries_out
 from proxy.money import MAX_NANO, usd_string
 
@@ -55,9 +55,11 @@ def change_account(books: Books, command: ChangeAccount) -> Done | Refused:
                 f"{usd_string(short_nano)} USD less than what is owed or held for calls in flight.",
             )
     if command.group is not None and command.group != account.group:
-        move(books, account, command.group, command.at_us)
-    account = replace(account, **changes)
+        move(books, account, command.group, command.at_us, reason="request")
+    before, account = account, replace(account, **changes)
     books.put_account(account)
+    if account.status != before.status:
+        alerts.status_changed(books, account, command.at_us)
     return Done(account)
 
 
@@ -98,11 +100,15 @@ def change_key(books: Books, command: ChangeKey) -> Done | Refused:
     return Done(account, key)
 
 
-def move(books: Books, account: Account, group: str, at_us: int) -> Membership:
-    """Note that an account is in another group from now on; what that gives and asks is due at once."""
+def move(books: Books, account: Account, group: str, at_us: int, *, reason: str) -> Membership:
+    """Note that an account is in another group from now on; what that gives and asks is due at once.
+
+    `account` is still in the one before.
+    """
     before = books.memberships.get(account.id) or Membership(account.id, group, at_us)
     membership = replace(before, group=group, since_us=at_us, due_us=0, unpaid_us=0)
     books.put_membership(membership)
+    alerts.plan_changed(books, account.id, left=account.group, group=group, reason=reason, at_us=at_us)
     return membership
 
 

@@ -4,8 +4,10 @@ What crosses nothing causes none, and costs a comparison or two.
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from proxy.ledger.books import Books
+from proxy.ledger.dues import Fee
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Account, Entry, Hold, Lot
 from proxy.ledger.rules.limits import in_force, limited
 from proxy.ledger.spending import Bucket
@@ -13,6 +15,14 @@ from proxy.ledger.windows import DAY_US, ends_us, iso
 from proxy.money import usd_string
 
 ALL_PERCENT = 100
+_MOVED: Final = {
+    "adjust": ("credits.adjusted", ""),
+    "void": ("credits.voided", "lot_id"),
+    "refund": ("credits.refunded", "lot_id"),
+    "refund of a call": ("charge.refunded", "call_id"),
+    "fee": ("fee.charged", ""),
+}
+"""The event of an entry, and what that calls what the entry refers to, by what the entry is."""
 
 
 def posted(books: Books, account: Account, entry: Entry) -> None:
@@ -38,6 +48,48 @@ def granted(books: Books, account: Account, entry: Entry, lot: Lot) -> None:
         lot_id=lot.id if entry.draws else None,
         expires_at=iso(lot.expires_at_us) if entry.draws and lot.expires_at_us < NEVER_US else None,
         balance=usd_string(account.balance_nano),
+    )
+
+
+def moved(books: Books, account: Account, entry: Entry) -> None:
+    """Tell of an entry that a command with an id has posted. A grant is told with its lot instead."""
+    refers = entry.kind if entry.amount_nano < 0 or entry.kind != "refund" else "refund of a call"
+    if refers not in _MOVED:
+        return
+    type_, about = _MOVED[refers]
+    books.put_event(
+        account.id,
+        type_,
+        str(entry.seq),
+        entry.at_us,
+        **({about: entry.ref} if about else {}),
+        amount=usd_string(entry.amount_nano if entry.kind == "adjust" else abs(entry.amount_nano)),
+        reason=entry.note,
+        balance=usd_string(account.balance_nano),
+    )
+
+
+def status_changed(books: Books, account: Account, at_us: int) -> None:
+    """Tell of an account's status, which has changed."""
+    books.put_event(
+        *(account.id, "account.status_changed", f"{at_us}/{account.status}", at_us), status=account.status
+    )
+
+
+def plan_changed(books: Books, account_id: str, *, left: str, group: str, reason: str, at_us: int) -> None:
+    """Tell of a group that was left for another; an empty one is none."""
+    told = {"from": left or None, "to": group or None, "reason": reason}
+    books.put_event(account_id, "plan.changed", f"{at_us}/{left}/{group}", at_us, **told)
+
+
+def plan_unpaid(books: Books, account_id: str, *, group: str, amount_nano: int, fee: Fee, at_us: int) -> None:
+    """Tell of a fee that could not be paid, for the first time."""
+    books.put_event(
+        *(account_id, "plan.unpaid", str(at_us), at_us),
+        group=group,
+        amount=usd_string(amount_nano),
+        falls_to=fee.falls_to or None,
+        falls_at=iso(at_us + fee.grace_us),
     )
 
 

@@ -14,7 +14,7 @@ from proxy.ledger.dues import PLAN_KIND, ChangePlan, OfMembership, Renew, Renewa
 from proxy.ledger.periods import Span, day_text, period_at, periods_before
 from proxy.ledger.returns import VoidLot
 from proxy.ledger.rows import NEVER_US, Account, Lot, Membership
-from proxy.ledger.rules import commitments, lots
+from proxy.ledger.rules import alerts, commitments, lots
 from proxy.ledger.rules.accounts import move, no_account
 from proxy.ledger.rules.bills import Bill, bill_of, is_paid_ahead
 from proxy.ledger.rules.commitments import RETRY_US
@@ -62,10 +62,16 @@ def renew(books: Books, command: Renew) -> Done | Refused:
         after = replace(after, unpaid_us=after.unpaid_us or command.at_us)
     fee = command.dues.fee
     if fee is not None and after.unpaid_us and command.at_us >= after.unpaid_us + fee.grace_us:
-        account = replace(books.accounts[account.id], group=fee.falls_to)
+        before = books.accounts[account.id]
+        account = replace(before, group=fee.falls_to)
         books.put_account(account)
-        return Done(account, membership=move(books, account, fee.falls_to, command.at_us))
-    return _renewed(books, membership, after, command)
+        _tell_unpaid(books, membership, command, bill)
+        membership = move(books, before, fee.falls_to, command.at_us, reason="unpaid")
+        return Done(account, membership=membership)
+    done = _renewed(books, membership, after, command)
+    if after.unpaid_us:
+        _tell_unpaid(books, membership, command, bill)
+    return done
 
 
 @carries_out(ChangePlan)
@@ -87,7 +93,19 @@ def change_plan(books: Books, command: ChangePlan) -> Done | Refused:
     books.put_account(replace(account, group=command.group))
     if bill is not None:
         after = _paid(books, after, command, bill)
-    return _renewed(books, before, after, command)
+    done = _renewed(books, before, after, command)
+    alerts.plan_changed(
+        *(books, account.id), left=command.left, group=command.group, reason="request", at_us=command.at_us
+    )
+    return done
+
+
+def _tell_unpaid(books: Books, before: Membership, command: Renew, bill: Bill | None) -> None:
+    """Tell that a bill cannot be paid, unless that was so before."""
+    fee = command.dues.fee
+    if bill is not None and fee is not None and not before.unpaid_us:
+        asked = {"amount_nano": bill.amount_nano, "at_us": command.at_us}
+        alerts.plan_unpaid(books, before.account_id, group=command.group, fee=fee, **asked)
 
 
 def _on_time(membership: Membership, command: OfMembership) -> Membership:

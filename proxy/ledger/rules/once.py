@@ -11,7 +11,7 @@ from proxy.ledger.commands import Adjust, Done, Grant, Refused
 from proxy.ledger.dues import TakeFee
 from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
 from proxy.ledger.rows import Account, Draw, EntryKind
-from proxy.ledger.rules import lots
+from proxy.ledger.rules import alerts, lots
 from proxy.ledger.windows import iso
 
 Once = Grant | Adjust | TakeFee | VoidLot | RefundLot | RefundCall
@@ -60,6 +60,8 @@ def carried_out(
     entry, digest = books.new_entries[-1], command_digest(command)
     record = CommandRecord(account.id, command.command_id, digest, command.at_us, entry.seq)
     books.put_command(record, entry)
+    if books.alerts.records:
+        alerts.moved(books, account, entry)
     return Done(account, entry=entry)
 
 

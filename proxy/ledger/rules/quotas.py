@@ -59,7 +59,7 @@ def set_holdings(books: Books, command: SetHoldings) -> Done | Refused:
         )
     books.put_membership(replace(membership, held=command.held, held_at_us=command.as_of_us))
     if account.group != command.group:
-        move(books, account, command.group, command.at_us)
+        move(books, account, command.group, command.at_us, reason="holdings")
         account = replace(account, group=command.group)
         books.put_account(account)
     return Done(account, membership=books.memberships[account.id])

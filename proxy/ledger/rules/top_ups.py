@@ -184,6 +184,7 @@ def refund_top_up(books: Books, command: RefundTopUp) -> Done | Refused:
         returned_nano=top_up.returned_nano + taking.amount_nano,
     )
     books.put_top_up(top_up)
+    _tell_return(books, top_up, command.at_us)
     return Done(books.accounts[account.id], top_up=top_up, entry=taken.entry)
 
 
@@ -223,6 +224,7 @@ def reverse_top_up(books: Books, command: ReverseTopUp) -> Done | Refused:
         owed_nano=top_up.owed_nano + owed_nano,
     )
     books.put_top_up(top_up)
+    _tell_return(books, top_up, command.at_us)
     return Done(books.accounts[account.id], top_up=top_up)
 
 
@@ -325,6 +327,22 @@ def _owe(books: Books, adjustment: Adjust) -> None:
     account, owed_nano = books.accounts[adjustment.account_id], -adjustment.amount_nano
     account = replace(account, owed_nano=account.owed_nano + owed_nano)
     carried_out(books, account, adjustment, adjustment.amount_nano, ())
+
+
+def _tell_return(books: Books, top_up: TopUp, at_us: int) -> None:
+    """Tell what of a top-up was paid back or lost so far: each such sum once."""
+    cause = f"{top_up.id}/{top_up.refunded_cents}/{top_up.disputed_cents}"
+    books.put_event(
+        top_up.account_id,
+        "topup.refunded",
+        cause,
+        at_us,
+        **_told_of(top_up),
+        refunded=_usd(top_up.refunded_cents),
+        disputed=_usd(top_up.disputed_cents),
+        owed=usd_string(top_up.owed_nano),
+        balance=usd_string(books.accounts[top_up.account_id].balance_nano),
+    )
 
 
 def _told_of(top_up: TopUp) -> dict[str, object]:

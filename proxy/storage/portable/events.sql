@@ -73,6 +73,18 @@ WHERE d.endpoint = :endpoint AND d.state = 'pending' AND d.next_at_us <= :now_us
 ORDER BY d.next_at_us, d.account_id, d.event_id
 LIMIT :limit;
 
+-- name: deliveries_waiting
+-- How many deliveries to an endpoint are pending, counted up to a number, and when the oldest of their events was.
+SELECT COUNT(*) AS waiting, MIN(e.at_us) AS oldest_us
+FROM (
+    SELECT d.account_id, d.event_id
+    FROM deliveries AS d
+    WHERE d.endpoint = :endpoint AND d.state = 'pending'
+    ORDER BY d.next_at_us, d.account_id, d.event_id
+    LIMIT :limit
+) AS p
+JOIN events AS e ON e.account_id = p.account_id AND e.id = p.event_id;
+
 -- name: deliveries_of_event
 -- What has become of telling of an event.
 SELECT {deliveries.shown:d}

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from proxy.ledger.alerts import Alerts
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Adjust, ChangeAccount, Grant
+from proxy.ledger.dues import ChangePlan, Dues, Fee, Renew
 from proxy.ledger.events import EVENT_TYPES
 from proxy.ledger.groups import Group, Groups
+from proxy.ledger.returns import RefundLot, VoidLot
 from proxy.ledger.rows import NO_THRESHOLD, AlertRules, Limits
 from proxy.ledger.windows import DAY_US
 from tests.ledger.desk import ACCOUNT, KEY, Desk
@@ -268,3 +270,62 @@ def test_every_event_has_the_members_that_its_type_tells() -> None:
         books.put_event(ACCOUNT, "balance.depleted", "1", 1, balance="0")
     with pytest.raises(KeyError):
         books.put_event(ACCOUNT, "balance.unknown", "1", 1)
+
+
+# --- what is done to an account ---
+
+
+def plan_desk(grace_us: int) -> tuple[Desk, Any]:
+    desk = desk_of()
+    dues = Dues(fee=Fee(30 * NANO, grace_us=grace_us, falls_to="free"))
+    return desk, dues
+
+
+def test_a_move_to_another_group_is_told_with_why_and_one_to_the_same_is_not() -> None:
+    desk, dues = plan_desk(DAY_US)
+    desk.grant(100 * NANO)
+    desk.do(ChangePlan(ACCOUNT, "plan_1", "pro", dues, desk.now_us, ""))
+    desk.now_us += 1
+    desk.do(ChangeAccount(ACCOUNT, desk.now_us, group="vip"))
+    desk.do(ChangeAccount(ACCOUNT, desk.now_us, group="vip"))
+    moves = [(data["from"], data["to"], data["reason"]) for _, data in told(desk, "plan.changed")]
+    assert moves == [(None, "pro", "request"), ("pro", "vip", "request")]
+    ((_, fee),) = told(desk, "fee.charged")
+    assert (fee["amount"], fee["balance"]) == ("30.00", "70.00")
+
+
+def test_a_fee_that_cannot_be_paid_is_told_once_and_then_the_fall() -> None:
+    desk, dues = plan_desk(2 * DAY_US)
+    desk.do(ChangeAccount(ACCOUNT, desk.now_us, group="pro"))
+    for days in range(3):
+        desk.do(Renew(ACCOUNT, f"dues_{days}", "pro", dues, desk.now_us + days * DAY_US))
+    ((_, unpaid),) = told(desk, "plan.unpaid")
+    assert (unpaid["group"], unpaid["amount"], unpaid["falls_to"]) == ("pro", "30.00", "free")
+    assert unpaid["falls_at"] == "2024-10-06T12:00:00Z"
+    moves = [(data["from"], data["to"], data["reason"]) for _, data in told(desk, "plan.changed")]
+    assert moves == [(None, "pro", "request"), ("pro", "free", "unpaid")]
+
+
+def test_each_entry_that_is_no_charge_is_told_with_its_reason() -> None:
+    desk = desk_of()
+    desk.grant(10 * NANO)
+    lot_id = next(iter(desk.store.books.lots[ACCOUNT]))
+    desk.do(Adjust(ACCOUNT, "adjust_1", "lot_2", -NANO, "a mistake", desk.now_us))
+    desk.do(RefundLot(ACCOUNT, "refund_1", lot_id, "asked for", desk.now_us, 2 * NANO))
+    desk.do(VoidLot(ACCOUNT, "void_1", lot_id, "fraud", desk.now_us))
+    found = told(desk, "credits.adjusted", "credits.refunded", "credits.voided")
+    facts = ((type_, data["amount"], data["reason"], data["balance"]) for type_, data in found)
+    assert sorted(facts) == [
+        ("credits.adjusted", "-1.00", "a mistake", "9.00"),
+        ("credits.refunded", "2.00", "asked for", "7.00"),
+        ("credits.voided", "7.00", "fraud", "0.00"),
+    ]
+
+
+def test_a_status_is_told_as_it_changes() -> None:
+    desk = desk_of()
+    for status in ("active", "suspended", "suspended", "active"):
+        desk.now_us += 1
+        desk.do(ChangeAccount(ACCOUNT, desk.now_us, status=status))
+    found = [data["status"] for _, data in told(desk, "account.status_changed")]
+    assert found == ["suspended", "active"]
