@@ -7,6 +7,7 @@ returns the third, so the document cannot differ from what is served.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Generic, Literal, Protocol, TypeVar
 
 import msgspec
@@ -14,7 +15,7 @@ from aiohttp import hdrs, web
 
 from proxy.api import decode
 from proxy.api.csv_export import Csv, wants_csv
-from proxy.api.turns import Turns
+from proxy.api.turns import Tables, Turns
 from proxy.billing.offers import Payments
 from proxy.config.schema import Admin
 from proxy.errors import Refusal
@@ -187,7 +188,7 @@ Gate = Callable[[web.Request], Awaitable[CallerKind]]
 class Binder(Generic[CallerKind]):
     """Makes routes of operations and their handlers. `gate` identifies the caller, or refuses it.
 
-    Requests of a key are worked on when it is its account's turn, by `turns`.
+    Requests of a key are worked on when it is its turn in its account, by `turns`, tables piece by piece.
     """
 
     def __init__(
@@ -196,6 +197,7 @@ class Binder(Generic[CallerKind]):
         self._gate = gate
         self._settings = settings
         self._turns = turns or Turns()
+        self._tables = Tables()
 
     def __call__(
         self,
@@ -216,8 +218,14 @@ class Binder(Generic[CallerKind]):
                 wants_csv=operation.table and wants_csv(request),
                 accept=request.headers.get(hdrs.ACCEPT, ""),
             )
-            async with self._turns.of(caller.account_id if isinstance(caller, Key) else ""):
-                return await _sent(request, operation.status, await handler(incoming))
+            key = caller if isinstance(caller, Key) else None
+            turn = partial(self._turns.of, key)
+            async with turn():
+                answer = await handler(incoming)
+                if not isinstance(answer, Csv):
+                    return await _sent(operation.status, answer)
+            with self._tables.of(key):
+                return await answer.send(request, turn)
 
         return web.route(operation.method, operation.path, handle)
 
@@ -301,10 +309,8 @@ async def _bounded(request: web.Request, most_bytes: int) -> bytes:
     return bytes(content)
 
 
-async def _sent(request: web.Request, status: int, answer: object) -> web.StreamResponse:
+async def _sent(status: int, answer: object) -> web.StreamResponse:
     """What a handler returned, as the response."""
-    if isinstance(answer, Csv):
-        return await answer.send(request)
     if isinstance(answer, Document):
         return answer.response(status)
     if isinstance(answer, WithHeaders):
@@ -313,11 +319,15 @@ async def _sent(request: web.Request, status: int, answer: object) -> web.Stream
 
 
 def json_response(status: int, reply: object, headers: Mapping[str, str]) -> web.Response:
-    """A reply of these APIs as JSON."""
+    """A reply of these APIs as JSON, which has few rows."""
+    return _json(status, msgspec.json.encode(reply), headers)
+
+
+def _json(status: int, body: bytes, headers: Mapping[str, str]) -> web.Response:
     # The replies hold amounts and secrets, so no cache may store them.
     return web.Response(
         status=status,
-        body=msgspec.json.encode(reply),
+        body=body,
         content_type="application/json",
         headers={hdrs.CACHE_CONTROL: "no-store", **headers},
     )

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.api.billing.exports import ROWS_AT_ONCE
-from proxy.api.csv_export import harmless
+from proxy.api.csv_export import ROWS_AT_ONCE, harmless
 from proxy.ledger.windows import DAY_US
 from tests.api.apis import NOON_US, Apis, serving
 

@@ -122,7 +122,7 @@ class EventRoutes:
             async with _turn(self._of_admin):
                 read, told = await self._told(request, "", "")
         else:
-            async with self._turns.of(key.account_id):
+            async with self._turns.of(key):
                 await self._screen(key)
                 async with _turn(self._of_keys):
                     read, told = await self._told(request, key.account_id, key.id)

@@ -1,13 +1,13 @@
 """Invoices as the APIs show them, and as tables, pages and PDF files do."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from proxy.api.csv_export import Cell, Csv
+from proxy.api.csv_export import Cell, Csv, in_pieces
 from proxy.api.views.money import Display, Usd, When, display, instant
 from proxy.ledger.invoices import Invoice, InvoiceHead, InvoiceLine, LineKind
 from proxy.money import NANO_PER_USD, Unit, decimal_string, usd_string
@@ -101,7 +101,7 @@ def invoice_view(invoice: Invoice, unit: Unit) -> InvoiceView:
 
 def invoice_table(invoice: Invoice) -> Csv:
     """The lines of an invoice."""
-    return Csv(f"invoice-{invoice.period}", COLUMNS, _rows(invoice))
+    return Csv(f"invoice-{invoice.period}", COLUMNS, in_pieces(_rows(invoice)))
 
 
 def price_text(line: InvoiceLine) -> str:
@@ -109,7 +109,7 @@ def price_text(line: InvoiceLine) -> str:
     return decimal_string(Fraction(Decimal(line.price_nano)) / NANO_PER_USD) if line.price_nano else ""
 
 
-async def _rows(invoice: Invoice) -> AsyncIterator[Sequence[Cell]]:
+def _rows(invoice: Invoice) -> Iterator[Sequence[Cell]]:
     for line in invoice.lines:
         yield (
             *(invoice.number, invoice.period, invoice.account_id, line.kind, line.name, line.price_id),
