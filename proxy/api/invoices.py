@@ -195,4 +195,7 @@ async def _shown(
     if form == "csv":
         return invoice_table(invoice)
     name = f"invoice-{invoice.period}"
-    return await paper(form, name, lambda: invoice_view(invoice, unit), lambda: invoice_sheet(invoice))
+    return await paper(
+        *(form, name, lambda: invoice_view(invoice, unit), lambda: invoice_sheet(invoice)),
+        rows=len(invoice.lines),
+    )

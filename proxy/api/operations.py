@@ -15,6 +15,7 @@ from aiohttp import hdrs, web
 
 from proxy.api import decode
 from proxy.api.csv_export import Csv, wants_csv
+from proxy.api.pieces import encoded
 from proxy.api.turns import Tables, Turns
 from proxy.billing.offers import Payments
 from proxy.config.schema import Admin
@@ -314,8 +315,8 @@ async def _sent(status: int, answer: object) -> web.StreamResponse:
     if isinstance(answer, Document):
         return answer.response(status)
     if isinstance(answer, WithHeaders):
-        return json_response(status, answer.reply, answer.headers)
-    return json_response(status, answer, {})
+        return _json(status, await encoded(answer.reply), answer.headers)
+    return _json(status, await encoded(answer), {})
 
 
 def json_response(status: int, reply: object, headers: Mapping[str, str]) -> web.Response:

@@ -9,7 +9,9 @@ from aiohttp import hdrs
 from msgspec import Struct
 
 from proxy.api.operations import Document
+from proxy.api.reader import SUM_BYTES
 from proxy.api.views.sheets import HTML_HEADERS, Sheet, html_of, pdf_of
+from proxy.call.off_loop import off_loop
 
 _View = TypeVar("_View")
 _PDFS: Final = ThreadPoolExecutor(1, thread_name_prefix="pdf")
@@ -32,13 +34,15 @@ def format_of(wanted: Format | None, accept: str) -> Format:
 
 
 async def paper(
-    form: Format, name: str, view: Callable[[], _View], sheet: Callable[[], Sheet]
+    form: Format, name: str, view: Callable[[], _View], sheet: Callable[[], Sheet], *, rows: int = 0
 ) -> _View | Document:
-    """A view as JSON, or its paper, which a PDF file has the name of."""
+    """A view as JSON, or its paper, which a PDF file has the name of. It is made of so many `rows`."""
+    size_bytes = rows * SUM_BYTES
     if form == "html":
-        return Document(html_of(sheet()), "text/html", {**HTML_HEADERS})
+        made = await off_loop(size_bytes, lambda: html_of(sheet()))
+        return Document(made, "text/html", {**HTML_HEADERS})
     if form == "pdf":
         headers = {str(hdrs.CONTENT_DISPOSITION): f'attachment; filename="{name}.pdf"'}
         made = await asyncio.get_running_loop().run_in_executor(_PDFS, lambda: pdf_of(sheet()))
         return Document(made, "application/pdf", headers)
-    return view()
+    return await off_loop(size_bytes, view)

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal, TypeVar, cast
 import msgspec
 
 from proxy.api.operations import Commands
-from proxy.call.off_loop import off_loop
+from proxy.api.pieces import each
 from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ledger.commands import Sweep
@@ -217,7 +217,7 @@ class Reader:
         """What an account has used in the windows of `now_us`, by name."""
         first_days = {window: day for window, day in starts_of_day(now_us // DAY_US) if window != "total"}
         rows = await self._rows("counters_of_account", account_id=account_id, **first_days)
-        return [made(row, Counter, "volume") for row in rows]
+        return await each(rows, lambda row: made(row, Counter, "volume"))
 
     async def counts(self, account_id: str) -> tuple[dict[CounterKey, Count], dict[Period, int]]:
         """The same as prices depend on it, and the first day of each window."""
@@ -295,7 +295,7 @@ class Reader:
             rows = await self._rows(of_one, account_id=account_id, **days)
         else:
             rows = await self._rows(of_all, **days)
-        return [made({**row, "group": row[column]}, UsageSum) for row in rows]
+        return await each(rows, lambda row: made({**row, "group": row[column]}, UsageSum))
 
     async def costs(
         self, *, account_id: str, first_day: int, last_day: int, by_key: bool, by_model: bool, limit: int
@@ -310,7 +310,7 @@ class Reader:
             rows = await self._rows("costs_by_day", account_id=account_id, results=limit, **days, **groups)
         else:
             rows = await self._rows("costs_of_all_by_day", results=limit, **days, **groups)
-        return [made(row, CostSum) for row in rows]
+        return await each(rows, lambda row: made(row, CostSum))
 
     async def call_place(self, account_id: str, first_id: str, end_id: str, calls: int) -> str | None:
         """The id of the call after so many from `first_id` on; None if there are fewer before `end_id`.
@@ -330,7 +330,7 @@ class Reader:
             rows = await self._rows("usage_of_calls", account_id=account_id, **params)
         else:
             rows = await self._rows("usage_of_all_calls", **params)
-        return await off_loop(len(rows) * SUM_BYTES, lambda: [made(row, CallSum) for row in rows])
+        return await each(rows, lambda row: made(row, CallSum))
 
     async def _swept(self, account: Account) -> Account:
         now_us = self._clock.now_us()

@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.decode import invalid
 from proxy.api.paging import Cursor, bad_cursor, page_of, place_of
+from proxy.api.pieces import in_order
 from proxy.api.reader import SUM_BYTES, Reader, UsageGroup, UsageSum
 from proxy.api.usage_sums import Sums, usage_sums
 from proxy.api.views.money import Display, Usd, display
@@ -145,7 +146,7 @@ def _report(
 ) -> UsageView:
     """The page of a query's sums that comes after a group."""
     sums = found.groups
-    rest = sorted((one for one in sums if after is None or _rank(one) > after), key=_rank)
+    rest = in_order([one for one in sums if after is None or _rank(one) > after], _rank)
     limit = len(rest) if whole else query.limit
     page = page_of(rest, limit, lambda one: _group_view(one, query.group_by, unit), _place)
     return UsageView(

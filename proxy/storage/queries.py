@@ -7,7 +7,7 @@ of columns as `placeholders` says.
 import asyncio
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,11 +103,15 @@ class Rows:
             start, left = end, left - size
 
 
-async def rows_of(found: Iterable[Any]) -> list[Row]:
-    """What a driver has found, as rows: of many some at a time, so that other work goes on in between."""
+async def rows_of(found: list[Any]) -> list[Row]:
+    """What a driver has found, as rows: of many some at a time, so that other work goes on in between.
+
+    The list is empty afterwards: to let go of thousands of rows at once would be one long step.
+    """
     rows: list[Row] = []
-    for row in found:
-        rows.append(dict(row))
+    found.reverse()
+    while found:
+        rows.append(dict(found.pop()))
         if len(rows) % ROWS_IN_A_STEP == 0:
             await asyncio.sleep(0)
     return rows

@@ -31,10 +31,10 @@ async def apis(tmp_path: Path) -> AsyncIterator[Apis]:
 
 
 async def made(apis: Apis, account_id: str, key_id: str, number: int) -> None:
-    """A call for an end user of its own."""
+    """A call for an end user of its own, of a model of its own."""
     at_us = NOON_US - CALLS + number
     call = Call(
-        *(new_id("req", at_us), account_id, key_id, "responses", "m", "u", "m", False, at_us),
+        *(new_id("req", at_us), account_id, key_id, "responses", f"model-{number}", "u", "m", False, at_us),
         end_user=f"user-{number}",
     )
     await apis.ledger.authorize(Authorize(call, 0, 0, 0, at_us, apis.store.owner))
@@ -42,12 +42,18 @@ async def made(apis: Apis, account_id: str, key_id: str, number: int) -> None:
     await apis.ledger.settle(Settle(call, at_us, at_us, outcome, Charge(0, (), "")))
 
 
-async def test_no_read_of_many_calls_holds_the_loop(apis: Apis) -> None:
-    """Callers choose the end users, so that there are as many sums of them as one answer may have."""
+async def many_calls(apis: Apis) -> str:
+    """Thousands of calls of an account; returns the secret of its key."""
     account_id = await apis.account()
     key_id, secret = await apis.key(account_id)
     for first in range(0, CALLS, BATCH):
         await asyncio.gather(*(made(apis, account_id, key_id, first + each) for each in range(BATCH)))
+    return secret
+
+
+async def test_no_read_of_many_calls_holds_the_loop(apis: Apis) -> None:
+    """Callers choose the end users, so that there are as many sums of them as one answer may have."""
+    secret = await many_calls(apis)
 
     async def read(path: str) -> None:
         assert apis.client is not None

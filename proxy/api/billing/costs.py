@@ -10,7 +10,9 @@ from msgspec import Struct
 
 from proxy.api.decode import invalid
 from proxy.api.operations import Nothing, Operation
-from proxy.api.reader import CostSum, Reader
+from proxy.api.pieces import in_order
+from proxy.api.reader import SUM_BYTES, CostSum, Reader
+from proxy.call.off_loop import off_loop
 from proxy.money import usd_string
 from proxy.validation import wants
 
@@ -105,14 +107,19 @@ async def costs_page(reader: Reader, query: CostsQuery, *, account_id: str, now_
     )
     if len(sums) > MAX_RESULTS:
         raise invalid("limit", query.limit, f"ask for fewer days: they have more than {MAX_RESULTS} results")
+    return await off_loop(len(sums) * SUM_BYTES, lambda: _view(query, sums, range(first, last + 1), end))
+
+
+def _view(query: CostsQuery, sums: Sequence[CostSum], days: range, end: int) -> CostsView:
+    """The buckets of a page of days, of those before `end`."""
     by_day: dict[int, list[CostSum]] = defaultdict(list)
     for one in sums:
         by_day[one.day].append(one)
-    has_more = end > last + 1
+    has_more = end > days.stop
     return CostsView(
-        data=[_bucket(day, by_day[day], query) for day in range(first, last + 1)],
+        data=[_bucket(day, by_day[day], query) for day in days],
         has_more=has_more,
-        next_page=f"page_{(last + 1) * DAY_SECONDS}" if has_more else None,
+        next_page=f"page_{days.stop * DAY_SECONDS}" if has_more else None,
     )
 
 
@@ -149,7 +156,7 @@ def _bucket(day: int, sums: Sequence[CostSum], query: CostsQuery) -> CostsBucket
             one.account_id if "user_id" in query.group_by else None,
         )
         groups[by] += one.charged_nano
-    dearest = sorted(groups.items(), key=lambda group: (-group[1], str(group[0])))
+    dearest = in_order(list(groups.items()), lambda group: (-group[1], str(group[0])))
     return CostsBucketView(
         start_time=day * DAY_SECONDS,
         end_time=(day + 1) * DAY_SECONDS,

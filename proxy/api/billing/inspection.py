@@ -29,9 +29,10 @@ from proxy.api.billing.inspection_shapes import (
 )
 from proxy.api.decode import invalid
 from proxy.api.operations import ApiSettings, Binder, Incoming, Nothing, Operation
-from proxy.api.reader import Reader
+from proxy.api.reader import SUM_BYTES, CostSum, Reader
 from proxy.api.usage import MAX_DAYS
 from proxy.api.views.money import expiry
+from proxy.call.off_loop import off_loop
 from proxy.clock import Clock
 from proxy.ledger.rows import NEVER_US, NO_LIMIT, Account, Key, Limits, Lot
 from proxy.ledger.spending import Bucket
@@ -161,13 +162,7 @@ class Inspection:
         )
         if len(sums) > MAX_ROWS:
             raise invalid("start_date", incoming.query.start_date, "ask for fewer days")
-        by_day: dict[int, list[LineItemView]] = defaultdict(list)
-        for one in sums:
-            by_day[one.day].append(LineItemView(one.model, _cents(one.charged_nano)))
-        return OldUsageView(
-            daily_costs=[DailyCostView(day * 86_400, items) for day, items in sorted(by_day.items())],
-            total_usage=_cents(sum(one.charged_nano for one in sums)),
-        )
+        return await off_loop(len(sums) * SUM_BYTES, lambda: _old_usage(sums))
 
     async def credit_grants(self, incoming: Incoming[Key, Nothing, Nothing]) -> CreditSummaryView:
         """All credit of the account, and the lots that are left."""
@@ -235,6 +230,16 @@ class Inspection:
         """What the account was charged ever."""
         today = max(account.spending.day, self._clock.now_us() // DAY_US)
         return account.spending.moved_to(today).buckets(account.id)[WINDOWS.index("total")].spent_nano
+
+
+def _old_usage(sums: Sequence[CostSum]) -> OldUsageView:
+    by_day: dict[int, list[LineItemView]] = defaultdict(list)
+    for one in sums:
+        by_day[one.day].append(LineItemView(one.model, _cents(one.charged_nano)))
+    return OldUsageView(
+        daily_costs=[DailyCostView(day * 86_400, items) for day, items in sorted(by_day.items())],
+        total_usage=_cents(sum(one.charged_nano for one in sums)),
+    )
 
 
 def _in_force(account: Account, settings: ApiSettings) -> Limits:

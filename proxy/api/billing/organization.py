@@ -10,6 +10,7 @@ from proxy.api.billing.usage_shapes import FAMILIES, UsageFamily, UsageResult, U
 from proxy.api.call_sums import PACE, Pace, Stretch, summed
 from proxy.api.decode import invalid
 from proxy.api.operations import Nothing, Operation
+from proxy.api.pieces import in_order
 from proxy.api.reader import SUM_BYTES, CallSum, Reader
 from proxy.api.usage import EndUser
 from proxy.call.off_loop import off_loop
@@ -95,7 +96,7 @@ def _view(
     """The buckets of a page."""
     by_bucket: dict[int, list[CallSum]] = defaultdict(list)
     for one in sums:
-        if one.endpoint in family.endpoints and _is_wanted(one, query):
+        if one.bucket < span.end and one.endpoint in family.endpoints and _is_wanted(one, query):
             by_bucket[one.bucket].append(one)
     has_more = span.end < span.last
     width = span.width_seconds
@@ -172,7 +173,7 @@ async def _sums(
     if end <= span.first < span.end:
         right = f"one bucket has more than {pace.most} calls: ask for narrower ones"
         raise invalid("bucket_width", query.bucket_width, right)
-    return [one for one in sums if one.bucket < end], end
+    return sums, end
 
 
 def _is_wanted(one: CallSum, query: OrganizationUsageQuery) -> bool:
@@ -204,6 +205,6 @@ def _results(
     names = ("project_id", "user_id", "api_key_id", "model", "end_user")
     return [
         family.result(**figures, **dict(zip(names, by, strict=True)))
-        for by, figures in sorted(groups.items(), key=lambda group: [str(part) for part in group[0]])
+        for by, figures in in_order(list(groups.items()), lambda group: [str(part) for part in group[0]])
         if any(figures.values())
     ]
