@@ -1,8 +1,8 @@
 """Admission: who asks, where the call goes, the most it can cost, and the hold for that."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -32,7 +32,7 @@ from proxy.metering.tokens import COUNTER
 from proxy.metering.usage import METERS, tokens_of
 from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import affordable, worst_nano
-from proxy.upstream.routes import Routes
+from proxy.upstream.routes import Route, Routes
 
 BOUND_OVER_COUNT: Final = 32
 """How much larger a bound hardly ever is than what is counted: a token is 4 bytes of text on average."""
@@ -123,13 +123,13 @@ class Admission:
 
     async def _routed(self, request: InboundRequest, caller: Caller, catalog: Catalog) -> RoutedCall:
         """As `route`, for the group that the caller is known to be in."""
-        return _in_run(await self._in_group(request, caller, catalog), request, catalog)
-
-    async def _in_group(self, request: InboundRequest, caller: Caller, catalog: Catalog) -> RoutedCall:
-        """The same, whatever run it belongs to."""
         routed = await self._model_call(request, caller, catalog)
-        if not caller.group:
-            return routed
+        if caller.group:
+            routed = self._in_group(routed, caller, catalog)
+        return _in_run(routed, request, catalog)
+
+    def _in_group(self, routed: RoutedCall, caller: Caller, catalog: Catalog) -> RoutedCall:
+        """A call of an account in a group, which has to be allowed its model."""
         group, model = catalog.groups.of(caller.group), routed.ask.model
         if not group.name:
             self._on_unknown_group(caller.group)
@@ -154,9 +154,10 @@ class Admission:
         if body is None:
             costs = not catalog.book.has_free(endpoint.meters, endpoint.name, group)
             body = await self._late_body(request, costs=costs)
-        is_small = len(body) <= LARGE_BYTES
-        read = partial(endpoint.read, body, request.headers)
-        ask = read() if is_small else await in_thread(len(body), read)
+        if len(body) <= LARGE_BYTES:
+            ask = endpoint.read(body, request.headers)
+        else:
+            ask = await in_thread(len(body), partial(endpoint.read, body, request.headers))
         request.facts["model"] = ask.model
         route = catalog.routes.for_model(endpoint.name, ask.model)
         if route is None:
@@ -166,7 +167,7 @@ class Admission:
                 param="model",
             )
         request.facts["route"] = route.name
-        card = catalog.book.card_now(route.rate_card, ask.model, endpoint.name, self._clock.now_us(), group)
+        card = self._card(catalog, route, ask.model, endpoint.name, group)
         if card is None or not card.may_cover(endpoint.meters):
             raise Refusal(
                 "model_not_priced", f"The model {ask.model!r} has no price, so it is refused.", param="model"
@@ -180,6 +181,11 @@ class Admission:
         if about is not None and not about.kind.made_by(ask):
             about = None
         return RoutedCall(endpoint, ask, route, terms, body, about)
+
+    def _card(self, catalog: Catalog, route: Route, model: str, endpoint: str, group: str) -> RateCard | None:
+        """The card that prices a call now. The clock is read only for one that changes with time."""
+        card = catalog.book.card_of(route.rate_card, model, endpoint, group)
+        return card.as_of(self._clock.now_us()) if card is not None and card.is_timed else card
 
     async def _other_call(self, request: InboundRequest, caller: Caller, catalog: Catalog) -> RoutedCall:
         """What is no call of a model: that of a tool, or one that is about an object."""
@@ -207,7 +213,7 @@ class Admission:
             raise unserved(request.path, catalog.routes, self._endpoints)
         request.facts["route"] = route.name
         endpoint = ToolEndpoint(route.name, request.path, route.plan, query=request.query)
-        card = catalog.book.card_now(route.rate_card, route.name, endpoint.name, self._clock.now_us(), group)
+        card = self._card(catalog, route, route.name, endpoint.name, group)
         if card is None or not card.may_cover(endpoint.meters):
             raise Refusal("model_not_priced", f"The tool {route.name!r} has no price, so it is refused.")
         body = await request.body_at_hand()
@@ -243,13 +249,18 @@ class Admission:
             raise Refusal("conflict", "The group of the account was changed again meanwhile; try again.")
         return admitted
 
-    async def _within(
+    def _within(
         self, request: InboundRequest, call: Call, routed: RoutedCall, catalog: Catalog
-    ) -> AdmittedCall | Regrouped:
+    ) -> Coroutine[Any, Any, AdmittedCall | Regrouped]:
         """A call with its hold: within its quota, or beyond it at the usual price where that may be."""
         quota = routed.quota
         if quota is None or not quota.is_charged_beyond:
-            return await self._held(call, routed, catalog)
+            return self._held(call, routed, catalog)
+        return self._within_quota(request, call, routed, catalog)
+
+    async def _within_quota(
+        self, request: InboundRequest, call: Call, routed: RoutedCall, catalog: Catalog
+    ) -> AdmittedCall | Regrouped:
         try:
             return await self._held(call, routed, catalog)
         except Refusal as refused:

@@ -317,9 +317,9 @@ class Closing:
         call, at_us, first_at_us = in_flight.call, in_flight.admitted.at_us, in_flight.first_byte_at_us
         tried, now_us = in_flight.attempts, self._clock.now_us()
         # Nothing ends before it has begun, also when the clock was set back meanwhile.
-        for begun_at_us in (at_us, first_at_us):
-            if begun_at_us is not None and now_us < begun_at_us:
-                now_us = begun_at_us
+        begun_at_us = at_us if first_at_us is None or first_at_us < at_us else first_at_us
+        if now_us < begun_at_us:
+            now_us = begun_at_us
         objects = () if in_flight.admitted.routed.about is None else objects_of(in_flight, now_us)
         if spent is None:
             charge = NO_CHARGE

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from functools import lru_cache, partial
+from operator import itemgetter
 from typing import Final
 
 from proxy.call.base import InboundRequest, RoutedCall
@@ -53,7 +54,9 @@ class Forwarding:
                 model = target.model or routed.ask.model
                 await self._closing.goes_to(in_flight, target.upstream.name, model)
             try:
-                answer = await self._attempt(target, request, routed, budget, in_flight)
+                answer = await self._attempt(
+                    target, request, routed, budget, in_flight, repeatable=is_repeatable
+                )
             except UpstreamFailure as failure:
                 if index == last or in_flight.client_left or not (is_repeatable or failure.untouched):
                     raise
@@ -89,6 +92,8 @@ class Forwarding:
         routed: RoutedCall,
         budget: OutputBudget,
         in_flight: InFlightCall,
+        *,
+        repeatable: bool,
     ) -> Answer:
         """Send the call to one target, and remember what came of it, however that ends."""
         endpoint, upstream = routed.endpoint, target.upstream
@@ -98,7 +103,7 @@ class Forwarding:
         body = make(plan) if size <= LARGE_BYTES else await in_thread(size, partial(make, plan))
         path = target.path or endpoint.upstream_path
         headers = of_account(request.headers, in_flight.call.account_id)
-        outgoing = UpstreamRequest(request.method, path, request.query, headers, body, routed.is_repeatable)
+        outgoing = UpstreamRequest(request.method, path, request.query, headers, body, repeatable)
         status, begun_us = None, self._clock.monotonic_us()
         try:
             answer = await self._upstreams.send(target, outgoing)
@@ -114,13 +119,16 @@ def of_account(headers: tuple[tuple[str, str], ...], account_id: str) -> tuple[t
     An upstream answers a repeat as it did before. All accounts are one to it, so that the key of one must not
     lead another to what is not its own.
     """
-    places = _repeat_keys(tuple([name for name, _ in headers]))
+    places = _repeat_keys(tuple(map(_name_of, headers)))
     if not places:
         return headers
     return tuple(
         (name, digest_of(f"{account_id} {value}") if place in places else value)
         for place, (name, value) in enumerate(headers)
     )
+
+
+_name_of: Final = itemgetter(0)
 
 
 # All send the same few names again and again, and hardly any of them a key. The bound is for others.

@@ -52,39 +52,41 @@ class InFlightCall:
     """The tally of a stream whose job is still to be put on the ledger."""
     job: KnownObject | None = None
     """The job that a stream has begun; it goes on whoever leaves."""
+    phase: Phase = "unanswered"
+    closed = False
+    client_left = False
+    """Whether the client has left a call that goes on without it."""
+    answer: Answer | None = None
+    first_byte_at_us: int | None = None
+    attempts: tuple[Attempt, ...] = ()
+    budget: int | None = None
+    passes_at_once = False
+    """Whether nothing of the answer is kept back, so that its charge has to be on the hold before."""
+    # What most calls never set is not set for each of them.
+    _ended = False
+    _text_tokens = 0
+    _counted_chars = 0
+    _fixed: Usage | None = None
+    _enforce_at_size = 2**62
+    _checkpoint_size = 0
+    _counting: asyncio.Lock | None = None
+    _reading: asyncio.Future[Any] | None = None
 
     def __init__(self, admitted: AdmittedCall, policy: Policy, clock: Clock) -> None:
         self.admitted = admitted
         self.policy = policy
         self.call = admitted.call
-        self.phase: Phase = "unanswered"
-        self.closed = False
-        self.client_left = False
-        """Whether the client has left a call that goes on without it."""
-        self.answer: Answer | None = None
-        self.first_byte_at_us: int | None = None
-        self.attempts: tuple[Attempt, ...] = ()
-        self.budget: int | None = None
-        self.passes_at_once = False
-        """Whether nothing of the answer is kept back, so that its charge has to be on the hold before."""
         self.hold_nano = admitted.granted.hold_nano
+        self._terms = terms = admitted.routed.terms
+        self._listens = terms.listens
         self._elastic = admitted.ceiling.elastic
-        self._surcharges = admitted.routed.terms.surcharges
-        self._allowed = admitted.routed.terms.allowed
+        self._surcharges = terms.surcharges
         self._clock = clock
-        self._ended = False
-        self._text_tokens = 0
-        self._counted_chars = 0
-        self._fixed: Usage | None = None
-        self._enforce_at_size = 2**62
-        self._checkpoint_size = 0
-        self._counting: asyncio.Lock | None = None
-        self._reading: asyncio.Future[Any] | None = None
 
     def begin(self, budget: OutputBudget, *, keep_usage: bool) -> None:
         """Make the tally of the reply, and set the output budget."""
         self.tally = self.admitted.routed.ask.tally(keep_usage=keep_usage)
-        if self.admitted.routed.terms.listens and isinstance(self.tally, TellsServed):
+        if self._listens and isinstance(self.tally, TellsServed):
             self.tally.listens = True
         self.budget = budget.total
         if budget.total is not None:
@@ -241,10 +243,10 @@ class InFlightCall:
         """What the call has used and what that costs: as reported, or else as counted within its budget."""
         if self._reading is not None:
             await self._at_rest()
-        terms, tally = self.admitted.routed.terms, self.tally
+        terms, tally = self._terms, self.tally
         reading = tally.reported()
         card = terms.charged
-        if terms.listens and isinstance(tally, TellsServed):
+        if self._listens and isinstance(tally, TellsServed):
             card = terms.served(tally.told)
         if card.billing_type == "per_call":
             usage = {**ONE_CALL, **self._surcharges, **(reading.usage if reading else {})}
@@ -269,14 +271,13 @@ class InFlightCall:
         leave out what they took from a cache. A reply that has text has output, and one that broke off at
         least what was counted.
         """
-        surcharges, elastic, tally = self._surcharges, self._elastic, self.tally
-        priced, ceiling = self.admitted.routed.terms.card.worst_weights, self.admitted.ceiling
-        due = [
-            meter
-            for meter, most in ceiling.fixed.items()
-            if most and meter in priced and not reported.get(meter)
-            if meter not in surcharges and meter not in self._allowed
-        ]
+        terms, elastic, tally, ceiling = self._terms, self._elastic, self.tally, self.admitted.ceiling
+        priced, surcharges, allowed = terms.card.worst_weights, terms.surcharges, terms.allowed
+        due: list[str] = []
+        for meter, most in ceiling.fixed.items():
+            is_told = reported.get(meter) or meter in surcharges or meter in allowed
+            if most and not is_told and meter in priced:
+                due.append(meter)
         if ceiling.either and any(reported.get(meter) and meter in priced for meter in ceiling.fixed):
             due = []  # It is billed by what it tells.
         told = elastic is None or bool(reported.get(elastic)) or not tally.produced_size

@@ -30,15 +30,16 @@ class Bounds(msgspec.Struct, frozen=True):
 class BodyReader:
     """Reads the body of one request. What it takes of the memory stays taken until `let_go`."""
 
+    _small_bytes = 0
+    _size = 0
+    _pieces: list[bytes] | None = None
+    _kept_share: BodyShare | None = None
+    _body: bytes | None = None
+
     def __init__(self, request: web.Request, bounds: Bounds, memory: BodyMemory) -> None:
         self._request = request
         self._bounds = bounds
         self._memory = memory
-        self._small_bytes = 0
-        self._size = 0
-        self._pieces: list[bytes] | None = None
-        self._kept_share: BodyShare | None = None
-        self._body: bytes | None = None
 
     def let_go(self) -> None:
         """Nothing holds the body any more; idempotent."""
@@ -65,10 +66,6 @@ class BodyReader:
         """
         if self._body is not None:
             return self._body
-        self._body = await self._at_hand()
-        return self._body
-
-    async def _at_hand(self) -> bytes | None:
         request, limit = self._request, self._bounds.max_body_bytes
         content, headers = request.content, request.headers
         if hdrs.CONTENT_ENCODING in headers and headers[hdrs.CONTENT_ENCODING].lower() not in _PLAIN:
@@ -83,6 +80,7 @@ class BodyReader:
                 self._small_bytes = size
             else:
                 await self._share.grow(size)
+            self._body = body
             return body
         length = request.content_length
         if (length or 0) > limit:
@@ -91,9 +89,10 @@ class BodyReader:
             return None
         try:
             async with asyncio.timeout(AT_HAND_SECONDS):
-                return await self._read()
+                self._body = await self._read()
         except TimeoutError:
             return None
+        return self._body
 
     async def whole(self) -> bytes:
         """The whole body. A client that expects `100 Continue` gets it only now.

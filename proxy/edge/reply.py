@@ -76,19 +76,20 @@ SENT_AND_CLOSED: Final = EndedResponse(keep_alive=False)
 class HttpReply:
     """The answer to an aiohttp request, whose handler returns `sent`. A `proxy.call.relay.ClientReply`."""
 
+    started = False
+    """Whether the answer has begun."""
+    _status = 200
+    _bodiless = False
+    _chunked = False
+    _unframed = False
+    _head = b""
+
     def __init__(self, request: web.Request, write_seconds: float) -> None:
-        self.started = False
-        """Whether the answer has begun."""
         self._request = request
         self._write_seconds = write_seconds
         self._dialect = dialect_of(raw_path(request))
-        self._status = 200
         self._headers: CIMultiDict[str] = CIMultiDict()
         self._keeps = request.keep_alive
-        self._bodiless = False
-        self._chunked = False
-        self._unframed = False
-        self._head = b""
 
     @property
     def sent(self) -> web.StreamResponse:

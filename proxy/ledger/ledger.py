@@ -207,8 +207,9 @@ class Ledger:
         ]
 
     def _enter(self, command: Command) -> asyncio.Future[Any]:
-        loop = self._loop = self._loop or asyncio.get_running_loop()
-        ticket = Ticket(command, loop.create_future())
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        ticket = Ticket(command, self._loop.create_future())
         if self._ended or not (self.available or ticket.closes):
             ticket.turn_away()
         else:

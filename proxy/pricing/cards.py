@@ -93,7 +93,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
             not self.endpoints or endpoint in self.endpoints
         )
 
-    @property
+    @cached_property
     def is_timed(self) -> bool:
         """Whether the moment decides which card prices a call."""
         return bool(self.changes or self.hours)

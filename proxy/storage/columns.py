@@ -108,6 +108,9 @@ def _rest_field(field: msgspec.structs.FieldInfo) -> tuple[Any, ...]:
 _Rest = msgspec.defstruct("_Rest", map(_rest_field, _REST_OF_A_CALL), array_like=True, frozen=True)
 _decode_rest: Final = msgspec.json.Decoder(_Rest).decode
 
+_SUMMED: Final = ("input_tokens", "cached_input_tokens", "output_tokens")
+_NOTHING: Final = (0,) * len(_SUMMED)
+
 DayKey = tuple[str, int, str, str]
 
 
@@ -376,12 +379,7 @@ def usage_day_rows(receipts: Iterable[tuple[Receipt, Hold]]) -> Iterator[tuple[S
     sums: dict[DayKey, tuple[int, ...]] = {}
     for row, hold in receipts:
         call, outcome = row.call, row.outcome
-        quantity = outcome.usage.get
-        tokens = (
-            quantity("input_tokens", 0),
-            quantity("cached_input_tokens", 0),
-            quantity("output_tokens", 0),
-        )
+        tokens = map(outcome.usage.get, _SUMMED, _NOTHING)
         figures: tuple[int, ...] = (int(outcome.basis != "void"), *tokens, row.charged_nano)
         key = (call.account_id, hold.created_at_us // DAY_US, call.key_id, call.model)
         if before := sums.get(key):

@@ -127,12 +127,14 @@ class HttpUpstreams:
         is_error = message.code >= 300
         max_bytes = self._max_bytes(message.code, fields.get(hdrs.CONTENT_TYPE, ""))
         masking = None if is_error else redaction.masking()
-        try:
-            coding = coding_of(",".join(fields.getall(hdrs.CONTENT_ENCODING, ())))
-        except BrokenEncoding as error:
-            if not content.is_eof():
-                connection.stop()
-            raise failure_of(error, name) from None
+        coding = None
+        if hdrs.CONTENT_ENCODING in fields:
+            try:
+                coding = coding_of(",".join(fields.getall(hdrs.CONTENT_ENCODING)))
+            except BrokenEncoding as error:
+                if not content.is_eof():
+                    connection.stop()
+                raise failure_of(error, name) from None
         body = AnswerBody(
             connection,
             content,

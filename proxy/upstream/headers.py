@@ -5,8 +5,9 @@ neither send nor remove them, not even by naming them in `Connection`.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Final
 
 import msgspec
@@ -177,7 +178,7 @@ def downward(
     down = _names_down(names, undone, status in RETRY_AFTER_STATUSES)
     if down.has_connection and (kept := _beyond_one_hop(fields)) is not fields:
         return downward(status, kept, origin=origin, redaction=redaction, undone=undone)
-    passed = [(name, values[place]) for name, place in down.places]
+    passed = list(zip(down.names, down.chosen(values), strict=True))
     if down.leads:
         leads = _leads_to(origin).search
         passed = [
@@ -267,15 +268,17 @@ def _as_read(name: str) -> str:
 
 
 class _Down(msgspec.Struct, frozen=True):
-    """Which fields of an answer pass, under what names, and where their values are.
+    """Which fields of an answer pass, under what names.
 
-    `lines` and `ends` are as in `_Up`. With `leads` one of them has an address.
+    `chosen` picks their values out of all. `lines` and `ends` are as in `_Up`. With `leads` one of them has
+    an address.
     """
 
     lines: str
     ends: bytes
     has_connection: bool
-    places: tuple[tuple[str, int], ...]
+    names: tuple[str, ...]
+    chosen: Callable[[Sequence[str]], Sequence[str]]
     leads: bool
 
 
@@ -283,9 +286,15 @@ class _Down(msgspec.Struct, frozen=True):
 def _names_down(names: tuple[str, ...], undone: bool, waits: bool) -> _Down:  # noqa: FBT001 - keywords cost time here.
     named = [_name_down(name, undone=undone, waits=waits) for name in names]
     lines = "".join(_NOT_SHOWN if name is None else _shown(name) for name in named)
-    places = tuple((name, place) for place, name in enumerate(named) if name is not None)
-    leads = any(name.lower() in _LEADING for name, _ in places)
-    return _Down(lines, b"\r\n" * len(places), _have_connection(names), places, leads)
+    passes = tuple(name for name in named if name is not None)
+    chosen = _chooser([place for place, name in enumerate(named) if name is not None])
+    leads = any(name.lower() in _LEADING for name in passes)
+    return _Down(lines, b"\r\n" * len(passes), _have_connection(names), passes, chosen, leads)
+
+
+def _chooser(places: list[int]) -> Callable[[Sequence[str]], Sequence[str]]:
+    """What picks the values at some places."""
+    return itemgetter(*places) if len(places) > 1 else lambda values: [values[place] for place in places]
 
 
 def _name_down(name: str, *, undone: bool, waits: bool) -> str | None:

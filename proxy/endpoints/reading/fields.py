@@ -50,6 +50,8 @@ def end_user(body: JsonBody) -> str:
     Of either the first 256 characters are kept; it is empty for no string.
     """
     members = body.members
+    if members.keys().isdisjoint(_END_USERS):
+        return ""
     for name in _END_USERS:
         raw = members.get(name)
         if raw is not None and beginning(raw).startswith(b'"') and (found := printable(text_of(raw) or "")):

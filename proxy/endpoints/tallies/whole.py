@@ -28,6 +28,16 @@ class WholeTally:
     replies that are no text, such as embeddings: their usage is input only.
     """
 
+    listens = False
+    pending_bytes = 0
+    done = False
+    choices_finished = False
+    _size_bytes = 0
+    _part: Part | None = None
+    _failed = False
+    _is_foreign = False
+    _produced: Produced | None = None
+
     def __init__(
         self,
         *,
@@ -43,16 +53,8 @@ class WholeTally:
         self._keep_usage = keep_usage
         self._limit_bytes = limit_bytes
         self._chunks: list[bytes] = []
-        self._size_bytes = 0
-        self._part: Part | None = None
-        self._failed = False
-        self._is_foreign = False
         self._usage = report()
         self._echo = echo
-        self._produced: Produced | None = None
-        self.listens = False
-        self.pending_bytes = 0
-        self.done = self.choices_finished = False
 
     @property
     def complete(self) -> bool:

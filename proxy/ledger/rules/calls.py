@@ -62,7 +62,8 @@ def authorize(books: Books, command: Authorize) -> Granted | Regrouped | Refused
     account = _open(books, command, account, key, asked, amount_nano=amount_nano)
     if command.quota is not None:
         quotas.take(books, account, command.quota, at_us)
-    return Granted(amount_nano, account.available_nano, throttles.rate_statuses(books, asked, at_us))
+    statuses = throttles.rate_statuses(books, asked, at_us) if asked else ()
+    return Granted(amount_nano, account.available_nano, statuses)
 
 
 @carries_out(Observe)

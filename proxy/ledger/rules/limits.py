@@ -104,11 +104,12 @@ def limited(
 ) -> Sequence[tuple[str, Window, int, Bucket]]:
     """Each spending limit that is set: its scope, its window, the limit, and the bucket that it bounds."""
     limited: list[tuple[str, Window, int, Bucket]] = []
-    of_account = ("account", account.id, limits)
-    for scope, scope_id, own in (of_account, ("key", key.id, key.limits)) if key else (of_account,):
-        if own is not UNLIMITED:
-            for window, start_day, limit_nano in _set_on(own, at_us // DAY_US):
-                limited.append((scope, window, limit_nano, books.bucket(scope_id, window, start_day)))
+    if limits is not UNLIMITED:
+        for window, start_day, limit_nano in _set_on(limits, at_us // DAY_US):
+            limited.append(("account", window, limit_nano, books.bucket(account.id, window, start_day)))
+    if key is not None and key.limits is not UNLIMITED:
+        for window, start_day, limit_nano in _set_on(key.limits, at_us // DAY_US):
+            limited.append(("key", window, limit_nano, books.bucket(key.id, window, start_day)))
     return limited
 
 
