@@ -28,8 +28,8 @@ from tests.endpoints.least import LEAST, asked
 SEARCH_NANO = 10_000_000
 SEARCH = Rate("web_searches", Fraction(SEARCH_NANO), 1)
 PER_CALL = Rate("requests", parse_amount("0.02"), 1)
-TIERS = (("priority", Fraction(2)), ("flex", Fraction(1, 2)))
-CARD = RateCard("card", ("*",), (*RATES, SEARCH), 100, TIERS, 5_000)
+SERVICE_TIERS = (("priority", Fraction(2)), ("flex", Fraction(1, 2)))
+CARD = RateCard("card", ("*",), (*RATES, SEARCH), 100, SERVICE_TIERS, 5_000)
 BARE = RateCard("bare", ("*",), RATES, 100)
 FEATURES: list[Feature] = [
     surcharged("web_search_options", "web_search_options", "web_searches"),
