@@ -49,7 +49,9 @@ CODES: Final[dict[str, Kind]] = {
     "model_not_allowed": Kind(
         403, _DENIED, "The allow-list of the key, or of its account's group, does not hold this model."
     ),
-    "limit_denied": Kind(403, _DENIED, "A key with limits of its own decides nothing for its account."),
+    "billing_denied": Kind(
+        403, _DENIED, "The key may not decide about the money of its account: see `billing` of keys."
+    ),
     "model_not_priced": Kind(403, _DENIED, "No rate card prices this model, so it is refused."),
     "unpriced_feature": Kind(
         403, _DENIED, "A member of the body, or its value, can cost extra, and no rate prices that."

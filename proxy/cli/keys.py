@@ -34,6 +34,7 @@ def list_keys(api: Api, out: Out, account: str, limit: int | None, cursor: str |
 @click.option("--name", help="what to call it")
 @click.option("--expires-at", metavar="INSTANT", help="when it ends, such as 2030-01-01T00:00:00Z")
 @click.option("--model", "models", multiple=True, metavar="GLOB", help="a model it may use; may be repeated")
+@click.option("--billing", type=click.Choice(["manage", "read"]), help="may it decide about money")
 @limited
 @asks
 def create_key(
@@ -44,10 +45,11 @@ def create_key(
     name: str | None,
     expires_at: str | None,
     models: tuple[str, ...],
+    billing: str | None,
     limits: Json,
 ) -> None:
     """Create a key, and print its secret: this is the only time it is shown."""
-    body = given(name=name, expires_at=expires_at, models=models, limits=limits)
+    body = given(name=name, expires_at=expires_at, models=models, billing=billing, limits=limits)
     out.answer(api.post(f"/admin/v1/accounts/{segment(account)}/keys", body), _show)
 
 
@@ -58,6 +60,7 @@ def create_key(
 @click.option("--expires-at", metavar="INSTANT", help="when it ends, or 'never'")
 @click.option("--model", "models", multiple=True, metavar="GLOB", help="a model it may use; may be repeated")
 @click.option("--all-models", is_flag=True, help="let it use every model")
+@click.option("--billing", type=click.Choice(["manage", "read", "default"]), help="may it decide about money")
 @limited
 @asks
 def update_key(
@@ -70,6 +73,7 @@ def update_key(
     expires_at: str | None,
     models: tuple[str, ...],
     all_models: bool,
+    billing: str | None,
     limits: Json,
 ) -> None:
     """Change a key. Models that are named replace those it had; limits that are not named stay."""
@@ -80,6 +84,8 @@ def update_key(
         body["expires_at"] = None
     if all_models:
         body["models"] = []
+    if billing is not None:
+        body["billing"] = None if billing == "default" else billing
     if not body:
         raise click.UsageError("Nothing to change: name at least one option.")
     out.answer(api.patch(f"/admin/v1/keys/{segment(key)}", body), _show)
@@ -94,7 +100,8 @@ def disable(api: Api, out: Out, key: str) -> None:
 
 
 def _show(key: Json) -> None:
-    names = ("id", "account_id", "name", "status", "secret", "hint", "created_at", "expires_at", "models")
+    names: tuple[str, ...] = ("id", "account_id", "name", "status", "secret", "hint", "created_at")
+    names += ("expires_at", "models", "manages_billing")
     print_members((name.replace("_", " "), shown(key[name])) for name in names if key.get(name))
     if "secret" in key:
         click.echo("The secret is not stored and cannot be shown again.", err=True)

@@ -70,6 +70,16 @@ def require_admin(request: web.Request, admin_key: str) -> None:
         raise Refusal("invalid_api_key", "The admin API is for the admin key, and this is not it.")
 
 
+def require_billing(key: Key) -> None:
+    """Let only keys pass that may decide about their account's money. Raises Refusal `billing_denied`."""
+    if not key.manages_billing:
+        raise Refusal(
+            "billing_denied",
+            f"The key ending in {key.hint} may not decide about its account's money. "
+            "The operator can let it: a key with limits of its own may only if that is said.",
+        )
+
+
 async def account_or_admin(request: web.Request, *, store: Store, clock: Clock, admin_key: str) -> Key | None:
     """As `account_key`, or None for the admin key, which sees all accounts."""
     if admin_key and hmac.compare_digest(digest_of(bearer(request)), digest_of(admin_key)):

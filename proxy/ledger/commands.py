@@ -28,6 +28,7 @@ from proxy.ledger.rows import (
     AlertRules,
     Call,
     Hold,
+    KeyBilling,
     Limits,
     Object,
     Observed,
@@ -82,6 +83,7 @@ class CreateKey(OfAccount, frozen=True):
     expires_at_us: int = NEVER_US
     models: tuple[str, ...] = ()
     limits: Limits = UNLIMITED
+    billing: KeyBilling = ""
 
     def add_needs(self, needs: Needs) -> None:
         """Add the account, and the key that may have this id."""
@@ -90,7 +92,7 @@ class CreateKey(OfAccount, frozen=True):
 
 
 class ChangeKey(OfAccount, frozen=True):
-    """Change a key's name, status, expiry, models or limits; None leaves a field alone."""
+    """Change a key's name, status, expiry, models, limits or billing; None leaves a field alone."""
 
     key_id: str
     at_us: int
@@ -99,6 +101,7 @@ class ChangeKey(OfAccount, frozen=True):
     expires_at_us: int | None = None
     models: tuple[str, ...] | None = None
     limits: Limits | None = None
+    billing: KeyBilling | None = None
 
     def add_needs(self, needs: Needs) -> None:
         """Add the account and the key."""

@@ -24,6 +24,8 @@ NO_THRESHOLD: Final = MAX_NANO
 
 HoldState = Literal["open", "settled", "voided", "expired"]
 ThrottleKind = Literal["requests", "tokens"]
+KeyBilling = Literal["", "manage", "read"]
+"""What a key may do about its account's money; empty is what follows from its limits."""
 OnShortfall = Literal["forgive", "owe"]
 """What becomes of a charge that neither the hold nor the funds cover: it is let go, or it is debt."""
 
@@ -121,7 +123,8 @@ class Account(msgspec.Struct, frozen=True):
 class Key(msgspec.Struct, frozen=True):
     """A bearer credential: `digest` is the SHA-256 of the secret in hex, `hint` its last characters.
 
-    `models` are globs of allowed public models; empty allows all.
+    `models` are globs of allowed public models; empty allows all. `billing` says whether it may decide about
+    its account's money.
     """
 
     id: str
@@ -136,11 +139,15 @@ class Key(msgspec.Struct, frozen=True):
     limits: Limits = UNLIMITED
     open_holds: int = 0
     spending: Spending = NOTHING_SPENT
+    billing: KeyBilling = ""
 
     @property
-    def speaks_for_account(self) -> bool:
-        """Whether it is not limited itself: whoever was given one that is decides nothing for the account."""
-        return self.limits == UNLIMITED
+    def manages_billing(self) -> bool:
+        """Whether it may decide about its account's money.
+
+        Unless that is said, one may that is not limited itself: others were given to somebody.
+        """
+        return self.billing == "manage" or (not self.billing and self.limits == UNLIMITED and not self.models)
 
     def may_use(self, model: str) -> bool:
         """Whether the key may call a model; what is of no model, it may."""

@@ -105,6 +105,7 @@ KEYS: Final = Table(
         _of("json", "changes", "models limits"),
         _of("integer", "changes", "open_holds"),
         _of("json", "changes", "spending"),
+        _of("text", "changes", "billing"),
     ),
 )
 KEY_DIGESTS: Final = Table(

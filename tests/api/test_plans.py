@@ -86,7 +86,7 @@ async def test_a_key_with_limits_of_its_own_does_not_speak_for_the_account(apis:
     for limits in every:
         _, secret = await apis.key(account_id, limits=limits)
         answer = await apis.ask("PUT", PATH, key=secret, body={"plan": "basic"})
-        assert (answer.status, answer.error["code"]) == (403, "limit_denied"), limits
+        assert (answer.status, answer.error["code"]) == (403, "billing_denied"), limits
 
 
 async def test_a_plan_is_not_changed_without_end(apis: Apis) -> None:

@@ -55,7 +55,7 @@ async def test_a_key_that_is_limited_itself_does_not_speak_for_the_account(apis:
     account_id = await apis.account()
     _, secret = await apis.key(account_id, limits={"month": "1.00"})
     answer = await apis.ask("PUT", LIMITS, key=secret, body={"daily_limit": 1})
-    assert (answer.status, answer.error["code"]) == (403, "limit_denied")
+    assert (answer.status, answer.error["code"]) == (403, "billing_denied")
 
 
 @pytest.mark.parametrize("body", [{}, {"daily_limit": -1}, {"daily_limit": 1.5}, {"daily_limit": "1"}])

@@ -255,8 +255,46 @@ async def test_automatic_top_ups_are_set_by_the_account_or_the_operator(apis: Ap
     ):
         assert (await apis.ask("PUT", path, key=secret, body=wrong)).status == 400, wrong
     bounded = (await apis.key(account_id, limits={"day": "1"}))[1]
-    assert (await apis.ask("PUT", path, key=bounded, body=rule)).error["code"] == "limit_denied"
+    assert (await apis.ask("PUT", path, key=bounded, body=rule)).error["code"] == "billing_denied"
     saved = await opened(apis, bounded, package="ten", save_method=True)
-    assert (saved.status, saved.error["code"]) == (403, "limit_denied")
+    assert (saved.status, saved.error["code"]) == (403, "billing_denied")
+    bought = await opened(apis, bounded, package="ten")
+    assert (bought.status, bought.error["code"]) == (403, "billing_denied")
     assert (await apis.admin("PUT", "/accounts/acct_none/auto_top_up", rule)).status == 404
     assert (await apis.ask("PUT", path, key=secret, body={"enabled": False})).body["enabled"] is False
+
+
+@pytest.mark.parametrize(
+    ("fields", "may"),
+    [
+        ({}, True),
+        ({"limits": {"rpm": 5}}, False),
+        ({"models": ["demo"]}, False),
+        ({"billing": "read"}, False),
+        ({"billing": "manage", "limits": {"day": "1"}, "models": ["demo"]}, True),
+    ],
+)
+async def test_a_key_opens_top_ups_if_that_is_said_or_if_nothing_limits_it(
+    apis: Apis, fields: dict[str, Any], may: bool
+) -> None:
+    """Both ways to open one; what it may read and redeem does not depend on it."""
+    key_id, secret = await apis.key(await apis.account(), **fields)
+    assert (await apis.admin("GET", f"/keys/{key_id}")).body["manages_billing"] is may
+    assert (await opened(apis, secret, package="ten")).status == (201 if may else 403)
+    funds = await apis.ask("POST", "/v1/billing/funds", key=secret, body={"amount": 1000})
+    assert funds.status == (201 if may else 403)
+    assert (await apis.ask("GET", PATH, key=secret)).status == 200
+
+
+async def test_what_a_key_may_decide_can_be_changed_and_taken_back(apis: Apis) -> None:
+    account_id = await apis.account()
+    key_id, secret = await apis.key(account_id)
+    for change, status in (
+        ({"billing": "read"}, 403),
+        ({"billing": None}, 201),
+        ({"limits": {"day": "5"}}, 403),
+        ({"billing": "manage"}, 201),
+        ({"name": "other"}, 201),
+    ):
+        assert (await apis.admin("PATCH", f"/keys/{key_id}", change)).status == 200
+        assert (await opened(apis, secret, package="ten")).status == status, change

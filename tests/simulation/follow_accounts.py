@@ -91,6 +91,7 @@ def create_key(model: Model, command: CreateKey) -> Done | Refused:
         expires_at_us=command.expires_at_us,
         models=command.models,
         limits=command.limits,
+        billing=command.billing,
     )
     model.keys[key.id] = key
     party.keys.append(key.id)
@@ -102,7 +103,7 @@ def change_key(model: Model, command: ChangeKey) -> Done | Refused:
     party, key = model.parties.get(command.account_id), model.keys.get(command.key_id)
     if party is None or key is None or key.account_id != command.account_id:
         return NO_ACCOUNT
-    key = replace(key, **_given(command, "name", "status", "expires_at_us", "models", "limits"))
+    key = replace(key, **_given(command, "name", "status", "expires_at_us", "models", "limits", "billing"))
     model.keys[key.id] = key
     return Done(party.row(), model.key_row(key))
 

@@ -65,11 +65,12 @@ def create_key(world: World) -> CreateKey | None:
         expires_at_us=expires_at_us,
         models=models,
         limits=world.limits(kind="key"),
+        billing=world.one_of(("", "", "manage", "read")),
     )
 
 
 def change_key(world: World) -> ChangeKey:
-    """One thing about a key: limits, status, expiry, models or name."""
+    """One thing about a key: limits, status, expiry, models, billing or name."""
     account_id = world.account()
     command = ChangeKey(account_id, world.key_of(account_id), world.at_us())
     roll = world.chance.randrange(10)
@@ -82,6 +83,8 @@ def change_key(world: World) -> ChangeKey:
         return replace(command, expires_at_us=expires_at_us)
     if roll < 9:
         return replace(command, models=world.one_of(((), (), ("small", "half"), ("d*",))))
+    if world.happens(50):
+        return replace(command, billing=world.one_of(("", "manage", "read")))
     return replace(command, name=world.new_id("name"))
 
 

@@ -52,7 +52,9 @@ UNNOTICED: dict[tuple[str, str], dict[str, str]] = {
     ("accounts", ""): dict.fromkeys(
         ("name", "status", "credit_limit_nano", "limits", "alerts"), ADMINISTRATION
     ),
-    ("keys", ""): dict.fromkeys(("name", "status", "expires_at_us", "models", "limits"), ADMINISTRATION),
+    ("keys", ""): dict.fromkeys(
+        ("name", "status", "expires_at_us", "models", "limits", "billing"), ADMINISTRATION
+    ),
     ("objects", ""): dict.fromkeys(("seen", "expires_at_us"), SEEN_ANEW),
     ("throttles", ""): dict.fromkeys(("level", "at_us"), A_MINUTE),
     ("holds", "open"): {
@@ -258,6 +260,7 @@ _OBSERVED = '{"usage":{},"charge":{"total_nano":1,"lines":[],"price_id":""}}'
 _OTHER: dict[tuple[str, str], tuple[str | None, str]] = {
     ("accounts", "status"): ("active", "suspended"),
     ("keys", "status"): ("active", "disabled"),
+    ("keys", "billing"): ("", "read"),
     ("holds", "state"): ("settled", "voided"),
     ("holds", "observed"): (None, _OBSERVED),
     ("buckets", "window"): ("week", "month"),

@@ -123,6 +123,7 @@ FROZEN = {
         "94e64e755bce91e7dc9059c00bbc468c38ecdc6651127edc3923e0f310a929f0",
         "a93d3a8a6e7d156ed8b39c2ae9ed5c60e5dbdcc42d8c3d47973e04aa1ca7d5ab",
         "e7de0b507497f2b8a389d7e3c71e88d12aa49a45508a6189ec4f18226f99e74c",
+        "e30ac5d1eecc8d912126fdf2f253738aa2587ca8367bdb48ceea23eaabcee736",
     ],
     "postgres": [
         "0f6b410b73c02ae1c9883135e796194b7e531b761ca95d45bf1e7b1569692f54",
@@ -145,6 +146,7 @@ FROZEN = {
         "000cecc875e823f42400c80500ccec89f48671bf0ca65692326e4fdd652da0a4",
         "9a5908ba4675de16b02937cb4af7ad045dc084f618f441264197155aaa0d823d",
         "2e1995504d50e1a89d09aac5f44a149b59ce8cbfb8ad604fd50c17d306ab88a8",
+        "e30ac5d1eecc8d912126fdf2f253738aa2587ca8367bdb48ceea23eaabcee736",
     ],
 }
 """The digests of the migrations that databases have been made with. This list only ever grows."""
@@ -163,6 +165,7 @@ FROZEN_FUNCTIONS = {
     18: "ee2cd41ceca98b0288daca03b6df595cb56441e1b50d4f110a8aef79629bdb02",
     19: "bd9b70cc6e9d24a3dc98f29c4425d8f5ce465744c772783b7bb14281410b8931",
     20: "15543a997608ede909517b9b4d72a1ff18a46f00efc692f2ee811908b4978382",
+    21: "6e89141df5ad910232ea31babe6b774fd0f10adb5ddfbcf04549502dc923fb09",
 }
 """Those of PostgreSQL's batch functions, by the schema's version: another text takes another migration."""
 

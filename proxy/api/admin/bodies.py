@@ -126,12 +126,17 @@ class AccountChange(Fields, frozen=True):
 
 
 class NewKey(Fields, frozen=True):
-    """A key to create. `models` are globs of the public models it may use; an empty list allows all."""
+    """A key to create. `models` are globs of the public models it may use; an empty list allows all.
+
+    With `billing: manage` it may decide about the account's money, with `read` it may not; with null it may
+    while it has neither limits nor models of its own.
+    """
 
     name: Name = "key"
     expires_at: Instant | None = None
     models: Globs = []
     limits: LimitFields = LimitFields()
+    billing: Literal["manage", "read"] | None = None
 
 
 class KeyChange(Fields, frozen=True):
@@ -142,6 +147,7 @@ class KeyChange(Fields, frozen=True):
     expires_at: Instant | UnsetType | None = UNSET
     models: Globs | UnsetType = UNSET
     limits: LimitFields = LimitFields()
+    billing: Literal["manage", "read"] | UnsetType | None = UNSET
 
 
 class NewGrant(Fields, frozen=True):

@@ -52,7 +52,7 @@ CHANGE_KEY: Final = Operation(
     id="change_key",
     method="PATCH",
     path=f"{ADMIN}/keys/{{key_id}}",
-    summary="Change a key's name, status, expiry, models or limits.",
+    summary="Change a key's name, status, expiry, models, limits or billing.",
     audience="admin",
     reply=KeyView,
     query=Nothing,
@@ -95,6 +95,7 @@ class Keys:
                 expires_at_us=future_us("expires_at", body.expires_at, now_us),
                 models=tuple(body.models),
                 limits=limits_over(UNLIMITED, body.limits, unit),
+                billing=body.billing or "",
             )
         )
         seen = await self._key(key_id, incoming.settings)
@@ -133,6 +134,7 @@ class Keys:
                     else future_us("expires_at", expires_at, now_us),
                     models=None if body.models is UNSET else tuple(body.models),
                     limits=limits_change(key.limits, body.limits, unit),
+                    billing=None if body.billing is UNSET else body.billing or "",
                 )
             )
         return await self._key(key.id, incoming.settings)

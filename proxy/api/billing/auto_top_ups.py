@@ -12,6 +12,7 @@ from proxy.api.top_up_reader import TopUpReader
 from proxy.api.views.money import Display, Usd, display
 from proxy.billing.providers import Providers
 from proxy.clock import Clock
+from proxy.edge.auth import require_billing
 from proxy.errors import Refusal
 from proxy.ledger.rows import Key
 from proxy.ledger.top_up_rows import AutoTopUp
@@ -116,10 +117,8 @@ class AutoTopUps:
         return _view(auto, incoming.settings.unit)
 
     async def set(self, incoming: Incoming[Key, Nothing, AutoTopUpFields]) -> AutoTopUpView:
-        """Set how the account is topped up. Raises Refusal `limit_denied` for a key with its own limits."""
-        if not incoming.caller.speaks_for_account:
-            message = "A key with limits of its own cannot have the account topped up by itself."
-            raise Refusal("limit_denied", message)
+        """Set how the account is topped up. Raises Refusal as `require_billing`, and `invalid_value`."""
+        require_billing(incoming.caller)
         return await self._set(incoming.caller.account_id, incoming.body, incoming.settings)
 
     async def show_any(self, incoming: Incoming[None, Nothing, Nothing]) -> AutoTopUpView:

@@ -11,6 +11,7 @@ from proxy.api.reader import Reader
 from proxy.api.views.plans import AccountPlanView, PlanView, account_plan_view, plan_view
 from proxy.call.renewals import Renewals
 from proxy.clock import Clock
+from proxy.edge.auth import require_billing
 from proxy.errors import Refusal
 from proxy.ids import new_id
 from proxy.ledger.dues import ChangePlan
@@ -98,13 +99,9 @@ class Plans:
         return await plan_of(self._reader, incoming.caller.account_id, incoming.settings)
 
     async def choose_plan(self, incoming: Incoming[Key, Nothing, PlanChoice]) -> AccountPlanView:
-        """Change the plan. Raises Refusal `not_found`, `limit_denied`, `conflict`, or one for want of funds.
-
-        A key with limits of its own may not: whoever it was given to does not speak for the account.
-        """
+        """Change the plan. Raises Refusal `not_found`, `billing_denied`, `conflict`, or for want of funds."""
         key, settings, now_us = incoming.caller, incoming.settings, self._clock.now_us()
-        if not key.speaks_for_account:
-            raise Refusal("limit_denied", "A key with limits of its own cannot change the plan.")
+        require_billing(key)
         account = await self._reader.account(key.account_id)
         wanted = incoming.body.plan or ""
         if wanted != account.group:

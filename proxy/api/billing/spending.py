@@ -11,7 +11,7 @@ from proxy.api.reader import Reader
 from proxy.api.views.accounts import SpendingView, spending_of
 from proxy.api.views.money import Display, Usd, display
 from proxy.clock import Clock
-from proxy.errors import Refusal
+from proxy.edge.auth import require_billing
 from proxy.ledger.commands import ChangeAccount
 from proxy.ledger.rows import NO_LIMIT, Account, Key
 from proxy.money import usd_string
@@ -111,12 +111,10 @@ class Spending:
     async def set_limit(self, incoming: Incoming[Key, Nothing, OwnLimit]) -> SpendingLimitsView:
         """Set the account's own limit.
 
-        Raises Refusal `invalid_value` above what the operator allows, and `limit_denied` for a key that is
-        limited itself: whoever it was given to does not speak for the account.
+        Raises Refusal `invalid_value` above what the operator allows, and as `require_billing`.
         """
         key, settings, cents = incoming.caller, incoming.settings, incoming.body.daily_limit
-        if not key.speaks_for_account:
-            raise Refusal("limit_denied", "A key with limits of its own cannot set the account's.")
+        require_billing(key)
         own_nano = NO_LIMIT if cents is None else cents * NANO_PER_CENT
         account = await self._reader.account(key.account_id)
         allowed_nano = account.limits.over(settings.groups.of(account.group).limits).day_nano

@@ -26,6 +26,7 @@ from proxy.api.views.top_ups import PackagesView, TopUpView, package_view, top_u
 from proxy.billing.offers import NANO_PER_CENT, Offer, Payments
 from proxy.billing.top_ups import TopUps
 from proxy.clock import Clock
+from proxy.edge.auth import require_billing
 from proxy.errors import Refusal
 from proxy.ids import new_id
 from proxy.ledger.rows import Key
@@ -158,13 +159,8 @@ class Purchases:
         )
 
     async def open(self, incoming: Incoming[Key, Nothing, NewTopUp]) -> WithHeaders[TopUpView]:
-        """Open a top-up. Raises Refusal `invalid_value`, `conflict` or `idempotency_conflict`.
-
-        And `limit_denied` for a key with limits of its own that has the means of payment saved.
-        """
-        if incoming.body.save_method and not incoming.caller.speaks_for_account:
-            message = "A key with limits of its own cannot have the account's means of payment saved."
-            raise Refusal("limit_denied", message)
+        """Open a top-up. Raises Refusal as `require_billing`, and `conflict` or `idempotency_conflict`."""
+        require_billing(incoming.caller)
         offer = offer_of(incoming.body, incoming.settings)
         return await self._opened(
             *(incoming.caller.account_id, incoming.command_id, offer, incoming.settings),
@@ -172,7 +168,8 @@ class Purchases:
         )
 
     async def add_funds(self, incoming: Incoming[Key, Nothing, NewFunds]) -> WithHeaders[TopUpView]:
-        """Open a top-up of so many cents. Raises Refusal `invalid_value` or `conflict`."""
+        """Open a top-up of so many cents. Raises Refusal as `open`."""
+        require_billing(incoming.caller)
         offer = payments_of(incoming.settings).amount(incoming.body.amount * NANO_PER_CENT)
         key = new_id("funds", self._clock.now_us())
         return await self._opened(incoming.caller.account_id, key, offer, incoming.settings)

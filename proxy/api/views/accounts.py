@@ -82,7 +82,10 @@ class AccountView(Struct, frozen=True, kw_only=True):
 
 
 class KeyView(Struct, frozen=True, kw_only=True):
-    """A key. `hint` is the end of its secret. `models` are globs of what it may use; none allows all."""
+    """A key. `hint` is the end of its secret. `models` are globs of what it may use; none allows all.
+
+    `billing` is what was set; `manages_billing` is whether it may decide about the account's money now.
+    """
 
     object: Literal["key"] = "key"
     id: str
@@ -95,6 +98,8 @@ class KeyView(Struct, frozen=True, kw_only=True):
     models: list[str]
     limits: LimitsView
     spending: list[SpendingView]
+    billing: Literal["manage", "read"] | None
+    manages_billing: bool
 
 
 class NewKeyView(KeyView, frozen=True, kw_only=True):
@@ -196,6 +201,8 @@ def key_view(key: Key, buckets: Iterable[Bucket], unit: Unit) -> KeyView:
         models=list(key.models),
         limits=limits_view(key.limits),
         spending=spending_of("key", key.limits, buckets, unit),
+        billing=key.billing or None,
+        manages_billing=key.manages_billing,
     )
 
 

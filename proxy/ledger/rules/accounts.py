@@ -81,6 +81,7 @@ def create_key(books: Books, command: CreateKey) -> Done | Refused:
         expires_at_us=command.expires_at_us,
         models=command.models,
         limits=command.limits,
+        billing=command.billing,
     )
     books.put_key(key)
     return Done(account, key)
@@ -94,7 +95,7 @@ def change_key(books: Books, command: ChangeKey) -> Done | Refused:
         return no_account(command.account_id)
     if key is None or key.account_id != account.id:
         return Refused("not_found", f"There is no key {command.key_id} of this account.")
-    changes = _changes(command, ("name", "status", "expires_at_us", "models", "limits"))
+    changes = _changes(command, ("name", "status", "expires_at_us", "models", "limits", "billing"))
     key = replace(key, **changes)
     books.put_key(key)
     return Done(account, key)
