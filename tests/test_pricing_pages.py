@@ -111,6 +111,6 @@ def test_each_way_of_saying_a_price_is_on_a_page() -> None:
     shown = " ".join(block for path in PAGES for block in Readme(path.read_text("utf-8")).blocks("yaml"))
     ways = (
         "cases context_tiers tiers volume_tiers free counter included least block least_charge most_charge "
-        "hours changes prices markup multiplier minimum quotas fee"
+        "hours changes free_with carried rolls_over prices markup multiplier minimum quotas fee"
     )
     assert [way for way in ways.split() if not re.search(rf"\b{way}:", shown)] == []

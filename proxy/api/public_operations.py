@@ -42,12 +42,15 @@ class PriceView(Struct, frozen=True):
     price: Usd
     per: int
     currency: Literal["USD"]
+    free_with: list[str] | UnsetType = UNSET
     included: int | UnsetType = UNSET
     least: int | UnsetType = UNSET
     block: int | UnsetType = UNSET
+    carried: Period | UnsetType = UNSET
     tiers: list[TierPriceView] | UnsetType = UNSET
     volume_tiers: list[TierPriceView] | UnsetType = UNSET
     period: Period | UnsetType = UNSET
+    rolls_over: int | UnsetType = UNSET
     counter: str | UnsetType = UNSET
 
 

@@ -16,7 +16,7 @@ from proxy.errors import Refusal
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.model_names import counting_name
 from proxy.metering.usage import METERS, ONE_CALL, Usage
-from proxy.pricing.charge import Charge, price, worst_charge, worst_nano
+from proxy.pricing.charge import Charge, least_charge, worst_charge, worst_nano
 from proxy.pricing.counting import counted
 from proxy.pricing.tiers import Count, CounterKey, Period
 
@@ -121,10 +121,10 @@ async def _quote(routed: RoutedCall) -> Quote:
         asked = {m: n for m, n in ceiling.usage.items() if m not in routed.terms.allowed}
         floor = {**_whole(counted, asked), **routed.terms.surcharges}
     terms = routed.terms
-    charges = [price(each, floor) for each in (card, *terms.possible)]
+    floors = (least_charge(each, floor, ceiling.usage) for each in (card, *terms.possible))
     return Quote(
         routed=routed,
-        floor=Priced(floor, min(charges, key=lambda charge: charge.total_nano)),
+        floor=Priced(*min(floors, key=lambda least: least[1].total_nano)),
         ceiling=Priced(ceiling.usage, worst_charge(card, ceiling.usage)),
         hold_nano=worst_nano(card, ceiling.usage),
     )

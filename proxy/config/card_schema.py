@@ -49,6 +49,10 @@ class RateSchema(PriceSchema, frozen=True, kw_only=True):
         doc("Prices that fall as a period uses more; all its units have that of the tier reached."),
     ] = field(default_factory=list)
     free: Annotated[Count | None, doc("How many units of each period cost nothing.")] = None
+    rolls_over: Annotated[
+        Count | None,
+        doc("How many free units at most a period has beside its own, of those that were left before."),
+    ] = None
     period: Annotated[
         Period | None,
         doc("What tiers and free units begin anew with, in UTC; needed with them. `total` never does."),
@@ -57,9 +61,18 @@ class RateSchema(PriceSchema, frozen=True, kw_only=True):
         Name | None,
         doc("What counts for tiers and free units, with all rates that name it; without it, the rate alone."),
     ] = None
+    free_with: Annotated[
+        list[Text], doc("Meters beside which it costs nothing: in a call that uses any of them.")
+    ] = field(default_factory=list)
     included: Annotated[Count | None, doc("How many units of each call cost nothing.")] = None
     least: Annotated[Count | None, doc("How many units are billed at least of a call that uses any.")] = None
     block: Annotated[Count | None, doc("Units are billed in whole blocks of so many.")] = None
+    carried: Annotated[
+        Period | None,
+        doc(
+            "What is left of a block serves the next calls of the account, to the end of this period in UTC."
+        ),
+    ] = None
 
 
 Rates = Annotated[dict[str, RateSchema], Meta(min_length=1)]

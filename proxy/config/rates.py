@@ -8,16 +8,18 @@ from msgspec.structs import replace
 
 from proxy.config.card_schema import ContextTierSchema, RateSchema
 from proxy.config.faults import Findings
-from proxy.config.prices import PERS, written_price
-from proxy.config.tiers import counted_rate, is_counted
+from proxy.config.prices import NO_PRICE, PERS, written_price
+from proxy.config.tiers import carried_rate, counted_rate, is_counted
 from proxy.metering.usage import METERS
 from proxy.money import Unit
 from proxy.pricing.cards import RateCard
 from proxy.pricing.rates import Rate
-from proxy.pricing.steps import CONDITIONS, Step, StepKind
+from proxy.pricing.steps import OF_LENGTH, Step, StepKind
 from proxy.validation import Path, did_you_mean
 
 OUTPUT: Final = "output_tokens"
+COMPANIONS_MAX: Final = 4
+"""A hold looks at each call that uses some of these meters and not the others."""
 _STEPS: Final[tuple[tuple[str, StepKind], ...]] = (
     ("included", "less"),
     ("least", "least"),
@@ -29,11 +31,12 @@ def rates_of(
     schemas: Mapping[str, RateSchema] | None, unit: Unit, path: Path, findings: Findings
 ) -> tuple[Rate, ...]:
     """The rates of known meters, in order."""
-    rates = []
+    rates: list[Rate] = []
     for meter, schema in (schemas or {}).items():
         place = (*path, meter)
         if meter in METERS:
-            rates.append(_rate(meter, schema, unit, place, findings))
+            rate = _rate(meter, schema, unit, place, findings)
+            rates += _beside(rate, schema.free_with, (*place, "free_with"), findings)
         else:
             findings.fault(place, f"is not a meter; {did_you_mean(meter, METERS)}")
     return tuple(rates)
@@ -69,22 +72,21 @@ def tiered_rates(
 
 def _by_length(meter: str, lengths: Sequence[int], spans: Sequence[Sequence[Rate]]) -> Iterator[Rate]:
     """The rates of a meter, each with the lengths that it is for; one that is for all has none."""
-    found = [next((rate for rate in span if rate.meter == meter), None) for span in spans]
+    found = [[rate for rate in span if rate.meter == meter] for span in spans]
     # Where one length after the other has the same rate, they are one.
     begins = [at for at, rate in enumerate(found) if not at or rate != found[at - 1]]
     for at, after in zip_longest(begins, begins[1:]):
         conditions = [Step("above", str(lengths[at]))] if at else []
         conditions += [Step("upto", str(lengths[after]))] if after else []
-        rate = found[at]
-        if rate is not None:
+        for rate in found[at]:
             yield replace(rate, steps=(*conditions, *rate.steps))
 
 
 def without_lengths(card: RateCard) -> tuple[Rate, ...]:
     """The rates of a card for short calls, as rates for calls of every length."""
     return tuple(
-        replace(rate, steps=tuple(step for step in rate.steps if step.kind not in CONDITIONS))
-        for rate in card.at({}).rates
+        replace(rate, steps=tuple(step for step in rate.steps if step.kind not in OF_LENGTH))
+        for rate in card.contexts[0][1].rates
     )
 
 
@@ -97,10 +99,12 @@ def lacks_bound(card: RateCard) -> bool:
 
 def _rate(meter: str, schema: RateSchema, unit: Unit, path: Path, findings: Findings) -> Rate:
     kind = METERS[meter]
+    if schema.carried is not None:
+        return carried_rate(meter, schema, unit, path, findings)
     if is_counted(schema):
         return counted_rate(meter, schema, unit, path, findings)
     way, price = written_price(schema, meter, unit, path, findings)
-    for name in ("period", "counter"):
+    for name in ("period", "counter", "rolls_over"):
         if getattr(schema, name) is not None:
             findings.fault((*path, name), "counts for `tiers`, `volume_tiers` or `free`, and there are none")
     steps = tuple(
@@ -109,3 +113,21 @@ def _rate(meter: str, schema: RateSchema, unit: Unit, path: Path, findings: Find
         if (units := getattr(schema, name)) is not None
     )
     return Rate(meter, price, PERS[way] * kind.scale, steps)
+
+
+def _beside(rate: Rate, meters: Sequence[str], path: Path, findings: Findings) -> Iterator[Rate]:
+    """A rate, before it what takes its place in calls that use one of these meters: nothing is charged."""
+    for index, meter in enumerate(meters):
+        if meter not in METERS:
+            findings.fault((*path, index), f"is not a meter; {did_you_mean(meter, METERS)}", meter)
+        elif meter in (rate.meter, "requests"):
+            findings.fault((*path, index), "is used by every such call", meter)
+        elif meter in meters[:index]:
+            findings.fault((*path, index), "is there already", meter)
+    if len(meters) > COMPANIONS_MAX:
+        findings.fault(path, f"must name {COMPANIONS_MAX} meters at most")
+    unless: tuple[Step, ...] = ()
+    for meter in meters[:COMPANIONS_MAX]:
+        yield Rate(rate.meter, NO_PRICE, rate.per, (*unless, Step("with", "1", meter)))
+        unless = (*unless, Step("without", "1", meter))
+    yield replace(rate, steps=(*unless, *rate.steps)) if unless else rate

@@ -13,12 +13,14 @@ from proxy.metering.usage import METERS
 from proxy.money import Unit, decimal_string
 from proxy.pricing.cards import RateCard
 from proxy.pricing.rates import Rate
+from proxy.pricing.steps import Step
 from proxy.pricing.tiers import Tier, Tiers
 from proxy.validation import Path
 
 OWN: Final = "/"
 """Stands in the name of a counter that is a rate's own, which no name in a file has."""
 _OF_CALLS: Final = ("included", "least", "block")
+_OF_PERIODS: Final = ("tiers", "volume_tiers", "free", "rolls_over", "period", "counter")
 
 
 def is_counted(schema: RateSchema) -> bool:
@@ -36,9 +38,24 @@ def counted_rate(meter: str, schema: RateSchema, unit: Unit, path: Path, finding
         schema.period or "total",
         tuple(Tier(upto * kind.scale, decimal_string(price)) for upto, price in priced),
         is_volume,
+        rolls=(schema.rolls_over or 0) * kind.scale,
     )
     dearest = max((price for _, price in priced), default=NO_PRICE)
     return Rate(meter, dearest, PERS[way] * kind.scale, (), tiers)
+
+
+def carried_rate(meter: str, schema: RateSchema, unit: Unit, path: Path, findings: Findings) -> Rate:
+    """The rate of a meter whose blocks go on from call to call, which an account counts for itself."""
+    kind = METERS[meter]
+    way, price = written_price(schema, meter, unit, path, findings)
+    if schema.block is None:
+        findings.fault((*path, "block"), "is missing: what is `carried` is what is left of a block")
+    for name in (*_OF_PERIODS, "included", "least"):
+        if getattr(schema, name):
+            findings.fault((*path, name), "cannot stand beside a block that is carried over calls")
+    tiers = Tiers(f"{OWN}{meter}", schema.carried or "total", (Tier(0, decimal_string(price)),))
+    steps = (Step("carry", str((schema.block or 1) * kind.scale)),)
+    return Rate(meter, price, PERS[way] * kind.scale, steps, tiers)
 
 
 def with_own_counters(rates: Iterable[Rate], card: str) -> tuple[Rate, ...]:
@@ -52,7 +69,11 @@ def with_own_counters(rates: Iterable[Rate], card: str) -> tuple[Rate, ...]:
 
 
 def check_counters(cards: Sequence[RateCard], findings: Findings) -> None:
-    """Faults of counters that several rates name: these must count the same, for as long."""
+    """Faults of counters that several rates name: these must count the same, for as long.
+
+    What rolls over is one allowance, so that all of them must say the same of it.
+    """
+    allowances: dict[str, tuple[tuple[int, int], str]] = {}
     first: dict[str, tuple[tuple[str, int], str, str]] = {}
     for card in cards:
         for rate in _counted_rates(card):
@@ -69,6 +90,11 @@ def check_counters(cards: Sequence[RateCard], findings: Findings) -> None:
             elif rate.tiers.period != period:
                 message = f"must be {period}, as the counter {counter!r} has it in {name!r}"
                 findings.fault((*place, "period"), message, rate.tiers.period)
+            rolling = (rate.tiers.tiers[0].upto, rate.tiers.rolls)
+            first_rolling, name = allowances.setdefault(counter, (rolling, card.id))
+            if rolling != first_rolling and (rolling[1] or first_rolling[1]):
+                message = f"must be as the counter {counter!r} has it in {name!r}, and so must `free`"
+                findings.fault((*place, "rolls_over"), message)
 
 
 def _counted_rates(card: RateCard) -> Iterator[Rate]:
@@ -121,6 +147,10 @@ def _check(schema: RateSchema, path: Path, findings: Findings) -> None:
     for name in _OF_CALLS:
         if getattr(schema, name) is not None:
             findings.fault((*path, name), "cannot stand beside what is counted over calls")
+    if schema.rolls_over is not None and (given or schema.free is None):
+        findings.fault((*path, "rolls_over"), "is of `free` units, and there are none", schema.rolls_over)
+    elif schema.rolls_over is not None and schema.period == "total":
+        findings.fault((*path, "rolls_over"), "needs periods that end; `total` never does", schema.rolls_over)
     if schema.volume_tiers and schema.counter is not None:
         message = "cannot be shared by volume tiers, which price anew what was used before by this rate alone"
         findings.fault((*path, "counter"), message, schema.counter)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from functools import cached_property
+from itertools import combinations
 from math import lcm
 from typing import Literal
 
@@ -14,8 +15,8 @@ from proxy.metering.usage import METERS, SURCHARGES, Needed, Usage, each_needed
 from proxy.money import decimal_string
 from proxy.pricing.extras import Extra
 from proxy.pricing.hours import Window
-from proxy.pricing.rates import CONTEXT, Adjustment, Rate, Term
-from proxy.pricing.steps import Step, applies
+from proxy.pricing.rates import Adjustment, Rate, Term
+from proxy.pricing.steps import BESIDE, CONTEXT, OF_LENGTH, Step, applies
 
 BillingType = Literal["per_call", "per_token", "metered"]
 
@@ -222,19 +223,49 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
         if not bounds:
             return ((0, self),)
         return tuple(
-            (bound, replace(self, rates=tuple(rate for rate in self.rates if applies(rate.steps, size))))
+            (bound, self._with_rates(rate for rate in self.rates if applies(_lengths(rate), {CONTEXT: size})))
             for bound, size in ((0, 0), *((bound, bound + 1) for bound in sorted(bounds)))
         )
 
-    def at(self, usage: Usage) -> "RateCard":
-        """The card for a call by all the input that it used."""
-        context = usage.get(CONTEXT, 0)
-        return next(card for bound, card in reversed(self.contexts) if context > bound or not bound)
+    @cached_property
+    def companions(self) -> tuple[str, ...]:
+        """The meters whose use in a call decides about other rates."""
+        steps = (step for rate in self.rates for step in rate.steps if step.kind in BESIDE)
+        return tuple(dict.fromkeys(step.name for step in steps))
 
-    def within(self, ceiling: Usage) -> tuple["RateCard", ...]:
-        """The cards that calls within a ceiling can be priced by."""
+    def at(self, usage: Usage) -> "RateCard":
+        """The card for a call by all the input that it used, and by what it used beside."""
+        context = usage.get(CONTEXT, 0)
+        found = next(card for bound, card in reversed(self.contexts) if context > bound or not bound)
+        return found.beside(usage) if self.companions else found
+
+    def within(self, ceiling: Usage) -> tuple[tuple["RateCard", Usage], ...]:
+        """The cards that calls within a ceiling can be priced by, each with what these use at most."""
         context = ceiling.get(CONTEXT, 0)
-        return tuple(card for bound, card in self.contexts if context > bound or not bound)
+        flats = [card for bound, card in self.contexts if context > bound or not bound]
+        if not self.companions:
+            return tuple((card, ceiling) for card in flats)
+        used = [meter for meter in self.companions if ceiling.get(meter)]
+        unused = (each for size in range(len(used) + 1) for each in combinations(used, size))
+        usages = [{**ceiling, **dict.fromkeys(meters, 0)} for meters in unused]
+        return tuple((card.beside(usage), usage) for card in flats for usage in usages)
+
+    def beside(self, usage: Usage) -> "RateCard":
+        """The card for a call by what else it uses."""
+        used = tuple(bool(usage.get(meter)) for meter in self.companions)
+        found = self._beside.get(used)
+        if found is None:
+            present = dict(zip(self.companions, used, strict=True))
+            rates = (rate for rate in self.rates if applies(_companions(rate), present))
+            found = self._beside[used] = self._with_rates(rates)
+        return found
+
+    @cached_property
+    def _beside(self) -> dict[tuple[bool, ...], "RateCard"]:
+        return {}
+
+    def _with_rates(self, rates: Iterable[Rate]) -> "RateCard":
+        return replace(self, rates=tuple(rates))
 
     @cached_property
     def worst_weights(self) -> dict[str, int]:
@@ -336,4 +367,12 @@ def _said_of(rate: Rate) -> str:
 
 
 def _said(steps: Iterable[Step]) -> str:
-    return "".join(f";{step.kind} {step.value}" for step in steps)
+    return "".join(f";{step.kind} {step.name if step.kind in BESIDE else step.value}" for step in steps)
+
+
+def _lengths(rate: Rate) -> list[Step]:
+    return [step for step in rate.steps if step.kind in OF_LENGTH]
+
+
+def _companions(rate: Rate) -> list[Step]:
+    return [step for step in rate.steps if step.kind in BESIDE]

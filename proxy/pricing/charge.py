@@ -123,13 +123,26 @@ def worst_charge(card: RateCard, ceiling: Usage) -> Charge:
     Where several rates of one meter have steps, it may come to less.
     """
     charges = []
-    for flat in card.within(ceiling):
-        usage = dict(ceiling)
+    for flat, most in card.within(ceiling):
+        usage = dict(most)
         for whole, rates in flat.families.items():
             dearest = max(rates, key=lambda rate: rate.unit_nano)
-            usage[dearest.meter] = ceiling.get(whole, 1 if whole == "requests" else 0)
+            usage[dearest.meter] = most.get(whole, 1 if whole == "requests" else 0)
         charges.append(price(flat, usage))
     return max(charges, key=lambda charge: charge.total_nano)
+
+
+def least_charge(card: RateCard, floor: Usage, ceiling: Usage) -> tuple[Usage, Charge]:
+    """The least that a call comes to that uses `floor` at least and `ceiling` at most, and the usage of that.
+
+    What may be used beside can make other things free.
+    """
+    usages: list[Usage] = [floor]
+    for meter in card.companions:
+        if ceiling.get(meter) and not floor.get(meter):
+            usages += [{**usage, meter: 1} for usage in usages]
+    priced = ((usage, price(card, usage)) for usage in usages)
+    return min(priced, key=lambda each: each[1].total_nano)
 
 
 def more_nano(card: RateCard, meter: str, quantity: int) -> int:
@@ -167,9 +180,9 @@ def _worst_numerator(card: RateCard, ceiling: Usage) -> int:
 def _worst_stepped(card: RateCard, ceiling: Usage) -> Fraction:
     """The largest charge by any card that calls within `ceiling` can be priced by, exactly."""
     worst = Fraction(0)
-    for flat in card.within(ceiling):
-        total = sum((_worst_family(family, ceiling) for family in flat.families.items()), Fraction(0))
-        for each in _adjustments(card, ceiling):
+    for flat, most in card.within(ceiling):
+        total = sum((_worst_family(family, most) for family in flat.families.items()), Fraction(0))
+        for each in _adjustments(card, most):
             total += added(total, each.step)
         worst = max(worst, total)
     return worst

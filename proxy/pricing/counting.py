@@ -12,14 +12,14 @@ from msgspec.structs import replace
 
 from proxy.pricing.charge import Charge, Line, rounded
 from proxy.pricing.steps import Step, carried, due, grown_by, times
-from proxy.pricing.tiers import Count, CounterKey, Period, Tier, Tiers, Volume
+from proxy.pricing.tiers import Count, CounterKey, Period, Rolled, Tier, Tiers, Volume, rolled_to
 
 NOTHING: Final = Count()
 
 
 def counter_keys(charge: Charge, first_days: Mapping[Period, int]) -> list[CounterKey]:
     """The counters that a charge needs, where periods begin on these days. One without tiers needs none."""
-    return [(tiers.counter, tiers.period, first_days[tiers.period]) for _, tiers in charge.tiers]
+    return [(tiers.counter, tiers.window, first_days[tiers.window]) for _, tiers in charge.tiers]
 
 
 def counted(
@@ -37,13 +37,17 @@ def counted(
         if tiers is None:
             lines.append(line)
             continue
-        key = (tiers.counter, tiers.period, first_days[tiers.period])
+        key = (tiers.counter, tiers.window, first_days[tiers.window])
         before = after.get(key, NOTHING)
         if tiers.is_share:
             charge = _with_markup(rounded(lines, charge.price_id), line, tiers, key, before)
             spent = charge.lines[-1]
             return charge, after | {key: Count(before.quantity + spent.quantity, volume_after(spent))}
-        if tiers.is_volume:
+        if tiers.rolls:
+            rolled = rolled_to(before, tiers, first_days[tiers.period])
+            lines += _rolled_over(line, tiers, key, before.quantity, rolled)
+            volume = Volume(rolled=rolled)
+        elif tiers.is_volume:
             line = _at_volume(line, tiers, key, before)  # noqa: PLW2901 - it takes its place.
             lines.append(line)
             volume = volume_after(line)
@@ -56,7 +60,9 @@ def counted(
 
 def volume_after(line: Line) -> Volume:
     """What volume tiers need of the period after a line that was priced by them, or a run of its markup."""
-    said = {step.kind: step for step in line.steps}
+    said: dict[str, Step] = {step.kind: step for step in line.steps}
+    if "since" in said:
+        return Volume(rolled=rolled_of(said))
     if (before := carried(line)) is not None:
         return Volume(weighted=str(before + due(line)))
     weighted = said["weighted"].number + line.quantity * times(line.steps)
@@ -72,6 +78,24 @@ def _by_tier(line: Line, tiers: Tiers, key: CounterKey, before: int) -> Iterator
         steps = (*line.steps, *_place(key, at), Step("tier", str(floor)), *_until(tier))
         yield replace(line, quantity=stop - at, price_nano=tier.price_nano, steps=steps)
         at = stop
+
+
+def _rolled_over(line: Line, tiers: Tiers, key: CounterKey, before: int, rolled: Rolled) -> Iterator[Line]:
+    """The same, where the first tier ends with what is free by now."""
+    now = replace(tiers, tiers=(replace(tiers.tiers[0], upto=rolled.until), *tiers.tiers[1:]))
+    steps = (
+        Step("since", str(rolled.begun), f"{tiers.period} {rolled.first_day}"),
+        *(Step("rolled", str(rolled.rolled)), Step("most_rolled", str(rolled.most))),
+    )
+    for each in _by_tier(line, now, key, before):
+        yield replace(each, steps=(*each.steps, *steps))
+
+
+def rolled_of(said: Mapping[str, Step]) -> Rolled:
+    """The period that a line with these steps, by their kinds, belongs to."""
+    begun, rolled, most = (int(said[kind].value) for kind in ("since", "rolled", "most_rolled"))
+    until = int(said["until" if "until" in said else "tier"].value)
+    return Rolled(int(said["since"].name.split()[1]), begun, until - begun - rolled, rolled, most)
 
 
 def _at_volume(line: Line, tiers: Tiers, key: CounterKey, before: Count) -> Line:

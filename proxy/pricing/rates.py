@@ -11,9 +11,6 @@ from proxy.pricing.tiers import Tiers
 
 BillingType = Literal["per_call", "per_token", "metered"]
 
-CONTEXT: Final = "input_tokens"
-"""The meter that says how long a call is: all its input, with what came from a cache."""
-
 
 class Term(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A rate or an adjustment of a card as a row keeps it: an adjustment has no price and is for no units."""
@@ -53,7 +50,7 @@ class Rate(msgspec.Struct, frozen=True):
     def slack(self) -> int:
         """How many units more than were used can be billed at most."""
         return sum(
-            int(step.number) - (step.kind == "block")
+            int(step.number) - (step.kind in ("block", "carry"))
             for step in self.steps
             if step.kind in OF_QUANTITY and step.kind != "less"
         )

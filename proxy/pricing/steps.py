@@ -2,6 +2,9 @@
 
 A line of a charge carries its steps, so that its amount follows from the line alone, see `exact_amounts`.
 
+`with` and `without` say for which calls a rate is by what else they use: those that use so much of the meter
+that is named, and those that use less.
+
 Where a price depends on what an account has used before, `window` is the first day of a period, which it
 names, and `counted` is what the counter, which it names, had there before the line. `tier` is where the tier
 of the line's price begins, and `until` where it ends: all units of the line are in it. With `volume` in place
@@ -9,12 +12,16 @@ of `tier` it is the tier that the period has reached with the line: what was use
 multiplied its price, costs so much less than it `was`, and what that is more than the line costs is `credit`
 of the next.
 
+Where what is free rolls over, `since` is what the counter had as the period began that is named by its length
+and, before that, by its first day: `month 20423`. `rolled` units of those before were left to it, at most
+`most_rolled`.
+
 `run_share` is the markup of a run, which it names, on what its calls cost. The line of that is of so many
 nano-dollars: `counted` is what the run's calls had cost before, and `carried` the markup on that, exactly. It
 comes to what the markup grows by, rounded on the whole of the run.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from typing import Final, Literal, Protocol
@@ -24,9 +31,12 @@ import msgspec
 StepKind = Literal[
     "above",
     "upto",
+    "with",
+    "without",
     "less",
     "least",
     "block",
+    "carry",
     "times",
     "share",
     "at_least",
@@ -39,14 +49,25 @@ StepKind = Literal[
     "weighted",
     "was",
     "credit",
+    "since",
+    "rolled",
+    "most_rolled",
     "run_share",
     "carried",
 ]
 
-CONDITIONS: Final = frozenset({"above", "upto"})
+CONTEXT: Final = "input_tokens"
+"""The meter that says how long a call is: all its input, with what came from a cache."""
+OF_LENGTH: Final = frozenset({"above", "upto"})
 """Steps that say for which calls a rate is: those with all their input above, or up to, a length."""
-OF_QUANTITY: Final = frozenset({"less", "least", "block"})
-"""`less` is included in each call, `least` is billed at least, and `block` is what is billed whole."""
+BESIDE: Final = frozenset({"with", "without"})
+"""Steps that say it by what else a call uses."""
+OF_QUANTITY: Final = frozenset({"less", "least", "block", "carry"})
+"""`less` is included in each call, `least` is billed at least, and `block` is what is billed whole.
+
+`carry` is the same as `block`, but that what is left of a block serves the next calls: what is billed is what
+the blocks that were begun grow by after what was `counted` before.
+"""
 OF_SUM: Final = frozenset({"share", "at_least", "at_most", "run_share"})
 """Steps of a line that adds to the lines before it: a share of their sum, or what bounds it."""
 
@@ -91,7 +112,7 @@ class Stepped(Protocol):
         ...
 
 
-def billed(quantity: int, steps: Iterable[Step]) -> int:
+def billed(quantity: int, steps: Sequence[Step]) -> int:
     """The quantity that is billed where so much was used. What was not used at all is not billed."""
     if not quantity:
         return 0
@@ -103,6 +124,9 @@ def billed(quantity: int, steps: Iterable[Step]) -> int:
             quantity = max(units, quantity)
         elif step.kind == "block":
             quantity = -(-quantity // units) * units
+        elif step.kind == "carry":
+            before = next((int(each.number) for each in steps if each.kind == "counted"), 0)
+            quantity = (-(-(before + quantity) // units) + before // -units) * units
     return quantity
 
 
@@ -163,12 +187,16 @@ def grown_by(line: Stepped, before: Fraction) -> int:
     return round(before + due(line)) - round(before)
 
 
-def applies(steps: Iterable[Step], context: int) -> bool:
-    """Whether a rate with these steps is for a call with so much input."""
+def applies(steps: Iterable[Step], usage: Mapping[str, int]) -> bool:
+    """Whether a rate with these steps is for a call that uses this."""
     for step in steps:
-        if step.kind == "above" and context <= step.number:
-            return False
-        if step.kind == "upto" and context > step.number:
+        if step.kind in OF_LENGTH:
+            is_above = usage.get(CONTEXT, 0) > step.number
+        elif step.kind in BESIDE:
+            is_above = usage.get(step.name, 0) >= step.number
+        else:
+            continue
+        if is_above != (step.kind in ("above", "with")):
             return False
     return True
 

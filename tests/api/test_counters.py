@@ -85,3 +85,24 @@ async def test_a_group_sees_the_tiers_of_its_own_cards_at_its_own_prices(tmp_pat
         apis.settings = ApiConfig(book=PriceBook([VIP]), groups=GROUPS)
         left = (await apis.admin("GET", f"/accounts/{account_id}/counters")).data
         assert [row["name"] for row in left] == ["vip/images"]
+
+
+async def test_what_rolls_over_is_shown_as_it_is_in_the_period_of_now(tmp_path: Path) -> None:
+    """With what earlier ones have left, whether or not any of it was used by now."""
+    rolling = Tiers("words", "month", (Tier(100, "0"), Tier(0, "7")), rolls=50)
+    card = RateCard("words", ("demo",), (Rate("output_tokens", Fraction(7), 1, (), rolling),))
+    async with serving(tmp_path, ApiConfig(book=PriceBook([card]))) as apis:
+        account_id = await apis.account()
+        key_id, secret = await apis.key(account_id)
+        await apis.grant(account_id, "1.00")
+        await used(apis, account_id, key_id, 70, card)
+        await used(apis, account_id, key_id, 10, card)
+        apis.clock.at_us += 31 * DAY_US
+        for more, expected in ((0, (0, 120)), (115, (115, 120))):
+            if more:
+                await used(apis, account_id, key_id, more, card)
+            (row,) = (await apis.ask("GET", "/v1/billing/counters", key=secret)).data
+            free = row["rates"][0]["tiers"][0]
+            assert (row["used"], free["upto"]) == expected
+            assert (row["starts_at"], row["resets_at"]) == ("2024-11-01T00:00:00Z", "2024-12-01T00:00:00Z")
+            assert free["used"] == more

@@ -180,3 +180,45 @@ def test_a_group_and_a_service_tier_multiply_each_tier(load_text: LoadText) -> N
         assert charge.total_nano == 29_500_000_000 // share
         assert worst_nano(priced, usage) == 36_000_000_000 // share
         assert counts == {("chat/input_tokens", "month", 7): Count(12_000_000)}
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("per_1m: '1', carried: month", "block: is missing: what is `carried` is what is left of a block"),
+        (
+            "per_1m: '1', block: 9, carried: month, period: month",
+            "period: cannot stand beside a block that is carried over calls",
+        ),
+        (
+            "per_1m: '1', block: 9, carried: month, included: 2",
+            "included: cannot stand beside a block that is carried over calls",
+        ),
+        (
+            "per_1m: '1', rolls_over: 9",
+            "rolls_over: counts for `tiers`, `volume_tiers` or `free`, and there are none",
+        ),
+        (
+            "period: day, rolls_over: 9, tiers: [{upto: 5, per_1m: '1'}, {per_1m: '2'}]",
+            "rolls_over: 9 is of `free` units, and there are none",
+        ),
+        (
+            "period: total, free: 5, rolls_over: 9, per_1m: '1'",
+            "rolls_over: 9 needs periods that end; `total` never does",
+        ),
+        ("per_1m: '1', free_with: [input_tokens]", "free_with[0]: 'input_tokens' is used by every such call"),
+        ("per_1m: '1', free_with: [images, images]", "free_with[1]: 'images' is there already"),
+    ],
+)
+def test_what_goes_on_or_stands_beside_is_checked(text: str, fault: str, reported: Reported) -> None:
+    assert reported(text_of(rate_cards=rate(text))) == [f"{RATE}.{fault}"]
+
+
+def test_an_allowance_that_several_cards_share_rolls_over_alike(reported: Reported) -> None:
+    cards = """
+rate_cards:
+  a: {match: [gpt-4o], rates: {requests: {per_1m: '1', free: 5, rolls_over: 9, period: day, counter: all}}}
+  b: {match: [gpt-4o-mini], rates: {requests: {per_1m: '1', free: 5, period: day, counter: all}}}
+"""
+    message = "must be as the counter 'all' has it in 'a', and so must `free`"
+    assert reported(text_of(rate_cards=cards)) == [f"rate_cards.b.rates.requests.rolls_over: {message}"]

@@ -1,8 +1,10 @@
 """What a rate card can say beyond a price for each unit: each amount follows from the line that shows it."""
 
 from fractions import Fraction
+from functools import partial
 from hashlib import sha256
 from math import ceil
+from typing import Final
 
 import msgspec
 import pytest
@@ -13,7 +15,7 @@ from msgspec.structs import replace
 from proxy.config.prices import PERS
 from proxy.metering.usage import METERS
 from proxy.pricing.cards import RateCard
-from proxy.pricing.charge import Charge, Line, affordable, more_nano, price, worst_nano
+from proxy.pricing.charge import Charge, Line, affordable, least_charge, more_nano, price, worst_nano
 from proxy.pricing.extras import Extra
 from proxy.pricing.listed import card_of
 from proxy.pricing.rates import Adjustment, Rate, Term
@@ -44,6 +46,8 @@ def stepped_cards(draw: st.DrawFn) -> RateCard:
             where = [*[Step("above", str(above))][: bool(above)], *[Step("upto", str(upto))][: bool(upto)]]
             steps = (*where, *draw(quantity_steps()))
             rates.append(Rate(meter, draw(PRICES), draw(st.sampled_from(list(PERS.values()))), steps))
+    if draw(st.booleans()):
+        rates = beside(rates, draw(st.sampled_from(sorted({*METERS} - {"requests", rates[-1].meter}))))
     added = [
         Adjustment("markup", Step("share", draw(RATIOS))),
         Adjustment("least_charge", Step("at_least", str(draw(st.integers(0, 10**6))))),
@@ -53,9 +57,25 @@ def stepped_cards(draw: st.DrawFn) -> RateCard:
     return RateCard("card", (), tuple(rates), adjustments=chosen)
 
 
-def for_context(rate: Rate, context: int) -> bool:
+def beside(rates: list[Rate], other: str) -> list[Rate]:
+    """Rates of which those of the last meter charge nothing in calls that use another meter."""
+    free, usual = Step("with", "1", other), Step("without", "1", other)
+    found = []
+    for rate in rates:
+        if rate.meter == rates[-1].meter:
+            lengths = tuple(step for step in rate.steps if step.kind in {"above", "upto"})
+            found.append(replace(rate, price=Fraction(0), steps=(*lengths, free)))
+            rate = replace(rate, steps=(*rate.steps, usual))  # noqa: PLW2901 - it takes its place.
+        found.append(rate)
+    return found
+
+
+def is_for(rate: Rate, usage: dict[str, int]) -> bool:
     bounds = {step.kind: int(step.value) for step in rate.steps if step.kind in {"above", "upto"}}
-    return bounds.get("above", -1) < context <= bounds.get("upto", 10**12)
+    others = ((step.kind, usage.get(step.name, 0)) for step in rate.steps if step.kind in {"with", "without"})
+    context = usage.get("input_tokens", 0)
+    right = bounds.get("above", -1) < context <= bounds.get("upto", 10**12)
+    return right and all((kind == "with") == (used > 0) for kind, used in others)
 
 
 def used_by_rate(rates: list[Rate], usage: dict[str, int]) -> list[int]:
@@ -88,7 +108,7 @@ def brute_rate(rate: Rate, used: int) -> Fraction:
 
 def brute_nano(card: RateCard, usage: dict[str, int]) -> Fraction:
     """The charge by the words of the README, one rate after the other, by no code of the product's."""
-    rates = [rate for rate in card.rates if for_context(rate, usage.get("input_tokens", 0))]
+    rates = [rate for rate in card.rates if is_for(rate, usage)]
     used = used_by_rate(rates, usage)
     total = sum((brute_rate(*each) for each in zip(rates, used, strict=True)), Fraction(0))
     for each in card.adjustments if usage.get("requests", 1) else ():
@@ -265,3 +285,43 @@ def test_a_job_has_the_price_of_its_beginning_also_by_a_card_with_extras() -> No
     """What members turn on is settled when the job begins, and is no part of what a row keeps of the card."""
     began = replace(card(*LONG), extras=(Extra("scrape", "urls", "addresses", 3),))
     assert card_of(began.price_id, began.listed).price_id == began.price_id
+
+
+SEARCHING: Final = RateCard(
+    "agent",
+    (),
+    tuple(
+        beside(
+            [Rate("web_searches", Fraction(10_000_000), 1), Rate("containers", Fraction(30_000_000), 1)],
+            "web_searches",
+        )
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("usage", "total_nano"),
+    [
+        ({"containers": 1}, 30_000_000),
+        ({"containers": 2, "web_searches": 0}, 60_000_000),
+        ({"containers": 2, "web_searches": 1}, 10_000_000),
+        ({"web_searches": 3}, 30_000_000),
+    ],
+)
+def test_a_tool_is_free_in_a_call_that_uses_another(usage: dict[str, int], total_nano: int) -> None:
+    charge = price(SEARCHING, usage)
+    assert charge.total_nano == total_nano
+    assert {line.meter for line in charge.lines} == {meter for meter, count in usage.items() if count}
+
+
+def test_the_least_of_a_call_is_where_what_it_may_use_beside_makes_things_free() -> None:
+    """Its most is without that, where this is dearer."""
+    least = partial(least_charge, SEARCHING, {"containers": 1})
+    assert [least(ceiling)[1].total_nano for ceiling in ({}, {"web_searches": 5})] == [30_000_000, 10_000_000]
+    assert worst_nano(SEARCHING, {"containers": 1, "web_searches": 1}) == 30_000_000
+    assert worst_nano(SEARCHING, {"containers": 1, "web_searches": 9}) == 90_000_000
+
+
+def test_what_is_free_beside_is_a_part_of_the_version() -> None:
+    others = replace(SEARCHING, rates=tuple(beside([*SEARCHING.rates[::2]], "file_searches")))
+    assert others.version != SEARCHING.version

@@ -1,6 +1,7 @@
 """Prices that depend on what was used before: each split of a quantity comes to what all of it comes to."""
 
 from fractions import Fraction
+from math import ceil
 
 import msgspec
 import pytest
@@ -251,3 +252,88 @@ def test_a_card_without_tiers_makes_a_charge_without_any() -> None:
     charge = price(RateCard("card", (), (Rate("input_tokens", Fraction(5), 1),)), {"input_tokens": 5})
     assert charge.tiers == ()
     assert b"tiers" not in msgspec.json.encode(charge)
+
+
+def carrying(block: int, price_nano: int = 7) -> RateCard:
+    tiers = Tiers("voice/characters", "month", (Tier(0, str(price_nano)),))
+    return card_with(Rate("characters", Fraction(price_nano), 1, (Step("carry", str(block)),), tiers))
+
+
+@given(st.integers(1, 50), st.lists(st.integers(0, 200), min_size=1, max_size=6))
+def test_what_is_left_of_a_block_serves_the_next_calls(block: int, parts: list[int]) -> None:
+    """cost(a) + cost(b after a) = cost(a + b): as many blocks as were begun; each call holds a whole one."""
+    card, counts, paid_nano = carrying(block), Counts(), 0
+    for part in parts:
+        usage = {"characters": part}
+        charge, counts = charged(card, usage, counts)
+        assert charge.total_nano == round(exact(charge)) <= worst_nano(card, usage)
+        paid_nano += charge.total_nano
+    whole, after = charged(card, {"characters": sum(parts)}, {})
+    assert paid_nano == whole.total_nano == ceil(sum(parts) / block) * block * 7
+    assert {key: count for key, count in counts.items() if count.quantity} == {
+        key: count for key, count in after.items() if count.quantity
+    }
+
+
+def test_a_line_says_what_its_block_had_before() -> None:
+    card, key = carrying(1_000), ("voice/characters", "month", 19_997)
+    charge, _ = charged(card, {"characters": 600}, {key: Count(500)})  # type: ignore[dict-item]
+    steps = (
+        *(Step("carry", "1000"), Step("window", "19997", "month")),
+        *(Step("counted", "500", "voice/characters"), Step("tier", "0")),
+    )
+    assert charge.lines == (Line("characters", 600, "7", 1, 7_000, steps),)
+    assert charged(card, {"characters": 500}, {key: Count(500)})[0].total_nano == 0  # type: ignore[dict-item]
+
+
+ROLLING = Tiers("searches", "month", (Tier(10, "0"), Tier(0, "5")), rolls=15)
+MONTHS = [20_423, 20_454, 20_485, 20_513, 20_544]
+"""The first days of December 2025 to April 2026."""
+
+
+def by_month(used: list[tuple[int, int]], tiers: Tiers = ROLLING) -> tuple[list[int], Counts]:
+    """What calls cost, each in a month, by its place among them, of so many units."""
+    card, counts, totals = card_with(rate_of(tiers, "web_searches", 1)), Counts(), []
+    for month, quantity in used:
+        days = FIRST_DAYS | {"month": MONTHS[month]}
+        charge, counts = counted(price(card, {"web_searches": quantity}), counts, days)
+        assert charge.total_nano == round(exact(charge))
+        totals.append(charge.total_nano)
+    return totals, counts
+
+
+@pytest.mark.parametrize(
+    ("used", "totals"),
+    [
+        ([(0, 10), (0, 1)], [0, 5]),
+        ([(0, 4), (1, 16), (1, 1)], [0, 0, 5]),
+        ([(0, 4), (1, 4), (2, 22)], [0, 0, 0]),  # 6, and then 12 are left.
+        ([(0, 4), (1, 4), (2, 26)], [0, 0, 20]),
+        ([(0, 4), (3, 25), (3, 1)], [0, 0, 5]),  # Months without calls leave all of theirs.
+        ([(0, 14), (1, 11)], [20, 5]),
+        ([(1, 2), (0, 18), (0, 1)], [0, 50, 5]),  # A call of a month that is over is of the present one.
+    ],
+)
+def test_what_is_left_of_a_month_is_free_in_the_next(used: list[tuple[int, int]], totals: list[int]) -> None:
+    """As far as it may roll over: 10 a month, and 15 of those before at most."""
+    assert by_month(used)[0] == totals
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 40)), min_size=1, max_size=8))
+def test_an_allowance_that_rolls_over_frees_what_a_ledger_of_months_would(
+    used: list[tuple[int, int]],
+) -> None:
+    """Month after month: what is free is its own and what is left, and each unit beyond it costs 5."""
+    calls = sorted((month, units) for month, units in used if units)
+    left, at, right = 10, calls[0][0] if calls else 0, []
+    for month, units in calls:
+        for _ in range(month - at):
+            left = 10 + min(15, left)
+        at = month
+        right.append(5 * max(0, units - left))
+        left = max(0, left - units)
+    totals, counts = by_month(calls)
+    assert totals == right
+    parts = [(month, 1) for month, units in calls for _ in range(units)]
+    assert sum(by_month(parts)[0]) == sum(totals)
+    assert by_month(parts)[1] == counts

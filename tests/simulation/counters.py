@@ -2,11 +2,15 @@
 
 Each million of input tokens has the price of its own step of the day, together with what was recorded. All
 output tokens of a month have the price of the step that it has reached, less what was paid too much.
+
+Those of the card `saver` go on from call to call: requests are billed by whole fives of a week, and of a day
+so many output tokens are free, with what was left of those before.
 """
 
 from collections.abc import Iterator
 from datetime import date
 from fractions import Fraction
+from math import ceil
 from typing import Final
 
 import msgspec
@@ -17,7 +21,7 @@ from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import Charge, Line, rounded
 from proxy.pricing.rates import Rate
 from proxy.pricing.steps import Step
-from proxy.pricing.tiers import Tier, Tiers, Volume
+from proxy.pricing.tiers import Rolled, Tier, Tiers, Volume
 from proxy.storage.columns import counter_row
 
 MILLION: Final = 1_000_000
@@ -50,12 +54,34 @@ STAIRS: Final = RateCard(
 )
 
 
+FIVE: Final = 5
+FREE: Final = 6_000
+KEPT: Final = 9_000
+_OF_FIVES: Final = Tiers("saver/requests", "week", (Tier(0, "1234567.50"),))
+_OF_DAYS: Final = Tiers("saved", "day", (Tier(FREE, "0"), Tier(0, "77777777.5")), rolls=KEPT)
+SAVER: Final = RateCard(
+    "saver",
+    ("saver",),
+    (
+        Rate("requests", Fraction("1234567.5"), FIVE, (Step("carry", str(FIVE)),), _OF_FIVES),
+        Rate("output_tokens", Fraction("77777777.5"), MILLION, (), _OF_DAYS),
+    ),
+)
+
+
 class Used(msgspec.Struct):
-    """What was used by now, of a month what was paid too much, and of a run its markup, exactly."""
+    """What was used by now, of a month what was paid too much, and of a run its markup, exactly.
+
+    Of days what is free of each: the `day` of now began at so many units, `begun`, with so many `left` of
+    those before.
+    """
 
     units: int = 0
     credit: Fraction = Fraction(0)
     markup: Fraction = Fraction(0)
+    day: int = 0
+    begun: int = 0
+    left: int = 0
 
 
 Uses = dict[Place, Used]
@@ -66,7 +92,8 @@ def counted(uses: Uses, account_id: str, at_us: int, charge: Charge) -> Charge:
     if not charge.tiers:
         return charge
     day = at_us // DAY_US
-    days = {"day": day, "month": day - date.fromordinal(EPOCH + day).day + 1}
+    today = date.fromordinal(EPOCH + day)
+    days = {"day": day, "week": day - today.weekday(), "month": day - today.day + 1}
     lines: list[Line] = []
     tiers_of = dict(charge.tiers)
     for number, line in enumerate(charge.lines):
@@ -74,6 +101,11 @@ def counted(uses: Uses, account_id: str, at_us: int, charge: Charge) -> Charge:
             return _marked_up(uses, account_id, tiers_of[number], rounded(lines, charge.price_id))
         if number not in tiers_of:
             lines.append(line)
+        elif line.meter == "requests":
+            place = (account_id, "saver/requests", "week", days["week"])
+            lines.append(_in_fives(uses.setdefault(place, Used()), line, days))
+        elif tiers_of[number].counter == "saved":
+            lines += _free_at_first(uses.setdefault((account_id, "saved", "total", 0), Used()), line, day)
         elif line.meter == "input_tokens":
             lines += _each_step(
                 uses.setdefault((account_id, "tokens", "day", days["day"]), Used()), line, days
@@ -105,6 +137,8 @@ def counter_rows(uses: Uses, account_id: str) -> Iterator[Row]:
                 "month": Volume(_OF_OUTPUT.digest, str(used.units), str(used.credit)),
                 "total": Volume(weighted=str(used.markup)),
             }
+            if name == "saved":
+                volumes["total"] = Volume(rolled=Rolled(used.day, used.begun, FREE, used.left, KEPT))
             yield counter_row(Counter(mine, name, kind, day, used.units, volumes.get(kind, Volume())))
 
 
@@ -114,6 +148,9 @@ def exact(line: Line) -> Fraction:
     said = {step.kind: Fraction(step.value) for step in line.steps}
     if "carried" in said:
         return Fraction(round(said["carried"] + amount) - round(said["carried"]))
+    if "carry" in said:
+        fives = ceil((said["counted"] + line.quantity) / FIVE) - ceil(said["counted"] / FIVE)
+        return Fraction(line.price_nano) * fives
     if "volume" not in said:
         return amount
     less = said["weighted"] * (Fraction(line.price_nano) - said["was"]) / line.per
@@ -128,6 +165,33 @@ def _each_step(used: Used, line: Line, days: dict[str, int]) -> Iterator[Line]:
             where = (Step("window", str(days["day"]), "day"), Step("counted", str(first), "tokens"))
             bounds = (Step("tier", str(begin)), *([Step("until", str(end))] if end else []))
             yield Line("input_tokens", stop - first, nano, MILLION, 0, (*where, *bounds))
+    used.units = last
+
+
+def _in_fives(used: Used, line: Line, days: dict[str, int]) -> Line:
+    where = (Step("window", str(days["week"]), "week"), Step("counted", str(used.units), "saver/requests"))
+    used.units += line.quantity
+    return msgspec.structs.replace(line, steps=(*line.steps, *where, Step("tier", "0")))
+
+
+def _free_at_first(used: Used, line: Line, day: int) -> Iterator[Line]:
+    if not used.day:
+        used.day = day
+    while used.day < day:
+        # One day after the other, as a calendar has them.
+        unused = max(0, used.begun + FREE + used.left - used.units)
+        used.day, used.begun, used.left = used.day + 1, used.units, min(KEPT, unused)
+    until, last = used.begun + FREE + used.left, used.units + line.quantity
+    whose = (
+        Step("since", str(used.begun), f"day {used.day}"),
+        *(Step("rolled", str(used.left)), Step("most_rolled", str(KEPT))),
+    )
+    for begin, end, nano in ((0, until, "0"), (until, last, "77777777.5")):
+        first, stop = max(used.units, begin), min(last, end)
+        if first < stop:
+            where = (Step("window", "0", "total"), Step("counted", str(first), "saved"))
+            bounds = (Step("tier", str(begin)), *([] if begin else [Step("until", str(end))]))
+            yield Line("output_tokens", stop - first, nano, MILLION, 0, (*where, *bounds, *whose))
     used.units = last
 
 

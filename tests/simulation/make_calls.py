@@ -19,7 +19,8 @@ def authorize(world: World) -> Authorize:
     """
     account_id = world.account()
     key_id, at_us = world.key_of(account_id), world.at_us()
-    model = world.one_of(("small", "small", "small", "half", "drawing", "stairs", "stairs", "stairs", "free"))
+    models = ("small", "small", "half", "drawing", "stairs", "stairs", "stairs", "saver", "saver", "free")
+    model = world.one_of(models)
     ceiling = {"input_tokens": world.up_to(9_000), "output_tokens": world.up_to(9_000), "requests": 1}
     stream = world.happens(60)
     call = Call(world.new_id("call"), account_id, key_id, "chat", model, "main", f"{model}-1", stream, at_us)

@@ -1,7 +1,9 @@
 """Deliberate faults of the rule by which prices depend on what was used before."""
 
+from collections.abc import Callable
 from fractions import Fraction
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from proxy.ledger import rules
@@ -11,7 +13,7 @@ from proxy.ledger.rows import Counter, Hold
 from proxy.ledger.rules import counters
 from proxy.ledger.windows import DAY_US, starts_of_day
 from proxy.pricing.runs import RUN
-from proxy.pricing.tiers import NO_VOLUME
+from proxy.pricing.tiers import NO_VOLUME, Rolled
 
 
 def counts_nothing(books: Books, command: Command) -> Result:
@@ -93,6 +95,31 @@ def rounds_each_call_of_a_run(books: Books, command: Command) -> Result:
     return result
 
 
+def rolls_nothing_over(books: Books, command: Command) -> Result:
+    """What a day has left of its allowance is lost with it."""
+    return _opening(books, command, lambda rolled: replace(rolled, rolled=0))
+
+
+def rolls_all_over(books: Books, command: Command) -> Result:
+    """What a day has left is added to the next one, however much that is."""
+
+    def grown(rolled: Rolled) -> Rolled:
+        return replace(rolled, rolled=rolled.rolled + (rolled.rolled == rolled.most))
+
+    return _opening(books, command, grown)
+
+
+def _opening(books: Books, command: Command, change: Callable[[Rolled], Rolled]) -> Result:
+    """Carry a command out, and change the days that it has begun."""
+    before = {key: row.volume.rolled for key, row in books.counters.items()}
+    result = rules.apply(books, command)
+    for key, row in [*books.counters.items()]:
+        rolled = row.volume.rolled
+        if isinstance(rolled, Rolled) and before.get(key, UNSET) != rolled:
+            books.counters[key] = replace(row, volume=replace(row.volume, rolled=change(rolled)))
+    return result
+
+
 def _is_open(books: Books, command: Settle) -> bool:
     hold: Hold | None = books.holds.get(command.call.id)
     return hold is not None and hold.state == "open"
@@ -107,5 +134,7 @@ RULES = (
     keeps_what_was_paid_too_much,
     charges_the_dearest_tier,
     rounds_each_call_of_a_run,
+    rolls_nothing_over,
+    rolls_all_over,
 )
 """All of them."""

@@ -23,7 +23,7 @@ def record(world: World) -> Record:
     key_id = "" if world.happens(OF_AN_ACCOUNT) else world.key_of(account_id)
     used_at_us = at_us - world.up_to(3 * DAY_US) if world.happens(LATE) else at_us
     used_at_us += 2 * DAY_US if world.happens(2) else 0
-    model = world.one_of(("small", "drawing", "stairs", "free"))
+    model = world.one_of(("small", "drawing", "stairs", "saver", "free"))
     usage = {"requests": 1, "input_tokens": world.up_to(9_000), "output_tokens": world.up_to(9_000)}
     usage = {"requests": 1} if model == "drawing" else usage
     made = Call(world.new_id("event"), account_id, key_id, "events", model, "", "", False, used_at_us)

@@ -17,7 +17,7 @@ from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import Charge, price
 from proxy.pricing.rates import Rate
 from proxy.pricing.runs import in_run
-from tests.simulation.counters import STAIRS
+from tests.simulation.counters import SAVER, STAIRS
 from tests.simulation.model import DAY_US, Model
 
 SECOND_US: Final = 1_000_000
@@ -60,6 +60,7 @@ CARDS: Final[dict[str, RateCard]] = {
     "half": RateCard("half", ("half",), (_rate("output_tokens", "12.5", 1),)),
     "drawing": RateCard("drawing", ("drawing",), (_rate("requests", "40000.5", 1),)),
     "stairs": STAIRS,
+    "saver": SAVER,
     "free": RateCard("free", ("free",), (_rate("input_tokens", "0", 1), _rate("output_tokens", "0", 1))),
 }
 

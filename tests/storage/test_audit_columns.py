@@ -127,7 +127,12 @@ KINDS: dict[str, dict[str, str]] = {
     },
     "memberships": {"": "account_id = 'acct_6'"},
     "vouchers": {"": "id = 'vch_1'"},
-    "counters": {"of tiers": "name = 'all'", "of volume tiers": "name = 'own'", "of a run": "name = '/trip'"},
+    "counters": {
+        "of tiers": "name = 'all'",
+        "of volume tiers": "name = 'own'",
+        "of a run": "name = '/trip'",
+        "of what rolls over": "name = 'rolling'",
+    },
     "invoices": {"": "id = 'inv_1'"},
     "voucher_claims": {"": "account_id = 'acct_1'"},
     "events": {"": "type = 'limit.threshold' AND account_id = 'acct_2'"},

@@ -64,11 +64,14 @@ from tests.storage.teller import (
 FUNDS_NANO = 10**9
 TIERS = Tiers("all", "month", (Tier(100, "7"), Tier(0, "5")))
 VOLUME_TIERS = Tiers("own", "total", (Tier(15, "9"), Tier(0, "4")), is_volume=True)
+ROLLING = Tiers("rolling", "day", (Tier(25, "0"), Tier(0, "5")), rolls=10)
 COUNTED = {
     6: ("input_tokens", TIERS, 60),
     8: ("input_tokens", TIERS, 70),
     10: ("output_tokens", VOLUME_TIERS, 12),
     12: ("output_tokens", VOLUME_TIERS, 20),
+    20: ("input_tokens", ROLLING, 30),
+    22: ("input_tokens", ROLLING, 11),
 }
 """The calls of one account that are charged by tiers, by their number."""
 IN_RUN = (16, 18)

@@ -1,18 +1,20 @@
 """The view of counters: what an account has used in a period, and of which tier of each rate that is."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from proxy.api.views.money import Usd, When, instant
 from proxy.ledger.rows import Counter
 from proxy.ledger.windows import DAY_US, ends_us
 from proxy.money import NANO_PER_USD, decimal_string
 from proxy.pricing.cards import RateCard
+from proxy.pricing.counting import NOTHING
 from proxy.pricing.rates import Rate
 from proxy.pricing.steps import times
-from proxy.pricing.tiers import CounterKey, Period
+from proxy.pricing.tiers import Count, CounterKey, Period, rolled_to
 
 
 class TierView(Struct, frozen=True, kw_only=True):
@@ -64,19 +66,39 @@ def counters_view(
     first_days: Mapping[Period, int],
 ) -> CountersView:
     """The view of an account's counters, those included of rates that have counted nothing yet."""
-    used: dict[CounterKey, int] = {}
+    used: dict[CounterKey, Count] = {}
     rates: dict[CounterKey, dict[tuple[object, ...], tuple[RateCard, Rate]]] = {}
     for row in counters:
-        used[row.name, row.window, row.start_day] = row.quantity
+        used[row.name, row.window, row.start_day] = Count(row.quantity, row.volume)
     for card, rate in counted:
         if rate.tiers is not None:
-            key = (rate.tiers.counter, rate.tiers.period, first_days[rate.tiers.period])
+            key = (rate.tiers.counter, rate.tiers.window, first_days[rate.tiers.window])
             # Cases that say nothing of a rate have that of the card.
             same = (rate.meter, rate.tiers, rate.steps, card.id.partition("+")[0])
             rates.setdefault(key, {}).setdefault(same, (card, rate))
     return CountersView(
-        data=[_view(key, used.get(key, 0), rates.get(key, {}).values()) for key in sorted({*used, *rates})]
+        data=[
+            _view(*_as_of_now(key, used.get(key, NOTHING), [*rates.get(key, {}).values()], first_days))
+            for key in sorted({*used, *rates})
+        ]
     )
+
+
+def _as_of_now(
+    key: CounterKey,
+    count: Count,
+    rates: Sequence[tuple[RateCard, Rate]],
+    first_days: Mapping[Period, int],
+) -> tuple[CounterKey, int, Iterable[tuple[RateCard, Rate]]]:
+    """What a counter has in the present period, and its rates. Of what rolls over that is known by these."""
+    tiers = rates[0][1].tiers if rates else None
+    if tiers is None or not tiers.rolls:
+        return key, count.quantity, rates
+    rolled = rolled_to(count, tiers, first_days[tiers.period])
+    free, *others = tiers.tiers
+    now = replace(tiers, tiers=(replace(free, upto=rolled.free + rolled.rolled), *others))
+    shown = [(card, replace(rate, tiers=now)) for card, rate in rates]
+    return (key[0], tiers.period, rolled.first_day), count.quantity - rolled.begun, shown
 
 
 def _view(key: CounterKey, used: int, rates: Iterable[tuple[RateCard, Rate]]) -> CounterView:

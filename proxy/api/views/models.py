@@ -15,7 +15,12 @@ from proxy.pricing.steps import Step, StepKind, times
 from proxy.pricing.tiers import Tiers
 
 View = Mapping[str, object]
-_BILLED: Final[Mapping[StepKind, str]] = {"less": "included", "least": "least", "block": "block"}
+_BILLED: Final[Mapping[StepKind, str]] = {
+    "less": "included",
+    "least": "least",
+    "block": "block",
+    "carry": "block",
+}
 """What is billed of a quantity, by the name that it has in a configuration."""
 
 
@@ -137,15 +142,25 @@ def _pricing(card: RateCard) -> View:
             "price": decimal_string(rate.price * times(rate.steps) / NANO_PER_USD),
             "per": rate.per,
             "currency": "USD",
+            **_free_with(rate),
             **{_BILLED[step.kind]: int(step.number) for step in rate.steps if step.kind in _BILLED},
             **(_tiers(rate, rate.tiers) if rate.tiers is not None else {}),
         }
         for rate in card.rates
+        if not any(step.kind == "with" for step in rate.steps)
     }
+
+
+def _free_with(rate: Rate) -> View:
+    """The meters beside which it costs nothing."""
+    meters = [step.name for step in rate.steps if step.kind == "without"]
+    return {"free_with": meters} if meters else {}
 
 
 def _tiers(rate: Rate, tiers: Tiers) -> View:
     """The prices by what a period has used, and what counts that."""
+    if any(step.kind == "carry" for step in rate.steps):
+        return {"carried": tiers.period, "counter": tiers.counter}
     prices = [
         {
             **({"upto": tier.upto} if tier.upto else {}),
@@ -154,7 +169,8 @@ def _tiers(rate: Rate, tiers: Tiers) -> View:
         for tier in tiers.tiers
     ]
     key = "volume_tiers" if tiers.is_volume else "tiers"
-    return {key: prices, "period": tiers.period, "counter": tiers.counter}
+    rolls = {"rolls_over": tiers.rolls} if tiers.rolls else {}
+    return {key: prices, "period": tiers.period, **rolls, "counter": tiers.counter}
 
 
 def _adjustment(step: Step) -> str:

@@ -11,9 +11,9 @@ from proxy.ledger.audit.rows import Difference, ReceiptRow, compare
 from proxy.ledger.seals import seal_of
 from proxy.ledger.windows import starts_of_day
 from proxy.pricing.charge import Line
-from proxy.pricing.counting import volume_after
+from proxy.pricing.counting import rolled_of, volume_after
 from proxy.pricing.steps import Step
-from proxy.pricing.tiers import NO_VOLUME, Volume
+from proxy.pricing.tiers import NO_VOLUME, Period, Rolled, Volume
 
 Key = tuple[str, str, int]
 _COUNTED: Final = '"counted"'
@@ -27,7 +27,8 @@ class Tallied(msgspec.Struct):
 
     Lines that follow one another without a gap or an overlap have squares that sum to that of the whole.
     `ended` is where the last of them did. `volume` is what the last line by volume tiers has left, which
-    ended at `volume_at`.
+    ended at `volume_at`. `rolled` has the periods of an allowance that rolls over, by their first day, and
+    where the last line of each ended.
     """
 
     quantity: int = 0
@@ -35,6 +36,21 @@ class Tallied(msgspec.Struct):
     ended: int = 0
     volume: Volume | None = None
     volume_at: int = 0
+    rolled: dict[int, tuple[Period, Rolled, int]] = msgspec.field(default_factory=dict)
+
+    def rolls_right(self) -> bool:
+        """Whether each period of an allowance has what those before have left to it."""
+        before: tuple[Period, Rolled, int] | None = None
+        for _, (period, rolled, ended) in sorted(self.rolled.items()):
+            if before is None:
+                expected = Rolled(rolled.first_day, 0, rolled.free, 0, rolled.most)
+            else:
+                terms = {"free": rolled.free, "most": rolled.most}
+                expected = before[1].after(before[2], period, rolled.first_day, **terms)
+            if rolled != expected:
+                return False
+            before = (period, rolled, ended)
+        return True
 
 
 class AccountCounters:
@@ -59,7 +75,7 @@ class AccountCounters:
                 continue
             try:
                 is_right = self._add(receipt.day, line, said)
-            except (KeyError, ValueError, ZeroDivisionError, OverflowError):
+            except (KeyError, IndexError, StopIteration, ValueError, ZeroDivisionError, OverflowError):
                 is_right = False
             if not is_right:
                 column, expected = f"lines[{number}].steps", "a tier of a counter of the day"
@@ -88,6 +104,8 @@ class AccountCounters:
         yield from compare("counters", id_, "quantity", tallied.quantity, quantity)
         if tallied.squares != tallied.quantity**2:
             yield Difference("counters", id_, "receipts", "that follow one another", "a gap or an overlap")
+        if not tallied.rolls_right():
+            yield Difference("counters", id_, "receipts", "what earlier periods have left", "another rest")
         empty = tallied.volume is None or tallied.volume == NO_VOLUME
         expected = _NO_VOLUME if empty else _encode(tallied.volume).decode()
         yield from compare("counters", id_, "volume", expected, volume)
@@ -102,10 +120,24 @@ class AccountCounters:
         tallied.squares += after**2 - before**2
         tallied.ended = max(tallied.ended, after)
         is_run = "carried" in said
-        is_volume = is_run or "volume" in said
+        is_volume = is_run or "volume" in said or "since" in said
         if is_volume and after >= tallied.volume_at:
             tallied.volume, tallied.volume_at = volume_after(line), after
+        if "since" in said and not _rolls(tallied, said, day, after):
+            return False
         return (is_run or _is_in_tier(said, before, after)) and (window.name, start_day) in starts_of_day(day)
+
+
+def _rolls(tallied: Tallied, said: dict[str, Step], day: int, ended: int) -> bool:
+    """Note the period of a line of a call of this day. Whether it is that, and as other lines have it.
+
+    A call that ends once a later period has begun is of that.
+    """
+    rolled, name = rolled_of(said), said["since"].name.split()[0]
+    period, first_day = next(each for each in starts_of_day(rolled.first_day) if each[0] == name)
+    _, known, last = tallied.rolled.setdefault(first_day, (period, rolled, 0))
+    tallied.rolled[first_day] = (period, known, max(last, ended))
+    return rolled == known and first_day == rolled.first_day >= dict(starts_of_day(day))[period]
 
 
 def _is_in_tier(said: dict[str, Step], before: int, after: int) -> bool:

@@ -10,7 +10,6 @@ import msgspec
 
 from proxy.ledger.audit.rows import Difference, ReceiptRow, compare
 from proxy.pricing.charge import Line
-from proxy.pricing.rates import CONTEXT
 from proxy.pricing.steps import applies, carried, exact_amounts
 
 # The ledger writes no more digits; a longer text would only take time.
@@ -45,7 +44,7 @@ def receipt_faults(receipt: ReceiptRow, usage: dict[str, int] | None) -> Iterato
     yield from _charge_faults(receipt, lines)
     if usage is not None:
         yield from _quantity_faults(receipt, lines, usage)
-        yield from _context_faults(receipt, lines, usage)
+        yield from _condition_faults(receipt, lines, usage)
 
 
 def _charge_faults(receipt: ReceiptRow, lines: tuple[Line, ...]) -> Iterator[Difference]:
@@ -95,15 +94,14 @@ def _stepped_faults(receipt: ReceiptRow, lines: tuple[Line, ...]) -> Iterator[Di
     yield from compare("receipts", receipt.id, "sum of lines", receipt.charge_nano, parts_nano)
 
 
-def _context_faults(
+def _condition_faults(
     receipt: ReceiptRow, lines: tuple[Line, ...], usage: dict[str, int]
 ) -> Iterator[Difference]:
-    """A rate for calls of a certain length charges no others."""
-    context = usage.get(CONTEXT, 0)
+    """A rate for calls of a certain length, or beside other things, charges no others."""
     for number, line in enumerate(lines):
-        if line.steps and not applies(line.steps, context):
-            expected = "a rate for calls with so much input"
-            yield Difference("receipts", receipt.id, f"lines[{number}].steps", expected, str(context))
+        if line.steps and not applies(line.steps, usage):
+            expected = "a rate for calls that use so much"
+            yield Difference("receipts", receipt.id, f"lines[{number}].steps", expected, receipt.usage)
 
 
 def _quantity_faults(
