@@ -19,7 +19,7 @@ from proxy.api.views.invoices import (
 )
 from proxy.billing.invoices import Invoices, month_of
 from proxy.errors import Refusal
-from proxy.ledger.invoices import Invoice
+from proxy.ledger.invoice_rows import Invoice
 from proxy.ledger.rows import Key
 from proxy.money import Unit
 from proxy.validation import wants

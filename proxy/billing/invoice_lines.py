@@ -6,7 +6,8 @@ from typing import Final
 
 import msgspec
 
-from proxy.ledger.invoices import LINES_MAX, InvoiceLine, LineKind, Paid
+from proxy.ledger.invoice_rows import InvoiceLine, LineKind, Paid
+from proxy.ledger.invoices import LINES_MAX
 from proxy.ledger.rows import Draw
 from proxy.pricing.charge import Line
 

@@ -16,7 +16,8 @@ from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ids import new_id
 from proxy.ledger.commands import Command, Done
-from proxy.ledger.invoices import Invoice, InvoiceHead, InvoicePolicy, IssueInvoice, Parties
+from proxy.ledger.invoice_rows import Invoice, InvoiceHead, Parties
+from proxy.ledger.invoices import InvoicePolicy, IssueInvoice
 from proxy.ledger.periods import Span, period_at
 from proxy.ledger.store import LedgerUnavailable, Row, Store
 

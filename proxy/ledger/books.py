@@ -1,32 +1,29 @@
 """The books: the rows that a batch of commands works on, and what it changes in them."""
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
 
+from proxy.ledger import kinds
 from proxy.ledger.alerts import SILENT, Alerts
-from proxy.ledger.events import EVENT_TYPES, Delivery, DeliveryKey, Event, event_id
-from proxy.ledger.invoices import Invoice
-from proxy.ledger.needs import CommandKey, CounterRowKey, EntryKey, Needs, RowKey
+from proxy.ledger.command_record import CommandRecord
+from proxy.ledger.events import EVENT_TYPES, Event, event_id
+from proxy.ledger.kinds import RowsOfKind
+from proxy.ledger.needs import Needs
 from proxy.ledger.rows import (
     Account,
-    Claim,
-    Counter,
     Entry,
     Hold,
     Key,
     Lot,
-    Membership,
-    Object,
     Receipt,
     Throttle,
     ThrottleKind,
-    Voucher,
 )
 from proxy.ledger.spending import NOTHING_SPENT, Bucket, Spending
-from proxy.ledger.top_up_rows import AutoTopUp, TopUp, TopUpReference
+from proxy.ledger.top_up_rows import TopUp
 from proxy.ledger.windows import DAY_US, Window, starts_of_day
 
 BucketKey = tuple[str, Window, int]
@@ -34,24 +31,28 @@ ThrottleKey = tuple[str, ThrottleKind]
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class CommandRecord(msgspec.Struct, frozen=True):
-    """A command that was carried out under its caller's id: its digest, and the number of its entry."""
-
-    account_id: str
-    command_id: str
-    digest: str
-    at_us: int
-    seq: int
-
-
 class Books:
     """Rows by id as loaded, which the rules replace. `put_*` also remembers that a row changed.
 
-    A store fills the dictionaries, runs the rules, adds up what moved, deletes the rows of `gone_objects` and
-    writes those that the `changed_*` members name. A row that the store has not found is absent; a new one is
-    put. `buckets` are of windows that have ended, `entries` those of `commands` and of charges that are
-    refunded, `refunds` what calls were refunded so far. `alerts` tell which events are put.
+    A store fills the dictionaries, runs the rules, adds up what moved and writes the rows that the
+    `changed_*` members name, and those of `rare` that have changed. A row that the store has not found is
+    absent; a new one is put. `buckets` are of windows that have ended. `alerts` tell which events are put.
+    `rare` has the rows of each kind that was looked at, of those that few batches touch.
     """
+
+    commands = kinds.COMMAND
+    entries = kinds.ENTRY
+    objects = kinds.OBJECT
+    memberships = kinds.MEMBERSHIP
+    vouchers = kinds.VOUCHER
+    claims = kinds.CLAIM
+    counters = kinds.COUNTER
+    events = kinds.EVENT
+    deliveries = kinds.DELIVERY
+    top_ups = kinds.TOP_UP
+    references = kinds.REFERENCE
+    auto_top_ups = kinds.AUTO_TOP_UP
+    invoices = kinds.INVOICE
 
     def __init__(self) -> None:
         self.alerts: Alerts = SILENT
@@ -61,43 +62,15 @@ class Books:
         self.buckets: dict[BucketKey, Bucket] = {}
         self.throttles: dict[ThrottleKey, Throttle] = {}
         self.lots: dict[str, dict[str, Lot]] = {}
-        self.commands: dict[CommandKey, CommandRecord] = {}
-        self.entries: dict[EntryKey, Entry] = {}
-        self.objects: dict[RowKey, Object] = {}
-        self.refunds: dict[RowKey, int] = {}
-        self.vouchers: dict[str, Voucher] = {}
-        self.claims: dict[RowKey, Claim] = {}
-        self.memberships: dict[str, Membership] = {}
-        self.counters: dict[CounterRowKey, Counter] = {}
-        self.top_ups: dict[RowKey, TopUp] = {}
-        self.references: dict[tuple[str, str], TopUpReference] = {}
-        self.auto_top_ups: dict[str, AutoTopUp] = {}
-        self.invoices: dict[RowKey, Invoice] = {}
         self.changed_accounts: set[str] = set()
         self.changed_keys: set[str] = set()
         self.changed_holds: set[str] = set()
         self.changed_buckets: set[BucketKey] = set()
         self.changed_throttles: set[ThrottleKey] = set()
         self.changed_lots: set[tuple[str, str]] = set()
-        self.changed_objects: set[RowKey] = set()
-        self.gone_objects: set[RowKey] = set()
-        self.changed_vouchers: set[str] = set()
-        self.changed_memberships: set[str] = set()
-        self.changed_counters: set[CounterRowKey] = set()
-        self.new_claims: list[Claim] = []
-        self.changed_top_ups: set[RowKey] = set()
-        self.new_references: list[TopUpReference] = []
-        self.changed_auto_top_ups: set[str] = set()
-        self.new_invoices: list[Invoice] = []
-        self.new_commands: list[CommandRecord] = []
         self.new_entries: list[Entry] = []
         self.new_receipts: list[Receipt] = []
-        self.events: dict[RowKey, Event] = {}
-        self.deliveries: dict[DeliveryKey, Delivery] = {}
-        self.new_events: dict[RowKey, Event] = {}
-        self.routed_events: set[RowKey] = set()
-        self.changed_deliveries: set[DeliveryKey] = set()
-        self.gone_events: set[RowKey] = set()
+        self.rare: list[RowsOfKind[Any, Any]] = []
         self._place = 0
         # A batch moves the same few windows many times, so that moves are summed by day and scope first.
         self._moves: dict[int, dict[str, tuple[int, int]]] = {}
@@ -126,38 +99,6 @@ class Books:
         self.lots[account_id][lot.id] = lot
         self.changed_lots.add((account_id, lot.id))
 
-    def put_object(self, row: Object) -> None:
-        """Replace or add an object. One that was deleted in the batch is deleted before it is added anew."""
-        self.objects[row.account_id, row.id] = row
-        self.changed_objects.add((row.account_id, row.id))
-
-    def drop_object(self, row: Object) -> None:
-        """Delete an object that is there."""
-        del self.objects[row.account_id, row.id]
-        self.changed_objects.discard((row.account_id, row.id))
-        self.gone_objects.add((row.account_id, row.id))
-
-    def put_voucher(self, voucher: Voucher) -> None:
-        """Replace or add a voucher."""
-        self.vouchers[voucher.digest] = voucher
-        self.changed_vouchers.add(voucher.digest)
-
-    def put_membership(self, membership: Membership) -> None:
-        """Replace or add a membership."""
-        self.memberships[membership.account_id] = membership
-        self.changed_memberships.add(membership.account_id)
-
-    def put_counter(self, counter: Counter) -> None:
-        """Replace or add a counter."""
-        key = (counter.account_id, counter.name, counter.window, counter.start_day)
-        self.counters[key] = counter
-        self.changed_counters.add(key)
-
-    def put_claim(self, claim: Claim) -> None:
-        """Add a claim."""
-        self.claims[claim.digest, claim.account_id] = claim
-        self.new_claims.append(claim)
-
     def begin(self) -> None:
         """Begin with another command."""
         self._place = 0
@@ -175,45 +116,14 @@ class Books:
         text = _encode({"account_id": account_id, **data}).decode()
         self._place += 1
         event = Event(account_id, id_, type_, at_us, self._place, text)
-        self.new_events.setdefault((account_id, id_), event)
-        self.events.setdefault((account_id, id_), event)
-
-    def put_routed(self, event: Event) -> None:
-        """Replace an event by one whose state has changed."""
-        self.events[event.account_id, event.id] = event
-        self.routed_events.add((event.account_id, event.id))
-
-    def put_delivery(self, delivery: Delivery) -> None:
-        """Replace or add a delivery."""
-        key = (delivery.account_id, delivery.event_id, delivery.endpoint)
-        self.deliveries[key] = delivery
-        self.changed_deliveries.add(key)
+        self.events.add(event)
 
     def drop_event(self, event: Event) -> None:
-        """Delete an event that is there, with its deliveries. A batch deletes before it adds."""
-        key = (event.account_id, event.id)
-        del self.events[key]
-        self.new_events.pop(key, None)
-        self.routed_events.discard(key)
-        for each in [each for each in self.deliveries if each[:2] == key]:
+        """Delete an event that is there. Its deliveries go with it, also those that were not loaded."""
+        self.events.drop(event)
+        for each in [each for each in self.deliveries if each[:2] == (event.account_id, event.id)]:
             del self.deliveries[each]
-            self.changed_deliveries.discard(each)
-        self.gone_events.add(key)
-
-    def put_top_up(self, top_up: TopUp) -> None:
-        """Replace or add a top-up."""
-        self.top_ups[top_up.account_id, top_up.id] = top_up
-        self.changed_top_ups.add((top_up.account_id, top_up.id))
-
-    def put_reference(self, reference: TopUpReference) -> None:
-        """Add a provider's name for a top-up."""
-        self.references[reference.provider, reference.reference] = reference
-        self.new_references.append(reference)
-
-    def put_auto_top_up(self, auto: AutoTopUp) -> None:
-        """Replace or add how an account is topped up by itself."""
-        self.auto_top_ups[auto.account_id] = auto
-        self.changed_auto_top_ups.add(auto.account_id)
+            self.deliveries.changed.discard(each)
 
     def pending(self, account_id: str) -> list[TopUp]:
         """The pending top-ups of an account among the rows loaded."""
@@ -222,11 +132,6 @@ class Books:
             for each in self.top_ups.values()
             if each.account_id == account_id and each.state == "pending"
         ]
-
-    def put_invoice(self, invoice: Invoice) -> None:
-        """Add an invoice."""
-        self.invoices[invoice.account_id, invoice.period] = invoice
-        self.new_invoices.append(invoice)
 
     def ended(self, needs: Needs) -> list[BucketKey]:
         """The buckets that a batch needs: of windows before those that its accounts and keys have loaded."""
@@ -285,9 +190,20 @@ class Books:
 
     def put_command(self, record: CommandRecord, entry: Entry) -> None:
         """Add a command that was carried out, and its entry."""
-        self.commands[record.account_id, record.command_id] = record
+        self.commands.put(record)
         self.entries[entry.account_id, entry.seq] = entry
-        self.new_commands.append(record)
+
+    def refunded_nano(self, account_id: str, call_id: str) -> int:
+        """What a call was refunded so far."""
+        about = (account_id, "refund", call_id)
+        found = (each for each in self.entries.values() if (each.account_id, each.kind, each.ref) == about)
+        return sum(each.amount_nano for each in found)
+
+    def forget_rare(self) -> None:
+        """Forget the rows of every kind that few batches touch, and what has changed of them."""
+        for rows in self.rare:
+            delattr(self, rows.kind.member)
+        self.rare.clear()
 
     def open_holds(self, account_id: str) -> list[Hold]:
         """The open holds of an account among the rows loaded."""

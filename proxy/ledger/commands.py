@@ -8,7 +8,7 @@ There is no other list of commands than `COMMANDS`, which has those of `deliveri
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from proxy.ledger import deliveries, dues, invoices, quotas, records, returns, top_ups, vouchers
+from proxy.ledger import deliveries, dues, invoices, kinds, quotas, records, returns, top_ups, vouchers
 from proxy.ledger.command import Command as Command  # noqa: PLC0414 - with all others.
 from proxy.ledger.command import OfAccount as OfAccount  # noqa: PLC0414
 from proxy.ledger.needs import Needs
@@ -69,7 +69,7 @@ class ChangeAccount(OfAccount, frozen=True):
         """Add the account and its due lots: these no longer cover what is owed or held."""
         needs.add_lots(self.account_id, self.at_us)
         if self.group is not None:
-            needs.memberships.add(self.account_id)
+            needs.add(kinds.MEMBERSHIP, self.account_id)
 
 
 class CreateKey(OfAccount, frozen=True):
@@ -124,7 +124,7 @@ class Grant(OfAccount, frozen=True):
     def add_needs(self, needs: Needs) -> None:
         """Add the account, what an earlier command with this id did, and the lot that this one makes."""
         needs.add_lots(self.account_id, self.at_us)
-        needs.commands.add((self.account_id, self.command_id))
+        needs.add(kinds.COMMAND, (self.account_id, self.command_id))
         needs.add_grant(self.expires_at_us)
 
 
@@ -140,7 +140,7 @@ class Adjust(OfAccount, frozen=True):
     def add_needs(self, needs: Needs) -> None:
         """Add the account, its due lots, and what an earlier command with this id did."""
         needs.add_lots(self.account_id, self.at_us)
-        needs.commands.add((self.account_id, self.command_id))
+        needs.add(kinds.COMMAND, (self.account_id, self.command_id))
 
 
 class Sweep(OfAccount, frozen=True):
@@ -175,7 +175,7 @@ class Authorize(Command, frozen=True):
         """Add all that decides about a call at this time."""
         needs.add_call(self.call, self.at_us, self.at_us)
         if self.quota is not None:
-            needs.memberships.add(self.call.account_id)
+            needs.add(kinds.MEMBERSHIP, self.call.account_id)
 
     def void(self, outcome: Outcome) -> "Void":
         """What takes back the hold that it has made."""
@@ -210,7 +210,7 @@ class Forget(Command, frozen=True):
     def add_needs(self, needs: Needs) -> None:
         """Add the objects, and the holds of their calls."""
         needs.accounts.add(self.account_id)
-        needs.objects.update((self.account_id, id_) for id_, _ in self.objects)
+        needs.add(kinds.OBJECT, *((self.account_id, id_) for id_, _ in self.objects))
         needs.holds.update((self.account_id, call_id) for _, call_id in self.objects)
 
 
@@ -319,7 +319,7 @@ class Void(Close, frozen=True):
         needs.add_call(self.call, self.authorized_at_us, self.at_us)
         needs.add_objects(self.objects)
         if self.quota:
-            needs.memberships.add(self.call.account_id)
+            needs.add(kinds.MEMBERSHIP, self.call.account_id)
 
 
 class Recover(Close, frozen=True):

@@ -1,5 +1,6 @@
 """Commands about events: who is told of them, what became of that, and their end."""
 
+from proxy.ledger import kinds
 from proxy.ledger.command import OfAccount
 from proxy.ledger.events import DeliveryState
 from proxy.ledger.needs import Needs
@@ -16,8 +17,8 @@ class RouteEvent(OfAccount, frozen=True):
     def add_needs(self, needs: Needs) -> None:
         """Add the account, the event, and what became of telling the endpoints."""
         needs.accounts.add(self.account_id)
-        needs.events.add((self.account_id, self.event_id))
-        needs.deliveries.update((self.account_id, self.event_id, name) for name in self.endpoints)
+        needs.add(kinds.EVENT, (self.account_id, self.event_id))
+        needs.add(kinds.DELIVERY, *((self.account_id, self.event_id, name) for name in self.endpoints))
 
 
 class NoteDelivery(OfAccount, frozen=True):
@@ -38,7 +39,7 @@ class NoteDelivery(OfAccount, frozen=True):
     def add_needs(self, needs: Needs) -> None:
         """Add the account and the delivery."""
         needs.accounts.add(self.account_id)
-        needs.deliveries.add((self.account_id, self.event_id, self.endpoint))
+        needs.add(kinds.DELIVERY, (self.account_id, self.event_id, self.endpoint))
 
 
 class TellExpiry(OfAccount, frozen=True):
@@ -65,7 +66,8 @@ class ForgetEvents(OfAccount, frozen=True):
     def add_needs(self, needs: Needs) -> None:
         """Add the account, the events and their deliveries."""
         needs.accounts.add(self.account_id)
-        needs.events.update((self.account_id, id_) for id_ in self.event_ids)
-        needs.deliveries.update(
-            (self.account_id, id_, name) for id_ in self.event_ids for name in self.endpoints
+        needs.add(kinds.EVENT, *((self.account_id, id_) for id_ in self.event_ids))
+        needs.add(
+            kinds.DELIVERY,
+            *((self.account_id, id_, name) for id_ in self.event_ids for name in self.endpoints),
         )

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from proxy.ledger import kinds
 from proxy.ledger.command import OfAccount
 from proxy.ledger.needs import Needs
 from proxy.ledger.periods import Every, Span, day_text, periods_before
@@ -86,7 +87,7 @@ class TakeFee(OfAccount, frozen=True):
     def add_needs(self, needs: Needs) -> None:
         """Add the account, its due lots, and what an earlier command with this id did."""
         needs.add_lots(self.account_id, self.at_us)
-        needs.commands.add((self.account_id, self.command_id))
+        needs.add(kinds.COMMAND, (self.account_id, self.command_id))
 
 
 class OfMembership(OfAccount, frozen=True):
@@ -106,16 +107,16 @@ class OfMembership(OfAccount, frozen=True):
         needs.add_lots(self.account_id, self.at_us)
         # What it gives may fall due within the batch.
         needs.add_grant(self.at_us)
-        needs.memberships.add(self.account_id)
-        needs.commands.add((self.account_id, self.command_id))
+        needs.add(kinds.MEMBERSHIP, self.account_id)
+        needs.add(kinds.COMMAND, (self.account_id, self.command_id))
         renewal = self.dues.renewal
         if renewal is not None:
             spans = periods_before(renewal.every, self.at_us, renewal.back_fill + 1)
-            needs.commands.update((self.account_id, renewal_id(renewal.every, span)) for span in spans)
+            needs.add(kinds.COMMAND, *((self.account_id, renewal_id(renewal.every, span)) for span in spans))
         if self.dues.minimum_nano:
             for span in periods_before("month", self.at_us, COMMITTED_MONTHS + 1):
                 needs.days.add((self.account_id, self.account_id, span.start_us // DAY_US))
-                needs.commands.add((self.account_id, minimum_id(span)))
+                needs.add(kinds.COMMAND, (self.account_id, minimum_id(span)))
 
 
 class Renew(OfMembership, frozen=True):

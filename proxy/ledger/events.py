@@ -12,8 +12,6 @@ import msgspec
 
 EventState = Literal["new", "routed"]
 DeliveryState = Literal["pending", "delivered", "dead"]
-DeliveryKey = tuple[str, str, str]
-"""The id of an account, that of an event of it, and the name of an endpoint."""
 
 
 class Event(msgspec.Struct, frozen=True):

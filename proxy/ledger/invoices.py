@@ -1,112 +1,16 @@
 """Invoices: what the entries of an account came to since its invoice before, fixed once it is issued."""
 
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
+from proxy.ledger import kinds
 from proxy.ledger.command import Command
+from proxy.ledger.invoice_rows import Invoice
 from proxy.ledger.needs import Needs
-from proxy.money import MAX_NANO
 
 LINES_MAX: Final = 1_000
 """The most lines of one invoice."""
-
-_MOST_NANO: Final = 2 * MAX_NANO + 1
-"""What a column holds: sums over a month may be larger than one amount can be."""
-
-LineKind = Literal["usage", "shortfall", "other_usage", "credit", "debit"]
-"""Usage by its price; what of usage was let go; usage without a receipt; money put in; money taken."""
-
-
-class InvoiceLine(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """One line. Usage is `quantity` units of a meter at a price for each `per`, in `count` calls.
-
-    `name` is the model of usage, and else what the money was: the kind of its lot or of its entry. Amounts
-    are as the account sees them: what it was charged is below zero, what it got above.
-    """
-
-    kind: LineKind
-    name: str
-    amount_nano: int
-    count: int = 0
-    price_id: str = ""
-    meter: str = ""
-    quantity: int = 0
-    price_nano: str = ""
-    per: int = 0
-
-
-class Paid(msgspec.Struct, frozen=True, gc=False):
-    """What paid for usage: lots of one kind, or none, which is debt."""
-
-    kind: str
-    amount_nano: int
-
-
-class Parties(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who issued an invoice, as the configuration said then, and the account's name."""
-
-    account: str = ""
-    seller: str = ""
-    address: tuple[str, ...] = ()
-    tax_id: str = ""
-
-
-class InvoiceHead(msgspec.Struct, frozen=True):
-    """An invoice as lists show it: its figures, see `Invoice`, without what it is made of."""
-
-    id: str
-    number: str
-    account_id: str
-    period: str
-    opening_nano: int
-    credits_nano: int
-    charges_nano: int
-    closing_nano: int
-    debt_nano: int
-    issued_at_us: int
-
-
-class Invoice(msgspec.Struct, frozen=True):
-    """The entries of an account from `first_seq` to `last_seq`, for the month `period`, such as `2027-03`.
-
-    `opening_nano + credits_nano - charges_nano = closing_nano`, the balance less all debt before and after
-    them, to which the lines sum as well. What `paid` sums to what was charged for usage. `debt_nano` is all
-    debt after them.
-    """
-
-    account_id: str
-    period: str
-    id: str
-    number: str
-    first_seq: int
-    last_seq: int
-    opening_nano: int
-    credits_nano: int
-    charges_nano: int
-    closing_nano: int
-    debt_nano: int
-    issued_at_us: int
-    lines: tuple[InvoiceLine, ...] = ()
-    paid: tuple[Paid, ...] = ()
-    parties: Parties = Parties()
-
-    @property
-    def usage_nano(self) -> int:
-        """What usage was charged."""
-        return -sum(line.amount_nano for line in self.lines if line.kind not in ("credit", "debit"))
-
-    @property
-    def adds_up(self) -> bool:
-        """Whether its figures, its lines and what paid for them agree."""
-        change_nano = self.closing_nano - self.opening_nano
-        return (
-            self.first_seq <= self.last_seq
-            and self.credits_nano - self.charges_nano == change_nano
-            and sum(line.amount_nano for line in self.lines) == change_nano
-            and sum(paid.amount_nano for paid in self.paid) == self.usage_nano
-            and abs(self.opening_nano) + max(self.credits_nano, self.charges_nano) <= _MOST_NANO
-        )
 
 
 class IssueInvoice(Command, frozen=True):
@@ -128,8 +32,11 @@ class IssueInvoice(Command, frozen=True):
         """Add the account, its newest invoice and that of this period, and the entries at both ends."""
         invoice = self.invoice
         needs.accounts.add(invoice.account_id)
-        needs.invoices.add((invoice.account_id, invoice.period))
-        needs.entries.update((invoice.account_id, seq) for seq in (invoice.first_seq - 1, invoice.last_seq))
+        needs.add(kinds.INVOICE, (invoice.account_id, invoice.period))
+        needs.add(kinds.NEWEST_INVOICE, invoice.account_id)
+        needs.add(
+            kinds.ENTRY, *((invoice.account_id, seq) for seq in (invoice.first_seq - 1, invoice.last_seq))
+        )
 
 
 class InvoicePolicy(msgspec.Struct, frozen=True):

@@ -1,24 +1,18 @@
 """The rows that a batch must have loaded before its rules run: each command adds those its rule reads."""
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from proxy.ledger.events import DeliveryKey
+from proxy.ledger import kinds
+from proxy.ledger.kinds import Question, RowKey
 from proxy.ledger.rows import NEVER_US, Call, Object
-from proxy.ledger.windows import DAY_US, Window, starts_of_day
+from proxy.ledger.windows import DAY_US, starts_of_day
 from proxy.pricing.charge import Charge
 from proxy.pricing.counting import counter_keys
 
-RowKey = tuple[str, str]
-"""The id of an account, and that of a row of it."""
-CommandKey = RowKey
-"""The id of an account, and the one that its caller gave a command."""
-EntryKey = tuple[str, int]
-"""The id of an account, and the number of an entry of it."""
-CounterRowKey = tuple[str, str, Window, int]
-"""The id of an account, and the name, the window and the first day of a counter of it."""
+_K = TypeVar("_K")
 
 
 class Needs(msgspec.Struct):
@@ -28,12 +22,7 @@ class Needs(msgspec.Struct):
     `next_expiry_us` is not after `latest_us`, the latest instant at which the batch looks for due lots.
     `days` are those on which the spending of an account or key moves, see `Books.ended`, each with the
     account; with them come the throttles of that account or key. A hold is needed whatever its account is: a
-    call's id belongs to one account only. `lots` are needed also with nothing left, `entries` go by account
-    and number, and `refunds` are sums of what calls were refunded, by account and call. `vouchers`
-    go by digest, `claims` by that and account, `memberships` by account. `top_ups` go by account and id,
-    `pending` are the accounts whose pending top-ups are needed, `references` go by provider and its own name
-    for a top-up, `auto_top_ups` by account. `invoices` go by account and period; with them come the newest
-    ones of their accounts. `events` go by account and id, `deliveries` by the endpoint as well.
+    call's id belongs to one account only. `rare` has what is asked by each question that any command asks.
 
     Many calls of a batch share a key and a day. `calls` has account, key and day of each once, from which
     `needs_of` works out the rest at the end.
@@ -43,30 +32,20 @@ class Needs(msgspec.Struct):
     keys: set[RowKey] = msgspec.field(default_factory=set)
     holds: set[RowKey] = msgspec.field(default_factory=set)
     days: set[tuple[str, str, int]] = msgspec.field(default_factory=set)
-    commands: set[CommandKey] = msgspec.field(default_factory=set)
-    objects: set[RowKey] = msgspec.field(default_factory=set)
     latest_us: int = 0
     calls: set[tuple[str, str, int]] = msgspec.field(default_factory=set)
     first_lapse_us: int = NEVER_US
-    lots: set[RowKey] = msgspec.field(default_factory=set)
-    entries: set[EntryKey] = msgspec.field(default_factory=set)
-    refunds: set[RowKey] = msgspec.field(default_factory=set)
-    vouchers: set[str] = msgspec.field(default_factory=set)
-    claims: set[RowKey] = msgspec.field(default_factory=set)
-    memberships: set[str] = msgspec.field(default_factory=set)
-    counters: set[CounterRowKey] = msgspec.field(default_factory=set)
-    top_ups: set[RowKey] = msgspec.field(default_factory=set)
-    pending: set[str] = msgspec.field(default_factory=set)
-    auto_top_ups: set[str] = msgspec.field(default_factory=set)
-    references: set[tuple[str, str]] = msgspec.field(default_factory=set)
-    invoices: set[RowKey] = msgspec.field(default_factory=set)
-    events: set[RowKey] = msgspec.field(default_factory=set)
-    deliveries: set[DeliveryKey] = msgspec.field(default_factory=set)
+    rare: dict[str, set[Any]] = msgspec.field(default_factory=dict)
 
     @property
     def scopes(self) -> set[RowKey]:
         """The accounts and keys whose spending moves."""
         return {(account_id, scope_id) for account_id, scope_id, _ in self.days}
+
+    def add(self, question: Question[_K], *asked: _K) -> None:
+        """Ask for rows that few batches touch: by their keys, or by what the question says."""
+        if asked:
+            self.rare.setdefault(question.name, set()).update(asked)
 
     def add_call(self, call: Call, authorized_at_us: int, at_us: int) -> None:
         """Add a call's hold, account and key, their spending on the day it was authorized, and due lots."""
@@ -82,12 +61,12 @@ class Needs(msgspec.Struct):
 
     def add_objects(self, objects: Iterable[Object]) -> None:
         """Add what is known already under the ids of objects."""
-        self.objects.update((each.account_id, each.id) for each in objects)
+        self.add(kinds.OBJECT, *((each.account_id, each.id) for each in objects))
 
     def add_counters(self, account_id: str, charge: Charge, authorized_at_us: int) -> None:
         """Add what the tiers of a charge count in the windows of the day on which its call was authorized."""
         first_days = dict(starts_of_day(authorized_at_us // DAY_US))
-        self.counters.update((account_id, *key) for key in counter_keys(charge, first_days))
+        self.add(kinds.COUNTER, *((account_id, *key) for key in counter_keys(charge, first_days)))
 
     def add_lots(self, account_id: str, at_us: int) -> None:
         """Add an account and its due lots."""

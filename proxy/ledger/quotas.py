@@ -2,6 +2,7 @@
 
 import msgspec
 
+from proxy.ledger import kinds
 from proxy.ledger.command import OfAccount
 from proxy.ledger.needs import Needs
 
@@ -29,4 +30,4 @@ class SetHoldings(OfAccount, frozen=True):
     def add_needs(self, needs: Needs) -> None:
         """Add the account and its membership."""
         needs.accounts.add(self.account_id)
-        needs.memberships.add(self.account_id)
+        needs.add(kinds.MEMBERSHIP, self.account_id)

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from proxy.ledger import kinds
 from proxy.ledger.command import Command
 from proxy.ledger.needs import Needs
 from proxy.ledger.rows import Call, OnShortfall, Outcome
@@ -36,7 +37,7 @@ class Record(Command, frozen=True):
         account_id, key_id, day = self.call.account_id, self.call.key_id, self.used_at_us // DAY_US
         needs.add_lots(account_id, self.at_us)
         needs.add_hold(account_id, self.call.id)
-        needs.objects.add((account_id, self.name))
+        needs.add(kinds.OBJECT, (account_id, self.name))
         needs.days.add((account_id, account_id, day))
         if key_id:
             needs.keys.add((account_id, key_id))

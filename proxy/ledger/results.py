@@ -2,7 +2,7 @@
 
 import msgspec
 
-from proxy.ledger.invoices import Invoice
+from proxy.ledger.invoice_rows import Invoice
 from proxy.ledger.rows import Account, Claim, Entry, Key, Membership, ThrottleKind, Voucher
 from proxy.ledger.top_up_rows import AutoTopUp, TopUp
 from proxy.pricing.charge import Charge

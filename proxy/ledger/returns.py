@@ -3,6 +3,7 @@
 Each is carried out once for its `command_id`.
 """
 
+from proxy.ledger import kinds
 from proxy.ledger.command import OfAccount
 from proxy.ledger.needs import Needs
 
@@ -18,7 +19,7 @@ class OfLot(OfAccount, frozen=True):
     def add_needs(self, needs: Needs) -> None:
         """Add the account, its lots and those due, and what an earlier command with this id did."""
         needs.add_lots(self.account_id, self.at_us)
-        needs.commands.add((self.account_id, self.command_id))
+        needs.add(kinds.COMMAND, (self.account_id, self.command_id))
 
 
 class VoidLot(OfLot, frozen=True):
@@ -52,7 +53,7 @@ class RefundCall(OfAccount, frozen=True):
         needs.add_lots(self.account_id, self.at_us)
         # A lot that has something left again may fall due within the batch.
         needs.add_grant(self.at_us)
-        needs.commands.add((self.account_id, self.command_id))
-        needs.entries.add((self.account_id, self.seq))
-        needs.refunds.add((self.account_id, self.call_id))
-        needs.lots.update((self.account_id, lot_id) for lot_id in self.drawn)
+        needs.add(kinds.COMMAND, (self.account_id, self.command_id))
+        needs.add(kinds.ENTRY, (self.account_id, self.seq))
+        needs.add(kinds.REFUND, (self.account_id, self.call_id))
+        needs.add(kinds.NAMED_LOT, *((self.account_id, lot_id) for lot_id in self.drawn))

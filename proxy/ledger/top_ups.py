@@ -7,6 +7,7 @@ blanks in them, which no caller's id may have.
 
 from typing import Literal
 
+from proxy.ledger import kinds
 from proxy.ledger.command import OfAccount
 from proxy.ledger.needs import Needs
 from proxy.ledger.rows import OnShortfall
@@ -58,7 +59,7 @@ class OfTopUp(OfAccount, frozen=True):
     def add_needs(self, needs: Needs) -> None:
         """Add the account and the top-up."""
         needs.accounts.add(self.account_id)
-        needs.top_ups.add((self.account_id, self.top_up_id))
+        needs.add(kinds.TOP_UP, (self.account_id, self.top_up_id))
 
 
 class OpenTopUp(OfAccount, frozen=True):
@@ -73,8 +74,8 @@ class OpenTopUp(OfAccount, frozen=True):
     def add_needs(self, needs: Needs) -> None:
         """Add the account, the top-up that may have this id, and those that are pending."""
         needs.accounts.add(self.account_id)
-        needs.top_ups.add((self.account_id, self.top_up.id))
-        needs.pending.add(self.account_id)
+        needs.add(kinds.TOP_UP, (self.account_id, self.top_up.id))
+        needs.add(kinds.PENDING_TOP_UP, self.account_id)
 
 
 class NoteTopUp(OfTopUp, frozen=True):
@@ -87,7 +88,7 @@ class NoteTopUp(OfTopUp, frozen=True):
     def add_needs(self, needs: Needs) -> None:
         """Add the account, the top-up, and what has this name."""
         super().add_needs(needs)
-        needs.references.add((self.provider, self.reference))
+        needs.add(kinds.REFERENCE, (self.provider, self.reference))
 
 
 class ConfirmTopUp(OfTopUp, frozen=True):
@@ -108,9 +109,9 @@ class ConfirmTopUp(OfTopUp, frozen=True):
         needs.add_lots(self.account_id, self.at_us)
         needs.add_grant(self.at_us + DAY_US)
         ids = (purchase_id(self.top_up_id), bonus_id(self.top_up_id))
-        needs.commands.update((self.account_id, command_id) for command_id in ids)
+        needs.add(kinds.COMMAND, *((self.account_id, command_id) for command_id in ids))
         if self.reference:
-            needs.references.add((self.provider, self.reference))
+            needs.add(kinds.REFERENCE, (self.provider, self.reference))
 
 
 class FailTopUp(OfTopUp, frozen=True):
@@ -135,7 +136,7 @@ class RefundTopUp(OfTopUp, frozen=True):
         super().add_needs(needs)
         needs.add_lots(self.account_id, self.at_us)
         ids = (self.command_id, bonus_return_id(self.command_id))
-        needs.commands.update((self.account_id, command_id) for command_id in ids)
+        needs.add(kinds.COMMAND, *((self.account_id, command_id) for command_id in ids))
 
 
 class ReverseTopUp(OfTopUp, frozen=True):
@@ -163,7 +164,7 @@ class OfAuto(OfAccount, frozen=True):
     def add_needs(self, needs: Needs) -> None:
         """Add the account, and how it is topped up by now."""
         needs.accounts.add(self.account_id)
-        needs.auto_top_ups.add(self.account_id)
+        needs.add(kinds.AUTO_TOP_UP, self.account_id)
 
 
 class SetAutoTopUp(OfAuto, frozen=True):

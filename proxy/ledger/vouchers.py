@@ -5,6 +5,7 @@ row is claimed, which is done once for an account, and then granted under an id 
 Whoever redeems it again after a crash in between gets the rest.
 """
 
+from proxy.ledger import kinds
 from proxy.ledger.command import Command
 from proxy.ledger.needs import Needs
 from proxy.ledger.rows import Voucher
@@ -17,7 +18,7 @@ class MakeVoucher(Command, frozen=True):
 
     def add_needs(self, needs: Needs) -> None:
         """Add the voucher that may have this digest."""
-        needs.vouchers.add(self.voucher.digest)
+        needs.add(kinds.VOUCHER, self.voucher.digest)
 
 
 class ClaimVoucher(Command, frozen=True):
@@ -29,5 +30,5 @@ class ClaimVoucher(Command, frozen=True):
 
     def add_needs(self, needs: Needs) -> None:
         """Add the voucher, and the account's claim of it."""
-        needs.vouchers.add(self.digest)
-        needs.claims.add((self.digest, self.account_id))
+        needs.add(kinds.VOUCHER, self.digest)
+        needs.add(kinds.CLAIM, (self.digest, self.account_id))

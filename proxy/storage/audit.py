@@ -10,7 +10,8 @@ from proxy.ledger.audit import rows, top_up_rows
 from proxy.ledger.audit.counter_rows import CounterRow
 from proxy.ledger.audit.invoice_rows import InvoiceRow
 from proxy.storage import columns
-from proxy.storage.database import TOTALS, Scan
+from proxy.storage.codecs import CODECS
+from proxy.storage.database import TABLES, TOTALS, Scan
 from proxy.storage.queries import Query, load
 from proxy.storage.tables import HOLDS
 
@@ -41,12 +42,12 @@ def _has_call(row: tuple[Any, ...]) -> bool:
 
 def _auto(*row: Any) -> top_up_rows.AutoRow:
     """How an account is topped up by itself, from all its columns."""
-    return top_up_rows.AutoRow(columns.auto_top_up_of(row), row[-1])
+    return top_up_rows.AutoRow(CODECS["auto_top_ups"].value(row), row[-1])
 
 
 def _top_up(*row: Any) -> top_up_rows.TopUpRow:
     """A top-up from all its columns."""
-    return top_up_rows.TopUpRow(columns.top_up_of(row), row[-1])
+    return top_up_rows.TopUpRow(CODECS["top_ups"].value(row), row[-1])
 
 
 _STREAMS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
@@ -74,30 +75,7 @@ _STREAMS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "deliveries": ("audit_deliveries", rows.DeliveryRow),
 }
 # Nearly every entry belongs to a call, a grant or an adjustment, and is read once more as such.
-_READ: Final = (
-    "accounts",
-    "keys",
-    "lots",
-    "entries",
-    "commands",
-    "holds",
-    "receipts",
-    "objects",
-    "memberships",
-    "usage_days",
-    "buckets",
-    "throttles",
-    "counters",
-    "entries",
-    "vouchers",
-    "voucher_claims",
-    "events",
-    "top_ups",
-    "top_up_references",
-    "auto_top_ups",
-    "invoices",
-    "deliveries",
-)
+_READ: Final = (*(table for table in TABLES if table != "key_digests"), "entries")
 
 
 # A usage day is part of three sums.

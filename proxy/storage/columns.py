@@ -9,8 +9,6 @@ import msgspec
 from msgspec.structs import astuple
 
 from proxy.ledger.books import Books, BucketKey, ThrottleKey
-from proxy.ledger.events import Delivery, Event
-from proxy.ledger.invoices import Invoice
 from proxy.ledger.rows import (
     NO_RULES,
     UNLIMITED,
@@ -18,35 +16,26 @@ from proxy.ledger.rows import (
     AlertRules,
     Call,
     Caller,
-    Claim,
-    Counter,
     Draw,
     Entry,
     Hold,
     Key,
     Limits,
-    Object,
     Observed,
     Outcome,
     Receipt,
     Throttle,
-    Voucher,
 )
 from proxy.ledger.seals import newer_values, seal_of
 from proxy.ledger.spending import Bucket, Spending
-from proxy.ledger.top_up_rows import AutoTopUp, TopUp, TopUpReference
 from proxy.ledger.windows import DAY_US
-from proxy.storage.memberships import membership_of as membership_of  # noqa: PLC0414 - with all others.
-from proxy.storage.memberships import membership_row as membership_row  # noqa: PLC0414
 from proxy.storage.queries import SqlValue
 from proxy.storage.tables import (
     ACCOUNTS,
     ENTRIES,
     HOLDS,
     IDS_OF_A_CALL,
-    INVOICES,
     KEYS,
-    OBJECTS,
     RECEIPTS,
 )
 
@@ -68,17 +57,6 @@ _HOLD_CALL: Final = HOLDS.place("call")
 _HOLD_OBSERVED: Final = HOLDS.place("observed")
 _HOLD_DEADLINE: Final = HOLDS.place("deadline_us")
 _HOLD_FIELDS: Final = len(Hold.__struct_fields__)
-_OBJECT_FIELDS: Final = len(Object.__struct_fields__)
-_VOUCHER_FIELDS: Final = len(Voucher.__struct_fields__)
-_INVOICE_JSON: Final = [INVOICES.place(name) for name in ("lines", "paid", "parties")]
-_CLAIM_FIELDS: Final = len(Claim.__struct_fields__)
-_EVENT_FIELDS: Final = len(Event.__struct_fields__)
-_TOP_UP_FIELDS: Final = len(TopUp.__struct_fields__)
-_REFERENCE_FIELDS: Final = len(TopUpReference.__struct_fields__)
-_DELIVERY_FIELDS: Final = len(Delivery.__struct_fields__)
-_OBJECT_FIXED: Final = OBJECTS.place("seen")
-_VOLUME: Final = msgspec.structs.fields(Counter)[-1]
-_decode_volume = msgspec.json.Decoder(_VOLUME.type).decode
 _ENTRY_DRAWS: Final = ENTRIES.place("draws")
 _CALL_STREAM: Final = Call.__struct_fields__.index("stream")
 # A receipt's values, part by part. A column that a part got later is at the end of the row.
@@ -232,114 +210,6 @@ def hold_of(row: tuple[Any, ...]) -> Hold:
     values[_HOLD_CALL] = Call(*call)
     values[_HOLD_OBSERVED] = None if observed is None else _decode_observed(observed)
     return Hold(*values)
-
-
-def object_row(made: Object) -> tuple[SqlValue, ...]:
-    """An object's columns, and the seal of what never changes in it."""
-    return (*astuple(made), seal_of(*astuple(made)[:_OBJECT_FIXED]))
-
-
-def object_of(row: tuple[Any, ...]) -> Object:
-    """An object from its columns."""
-    return Object(*row[:_OBJECT_FIELDS])
-
-
-def voucher_row(voucher: Voucher) -> tuple[SqlValue, ...]:
-    """A voucher's columns, and the seal of what never changes in it."""
-    return (*astuple(voucher), seal_of(*astuple(voucher)[:-1]))
-
-
-def voucher_of(row: tuple[Any, ...]) -> Voucher:
-    """A voucher from its columns."""
-    return Voucher(*row[:_VOUCHER_FIELDS])
-
-
-def claim_row(claim: Claim) -> tuple[SqlValue, ...]:
-    """A claim's columns, and its seal."""
-    return (*astuple(claim), seal_of(*astuple(claim)))
-
-
-def claim_of(row: tuple[Any, ...]) -> Claim:
-    """A claim from its columns."""
-    return Claim(*row[:_CLAIM_FIELDS])
-
-
-def counter_row(counter: Counter) -> tuple[SqlValue, ...]:
-    """A counter's columns, and the seal of all of them."""
-    values = (*astuple(counter)[:-1], "{}" if counter.volume == _VOLUME.default else text(counter.volume))
-    return (*values, seal_of(*values))
-
-
-def counter_of(row: tuple[Any, ...]) -> Counter:
-    """A counter from its columns."""
-    account_id, name, window, start_day, quantity, volume, _seal = row
-    return Counter(account_id, name, window, start_day, quantity, _decode_volume(volume))
-
-
-def event_row(event: Event) -> tuple[SqlValue, ...]:
-    """An event's columns, and the seal of all of them."""
-    return (*astuple(event), seal_of(*astuple(event)))
-
-
-def delivery_row(delivery: Delivery) -> tuple[SqlValue, ...]:
-    """A delivery's columns, and the seal of all of them."""
-    return (*astuple(delivery), seal_of(*astuple(delivery)))
-
-
-def delivery_of(row: tuple[Any, ...]) -> Delivery:
-    """A delivery from its columns."""
-    return Delivery(*row[:_DELIVERY_FIELDS])
-
-
-def event_of(row: tuple[Any, ...]) -> Event:
-    """An event from its columns."""
-    return Event(*row[:_EVENT_FIELDS])
-
-
-def top_up_row(top_up: TopUp) -> tuple[SqlValue, ...]:
-    """A top-up's columns, and the seal of them all."""
-    return (*astuple(top_up), seal_of(*astuple(top_up)))
-
-
-def top_up_of(row: tuple[Any, ...]) -> TopUp:
-    """A top-up from its columns."""
-    return TopUp(*row[:_TOP_UP_FIELDS])
-
-
-def auto_top_up_row(auto: AutoTopUp) -> tuple[SqlValue, ...]:
-    """The columns of how an account is topped up by itself, and the seal of them all."""
-    return (*astuple(auto), seal_of(*astuple(auto)))
-
-
-def auto_top_up_of(row: tuple[Any, ...]) -> AutoTopUp:
-    """How an account is topped up by itself, from its columns."""
-    return AutoTopUp(*row[:-1])
-
-
-def reference_row(reference: TopUpReference) -> tuple[SqlValue, ...]:
-    """The columns of a provider's name for a top-up, and their seal."""
-    return (*astuple(reference), seal_of(*astuple(reference)))
-
-
-def reference_of(row: tuple[Any, ...]) -> TopUpReference:
-    """A provider's name for a top-up from its columns."""
-    return TopUpReference(*row[:_REFERENCE_FIELDS])
-
-
-def invoice_row(invoice: Invoice) -> tuple[SqlValue, ...]:
-    """An invoice's columns, and their seal: none of them ever changes."""
-    row = list(astuple(invoice))
-    for place in _INVOICE_JSON:
-        row[place] = text(row[place])
-    return (*row, seal_of(*row))
-
-
-def invoice_of(row: tuple[Any, ...]) -> Invoice:
-    """An invoice from its columns."""
-    values = dict(zip(Invoice.__struct_fields__, row, strict=False))
-    for name in ("lines", "paid", "parties"):
-        values[name] = msgspec.json.decode(values[name])
-    return msgspec.convert(values, Invoice)
 
 
 def entry_row(entry: Entry) -> tuple[SqlValue, ...]:

@@ -1,6 +1,7 @@
 """The tables of the ledger, one value each: every list of columns is made from these.
 
-A new column is one line here and a migration for each engine, which names its columns itself.
+A new column is one line here and a migration for each engine, which names its columns itself. A new table is
+a value here as well, and a `Kind` in `proxy.ledger.kinds`, which says what else there is to do.
 """
 
 from collections.abc import Iterable, Iterator
@@ -347,3 +348,6 @@ BY_NAME: Final = {
     )
 }
 """All of them by name, each after those that it refers to."""
+
+PARTS: Final = {EVENTS: (DELIVERIES,)}
+"""Tables whose rows go with a row of another one, the key of which is the beginning of theirs."""

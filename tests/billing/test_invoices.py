@@ -15,7 +15,8 @@ from proxy.billing.invoice_lines import DEBT, OWN_LINES, InvoiceEntry, InvoiceSu
 from proxy.billing.invoice_rounds import InvoiceRounds
 from proxy.billing.invoices import Invoices
 from proxy.errors import Refusal
-from proxy.ledger.invoices import LINES_MAX, Invoice, InvoiceLine, InvoicePolicy, Paid, Parties
+from proxy.ledger.invoice_rows import Invoice, InvoiceLine, Paid, Parties
+from proxy.ledger.invoices import LINES_MAX, InvoicePolicy
 from proxy.pricing.charge import Line
 from tests.api.apis import ApiConfig, Apis, serving
 

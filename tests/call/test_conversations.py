@@ -270,7 +270,7 @@ async def test_nobody_without_funds_has_items_waited_for(path: str) -> None:
         ]
     )
     row = stage.store.books.objects["acct_1", "conv_1"]
-    stage.store.books.put_object(replace(row, account_id="acct_3"))
+    stage.store.books.objects.put(replace(row, account_id="acct_3"))
     with pytest.raises(Refusal) as caught:
         await stage.stage.relay.relay(LateAsked("POST", path, {}, secret="sk-fbx-poor"), Sent())
     assert caught.value.kind.status == 402

@@ -55,7 +55,7 @@ def stage_with(kind: str | None, account_id: str = "acct_1") -> VideoStage:
     if kind is not None:
         seen = '{"seconds":"4","size":"720x1280"}'
         row = Object(account_id, MARK, kind, "up", "key_1", "call_1", "m", NOW_US, seen, NEVER_US)
-        stage.store.books.put_object(row)
+        stage.store.books.objects.put(row)
     return stage
 
 

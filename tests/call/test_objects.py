@@ -52,7 +52,7 @@ def put(stage: VideoStage, kind: ObjectKind, id_: str, account_id: str = "acct_1
     """Make an object known, of whatever kind."""
     seen = json.dumps({"id": id_, "seconds": "8", "size": "720x1280"})
     values = {"upstream": "up", "expires_at_us": NEVER_US, "call_id": f"call_{account_id}", **more}
-    stage.store.books.put_object(
+    stage.store.books.objects.put(
         Object(
             account_id,
             id_,

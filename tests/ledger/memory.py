@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 from msgspec.structs import asdict, astuple
 
-from proxy.ledger import rules
+from proxy.ledger import kinds, rules
 from proxy.ledger.alerts import SILENT, Alerts
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Command, Result
@@ -69,10 +70,6 @@ class MemoryStore:
         part.add_up()
         self._written(part)
         return results
-
-    def _newest_invoice(self, account_id: str) -> tuple[str, str]:
-        periods = [period for id_, period in self.books.invoices if id_ == account_id]
-        return account_id, max(periods, default="")
 
     async def probe(self) -> None:
         """Memory is always there."""
@@ -159,49 +156,39 @@ class MemoryStore:
         part.buckets = {key: mine.buckets[key] for key in part.ended(needs) if key in mine.buckets}
         scopes = {scope_id for _, scope_id in needs.scopes}
         part.throttles = {key: row for key, row in mine.throttles.items() if key[0] in scopes}
-        part.commands = {key: mine.commands[key] for key in needs.commands if key in mine.commands}
-        part.entries = {
-            (record.account_id, record.seq): mine.entries[record.account_id, record.seq]
-            for record in part.commands.values()
-        }
-        if needs.entries:
-            found = ((entry.account_id, entry.seq) for entry in mine.new_entries)
-            places = {key: place for place, key in enumerate(found) if key in needs.entries}
-            part.entries |= {key: mine.new_entries[place] for key, place in places.items()}
-        part.vouchers = {key: mine.vouchers[key] for key in needs.vouchers if key in mine.vouchers}
-        part.memberships = {
-            id_: mine.memberships[id_] for id_ in needs.memberships if id_ in mine.memberships
-        }
-        part.events = {key: mine.events[key] for key in needs.events if key in mine.events}
-        part.deliveries = {key: mine.deliveries[key] for key in needs.deliveries if key in mine.deliveries}
-        part.claims = {key: mine.claims[key] for key in needs.claims if key in mine.claims}
-        part.counters = {key: mine.counters[key] for key in needs.counters if key in mine.counters}
-        part.top_ups = {
-            key: row
-            for key, row in mine.top_ups.items()
-            if key in needs.top_ups or (row.account_id in needs.pending and row.state == "pending")
-        }
-        part.auto_top_ups = {
-            id_: mine.auto_top_ups[id_] for id_ in needs.auto_top_ups if id_ in mine.auto_top_ups
-        }
-        part.references = {key: row for key, row in mine.references.items() if key in needs.references}
-        part.invoices = {
-            key: invoice
-            for account_id, period in needs.invoices
-            for key, invoice in mine.invoices.items()
-            if key in ((account_id, period), self._newest_invoice(account_id))
-        }
-        part.refunds = {key: mine.refunds[key] for key in needs.refunds if key in mine.refunds}
-        part.objects = {key: mine.objects[key] for key in needs.objects if key in mine.objects}
+        named = needs.rare.get(kinds.NAMED_LOT.name, ())
         part.lots = {
             id_: {
                 lot.id: lot
                 for lot in mine.lots.get(id_, {}).values()
-                if lot.remaining_nano or (id_, lot.id) in needs.lots
+                if lot.remaining_nano or (id_, lot.id) in named
             }
             for id_ in needs.accounts
         }
+        self._load_rare(needs, part)
         return part
+
+    def _load_rare(self, needs: Needs, part: Books) -> None:
+        mine, asked = self.books, needs.rare
+        for kind in kinds.KINDS:
+            found: dict[Any, Any] = getattr(mine, kind.member)
+            getattr(part, kind.member).update(
+                {key: found[key] for key in asked.get(kind.name, ()) if key in found}
+            )
+        records = [(record.account_id, record.seq) for record in part.commands.values()]
+        wanted = {*records, *asked.get(kinds.ENTRY.name, ())}
+        calls = asked.get(kinds.REFUND.name, ())
+        if wanted or calls:
+            for entry in mine.new_entries:
+                key = (entry.account_id, entry.seq)
+                if key in wanted or (entry.kind == "refund" and (entry.account_id, entry.ref) in calls):
+                    part.entries[key] = entry
+        accounts = asked.get(kinds.PENDING_TOP_UP.name, ())
+        pending = (each for id_ in accounts for each in mine.pending(id_))
+        part.top_ups.update({(each.account_id, each.id): each for each in pending})
+        for account_id in asked.get(kinds.NEWEST_INVOICE.name, ()):
+            periods = [key for key in mine.invoices if key[0] == account_id]
+            part.invoices.update({key: mine.invoices[key] for key in sorted(periods)[-1:]})
 
     def _written(self, part: Books) -> None:
         mine = self.books
@@ -212,37 +199,23 @@ class MemoryStore:
         mine.throttles |= {key: part.throttles[key] for key in part.changed_throttles}
         for account_id, lot_id in part.changed_lots:
             mine.lots.setdefault(account_id, {})[lot_id] = part.lots[account_id][lot_id]
-        mine.commands |= {(record.account_id, record.command_id): record for record in part.new_commands}
-        mine.entries |= part.entries
-        mine.refunds |= part.refunds
-        mine.vouchers |= part.vouchers
-        mine.claims |= part.claims
-        mine.memberships |= part.memberships
-        mine.counters |= {key: part.counters[key] for key in part.changed_counters}
-        mine.top_ups |= part.top_ups
-        mine.references |= part.references
-        mine.auto_top_ups |= part.auto_top_ups
-        mine.invoices |= part.invoices
-        for key in part.gone_objects:
-            mine.objects.pop(key, None)
-        mine.objects |= {key: part.objects[key] for key in part.changed_objects}
-        for key in part.gone_events:
-            mine.events.pop(key, None)
-            for each in [each for each in mine.deliveries if each[:2] == key]:
+        for of_event in part.events.gone:
+            for each in [each for each in mine.deliveries if each[:2] == of_event]:
                 del mine.deliveries[each]
-        mine.events = part.new_events | mine.events | {key: part.events[key] for key in part.routed_events}
-        mine.deliveries |= {key: part.deliveries[key] for key in part.changed_deliveries}
+        for rows in part.rare:
+            kept: dict[Any, Any] = getattr(mine, rows.kind.member)
+            for key in rows.gone:
+                kept.pop(key, None)
+            for key, row in rows.once.items():
+                kept.setdefault(key, row)
+            kept.update({key: rows[key] for key in rows.changed})
         mine.new_entries += part.new_entries
         mine.new_receipts += part.new_receipts
 
     def snapshot(self) -> tuple[object, ...]:
         """All rows as they are, to be compared with a later snapshot; rows themselves never change."""
         mine = self.books
-        tables = (
-            *(mine.accounts, mine.keys, mine.holds, mine.buckets),
-            *(mine.throttles, mine.commands, mine.objects, mine.refunds),
-            *(mine.vouchers, mine.claims, mine.memberships, mine.counters, mine.events, mine.deliveries),
-            *(mine.top_ups, mine.references, mine.auto_top_ups, mine.invoices),
-        )
+        rare = (getattr(mine, kind.member) for kind in kinds.KINDS if kind is not kinds.ENTRY)
+        tables = (mine.accounts, mine.keys, mine.holds, mine.buckets, mine.throttles, *rare)
         lots = {account_id: dict(lots) for account_id, lots in mine.lots.items()}
         return (*(dict(table) for table in tables), lots, tuple(mine.new_entries), tuple(mine.new_receipts))

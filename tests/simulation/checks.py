@@ -12,6 +12,7 @@ from proxy.ledger.seals import seal_of
 from proxy.pricing.charge import Line
 from proxy.pricing.runs import RUN_MARKUP
 from proxy.storage import columns
+from proxy.storage.codecs import row_of
 from proxy.storage.tables import RECEIPTS
 from tests.ledger.auditor import window_name
 from tests.simulation.counters import counter_rows
@@ -148,29 +149,27 @@ def days_are_what_receipts_sum_to(look: Look, model: Model) -> Iterator[str]:
 
 def objects_stay_their_calls(look: Look, model: Model) -> Iterator[str]:
     """An object is its account's and the call's that made it, as it was seen last, and never comes back."""
-    yield from differences(
-        look.rows["objects"], map(columns.object_row, model.objects.get(look.account_id, {}).values())
-    )
+    yield from differences(look.rows["objects"], map(row_of, model.objects.get(look.account_id, {}).values()))
 
 
 def events_are_what_was_crossed(look: Look, model: Model) -> Iterator[str]:
     """Every crossing is told once, with the figures of that moment, and nothing else is."""
     known = None if look.whole else {row[3] for row in look.rows["events"]} | set(look.times)
     events = model.events.get(look.account_id, {}).values()
-    right = (columns.event_row(event) for event in events if known is None or event.at_us in known)
+    right = (row_of(event) for event in events if known is None or event.at_us in known)
     yield from differences(look.rows["events"], right)
 
 
 def invoices_stay_as_issued(look: Look, model: Model) -> Iterator[str]:
     """An invoice is what it was when it was issued, and a period has one."""
     issued = model.invoices.get(look.account_id, {})
-    yield from differences(look.rows["invoices"], map(columns.invoice_row, issued.values()))
+    yield from differences(look.rows["invoices"], map(row_of, issued.values()))
 
 
 def deliveries_are_as_noted(look: Look, model: Model) -> Iterator[str]:
     """An endpoint is told of an event until that is heard or given up; each attempt is noted once."""
     mine = model.deliveries.get(look.account_id, {})
-    yield from differences(look.rows["deliveries"], map(columns.delivery_row, mine.values()))
+    yield from differences(look.rows["deliveries"], map(row_of, mine.values()))
 
 
 def throttles_keep_their_bounds(look: Look, model: Model) -> Iterator[str]:
@@ -205,7 +204,7 @@ def commands_are_remembered(look: Look, model: Model) -> Iterator[str]:
 def members_got_and_paid_what_is_due(look: Look, model: Model) -> Iterator[str]:
     """A membership says since when its account is in its group, what it was given there, and has paid."""
     member = model.parties[look.account_id].member
-    yield from differences(look.rows["memberships"], [columns.membership_row(member)] if member else [])
+    yield from differences(look.rows["memberships"], [row_of(member)] if member else [])
 
 
 def counters_have_what_calls_used(look: Look, model: Model) -> Iterator[str]:
@@ -216,11 +215,11 @@ def counters_have_what_calls_used(look: Look, model: Model) -> Iterator[str]:
 def top_ups_are_credited_once(look: Look, model: Model) -> Iterator[str]:
     """A top-up is what was asked for, in the state that its provider has told of last, under its names."""
     known = model.top_ups.get(look.account_id, {})
-    yield from differences(look.rows["top_ups"], map(columns.top_up_row, known.values()))
+    yield from differences(look.rows["top_ups"], map(row_of, known.values()))
     names = (each for each in model.references.values() if each.account_id == look.account_id)
-    yield from differences(look.rows["top_up_references"], map(columns.reference_row, names))
+    yield from differences(look.rows["top_up_references"], map(row_of, names))
     auto = model.autos.get(look.account_id)
-    yield from differences(look.rows["auto_top_ups"], [columns.auto_top_up_row(auto)] if auto else [])
+    yield from differences(look.rows["auto_top_ups"], [row_of(auto)] if auto else [])
 
 
 CHECKS: tuple[Check, ...] = (

@@ -22,7 +22,7 @@ from proxy.pricing.charge import Charge, Line, rounded
 from proxy.pricing.rates import Rate
 from proxy.pricing.steps import Step
 from proxy.pricing.tiers import Rolled, Tier, Tiers, Volume
-from proxy.storage.columns import counter_row
+from proxy.storage.codecs import row_of
 
 MILLION: Final = 1_000_000
 DAY_US: Final = 86_400_000_000
@@ -139,7 +139,7 @@ def counter_rows(uses: Uses, account_id: str) -> Iterator[Row]:
             }
             if name == "saved":
                 volumes["total"] = Volume(rolled=Rolled(used.day, used.begun, FREE, used.left, KEPT))
-            yield counter_row(Counter(mine, name, kind, day, used.units, volumes.get(kind, Volume())))
+            yield row_of(Counter(mine, name, kind, day, used.units, volumes.get(kind, Volume())))
 
 
 def exact(line: Line) -> Fraction:

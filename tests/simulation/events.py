@@ -13,7 +13,7 @@ from proxy.ledger.deliveries import TellExpiry
 from proxy.ledger.dues import Renew
 from proxy.ledger.events import Event, event_id
 from proxy.ledger.groups import Group, Groups
-from proxy.ledger.invoices import Invoice
+from proxy.ledger.invoice_rows import Invoice
 from proxy.ledger.quotas import SetHoldings
 from proxy.ledger.records import Record
 from proxy.ledger.rows import NEVER_US, NO_THRESHOLD, Account, AlertRules, Hold, Limits

@@ -3,7 +3,8 @@
 from msgspec.structs import replace
 
 from proxy.ledger.commands import Done, Refused
-from proxy.ledger.invoices import Invoice, InvoiceLine, IssueInvoice, Paid
+from proxy.ledger.invoice_rows import Invoice, InvoiceLine, Paid
+from proxy.ledger.invoices import IssueInvoice
 from tests.ledger.auditor import nano
 from tests.simulation.follow_accounts import CONFLICT, INVALID, NO_ACCOUNT
 from tests.simulation.model import Model, Party

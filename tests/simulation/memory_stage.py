@@ -14,6 +14,8 @@ from proxy.ledger.needs import Needs, needs_of
 from proxy.ledger.rows import Hold
 from proxy.ledger.store import LedgerUnavailable, Store
 from proxy.storage import columns
+from proxy.storage.codecs import row_of
+from proxy.storage.tables import BY_NAME
 from tests.ledger.memory import MemoryStore
 from tests.simulation.events import ALERTS
 from tests.simulation.steps import Fault
@@ -52,22 +54,11 @@ PLACES: Final[dict[str, dict[str, int]]] = {
 }
 """The columns that rows are looked up by, and where they stand. Rows are kept together by the first."""
 
-_KEYS: Final[dict[str, int]] = {
-    "buckets": 4,
-    "throttles": 3,
-    "entries": 2,
-    "commands": 2,
-    "objects": 2,
-    "usage_days": 4,
-    "voucher_claims": 2,
-    "counters": 4,
-    "events": 2,
-    "top_ups": 2,
-    "top_up_references": 2,
-    "invoices": 2,
-    "deliveries": 3,
+_KEYS: Final = {name: len(table.key) for name, table in BY_NAME.items()} | {
+    # Their ids are unique, and come first.
+    **dict.fromkeys(("keys", "lots", "holds", "receipts"), 1)
 }
-"""How many columns lead a row as its key, where that is more than one."""
+"""How many columns lead a row as its key."""
 
 
 class Tables:
@@ -77,13 +68,13 @@ class Tables:
         self._rows: dict[str, dict[object, dict[Row, Row]]] = {table: {} for table in PLACES}
 
     def put(self, table: str, rows: Iterable[Row]) -> None:
-        home, length = next(iter(PLACES[table].values())), _KEYS.get(table, 1)
+        home, length = next(iter(PLACES[table].values())), _KEYS[table]
         for row in rows:
             self._rows[table].setdefault(row[home], {})[row[:length]] = row
 
     def add(self, table: str, rows: Iterable[Row]) -> None:
         """Put the rows of which there is none with that key."""
-        home, length = next(iter(PLACES[table].values())), _KEYS.get(table, 1)
+        home, length = next(iter(PLACES[table].values())), _KEYS[table]
         for row in rows:
             self._rows[table].setdefault(row[home], {}).setdefault(row[:length], row)
 
@@ -159,29 +150,16 @@ class MemoryStage:
         put("throttles", (columns.throttle_row(part, key) for key in part.changed_throttles))
         put("holds", (columns.hold_row(part.holds[id_]) for id_ in part.changed_holds))
         put("entries", map(columns.entry_row, part.new_entries))
-        put("commands", map(astuple, part.new_commands))
         receipts = [(row, part.holds[row.call.id]) for row in part.new_receipts]
         put("receipts", (columns.receipt_row(row, hold) for row, hold in receipts))
-        self.tables.drop("objects", part.gone_objects)
-        put("objects", (columns.object_row(part.objects[key]) for key in part.changed_objects))
-        put("vouchers", (columns.voucher_row(part.vouchers[key]) for key in part.changed_vouchers))
-        put(
-            "memberships", (columns.membership_row(part.memberships[id_]) for id_ in part.changed_memberships)
-        )
-        put("voucher_claims", map(columns.claim_row, part.new_claims))
-        put("counters", (columns.counter_row(part.counters[key]) for key in part.changed_counters))
-        for account_id, event_id in part.gone_events:
-            self.tables.drop("events", [(account_id, event_id)])
+        for account_id, event_id in part.events.gone:
             gone = [key for key in self.tables.at("deliveries", account_id) if key[1] == event_id]
             self.tables.drop("deliveries", gone)
-        self.tables.add("events", map(columns.event_row, part.new_events.values()))
-        put("top_ups", (columns.top_up_row(part.top_ups[key]) for key in part.changed_top_ups))
-        autos = (part.auto_top_ups[id_] for id_ in part.changed_auto_top_ups)
-        put("auto_top_ups", map(columns.auto_top_up_row, autos))
-        put("top_up_references", map(columns.reference_row, part.new_references))
-        put("invoices", map(columns.invoice_row, part.new_invoices))
-        put("events", (columns.event_row(part.events[key]) for key in part.routed_events))
-        put("deliveries", (columns.delivery_row(part.deliveries[key]) for key in part.changed_deliveries))
+        for rows in part.rare:
+            name = rows.kind.name
+            self.tables.drop(name, (key if isinstance(key, tuple) else (key,) for key in rows.gone))
+            self.tables.add(name, map(row_of, rows.once.values()))
+            put(name, (row_of(rows[key]) for key in rows.changed))
         put("usage_days", map(self._added, columns.usage_day_rows(receipts)))
 
     def _added(self, row: Row) -> Row:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from proxy.ledger.events import Delivery, Event
-from proxy.ledger.invoices import Invoice
+from proxy.ledger.invoice_rows import Invoice
 from proxy.ledger.rows import (
     UNLIMITED,
     Account,

@@ -224,7 +224,7 @@ def lets_objects_be_taken(books: Books, command: Command) -> Result:
     if isinstance(command, Settle) and isinstance(result, Settled):
         for row in command.objects:
             if row.account_id == command.call.account_id:
-                books.put_object(row)
+                books.objects.put(row)
     return result
 
 

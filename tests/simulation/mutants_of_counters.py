@@ -18,9 +18,11 @@ from proxy.pricing.tiers import NO_VOLUME, Rolled
 
 def counts_nothing(books: Books, command: Command) -> Result:
     """Every call is the first of its period."""
-    before, changed = dict(books.counters), set(books.changed_counters)
+    before, changed = dict(books.counters), set(books.counters.changed)
     result = rules.apply(books, command)
-    books.counters, books.changed_counters = before, changed
+    books.counters.clear()
+    books.counters.update(before)
+    books.counters.changed = changed
     return result
 
 
@@ -45,8 +47,8 @@ def counts_where_calls_end(books: Books, command: Command) -> Result:
         for key, after in [*books.counters.items()]:
             if after is not before.get(key):
                 first_day = dict(starts_of_day(command.at_us // DAY_US))[after.window]
-                books.put_counter(before.get(key) or replace(after, quantity=0, volume=NO_VOLUME))
-                books.put_counter(replace(after, start_day=first_day))
+                books.counters.put(before.get(key) or replace(after, quantity=0, volume=NO_VOLUME))
+                books.counters.put(replace(after, start_day=first_day))
     return result
 
 
@@ -60,7 +62,7 @@ def begins_with_the_first_tier(books: Books, command: Command) -> Result:
     if not isinstance(command, Settle):
         return rules.apply(books, command)
     before = dict(books.counters)
-    books.counters = {key: replace(row, quantity=0, volume=NO_VOLUME) for key, row in before.items()}
+    books.counters.update({key: replace(row, quantity=0, volume=NO_VOLUME) for key, row in before.items()})
     result = rules.apply(books, command)
     for key, after in [*books.counters.items()]:
         was = before.get(key) or Counter(*key, 0)
@@ -71,7 +73,7 @@ def begins_with_the_first_tier(books: Books, command: Command) -> Result:
 def keeps_what_was_paid_too_much(books: Books, command: Command) -> Result:
     """Volume tiers give back no more than a call costs, ever."""
     result = rules.apply(books, command)
-    for key in books.changed_counters:
+    for key in books.counters.changed:
         row = books.counters[key]
         books.counters[key] = replace(row, volume=replace(row.volume, credit="0"))
     return result
@@ -87,7 +89,7 @@ def charges_the_dearest_tier(books: Books, command: Command) -> Result:
 def rounds_each_call_of_a_run(books: Books, command: Command) -> Result:
     """The markup of a run is rounded on each of its calls, and not on all of them."""
     result = rules.apply(books, command)
-    for key in books.changed_counters:
+    for key in books.counters.changed:
         row = books.counters[key]
         if row.name.startswith(RUN):
             markup = str(round(Fraction(row.volume.weighted)))

@@ -25,7 +25,8 @@ def voids_what_was_promised(books: Books, command: Command) -> Result:
 def refunds_without_end(books: Books, command: Command) -> Result:
     """What a call was refunded before does not count."""
     if isinstance(command, RefundCall):
-        books.refunds.clear()
+        for key in [key for key, entry in books.entries.items() if entry.kind == "refund"]:
+            del books.entries[key]
     return rules.apply(books, command)
 
 
@@ -49,11 +50,11 @@ def revives_what_has_expired(books: Books, command: Command) -> Result:
 
 def tells_nothing_of_a_low_balance(books: Books, command: Command) -> Result:
     """Funds fall to the threshold, and nobody is told."""
-    before = set(books.new_events)
+    before = set(books.events.once)
     result = rules.apply(books, command)
-    for key in set(books.new_events) - before:
-        if books.new_events[key].type == "balance.low":
-            del books.new_events[key]
+    for key in set(books.events.once) - before:
+        if books.events.once[key].type == "balance.low":
+            del books.events.once[key]
     return result
 
 
@@ -71,14 +72,14 @@ def tells_by_the_limits_of_nobody(books: Books, command: Command) -> Result:
 
 def tells_again_in_another_command(books: Books, command: Command) -> Result:
     """What a window has told before is told again when a limit was raised: each time has an id of its own."""
-    before = set(books.new_events)
+    before = set(books.events.once)
     result = rules.apply(books, command)
-    for key in set(books.new_events) - before:
-        event = books.new_events[key]
+    for key in set(books.events.once) - before:
+        event = books.events.once[key]
         if event.type == "limit.reached":
-            del books.new_events[key]
+            del books.events.once[key]
             anew = replace(event, id=f"{event.id}-{event.at_us}")
-            books.new_events[event.account_id, anew.id] = anew
+            books.events.once[event.account_id, anew.id] = anew
     return result
 
 

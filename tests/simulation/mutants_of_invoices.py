@@ -26,7 +26,7 @@ def leaves_entries_out(books: Books, command: Command) -> Result:
             ended = replace(each, last_seq=first.first_seq - 1, closing_nano=first.opening_nano)
             books.invoices[key] = ended
     result = rules.apply(books, command)
-    books.invoices |= before
+    books.invoices.update(before)
     return result
 
 

@@ -19,9 +19,12 @@ def credits_whatever_was_paid(books: Books, command: Command) -> Result:
 
 def credits_each_payment_told(books: Books, command: Command) -> Result:
     """That a payment has paid another top-up before does not count."""
+    before = dict(books.references)
     if isinstance(command, ConfirmTopUp):
         books.references.clear()
-    return rules.apply(books, command)
+    result = rules.apply(books, command)
+    books.references.update(before | books.references)
+    return result
 
 
 def makes_one_lot_of_both(books: Books, command: Command) -> Result:

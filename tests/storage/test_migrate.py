@@ -124,6 +124,7 @@ FROZEN = {
         "a93d3a8a6e7d156ed8b39c2ae9ed5c60e5dbdcc42d8c3d47973e04aa1ca7d5ab",
         "e7de0b507497f2b8a389d7e3c71e88d12aa49a45508a6189ec4f18226f99e74c",
         "e30ac5d1eecc8d912126fdf2f253738aa2587ca8367bdb48ceea23eaabcee736",
+        "fa82d430a1abec7ace8d97c9045d9fc9424546feb3c6d037ee474981ae1a7d70",
     ],
     "postgres": [
         "0f6b410b73c02ae1c9883135e796194b7e531b761ca95d45bf1e7b1569692f54",
@@ -147,6 +148,7 @@ FROZEN = {
         "9a5908ba4675de16b02937cb4af7ad045dc084f618f441264197155aaa0d823d",
         "2e1995504d50e1a89d09aac5f44a149b59ce8cbfb8ad604fd50c17d306ab88a8",
         "e30ac5d1eecc8d912126fdf2f253738aa2587ca8367bdb48ceea23eaabcee736",
+        "ac3625e6f5d83b863e0d2d0a5cd82337570b2444fe3229ffa1a2ec81a031e270",
     ],
 }
 """The digests of the migrations that databases have been made with. This list only ever grows."""
@@ -166,6 +168,7 @@ FROZEN_FUNCTIONS = {
     19: "bd9b70cc6e9d24a3dc98f29c4425d8f5ce465744c772783b7bb14281410b8931",
     20: "15543a997608ede909517b9b4d72a1ff18a46f00efc692f2ee811908b4978382",
     21: "6e89141df5ad910232ea31babe6b774fd0f10adb5ddfbcf04549502dc923fb09",
+    22: "f47ffbb777a429c18f85a869af5f4f8d52f3eaafe2f5f2615751fe2a9139a16f",
 }
 """Those of PostgreSQL's batch functions, by the schema's version: another text takes another migration."""
 

@@ -13,7 +13,7 @@ from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import Charge, price
 from proxy.pricing.rates import Rate
 from proxy.pricing.tiers import Tier, Tiers, Volume
-from proxy.storage.columns import counter_row
+from proxy.storage.codecs import row_of
 from tests.storage.conftest import OpenStore
 from tests.storage.engines import Engine
 from tests.storage.teller import (
@@ -68,7 +68,7 @@ async def test_settle_tells_what_a_call_came_to_and_counts_it(store: Store, engi
     assert charged == [worth(0, 90), worth(90, 120), worth(120, 320)]
     assert third.charge is not None
     assert [(line.quantity, line.price_nano) for line in third.charge.lines] == [(130, "5"), (70, "2")]
-    assert counters(engine) == [counter_row(Counter(ACCOUNT, "tokens", "day", TODAY, 320))]
+    assert counters(engine) == [row_of(Counter(ACCOUNT, "tokens", "day", TODAY, 320))]
     (row,) = await store.query("receipt_by_id", {"call_id": "call_2"})
     assert (row["charge_nano"], row["charged_nano"]) == (worth(120, 320),) * 2
 
@@ -84,7 +84,7 @@ async def test_a_repeat_counts_nothing_and_neither_does_what_is_refused_or_void(
     wrong = replace(ending(other, 90), authorized_at_us=NOON_US + 1)
     await expect(store, Refused, wrong)
     await expect(store, Settled, void(other))
-    assert counters(engine) == [counter_row(Counter(ACCOUNT, "tokens", "day", TODAY, 90))]
+    assert counters(engine) == [row_of(Counter(ACCOUNT, "tokens", "day", TODAY, 90))]
 
 
 async def test_calls_are_counted_in_the_window_in_which_they_were_authorized(
@@ -97,7 +97,7 @@ async def test_calls_are_counted_in_the_window_in_which_they_were_authorized(
     result = await expect(store, Settled, replace(ending(late, 90), at_us=NOON_US + DAY_US + 5))
     assert result.charged_nano == worth(0, 90)
     days = [Counter(ACCOUNT, "tokens", "day", day, 90) for day in (TODAY, TODAY + 1)]
-    assert counters(engine) == list(map(counter_row, days))
+    assert counters(engine) == list(map(row_of, days))
 
 
 async def test_accounts_count_for_themselves(store: Store) -> None:
@@ -122,7 +122,7 @@ async def test_processes_that_settle_at_once_share_the_tiers_among_them(
     results = [result for batch in await asyncio.gather(*batches) for result in batch]
     used = sum((11 + place) * 4 for place in range(3))
     assert sum(result.charged_nano for result in results if isinstance(result, Settled)) == worth(0, used)
-    assert counters(engine) == [counter_row(Counter(ACCOUNT, "tokens", "day", TODAY, used))]
+    assert counters(engine) == [row_of(Counter(ACCOUNT, "tokens", "day", TODAY, used))]
 
 
 async def test_volume_tiers_keep_what_was_paid_too_much(store: Store, engine: Engine) -> None:
@@ -134,7 +134,7 @@ async def test_volume_tiers_keep_what_was_paid_too_much(store: Store, engine: En
     ]
     assert paid == [1_000, 0, 18 * 60 - 1_000]
     volume = Volume(FALLING.digest, "18", "0")
-    assert counters(engine) == [counter_row(Counter(ACCOUNT, "card/images", "total", 0, 18, volume))]
+    assert counters(engine) == [row_of(Counter(ACCOUNT, "card/images", "total", 0, 18, volume))]
 
 
 async def test_a_crashed_call_counts_what_was_observed_of_it(store: Store, engine: Engine) -> None:
@@ -151,7 +151,7 @@ async def test_a_crashed_call_counts_what_was_observed_of_it(store: Store, engin
     observed = replace(hold, observed=Observed({"output_tokens": 30}, charge(30)))
     result = await expect(store, Settled, Recover.of(observed, NOON_US + 9))
     assert result.charged_nano == worth(90, 120)
-    assert counters(engine) == [counter_row(Counter(ACCOUNT, "tokens", "day", TODAY, 120))]
+    assert counters(engine) == [row_of(Counter(ACCOUNT, "tokens", "day", TODAY, 120))]
 
 
 async def test_what_is_only_told_of_counts_as_well(store: Store, engine: Engine) -> None:
@@ -160,7 +160,7 @@ async def test_what_is_only_told_of_counts_as_well(store: Store, engine: Engine)
     told = replace(record(call("event_1", key_id=""), 0, at_us=NOON_US + DAY_US), charge=charge(120))
     first, again = [await expect(store, Recorded, told) for _ in range(2)]
     assert (first.settled.charged_nano, again.settled.replayed) == (worth(0, 120), True)
-    assert counters(engine) == [counter_row(Counter(ACCOUNT, "tokens", "day", TODAY, 120))]
+    assert counters(engine) == [row_of(Counter(ACCOUNT, "tokens", "day", TODAY, 120))]
 
 
 async def test_what_a_call_did_not_cover_counts_all_the_same(store: Store, engine: Engine) -> None:
@@ -169,7 +169,7 @@ async def test_what_a_call_did_not_cover_counts_all_the_same(store: Store, engin
     await store.apply([*opening(50), authorize(made, 50, owner=store.owner)])
     result = await expect(store, Settled, ending(made, 90))
     assert (result.charged_nano, result.shortfall_nano) == (50, worth(0, 90) - 50)
-    assert counters(engine) == [counter_row(Counter(ACCOUNT, "tokens", "day", TODAY, 90))]
+    assert counters(engine) == [row_of(Counter(ACCOUNT, "tokens", "day", TODAY, 90))]
 
 
 async def test_the_counters_of_now_are_read(store: Store) -> None:

@@ -25,9 +25,11 @@ from proxy.ledger.commands import (
     Reroute,
     Sweep,
 )
+from proxy.ledger.kinds import ENTRY, KINDS
 from proxy.ledger.rows import NEVER_US, Limits, Observed
 from proxy.ledger.windows import DAY_US
 from proxy.storage import columns
+from proxy.storage.codecs import row_of
 from tests.ledger.memory import MemoryStore
 from tests.storage.engines import ENGINES, Dump, Engine
 from tests.storage.teller import authorize, call, charge, grant, made_by, recover, settle, void
@@ -120,20 +122,13 @@ def rows_of(books: Books) -> Dump:
         "throttles": (columns.throttle_row(books, key) for key in books.throttles),
         "holds": map(columns.hold_row, books.holds.values()),
         "entries": map(columns.entry_row, books.new_entries),
-        "commands": map(astuple, books.commands.values()),
         "receipts": (columns.receipt_row(row, hold) for row, hold in receipts),
-        "objects": map(columns.object_row, books.objects.values()),
         "usage_days": columns.usage_day_rows(receipts),
-        "memberships": map(columns.membership_row, books.memberships.values()),
-        "vouchers": map(columns.voucher_row, books.vouchers.values()),
-        "voucher_claims": map(columns.claim_row, books.claims.values()),
-        "counters": map(columns.counter_row, books.counters.values()),
-        "events": map(columns.event_row, books.events.values()),
-        "deliveries": map(columns.delivery_row, books.deliveries.values()),
-        "invoices": map(columns.invoice_row, books.invoices.values()),
-        "top_ups": map(columns.top_up_row, books.top_ups.values()),
-        "top_up_references": map(columns.reference_row, books.references.values()),
-        "auto_top_ups": map(columns.auto_top_up_row, books.auto_top_ups.values()),
+        **{
+            kind.name: map(row_of, getattr(books, kind.member).values())
+            for kind in KINDS
+            if kind is not ENTRY
+        },
     }
     return {table: sorted(values, key=repr) for table, values in rows.items()}
 

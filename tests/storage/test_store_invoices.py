@@ -5,7 +5,8 @@ import asyncio
 from msgspec.structs import replace
 
 from proxy.ledger.commands import Done, Refused
-from proxy.ledger.invoices import Invoice, InvoiceLine, IssueInvoice
+from proxy.ledger.invoice_rows import Invoice, InvoiceLine
+from proxy.ledger.invoices import IssueInvoice
 from proxy.ledger.store import Store
 from tests.storage.conftest import OpenStore
 from tests.storage.engines import Engine

@@ -10,7 +10,7 @@ from proxy.ledger.quotas import Quota, SetHoldings
 from proxy.ledger.rows import Outcome
 from proxy.ledger.store import Store
 from proxy.ledger.windows import DAY_US
-from proxy.storage.columns import membership_row
+from proxy.storage.codecs import row_of
 from tests.storage.conftest import OpenStore
 from tests.storage.engines import Engine
 from tests.storage.teller import ACCOUNT, NOON_US, authorize, call, done, expect, opening, settle
@@ -47,7 +47,7 @@ async def test_what_was_missed_is_made_up_for_by_whoever_comes_first(
     await done(first, renew())
     found = await done(second, renew(1, day=3))
     assert found.membership is not None
-    assert engine.dump()["memberships"] == [membership_row(found.membership)]
+    assert engine.dump()["memberships"] == [row_of(found.membership)]
     lots = [row for row in engine.dump()["lots"] if row[2] == "renewal"]
     assert [row[0] for row in lots] == [f"lot_acct_1_day_202410{day:02}" for day in range(4, 8)]
     before = engine.dump()

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from proxy.ledger.commands import Detach, Done, Forget, Refused, Settled
 from proxy.ledger.rows import NEVER_US, Observed
 from proxy.ledger.store import Row, Store
-from proxy.storage.columns import object_row
+from proxy.storage.codecs import row_of
 from tests.storage.conftest import OpenStore
 from tests.storage.engines import Engine
 from tests.storage.teller import (
@@ -44,7 +44,7 @@ async def test_a_job_outlives_every_process_with_its_object_and_its_price(
     second = await open_store()
     (hold,) = await second.orphans(LATER_US)
     assert (hold.observed, hold.deadline_us) == (COST, LATER_US)
-    assert engine.dump()["objects"] == [object_row(made_by(call("call_1")))]
+    assert engine.dump()["objects"] == [row_of(made_by(call("call_1")))]
 
 
 async def test_what_was_seen_is_noted_by_whoever_closes_or_polls(
@@ -59,10 +59,10 @@ async def test_what_was_seen_is_noted_by_whoever_closes_or_polls(
     seen = [replace(made_by(call("call_1")), seen=f'{{"progress":{share}}}') for share in (50, 100)]
     poll = replace(settle(call("poll_1"), 0), objects=(seen[0],))
     await expect(second, Settled, poll)
-    assert engine.dump()["objects"] == [object_row(seen[0])]
+    assert engine.dump()["objects"] == [row_of(seen[0])]
     ended = replace(settle(call("call_1"), 120), objects=(seen[1],))
     assert [type(result) for result in await first.apply([ended, poll])] == [Settled, Settled]
-    assert engine.dump()["objects"] == [object_row(seen[0])]
+    assert engine.dump()["objects"] == [row_of(seen[0])]
 
 
 async def test_an_id_that_comes_twice_is_refused_to_the_second_job(store: Store, engine: Engine) -> None:
@@ -73,7 +73,7 @@ async def test_an_id_that_comes_twice_is_refused_to_the_second_job(store: Store,
     results = await store.apply([started("call_1"), started("call_2")])
     assert [type(result) for result in results] == [Done, Refused]
     assert (await expect(store, Refused, started("call_3"))).code == "conflict"
-    assert engine.dump()["objects"] == [object_row(made_by(call("call_1")))]
+    assert engine.dump()["objects"] == [row_of(made_by(call("call_1")))]
     await expect(store, Settled, void(call("call_2")))
 
 
@@ -83,7 +83,7 @@ async def test_one_id_of_two_accounts_is_two_objects(store: Store, engine: Engin
     for made in (call("call_1"), other):
         await store.apply([authorize(made, 100, owner=store.owner)])
         await expect(store, Settled, replace(settle(made, 90), objects=(made_by(made),)))
-    assert engine.dump()["objects"] == [object_row(made_by(call("call_1"))), object_row(made_by(other))]
+    assert engine.dump()["objects"] == [row_of(made_by(call("call_1"))), row_of(made_by(other))]
 
 
 async def test_one_process_has_a_lease_and_another_gets_it_once_that_is_gone(open_store: OpenStore) -> None:
@@ -202,4 +202,4 @@ async def test_an_object_can_be_made_anew_in_the_batch_that_forgets_it(store: St
     assert engine.dump()["objects"] == []
     await store.apply([forget, replace(settle(second, 9), objects=(again,))])
     await store.apply([Forget(ACCOUNT, (("object_1", "call_2"),), 0, 0), forget])
-    assert engine.dump()["objects"] == [object_row(again)]
+    assert engine.dump()["objects"] == [row_of(again)]

@@ -12,7 +12,7 @@ from proxy.pricing.charge import price
 from proxy.pricing.rates import Rate
 from proxy.pricing.runs import in_run
 from proxy.pricing.tiers import Volume
-from proxy.storage.columns import counter_row
+from proxy.storage.codecs import row_of
 from tests.storage.conftest import OpenStore
 from tests.storage.engines import Engine
 from tests.storage.teller import ACCOUNT, call, granted, opening, settle, void
@@ -49,7 +49,7 @@ async def test_processes_that_settle_at_once_round_the_markup_of_a_run_once(
     paid = sum(result.charged_nano for result in results if isinstance(result, Settled))
     assert paid == subtotal + round(subtotal * Fraction("0.15"))
     volume = Volume(weighted=str(subtotal * Fraction("0.15")))
-    assert engine.dump()["counters"] == [counter_row(Counter(ACCOUNT, "/trip", "total", 0, subtotal, volume))]
+    assert engine.dump()["counters"] == [row_of(Counter(ACCOUNT, "/trip", "total", 0, subtotal, volume))]
 
 
 async def test_a_run_is_read_in_total_by_component_and_by_step(open_store: OpenStore) -> None:

@@ -16,7 +16,7 @@ from proxy.ledger.top_ups import (
     ReverseTopUp,
     SetAutoTopUp,
 )
-from proxy.storage.columns import top_up_row
+from proxy.storage.codecs import row_of
 from tests.storage.conftest import OpenStore
 from tests.storage.engines import Engine
 from tests.storage.teller import ACCOUNT, NOON_US, done, expect, top_up
@@ -51,7 +51,7 @@ async def test_a_paid_top_up_leaves_what_was_bought_and_its_bonus_as_two_lots(
     dump = engine.dump()
     kinds = [(row[0], row[2], row[3]) for row in sorted(dump["lots"], key=repr)]
     assert kinds == [("bonus of lot_1", "bonus", 2_500_000_000), ("lot_1", "purchase", 50_000_000_000)]
-    assert dump["top_ups"] == [top_up_row(paid.top_up)]
+    assert dump["top_ups"] == [row_of(paid.top_up)]
     assert paid.top_up.url == "https://pay.example"
     assert {row[1] for row in dump["top_up_references"]} == {"page 1", "wire 1"}
 

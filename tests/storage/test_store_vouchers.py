@@ -6,7 +6,7 @@ from proxy.ledger.commands import Done, Refused
 from proxy.ledger.rows import NEVER_US, Voucher
 from proxy.ledger.store import Store
 from proxy.ledger.vouchers import ClaimVoucher, MakeVoucher
-from proxy.storage.columns import claim_row, voucher_row
+from proxy.storage.codecs import row_of
 from tests.storage.conftest import OpenStore
 from tests.storage.engines import Engine
 from tests.storage.teller import NOON_US, done, expect
@@ -34,9 +34,9 @@ async def test_a_voucher_is_claimed_by_as_many_accounts_as_it_has_uses(
     assert third.voucher is not None
     assert third.claim is not None
     dump = engine.dump()
-    assert dump["vouchers"] == [voucher_row(third.voucher)]
+    assert dump["vouchers"] == [row_of(third.voucher)]
     assert [row[1] for row in dump["voucher_claims"]] == ["acct_1", "acct_2", "acct_3"]
-    assert claim_row(third.claim) in dump["voucher_claims"]
+    assert row_of(third.claim) in dump["voucher_claims"]
 
 
 async def test_an_account_claims_a_voucher_once_and_a_repeat_finds_its_claim(open_store: OpenStore) -> None:

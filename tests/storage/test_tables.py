@@ -9,27 +9,18 @@ import asyncpg
 import pytest
 from msgspec.structs import fields
 
-from proxy.ledger.books import CommandRecord
-from proxy.ledger.events import Delivery, Event
-from proxy.ledger.invoices import Invoice
+from proxy.ledger.kinds import COMMAND, ENTRY, KINDS
 from proxy.ledger.rows import (
     Account,
     Call,
-    Claim,
-    Counter,
-    Entry,
     Hold,
     Key,
     Lot,
-    Membership,
-    Object,
     Outcome,
     Receipt,
     Throttle,
-    Voucher,
 )
 from proxy.ledger.spending import Bucket
-from proxy.ledger.top_up_rows import AutoTopUp, TopUp, TopUpReference
 from proxy.storage.database import TABLES
 from proxy.storage.placeholders import filled
 from proxy.storage.postgres.migrate import bring_up_to_date
@@ -42,29 +33,14 @@ VALUES: dict[str, Any] = {
     "keys": Key,
     "lots": Lot,
     "holds": Hold,
-    "entries": Entry,
-    "commands": CommandRecord,
-    "objects": Object,
-    "memberships": Membership,
-    "vouchers": Voucher,
-    "voucher_claims": Claim,
-    "counters": Counter,
-    "events": Event,
-    "top_ups": TopUp,
-    "top_up_references": TopUpReference,
-    "auto_top_ups": AutoTopUp,
-    "invoices": Invoice,
-    "deliveries": Delivery,
+    **{kind.name: kind.value for kind in KINDS},
 }
 """The values whose fields are the columns of a table."""
-SEALED = (
-    *("holds", "objects", "memberships", "vouchers", "voucher_claims", "counters", "events"),
-    *("top_ups", "top_up_references", "auto_top_ups", "invoices", "deliveries"),
-)
+SEALED = ("holds", *(kind.name for kind in KINDS if kind not in (COMMAND, ENTRY)))
 """Those of them whose rows end with a seal."""
 SCOPED: dict[str, Any] = {"buckets": Bucket, "throttles": Throttle}
 """Those that name an account or one of its keys, and whose rows begin with the account."""
-KINDS = {int: "integer", int | None: "integer", bool: "boolean", str: "text"}
+PLAIN = {int: "integer", int | None: "integer", bool: "boolean", str: "text"}
 """The kinds of columns for plain types. A `Literal` is text, and every other type is JSON."""
 
 
@@ -110,7 +86,7 @@ def test_sums_of_all_accounts_have_the_figures_of_a_day() -> None:
 @pytest.mark.parametrize("table", VALUES)
 def test_a_column_holds_what_its_field_is(table: str) -> None:
     for field, column in zip(fields(VALUES[table]), BY_NAME[table].columns, strict=table not in SEALED):
-        plain = KINDS.get(field.type, "text" if "Literal" in repr(field.type) else "json")
+        plain = PLAIN.get(field.type, "text" if "Literal" in repr(field.type) else "json")
         assert (column.name, column.kind) == (field.name, plain)
 
 
@@ -216,3 +192,15 @@ def test_a_row_of_sqlite_is_changed_by_position() -> None:
         update = "UPDATE throttles SET {throttles.set_from_row:j.value} FROM json_each(?) AS j"
         connection.execute(filled(update), ('[["b", "b", "requests", 3, 4]]',))
         assert connection.execute("SELECT * FROM throttles").fetchall() == [("a", "a", "tokens", 3, 4)]
+
+
+def test_the_key_of_a_kind_is_that_of_its_table() -> None:
+    """In the same order, as rows are asked for and deleted by position."""
+    for kind in KINDS:
+        assert kind.key == tuple(column.name for column in BY_NAME[kind.name].key)
+
+
+def test_kinds_are_written_in_the_order_of_the_tables() -> None:
+    """Each after those that it refers to."""
+    kinds = [kind.name for kind in KINDS]
+    assert kinds == [name for name in BY_NAME if name in kinds]

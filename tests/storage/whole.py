@@ -31,7 +31,8 @@ from proxy.ledger.commands import (
 )
 from proxy.ledger.deliveries import RouteEvent
 from proxy.ledger.events import event_id
-from proxy.ledger.invoices import Invoice, IssueInvoice, Parties
+from proxy.ledger.invoice_rows import Invoice, Parties
+from proxy.ledger.invoices import IssueInvoice
 from proxy.ledger.records import Record
 from proxy.ledger.rows import Limits, Observed, Voucher
 from proxy.ledger.store import Row, Store

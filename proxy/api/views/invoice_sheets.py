@@ -5,7 +5,7 @@ from typing import Final
 from proxy.api.views.invoices import price_text
 from proxy.api.views.money import instant
 from proxy.api.views.sheets import Sheet
-from proxy.ledger.invoices import Invoice, InvoiceLine
+from proxy.ledger.invoice_rows import Invoice, InvoiceLine
 from proxy.money import usd_string
 
 HEADINGS: Final = ("Item", "Price", "Quantity", "Calls", "Amount (USD)")

@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.csv_export import Cell, Csv, in_pieces
 from proxy.api.views.money import Display, Usd, When, display, instant
-from proxy.ledger.invoices import Invoice, InvoiceHead, InvoiceLine, LineKind
+from proxy.ledger.invoice_rows import Invoice, InvoiceHead, InvoiceLine, LineKind
 from proxy.money import NANO_PER_USD, Unit, decimal_string, usd_string
 
 COLUMNS: Final = (

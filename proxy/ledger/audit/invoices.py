@@ -8,7 +8,7 @@ from msgspec.structs import astuple
 
 from proxy.ledger.audit.invoice_rows import InvoiceRow
 from proxy.ledger.audit.rows import Difference, EntryRow, compare
-from proxy.ledger.invoices import Invoice
+from proxy.ledger.invoice_rows import Invoice
 from proxy.ledger.seals import seal_of
 
 _FIGURES: Final = ("opening_nano", "credits_nano", "charges_nano", "closing_nano", "debt_nano")

@@ -30,7 +30,7 @@ def open_account(books: Books, command: OpenAccount) -> Done | Refused:
     )
     books.put_account(account)
     if account.group:
-        books.put_membership(Membership(account.id, account.group, command.at_us))
+        books.memberships.put(Membership(account.id, account.group, command.at_us))
     return Done(account)
 
 
@@ -108,7 +108,7 @@ def move(books: Books, account: Account, group: str, at_us: int, *, reason: str)
     """
     before = books.memberships.get(account.id) or Membership(account.id, group, at_us)
     membership = replace(before, group=group, since_us=at_us, due_us=0, unpaid_us=0)
-    books.put_membership(membership)
+    books.memberships.put(membership)
     alerts.plan_changed(books, account.id, left=account.group, group=group, reason=reason, at_us=at_us)
     return membership
 

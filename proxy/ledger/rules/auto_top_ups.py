@@ -29,7 +29,7 @@ def set_auto_top_up(books: Books, command: SetAutoTopUp) -> Done | Refused:
         monthly_nano=command.monthly_nano,
         changed_at_us=command.at_us,
     )
-    books.put_auto_top_up(auto)
+    books.auto_top_ups.put(auto)
     return Done(account, auto_top_up=auto)
 
 
@@ -41,7 +41,7 @@ def save_method(books: Books, command: SaveMethod) -> Done | Refused:
         return no_account(command.account_id)
     before = books.auto_top_ups.get(account.id) or AutoTopUp(account.id)
     auto = replace(before, customer=command.customer, method=command.method, changed_at_us=command.at_us)
-    books.put_auto_top_up(auto)
+    books.auto_top_ups.put(auto)
     return Done(account, auto_top_up=auto)
 
 

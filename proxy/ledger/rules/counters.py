@@ -23,5 +23,5 @@ def count(books: Books, hold: Hold, charge: Charge) -> Charge:
     counts = {key: Count(row.quantity, row.volume) for key, row in rows.items()}
     charge, after = counted(charge, counts, first_days)
     for key, counter in after.items():
-        books.put_counter(replace(rows[key], quantity=counter.quantity, volume=counter.volume))
+        books.counters.put(replace(rows[key], quantity=counter.quantity, volume=counter.volume))
     return charge

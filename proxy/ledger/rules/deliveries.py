@@ -26,9 +26,9 @@ def route_event(books: Books, command: RouteEvent) -> Done | Refused:
     for name in command.endpoints:
         if command.again or (event.account_id, event.id, name) not in books.deliveries:
             times = (command.at_us, command.at_us)
-            books.put_delivery(Delivery(event.account_id, event.id, name, "pending", 0, *times))
+            books.deliveries.put(Delivery(event.account_id, event.id, name, "pending", 0, *times))
     if event.state == "new":
-        books.put_routed(replace(event, state="routed"))
+        books.events.put(replace(event, state="routed"))
     return Done(books.accounts[event.account_id])
 
 
@@ -40,7 +40,7 @@ def note_delivery(books: Books, command: NoteDelivery) -> Done | Refused:
         return _no_event(command.event_id)
     if delivery.state != "pending" or delivery.attempts != command.attempts:
         return Refused("conflict", f"{command.endpoint} was told of {command.event_id} meanwhile.")
-    books.put_delivery(
+    books.deliveries.put(
         replace(
             delivery,
             state=command.state,

@@ -2,7 +2,8 @@
 
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Done, Refused
-from proxy.ledger.invoices import Invoice, IssueInvoice
+from proxy.ledger.invoice_rows import Invoice
+from proxy.ledger.invoices import IssueInvoice
 from proxy.ledger.rows import Account
 from proxy.ledger.rules.accounts import no_account
 from proxy.ledger.rules.registry import carries_out
@@ -22,7 +23,7 @@ def issue_invoice(books: Books, command: IssueInvoice) -> Done | Refused:
     refused = _out_of_turn(books, invoice) or _wrong(books, account, invoice)
     if refused:
         return refused
-    books.put_invoice(invoice)
+    books.invoices.put(invoice)
     books.put_event(
         *(account.id, "invoice.issued", invoice.period, invoice.issued_at_us),
         invoice_id=invoice.id,

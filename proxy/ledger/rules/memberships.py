@@ -193,7 +193,7 @@ def _renewed(books: Books, before: Membership, after: Membership, command: OfMem
         after = replace(after, settled_us=0)
     after = replace(after, due_us=due_us)
     if after != before:
-        books.put_membership(after)
+        books.memberships.put(after)
     return Done(books.accounts[command.account_id], membership=after)
 
 

@@ -31,11 +31,11 @@ def put(books: Books, call: Call, objects: Sequence[Object], at_us: int) -> None
             continue
         if known is None:
             if row.call_id == call.id:
-                books.put_object(row)
+                books.objects.put(row)
         elif known.call_id == row.call_id and known.expires_at_us > at_us:
             seen = replace(known, seen=row.seen, expires_at_us=min(known.expires_at_us, row.expires_at_us))
             if seen != known:
-                books.put_object(seen)
+                books.objects.put(seen)
 
 
 @carries_out(Forget)
@@ -48,5 +48,5 @@ def forget(books: Books, command: Forget) -> Done:
         hold = books.holds.get(call_id)
         is_due = known.expires_at_us <= command.expired_us or known.created_at_us < command.made_us
         if is_due and (hold is None or hold.state != "open"):
-            books.drop_object(known)
+            books.objects.drop(known)
     return Done()

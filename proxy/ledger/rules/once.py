@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from proxy.ledger.books import Books, CommandRecord
+from proxy.ledger.books import Books
+from proxy.ledger.command_record import CommandRecord
 from proxy.ledger.commands import Adjust, Done, Grant, Refused
 from proxy.ledger.dues import TakeFee
 from proxy.ledger.returns import RefundCall, RefundLot, VoidLot

@@ -57,7 +57,7 @@ def set_holdings(books: Books, command: SetHoldings) -> Done | Refused:
         return Refused(
             "conflict", f"The account is in the group {account.group!r}, which no holdings decide."
         )
-    books.put_membership(replace(membership, held=command.held, held_at_us=command.as_of_us))
+    books.memberships.put(replace(membership, held=command.held, held_at_us=command.as_of_us))
     if account.group != command.group:
         move(books, account, command.group, command.at_us, reason="holdings")
         account = replace(account, group=command.group)
@@ -75,4 +75,4 @@ def _today(books: Books, account: Account, at_us: int) -> Membership:
 def _put(books: Books, membership: Membership, name: str, change: int) -> None:
     used = dict(membership.used)
     used[name] = used.get(name, 0) + change
-    books.put_membership(replace(membership, used=tuple(sorted(used.items()))))
+    books.memberships.put(replace(membership, used=tuple(sorted(used.items()))))

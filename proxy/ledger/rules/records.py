@@ -43,7 +43,7 @@ def record(books: Books, command: Record) -> Recorded | Regrouped | Refused:
         on_shortfall=command.on_shortfall,
         was_open=False,
     )
-    books.put_object(
+    books.objects.put(
         Object(
             *(account.id, command.name, EVENT, call.upstream, call.key_id, call.id, call.model),
             *(command.used_at_us, seen_of(command)),

@@ -46,7 +46,7 @@ def refund_call(books: Books, command: RefundCall) -> Done | Refused:
     charge = books.entries.get((account.id, command.seq))
     if charge is None or (charge.kind, charge.ref) != ("charge", command.call_id):
         return Refused("not_found", f"There is no charge for the call {command.call_id}.")
-    refunded_nano = books.refunds.get((account.id, command.call_id), 0)
+    refunded_nano = books.refunded_nano(account.id, command.call_id)
     refused = _impossible(books, account, command, -charge.amount_nano - refunded_nano, charge)
     if refused:
         return refused
@@ -56,7 +56,6 @@ def refund_call(books: Books, command: RefundCall) -> Done | Refused:
     repaid_nano = min(command.amount_nano, account.whole_debt_nano)
     parts = list(parts_of(charge, refunded_nano + repaid_nano, command.amount_nano - repaid_nano))
     account, draws = lots.give_back(books, account, parts, fresh, repaid_nano=repaid_nano)
-    books.refunds[account.id, command.call_id] = refunded_nano + command.amount_nano
     return carried_out(books, account, command, command.amount_nano, draws)
 
 

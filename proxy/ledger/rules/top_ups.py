@@ -62,8 +62,8 @@ def open_top_up(books: Books, command: OpenTopUp) -> Done | Refused:
     if top_up.origin == "automatic" and any(each.origin == "automatic" for each in left):
         return Refused("conflict", "An automatic top-up of the account is pending.")
     for each in due:
-        books.put_top_up(_closed(each, "expired", "It was not paid in time.", top_up.created_at_us))
-    books.put_top_up(top_up)
+        books.top_ups.put(_closed(each, "expired", "It was not paid in time.", top_up.created_at_us))
+    books.top_ups.put(top_up)
     return Done(account, top_up=top_up)
 
 
@@ -83,7 +83,7 @@ def note_top_up(books: Books, command: NoteTopUp) -> Done | Refused:
         return refused
     _refer(books, top_up, command.reference)
     top_up = replace(top_up, reference=command.reference, url=command.url)
-    books.put_top_up(top_up)
+    books.top_ups.put(top_up)
     return Done(account, top_up=top_up)
 
 
@@ -112,7 +112,7 @@ def confirm_top_up(books: Books, command: ConfirmTopUp) -> Done | Refused:
         lot_id=command.lot_id,
         bonus_lot_id=command.bonus_lot_id if top_up.bonus_nano else "",
     )
-    books.put_top_up(top_up)
+    books.top_ups.put(top_up)
     books.put_event(
         account.id,
         "topup.succeeded",
@@ -138,7 +138,7 @@ def fail_top_up(books: Books, command: FailTopUp) -> Done | Refused:
     if command.state not in MOVES[top_up.state]:
         return _not_in_state(top_up)
     top_up = _closed(top_up, command.state, command.reason, command.at_us)
-    books.put_top_up(top_up)
+    books.top_ups.put(top_up)
     books.put_event(
         account.id,
         "topup.failed",
@@ -183,7 +183,7 @@ def refund_top_up(books: Books, command: RefundTopUp) -> Done | Refused:
         refunded_cents=top_up.refunded_cents + command.cents,
         returned_nano=top_up.returned_nano + taking.amount_nano,
     )
-    books.put_top_up(top_up)
+    books.top_ups.put(top_up)
     _tell_return(books, top_up, command.at_us)
     return Done(books.accounts[account.id], top_up=top_up, entry=taken.entry)
 
@@ -223,7 +223,7 @@ def reverse_top_up(books: Books, command: ReverseTopUp) -> Done | Refused:
         returned_nano=top_up.returned_nano + wanted_nano,
         owed_nano=top_up.owed_nano + owed_nano,
     )
-    books.put_top_up(top_up)
+    books.top_ups.put(top_up)
     _tell_return(books, top_up, command.at_us)
     return Done(books.accounts[account.id], top_up=top_up)
 
@@ -286,7 +286,7 @@ def _other_name(books: Books, top_up: TopUp, provider: str, reference: str) -> R
 def _refer(books: Books, top_up: TopUp, reference: str) -> None:
     """Note a provider's name for a top-up, unless it is known."""
     if reference and (top_up.provider, reference) not in books.references:
-        books.put_reference(TopUpReference(top_up.provider, reference, top_up.account_id, top_up.id))
+        books.references.put(TopUpReference(top_up.provider, reference, top_up.account_id, top_up.id))
 
 
 def _grants(top_up: TopUp, command: ConfirmTopUp) -> list[Grant]:

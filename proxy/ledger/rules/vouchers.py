@@ -18,7 +18,7 @@ def make_voucher(books: Books, command: MakeVoucher) -> Done | Refused:
         return Refused("conflict", "There is a voucher with this code already.")
     if voucher.amount_nano <= 0 or voucher.uses <= 0 or voucher.days < 0 or voucher.used:
         return Refused("invalid_value", "A voucher must be of more than nothing, and for one use at least.")
-    books.put_voucher(voucher)
+    books.vouchers.put(voucher)
     return Done(voucher=voucher)
 
 
@@ -37,6 +37,6 @@ def claim_voucher(books: Books, command: ClaimVoucher) -> Done | Refused:
         return Refused("voucher_used_up", "The voucher has been redeemed as often as it may be.")
     voucher = replace(voucher, used=voucher.used + 1)
     claim = Claim(command.digest, command.account_id, command.at_us)
-    books.put_voucher(voucher)
-    books.put_claim(claim)
+    books.vouchers.put(voucher)
+    books.claims.put(claim)
     return Done(voucher=voucher, claim=claim)

@@ -15,6 +15,7 @@ import msgspec
 
 from proxy.storage.faults import StorageFault
 from proxy.storage.placeholders import filled
+from proxy.storage.postgres.rare import with_rare
 from proxy.storage.queries import FOLDER
 
 TEMPLATE: Final = (FOLDER / "postgres/sql/functions.sql").read_text("utf-8")
@@ -40,7 +41,7 @@ class Functions(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, version: int, template: str = TEMPLATE) -> "Functions":
         """The functions of a version of the schema."""
-        sql = filled(template.replace("{version}", str(version)))
+        sql = filled(with_rare(template).replace("{version}", str(version)))
         arguments = ", ".join(f"{name} => ${place}" for place, name in enumerate(_LOAD_ARGUMENTS, 1))
         return cls(
             version,
@@ -68,6 +69,5 @@ class Functions(msgspec.Struct, frozen=True):
 
 _LOAD_ARGUMENTS: Final = (
     *("_owner", "_accounts", "_key_accounts", "_key_ids", "_hold_ids"),
-    *("_scope_accounts", "_scope_ids", "_days", "_command_accounts", "_command_ids", "_latest_us"),
-    *("_object_accounts", "_object_ids", "_rare"),
+    *("_scope_accounts", "_scope_ids", "_days", "_latest_us", "_rare"),
 )

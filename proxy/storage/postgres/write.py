@@ -10,11 +10,14 @@ from msgspec.structs import astuple
 from proxy.ledger.books import Books
 from proxy.storage import columns
 from proxy.storage.postgres.functions import Functions
-from proxy.storage.queries import SqlValue
-from proxy.storage.tables import ACCOUNTS, BY_NAME, EVENTS, HOLDS, KEYS, LOTS, OBJECTS, Table
+from proxy.storage.postgres.rare import change_of_rare
+from proxy.storage.tables import ACCOUNTS, BY_NAME, HOLDS, KEYS, LOTS, Table
 
-Change = dict[str, list[tuple[SqlValue, ...]]]
-"""Whole rows, new ones or changed ones of a table, by the name under which they are sent."""
+Change = dict[str, Any]
+"""Whole rows, new ones or changed ones of a table, by the name under which they are sent.
+
+Under `rare` is what changed of the tables that few batches touch, see `rare`.
+"""
 
 _UPDATED: Final = (ACCOUNTS, KEYS, LOTS, HOLDS)
 """The tables that send new rows and changed rows under different names."""
@@ -22,9 +25,6 @@ _NAMES: Final = {
     **{name: [column.name for column in table.columns] for name, table in BY_NAME.items()},
     **{f"new_{table.name}": [column.name for column in table.columns] for table in _UPDATED},
     **{table.name: [column.name for column in table.changed] for table in _UPDATED},
-    "gone_objects": [column.name for column in OBJECTS.key],
-    "gone_events": [column.name for column in EVENTS.key],
-    "routed_events": [column.name for column in EVENTS.columns],
 }
 
 
@@ -74,30 +74,11 @@ def change_of(books: Books, stored: Stored) -> Change:
         "new_holds": [columns.hold_row(row) for row in holds if row.id not in stored.holds],
         "holds": [columns.hold_row(row) for row in holds if row.id in stored.holds],
         "entries": list(map(columns.entry_row, books.new_entries)),
-        "commands": list(map(astuple, books.new_commands)),
         "receipts": [columns.receipt_row(row, hold) for row, hold in receipts],
-        "objects": [columns.object_row(books.objects[key]) for key in sorted(books.changed_objects)],
-        "gone_objects": sorted(books.gone_objects),
-        "memberships": [
-            columns.membership_row(books.memberships[key]) for key in sorted(books.changed_memberships)
-        ],
-        "vouchers": [columns.voucher_row(books.vouchers[key]) for key in sorted(books.changed_vouchers)],
-        "voucher_claims": list(map(columns.claim_row, books.new_claims)),
-        "counters": [columns.counter_row(books.counters[key]) for key in sorted(books.changed_counters)],
-        "gone_events": sorted(books.gone_events),
-        "events": list(map(columns.event_row, books.new_events.values())),
-        "top_ups": [columns.top_up_row(books.top_ups[key]) for key in sorted(books.changed_top_ups)],
-        "auto_top_ups": [
-            columns.auto_top_up_row(books.auto_top_ups[key]) for key in sorted(books.changed_auto_top_ups)
-        ],
-        "top_up_references": list(map(columns.reference_row, books.new_references)),
-        "invoices": list(map(columns.invoice_row, books.new_invoices)),
-        "routed_events": [columns.event_row(books.events[key]) for key in sorted(books.routed_events)],
-        "deliveries": [
-            columns.delivery_row(books.deliveries[key]) for key in sorted(books.changed_deliveries)
-        ],
         "usage_days": list(columns.usage_day_rows(receipts)),
     }
+    if books.rare:
+        changes["rare"] = change_of_rare(books)
     return {name: rows for name, rows in changes.items() if rows}
 
 
@@ -106,10 +87,13 @@ def write_of(functions: Functions, change: Change, *, owner: str, batch: int) ->
 
     Rows are JSON arrays; the names of their columns are sent once for each kind of row.
     """
-    sent = {
+    sent: dict[str, Any] = {
         name: {"columns": _NAMES[name], "rows": _PICKED[name](rows) if name in _PICKED else rows}
         for name, rows in change.items()
+        if name != "rare"
     }
+    if "rare" in change:
+        sent["rare"] = change["rare"]
     # In JSON an apostrophe occurs within strings only, and may be written as its number there. So there is
     # none in the whole text, and with standard_conforming_strings nothing else can end a literal or begin an
     # escape in it; whatever anybody has named anything stays data.

@@ -12,35 +12,12 @@ from proxy.storage.migrate import bundled
 from proxy.storage.owners import alone, gone
 from proxy.storage.queries import Rows
 from proxy.storage.sqlite.file import ENGINE, path_of, prepare
+from proxy.storage.sqlite.rare import insert_of
 from proxy.storage.sqlite.scan import BUSY_SECONDS, SqliteScan, expect_latest, faults, snapshot, version_of
-from proxy.storage.sqlite.write import WRITES, add_usage_days
+from proxy.storage.sqlite.write import add_usage_days
+from proxy.storage.tables import BY_NAME
 
-_ADDS: Final = {
-    table: Rows(WRITES[query])
-    for table, query in {
-        "accounts": "put_accounts",
-        "keys": "put_keys",
-        "key_digests": "add_key_digests",
-        "lots": "add_lots",
-        "buckets": "put_buckets",
-        "throttles": "put_throttles",
-        "holds": "add_holds",
-        "entries": "add_entries",
-        "commands": "add_commands",
-        "receipts": "add_receipts",
-        "memberships": "put_memberships",
-        "vouchers": "put_vouchers",
-        "voucher_claims": "add_claims",
-        "top_ups": "put_top_ups",
-        "top_up_references": "add_references",
-        "auto_top_ups": "put_auto_top_ups",
-        "objects": "put_objects",
-        "counters": "put_counters",
-        "events": "add_events",
-        "invoices": "add_invoices",
-        "deliveries": "put_deliveries",
-    }.items()
-}
+_ADDS: Final = {name: Rows(insert_of(table)) for name, table in BY_NAME.items()}
 
 
 class SqliteDatabase:

@@ -11,6 +11,7 @@ from msgspec.structs import astuple
 from proxy.ledger.books import Books
 from proxy.storage import columns
 from proxy.storage.queries import Rows, SqlValue, load
+from proxy.storage.sqlite.rare import write_rare
 
 WRITES: Final = {name: query.sql for name, query in load("sqlite/sql/write.sql").items()}
 
@@ -26,20 +27,7 @@ _NOTES_OF_A_HOLD: Final = 3
 """The last columns of a hold are NULL as long as nothing of its call is noted."""
 _ADD_FRESH_HOLDS: Final = Rows(WRITES["add_holds"], nulls=_NOTES_OF_A_HOLD)
 _ADD_ENTRIES: Final = Rows(WRITES["add_entries"])
-_ADD_COMMANDS: Final = Rows(WRITES["add_commands"])
 _ADD_RECEIPTS: Final = Rows(WRITES["add_receipts"])
-_PUT_OBJECTS: Final = Rows(WRITES["put_objects"])
-_PUT_MEMBERSHIPS: Final = Rows(WRITES["put_memberships"])
-_PUT_VOUCHERS: Final = Rows(WRITES["put_vouchers"])
-_ADD_INVOICES: Final = Rows(WRITES["add_invoices"])
-_ADD_CLAIMS: Final = Rows(WRITES["add_claims"])
-_PUT_COUNTERS: Final = Rows(WRITES["put_counters"])
-_PUT_ROUTED: Final = Rows(WRITES["put_routed"])
-_PUT_DELIVERIES: Final = Rows(WRITES["put_deliveries"])
-_ADD_EVENTS: Final = Rows(WRITES["add_events"])
-_PUT_TOP_UPS: Final = Rows(WRITES["put_top_ups"])
-_PUT_AUTO_TOP_UPS: Final = Rows(WRITES["put_auto_top_ups"])
-_ADD_REFERENCES: Final = Rows(WRITES["add_references"])
 _ADD_USAGE_DAYS: Final = Rows(WRITES["add_usage_days"])
 _ADD_USAGE_TOTALS: Final = Rows(WRITES["add_usage_totals"])
 
@@ -71,32 +59,10 @@ def write(
     _PUT_THROTTLES.run(connection, _flat(columns.throttle_row(books, key) for key in books.changed_throttles))
     _write_holds(connection, books, stored_holds)
     _ADD_ENTRIES.run(connection, _flat(map(columns.entry_row, books.new_entries)))
-    _ADD_COMMANDS.run(connection, _flat(map(astuple, books.new_commands)))
     receipts = [(row, books.holds[row.call.id]) for row in books.new_receipts]
     _ADD_RECEIPTS.run(connection, _flat(starmap(columns.receipt_row, receipts)))
-    if books.changed_objects or books.gone_objects:
-        _write_objects(connection, books)
-    if books.changed_memberships:
-        memberships = [books.memberships[id_] for id_ in books.changed_memberships]
-        _PUT_MEMBERSHIPS.run(connection, _flat(map(columns.membership_row, memberships)))
-    if books.changed_vouchers:
-        vouchers = [books.vouchers[digest] for digest in books.changed_vouchers]
-        _PUT_VOUCHERS.run(connection, _flat(map(columns.voucher_row, vouchers)))
-        _ADD_CLAIMS.run(connection, _flat(map(columns.claim_row, books.new_claims)))
-    if books.changed_counters:
-        counters = [books.counters[key] for key in books.changed_counters]
-        _PUT_COUNTERS.run(connection, _flat(map(columns.counter_row, counters)))
-    if books.new_events or books.routed_events or books.changed_deliveries or books.gone_events:
-        _write_events(connection, books)
-    if books.changed_auto_top_ups:
-        autos = [books.auto_top_ups[id_] for id_ in books.changed_auto_top_ups]
-        _PUT_AUTO_TOP_UPS.run(connection, _flat(map(columns.auto_top_up_row, autos)))
-    if books.changed_top_ups:
-        top_ups = [books.top_ups[key] for key in books.changed_top_ups]
-        _PUT_TOP_UPS.run(connection, _flat(map(columns.top_up_row, top_ups)))
-        _ADD_REFERENCES.run(connection, _flat(map(columns.reference_row, books.new_references)))
-    if books.new_invoices:
-        _ADD_INVOICES.run(connection, _flat(map(columns.invoice_row, books.new_invoices)))
+    if books.rare:
+        write_rare(connection, books)
     add_usage_days(connection, list(columns.usage_day_rows(receipts)))
 
 
@@ -147,26 +113,6 @@ def _write_holds(connection: sqlite3.Connection, books: Books, stored: Mapping[s
         connection.execute(WRITES["change_holds"], (columns.text(altered),))
     for state, ids in closed.items():
         connection.execute(WRITES["close_holds"], (state, columns.text(ids)))
-
-
-def _write_objects(connection: sqlite3.Connection, books: Books) -> None:
-    # What is gone may be there again, as another call's.
-    if books.gone_objects:
-        connection.execute(WRITES["drop_objects"], (columns.text(sorted(books.gone_objects)),))
-    changed = [books.objects[key] for key in books.changed_objects]
-    _PUT_OBJECTS.run(connection, _flat(map(columns.object_row, changed)))
-
-
-def _write_events(connection: sqlite3.Connection, books: Books) -> None:
-    if books.gone_events:
-        gone = columns.text(sorted(books.gone_events))
-        connection.execute(WRITES["drop_deliveries"], (gone,))
-        connection.execute(WRITES["drop_events"], (gone,))
-    _ADD_EVENTS.run(connection, _flat(map(columns.event_row, books.new_events.values())))
-    routed = [books.events[key] for key in books.routed_events]
-    _PUT_ROUTED.run(connection, _flat(map(columns.event_row, routed)))
-    deliveries = [books.deliveries[key] for key in books.changed_deliveries]
-    _PUT_DELIVERIES.run(connection, _flat(map(columns.delivery_row, deliveries)))
 
 
 def _flat(rows: Iterable[Iterable[SqlValue]]) -> list[SqlValue]:

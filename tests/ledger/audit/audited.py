@@ -30,18 +30,8 @@ from proxy.ledger.audit.rows import (
 from proxy.ledger.books import Books
 from proxy.ledger.events import Delivery, Event, event_id
 from proxy.ledger.rows import Account, Entry, Hold, Key, Lot, Membership, Object, Receipt
-from proxy.storage.columns import (
-    counter_row,
-    delivery_row,
-    event_row,
-    hold_row,
-    key_digest_row,
-    membership_row,
-    object_row,
-    receipt_row,
-    text,
-    usage_day_rows,
-)
+from proxy.storage.codecs import row_of
+from proxy.storage.columns import hold_row, key_digest_row, receipt_row, text, usage_day_rows
 from tests.ledger.desk import ACCOUNT
 
 Rows = dict[str, list[Any]]
@@ -113,17 +103,17 @@ def rows_of(books: Books) -> Rows:
             ThrottleRow(scopes.get(throttle.scope_id, throttle.scope_id), throttle.scope_id)
             for throttle in books.throttles.values()
         ],
-        "counters": [CounterRow(*counter_row(row)) for row in books.counters.values()],  # type: ignore[arg-type]
+        "counters": [CounterRow(*row_of(row)) for row in books.counters.values()],  # type: ignore[arg-type]
     }
 
 
 def _event(event: Event) -> EventRow:
-    values: Any = event_row(event)
+    values: Any = row_of(event)
     return EventRow(*values)
 
 
 def _delivery(delivery: Delivery) -> DeliveryRow:
-    values: Any = delivery_row(delivery)
+    values: Any = row_of(delivery)
     return DeliveryRow(*values)
 
 
@@ -169,7 +159,7 @@ def _account(account: Account) -> AccountRow:
 
 
 def _membership(membership: Membership) -> MembershipRow:
-    row: Any = membership_row(membership)
+    row: Any = row_of(membership)
     return MembershipRow(*row)
 
 
@@ -230,7 +220,7 @@ def _hold(hold: Hold) -> HoldRow:
 
 
 def _object(made: Object) -> ObjectRow:
-    values: Any = object_row(made)
+    values: Any = row_of(made)
     return ObjectRow(*values)
 
 

@@ -18,7 +18,8 @@ from proxy.pricing.counting import counted
 from proxy.pricing.rates import Rate
 from proxy.pricing.steps import Step
 from proxy.pricing.tiers import Count, CounterKey, Tier, Tiers
-from proxy.storage.columns import counter_row, text
+from proxy.storage.codecs import row_of
+from proxy.storage.columns import text
 from tests.ledger.audit.test_receipts import receipt
 
 TIERS = Tiers("all", "day", (Tier(10, "0"), Tier(0, "5")), rolls=15)
@@ -35,7 +36,7 @@ def history() -> tuple[list[ReceiptRow], CounterRow]:
         rows.append(replace(receipt(charge.lines, charge.total_nano, {"images": units}), day=day))
     ((name, window, first), count) = next(iter(counts.items()))
     counter = Counter("account", name, window, first, count.quantity, count.volume)
-    return rows, CounterRow(*counter_row(counter))  # type: ignore[arg-type]
+    return rows, CounterRow(*row_of(counter))  # type: ignore[arg-type]
 
 
 def columns(rows: list[ReceiptRow], counter: CounterRow) -> list[str]:

@@ -111,8 +111,8 @@ def test_only_what_was_seen_and_the_end_of_an_object_change(desk: Desk, other: d
 
 def test_a_command_names_the_objects_that_its_rule_reads(desk: Desk) -> None:
     for command in (desk.settlement("call", 1), desk.voiding("call"), desk.detachment("call", 9)):
-        assert needs_of([command]).objects == set()
-        assert needs_of([replace(command, objects=(MADE,))]).objects == {(ACCOUNT, "video_1")}
+        assert needs_of([command]).rare == {}
+        assert needs_of([replace(command, objects=(MADE,))]).rare == {"objects": {(ACCOUNT, "video_1")}}
 
 
 def forgotten(
@@ -153,4 +153,4 @@ def test_only_the_object_that_is_named_with_its_call_is_forgotten(desk: Desk) ->
 
 def test_to_forget_names_the_objects_and_the_holds_that_may_keep_them() -> None:
     needs = needs_of([Forget(ACCOUNT, (("video_1", "call"),), NOON_US, NOON_US)])
-    assert (needs.objects, needs.holds) == ({(ACCOUNT, "video_1")}, {(ACCOUNT, "call")})
+    assert (needs.rare, needs.holds) == ({"objects": {(ACCOUNT, "video_1")}}, {(ACCOUNT, "call")})

@@ -257,7 +257,7 @@ def test_a_batch_needs_the_rows_its_commands_name() -> None:
         {(ACCOUNT, KEY)},
         {(ACCOUNT, "call")},
     )
-    assert needs.commands == {("account_2", "g")}
+    assert needs.rare == {"commands": {("account_2", "g")}}
     assert needs.latest_us == NOON_US + 9
     assert needs.days == {(ACCOUNT, ACCOUNT, NOON_US // DAY_US), (ACCOUNT, KEY, NOON_US // DAY_US)}
     later = replace(desk.extension("call", 5), at_us=NOON_US + 99)

@@ -1,0 +1,1 @@
+-- Nothing changes here. It keeps the numbers of both engines equal, see its namesake.
