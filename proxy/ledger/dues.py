@@ -12,7 +12,7 @@ import msgspec
 from proxy.ledger import kinds
 from proxy.ledger.command import OfAccount
 from proxy.ledger.needs import Needs
-from proxy.ledger.periods import Every, Span, day_text, periods_before
+from proxy.ledger.periods import Every, Span, day_text, period_at, periods_before
 from proxy.ledger.windows import DAY_US
 
 RENEWAL: Final = "renewal:"
@@ -111,7 +111,8 @@ class OfMembership(OfAccount, frozen=True):
         needs.add(kinds.COMMAND, (self.account_id, self.command_id))
         renewal = self.dues.renewal
         if renewal is not None:
-            spans = periods_before(renewal.every, self.at_us, renewal.back_fill + 1)
+            following_us = period_at(renewal.every, self.at_us).end_us
+            spans = periods_before(renewal.every, following_us, renewal.back_fill + 2)
             needs.add(kinds.COMMAND, *((self.account_id, renewal_id(renewal.every, span)) for span in spans))
         if self.dues.minimum_nano:
             for span in periods_before("month", self.at_us, COMMITTED_MONTHS + 1):

@@ -212,8 +212,8 @@ def _renew(model: Model, party: Party, member: Membership, command: OfMembership
     looks = [tomorrow_us if dues.renewal or dues.fee or dues.minimum_nano else NEVER_US]
     if dues.renewal:
         periods = list(_periods(dues.renewal.every, at_us, dues.renewal.back_fill + 1))
-        now, later = periods[0], _period(dues.renewal.every, periods[0].ends_us)
-        if not now.ends_us <= member.renewed_us <= later.ends_us:
+        now = periods[0]
+        if f"renewal:{dues.renewal.every}:{_at(now.ends_us):%Y-%m-%d}" not in party.done:
             missed = [each for each in periods[1:] if 0 < member.renewed_us <= each.begins_us]
             if member.renewed_us > now.ends_us:
                 missed = []

@@ -136,6 +136,20 @@ def test_a_month_is_given_to_who_was_given_its_first_day() -> None:
     ]
 
 
+def test_who_moves_on_the_last_day_gets_what_the_other_group_gives_for_that_time() -> None:
+    """The day that was given before ends with the month, and the month that was given with the day after."""
+    desk, first_us = member(), period_at("month", NOON_US).start_us
+    for every, day in (("day", 30), ("month", 30), ("day", 60), ("month", 61), ("day", 90)):
+        desk.now_us = first_us + day * DAY_US
+        desk.do(ChangeAccount(ACCOUNT, desk.now_us, group=every))
+        renewal = Renewal(100, every="month" if every == "month" else "day", lasts_us=NEVER_US, back_fill=0)
+        renew(desk, renewal, every)
+        renew(desk, renewal, every)
+    assert sorted(lot.id.removeprefix(f"lot_{ACCOUNT}_") for lot in lots(desk)) == [
+        *("day_20241031", "day_20241130", "day_20241230", "month_20241001", "month_20241201"),
+    ]
+
+
 def test_no_clock_gives_a_day_twice_and_none_stops_renewals() -> None:
     """A clock ten years ahead gives one day; once it is right, each day comes as it should."""
     desk = member()
