@@ -7,12 +7,13 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
+from proxy.call.renewals import Renewals
 from proxy.call.terms import card_at
 from proxy.clock import Clock
 from proxy.endpoints.event_plan import EVENTS, EventPlan, EventPolicy, read_event
 from proxy.errors import Refusal
 from proxy.ids import new_id
-from proxy.ledger.commands import Command, Recorded, Refused, Regrouped, Result
+from proxy.ledger.commands import Command, Done, Recorded, Refused, Regrouped, Result
 from proxy.ledger.groups import Groups
 from proxy.ledger.records import Record
 from proxy.ledger.refusals import refusal
@@ -74,6 +75,10 @@ class Ledger(Protocol):
         """Put a command in the inbox."""
         ...
 
+    async def command(self, command: Command) -> Done:
+        """Carry out a command of the administration. Raises Refusal."""
+        ...
+
 
 class Terms(Protocol):
     """The part of the settings that decides about events. A reload replaces it."""
@@ -101,6 +106,11 @@ class UsageEvents:
         self._ledger = ledger
         self._clock = clock
         self._terms = terms
+        self._renewals = Renewals(ledger=ledger, clock=clock)
+
+    async def settle(self, account_id: str, group: str) -> None:
+        """Give an account what is due in its group, and take what that asks. Raises Refusal."""
+        await self._renewals.group_of(account_id, group, self._terms().groups)
 
     async def report(self, events: Sequence[UsageEvent], key_id: str = "") -> list[Reported]:
         """Record events, each by itself; they are a key's where one is named.
@@ -119,7 +129,8 @@ class UsageEvents:
                 result = await self._ledger.submit(command)
                 if not isinstance(result, Regrouped):
                     return _reported(event, result)
-                group = result.group
+                # Nobody owes for want of what the account should have been given by now.
+                group = await self._renewals.group_of(event.account_id, result.group, terms.groups)
         except Refusal as fault:
             if fault.code == "ledger_unavailable":
                 raise

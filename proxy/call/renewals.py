@@ -40,6 +40,13 @@ class Renewals:
         known = self._settled.get(account_id)
         return known is not None and known[0] is dues and self._clock.now_us() < known[1]
 
+    async def group_of(self, account_id: str, group: str, groups: Groups) -> str:
+        """The group that an account is in once what is due there is done. Raises Refusal."""
+        dues = groups.of(group).dues
+        if not dues.is_any or self.is_settled(account_id, dues):
+            return group
+        return await self.settle(account_id, group, groups)
+
     async def settle(self, account_id: str, group: str, groups: Groups) -> str:
         """Do what is due; returns the group that the account is in then. Raises Refusal."""
         for _ in range(MOST_GROUPS):

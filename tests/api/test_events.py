@@ -13,6 +13,7 @@ from proxy.api.billing.events import KEYS_AT_ONCE
 from proxy.endpoints.event_plan import EventPlan, EventPolicy
 from proxy.endpoints.sources import Source
 from proxy.endpoints.tool_plan import Failure, Measure
+from proxy.ledger.dues import Dues, Renewal
 from proxy.ledger.groups import Group, Groups
 from proxy.ledger.rows import Limits
 from proxy.ledger.windows import DAY_US, iso
@@ -294,3 +295,16 @@ async def test_a_run_of_a_group_has_its_markup_and_an_event_says_its_run_once(ap
     assert (again["status"], again["run_cost"]) == ("duplicate", None)
     assert moved["error"]["code"] == "idempotency_conflict"
     assert (wrong["error"]["code"], wrong["error"]["param"]) == ("invalid_value", "run_id")
+
+
+async def test_what_is_due_for_an_account_comes_before_its_events(apis: Apis) -> None:
+    """As before a call: nothing is owed that a renewal pays, and no key is turned away for it."""
+    daily = Group("daily", dues=Dues(Renewal(10_000_000)))
+    apis.settings = ApiConfig(events=POLICY, book=CONFIG.book, groups=Groups(Limits(), {"daily": daily}))
+    told, keyed = [await apis.account(group="daily") for _ in range(2)]
+    _, secret = await apis.key(keyed)
+    apis.clock.at_us += DAY_US
+    (result,) = (await send(apis, event(told))).data
+    assert (result["charged"], result["owed"]) == ("0.003", "0.00")
+    (result,) = (await send(apis, event("", type="read"), key=secret)).data
+    assert (result["charged"], result["owed"]) == ("0.003", "0.00")

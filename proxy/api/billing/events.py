@@ -151,7 +151,13 @@ class EventRoutes:
 
     async def _screen(self, key: Key) -> None:
         """Refuse a key that could make no call, before its body is waited for. Raises Refusal 402."""
-        await screen_account(self._store, key.account_id, costs=True)
+        try:
+            await screen_account(self._store, key.account_id, costs=True)
+        except Refusal:
+            # It may be for want of what the account should have been given by now.
+            account = await self._reader.account(key.account_id)
+            await self._events.settle(account.id, account.group)
+            await screen_account(self._store, key.account_id, costs=True)
         if key.limits == UNLIMITED:
             return
         for bucket in await self._reader.spending(key, self._clock.now_us()):
