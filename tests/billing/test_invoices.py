@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 import pytest
@@ -57,8 +58,8 @@ async def test_what_is_settled_after_an_invoice_was_made_is_on_the_next(apis: Ap
     assert await made.make(account_id, "2024-10") == october
 
 
-async def test_the_first_invoice_begins_with_its_month(apis: Apis) -> None:
-    """What was before is its opening balance; a month without entries has no invoice."""
+async def test_the_first_invoice_has_all_that_was_before_it(apis: Apis) -> None:
+    """Also of months in which no process ran that made theirs; a month without entries has no invoice."""
     account_id = await apis.account()
     for month in ("10", "11", "12"):
         apis.clock.at_us = at(f"2024-{month}-20T00:00:00")
@@ -67,7 +68,7 @@ async def test_the_first_invoice_begins_with_its_month(apis: Apis) -> None:
     apis.clock.at_us = at("2025-02-01T00:00:00")
     december = await made.make(account_id, "2024-12")
     assert december is not None
-    assert (december.first_seq, december.opening_nano, december.credits_nano) == (3, 21 * 10**9, 12 * 10**9)
+    assert (december.first_seq, december.opening_nano, december.credits_nano) == (1, 0, 33 * 10**9)
     assert await made.make(account_id, "2025-01") is None
     for month, code in (("2024-11", "conflict"), ("2025-02", "invalid_value"), ("2024-13", "invalid_value")):
         with pytest.raises(Refusal) as refused:
@@ -93,6 +94,41 @@ async def test_a_round_makes_those_of_all_accounts_once_on_the_day(apis: Apis) -
         listed = await apis.admin("GET", "/invoices")
         assert len(listed.data) == count
     assert faults == []
+
+
+async def test_an_invoice_that_is_refused_is_tried_again_and_said(apis: Apis) -> None:
+    """The others are made meanwhile, and one month does not end the tries of another."""
+
+    class Refusing(Invoices):
+        refused: ClassVar[set[str]] = set()
+
+        async def make(self, account_id: str, period: str) -> Invoice | None:
+            if account_id in self.refused:
+                raise Refusal("conflict", "Not now.")
+            return await super().make(account_id, period)
+
+    accounts = [await apis.account() for _ in range(3)]
+    for account_id in accounts:
+        await apis.grant(account_id, "1")
+    made = Refusing(ledger=apis.ledger, store=apis.store, clock=apis.clock, policy=lambda: POLICY)
+    made.refused.add(accounts[1])
+    told: list[str] = []
+    rounds = InvoiceRounds(
+        invoices=made,
+        store=apis.store,
+        clock=apis.clock,
+        policy=lambda: POLICY,
+        on_fault=lambda _, fault: told.append(str(fault)),
+    )
+    apis.clock.at_us = at("2024-11-01T00:00:00")
+    for minutes, issued, said in ((0, 2, 1), (1, 2, 1), (10, 2, 2), (11, 2, 2), (20, 3, 2), (40, 3, 2)):
+        apis.clock.at_us = at("2024-11-01T00:00:00") + minutes * 60_000_000
+        if minutes == 20:
+            made.refused.clear()
+        await rounds.round()
+        listed = await apis.admin("GET", "/invoices")
+        assert (len(listed.data), len(told)) == (issued, said)
+    assert told == [f"the invoice of {accounts[1]} for 2024-10: Not now."] * 2
 
 
 async def test_an_invoice_is_read_by_its_account_in_any_form(apis: Apis) -> None:

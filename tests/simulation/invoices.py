@@ -49,7 +49,7 @@ def _empty(account_id: str, at_us: int) -> Invoice:
 
 
 def follow_issue(model: Model, command: IssueInvoice) -> Done | Refused:
-    """A period is invoiced once, after all before it, from the entry after theirs on."""
+    """A period is invoiced once, after all before it, from the entry after theirs on, or from the first."""
     invoice = command.invoice
     party = model.parties.get(invoice.account_id)
     if party is None:
@@ -58,7 +58,7 @@ def follow_issue(model: Model, command: IssueInvoice) -> Done | Refused:
     if invoice.period in issued:
         return Done(replayed=True, invoice=issued[invoice.period])
     ended = max((each.last_seq for each in issued.values()), default=0)
-    if issued and (max(issued) > invoice.period or invoice.first_seq != ended + 1):
+    if invoice.first_seq != ended + 1 or (issued and max(issued) > invoice.period):
         return CONFLICT
     if not _is_right(party, invoice):
         return INVALID

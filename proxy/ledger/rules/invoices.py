@@ -42,7 +42,8 @@ def _out_of_turn(books: Books, invoice: Invoice) -> Refused | None:
     mine = (each for each in books.invoices.values() if each.account_id == invoice.account_id)
     last = max(mine, key=lambda each: each.period, default=None)
     if last is None:
-        return None
+        whole = invoice.first_seq <= 1
+        return None if whole else Refused("conflict", "The first invoice begins with the first entry.")
     if last.period > invoice.period:
         return Refused("conflict", f"The account has an invoice of {last.period}, which is later.")
     if last.last_seq + 1 != invoice.first_seq:

@@ -11,12 +11,6 @@ WHERE e.account_id = :account_id AND e.seq > :after
 ORDER BY e.seq
 LIMIT :limit;
 
--- name: entry_time
--- When an entry was made, by its number.
-SELECT at_us
-FROM entries
-WHERE account_id = :account_id AND seq = :seq;
-
 -- name: lot_kinds
 -- The kinds of all lots of an account, by id, from after one of them on.
 SELECT id, kind
