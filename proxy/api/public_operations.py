@@ -89,6 +89,7 @@ class CardView(Struct, frozen=True, kw_only=True):
     max_output_tokens: int | UnsetType = UNSET
     input_allowance_tokens: int | UnsetType = UNSET
     service_tiers: dict[str, str] | UnsetType = UNSET
+    service_tier_pricing: dict[str, dict[str, PriceView]] | UnsetType = UNSET
     service_tier_by: Literal["answer"] | UnsetType = UNSET
     answered: dict[str, dict[str, PriceView]] | UnsetType = UNSET
     cases: list[CaseView] | UnsetType = UNSET

@@ -91,6 +91,31 @@ class CaseSchema(Schema, frozen=True, kw_only=True):
     ] = None
 
 
+class FlagSchema(Schema, frozen=True, kw_only=True):
+    """What multiplies the rates of calls whose parameters have certain values."""
+
+    when: Annotated[
+        dict[Text, Text],
+        doc("The values that parameters of a call must all have, in any case, by name.", min_length=1),
+    ]
+    multiplier: Annotated[Multiplier, doc("What the rates are multiplied with, those of cases too.")]
+    spares: Annotated[list[Text], doc("Meters whose rates it leaves as they are.")] = field(
+        default_factory=list
+    )
+
+
+class TierTermsSchema(Schema, frozen=True, kw_only=True):
+    """What a service tier does beside multiplying."""
+
+    spares: Annotated[list[Text], doc("Meters whose rates it leaves as they are.")] = field(
+        default_factory=list
+    )
+    rates: Annotated[Rates | None, doc("Rates at this tier, by meter, in place of multiplied ones.")] = None
+    stacks: Annotated[
+        bool, doc("Whether a call may be at another tier as well, which multiplies the rates too.")
+    ] = False
+
+
 class ContextTierSchema(Schema, frozen=True, kw_only=True):
     """Other rates, for all of a call whose whole input is longer than so many tokens."""
 
@@ -120,6 +145,9 @@ class WindowSchema(
         default_factory=list
     )
     multiplier: Annotated[Multiplier | None, doc("What all rates are multiplied with then.")] = None
+    spares: Annotated[list[Text], doc("Meters whose rates the multiplier leaves as they are.")] = field(
+        default_factory=list
+    )
     rates: Annotated[Rates | None, doc("The rates that differ then, by meter.")] = None
 
 
@@ -173,6 +201,10 @@ class TermsSchema(Schema, frozen=True, kw_only=True):
     cases: Annotated[
         list[CaseSchema], doc("Prices that depend on parameters of a call; the first case that holds.")
     ] = field(default_factory=list)
+    flags: Annotated[
+        dict[Name, FlagSchema],
+        doc("What parameters of a call multiply rates with, by names that receipts have; all that hold do."),
+    ] = field(default_factory=dict)
     hours: Annotated[
         HoursSchema | None, doc("Prices that differ by the hour, the day of the week or the date.")
     ] = None
@@ -193,6 +225,9 @@ class TermsSchema(Schema, frozen=True, kw_only=True):
     service_tiers: Annotated[
         dict[Text, Multiplier],
         doc("What a service tier multiplies its rates with, by tier; calls of dearer tiers need it."),
+    ] = field(default_factory=dict)
+    service_tier_terms: Annotated[
+        dict[Text, TierTermsSchema], doc("What service tiers do beside multiplying, by tier.")
     ] = field(default_factory=dict)
     answered: Annotated[
         dict[Text, AnsweredSchema],

@@ -8,19 +8,21 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from proxy.config.card_schema import CaseSchema, RateCardSchema, TermsSchema
+from proxy.config.card_schema import RateCardSchema, TermsSchema
+from proxy.config.cases import cases_of
 from proxy.config.faults import Findings
 from proxy.config.hours import hours_of, like_hours
 from proxy.config.prices import checked_price, share_of
 from proxy.config.rates import lacks_bound, over, rates_of, tiered_rates, without_lengths
 from proxy.config.schema import ConfigSchema
+from proxy.config.service_tiers import tier_terms
 from proxy.config.tiers import check_counters, with_own_counters
 from proxy.endpoints.registry import FREE
 from proxy.globs import any_meets
 from proxy.metering.usage import METERS
 from proxy.money import MAX_NANO, Unit, decimal_string
 from proxy.pricing.book import PriceBook
-from proxy.pricing.cards import Answered, Case, RateCard
+from proxy.pricing.cards import Answered, RateCard
 from proxy.pricing.extras import Extra
 from proxy.pricing.rates import ADJUSTMENTS, Adjustment
 from proxy.pricing.steps import Step, StepKind
@@ -73,7 +75,7 @@ def _is_beyond(card: RateCard, multiplier: Fraction) -> bool:
     """Whether a multiplier makes a rate of a card larger than an amount can be."""
     variants = (variant for version in card.versions for variant in version.variants)
     cards = (each for variant in variants for each in (variant, *variant.by_tier.values()))
-    return any(rate.price * multiplier > MAX_NANO for each in cards for rate in each.rates)
+    return any(rate.unit_nano * rate.per * multiplier > MAX_NANO for each in cards for rate in each.rates)
 
 
 def _serves(schema: ConfigSchema, endpoint: str, models: Sequence[str]) -> bool:
@@ -171,6 +173,7 @@ class _Cards:
             rates=with_own_counters(rates, name),
             default_bound=schema.max_output_tokens or like.default_bound,
             service_tiers=tiers_of or like.service_tiers,
+            tier_terms=tier_terms(schema, like, self._unit, path, findings),
             input_allowance=schema.input_allowance_tokens or like.input_allowance,
             context=schema.context_tokens or like.context,
             adjustments=self._adjustments(schema, like, path),
@@ -180,11 +183,10 @@ class _Cards:
             if schema.service_tier_by is None
             else schema.service_tier_by == "answer",
         )
-        places = [path, *((*path, "cases", index) for index in range(len(schema.cases)))]
-        own = (self._case(card, case, at) for case, at in zip(schema.cases, places[1:], strict=True))
-        card = replace(card, cases=tuple(own) or tuple(_taken_over(card, case, like) for case in like.cases))
+        cases = cases_of(card, schema, like, unit=self._unit, path=path, findings=findings)
+        card = replace(card, cases=cases)
         card = replace(card, answered=self._answered(card, schema, like, path))
-        self._check(card, schema, places)
+        self._check(card, schema, path)
         if schema.hours is None:
             return replace(card, hours=like_hours(card, like.hours))
         return replace(card, hours=hours_of(card, schema.hours, self._unit, (*path, "hours"), findings))
@@ -239,20 +241,11 @@ class _Cards:
                 self._findings.fault((*path, "most_charge"), "is less than `least_charge`")
         return tuple(found[name] for name in ADJUSTMENTS if name in found)
 
-    def _case(self, card: RateCard, schema: CaseSchema, path: Path) -> Case:
-        """A case of a card: its own rates take the place of the card's."""
-        if not schema.rates and schema.max_output_tokens is None:
-            self._findings.fault(path, "changes nothing; it needs `rates` or `max_output_tokens`")
-        said = rates_of(schema.rates, self._unit, (*path, "rates"), self._findings)
-        when = tuple(sorted((name, value.casefold()) for name, value in schema.when.items()))
-        bound = schema.max_output_tokens or card.default_bound
-        rates = with_own_counters(over(card.rates, said), card.id)
-        return Case(when, replace(card, id=_case_id(card, when), rates=rates, default_bound=bound), said)
-
-    def _check(self, card: RateCard, schema: TermsSchema, places: Sequence[Path]) -> None:
+    def _check(self, card: RateCard, schema: TermsSchema, path: Path) -> None:
         """Faults of a whole card: output without a bound, and rates beyond all amounts."""
-        path = places[0]
-        placed = zip(card.variants, chain(places, repeat(path)), strict=False)
+        own: list[Path] = [(*path, "cases", index) for index in range(len(schema.cases))]
+        of_flags = [path] * (len(card.cases) - len(own))
+        placed = zip(card.variants, chain([path], of_flags, own, repeat(path)), strict=False)
         unbounded = (place for variant, place in placed if lacks_bound(variant))
         for place in islice(unbounded, 1):  # The others lack it for the same reason.
             self._findings.fault(
@@ -260,21 +253,10 @@ class _Cards:
                 "is missing; a card that prices output has to say how much a call can produce",
             )
         for tier in schema.service_tiers:
-            tiers = (variant.by_tier[tier] for variant in card.variants)
-            if any(rate.unit_nano * rate.per > MAX_NANO for each in tiers for rate in each.rates):
+            made = [
+                each for variant in card.variants for name, each in variant.by_tier.items() if tier in name
+            ]
+            if any(rate.unit_nano * rate.per > MAX_NANO for each in made for rate in each.rates):
                 self._findings.fault(
                     (*path, "service_tiers", tier), "makes a rate larger than the largest amount there is"
                 )
-
-
-def _taken_over(card: RateCard, case: Case, like: RateCard) -> Case:
-    """A case of the card that a card is like. What the case itself says is kept, the rest is the card's."""
-    bound = case.card.default_bound
-    bound = card.default_bound if bound == like.default_bound else bound
-    case_id = _case_id(card, case.when)
-    rates = with_own_counters(over(card.rates, case.said), card.id)
-    return replace(case, card=replace(card, id=case_id, rates=rates, default_bound=bound))
-
-
-def _case_id(card: RateCard, when: Sequence[tuple[str, str]]) -> str:
-    return f"{card.id}+{','.join(f'{name}={value}' for name, value in when)}"

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from proxy.config.card_schema import HoursSchema, WindowSchema
 from proxy.config.faults import Findings
-from proxy.config.rates import lacks_bound, over, rates_of
+from proxy.config.rates import case_rates, checked_meters, lacks_bound, over, rates_of
 from proxy.config.tiers import with_own_counters
 from proxy.money import MAX_NANO, Unit
 from proxy.pricing.cards import Hours, RateCard
@@ -37,7 +37,8 @@ def hours_of(
     for window in windows:
         said = schema.windows[window.name]
         rates = rates_of(said.rates, unit, (*places[window.name], "rates"), findings)
-        made = _at(card, window, rates, said.multiplier or "")
+        spares = tuple(checked_meters(said.spares, (*places[window.name], "spares"), findings))
+        made = _at(card, window, rates, said.multiplier or "", spares)
         _check(made.card, card, places[window.name], findings)
         hours.append(made)
     return tuple(hours)
@@ -45,13 +46,15 @@ def hours_of(
 
 def like_hours(card: RateCard, hours: Iterable[Hours]) -> tuple[Hours, ...]:
     """The hours of the card that a card is like: what they say themselves is kept."""
-    return tuple(_at(card, each.window, each.said, each.multiplier) for each in hours)
+    return tuple(_at(card, each.window, each.said, each.multiplier, each.spares) for each in hours)
 
 
-def _at(card: RateCard, window: Window, said: Sequence[Rate], multiplier: str) -> Hours:
+def _at(
+    card: RateCard, window: Window, said: Sequence[Rate], multiplier: str, spares: tuple[str, ...]
+) -> Hours:
     """A card within a window. What cases of the card say themselves stays, unless all is multiplied."""
     if multiplier:
-        made = card.multiplied(multiplier, window.name, OF)
+        made = card.multiplied(multiplier, window.name, OF, spares)
     else:
         rates = with_own_counters(over(card.rates, said), card.id)
         suffix = f"+{OF}={window.name}"
@@ -61,13 +64,13 @@ def _at(card: RateCard, window: Window, said: Sequence[Rate], multiplier: str) -
                 card=replace(
                     case.card,
                     id=f"{case.card.id}{suffix}",
-                    rates=with_own_counters(over(rates, case.said), card.id),
+                    rates=with_own_counters(case_rates(rates, case), card.id),
                 ),
             )
             for case in card.cases
         )
         made = replace(card, id=f"{card.id}{suffix}", rates=rates, cases=tuple(cases))
-    return Hours(window, made, tuple(said), multiplier)
+    return Hours(window, made, tuple(said), multiplier, spares)
 
 
 def _zone(name: str, path: Path, findings: Findings) -> tzinfo:

@@ -1,6 +1,6 @@
 """Warnings about prices: what is served and cannot be charged, and cases that no call is priced by."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from proxy.config.card_schema import CaseSchema
@@ -26,7 +26,7 @@ def advise_on_prices(
     """Add warnings about prices to `findings`. Endpoints have these `parameters`, by endpoint."""
     _about_endpoints(schema, book, findings)
     for name, card in schema.rate_cards.items():
-        if card.cases:
+        if card.cases or card.flags:
             endpoints = _endpoints_of(schema, name, card.match)
             of_models = [each for endpoint in endpoints for each in parameters.get(endpoint, _NO_NAMES)]
             of_paths = [
@@ -40,6 +40,8 @@ def advise_on_prices(
             ]
             known = list(dict.fromkeys((*of_models, *of_paths, *of_events)))
             _about_cases(card.cases, known, ("rate_cards", name, "cases"), findings)
+            for flag, said in card.flags.items():
+                _about_conditions(said.when, known, ("rate_cards", name, "flags", flag, "when"), findings)
 
 
 def _about_endpoints(schema: ConfigSchema, book: PriceBook, findings: Findings) -> None:
@@ -79,14 +81,18 @@ def _endpoints_of(schema: ConfigSchema, name: str, match: Sequence[str]) -> Iter
 def _about_cases(cases: Sequence[CaseSchema], known: list[str], path: Path, findings: Findings) -> None:
     """Warn of conditions that no call can have, and of cases after one that takes all their calls."""
     for index, case in enumerate(cases):
-        for name in case.when:
-            if name not in known:
-                message = f"is a parameter of no endpoint that it prices; {did_you_mean(name, known)}"
-                findings.warn((*path, index, "when", name), message)
+        _about_conditions(case.when, known, (*path, index, "when"), findings)
         for first, earlier in enumerate(cases[:index]):
             if _conditions(earlier) <= _conditions(case):
                 findings.warn((*path, index), f"is never reached: cases[{first}] comes first")
                 break
+
+
+def _about_conditions(names: Iterable[str], known: list[str], path: Path, findings: Findings) -> None:
+    for name in names:
+        if name not in known:
+            message = f"is a parameter of no endpoint that it prices; {did_you_mean(name, known)}"
+            findings.warn((*path, name), message)
 
 
 def _conditions(case: CaseSchema) -> set[tuple[str, str]]:

@@ -12,7 +12,7 @@ from proxy.config.prices import NO_PRICE, PERS, written_price
 from proxy.config.tiers import carried_rate, counted_rate, is_counted
 from proxy.metering.usage import METERS
 from proxy.money import Unit
-from proxy.pricing.cards import RateCard
+from proxy.pricing.cards import Case, RateCard
 from proxy.pricing.rates import Rate
 from proxy.pricing.steps import OF_LENGTH, Step, StepKind
 from proxy.validation import Path, did_you_mean
@@ -88,6 +88,23 @@ def without_lengths(card: RateCard) -> tuple[Rate, ...]:
         replace(rate, steps=tuple(step for step in rate.steps if step.kind not in OF_LENGTH))
         for rate in card.contexts[0][1].rates
     )
+
+
+def case_rates(rates: Sequence[Rate], case: Case) -> tuple[Rate, ...]:
+    """The rates of a case of a card with these: its own in place of others, all multiplied by its flags."""
+    found = over(rates, case.said)
+    for flag in case.flags:
+        found = flag.over(found)
+    return found
+
+
+def checked_meters(names: Sequence[str], path: Path, findings: Findings) -> Iterator[str]:
+    """Meters that a card names, without those that there are none of."""
+    for index, meter in enumerate(names):
+        if meter not in METERS:
+            findings.fault((*path, index), f"is not a meter; {did_you_mean(meter, METERS)}", meter)
+        else:
+            yield meter
 
 
 def lacks_bound(card: RateCard) -> bool:

@@ -1,7 +1,7 @@
 """Rate cards: which rates price a call, by what it asks for and when, and what follows from them."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fractions import Fraction
 from functools import cached_property
 from itertools import combinations
@@ -15,6 +15,7 @@ from proxy.metering.usage import METERS, SURCHARGES, Needed, Usage, each_needed
 from proxy.money import decimal_string
 from proxy.pricing.extras import Extra
 from proxy.pricing.hours import Window
+from proxy.pricing.multipliers import Flag, TierTerms, at_tiers
 from proxy.pricing.rates import Adjustment, Rate, Term
 from proxy.pricing.steps import BESIDE, CONTEXT, OF_LENGTH, Step, applies
 
@@ -25,11 +26,13 @@ class Case(msgspec.Struct, frozen=True):
     """The card of a call whose parameters have all these values, whatever their case. They are casefolded.
 
     `said` are the rates that the case itself says; the others are those of the card that it is a case of.
+    All are multiplied by `flags`.
     """
 
     when: tuple[tuple[str, str], ...]
     card: "RateCard"
     said: tuple[Rate, ...] = ()
+    flags: tuple[Flag, ...] = ()
 
     def holds(self, parameters: Mapping[str, str]) -> bool:
         """Whether a call with these parameters is priced by it."""
@@ -43,6 +46,7 @@ class Hours(msgspec.Struct, frozen=True):
     card: "RateCard"
     said: tuple[Rate, ...] = ()
     multiplier: str = ""
+    spares: tuple[str, ...] = ()
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -68,6 +72,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     `source` names the list that its prices come from, where they do. With `tier_by_answer` a call is charged
     at the service tier that its answer names, and `answered` have cards for models that answers may name.
     `hours` have cards without hours, which take its place within their windows; these never meet.
+    `tier_terms` are of service tiers that do more than multiply.
     """
 
     id: str
@@ -87,6 +92,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     tier_by_answer: bool = False
     hours: tuple[Hours, ...] = ()
     answered: tuple[Answered, ...] = ()
+    tier_terms: tuple[TierTerms, ...] = ()
 
     def is_for(self, endpoint: str, group: str) -> bool:
         """Whether it prices calls on an endpoint of accounts in a group."""
@@ -144,41 +150,57 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def by_tier(self) -> dict[str, "RateCard"]:
-        """The cards of its service tiers: every rate but surcharges multiplied, the tier in the id."""
-        return {
-            tier: replace(
-                self,
-                id=f"{self.id}+{tier}",
-                rates=tuple(
-                    rate if rate.meter in SURCHARGES else rate.multiplied(multiplier, tier)
-                    for rate in self.rates
-                ),
-                service_tiers=(),
-                cases=(),
-            )
-            for tier, multiplier in self.service_tiers
-        }
+        """The cards of its service tiers, and of those together that stack, by their names with a plus.
 
-    def multiplied(self, multiplier: str, group: str, of: str = "group") -> "RateCard":
+        Every rate but surcharges is multiplied, unless a tier says otherwise. The tier is in the id.
+        """
+        times = dict(self.service_tiers)
+        stacking = sorted(terms.tier for terms in self.tier_terms if terms.stacks)
+        together = (names for size in range(2, len(stacking) + 1) for names in combinations(stacking, size))
+        one_more = (
+            tuple(sorted((tier, *names)))
+            for size in range(1, len(stacking) + 1)
+            for names in combinations(stacking, size)
+            for tier in times
+            if tier not in stacking
+        )
+        stacked = {"+".join(names): names for names in (*together, *one_more)}
+        all_names = stacked | {tier: (tier,) for tier in times}
+        return {key: self._at_tiers(key, names, times) for key, names in all_names.items()}
+
+    def _at_tiers(self, key: str, names: Iterable[str], times: Mapping[str, Fraction]) -> "RateCard":
+        said = {terms.tier: terms for terms in self.tier_terms}
+        tiers = [(said.get(tier, TierTerms(tier)), decimal_string(times[tier])) for tier in names]
+        rates = at_tiers(self.rates, tiers)
+        id_ = f"{self.id}+{key}"
+        return replace(self, id=id_, rates=rates, service_tiers=(), tier_terms=(), cases=())
+
+    def multiplied(
+        self, multiplier: str, group: str, of: str = "group", spares: Collection[str] = ()
+    ) -> "RateCard":
         """The card for a group: every rate multiplied, also those of surcharges, cases, changes and hours.
 
-        What bounds a charge stays. The group is in the id. It may be that `of` something else.
+        What bounds a charge stays. The group is in the id. It may be `of` something else, and spare meters.
         """
-        step = Step("times", multiplier, f"{of} {group}")
+
+        def made(card: RateCard) -> RateCard:
+            return card.multiplied(multiplier, group, of, spares)
+
+        def times(rates: Iterable[Rate]) -> tuple[Rate, ...]:
+            name = f"{of} {group}"
+            return tuple(
+                rate if rate.meter in spares else rate.multiplied(multiplier, name) for rate in rates
+            )
+
         return replace(
             self,
             id=f"{self.id}+{of}={group}",
-            rates=tuple(replace(rate, steps=(*rate.steps, step)) for rate in self.rates),
-            cases=tuple(
-                replace(each, card=each.card.multiplied(multiplier, group, of)) for each in self.cases
-            ),
-            changes=tuple((at_us, card.multiplied(multiplier, group, of)) for at_us, card in self.changes),
-            hours=tuple(
-                replace(each, card=each.card.multiplied(multiplier, group, of)) for each in self.hours
-            ),
-            answered=tuple(
-                replace(each, card=each.card.multiplied(multiplier, group, of)) for each in self.answered
-            ),
+            rates=times(self.rates),
+            tier_terms=tuple(replace(terms, rates=times(terms.rates)) for terms in self.tier_terms),
+            cases=tuple(replace(each, card=made(each.card)) for each in self.cases),
+            changes=tuple((at_us, made(card)) for at_us, card in self.changes),
+            hours=tuple(replace(each, card=made(each.card)) for each in self.hours),
+            answered=tuple(replace(each, card=made(each.card)) for each in self.answered),
         )
 
     @cached_property

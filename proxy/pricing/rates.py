@@ -35,11 +35,9 @@ class Rate(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...] = ()
     tiers: Tiers | None = None
 
-    def multiplied(self, multiplier: Fraction, tier: str) -> "Rate":
-        """The rate for a service tier."""
-        if self.tiers is None:
-            return replace(self, price=self.price * multiplier)
-        return replace(self, steps=(*self.steps, Step("times", str(multiplier), f"service tier {tier}")))
+    def multiplied(self, multiplier: str, of: str) -> "Rate":
+        """The rate, multiplied with an exact decimal number for the sake `of` something."""
+        return replace(self, steps=(*self.steps, Step("times", multiplier, of)))
 
     @property
     def unit_nano(self) -> Fraction:

@@ -21,6 +21,7 @@ from proxy.pricing.book import PriceBook
 from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import price, worst_nano
 from proxy.pricing.rates import Rate
+from proxy.pricing.steps import exact_amounts
 from proxy.upstream.routes import Route, Routes, Target, Upstream
 from tests.call.fakes import RATES, WHOLE, Asked, Sent, Stage, Upstreams
 from tests.endpoints.least import LEAST, asked
@@ -294,8 +295,7 @@ def test_a_tier_charges_exactly_so_many_times_the_rates_and_its_receipt_says_so(
     exact = once * times + searches * unit.get("web_searches", 0)
     charge = price(terms.card, usage)
     assert charge.total_nano == round(exact)
-    lines = (Fraction(line.price_nano) * line.quantity / line.per for line in charge.lines)
-    assert round(sum(lines, Fraction(0))) == charge.total_nano
+    assert round(sum(exact_amounts(charge.lines), Fraction(0))) == charge.total_nano
 
 
 def test_every_ask_says_what_it_turns_on() -> None:

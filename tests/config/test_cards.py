@@ -3,6 +3,7 @@
 import pytest
 
 from proxy.pricing.charge import price
+from proxy.pricing.steps import Step
 from tests.config.samples import CHAT_CARD, LoadText, Reported, card, text_of
 
 RATE = "rate_cards.chat.rates.input_tokens"
@@ -202,7 +203,9 @@ def test_a_card_says_what_tiers_and_unseen_inputs_cost(load_text: LoadText) -> N
     }
     priority = found.by_tier["priority"]
     assert priority.id == "chat+priority"
-    assert [term[2:4] for term in priority.terms] == [("262500000.00", 1_000_000), ("10000000000.00", 1_000)]
+    assert [term[2:4] for term in priority.terms] == [("150000000.00", 1_000_000), ("10000000000.00", 1_000)]
+    assert [rate.unit_nano * rate.per for rate in priority.rates] == [262_500_000, 10_000_000_000]
+    assert [term[4] for term in priority.terms] == [(Step("times", "1.75", "service tier priority"),), ()]
     assert priority.price_id != found.price_id
 
 

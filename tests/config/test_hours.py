@@ -163,7 +163,7 @@ def test_a_call_has_the_price_of_the_window_that_holds(
     assert charge.total_nano == int(nano * 1_000_000)
 
 
-def test_a_multiplied_line_names_its_window_before_its_group(load_text: LoadText) -> None:
+def test_a_multiplied_line_names_its_window_then_its_group_then_its_tier(load_text: LoadText) -> None:
     book = load_text(text_of(rate_cards=TIMED, routes="")).book
     at_us = int(datetime(2027, 1, 15, 20, tzinfo=UTC).timestamp()) * 1_000_000
     found = book.card_now("parent", "", "", at_us, "half")
@@ -172,6 +172,7 @@ def test_a_multiplied_line_names_its_window_before_its_group(load_text: LoadText
     assert [(step.kind, step.value, step.name) for step in line.steps] == [
         ("times", "0.25", "hours night"),
         ("times", "0.5", "group half"),
+        ("times", "0.50", "service tier flex"),
     ]
 
 

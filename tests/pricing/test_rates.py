@@ -183,7 +183,7 @@ def test_a_tier_multiplies_all_rates_but_surcharges() -> None:
         card_of(requests=3, input_tokens=2, web_searches=7), service_tiers=(("flex", Fraction(1, 2)),)
     )
     flex = base.by_tier["flex"]
-    assert {rate.meter: rate.price for rate in flex.rates} == {
+    assert {rate.meter: rate.unit_nano for rate in flex.rates} == {
         "requests": Fraction(3, 2),
         "input_tokens": 1,
         "web_searches": 7,

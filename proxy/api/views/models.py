@@ -109,6 +109,9 @@ def priced(card: RateCard) -> View:
         "max_output_tokens": card.default_bound,
         "input_allowance_tokens": card.input_allowance,
         "service_tiers": {tier: decimal_string(multiplier) for tier, multiplier in card.service_tiers},
+        "service_tier_pricing": {
+            tier: _pricing(each) for tier, each in card.by_tier.items() if _is_beside(card, tier)
+        },
         "answered": {each.model: _pricing(each.card) for each in card.answered},
         "service_tier_by": "answer" if card.tier_by_answer else "",
         "cases": [_case(case) for case in card.cases],
@@ -121,6 +124,13 @@ def priced(card: RateCard) -> View:
     said = {name: value for name, value in rest.items() if value}
     billed = card if card.rates else card.variants[-1]
     return {"billing_type": billed.billing_type, **_rates(card), **said}
+
+
+def _is_beside(card: RateCard, tier: str) -> bool:
+    """Whether a service tier, or several together, do more than multiply all rates by one number."""
+    return tier not in dict(card.service_tiers) or any(
+        terms.rates or terms.spares for terms in card.tier_terms if terms.tier == tier
+    )
 
 
 def _case(case: Case) -> View:
