@@ -163,7 +163,7 @@ async def test_another_programs_database_is_not_touched(tmp_path: Path) -> None:
 
 async def test_a_ledger_is_copied_there_and_back(tmp_path: Path) -> None:
     """From a file to PostgreSQL and to a file again: the rows are the same."""
-    first, last = Sqlite(tmp_path), Sqlite(tmp_path / "last")
+    first, last = Sqlite(tmp_path), Sqlite(tmp_path / "last", empty=True)
     await filled(first)
     middle = await asyncio.to_thread(Postgres, tmp_path)
     for source, target in ((first, middle), (middle, last)):
@@ -177,7 +177,7 @@ async def test_a_ledger_is_copied_there_and_back(tmp_path: Path) -> None:
 
 
 async def test_a_copy_of_what_is_wrong_is_not_kept(tmp_path: Path) -> None:
-    engine, other = Sqlite(tmp_path), Sqlite(tmp_path / "other")
+    engine, other = Sqlite(tmp_path), Sqlite(tmp_path / "other", empty=True)
     await filled(engine)
     tamper(engine, WRONG)
     ran = await farebox("copy", "--from", location_of(engine), "--to", location_of(other))
@@ -190,13 +190,13 @@ async def test_a_copy_of_what_is_wrong_is_not_kept(tmp_path: Path) -> None:
 
 
 async def test_open_holds_and_a_target_with_rows_are_refused(engine: Sqlite, tmp_path: Path) -> None:
-    other = Sqlite(tmp_path / "other")
+    other = Sqlite(tmp_path / "other", empty=True)
     ran = await farebox("copy", "--from", location_of(engine), "--to", location_of(other))
     assert (ran.code, ran.out) == (2, "")
     assert f"{engine.path}: holds that are open: 1" in ran.err
     assert not other.path.exists()
     await filled(other)
-    third = Sqlite(tmp_path / "third")
+    third = Sqlite(tmp_path / "third", empty=True)
     await filled(third)
     ran = await farebox("copy", "--from", location_of(other), "--to", location_of(third))
     assert (ran.code, ran.out) == (2, "")

@@ -30,7 +30,7 @@ WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND relnam
 def other(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
     """A second database, of the engine that a test is parametrized with."""
     (tmp_path / "other").mkdir()
-    return ENGINES[request.param](tmp_path / "other")
+    return ENGINES[request.param](tmp_path / "other", empty=True)
 
 
 async def apart(job: Callable[[], Any]) -> Any:
@@ -61,7 +61,7 @@ async def test_what_usage_days_sum_to_over_all_accounts_arrives_with_them(
     engine: Engine, tmp_path: Path
 ) -> None:
     """From whatever engine: it is not copied, but summed up anew."""
-    source, copied = await filled(engine), Sqlite(tmp_path / "copied")
+    source, copied = await filled(engine), Sqlite(tmp_path / "copied", empty=True)
     await apart(lambda: carry_over(source, database_of(copied)))
     written = Sqlite(tmp_path / "written")
     await filled(written)
@@ -69,7 +69,7 @@ async def test_what_usage_days_sum_to_over_all_accounts_arrives_with_them(
 
 
 async def test_a_server_goes_on_where_the_other_stopped(engine: Engine, tmp_path: Path) -> None:
-    source, moved = await filled(engine), Sqlite(tmp_path / "moved")
+    source, moved = await filled(engine), Sqlite(tmp_path / "moved", empty=True)
     await apart(lambda: carry_over(source, database_of(moved)))
     store = moved.store()
     await store.open()
@@ -83,7 +83,7 @@ async def test_a_server_goes_on_where_the_other_stopped(engine: Engine, tmp_path
 
 async def test_receipts_go_into_the_months_they_belong_to(tmp_path: Path) -> None:
     """An engine with a partition for each month deletes a month's receipts at once."""
-    source, other = await filled(Sqlite(tmp_path)), Postgres(tmp_path)
+    source, other = await filled(Sqlite(tmp_path)), Postgres(tmp_path, empty=True)
     await apart(lambda: carry_over(source, database_of(other)))
 
     def since_day() -> int:
@@ -98,7 +98,7 @@ async def test_receipts_go_into_the_months_they_belong_to(tmp_path: Path) -> Non
 
 async def test_a_table_without_rows_is_not_planned_for_as_one_that_stays_so(tmp_path: Path) -> None:
     """PostgreSQL takes figures of an empty table at their word: plans made by them suit no ledger."""
-    unused, target = Sqlite(tmp_path), Postgres(tmp_path)
+    unused, target = Sqlite(tmp_path, empty=True), Postgres(tmp_path, empty=True)
     await apart(database_of(unused).migrate)
     await apart(lambda: carry_over(database_of(unused), database_of(target)))
     assert await tell(target.location, FIGURED) == []
@@ -114,7 +114,7 @@ async def test_receipts_that_were_let_go_of_are_not_missed_in_a_copy(other: Engi
     await store.close()
     await apart(lambda: carry_over(source, target))
     assert differences(target) == []
-    again = database_of(Sqlite(tmp_path / "again"))
+    again = database_of(Sqlite(tmp_path / "again", empty=True))
     await apart(lambda: carry_over(target, again))
     assert differences(again) == []
 
@@ -212,7 +212,7 @@ async def test_nobody_writes_to_the_database_until_it_is_read(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_nothing_stays_of_a_copy_that_breaks_off(name: str, tmp_path: Path) -> None:
-    source, other = await filled(Sqlite(tmp_path / "source")), ENGINES[name](tmp_path)
+    source, other = await filled(Sqlite(tmp_path / "source")), ENGINES[name](tmp_path, empty=True)
 
     def break_off(_: int) -> None:
         raise KeyboardInterrupt

@@ -1,5 +1,6 @@
 """A PostgreSQL server of the tests' own, from a wheel: it has no port, and is gone at the end."""
 
+import asyncio
 import atexit
 import contextlib
 import functools
@@ -11,7 +12,8 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +36,9 @@ SETTINGS: Final = {
     "shared_buffers": "32MB",
 }
 START_SECONDS: Final = 60.0
+COPIES_KEPT: Final = 32
+"""How many databases stay after they were made, each with its megabytes: those of the tests that run."""
+_COPIES: Final[deque[str]] = deque()
 
 
 class Missing(Exception):  # noqa: N818 - it is what is missing, not a fault in the code.
@@ -176,6 +181,48 @@ async def new_schema() -> str:
     if isinstance(location, BaseException):
         raise location
     return await new_schema_at(location)
+
+
+async def new_database(migrate: Callable[[str], None]) -> str:
+    """The location of a database that `migrate` has made, a copy of one that it made once.
+
+    Elsewhere than on a server of the tests' own it is a schema. Of copies the last few stay, as do those that
+    somebody is connected with.
+    """
+    location = _shared()
+    if isinstance(location, BaseException):
+        raise location
+    if os.environ.get(POSTGRES_VARIABLE):
+        location = await new_schema_at(location)
+        await asyncio.to_thread(migrate, location)
+        return location
+    connection = await asyncpg.connect(location)
+    try:
+        if not _COPIES:
+            await connection.execute("CREATE DATABASE template_of_copies")
+            await asyncio.to_thread(migrate, _beside(location, "template_of_copies"))
+        name = f"test_{secrets.token_hex(8)}"
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE template_of_copies STRATEGY file_copy")
+        _COPIES.append(name)
+        await _drop_old(connection)
+    finally:
+        await connection.close()
+    return _beside(location, name)
+
+
+def _beside(location: str, database: str) -> str:
+    return location.replace("/postgres?", f"/{database}?")
+
+
+async def _drop_old(connection: asyncpg.Connection) -> None:
+    if len(_COPIES) <= COPIES_KEPT:
+        return
+    name = _COPIES.popleft()
+    # One that is in use would be waited for.
+    if await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE datname = $1", name):
+        _COPIES.append(name)
+    else:
+        await connection.execute(f"DROP DATABASE {name}")
 
 
 async def new_schema_at(location: str) -> str:

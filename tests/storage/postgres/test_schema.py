@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -25,6 +26,12 @@ from tests.storage.teller import ACCOUNT, account, call, expect, granted, openin
 KNOWN = bundled(ENGINE)
 TODAY = "SELECT (clock_timestamp() AT TIME ZONE 'UTC')::DATE"
 RECEIPTS = "SELECT tableoid::REGCLASS::TEXT, id FROM receipts ORDER BY id"
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Postgres:
+    """One without tables."""
+    return Postgres(tmp_path, empty=True)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -36,6 +37,12 @@ def next_version() -> Revision:
         assert before in template
         template = template.replace(before, after)
     return Revision.of((*REVISION.migrations, STEPPED), template)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Postgres:
+    """One without tables."""
+    return Postgres(tmp_path, empty=True)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tests.storage.whole import FUNDS_NANO, differences, fill, filled
 def engine(tmp_path: Path) -> Sqlite:
     """A database in a folder of its own, beside that of the backups."""
     (tmp_path / "ledger").mkdir()
-    return Sqlite(tmp_path / "ledger")
+    return Sqlite(tmp_path / "ledger", empty=True)
 
 
 @pytest.fixture
