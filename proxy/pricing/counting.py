@@ -4,14 +4,14 @@ A card with tiers makes a charge at its dearest prices, with the tiers beside it
 settled is it known what was used before it: then each of these lines gets the prices of its own tiers.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from typing import Final
 
 from msgspec.structs import replace
 
 from proxy.pricing.charge import Charge, Line, rounded
-from proxy.pricing.steps import Step, carried, due, grown_by, times
+from proxy.pricing.steps import Step, billed, carried, due, grown_by, times
 from proxy.pricing.tiers import Count, CounterKey, Period, Rolled, Tier, Tiers, Volume, rolled_to
 
 NOTHING: Final = Count()
@@ -58,14 +58,39 @@ def counted(
     return rounded(lines, charge.price_id), after
 
 
-def volume_after(line: Line) -> Volume:
-    """What volume tiers need of the period after a line that was priced by them, or a run of its markup."""
+def let_go(lines: Iterable[Line], shortfall_nano: int) -> Iterator[tuple[Line, Fraction]]:
+    """Each line by volume tiers of a charge that was paid but for so much, and how many units that was of.
+
+    What was let go is split as the amounts of the lines are. These are units as volume tiers weigh them, of
+    the line and of those before it in the charge that are priced anew with it, see `volume_after`.
+    """
+    lines = list(lines)
+    whole_nano = sum(max(0, line.amount_nano) for line in lines)
+    units_of: dict[tuple[str, str], Fraction] = {}
+    for line in lines:
+        said: dict[str, Step] = {step.kind: step for step in line.steps}
+        if "volume" not in said:
+            continue
+        price = Fraction(line.price_nano) / line.per
+        units = units_of.get(place := (said["counted"].name, said["weighted"].name), Fraction(0))
+        if price and line.amount_nano > 0:
+            units += Fraction(shortfall_nano * line.amount_nano, whole_nano) / price
+        units_of[place] = units
+        yield line, units
+
+
+def volume_after(line: Line, gone: Fraction = Fraction(0)) -> Volume:
+    """What volume tiers need of the period after a line that was priced by them, or a run of its markup.
+
+    `gone` units were let go: nothing was paid for them, so that nothing of it can be given back.
+    """
     said: dict[str, Step] = {step.kind: step for step in line.steps}
     if "since" in said:
         return Volume(rolled=rolled_of(said))
     if (before := carried(line)) is not None:
         return Volume(weighted=str(before + due(line)))
-    weighted = said["weighted"].number + line.quantity * times(line.steps)
+    weighted = said["weighted"].number + billed(line.quantity, line.steps) * times(line.steps)
+    weighted = max(Fraction(0), weighted - gone)
     return Volume(said["weighted"].name, str(weighted), str(max(Fraction(0), -due(line))))
 
 

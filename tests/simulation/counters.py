@@ -72,11 +72,14 @@ SAVER: Final = RateCard(
 class Used(msgspec.Struct):
     """What was used by now, of a month what was paid too much, and of a run its markup, exactly.
 
+    Of a month, so many of the units are `gone`: nobody has paid for them.
+
     Of days what is free of each: the `day` of now began at so many units, `begun`, with so many `left` of
     those before.
     """
 
     units: int = 0
+    gone: Fraction = Fraction(0)
     credit: Fraction = Fraction(0)
     markup: Fraction = Fraction(0)
     day: int = 0
@@ -116,6 +119,18 @@ def counted(uses: Uses, account_id: str, at_us: int, charge: Charge) -> Charge:
     return rounded(lines, charge.price_id)
 
 
+def let_go(uses: Uses, account_id: str, charge: Charge, short_nano: int) -> None:
+    """Of what is short each line has its part; by that it has used less of a month than was counted."""
+    whole_nano = sum(max(0, line.amount_nano) for line in charge.lines)
+    for line in charge.lines:
+        said = {step.kind: step for step in line.steps}
+        if "volume" in said and line.amount_nano > 0:
+            used = uses[account_id, said["counted"].name, "month", int(said["window"].value)]
+            unpaid = Fraction(short_nano * line.amount_nano, whole_nano)
+            gone = used.gone + unpaid * MILLION / Fraction(line.price_nano)
+            used.gone = min(gone, Fraction(used.units))  # A line may be rounded up.
+
+
 def _marked_up(uses: Uses, account_id: str, tiers: Tiers, charge: Charge) -> Charge:
     """A charge with what the markup of its run grows by, which is rounded on all that the run has cost."""
     used, share = uses.setdefault((account_id, tiers.counter, "total", 0), Used()), tiers.tiers[0].price_nano
@@ -134,7 +149,7 @@ def counter_rows(uses: Uses, account_id: str) -> Iterator[Row]:
         if mine == account_id:
             (kind,) = (each for each in WINDOWS if each == window)
             volumes = {
-                "month": Volume(_OF_OUTPUT.digest, str(used.units), str(used.credit)),
+                "month": Volume(_OF_OUTPUT.digest, str(used.units - used.gone), str(used.credit)),
                 "total": Volume(weighted=str(used.markup)),
             }
             if name == "saved":
@@ -207,10 +222,10 @@ def _step_reached(used: Used, line: Line, days: dict[str, int]) -> Line:
         Step("counted", str(before), "stairs/output_tokens"),
         Step("volume", str(begin)),
         *([Step("until", str(end))] if end else []),
-        Step("weighted", str(before), _OF_OUTPUT.digest),
+        Step("weighted", str(before - used.gone), _OF_OUTPUT.digest),
         Step("was", was),
         Step("credit", str(used.credit)),
     )
-    worth = after * Fraction(nano) - before * Fraction(was)
+    worth = (after - used.gone) * Fraction(nano) - (before - used.gone) * Fraction(was)
     used.units, used.credit = after, max(Fraction(0), used.credit - worth / MILLION)
     return Line("output_tokens", line.quantity, nano, MILLION, 0, steps)

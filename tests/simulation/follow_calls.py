@@ -26,7 +26,7 @@ from proxy.ledger.rows import Call, Hold, HoldState, Key, Limits, Object, Outcom
 from proxy.pricing.charge import NO_CHARGE, Charge
 from tests.ledger.auditor import ACCOUNT, ZERO, Bound, dollars, nano, window_end_us
 from tests.simulation import quotas
-from tests.simulation.counters import counted
+from tests.simulation.counters import counted, let_go
 from tests.simulation.gauges import Ask, asked_of, at_most
 from tests.simulation.model import Model, Party, in_force, spending_limits
 
@@ -317,3 +317,5 @@ def _close(
     model.put_receipt(row, hold.created_at_us)
     left = nano(history.balance()), nano(history.available())
     return Settled(nano(paid), nano(short), *left, owed_nano=nano(owed), charge=told)
+    if short:
+        let_go(model.uses, hold.account_id, charge, nano(short))

@@ -8,10 +8,11 @@ from msgspec.structs import replace
 
 from proxy.ledger import rules
 from proxy.ledger.books import Books
-from proxy.ledger.commands import Command, Recover, Result, Settle, Settled
+from proxy.ledger.commands import Command, Recorded, Recover, Result, Settle, Settled
 from proxy.ledger.rows import Counter, Hold
 from proxy.ledger.rules import counters
 from proxy.ledger.windows import DAY_US, starts_of_day
+from proxy.pricing.counting import let_go, volume_after
 from proxy.pricing.runs import RUN
 from proxy.pricing.tiers import NO_VOLUME, Rolled
 
@@ -97,6 +98,20 @@ def rounds_each_call_of_a_run(books: Books, command: Command) -> Result:
     return result
 
 
+def gives_back_what_was_let_go(books: Books, command: Command) -> Result:
+    """Units that nobody has paid for are priced anew in a cheaper tier, as if somebody had."""
+    result = rules.apply(books, command)
+    settled = result.settled if isinstance(result, Recorded) else result
+    if isinstance(settled, Settled) and settled.shortfall_nano and settled.charge is not None:
+        for line, _ in let_go(settled.charge.lines, settled.shortfall_nano):
+            volume = volume_after(line)
+            for key in books.counters.changed:
+                row = books.counters[key]
+                if row.volume.prices == volume.prices:
+                    books.counters[key] = replace(row, volume=volume)
+    return result
+
+
 def rolls_nothing_over(books: Books, command: Command) -> Result:
     """What a day has left of its allowance is lost with it."""
     return _opening(books, command, lambda rolled: replace(rolled, rolled=0))
@@ -134,6 +149,7 @@ RULES = (
     counts_no_crashed_calls,
     begins_with_the_first_tier,
     keeps_what_was_paid_too_much,
+    gives_back_what_was_let_go,
     charges_the_dearest_tier,
     rounds_each_call_of_a_run,
     rolls_nothing_over,

@@ -6,7 +6,7 @@ from proxy.ledger.commands import Recorded, Refused, Regrouped, Settled
 from proxy.ledger.records import EVENT, Record
 from proxy.ledger.rows import Call, Hold, Object, Outcome, Receipt
 from tests.ledger.auditor import ACCOUNT, nano
-from tests.simulation.counters import counted
+from tests.simulation.counters import counted, let_go
 from tests.simulation.follow_accounts import CONFLICT, INVALID, NO_ACCOUNT
 from tests.simulation.model import DAY_US, Model, Party
 from tests.simulation.world import CARDS, World
@@ -67,6 +67,8 @@ def follow_record(model: Model, command: Record) -> Recorded | Regrouped | Refus
         *(call.id, charge.total_nano, command.used_at_us, command.at_us, scopes),
         owes=command.on_shortfall == "owe",
     )
+    if short:
+        let_go(model.uses, call.account_id, charge, nano(short))
     model.put_hold(
         Hold(call.id, party.account.id, call.key_id, 0, 0, "settled", command.used_at_us, "", call)
     )

@@ -1,6 +1,7 @@
 """What must hold of counters: the receipts of a window have counted all that they have, and nothing twice."""
 
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from typing import Final
 
 import msgspec
@@ -11,13 +12,14 @@ from proxy.ledger.audit.rows import Difference, ReceiptRow, compare
 from proxy.ledger.seals import seal_of
 from proxy.ledger.windows import starts_of_day
 from proxy.pricing.charge import Line
-from proxy.pricing.counting import rolled_of, volume_after
+from proxy.pricing.counting import let_go, rolled_of, volume_after
 from proxy.pricing.steps import Step
 from proxy.pricing.tiers import NO_VOLUME, Period, Rolled, Volume
 
 Key = tuple[str, str, int]
 _COUNTED: Final = '"counted"'
 _NO_VOLUME: Final = "{}"
+_NOTHING: Final = Fraction(0)
 _decode_lines = msgspec.json.Decoder(tuple[Line, ...]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -69,12 +71,13 @@ class AccountCounters:
             lines = _decode_lines(receipt.lines)
         except msgspec.DecodeError:
             return  # The receipt's own audit tells.
+        gone = {id(line): units for line, units in let_go(lines, receipt.shortfall_nano)}
         for number, line in enumerate(lines):
             said: dict[str, Step] = {step.kind: step for step in line.steps}
             if "counted" not in said:
                 continue
             try:
-                is_right = self._add(receipt.day, line, said)
+                is_right = self._add(receipt.day, line, said, gone.get(id(line), _NOTHING))
             except (KeyError, IndexError, StopIteration, ValueError, ZeroDivisionError, OverflowError):
                 is_right = False
             if not is_right:
@@ -110,8 +113,11 @@ class AccountCounters:
         expected = _NO_VOLUME if empty else _encode(tallied.volume).decode()
         yield from compare("counters", id_, "volume", expected, volume)
 
-    def _add(self, day: int, line: Line, said: dict[str, Step]) -> bool:
-        """Count a line of a call of this day. Whether its tier and window are those of what it counts."""
+    def _add(self, day: int, line: Line, said: dict[str, Step], gone: Fraction) -> bool:
+        """Count a line of a call of this day. Whether its tier and window are those of what it counts.
+
+        Of its units and those of the lines before it so many were let go.
+        """
         window, counted = said["window"], said["counted"]
         start_day, before = int(window.value), int(counted.value)
         after = before + line.quantity
@@ -122,7 +128,7 @@ class AccountCounters:
         is_run = "carried" in said
         is_volume = is_run or "volume" in said or "since" in said
         if is_volume and after >= tallied.volume_at:
-            tallied.volume, tallied.volume_at = volume_after(line), after
+            tallied.volume, tallied.volume_at = volume_after(line, gone), after
         if "since" in said and not _rolls(tallied, said, day, after):
             return False
         return (is_run or _is_in_tier(said, before, after)) and (window.name, start_day) in starts_of_day(day)

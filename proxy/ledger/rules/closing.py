@@ -144,6 +144,8 @@ def charge_account(
     since_us = hold.created_at_us if was_open else at_us
     account = _paid(
         books,
+    if shortfall_nano and counted is not None:
+        counters.forgive(books, hold, counted, shortfall_nano)
         account,
         hold,
         at_us,
