@@ -265,7 +265,7 @@ class Detach(OfHold, frozen=True):
         Nobody was told what its job is called then, and it costs nothing.
         """
         outcome = Outcome("ledger_unavailable", 503, "void", {}, self.at_us)
-        return Void(self.call, self.authorized_at_us, self.at_us, outcome)
+        return Void(self.call, self.authorized_at_us, self.at_us, outcome, quota=None)
 
 
 class Close(OfHold, frozen=True):
@@ -301,41 +301,44 @@ class Settle(Close, frozen=True):
             return self
         ended = self.outcome
         outcome = Outcome("ledger_unavailable", 503, "void", {}, ended.ended_at_us, ended.first_byte_at_us)
-        return Void(self.call, self.authorized_at_us, self.at_us, outcome)
+        return Void(self.call, self.authorized_at_us, self.at_us, outcome, quota=None)
 
 
 class Void(Close, frozen=True):
     """Close a hold without a charge; the receipt says why. `objects` are as those of `Settle`.
 
-    The call counts no more to the `quota` of this name, empty for none.
+    The call counts no more to the `quota` of this name, empty for none, None for what its hold says.
     """
 
     outcome: Outcome
     objects: tuple[Object, ...] = ()
-    quota: str = ""
+    quota: str | None = ""
 
     def add_needs(self, needs: Needs) -> None:
         """Add all that a call moves which was authorized then, and the objects."""
         needs.add_call(self.call, self.authorized_at_us, self.at_us)
         needs.add_objects(self.objects)
-        if self.quota:
+        if self.quota != "":
             needs.add(kinds.MEMBERSHIP, self.call.account_id)
 
 
 class Recover(Close, frozen=True):
     """Close a hold whose process is gone, or whose deadline has passed: what was observed is charged.
 
-    `tiers` are those of the charge that was observed. It is refused where the hold has others by now.
+    `tiers` are those of the charge that was observed. It is refused where the hold has others by now. The
+    call counts no more to `quota`, empty for none, if nothing of it was observed.
     """
 
     on_shortfall: OnShortfall = "forgive"
     tiers: tuple[tuple[int, Tiers], ...] = ()
+    quota: str = ""
 
     @classmethod
     def of(cls, hold: Hold, at_us: int, on_shortfall: OnShortfall = "forgive") -> "Recover":
         """The command that closes a hold as it was read."""
-        tiers = hold.observed.charge.tiers if hold.observed is not None else ()
-        return cls(hold.call, hold.created_at_us, at_us, on_shortfall, tiers)
+        observed = hold.observed
+        known = (observed.charge.tiers, observed.quota) if observed is not None else ()
+        return cls(hold.call, hold.created_at_us, at_us, on_shortfall, *known)
 
     def add_needs(self, needs: Needs) -> None:
         """Add all that a call moves which was authorized then."""
@@ -343,6 +346,8 @@ class Recover(Close, frozen=True):
         if self.tiers:
             charge = Charge(0, (), "", self.tiers)
             needs.add_counters(self.call.account_id, charge, self.authorized_at_us)
+        if self.quota:
+            needs.add(kinds.MEMBERSHIP, self.call.account_id)
 
 
 def _leaves(kind: type[Command]) -> Iterator[type[Command]]:

@@ -265,12 +265,14 @@ class Hold(msgspec.Struct, frozen=True):
 class Observed(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a call in flight had used at its last checkpoint, and what that costs.
 
-    `rates` are the terms of the card of a job of which only its end tells what it used.
+    `rates` are the terms of the card of a job of which only its end tells what it used. The call counts to
+    `quota`, empty for none.
     """
 
     usage: dict[str, int]
     charge: Charge
     rates: tuple[Term, ...] = ()
+    quota: str = ""
 
 
 class Object(msgspec.Struct, frozen=True):

@@ -22,7 +22,7 @@ from proxy.ledger.commands import (
     Settled,
     Void,
 )
-from proxy.ledger.rows import Call, Hold, HoldState, Key, Limits, Object, Outcome, Receipt
+from proxy.ledger.rows import Call, Hold, HoldState, Key, Limits, Object, Observed, Outcome, Receipt
 from proxy.pricing.charge import NO_CHARGE, Charge
 from tests.ledger.auditor import ACCOUNT, ZERO, Bound, dollars, nano, window_end_us
 from tests.simulation import quotas
@@ -71,9 +71,10 @@ def authorize(model: Model, command: Authorize) -> Granted | Regrouped | Refused
     party.history.begin(call.id, amount_nano, at_us, key.id)
     model.gauges.fill(asked, at_us)
     tokens = max((ask.amount for ask in asked if ask.kind == "tokens"), default=0)
-    model.put_hold(
-        Hold(call.id, call.account_id, key.id, amount_nano, tokens, "open", at_us, command.owner, call)
-    )
+    begun = Hold(call.id, call.account_id, key.id, amount_nano, tokens, "open", at_us, command.owner, call)
+    if command.quota is not None:
+        begun = replace(begun, observed=Observed({}, NO_CHARGE, quota=command.quota.name))
+    model.put_hold(begun)
     return Granted(amount_nano, nano(party.history.available()), model.gauges.rate_statuses(asked, at_us))
 
 
@@ -84,7 +85,7 @@ def observe(model: Model, command: Observe) -> Done | Refused:
         return NOT_FOUND
     if hold.state != "open":
         return CONFLICT
-    model.put_hold(replace(hold, observed=command.observed))
+    model.put_hold(replace(hold, observed=_with_quota(model, command.observed, hold.id)))
     return Done()
 
 
@@ -136,9 +137,16 @@ def detach(model: Model, command: Detach) -> Done | Refused:
         return CONFLICT
     if any(row.account_id != command.call.account_id for row in command.objects):
         return CONFLICT
-    model.put_hold(replace(hold, deadline_us=command.deadline_us, observed=command.observed or hold.observed))
+    observed = _with_quota(model, command.observed or hold.observed, hold.id)
+    model.put_hold(replace(hold, deadline_us=command.deadline_us, observed=observed))
     _note(model, command.call, command.objects, command.at_us)
     return Done()
+
+
+def _with_quota(model: Model, observed: Observed | None, hold_id: str) -> Observed | None:
+    """What was observed, with the quota of the call, which nothing else changes."""
+    name = model.quotas.get(hold_id)
+    return replace(observed, quota=name) if observed and name else observed
 
 
 def settle(model: Model, command: Settle) -> Settled | Refused:
@@ -155,7 +163,7 @@ def void(model: Model, command: Void) -> Settled | Refused:
     if isinstance(result, Settled):
         _note(model, command.call, command.objects, command.at_us)
         if not result.replayed:
-            quotas.uncount(model, command)
+            quotas.uncount(model, command, command.quota)
     return result
 
 
@@ -197,7 +205,10 @@ def recover(model: Model, command: Recover) -> Settled | Refused:
     if hold.state == "open" and command.tiers != (seen.charge.tiers if seen else ()):
         return CONFLICT
     outcome = Outcome("crashed", 0, "recovered", seen.usage if seen else {}, command.at_us)
-    return _close(model, command, hold.call, "expired", outcome, seen.charge if seen else NO_CHARGE)
+    result = _close(model, command, hold.call, "expired", outcome, seen.charge if seen else NO_CHARGE)
+    if isinstance(result, Settled) and not result.replayed and command.quota and not outcome.usage:
+        quotas.uncount(model, command, command.quota)
+    return result
 
 
 def _barred(party: Party, key: Key, command: Authorize) -> str | None:
@@ -306,6 +317,8 @@ def _close(
     told = counted(model.uses, hold.account_id, hold.created_at_us, charge) if charge.tiers else None
     charge = told or charge
     paid, short, owed = history.end(hold.id, charge.total_nano, command.at_us, owes=owes)
+    if short:
+        let_go(model.uses, hold.account_id, charge, nano(short))
     if hold.tokens:
         used = outcome.usage.get("input_tokens", 0) + outcome.usage.get("output_tokens", 0)
         used = 0 if isinstance(command, Void) else used
@@ -317,5 +330,3 @@ def _close(
     model.put_receipt(row, hold.created_at_us)
     left = nano(history.balance()), nano(history.available())
     return Settled(nano(paid), nano(short), *left, owed_nano=nano(owed), charge=told)
-    if short:
-        let_go(model.uses, hold.account_id, charge, nano(short))

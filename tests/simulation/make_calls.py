@@ -119,7 +119,7 @@ def void(world: World) -> Void | None:
         return None
     at_us = world.at_us()
     outcome = Outcome(world.one_of(("unreachable", "client_left")), 502, "void", {}, at_us)
-    quota = world.model.quotas.get(hold.id, "")
+    quota = None if world.happens(20) else world.model.quotas.get(hold.id, "")
     return Void(hold.call, _began_us(world, hold), at_us, outcome, _objects(world, hold, at_us), quota)
 
 
@@ -134,7 +134,8 @@ def recover(world: World) -> Recover | None:
         return None
     began_us, at_us = _began_us(world, hold), world.at_us()
     tiers = hold.observed.charge.tiers if hold.observed and not world.happens(5) else ()
-    return Recover(hold.call, began_us, at_us, _on_shortfall(at_us), tiers)
+    quota = hold.observed.quota if hold.observed else ""
+    return Recover(hold.call, began_us, at_us, _on_shortfall(at_us), tiers, quota)
 
 
 def forget(world: World) -> Forget | None:

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from proxy.ledger import rules
 from proxy.ledger.books import Books
-from proxy.ledger.commands import Authorize, Command, Result, Void
+from proxy.ledger.commands import Authorize, Command, Recover, Result, Void
 from proxy.ledger.dues import RENEWAL, ChangePlan, OfMembership, Renew
 from proxy.ledger.quotas import SetHoldings
 from proxy.ledger.windows import DAY_US
@@ -68,6 +68,11 @@ def keeps_what_came_to_nothing(books: Books, command: Command) -> Result:
     return rules.apply(books, replace(command, quota="") if isinstance(command, Void) else command)
 
 
+def keeps_what_a_crash_cut_off(books: Books, command: Command) -> Result:
+    """A call that nobody has got anything of, as its process is gone, stays one of its day."""
+    return rules.apply(books, replace(command, quota="") if isinstance(command, Recover) else command)
+
+
 def believes_what_is_old(books: Books, command: Command) -> Result:
     """What an account holds is what was said last, whatever time that was about."""
     if isinstance(command, SetHoldings):
@@ -85,6 +90,7 @@ def asks_for_twice_the_minimum(books: Books, command: Command) -> Result:
 RULES = (
     lets_everybody_have_the_last_one,
     keeps_what_came_to_nothing,
+    keeps_what_a_crash_cut_off,
     believes_what_is_old,
     asks_for_twice_the_minimum,
     renews_again_who_moves,

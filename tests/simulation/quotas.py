@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from proxy.ledger.commands import Authorize, Done, Refused, Void
+from proxy.ledger.commands import Authorize, Close, Done, Refused
 from proxy.ledger.quotas import SetHoldings
 from proxy.ledger.rows import Membership
 from tests.simulation.follow_accounts import CONFLICT, NO_ACCOUNT
@@ -33,17 +33,18 @@ def count(model: Model, party: Party, command: Authorize) -> None:
     model.quotas[command.call.id] = name
 
 
-def uncount(model: Model, command: Void) -> None:
+def uncount(model: Model, command: Close, name: str | None) -> None:
     """A call that came to nothing is none of its day, while that is the last one."""
     party = model.parties[command.call.account_id]
     member = party.member
-    if not command.quota or member is None or member.quota_day * DAY_US > command.authorized_at_us:
+    name = model.quotas.get(command.call.id, "") if name is None else name
+    if not name or member is None or member.quota_day * DAY_US > command.authorized_at_us:
         return
     if command.authorized_at_us >= (member.quota_day + 1) * DAY_US:
         return
     used = dict(member.used)
-    if used.get(command.quota):
-        _keep(party, member.quota_day, used | {command.quota: used[command.quota] - 1}, command.at_us)
+    if used.get(name):
+        _keep(party, member.quota_day, used | {name: used[name] - 1}, command.at_us)
 
 
 def set_holdings(world: World) -> SetHoldings:

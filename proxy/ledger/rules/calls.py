@@ -62,6 +62,7 @@ def authorize(books: Books, command: Authorize) -> Granted | Regrouped | Refused
     account = _open(books, command, account, key, asked, amount_nano=amount_nano)
     if command.quota is not None:
         quotas.take(books, account, command.quota, at_us)
+        quotas.note(books, books.holds[call.id], command.quota)
     statuses = throttles.rate_statuses(books, asked, at_us) if asked else ()
     return Granted(amount_nano, account.available_nano, statuses)
 
@@ -74,7 +75,7 @@ def observe(books: Books, command: Observe) -> Done | Refused:
         return Refused("not_found", f"There is no hold {command.hold_id} of this account.")
     if hold.state != "open":
         return _closed(hold)
-    books.put_hold(replace(hold, observed=command.observed))
+    books.put_hold(replace(hold, observed=quotas.keep(hold, command.observed)))
     return Done()
 
 
@@ -130,7 +131,7 @@ def detach(books: Books, command: Detach) -> Done | Refused:
         return Refused("invalid_value", "A hold can only be detached until a time that is to come.")
     if (taken := objects.taken(books, command.call, command.objects)) is not None:
         return Refused("conflict", f"Another call has made {taken.id}.")
-    observed = hold.observed if command.observed is None else command.observed
+    observed = quotas.keep(hold, command.observed)
     books.put_hold(replace(hold, deadline_us=command.deadline_us, observed=observed))
     objects.put(books, command.call, command.objects, command.at_us)
     return Done()

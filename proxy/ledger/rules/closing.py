@@ -37,8 +37,8 @@ def settle(books: Books, command: Settle) -> Settled | Refused:
 def void(books: Books, command: Void) -> Settled | Refused:
     """Close a hold without a charge."""
     closed = _close(books, command, command.outcome, NO_CHARGE, 0)
-    if command.quota and isinstance(closed, Settled) and not closed.replayed:
-        quotas.give_back(books, command.call.account_id, command.quota, command.authorized_at_us)
+    if command.quota != "" and isinstance(closed, Settled) and not closed.replayed:
+        quotas.give_back(books, books.holds[command.call.id], command.quota)
     if command.objects and isinstance(closed, Settled):
         objects.put(books, command.call, command.objects, command.at_us)
     return closed
@@ -63,7 +63,11 @@ def recover(books: Books, command: Recover) -> Settled | Refused:
         return Refused("conflict", f"The hold {hold.id} has been charged by other tiers meanwhile.")
     outcome = Outcome("crashed", 0, "recovered", usage, command.at_us)
     command = replace(command, call=hold.call)
-    return _close(books, command, outcome, charge, tokens_of(usage), on_shortfall=command.on_shortfall)
+    closed = _close(books, command, outcome, charge, tokens_of(usage), on_shortfall=command.on_shortfall)
+    if command.quota and not usage and isinstance(closed, Settled) and not closed.replayed:
+        # Nobody has got anything of it, as far as anybody knows.
+        quotas.give_back(books, hold, command.quota)
+    return closed
 
 
 def hold_of(books: Books, command: OfHold) -> Hold | Refused:
@@ -140,12 +144,12 @@ def charge_account(
     owed_nano = total_nano - paid_nano if on_shortfall == "owe" else 0
     charged_nano = paid_nano + owed_nano
     shortfall_nano = total_nano - charged_nano
+    if shortfall_nano and counted is not None:
+        counters.forgive(books, hold, counted, shortfall_nano)
     books.put_hold(hold)
     since_us = hold.created_at_us if was_open else at_us
     account = _paid(
         books,
-    if shortfall_nano and counted is not None:
-        counters.forgive(books, hold, counted, shortfall_nano)
         account,
         hold,
         at_us,

@@ -5,10 +5,11 @@ from msgspec.structs import replace
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Done, Refused
 from proxy.ledger.quotas import Quota, SetHoldings
-from proxy.ledger.rows import Account, Membership
+from proxy.ledger.rows import Account, Hold, Membership, Observed
 from proxy.ledger.rules.accounts import move, no_account
 from proxy.ledger.rules.registry import carries_out
 from proxy.ledger.windows import DAY_US, iso
+from proxy.pricing.charge import NO_CHARGE
 
 
 def refusal(books: Books, account: Account, quota: Quota, at_us: int) -> Refused | None:
@@ -33,12 +34,27 @@ def take(books: Books, account: Account, quota: Quota, at_us: int) -> None:
     _put(books, membership, quota.name, 1)
 
 
-def give_back(books: Books, account_id: str, name: str, began_us: int) -> None:
-    """Count a call no more that came to nothing, unless its day is over."""
-    membership = books.memberships.get(account_id)
+def note(books: Books, hold: Hold, quota: Quota) -> None:
+    """Note on a hold which quota its call counts to, for whoever closes it."""
+    books.put_hold(replace(hold, observed=Observed({}, NO_CHARGE, quota=quota.name)))
+
+
+def keep(hold: Hold, observed: Observed | None) -> Observed | None:
+    """What is observed of a call now, with the quota that its hold says it counts to."""
+    known = hold.observed
+    if known is None or not known.quota or observed is None:
+        return observed or known
+    return replace(observed, quota=known.quota)
+
+
+def give_back(books: Books, hold: Hold, name: str | None) -> None:
+    """Count a call no more that came to nothing, unless its day is over; without a name as its hold says."""
+    membership = books.memberships.get(hold.account_id)
+    if name is None:
+        name = hold.observed.quota if hold.observed is not None else ""
     if (
         membership is not None
-        and membership.quota_day == began_us // DAY_US
+        and membership.quota_day == hold.created_at_us // DAY_US
         and dict(membership.used).get(name)
     ):
         _put(books, membership, name, -1)

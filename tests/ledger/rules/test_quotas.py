@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from proxy.ledger.commands import ChangeAccount, Done, Granted, Refused, Result
+from proxy.ledger.commands import ChangeAccount, Close, Done, Granted, Recover, Refused, Result
 from proxy.ledger.quotas import Quota, SetHoldings
 from proxy.ledger.rows import Membership
 from proxy.ledger.windows import DAY_US
@@ -65,6 +65,38 @@ def test_a_repeat_counts_once_and_what_comes_to_nothing_counts_no_more() -> None
     desk.do(void)
     desk.do(void)
     assert used(desk) == {"premium": 0}
+
+
+def quota_of(desk: Desk, close: Close) -> int:
+    """What is used once a call has ended so, which was one of its quota; twice, as a repeat gives nothing."""
+    command = replace(desk.ask(0, call_id=close.call.id), group="gold", quota=TWO)
+    desk.do(command)
+    assert used(desk) == {"premium": 1}
+    desk.do(close)
+    desk.do(close)
+    return used(desk)["premium"]
+
+
+def test_an_answer_that_was_not_sent_as_the_ledger_was_away_counts_no_more() -> None:
+    desk = member()
+    desk.ask(0, call_id="call_a")
+    assert quota_of(desk, desk.settlement("call_a", 0).unanswered()) == 0
+    desk.ask(0, call_id="call_b")
+    assert quota_of(desk, desk.detachment("call_b", 5).unanswered()) == 0
+
+
+def test_a_crashed_call_counts_as_far_as_anything_of_it_was_seen() -> None:
+    """What nobody has got an answer of counts no more, also where it was noted to go on."""
+    for usage, left in (({}, 0), ({"output_tokens": 3}, 1)):
+        desk = member()
+        desk.do(replace(desk.ask(0, call_id="call_a"), group="gold", quota=TWO))
+        desk.observe("call_a", 0, usage)
+        desk.detach("call_a", 5)
+        desk.now_us += 5
+        hold = desk.store.books.holds["call_a"]
+        for _ in range(2):
+            desk.do(Recover.of(hold, desk.now_us))
+        assert used(desk) == {"premium": left}
 
 
 def test_what_ends_after_midnight_gives_nothing_back_to_the_next_day() -> None:
