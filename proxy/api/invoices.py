@@ -13,6 +13,7 @@ from proxy.api.views.invoice_sheets import invoice_sheet
 from proxy.api.views.invoices import (
     InvoiceSummary,
     InvoiceView,
+    file_name,
     invoice_summary,
     invoice_table,
     invoice_view,
@@ -194,7 +195,7 @@ async def _shown(
     form = format_of(query.format, accept)
     if form == "csv":
         return invoice_table(invoice)
-    name = f"invoice-{invoice.period}"
+    name = file_name(invoice)
     return await paper(
         *(form, name, lambda: invoice_view(invoice, unit), lambda: invoice_sheet(invoice)),
         rows=len(invoice.lines),

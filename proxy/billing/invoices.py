@@ -7,16 +7,17 @@ settled later goes into the next one, whatever time it says, so that each entry 
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 import msgspec
 
+from proxy.billing.credit_notes import CreditNotes
 from proxy.billing.invoice_lines import InvoiceEntry, InvoiceSums
 from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ids import new_id
 from proxy.ledger.commands import Command, Done
-from proxy.ledger.invoice_rows import Invoice, InvoiceHead, Parties
+from proxy.ledger.invoice_rows import Invoice, InvoiceHead
 from proxy.ledger.invoices import InvoicePolicy, IssueInvoice
 from proxy.ledger.periods import Span, period_at
 from proxy.ledger.store import LedgerUnavailable, Row, Store
@@ -24,6 +25,14 @@ from proxy.ledger.store import LedgerUnavailable, Row, Store
 PAGE: Final = 500
 """How many entries, or lots, one read takes. The commands of calls come in between."""
 _SECOND_US: Final = 1_000_000
+
+
+class Month(NamedTuple):
+    """A month to invoice, or an early part of it: 0 ends it."""
+
+    period: str
+    part: int
+    span: Span
 
 
 class Commands(Protocol):
@@ -44,6 +53,7 @@ class Invoices:
         self._store = store
         self._clock = clock
         self._policy = policy
+        self._notes = CreditNotes(command=ledger.command, store=store, clock=clock, policy=policy)
 
     async def make(self, account_id: str, period: str) -> Invoice | None:
         """The invoice of an account for a month, made if it is not there; None if nothing has happened.
@@ -66,12 +76,41 @@ class Invoices:
         if newest and str(newest[0]["period"]) > period:
             message = f"The account has an invoice of {newest[0]['period']}, which is later."
             raise Refusal("conflict", message)
+        return await self._made(rows[0], Month(period, 0, span), policy, newest)
+
+    async def make_early(self, account_id: str) -> Invoice | None:
+        """An invoice of all entries of this month that are on none; None where there are none.
+
+        The month before is invoiced first. Raises Refusal as `make`.
+        """
+        now_us = self._clock.now_us()
+        before, period = past_month(now_us), month_name(now_us)
+        newest = await self._rows("newest_invoice", account_id=account_id)
+        if not newest or str(newest[0]["period"]) < period:
+            await self.make(account_id, before)
+            newest = await self._rows("newest_invoice", account_id=account_id)
+        policy, (account,) = self._policy(), await self._rows("account_by_id", account_id=account_id)
+        part = _int(newest[0]["part"]) if newest and newest[0]["period"] == period else 0
+        if policy is None:
+            return None
+        return await self._made(account, Month(period, part + 1, month_of(period)), policy, newest)
+
+    async def invoiced_until(self, account_id: str) -> int:
+        """The number of the last entry of an account that is on an invoice; 0 for none."""
+        newest = await self._rows("newest_invoice", account_id=account_id)
+        return _int(newest[0]["last_seq"]) if newest else 0
+
+    async def _made(
+        self, account: Row, month: Month, policy: InvoicePolicy, newest: list[Row]
+    ) -> Invoice | None:
+        """The invoice of what an account has on none until the end of a month, issued; None for nothing."""
         # Whatever ran when: an account's first invoice is of all that was before it, too.
         after = _int(newest[0]["last_seq"]) if newest else 0
-        if after >= _int(rows[0]["entries"]):
+        if after >= _int(account["entries"]):
             return None
-        name = str(rows[0]["name"])
-        invoice = await self._summed(account_id, name, period, policy, after=after, end_us=span.end_us)
+        # What is refunded of earlier invoices is on credit notes, and not on this one.
+        await self._notes.issue(str(account["id"]))
+        invoice = await self._summed(account, month, policy, after=after)
         if invoice is None:
             return None
         return (await self._ledger.command(IssueInvoice(invoice))).invoice
@@ -95,9 +134,11 @@ class Invoices:
         return [str(row["id"]) for row in rows]
 
     async def _summed(
-        self, account_id: str, name: str, period: str, policy: InvoicePolicy, *, after: int, end_us: int
+        self, account: Row, month: Month, policy: InvoicePolicy, *, after: int
     ) -> Invoice | None:
-        """The invoice of the entries after a number and before an instant, read a page at a time."""
+        """The invoice of the entries after a number and before a month's end, read a page at a time."""
+        account_id = str(account["id"])
+        noted, noted_nano = await self._notes.since(account_id, after), 0
         sums = InvoiceSums(await self._lot_kinds(account_id))
         first: InvoiceEntry | None = None
         last: InvoiceEntry | None = None
@@ -106,9 +147,12 @@ class Invoices:
             rows = await self._rows("invoice_entries", account_id=account_id, after=place, limit=PAGE)
             for row in rows:
                 entry = msgspec.convert(row, InvoiceEntry)
-                if entry.at_us >= end_us:
+                if entry.at_us >= month.span.end_us:
                     break
-                sums.add(entry)
+                if entry.seq in noted:
+                    noted_nano += noted[entry.seq]
+                else:
+                    sums.add(entry)
                 first, last = first or entry, entry
             else:
                 if len(rows) == PAGE:
@@ -119,12 +163,15 @@ class Invoices:
             return None
         now_us = self._clock.now_us()
         return Invoice(
-            *(account_id, period, new_id("inv", now_us), policy.number_of(account_id, period)),
+            *(account_id, month.period, new_id("inv", now_us)),
+            policy.number_of(account_id, month.period, month.part),
             *(first.seq, last.seq, first.worth_after_nano - first.amount_nano),
             *(sums.credits_nano, sums.charges_nano, last.worth_after_nano, last.debt_after_nano, now_us),
             lines=sums.lines(),
             paid=sums.paid(),
-            parties=Parties(name, policy.seller, policy.address, policy.tax_id),
+            parties=policy.parties_with(str(account["name"])),
+            part=month.part,
+            noted_nano=noted_nano,
         )
 
     async def _lot_kinds(self, account_id: str) -> dict[str, str]:
@@ -154,7 +201,7 @@ def month_of(period: str) -> Span:
 
 def past_month(now_us: int) -> str:
     """The month before the one in which an instant lies."""
-    return _month_name(period_at("month", now_us).start_us - 1)
+    return month_name(period_at("month", now_us).start_us - 1)
 
 
 def day_of_month(now_us: int) -> int:
@@ -168,7 +215,8 @@ def invoice_of_row(row: Row) -> Invoice:
     return msgspec.convert({**row, **decoded}, Invoice)
 
 
-def _month_name(at_us: int) -> str:
+def month_name(at_us: int) -> str:
+    """The month in which an instant lies, such as `2027-03`."""
     return datetime.fromtimestamp(at_us // _SECOND_US, UTC).strftime("%Y-%m")
 
 

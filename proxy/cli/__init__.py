@@ -5,6 +5,7 @@ import click
 import proxy
 from proxy.cli.accounts import accounts
 from proxy.cli.counters import counters
+from proxy.cli.credit_notes import credit_notes
 from proxy.cli.events import events
 from proxy.cli.files import check, schema, serve
 from proxy.cli.invoices import invoices
@@ -40,6 +41,7 @@ _FOR_SERVERS = (
     runs,
     notifications,
     top_ups,
+    credit_notes,
     invoices,
     webhooks,
     usage,

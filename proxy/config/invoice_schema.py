@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
-from proxy.config.values import Schema, Text, doc
+from proxy.config.values import Money, Schema, Text, doc
 
 
 class SellerSchema(Schema, frozen=True, kw_only=True):
@@ -26,3 +26,11 @@ class InvoicesSchema(Schema, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=28)],
         doc("The day of the month on which those of the month before are made, at 00:00 UTC."),
     ] = 1
+    credit_note_number: Annotated[
+        Text,
+        doc("How credit notes are numbered: {account}, and {serial}, which counts those of the account."),
+    ] = "CN-{account}-{serial}"
+    threshold: Annotated[
+        Money | None,
+        doc("The usage that is on no invoice at which accounts with a credit limit get one early."),
+    ] = None

@@ -139,7 +139,7 @@ def _build(
         jobs=schema.jobs,
         objects=schema.objects,
         events=build_events(schema, book, findings),
-        invoices=_invoices(schema.invoices, findings),
+        invoices=_invoices(schema.invoices, unit, findings),
         storage=storage,
         keep_months=schema.keep_months,
         unit=unit,
@@ -159,15 +159,28 @@ def _build(
     )
 
 
-def _invoices(schema: InvoicesSchema | None, findings: Findings) -> InvoicePolicy | None:
+def _invoices(schema: InvoicesSchema | None, unit: Unit, findings: Findings) -> InvoicePolicy | None:
     """Who issues invoices, and when. No two may have the same number."""
     if schema is None:
         return None
     message = "must have {year}, {month} and {account}, so that no two are the same"
     if not all(name in schema.number for name in ("{year}", "{month}", "{account}")):
         findings.fault(("invoices", "number"), message, schema.number)
-    seller = schema.seller
-    return InvoicePolicy(seller.name, tuple(seller.address), seller.tax_id, schema.number, schema.day)
+    if not all(name in schema.credit_note_number for name in ("{account}", "{serial}")):
+        message = "must have {account} and {serial}, so that no two are the same"
+        findings.fault(("invoices", "credit_note_number"), message, schema.credit_note_number)
+    seller, path = schema.seller, ("invoices", "threshold")
+    return InvoicePolicy(
+        seller.name,
+        tuple(seller.address),
+        seller.tax_id,
+        schema.number,
+        schema.day,
+        schema.credit_note_number,
+        None
+        if schema.threshold is None
+        else amount_nano(schema.threshold, unit, path, findings, least_nano=1),
+    )
 
 
 def _unit(schema: UnitSchema, findings: Findings) -> Unit:

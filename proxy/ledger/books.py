@@ -53,6 +53,7 @@ class Books:
     references = kinds.REFERENCE
     auto_top_ups = kinds.AUTO_TOP_UP
     invoices = kinds.INVOICE
+    credit_notes = kinds.CREDIT_NOTE
 
     def __init__(self) -> None:
         self.alerts: Alerts = SILENT
@@ -192,6 +193,14 @@ class Books:
         """Add a command that was carried out, and its entry."""
         self.commands.put(record)
         self.entries[entry.account_id, entry.seq] = entry
+
+    def entry(self, account_id: str, seq: int) -> Entry | None:
+        """An entry that a command of the batch asks for, or that the batch has made."""
+        entry = self.entries.get((account_id, seq))
+        if entry is None:
+            made = (each for each in self.new_entries if (each.account_id, each.seq) == (account_id, seq))
+            entry = next(made, None)
+        return entry
 
     def refunded_nano(self, account_id: str, call_id: str) -> int:
         """What a call was refunded so far."""

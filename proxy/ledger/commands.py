@@ -1,14 +1,25 @@
 """Commands to the ledger; `results` has what they come to.
 
 A command names the rows that its rule reads, and a function in `rules` names the command that it carries out.
-There is no other list of commands than `COMMANDS`, which has those of `deliveries`, `dues`, `invoices`,
-`quotas`, `records`, `returns`, `top_ups` and `vouchers` as well.
+There is no other list of commands than `COMMANDS`, which has those of `credit_notes`, `deliveries`, `dues`,
+`invoices`, `quotas`, `records`, `returns`, `top_ups` and `vouchers` as well.
 """
 
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from proxy.ledger import deliveries, dues, invoices, kinds, quotas, records, returns, top_ups, vouchers
+from proxy.ledger import (
+    credit_notes,
+    deliveries,
+    dues,
+    invoices,
+    kinds,
+    quotas,
+    records,
+    returns,
+    top_ups,
+    vouchers,
+)
 from proxy.ledger.command import Command as Command  # noqa: PLC0414 - with all others.
 from proxy.ledger.command import OfAccount as OfAccount  # noqa: PLC0414
 from proxy.ledger.needs import Needs
@@ -355,7 +366,7 @@ def _leaves(kind: type[Command]) -> Iterator[type[Command]]:
         yield from _leaves(derived) if derived.__subclasses__() else (derived,)
 
 
-assert {deliveries, dues, invoices, quotas, records, returns, top_ups, vouchers}, (
+assert {credit_notes, deliveries, dues, invoices, quotas, records, returns, top_ups, vouchers}, (
     "a command is one of all once its module is there"
 )
 COMMANDS: Final[tuple[type[Command], ...]] = tuple(_leaves(Command))

@@ -168,15 +168,26 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
         },
     ),
     "invoice.issued": EventType(
-        "The invoice of a month was issued.",
+        "The invoice of a month was issued, or an early one.",
         {
             "invoice_id": "The invoice.",
             "number": "Its number.",
             "month": "The month, such as 2027-03.",
+            "part": "Which early invoice of the month it is, from 1 on; null for the one that ends it.",
             "credits": "What was put in.",
             "charges": "What was charged and taken.",
             "closing": "The balance less all debt at its end.",
             "due": "All debt at its end.",
+        },
+    ),
+    "credit_note.issued": EventType(
+        "A credit note was issued: something was refunded that is on an invoice.",
+        {
+            "credit_note_id": "The credit note.",
+            "number": "Its number.",
+            "invoice_id": "The invoice that it corrects.",
+            "amount": "What a call was given back, or below zero, what of a lot was paid back.",
+            "ref": "The call or the lot.",
         },
     ),
     "plan.changed": EventType(

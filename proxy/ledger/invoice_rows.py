@@ -60,14 +60,18 @@ class InvoiceHead(msgspec.Struct, frozen=True):
     closing_nano: int
     debt_nano: int
     issued_at_us: int
+    part: int = 0
+    noted_nano: int = 0
 
 
 class Invoice(msgspec.Struct, frozen=True):
     """The entries of an account from `first_seq` to `last_seq`, for the month `period`, such as `2027-03`.
 
-    `opening_nano + credits_nano - charges_nano = closing_nano`, the balance less all debt before and after
-    them, to which the lines sum as well. What `paid` sums to what was charged for usage. `debt_nano` is all
-    debt after them.
+    `opening_nano + noted_nano + credits_nano - charges_nano = closing_nano`: the balance less all debt
+    before and after them. The lines sum to credits less charges, and `paid` to what was charged for usage.
+    What credit notes are of sums to `noted_nano`, and is in no line. `debt_nano` is all debt after them.
+
+    An early invoice is the `part` of its month with this number, from 1 on; 0 ends the month.
     """
 
     account_id: str
@@ -85,6 +89,8 @@ class Invoice(msgspec.Struct, frozen=True):
     lines: tuple[InvoiceLine, ...] = ()
     paid: tuple[Paid, ...] = ()
     parties: Parties = Parties()
+    part: int = 0
+    noted_nano: int = 0
 
     @property
     def usage_nano(self) -> int:
@@ -94,11 +100,37 @@ class Invoice(msgspec.Struct, frozen=True):
     @property
     def adds_up(self) -> bool:
         """Whether its figures, its lines and what paid for them agree."""
-        change_nano = self.closing_nano - self.opening_nano
+        change_nano = self.closing_nano - self.opening_nano - self.noted_nano
         return (
             self.first_seq <= self.last_seq
             and self.credits_nano - self.charges_nano == change_nano
             and sum(line.amount_nano for line in self.lines) == change_nano
             and sum(paid.amount_nano for paid in self.paid) == self.usage_nano
+            and abs(self.opening_nano) + abs(self.noted_nano) <= _MOST_NANO
             and abs(self.opening_nano) + max(self.credits_nano, self.charges_nano) <= _MOST_NANO
+            and self.part >= 0
         )
+
+
+class CreditNote(msgspec.Struct, frozen=True):
+    """What was refunded by the entry `seq`, of what the entry `of_seq` has on an invoice.
+
+    `amount_nano` is that of the refund's entry: above zero for a call of which something was given back, and
+    below for a lot of which something was paid back. `ref` is that call or lot, `name` the call's model or
+    the lot's kind. `serial` counts the credit notes of the account, from 1 on.
+    """
+
+    account_id: str
+    seq: int
+    id: str
+    number: str
+    serial: int
+    invoice_id: str
+    invoice_number: str
+    of_seq: int
+    amount_nano: int
+    ref: str
+    name: str
+    reason: str
+    issued_at_us: int
+    parties: Parties = Parties()

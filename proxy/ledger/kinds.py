@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, Self, TypeVar, overload
 
 from proxy.ledger.command_record import CommandRecord
 from proxy.ledger.events import Delivery, Event
-from proxy.ledger.invoice_rows import Invoice
+from proxy.ledger.invoice_rows import CreditNote, Invoice
 from proxy.ledger.rows import Claim, Counter, Entry, Membership, Object, Voucher
 from proxy.ledger.top_up_rows import AutoTopUp, TopUp, TopUpReference
 from proxy.ledger.windows import Window
@@ -29,6 +29,8 @@ EntryKey = tuple[str, int]
 """The id of an account, and the number of an entry of it."""
 CounterRowKey = tuple[str, str, Window, int]
 """The id of an account, and the name, the window and the first day of a counter of it."""
+InvoiceKey = tuple[str, str, int]
+"""The id of an account, and the period and the part of an invoice of it."""
 DeliveryKey = tuple[str, str, str]
 """The id of an account, that of an event of it, and the name of an endpoint."""
 
@@ -133,7 +135,8 @@ EVENT: Final = Kind[RowKey, Event]("events", Event, "account_id id")
 TOP_UP: Final = Kind[RowKey, TopUp]("top_ups", TopUp, "account_id id")
 REFERENCE: Final = Kind[RowKey, TopUpReference]("top_up_references", TopUpReference, "provider reference")
 AUTO_TOP_UP: Final = Kind[str, AutoTopUp]("auto_top_ups", AutoTopUp, "account_id")
-INVOICE: Final = Kind[RowKey, Invoice]("invoices", Invoice, "account_id period")
+INVOICE: Final = Kind[InvoiceKey, Invoice]("invoices", Invoice, "account_id period part")
+CREDIT_NOTE: Final = Kind[EntryKey, CreditNote]("credit_notes", CreditNote, "account_id seq")
 DELIVERY: Final = Kind[DeliveryKey, Delivery]("deliveries", Delivery, "account_id event_id endpoint")
 
 NAMED_LOT: Final = Question[RowKey]("named_lots", 2)
@@ -143,4 +146,8 @@ REFUND: Final = Question[RowKey]("refunds", 2)
 PENDING_TOP_UP: Final = Question[str]("pending_top_ups")
 """The top-ups of accounts that are pending."""
 NEWEST_INVOICE: Final = Question[str]("newest_invoices")
-"""The newest invoice of each of some accounts."""
+"""The newest invoice of each of some accounts: the one that ends last."""
+NEWEST_CREDIT_NOTE: Final = Question[str]("newest_credit_notes")
+"""The newest credit note of each of some accounts: the one with the last serial."""
+CREDIT_NOTES_FROM: Final = Question[EntryKey]("credit_notes_from", 2)
+"""The credit notes of an account from that of an entry on."""

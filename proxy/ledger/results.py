@@ -2,7 +2,7 @@
 
 import msgspec
 
-from proxy.ledger.invoice_rows import Invoice
+from proxy.ledger.invoice_rows import CreditNote, Invoice
 from proxy.ledger.rows import Account, Claim, Entry, Key, Membership, ThrottleKind, Voucher
 from proxy.ledger.top_up_rows import AutoTopUp, TopUp
 from proxy.pricing.charge import Charge
@@ -14,7 +14,7 @@ class Done(msgspec.Struct, frozen=True):
     `account` and `key` are the rows after it, where the command is about one. `entry` is the one that
     a command with an id of its caller's made, a replayed one included. `voucher` and `claim` are
     those of a command about a voucher, `membership` is that of one about a group, `top_up` that of one about
-    a top-up. `invoice` is the one of its account and period.
+    a top-up. `invoice` is the one of its account, period and part, `credit_note` that of its refund.
     """
 
     account: Account | None = None
@@ -27,6 +27,7 @@ class Done(msgspec.Struct, frozen=True):
     top_up: TopUp | None = None
     auto_top_up: AutoTopUp | None = None
     invoice: Invoice | None = None
+    credit_note: CreditNote | None = None
 
 
 class RateStatus(msgspec.Struct, frozen=True):

@@ -22,7 +22,7 @@ def seal_of(*values: SealedValue) -> int:
     return seal
 
 
-def newer_values(*values: str) -> tuple[str, ...]:
+def newer_values(*values: SealedValue) -> tuple[SealedValue, ...]:
     """The values of columns that are newer than seals, as far as they are in one.
 
     They are up to the last that has anything, so that seals from before such a column stay as they are.

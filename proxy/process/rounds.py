@@ -3,6 +3,8 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from proxy.billing.credit_notes import CreditNoteRounds, CreditNotes
+from proxy.billing.early_invoices import EarlyInvoices
 from proxy.billing.expiries import ExpiryRounds
 from proxy.billing.invoice_rounds import InvoiceRounds
 from proxy.billing.invoices import Invoices
@@ -45,10 +47,6 @@ def rounds_of(
     dues = DueRounds(
         store=store, renewals=renewals, clock=clock, groups=lambda: settings().groups, on_fault=on_fault
     )
-    made = Invoices(ledger=ledger, store=store, clock=clock, policy=lambda: settings().invoices)
-    invoices = InvoiceRounds(
-        invoices=made, store=store, clock=clock, policy=lambda: settings().invoices, on_fault=on_fault
-    )
     deliveries = Deliveries(
         store=store,
         ledger=ledger,
@@ -75,8 +73,36 @@ def rounds_of(
     return {
         "objects": retention.run,
         "dues": dues.run,
-        "invoices": invoices.run,
+        **_of_papers(store=store, ledger=ledger, clock=clock, settings=settings, on_fault=on_fault),
         "webhooks": deliveries.run,
         "expiries": expiries.run,
         "top-ups": top_ups.run,
     }
+
+
+def _of_papers(
+    *,
+    store: Store,
+    ledger: Ledger,
+    clock: Clock,
+    settings: Callable[[], Settings],
+    on_fault: Callable[[str, BaseException], None],
+) -> Rounds:
+    """Those that issue invoices and credit notes."""
+    made = Invoices(ledger=ledger, store=store, clock=clock, policy=lambda: settings().invoices)
+    invoices = InvoiceRounds(
+        invoices=made, store=store, clock=clock, policy=lambda: settings().invoices, on_fault=on_fault
+    )
+    notes = CreditNoteRounds(
+        notes=CreditNotes(
+            command=ledger.command, store=store, clock=clock, policy=lambda: settings().invoices
+        ),
+        store=store,
+        clock=clock,
+        policy=lambda: settings().invoices,
+        on_fault=on_fault,
+    )
+    early = EarlyInvoices(
+        invoices=made, store=store, clock=clock, policy=lambda: settings().invoices, on_fault=on_fault
+    )
+    return {"invoices": invoices.run, "credit-notes": notes.run, "early-invoices": early.run}

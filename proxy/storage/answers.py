@@ -61,14 +61,18 @@ def _answer(question: Question[Any], found: Kind[Any, Any], index: str = "", **m
 
 
 _RECORDED: Final = "SELECT c.seq FROM commands AS c WHERE c.account_id = {0} AND c.command_id = {1}"
-_NEWEST: Final = "SELECT max(i.period) FROM invoices AS i WHERE i.account_id = {0}"
+_NEWEST: Final = "SELECT max(i.last_seq) FROM invoices AS i WHERE i.account_id = {0}"
+_NEWEST_NOTE: Final = "SELECT max(c.serial) FROM credit_notes AS c WHERE c.account_id = {0}"
+_FROM: Final = "CASE WHEN t.seq >= CAST({1} AS BIGINT) THEN t.seq END"
 
 ANSWERS: Final = (
     *(_by_key(kind, locks=kind is kinds.VOUCHER) for kind in KINDS),
     _answer(kinds.COMMAND, kinds.ENTRY, account_id="{0}", seq=f"({_RECORDED})"),
     _answer(kinds.REFUND, kinds.ENTRY, "entries_refunded", account_id="{0}", ref="{1}", kind="'refund'"),
     _answer(kinds.PENDING_TOP_UP, kinds.TOP_UP, "top_ups_pending", account_id="{0}", state="'pending'"),
-    _answer(kinds.NEWEST_INVOICE, kinds.INVOICE, account_id="{0}", period=f"({_NEWEST})"),
+    _answer(kinds.NEWEST_INVOICE, kinds.INVOICE, account_id="{0}", last_seq=f"({_NEWEST})"),
+    _answer(kinds.NEWEST_CREDIT_NOTE, kinds.CREDIT_NOTE, account_id="{0}", serial=f"({_NEWEST_NOTE})"),
+    _answer(kinds.CREDIT_NOTES_FROM, kinds.CREDIT_NOTE, account_id="{0}", seq=_FROM),
     Answer(kinds.NAMED_LOT, LOTS, (("account_id", "{0}"), ("id", "{1}")), _put_lots),
 )
 """All of them. What is locked comes before what is read under that lock."""

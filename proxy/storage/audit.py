@@ -8,7 +8,7 @@ import msgspec
 
 from proxy.ledger.audit import rows, top_up_rows
 from proxy.ledger.audit.counter_rows import CounterRow
-from proxy.ledger.audit.invoice_rows import InvoiceRow
+from proxy.ledger.audit.invoice_rows import CreditNoteRow, InvoiceRow
 from proxy.storage import columns
 from proxy.storage.codecs import CODECS
 from proxy.storage.database import TABLES, TOTALS, Scan
@@ -72,6 +72,7 @@ _STREAMS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "autos": ("audit_auto_top_ups", _auto),
     "references": ("audit_references", top_up_rows.ReferenceRow),
     "invoices": ("audit_invoices", InvoiceRow),
+    "credit_notes": ("audit_credit_notes", CreditNoteRow),
     "deliveries": ("audit_deliveries", rows.DeliveryRow),
 }
 # Nearly every entry belongs to a call, a grant or an adjustment, and is read once more as such.

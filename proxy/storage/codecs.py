@@ -7,7 +7,7 @@ import msgspec
 from msgspec.structs import FieldInfo, astuple, fields
 
 from proxy.ledger.kinds import KINDS
-from proxy.ledger.seals import seal_of
+from proxy.ledger.seals import newer_values, seal_of
 from proxy.storage.queries import SqlValue
 from proxy.storage.tables import BY_NAME, Table
 
@@ -31,9 +31,11 @@ class Codec:
         rest = names[self._width :]
         if names[: self._width] != list(value.__struct_fields__) or rest not in ([], ["seal"]):
             raise TypeError(f"the columns of {table.name} are not the fields of {value.__name__}")
+        older = self._width - table.newer
+        self._newer = range(older, self._width)
         self._sealed = [
             place
-            for place, column in enumerate(table.columns[: self._width])
+            for place, column in enumerate(table.columns[:older])
             if table.columns[-1].mutability == "changes" or column.mutability in ("key", "fixed")
         ]
 
@@ -45,7 +47,8 @@ class Codec:
         for place in self._flags:
             row[place] = int(row[place])
         if self._is_sealed:
-            row.append(seal_of(*(row[place] for place in self._sealed)))
+            newer = newer_values(*(row[place] for place in self._newer))
+            row.append(seal_of(*(row[place] for place in self._sealed), *newer))
         return tuple(row)
 
     def value(self, row: tuple[Any, ...]) -> Any:

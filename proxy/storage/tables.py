@@ -32,11 +32,13 @@ class Column(msgspec.Struct, frozen=True):
 class Table(msgspec.Struct, frozen=True):
     """One table. Its columns come in the schema's order, which is that of the fields of a ledger's value.
 
-    A seal comes behind them, and before columns that are newer: it is made when a row is written.
+    A seal comes behind them, and before columns that are newer: it is made when a row is written. The last
+    `newer` columns before it are in it as far as they have anything.
     """
 
     name: str
     columns: tuple[Column, ...]
+    newer: int = 0
 
     def place(self, column: str) -> int:
         """Where a column stands in a row."""
@@ -295,6 +297,24 @@ INVOICES: Final = Table(
         _of("integer", "fixed", "first_seq last_seq opening_nano credits_nano charges_nano"),
         _of("integer", "fixed", "closing_nano debt_nano issued_at_us"),
         _of("json", "fixed", "lines paid parties"),
+        _of("integer", "key", "part"),
+        _of("integer", "fixed", "noted_nano"),
+        _of("integer", "fixed", "seal", secret=True),
+    ),
+    newer=2,
+)
+CREDIT_NOTES: Final = Table(
+    "credit_notes",
+    _columns(
+        _of("text", "key", "account_id"),
+        _of("integer", "key", "seq"),
+        _of("text", "fixed", "id number"),
+        _of("integer", "fixed", "serial"),
+        _of("text", "fixed", "invoice_id invoice_number"),
+        _of("integer", "fixed", "of_seq amount_nano"),
+        _of("text", "fixed", "ref name reason"),
+        _of("integer", "fixed", "issued_at_us"),
+        _of("json", "fixed", "parties"),
         _of("integer", "fixed", "seal", secret=True),
     ),
 )
@@ -343,7 +363,7 @@ BY_NAME: Final = {
     for table in (
         *(ACCOUNTS, KEYS, KEY_DIGESTS, LOTS, BUCKETS, THROTTLES, HOLDS, ENTRIES, COMMANDS),
         *(RECEIPTS, OBJECTS, MEMBERSHIPS, VOUCHERS, VOUCHER_CLAIMS, COUNTERS, EVENTS),
-        *(TOP_UPS, TOP_UP_REFERENCES, AUTO_TOP_UPS, INVOICES, DELIVERIES),
+        *(TOP_UPS, TOP_UP_REFERENCES, AUTO_TOP_UPS, INVOICES, CREDIT_NOTES, DELIVERIES),
         *(USAGE_DAYS, USAGE_TOTALS),
     )
 }

@@ -187,8 +187,16 @@ class MemoryStore:
         pending = (each for id_ in accounts for each in mine.pending(id_))
         part.top_ups.update({(each.account_id, each.id): each for each in pending})
         for account_id in asked.get(kinds.NEWEST_INVOICE.name, ()):
-            periods = [key for key in mine.invoices if key[0] == account_id]
-            part.invoices.update({key: mine.invoices[key] for key in sorted(periods)[-1:]})
+            issued = [each for each in mine.invoices.values() if each.account_id == account_id]
+            for each in sorted(issued, key=lambda each: each.last_seq)[-1:]:
+                part.invoices[each.account_id, each.period, each.part] = each
+        newest = asked.get(kinds.NEWEST_CREDIT_NOTE.name, ())
+        since = asked.get(kinds.CREDIT_NOTES_FROM.name, ())
+        for note in mine.credit_notes.values():
+            from_there = any(note.account_id == id_ and note.seq >= seq for id_, seq in since)
+            # All of them are loaded where the newest is asked for: that has the highest serial.
+            if from_there or note.account_id in newest:
+                part.credit_notes[note.account_id, note.seq] = note
 
     def _written(self, part: Books) -> None:
         mine = self.books

@@ -6,6 +6,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from proxy.ledger.commands import Authorize, Command, Forget, Grant, Observe, Reroute, Settle, Sweep
+from proxy.ledger.credit_notes import IssueCreditNote
 from proxy.ledger.deliveries import ForgetEvents
 from proxy.ledger.invoices import IssueInvoice
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Limits
@@ -25,6 +26,12 @@ FAULTS: Final[tuple[Fault, ...]] = ("in_rules", "at_commit", "after_commit")
 SKEWS_US: Final = (0, 0, SECOND_US, -SECOND_US, 40 * SECOND_US, -300 * SECOND_US, HOUR_US, -3 * HOUR_US)
 
 _TOTAL: Final = sum(kind.weight for kind in KINDS.values())
+
+
+_AS_GIVEN = (
+    *(Observe, Reroute, Forget, MakeVoucher, ForgetEvents, OpenTopUp, IssueInvoice, IssueCreditNote),
+)
+"""Commands that are repeated by their own time: it is part of what they make, or they have none."""
 
 
 class Author:
@@ -104,7 +111,15 @@ class Author:
         world = self._world
         command = world.one_of(world.recent)
         if isinstance(
-            command, Observe | Reroute | Forget | MakeVoucher | ForgetEvents | OpenTopUp | IssueInvoice
+            command,
+            Observe
+            | Reroute
+            | Forget
+            | MakeVoucher
+            | ForgetEvents
+            | OpenTopUp
+            | IssueInvoice
+            | IssueCreditNote,
         ) or (not isinstance(command, Grant) and world.happens(50)):
             return command
         at_us = world.at_us()

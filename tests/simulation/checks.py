@@ -161,9 +161,11 @@ def events_are_what_was_crossed(look: Look, model: Model) -> Iterator[str]:
 
 
 def invoices_stay_as_issued(look: Look, model: Model) -> Iterator[str]:
-    """An invoice is what it was when it was issued, and a period has one."""
+    """An invoice is what it was when it was issued, and a period has one; so it is with credit notes."""
     issued = model.invoices.get(look.account_id, {})
     yield from differences(look.rows["invoices"], map(row_of, issued.values()))
+    notes = model.notes.get(look.account_id, {})
+    yield from differences(look.rows["credit_notes"], map(row_of, notes.values()))
 
 
 def deliveries_are_as_noted(look: Look, model: Model) -> Iterator[str]:

@@ -13,7 +13,7 @@ from proxy.ledger.deliveries import TellExpiry
 from proxy.ledger.dues import Renew
 from proxy.ledger.events import Event, event_id
 from proxy.ledger.groups import Group, Groups
-from proxy.ledger.invoice_rows import Invoice
+from proxy.ledger.invoice_rows import CreditNote, Invoice
 from proxy.ledger.quotas import SetHoldings
 from proxy.ledger.records import Record
 from proxy.ledger.rows import NEVER_US, NO_THRESHOLD, Account, AlertRules, Hold, Limits
@@ -73,7 +73,11 @@ class Watch:
         if isinstance(result, Done) and result.top_up and not result.replayed:
             yield from _of_top_up(command, result, result.top_up)
         if isinstance(result, Done) and result.invoice and not result.replayed:
-            yield "invoice.issued", result.invoice.period, _of_invoice(result.invoice)
+            issued = result.invoice
+            cause = f"{issued.period}/{issued.part}" if issued.part else issued.period
+            yield "invoice.issued", cause, _of_invoice(issued)
+        if isinstance(result, Done) and result.credit_note and not result.replayed:
+            yield "credit_note.issued", str(result.credit_note.seq), _of_note(result.credit_note)
         if isinstance(result, Done) and self._account is not None:
             yield from self._of_account(party, self._account)
         settled = result.settled if isinstance(result, Recorded) else result
@@ -165,9 +169,15 @@ def _of_invoice(invoice: Invoice) -> dict[str, object]:
         "invoice_id": invoice.id,
         "number": invoice.number,
         "month": invoice.period,
+        "part": invoice.part or None,
         **{name: usd_string(nano) for name, nano in figures.items()},
         "due": usd_string(invoice.debt_nano),
     }
+
+
+def _of_note(note: CreditNote) -> dict[str, object]:
+    ids = {"credit_note_id": note.id, "number": note.number, "invoice_id": note.invoice_id}
+    return {**ids, "amount": usd_string(note.amount_nano), "ref": note.ref}
 
 
 def _of_expiry(party: Party, command: TellExpiry) -> Iterator[Told]:

@@ -28,6 +28,7 @@ from proxy.ledger.commands import (
     Sweep,
     Void,
 )
+from proxy.ledger.credit_notes import IssueCreditNote
 from proxy.ledger.deliveries import ForgetEvents, NoteDelivery, RouteEvent, TellExpiry
 from proxy.ledger.dues import ChangePlan, Renew, TakeFee
 from proxy.ledger.invoices import IssueInvoice
@@ -47,6 +48,7 @@ from proxy.ledger.top_ups import (
 from proxy.ledger.vouchers import ClaimVoucher, MakeVoucher
 from tests.simulation import (
     auto_top_ups,
+    credit_notes,
     deliveries,
     follow_accounts,
     follow_calls,
@@ -93,6 +95,7 @@ KINDS: Final[dict[type[Command], Kind]] = {
     SetHoldings: Kind(12, quotas.set_holdings, quotas.follow_holdings),
     MakeVoucher: Kind(7, vouchers.make_voucher, vouchers.follow_make),
     ClaimVoucher: Kind(22, vouchers.claim_voucher, vouchers.follow_claim),
+    IssueCreditNote: Kind(20, credit_notes.issue_credit_note, credit_notes.follow_note),
     IssueInvoice: Kind(20, invoices.issue_invoice, invoices.follow_issue),
     Record: Kind(60, records.record, records.follow_record),
     OpenTopUp: Kind(30, top_ups.open_top_up, top_ups.follow_open),

@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from proxy.ledger.events import Delivery, Event
-from proxy.ledger.invoice_rows import Invoice
+from proxy.ledger.invoice_rows import CreditNote, Invoice
 from proxy.ledger.rows import (
     UNLIMITED,
     Account,
@@ -168,7 +168,8 @@ class Model:
         self.top_ups: dict[str, dict[str, TopUp]] = {}
         self.references: dict[tuple[str, str], TopUpReference] = {}
         self.autos: dict[str, AutoTopUp] = {}
-        self.invoices: dict[str, dict[str, Invoice]] = {}
+        self.invoices: dict[str, dict[tuple[str, int], Invoice]] = {}
+        self.notes: dict[str, dict[int, CreditNote]] = {}
         self.deliveries: dict[str, dict[tuple[str, str], Delivery]] = {}
         self.gauges = Gauges()
         self.touched: dict[str, Touched] = {}

@@ -28,6 +28,7 @@ ACCOUNT_PLACE: dict[str, int] = {
     "memberships": 0,
     "counters": 0,
     "invoices": 0,
+    "credit_notes": 0,
     "usage_days": 0,
     "events": 0,
     "top_ups": 0,
@@ -39,7 +40,7 @@ ACCOUNT_PLACE: dict[str, int] = {
 TABLES = tuple(ACCOUNT_PLACE)
 OF_ACCOUNTS = (
     *("key_digests", "buckets", "throttles", "objects", "memberships", "counters"),
-    *("top_ups", "top_up_references", "auto_top_ups", "invoices", "deliveries"),
+    *("top_ups", "top_up_references", "auto_top_ups", "invoices", "credit_notes", "deliveries"),
 )
 """Those that are looked up by their account alone."""
 

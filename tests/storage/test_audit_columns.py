@@ -134,6 +134,7 @@ KINDS: dict[str, dict[str, str]] = {
         "of what rolls over": "name = 'rolling'",
     },
     "invoices": {"": "id = 'inv_1'"},
+    "credit_notes": {"": "id = 'cn_1'"},
     "voucher_claims": {"": "account_id = 'acct_1'"},
     "events": {"": "type = 'limit.threshold' AND account_id = 'acct_2'"},
     "top_ups": {

@@ -240,7 +240,7 @@ async def test_rows_that_do_not_arrive_are_noticed(tmp_path: Path) -> None:
         with source.at_rest() as old, target.filling() as new:
             copy(old, Leaky(new._connection, target.path), lambda _: None)
 
-    with pytest.raises(StorageFault, match="of 4 rows of commands 3 have arrived"):
+    with pytest.raises(StorageFault, match="of 5 rows of commands 4 have arrived"):
         await apart(begin)
 
 

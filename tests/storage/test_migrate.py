@@ -125,6 +125,7 @@ FROZEN = {
         "e7de0b507497f2b8a389d7e3c71e88d12aa49a45508a6189ec4f18226f99e74c",
         "e30ac5d1eecc8d912126fdf2f253738aa2587ca8367bdb48ceea23eaabcee736",
         "fa82d430a1abec7ace8d97c9045d9fc9424546feb3c6d037ee474981ae1a7d70",
+        "25bc3703b68dddfb7c4c5d316b9e7dc9cc4072a2dec1fa3489b5b1da95f2b1c2",
     ],
     "postgres": [
         "0f6b410b73c02ae1c9883135e796194b7e531b761ca95d45bf1e7b1569692f54",
@@ -149,6 +150,7 @@ FROZEN = {
         "2e1995504d50e1a89d09aac5f44a149b59ce8cbfb8ad604fd50c17d306ab88a8",
         "e30ac5d1eecc8d912126fdf2f253738aa2587ca8367bdb48ceea23eaabcee736",
         "ac3625e6f5d83b863e0d2d0a5cd82337570b2444fe3229ffa1a2ec81a031e270",
+        "4385deef9085f131fcd1169480a96ddf7ea4e33316dcb10c39b071827c83ec98",
     ],
 }
 """The digests of the migrations that databases have been made with. This list only ever grows."""
@@ -169,6 +171,7 @@ FROZEN_FUNCTIONS = {
     20: "15543a997608ede909517b9b4d72a1ff18a46f00efc692f2ee811908b4978382",
     21: "6e89141df5ad910232ea31babe6b774fd0f10adb5ddfbcf04549502dc923fb09",
     22: "f47ffbb777a429c18f85a869af5f4f8d52f3eaafe2f5f2615751fe2a9139a16f",
+    23: "fd6cbc4eb9762f350eec74d3c2409bc0a61db3239c294bae863d885fdc00ec4a",
 }
 """Those of PostgreSQL's batch functions, by the schema's version: another text takes another migration."""
 

@@ -25,15 +25,18 @@ from proxy.ledger.commands import (
     ChangeAccount,
     Command,
     Detach,
+    Done,
     Observe,
     Refused,
     Settle,
 )
+from proxy.ledger.credit_notes import IssueCreditNote
 from proxy.ledger.deliveries import RouteEvent
 from proxy.ledger.events import event_id
-from proxy.ledger.invoice_rows import Invoice, Parties
+from proxy.ledger.invoice_rows import CreditNote, Invoice, Parties
 from proxy.ledger.invoices import IssueInvoice
 from proxy.ledger.records import Record
+from proxy.ledger.returns import RefundCall
 from proxy.ledger.rows import Limits, Observed, Voucher
 from proxy.ledger.store import Row, Store
 from proxy.ledger.top_ups import NoteTopUp, OpenTopUp, SetAutoTopUp
@@ -145,8 +148,24 @@ async def fill(store: Store, *, in_flight: bool = False) -> None:
     await store.apply([OpenTopUp(ACCOUNT, top_up("topup_0")), asked, off])
     (issued,) = await store.apply([invoice_of(ACCOUNT, await entries_of(store))])
     assert not isinstance(issued, Refused), issued
+    await note_a_refund(store)
     if in_flight:
         await store.apply([authorize(call("call_99"), 500, owner=store.owner)])
+
+
+async def note_a_refund(store: Store) -> None:
+    """A call that is on the invoice is refunded, on a credit note."""
+    (charge,) = await store.query("charge_of_call", {"account_id": ACCOUNT, "call_id": "call_00"})
+    of_seq, draws = int(str(charge["seq"])), msgspec.json.decode(str(charge["draws"]))
+    drawn = tuple(lot_id for lot_id, _ in draws)
+    refund = RefundCall(ACCOUNT, "refund_0", "lot_0", "call_00", 3, "slow", NOON_US, of_seq, drawn)
+    (refunded,) = await store.apply([refund])
+    assert isinstance(refunded, Done), refunded
+    assert refunded.entry is not None
+    about = ("INV-1", of_seq, 3, "call_00", "demo", "slow", NOON_US, Parties("Ada", "Seller 1"))
+    note = CreditNote(ACCOUNT, refunded.entry.seq, "cn_1", "CN-1", 1, "inv_1", *about)
+    (noted,) = await store.apply([IssueCreditNote(note, "2024-10", 0)])
+    assert isinstance(noted, Done), noted
 
 
 async def entries_of(store: Store) -> list[Row]:
@@ -155,13 +174,13 @@ async def entries_of(store: Store) -> list[Row]:
 
 
 def invoice_of(account_id: str, rows: list[Row]) -> IssueInvoice:
-    """An invoice of all entries from the second on."""
+    """An invoice of all these entries, which are an account's first."""
     sums = InvoiceSums({})
-    before, *entries = (msgspec.convert(row, InvoiceEntry) for row in rows)
+    entries = [msgspec.convert(row, InvoiceEntry) for row in rows]
     for entry in entries:
         sums.add(entry)
     last = entries[-1]
-    figures = (before.worth_after_nano, sums.credits_nano, sums.charges_nano, last.worth_after_nano)
+    figures = (0, sums.credits_nano, sums.charges_nano, last.worth_after_nano)
     named = (account_id, "2024-10", "inv_1", "INV-1", entries[0].seq, last.seq)
     shown = (sums.lines(), sums.paid(), Parties("Ada", "Seller 1"))
     return IssueInvoice(Invoice(*named, *figures, last.debt_after_nano, NOON_US, *shown))

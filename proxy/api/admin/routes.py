@@ -5,7 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
-from proxy.api import invoices
+from proxy.api import credit_notes, invoices
 from proxy.api.admin import accounts as admin_accounts
 from proxy.api.admin import counters as admin_counters
 from proxy.api.admin import credit as admin_credit
@@ -25,6 +25,7 @@ from proxy.api.invoices import AllInvoices
 from proxy.api.operations import ADMIN, ApiSettings, Binder, Commands
 from proxy.api.run_reader import RunReader
 from proxy.api.top_up_reader import TopUpReader
+from proxy.billing.credit_notes import CreditNotes
 from proxy.billing.invoices import Invoices
 from proxy.billing.providers import Providers
 from proxy.billing.top_ups import TopUps
@@ -45,6 +46,7 @@ OPERATIONS: Final = (
     *admin_top_ups.OPERATIONS,
     *auto_top_ups.ADMIN_OPERATIONS,
     *invoices.OF_ADMIN,
+    *credit_notes.OF_ADMIN,
     *admin_webhooks.OPERATIONS,
     *admin_receipts.OPERATIONS,
     *admin_jobs.OPERATIONS,
@@ -92,6 +94,9 @@ def admin_routes(
         *admin_receipts.Receipts(reader=reader, clock=clock).routes(bind),
         *admin_jobs.RunningJobs(reader=reader).routes(bind),
         *admin_upstreams.upstream_routes(bind),
+        *credit_notes.AllCreditNotes(
+            CreditNotes(command=ledger.command, store=store, clock=clock, policy=lambda: settings().invoices)
+        ).routes(bind),
         *AllInvoices(
             Invoices(ledger=ledger, store=store, clock=clock, policy=lambda: settings().invoices)
         ).routes(bind),

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
-from proxy.api import invoices
+from proxy.api import credit_notes, invoices
 from proxy.api.admin.counters import counters_now
 from proxy.api.admin.credit import LotQuery, entries_page, lots_page
 from proxy.api.billing import auto_top_ups, fee_receipts, inspection, organization_routes, plans
@@ -35,6 +35,7 @@ from proxy.api.views.counters import CountersView
 from proxy.api.views.events import EventView
 from proxy.api.views.money import Display, Usd, display
 from proxy.api.views.receipts import ReceiptView, receipt_view
+from proxy.billing.credit_notes import CreditNotes
 from proxy.billing.invoices import Invoices
 from proxy.billing.providers import Providers
 from proxy.billing.top_ups import TopUps
@@ -167,6 +168,7 @@ OPERATIONS: Final[tuple[Operation[Any, Any, Any], ...]] = (
     *fee_receipts.OPERATIONS,
     *billing_runs.OPERATIONS,
     *invoices.OF_ACCOUNTS,
+    *credit_notes.OF_ACCOUNTS,
     *organization_routes.OPERATIONS,
     *inspection.OPERATIONS,
     *billing_top_ups.OPERATIONS,
@@ -228,6 +230,9 @@ def billing_routes(
         *FeeReceipts(reader).routes(bind),
         *OwnInvoices(
             Invoices(ledger=ledger, store=store, clock=clock, policy=lambda: settings().invoices)
+        ).routes(bind),
+        *credit_notes.OwnCreditNotes(
+            CreditNotes(command=ledger.command, store=store, clock=clock, policy=lambda: settings().invoices)
         ).routes(bind),
         bind.nowhere(BILLING),
     ]

@@ -22,6 +22,7 @@ def invoice_sheet(invoice: Invoice) -> Sheet:
     parties = invoice.parties
     figures = [
         ("Opening balance", invoice.opening_nano),
+        *((("Credit notes", invoice.noted_nano),) if invoice.noted_nano else ()),
         ("Credits", invoice.credits_nano),
         ("Charges", -invoice.charges_nano),
         ("Closing balance", invoice.closing_nano),
@@ -32,7 +33,7 @@ def invoice_sheet(invoice: Invoice) -> Sheet:
         f"Invoice {invoice.number}",
         (parties.seller, *parties.address, parties.tax_id),
         (
-            ("Month", invoice.period),
+            ("Month", f"{invoice.period}, early ({invoice.part})" if invoice.part else invoice.period),
             ("Issued", instant(invoice.issued_at_us)),
             ("Account", f"{parties.account} ({invoice.account_id})"),
         ),

@@ -48,9 +48,11 @@ class SellerView(Struct, frozen=True, kw_only=True):
 
 
 class InvoiceSummary(Struct, frozen=True, kw_only=True):
-    """An invoice without its lines: `opening + credits - charges = closing`, the balance less all debt.
+    """An invoice without its lines: `opening + credit_notes + credits - charges = closing`.
 
-    `due` is what is owed after it: the credit limit that was drawn, and usage beyond all funds.
+    These are the balance less all debt. `credit_notes` is what is on papers of their own, and on no line. An
+    early invoice is the `part` of its month with this number, which is null for the one that ends it. `due`
+    is what is owed after it: the credit limit that was drawn, and usage beyond all funds.
     """
 
     object: Literal["invoice"] = "invoice"
@@ -64,6 +66,8 @@ class InvoiceSummary(Struct, frozen=True, kw_only=True):
     charges: Usd
     closing: Usd
     due: Usd
+    part: int | None
+    credit_notes: Usd
     display: Display | UnsetType = UNSET
 
 
@@ -101,7 +105,12 @@ def invoice_view(invoice: Invoice, unit: Unit) -> InvoiceView:
 
 def invoice_table(invoice: Invoice) -> Csv:
     """The lines of an invoice."""
-    return Csv(f"invoice-{invoice.period}", COLUMNS, in_pieces(_rows(invoice)))
+    return Csv(file_name(invoice), COLUMNS, in_pieces(_rows(invoice)))
+
+
+def file_name(invoice: Invoice) -> str:
+    """What a file with an invoice is called."""
+    return f"invoice-{invoice.period}-{invoice.part}" if invoice.part else f"invoice-{invoice.period}"
 
 
 def price_text(line: InvoiceLine) -> str:
@@ -122,12 +131,13 @@ def _members(invoice: Invoice | InvoiceHead, unit: Unit) -> dict[str, Any]:
     figures = {
         name: getattr(invoice, f"{name}_nano") for name in ("opening", "credits", "charges", "closing")
     }
-    figures["due"] = invoice.debt_nano
+    figures |= {"due": invoice.debt_nano, "credit_notes": invoice.noted_nano}
     return {
         "id": invoice.id,
         "number": invoice.number,
         "account_id": invoice.account_id,
         "month": invoice.period,
+        "part": invoice.part or None,
         "issued_at": instant(invoice.issued_at_us),
         **{name: usd_string(nano) for name, nano in figures.items()},
         "display": display(unit, **figures),

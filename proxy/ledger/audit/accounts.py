@@ -5,6 +5,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 from proxy.ledger.audit.calls import Calls
+from proxy.ledger.audit.credit_notes import Noted
 from proxy.ledger.audit.entries import Chain, command_faults
 from proxy.ledger.audit.events import event_faults
 from proxy.ledger.audit.feed import Feed, keys_of
@@ -53,8 +54,10 @@ def _account_faults(
     account: AccountRow, rows: dict[str, Iterator[Any]], receipts_since_day: int
 ) -> Iterator[Difference]:
     account_id = account.account_id
-    chain = Chain(rows["lots"])
-    yield from chain.faults(account, rows["entries"], Invoiced(rows["invoices"]))
+    chain, invoices = Chain(rows["lots"]), list(rows["invoices"])
+    noted = Noted(rows["credit_notes"], invoices)
+    invoiced = Invoiced(invoices, noted.of_refunds.keys())
+    yield from chain.faults(account, rows["entries"], (invoiced, noted))
     yield from command_faults(rows["commands"], rows["puts"], chain)
     calls = Calls(account_id, chain.lots, receipts_since_day=receipts_since_day)
     yield from calls.faults(

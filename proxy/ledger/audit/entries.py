@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from proxy.ledger.audit.feed import Feed, keys_of
-from proxy.ledger.audit.invoices import Invoiced
 from proxy.ledger.audit.refunds import REFUND
 from proxy.ledger.audit.rows import AccountRow, CommandRow, Difference, EntryRow, LotRow, PostedRow, compare
 from proxy.ledger.commands import Adjust, Grant
@@ -42,6 +41,20 @@ _LOTS: Final[Mapping[str, Mapping[str, object]]] = {
 _decode_draws = msgspec.json.Decoder(tuple[Draw, ...]).decode
 
 
+class Paper(Protocol):
+    """What compares papers of an account with its entries, as these pass by in their order."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no entry has to be looked at any more."""
+
+    def pass_by(self, entry: EntryRow) -> Iterator[Difference]:
+        """Add the next entry."""
+
+    def rest_faults(self) -> Iterator[Difference]:
+        """What is left when all entries have passed by."""
+
+
 class Chain:
     """The entries of one account, followed from the first to the last, with what they make of its lots.
 
@@ -64,14 +77,16 @@ class Chain:
         self.by_command: dict[str, int] = {}
 
     def faults(
-        self, account: AccountRow, entries: Iterable[EntryRow], invoiced: Invoiced
+        self, account: AccountRow, entries: Iterable[EntryRow], papers: tuple[Paper, ...]
     ) -> Iterator[Difference]:
-        """Where entries, account, lots and invoices disagree."""
+        """Where entries, account, lots and papers of entries disagree."""
         for entry in entries:
             yield from self._entry_faults(entry)
-            if not invoiced.is_over:
-                yield from invoiced.pass_by(entry)
-        yield from invoiced.rest_faults()
+            for paper in papers:
+                if not paper.is_over:
+                    yield from paper.pass_by(entry)
+        for paper in papers:
+            yield from paper.rest_faults()
         id_ = account.account_id
         yield from compare("accounts", id_, "entries", self._seq, account.entries)
         yield from compare("accounts", id_, "balance_nano", self._balance_nano, account.balance_nano)

@@ -21,4 +21,26 @@ class InvoiceRow(msgspec.Struct, frozen=True, gc=False):
     lines: str
     paid: str
     parties: str
+    part: int
+    noted_nano: int
+    seal: int
+
+
+class CreditNoteRow(msgspec.Struct, frozen=True, gc=False):
+    """All of a credit note, with its seal."""
+
+    account_id: str
+    seq: int
+    id: str
+    number: str
+    serial: int
+    invoice_id: str
+    invoice_number: str
+    of_seq: int
+    amount_nano: int
+    ref: str
+    name: str
+    reason: str
+    issued_at_us: int
+    parties: str
     seal: int

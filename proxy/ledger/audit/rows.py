@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from proxy.ledger.audit.counter_rows import CounterRow
-from proxy.ledger.audit.invoice_rows import InvoiceRow
+from proxy.ledger.audit.invoice_rows import CreditNoteRow, InvoiceRow
 from proxy.ledger.audit.membership_rows import MembershipRow as MembershipRow  # noqa: PLC0414 - with all others.
 from proxy.ledger.audit.top_up_rows import AutoRow, ReferenceRow, TopUpRow
 
@@ -356,7 +356,8 @@ class LedgerRows(msgspec.Struct, frozen=True):
     autos: Iterable[AutoRow] = ()
     """In any order, as both before."""
     invoices: Iterable[InvoiceRow] = ()
-    """By period."""
+    credit_notes: Iterable[CreditNoteRow] = ()
+    """In any order, as invoices."""
     receipts_since_day: int = 0
     """Receipts and holds from before this day may be gone; their usage days are not checked."""
     totals: Totals | None = None

@@ -133,6 +133,12 @@ SELECT {events.columns}
 FROM events
 ORDER BY account_id;
 
+-- name: audit_credit_notes
+-- Every credit note, by account and entry.
+SELECT {credit_notes.columns}
+FROM credit_notes
+ORDER BY account_id, seq;
+
 -- name: audit_invoices
 -- Every invoice, by account and period.
 SELECT {invoices.columns}
