@@ -6,6 +6,7 @@ from proxy.ledger.commands import ChangeAccount, Recorded, Refused, Regrouped
 from proxy.ledger.store import Store
 from proxy.ledger.windows import DAY_US
 from proxy.money import MAX_NANO
+from proxy.storage.tables import KEYS
 from tests.storage.conftest import OpenStore
 from tests.storage.engines import Engine
 from tests.storage.teller import (
@@ -98,7 +99,7 @@ async def test_it_counts_on_the_day_of_its_use_for_its_account_and_for_the_key_i
     buckets = {(row[1], row[2], row[3]): row[4] for row in engine.dump()["buckets"]}
     assert buckets[ACCOUNT, "day", NOON_US // DAY_US] == 30
     (key,) = engine.dump()["keys"]
-    assert "[30,0]" in key[-1]
+    assert "[30,0]" in key[KEYS.place("spending")]
 
 
 async def test_what_cannot_have_been_used_so_is_refused_and_leaves_no_trace(

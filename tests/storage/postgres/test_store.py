@@ -171,8 +171,8 @@ async def test_entries_are_immutable(store: PostgresStore, database: Postgres, s
         "UPDATE holds SET state = 'open'",
         "UPDATE receipts SET charged_nano = charged_nano - 1",
         "UPDATE receipts SET shortfall_nano = -1",
-        "INSERT INTO keys SELECT 'key', account_id, name, digest, '', 0, status, 0, '', '', 0, '' FROM keys",
-        "INSERT INTO keys SELECT 'key_2', 'none', name, 'other', hint, 0, status, 0, '', '', 0, '' FROM keys",
+        "INSERT INTO keys SELECT 'k', account_id, '', digest, '', 0, status, 0, '', '', 0, '', '' FROM keys",
+        "INSERT INTO keys SELECT 'k2', 'none', '', 'other', hint, 0, status, 0, '', '', 0, '', '' FROM keys",
     ],
 )
 async def test_the_schema_refuses_what_the_rules_never_do(

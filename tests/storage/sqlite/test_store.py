@@ -177,7 +177,7 @@ async def test_entries_are_immutable(store: SqliteStore, statement: str) -> None
         "UPDATE holds SET state = 'open'",
         "UPDATE receipts SET charged_nano = charged_nano - 1",
         "UPDATE receipts SET shortfall_nano = -1",
-        "INSERT INTO keys SELECT 'key', account_id, name, digest, '', 0, status, 0, '', '', 0, '' FROM keys",
+        "INSERT INTO keys SELECT 'k', account_id, '', digest, '', 0, status, 0, '', '', 0, '', '' FROM keys",
     ],
 )
 async def test_the_schema_refuses_what_the_rules_never_do(store: SqliteStore, statement: str) -> None:
