@@ -4,11 +4,12 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, closing, suppress
 from functools import partial
 from pathlib import Path
 from threading import Event
+from types import TracebackType
 from typing import Final
 
 from proxy.ledger.alerts import SILENT, Alerts
@@ -63,6 +64,7 @@ class SqliteStore:
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self.path = path_of(location)
+        self._as_faults = _Faults(self.path)
         self.alerts: Alerts = SILENT
         self._busy_timeout_seconds = busy_timeout_seconds
         self._keep_rows = keep_rows
@@ -125,12 +127,12 @@ class SqliteStore:
         """
         async with self._one_batch:
             batches, log = self._opened()
-            with self._as_faults():
+            with self._as_faults:
                 await batches.begin()
                 batches.alerts = self.alerts
                 results = batches.apply(commands)
             try:
-                with self._as_faults():
+                with self._as_faults:
                     await self._writing.run(log.make_durable)
             except LedgerUnavailable as error:
                 # The system may forget what it failed to write: a later sync that succeeds proves nothing.
@@ -176,7 +178,7 @@ class SqliteStore:
     async def take_lease(self, name: str, seconds: float) -> bool:  # noqa: ARG002 - a lock ends with its process.
         """Whether this process has the lock of this name on a file beside the database; it keeps it then."""
         self._opened()
-        with self._as_faults():
+        with self._as_faults:
             await self._writing.run(partial(self._take, name))
         return name in self._leases
 
@@ -280,17 +282,31 @@ class SqliteStore:
         self, sql: str, params: Parameters = (), *, readers: SqliteReaders | None = None
     ) -> list[sqlite3.Row]:
         self._opened()
-        with self._as_faults():
+        with self._as_faults:
             return await (readers or self._readers).fetch(sql, params)
 
-    @contextmanager
-    def _as_faults(self) -> Iterator[None]:
-        """Turn faults of the disk or of another process into LedgerUnavailable."""
-        try:
-            yield
-        except (sqlite3.IntegrityError, sqlite3.DataError) as error:
-            raise ConstraintFault(f"{self.path}: {error}") from error
-        except (sqlite3.ProgrammingError, sqlite3.InterfaceError):
-            raise
-        except (sqlite3.Error, OSError) as error:
-            raise LedgerUnavailable(f"{self.path}: {error}") from error
+
+class _Faults:
+    """Turns faults of the disk or of another process into LedgerUnavailable, for all that a store does.
+
+    It keeps nothing, so that one serves every batch: a generator would have to be made for each.
+    """
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        """Nothing has to be taken note of."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError):
+            raise ConstraintFault(f"{self._path}: {error}") from error
+        is_ours = isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError)
+        if isinstance(error, sqlite3.Error | OSError) and not is_ours:
+            raise LedgerUnavailable(f"{self._path}: {error}") from error
