@@ -3,31 +3,30 @@
 import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 
+from proxy.billing.event_prices import GROUP_TRIES, Ledger, Terms, card_of, charged
+from proxy.billing.levels import LevelCharges
 from proxy.call.renewals import Renewals
 from proxy.call.terms import card_at
 from proxy.clock import Clock
-from proxy.endpoints.event_plan import EVENTS, EventPlan, EventPolicy, read_event
+from proxy.endpoints.event_plan import EVENTS, EventPlan, EventPolicy, LevelPlan, read_event, read_level
 from proxy.errors import Refusal
 from proxy.ids import new_id
-from proxy.ledger.commands import Command, Done, Recorded, Refused, Regrouped, Result
-from proxy.ledger.groups import Groups
+from proxy.ledger.commands import Command, Recorded, Refused, Regrouped, Result
+from proxy.ledger.level_rows import Told
+from proxy.ledger.levels import ReportLevel
 from proxy.ledger.records import Record
 from proxy.ledger.refusals import refusal
 from proxy.ledger.rows import Call, Outcome
 from proxy.ledger.windows import iso
-from proxy.money import MAX_NANO
-from proxy.pricing.book import PriceBook
-from proxy.pricing.cards import RateCard
-from proxy.pricing.charge import NO_CHARGE, Charge, price
+from proxy.pricing.charge import NO_CHARGE, Charge
 from proxy.pricing.runs import RunSum, in_run, run_after
 from proxy.validation import did_you_mean
 
-GROUP_TRIES: Final = 3
-"""How often an event is priced for the group that its account is in by then."""
 _US: Final = 1_000_000
 
 
@@ -68,44 +67,16 @@ class Reported(msgspec.Struct, frozen=True):
     run: RunSum | None = None
 
 
-class Ledger(Protocol):
-    """The ledger as events use it."""
-
-    def submit(self, command: Command) -> asyncio.Future[Result]:
-        """Put a command in the inbox."""
-        ...
-
-    async def command(self, command: Command) -> Done:
-        """Carry out a command of the administration. Raises Refusal."""
-        ...
-
-
-class Terms(Protocol):
-    """The part of the settings that decides about events. A reload replaces it."""
-
-    @property
-    def events(self) -> EventPolicy:
-        """The types that are taken, and their bounds."""
-        ...
-
-    @property
-    def book(self) -> PriceBook:
-        """The price book."""
-        ...
-
-    @property
-    def groups(self) -> Groups:
-        """The groups, with the markups of their runs."""
-        ...
-
-
 class UsageEvents:
     """Prices and records events. What is sent again changes nothing, so that any failure is made good so."""
 
-    def __init__(self, *, ledger: Ledger, clock: Clock, terms: Callable[[], Terms]) -> None:
+    def __init__(
+        self, *, ledger: Ledger, clock: Clock, terms: Callable[[], Terms], levels: LevelCharges
+    ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._terms = terms
+        self._levels = levels
         self._renewals = Renewals(ledger=ledger, clock=clock)
 
     async def settle(self, account_id: str, group: str) -> None:
@@ -127,16 +98,26 @@ class UsageEvents:
             for _ in range(GROUP_TRIES):
                 command = _command(event, plan, terms, key_id, group=group, now_us=now_us)
                 result = await self._ledger.submit(command)
-                if not isinstance(result, Regrouped):
+                if isinstance(result, Regrouped):
+                    # Nobody owes for want of what the account should have been given by now.
+                    group = await self._renewals.group_of(event.account_id, result.group, terms.groups)
+                elif not await self._has_room_now(command, result):
                     return _reported(event, result)
-                # Nobody owes for want of what the account should have been given by now.
-                group = await self._renewals.group_of(event.account_id, result.group, terms.groups)
         except Refusal as fault:
             if fault.code == "ledger_unavailable":
                 raise
             return Reported(event, "rejected", fault=fault)
         regrouped = Refusal("conflict", "The account changes its group; send the event again.")
         return Reported(event, "rejected", fault=regrouped)
+
+    async def _has_room_now(self, command: Command, result: Result) -> bool:
+        """Whether a level can be told of now that it was too full before. Raises Refusal."""
+        if not isinstance(command, ReportLevel) or not isinstance(result, Refused):
+            return False
+        account_id = command.record.call.account_id
+        return result.code == "conflict" and await self._levels.make_room(
+            account_id, command.call.model, command.thing
+        )
 
 
 def _plan_of(event: UsageEvent, policy: EventPolicy, *, is_key: bool, now_us: int) -> EventPlan:
@@ -161,16 +142,46 @@ def _plan_of(event: UsageEvent, policy: EventPolicy, *, is_key: bool, now_us: in
 
 def _command(
     event: UsageEvent, plan: EventPlan, terms: Terms, key_id: str, *, group: str, now_us: int
-) -> Record:
+) -> Record | ReportLevel:
     """What records an event at the prices of a group, of the time when it happened. Raises Refusal."""
-    told, used_at_us = read_event(plan, event.content), min(event.at_us, now_us)
+    if plan.level is not None:
+        return _report_level(event, plan, plan.level, terms, key_id, group=group, now_us=now_us)
+    told, at_us = read_event(plan, event.content), min(event.at_us, now_us)
     charge = NO_CHARGE
     if not told.failed:
-        card = _card(plan, told.parameters, terms.book, group=group, at_us=used_at_us)
+        card = card_at(card_of(plan, terms.book, group).as_of(at_us), told.parameters, plan.meters)
         if event.run_id:
             card = in_run(card, event.run_id, terms.groups.of(group).run_share)
-        charge = _charge(card, told.usage)
+        charge = charged(card, told.usage)
     outcome = Outcome("reported_failure" if told.failed else "complete", 200, "reported", told.usage, now_us)
+    record = _record(event, key_id, outcome, charge, group=group, now_us=now_us)
+    return replace(record, on_shortfall=terms.events.on_shortfall)
+
+
+def _report_level(
+    event: UsageEvent,
+    plan: EventPlan,
+    level: LevelPlan,
+    terms: Terms,
+    key_id: str,
+    *,
+    group: str,
+    now_us: int,
+) -> ReportLevel:
+    """What notes the level that an event tells of; it costs nothing until time has passed. Raises Refusal."""
+    if event.run_id:
+        raise Refusal("invalid_value", "What is charged over time is of no run.", param="run_id")
+    said, at_us = read_level(plan, level, event.content), min(event.at_us, now_us)
+    if said.level:
+        card_at(card_of(plan, terms.book, group).as_of(at_us), said.parameters, plan.meters)
+    outcome = Outcome("complete", 200, "reported", {}, now_us)
+    record = _record(event, key_id, outcome, NO_CHARGE, group=group, now_us=now_us)
+    return ReportLevel(record, said.thing, Told(at_us, said.level, tuple(said.parameters.items())))
+
+
+def _record(
+    event: UsageEvent, key_id: str, outcome: Outcome, charge: Charge, *, group: str, now_us: int
+) -> Record:
     call = Call(
         *(new_id("call", now_us), event.account_id, key_id, EVENTS, event.type, "", ""),
         stream=False,
@@ -178,29 +189,7 @@ def _command(
         run_id=event.run_id,
     )
     digest = hashlib.sha256(event.content).hexdigest()
-    return Record(
-        *(call, event.name, digest, used_at_us, now_us, outcome, charge),
-        on_shortfall=terms.events.on_shortfall,
-        group=group,
-    )
-
-
-def _card(
-    plan: EventPlan, parameters: dict[str, str], book: PriceBook, *, group: str, at_us: int
-) -> RateCard:
-    """The card for events of a plan with these parameters at a moment. Raises Refusal."""
-    card = book.card_now(plan.rate_card, plan.type, EVENTS, at_us, group)
-    if card is None:
-        message = f"The rate card {plan.rate_card!r} prices no {plan.type} for the group {group!r}."
-        raise Refusal("model_not_priced", message, param="type")
-    return card_at(card, parameters, plan.meters)
-
-
-def _charge(card: RateCard, usage: dict[str, int]) -> Charge:
-    charge = price(card, usage)
-    if charge.total_nano > MAX_NANO:
-        raise Refusal("invalid_value", "The event would cost more than the largest amount there is.")
-    return charge
+    return Record(*(call, event.name, digest, min(event.at_us, now_us), now_us, outcome, charge), group=group)
 
 
 def _reported(event: UsageEvent, result: Result) -> Reported:

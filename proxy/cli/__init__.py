@@ -11,6 +11,7 @@ from proxy.cli.files import check, schema, serve
 from proxy.cli.invoices import invoices
 from proxy.cli.keys import keys
 from proxy.cli.ledger import audit, backup, copy, migrate
+from proxy.cli.levels import levels
 from proxy.cli.lots import lots, refund
 from proxy.cli.money import adjust, grant
 from proxy.cli.reads import holds, jobs, notifications, receipts, upstreams, usage
@@ -39,6 +40,7 @@ _FOR_SERVERS = (
     events,
     counters,
     runs,
+    levels,
     notifications,
     top_ups,
     credit_notes,

@@ -30,6 +30,8 @@ class PriceSchema(Schema, frozen=True, kw_only=True):
     per_unit: Annotated[Money | None, doc("Price of one unit.")] = None
     per_minute: Annotated[Money | None, doc("Price of 60 units of a meter that counts seconds.")] = None
     per_hour: Annotated[Money | None, doc("Price of 3,600 units of a meter that counts seconds.")] = None
+    per_day: Annotated[Money | None, doc("Price of 24 units of a meter that counts hours.")] = None
+    per_month: Annotated[Money | None, doc("Price of 720 units of a meter that counts hours.")] = None
 
 
 class TierSchema(PriceSchema, frozen=True, kw_only=True):

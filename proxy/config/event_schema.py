@@ -58,6 +58,29 @@ class EventFailureSchema(Schema, frozen=True, kw_only=True):
     ] = None
 
 
+class EventLevelSchema(Schema, frozen=True, kw_only=True):
+    """How events tell how much there is of a thing, which is charged over time."""
+
+    meter: Annotated[Name, doc("The meter that it is charged by, such as gib_hours.")]
+    thing: Annotated[Text, doc("A JSON pointer to the name of the thing, such as /properties/volume.")]
+    event: Annotated[Text, doc("A JSON pointer to how much there is from then on, such as /properties/gib.")]
+    most: Annotated[Quantity, doc("The most that an event may tell; one with more is rejected.")] = (
+        "100000000"
+    )
+    ends_when: EventFailureSchema | None = None
+    every: Annotated[
+        Literal["hour", "day", "month"], doc("The periods that it is charged for, of the calendar in UTC.")
+    ] = "day"
+    late_minutes: Annotated[
+        Annotated[int, Meta(ge=0, le=10_080)],
+        doc("How long after the end of a period it is charged; so long, changes within it can be told."),
+    ] = 60
+    when_short: Annotated[
+        Literal["owe", "stop"],
+        doc("What funds do not cover: owe makes it debt, stop lets it go and ends the thing."),
+    ] = "owe"
+
+
 class EventTypeSchema(Schema, frozen=True, kw_only=True):
     """How events of one type are metered and charged."""
 
@@ -70,6 +93,7 @@ class EventTypeSchema(Schema, frozen=True, kw_only=True):
         doc("What of its events the cases of their rate card may ask for, by name."),
     ] = field(default_factory=dict)
     free_when: EventFailureSchema | None = None
+    level: EventLevelSchema | None = None
     from_keys: Annotated[
         bool, doc("Whether keys may send its events for their own account; else the admin key alone does.")
     ] = False

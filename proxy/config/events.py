@@ -2,24 +2,24 @@
 
 from typing import Final
 
+from proxy.config.event_levels import check_card, level_of
 from proxy.config.event_schema import EventMeasureSchema, EventPartSchema, EventTypeSchema
+from proxy.config.event_sources import failure_of, quantity_at, source_at
 from proxy.config.faults import Findings
 from proxy.config.formulas import bounded_part, formula_of, worked_out
 from proxy.config.schema import ConfigSchema
 from proxy.endpoints.event_plan import EventPlan, EventPolicy
 from proxy.endpoints.formulas import Part
-from proxy.endpoints.reading.pointer import pointer_of
-from proxy.endpoints.sources import Source
-from proxy.endpoints.tool_plan import Failure, Measure, Parameter
-from proxy.metering.quantities import quantity_of
+from proxy.endpoints.tool_plan import Measure, Parameter
 from proxy.metering.usage import METERS, ONE_CALL
 from proxy.pricing.book import PriceBook
 from proxy.pricing.cards import RateCard
 from proxy.validation import Path, did_you_mean
 
-MEASURED: Final = tuple(name for name in METERS if name not in ONE_CALL)
-"""The meters that events may have beside `requests`: all that there are."""
-_MEMBERS: Final = ("id", "source", "type", "account", "timestamp", "properties")
+MEASURED: Final = tuple(
+    name for name, meter in METERS.items() if name not in ONE_CALL and not meter.is_over_time
+)
+"""The meters that events may have beside `requests`: all but those of what is there over time."""
 _SECOND_US: Final = 1_000_000
 _DAY_SECONDS: Final = 86_400
 _SHORTEST_MONTH_DAYS: Final = 28
@@ -60,31 +60,29 @@ def _plan(
         near = did_you_mean(schema.rate_card, config.rate_cards)
         findings.fault((*path, "rate_card"), f"is not a rate card; {near}", schema.rate_card)
     else:
-        _check_rates(schema, card, path, findings)
+        _check_card(schema, card, path, findings)
+        if schema.level is not None:
+            check_card(schema, schema.level, card, path, findings)
+        else:
+            _check_rates(schema, card, path, findings)
     measures = (_measure(meter, (*path, "measures", meter), schema, findings) for meter in schema.measures)
     parameters = (
-        Parameter(each, _source(one.event, (*path, "parameters", each, "event"), findings), one.otherwise)
+        Parameter(each, source_at(one.event, (*path, "parameters", each, "event"), findings), one.otherwise)
         for each, one in schema.parameters.items()
     )
-    failure = None
-    if schema.free_when is not None:
-        source = _source(schema.free_when.event, (*path, "free_when", "event"), findings)
-        failure = Failure(source, schema.free_when.equals)
     return EventPlan(
         name,
         schema.rate_card,
         tuple(one for one in measures if one is not None),
         tuple(parameters),
-        failure,
+        failure_of(schema.free_when, (*path, "free_when"), findings),
         schema.from_keys,
+        level_of(schema, path, findings),
     )
 
 
 def _check_rates(schema: EventTypeSchema, card: RateCard, path: Path, findings: Findings) -> None:
     """What is measured is priced, and what is priced is measured, or is the event itself."""
-    if card.endpoints:
-        message = f"prices calls on {', '.join(card.endpoints)} alone, and no events"
-        findings.fault((*path, "rate_card"), message, schema.rate_card)
     variants = [variant for version in card.versions for variant in version.variants]
     rated = {meter for variant in variants for meter in variant.rated}
     for meter in schema.measures:
@@ -92,6 +90,13 @@ def _check_rates(schema: EventTypeSchema, card: RateCard, path: Path, findings: 
             findings.fault((*path, "measures", meter), f"has no rate on the rate card {card.id!r}")
     if others := rated - {*ONE_CALL, *schema.measures}:
         message = f"has a rate for {', '.join(sorted(others))}, which the type's `measures` do not have"
+        findings.fault((*path, "rate_card"), message, schema.rate_card)
+
+
+def _check_card(schema: EventTypeSchema, card: RateCard, path: Path, findings: Findings) -> None:
+    """It prices events, and what its cases ask for is told."""
+    if card.endpoints:
+        message = f"prices calls on {', '.join(card.endpoints)} alone, and no events"
         findings.fault((*path, "rate_card"), message, schema.rate_card)
     for condition in card.conditions:
         if condition not in schema.parameters:
@@ -106,15 +111,15 @@ def _measure(meter: str, path: Path, schema: EventTypeSchema, findings: Findings
     said = schema.measures[meter]
     if sum(bool(place) for place in (said.event, said.product, said.sum)) != 1:
         findings.fault(path, "needs exactly one of event, product, sum")
-    most = _quantity(said.most, meter, (*path, "most"), findings)
+    most = quantity_at(said.most, meter, (*path, "most"), findings)
     if said.event is None:
         return _worked_out(meter, most, said, path, findings)
     if said.per is not None:
         findings.fault((*path, "per"), "divides a `product` or a `sum`, and there is none", str(said.per))
-    source = _source(said.event, (*path, "event"), findings)
+    source = source_at(said.event, (*path, "event"), findings)
     otherwise = None
     if said.otherwise is not None:
-        otherwise = _quantity(said.otherwise, meter, (*path, "otherwise"), findings)
+        otherwise = quantity_at(said.otherwise, meter, (*path, "otherwise"), findings)
         if otherwise > most:
             findings.fault((*path, "otherwise"), "is more than `most`", said.otherwise)
     return Measure(meter, source, most, otherwise)
@@ -128,26 +133,7 @@ def _worked_out(
         findings.fault((*path, "otherwise"), "cannot stand beside a `product` or a `sum`")
 
     def part(each: EventPartSchema, at: Path) -> Part:
-        return bounded_part(each, _source(each.event, (*at, "event"), findings), at, findings)
+        return bounded_part(each, source_at(each.event, (*at, "event"), findings), at, findings)
 
     formula = formula_of(schema.product, schema.sum, schema.per, part, path)
     return worked_out(meter, most, formula) if formula is not None and formula.parts else None
-
-
-def _quantity(text: str, meter: str, path: Path, findings: Findings) -> int:
-    quantity = quantity_of(text, meter)
-    if quantity is None:
-        findings.fault(path, "is more than any event may tell", text)
-        return 0
-    return quantity
-
-
-def _source(text: str, path: Path, findings: Findings) -> Source:
-    try:
-        pointer = pointer_of(text)
-    except ValueError as error:
-        findings.fault(path, str(error), text)
-        return Source("request", text, ("",))
-    if pointer[0] not in _MEMBERS:
-        findings.fault(path, f"begins with no member of an event; these are {', '.join(_MEMBERS)}", text)
-    return Source("request", text, pointer)

@@ -15,10 +15,14 @@ PERS: Final[dict[str, int]] = {
     "per_unit": 1,
     "per_minute": 60,
     "per_hour": 3_600,
+    "per_day": 24,
+    "per_month": 720,
 }
 """How a price may be written, and how many units it is for."""
 OF_SECONDS: Final = ("per_minute", "per_hour")
 """Those that are only for meters that count seconds."""
+OF_HOURS: Final = ("per_day", "per_month")
+"""Those that are only for meters that count hours; a month is of 30 days."""
 NO_PRICE: Final = Fraction(0)
 """Takes the place of a price that is a fault."""
 
@@ -50,7 +54,9 @@ def written_price(
     schema: PriceSchema, meter: str, unit: Unit, path: Path, findings: Findings
 ) -> tuple[str, Fraction]:
     """How the price of a meter is written, as a key of `PERS`, and the price; none is a fault."""
-    ways = [way for way in PERS if way not in OF_SECONDS or METERS[meter].noun == "second"]
+    never: tuple[str, ...] = () if METERS[meter].noun == "second" else OF_SECONDS
+    never += () if METERS[meter].is_over_time else OF_HOURS
+    ways = [way for way in PERS if way not in never]
     written = [(way, text) for way in PERS if (text := getattr(schema, way)) is not None]
     if len(written) != 1 or written[0][0] not in ways:
         findings.fault(path, f"needs exactly one of {', '.join(ways)}")

@@ -30,7 +30,7 @@ from proxy.validation import Path, did_you_mean
 MEASURED: Final = tuple(
     name
     for name, meter in METERS.items()
-    if meter.part_of is None and name not in ONE_CALL and name not in SURCHARGES
+    if meter.part_of is None and name not in ONE_CALL and name not in SURCHARGES and not meter.is_over_time
 )
 """The meters that a tool's calls may have beside `requests`."""
 

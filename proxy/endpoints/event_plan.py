@@ -23,11 +23,33 @@ EVENTS: Final = "events"
 """What stands for an endpoint on the receipts of events."""
 
 
+Every = Literal["hour", "day", "month"]
+
+
+class LevelPlan(msgspec.Struct, frozen=True):
+    """How events tell how much there is of a thing, which is charged over time by one meter.
+
+    `thing` is where its name is, `source` how much there is, `most` millionths of a unit at most, and `end`
+    what says that there is nothing any more. It is charged for each period of the calendar in UTC, `late_us`
+    after its end. When funds do not cover that, the rest is owed, or it is let go and the thing stops.
+    """
+
+    meter: str
+    thing: Source
+    source: Source
+    most: int
+    end: Failure | None = None
+    every: Every = "day"
+    late_us: int = 0
+    when_short: Literal["owe", "stop"] = "owe"
+
+
 class EventPlan(msgspec.Struct, frozen=True):
     """How events of one type are metered and priced: each is one request, and what its measures tell.
 
-    All sources are of place `request`, which stands for the event. One whose `failure` is told costs nothing.
-    With `from_keys` the keys of accounts may send it for their own.
+    Those with a `level` cost nothing by themselves, and have no measures. All sources are of place `request`,
+    which stands for the event. One whose `failure` is told costs nothing. With `from_keys` the keys of
+    accounts may send it for their own.
     """
 
     type: str
@@ -36,10 +58,13 @@ class EventPlan(msgspec.Struct, frozen=True):
     parameters: tuple[Parameter, ...] = ()
     failure: Failure | None = None
     from_keys: bool = False
+    level: LevelPlan | None = None
 
     @property
     def meters(self) -> tuple[str, ...]:
         """The meters that a price must be there for."""
+        if self.level is not None:
+            return (self.level.meter,)
         return tuple(measure.meter for measure in self.measures) or tuple(ONE_CALL)
 
 
@@ -70,13 +95,38 @@ def read_event(plan: EventPlan, content: bytes) -> Told:
     """What an event tells by its plan. Raises Refusal `invalid_value`, which names field and value."""
     body = read_body(content)
     usage = {**ONE_CALL, **{one.meter: _quantity(one, body) for one in plan.measures}}
-    found = ((one.name, _text(one, body)) for one in plan.parameters)
-    parameters = {name: value for name, value in found if value is not None}
     failed = False
     if plan.failure is not None:
         value = _value(plan.failure.source, body)
         failed = value is not None and plan.failure.is_told_by(value)
-    return Told(usage, parameters, failed)
+    return Told(usage, _parameters(plan, body), failed)
+
+
+class ToldLevel(msgspec.Struct, frozen=True):
+    """How many millionths of a thing an event tells there are, and what its price may depend on."""
+
+    thing: str
+    level: int
+    parameters: dict[str, str]
+
+
+def read_level(plan: EventPlan, level: LevelPlan, content: bytes) -> ToldLevel:
+    """How much an event tells there is by its plan. Raises Refusal `invalid_value`."""
+    body = read_body(content)
+    thing = _text(Parameter("thing", level.thing), body)
+    if not thing:
+        raise wrong(level.thing, "is missing: it has to name the thing")
+    ended = _value(level.end.source, body) if level.end is not None else None
+    if level.end is not None and ended is not None and level.end.is_told_by(ended):
+        quantity = 0
+    else:
+        quantity = _quantity(Measure(level.meter, level.source, level.most), body)
+    return ToldLevel(thing, quantity, _parameters(plan, body))
+
+
+def _parameters(plan: EventPlan, body: JsonBody) -> dict[str, str]:
+    found = ((one.name, _text(one, body)) for one in plan.parameters)
+    return {name: value for name, value in found if value is not None}
 
 
 def _quantity(measure: Measure, body: JsonBody) -> int:

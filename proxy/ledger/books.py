@@ -54,6 +54,7 @@ class Books:
     auto_top_ups = kinds.AUTO_TOP_UP
     invoices = kinds.INVOICE
     credit_notes = kinds.CREDIT_NOTE
+    levels = kinds.LEVEL
 
     def __init__(self) -> None:
         self.alerts: Alerts = SILENT

@@ -2,7 +2,7 @@
 
 A command names the rows that its rule reads, and a function in `rules` names the command that it carries out.
 There is no other list of commands than `COMMANDS`, which has those of `credit_notes`, `deliveries`, `dues`,
-`invoices`, `quotas`, `records`, `returns`, `top_ups` and `vouchers` as well.
+`invoices`, `levels`, `quotas`, `records`, `returns`, `top_ups` and `vouchers` as well.
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from proxy.ledger import (
     dues,
     invoices,
     kinds,
+    levels,
     quotas,
     records,
     returns,
@@ -366,7 +367,7 @@ def _leaves(kind: type[Command]) -> Iterator[type[Command]]:
         yield from _leaves(derived) if derived.__subclasses__() else (derived,)
 
 
-assert {credit_notes, deliveries, dues, invoices, quotas, records, returns, top_ups, vouchers}, (
+assert {credit_notes, deliveries, dues, invoices, levels, quotas, records, returns, top_ups, vouchers}, (
     "a command is one of all once its module is there"
 )
 COMMANDS: Final[tuple[type[Command], ...]] = tuple(_leaves(Command))

@@ -167,6 +167,16 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
             "owed": "What of it is debt now.",
         },
     ),
+    "level.stopped": EventType(
+        "A thing that is charged over time has to end: funds did not cover what it came to.",
+        {
+            "type": "The type of events that tell of it.",
+            "thing": "The thing, as they name it.",
+            "stopped_at": "Until when it was charged; nothing of it counts from then on.",
+            "call_id": "The receipt of its last charge.",
+            "shortfall": "What of that was forgiven.",
+        },
+    ),
     "invoice.issued": EventType(
         "The invoice of a month was issued, or an early one.",
         {

@@ -17,6 +17,7 @@ from typing import Any, Final, Generic, Self, TypeVar, overload
 from proxy.ledger.command_record import CommandRecord
 from proxy.ledger.events import Delivery, Event
 from proxy.ledger.invoice_rows import CreditNote, Invoice
+from proxy.ledger.level_rows import Level
 from proxy.ledger.rows import Claim, Counter, Entry, Membership, Object, Voucher
 from proxy.ledger.top_up_rows import AutoTopUp, TopUp, TopUpReference
 from proxy.ledger.windows import Window
@@ -33,6 +34,9 @@ InvoiceKey = tuple[str, str, int]
 """The id of an account, and the period and the part of an invoice of it."""
 DeliveryKey = tuple[str, str, str]
 """The id of an account, that of an event of it, and the name of an endpoint."""
+
+LevelKey = tuple[str, str, str]
+"""The id of an account, a type of events, and the name of a thing that they tell of."""
 
 _K = TypeVar("_K")
 _R = TypeVar("_R")
@@ -138,6 +142,7 @@ AUTO_TOP_UP: Final = Kind[str, AutoTopUp]("auto_top_ups", AutoTopUp, "account_id
 INVOICE: Final = Kind[InvoiceKey, Invoice]("invoices", Invoice, "account_id period part")
 CREDIT_NOTE: Final = Kind[EntryKey, CreditNote]("credit_notes", CreditNote, "account_id seq")
 DELIVERY: Final = Kind[DeliveryKey, Delivery]("deliveries", Delivery, "account_id event_id endpoint")
+LEVEL: Final = Kind[LevelKey, Level]("levels", Level, "account_id type thing")
 
 NAMED_LOT: Final = Question[RowKey]("named_lots", 2)
 """Lots by account and id, also with nothing left."""

@@ -39,6 +39,11 @@ class Meter(msgspec.Struct, frozen=True):
         """Whether tokens are counted."""
         return self.noun == "token"
 
+    @property
+    def is_over_time(self) -> bool:
+        """Whether what is there is counted, by the hour."""
+        return self.noun.endswith(" hour")
+
 
 METERS: Final[dict[str, Meter]] = {
     meter.name: meter
@@ -70,6 +75,10 @@ METERS: Final[dict[str, Meter]] = {
         Meter("pages", "page"),
         Meter("urls", "URL"),
         Meter("run_seconds", "second", scale=1_000_000),
+        Meter("gib_hours", "GiB hour", scale=1_000_000),
+        Meter("gb_hours", "GB hour", scale=1_000_000),
+        Meter("cached_token_hours", "token hour", scale=1_000_000),
+        Meter("unit_hours", "unit hour", scale=1_000_000),
         Meter("upstream_cost", "US dollar", scale=1_000_000_000),
     )
 }

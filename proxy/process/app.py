@@ -22,6 +22,7 @@ from proxy.api.objects import ObjectLists
 from proxy.api.openapi import openapi_routes
 from proxy.api.operations import refuse_other_methods
 from proxy.api.reader import Reader
+from proxy.billing.levels import LevelCharges
 from proxy.billing.payments import Notices
 from proxy.billing.providers import Providers, provider_for
 from proxy.billing.top_ups import TopUps
@@ -331,8 +332,13 @@ class Farebox:
         )
 
     def _event_routes(self) -> EventRoutes:
+        seams: dict[str, Any] = {
+            "ledger": self.ledger,
+            "clock": self.clock,
+            "terms": lambda: self.settings,
+        }
         return EventRoutes(
-            events=UsageEvents(ledger=self.ledger, clock=self.clock, terms=lambda: self.settings),
+            events=UsageEvents(levels=LevelCharges(store=self.store, **seams), **seams),
             reader=Reader(ledger=self.ledger, store=self.store, clock=self.clock),
             store=self.store,
             clock=self.clock,

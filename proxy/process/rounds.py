@@ -8,6 +8,8 @@ from proxy.billing.early_invoices import EarlyInvoices
 from proxy.billing.expiries import ExpiryRounds
 from proxy.billing.invoice_rounds import InvoiceRounds
 from proxy.billing.invoices import Invoices
+from proxy.billing.level_rounds import LevelRounds
+from proxy.billing.levels import LevelCharges
 from proxy.billing.providers import Providers
 from proxy.billing.rounds import DueRounds
 from proxy.billing.top_up_rounds import TopUpRounds
@@ -70,6 +72,12 @@ def rounds_of(
         payments=lambda: settings().payments,
         on_fault=on_fault,
     )
+    levels = LevelRounds(
+        levels=LevelCharges(ledger=ledger, store=store, clock=clock, terms=settings),
+        store=store,
+        clock=clock,
+        on_fault=on_fault,
+    )
     return {
         "objects": retention.run,
         "dues": dues.run,
@@ -77,6 +85,7 @@ def rounds_of(
         "webhooks": deliveries.run,
         "expiries": expiries.run,
         "top-ups": top_ups.run,
+        "levels": levels.run,
     }
 
 

@@ -9,6 +9,7 @@ import msgspec
 from proxy.ledger.audit import rows, top_up_rows
 from proxy.ledger.audit.counter_rows import CounterRow
 from proxy.ledger.audit.invoice_rows import CreditNoteRow, InvoiceRow
+from proxy.ledger.audit.level_rows import LevelRow
 from proxy.storage import columns
 from proxy.storage.codecs import CODECS
 from proxy.storage.database import TABLES, TOTALS, Scan
@@ -74,6 +75,7 @@ _STREAMS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "invoices": ("audit_invoices", InvoiceRow),
     "credit_notes": ("audit_credit_notes", CreditNoteRow),
     "deliveries": ("audit_deliveries", rows.DeliveryRow),
+    "levels": ("audit_levels", LevelRow),
 }
 # Nearly every entry belongs to a call, a grant or an adjustment, and is read once more as such.
 _READ: Final = (*(table for table in TABLES if table != "key_digests"), "entries")

@@ -22,6 +22,7 @@ PORTABLE_READS: Final = (
     "portable/objects.sql",
     "portable/events.sql",
     "portable/invoices.sql",
+    "portable/levels.sql",
 )
 """The named reads that are the same in every engine."""
 

@@ -339,6 +339,17 @@ AUTO_TOP_UPS: Final = Table(
         _of("integer", "changes", "seal", secret=True),
     ),
 )
+LEVELS: Final = Table(
+    "levels",
+    _columns(
+        _of("text", "key", "account_id type thing"),
+        _of("text", "fixed", "key_id"),
+        _of("integer", "changes", "began_us since_us charged_us carry"),
+        _of("json", "changes", "told"),
+        _of("text", "changes", "state"),
+        _of("integer", "changes", "seal", secret=True),
+    ),
+)
 USAGE_DAYS: Final = Table(
     "usage_days",
     _columns(
@@ -363,7 +374,7 @@ BY_NAME: Final = {
     for table in (
         *(ACCOUNTS, KEYS, KEY_DIGESTS, LOTS, BUCKETS, THROTTLES, HOLDS, ENTRIES, COMMANDS),
         *(RECEIPTS, OBJECTS, MEMBERSHIPS, VOUCHERS, VOUCHER_CLAIMS, COUNTERS, EVENTS),
-        *(TOP_UPS, TOP_UP_REFERENCES, AUTO_TOP_UPS, INVOICES, CREDIT_NOTES, DELIVERIES),
+        *(TOP_UPS, TOP_UP_REFERENCES, AUTO_TOP_UPS, INVOICES, CREDIT_NOTES, DELIVERIES, LEVELS),
         *(USAGE_DAYS, USAGE_TOTALS),
     )
 }

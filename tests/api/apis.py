@@ -17,6 +17,7 @@ from proxy.api.billing.runs import BOUNDS, StreamBounds
 from proxy.api.holdings import HoldingsRoutes
 from proxy.api.openapi import openapi_routes
 from proxy.api.reader import Reader
+from proxy.billing.levels import LevelCharges
 from proxy.billing.offers import Payments
 from proxy.billing.providers import Providers
 from proxy.billing.usage_events import UsageEvents
@@ -123,7 +124,14 @@ class Apis:
             ]
         )
         events = EventRoutes(
-            events=UsageEvents(ledger=self.ledger, clock=self.clock, terms=lambda: self.settings),
+            events=UsageEvents(
+                ledger=self.ledger,
+                clock=self.clock,
+                terms=lambda: self.settings,
+                levels=LevelCharges(
+                    ledger=self.ledger, store=self.store, clock=self.clock, terms=lambda: self.settings
+                ),
+            ),
             reader=Reader(ledger=self.ledger, store=self.store, clock=self.clock),
             store=self.store,
             clock=self.clock,

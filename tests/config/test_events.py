@@ -4,11 +4,12 @@ from fractions import Fraction
 
 import pytest
 
-from proxy.endpoints.event_plan import EventPlan
+from proxy.endpoints.event_plan import EventPlan, LevelPlan
 from proxy.endpoints.formulas import Formula, Part
 from proxy.endpoints.sources import Source
 from proxy.endpoints.tool_plan import Failure, Measure, Parameter
 from proxy.ledger.windows import DAY_US
+from proxy.pricing.charge import price
 from tests.config.samples import CHAT_CARD, LoadText, Reported, text_of
 
 CARD = (
@@ -109,6 +110,69 @@ def test_a_measure_may_be_a_formula_of_several_figures(load_text: LoadText) -> N
 def test_a_formula_that_cannot_be_worked_out_is_a_fault(reported: Reported, measure: str, fault: str) -> None:
     text = f"rate_card: gpu, measures: {{run_seconds: {{{measure}}}}}"
     assert f"{PLACE}.measures.run_seconds{fault}" in reported(text_of(rate_cards=CARD) + events(text))
+
+
+LEVEL = "meter: gib_hours, thing: /properties/volume, event: /properties/gib"
+VOLUMES = """  month: {rates: {gib_hours: {per_month: '0.10'}}}
+  day: {rates: {gib_hours: {per_day: '0.24', block: 2}}}
+  both: {rates: {gib_hours: {per_unit: '1'}, requests: {per_unit: '1'}}}
+  bound: {rates: {gib_hours: {per_unit: '1'}}, least_charge: '1'}
+  hours: {rates: {gib_hours: {per_unit: '1'}}, hours: {windows: {weekend: {days: [sat], multiplier: '2'}}}}
+"""
+
+
+def test_a_level_is_what_the_file_says(load_text: LoadText) -> None:
+    """A price for a month is for 30 days of 24 hours."""
+    more = "most: '2.5', ends_when: {event: /type}, every: hour, late_minutes: 5, when_short: stop"
+    text = f"rate_card: month, level: {{{LEVEL}, {more}}}"
+    loaded = load_text(text_of(rate_cards=CARD + VOLUMES) + events(text))
+    plan = loaded.events.plans["job"]
+    volume, gib = (
+        Source("request", f"/properties/{name}", ("properties", name)) for name in ("volume", "gib")
+    )
+    end = Failure(Source("request", "/type", ("type",)))
+    assert plan.level == LevelPlan("gib_hours", volume, gib, 2_500_000, end, "hour", 300_000_000, "stop")
+    assert plan.meters == ("gib_hours",)
+    card = loaded.book.by_id("month")
+    assert card is not None
+    assert price(card, {"gib_hours": 720_000_000}).total_nano == 100_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (f"rate_card: gpu, level: {{{LEVEL}}}", "rate_card: 'gpu' has to have a rate for gib_hours, and for"),
+        (
+            f"rate_card: both, level: {{{LEVEL}}}",
+            "rate_card: 'both' has to have a rate for gib_hours",
+        ),
+        (f"rate_card: day, level: {{{LEVEL}}}", "rate_card: 'day' has quantities or bounds for each request"),
+        (f"rate_card: bound, level: {{{LEVEL}}}", "rate_card: 'bound' has quantities or bounds for each"),
+        (f"rate_card: hours, level: {{{LEVEL}}}", "rate_card: 'hours' has prices by the hour of the day"),
+        (f"rate_card: month, level: {{{LEVEL}}}, {JOB}", "measures: cannot stand beside a `level`"),
+        (
+            f"rate_card: month, level: {{{LEVEL}}}, free_when: {{event: /type}}",
+            "free_when: cannot stand beside a `level`",
+        ),
+        (
+            "rate_card: gpu, level: {meter: run_seconds, thing: /type, event: /type}",
+            "level.meter: 'run_seconds' is no meter over time",
+        ),
+        (f"rate_card: month, level: {{{LEVEL}, most: '1e12'}}", "level.most"),
+        ("rate_card: month, level: {meter: gib_hours, thing: /x, event: /type}", "level.thing: '/x' begins"),
+        ("rate_card: month, measures: {gib_hours: {event: /type}}", "measures.gib_hours: is no meter of"),
+    ],
+)
+def test_a_level_that_cannot_be_charged_is_a_fault(reported: Reported, text: str, fault: str) -> None:
+    found = reported(text_of(rate_cards=CARD + VOLUMES) + events(text))
+    assert any(each.startswith(f"{PLACE}.{fault}") for each in found), found
+
+
+def test_only_what_is_there_over_time_has_a_price_for_a_day_or_a_month(reported: Reported) -> None:
+    for way in ("per_day", "per_month"):
+        cards = CHAT_CARD + f"  gpu: {{rates: {{run_seconds: {{{way}: '1'}}}}}}\n"
+        (fault,) = reported(text_of(rate_cards=cards))
+        assert "per_hour" in fault
 
 
 def test_an_event_is_known_for_longer_than_it_is_taken(reported: Reported) -> None:

@@ -9,6 +9,7 @@ from proxy.ledger.commands import Authorize, Command, Forget, Grant, Observe, Re
 from proxy.ledger.credit_notes import IssueCreditNote
 from proxy.ledger.deliveries import ForgetEvents
 from proxy.ledger.invoices import IssueInvoice
+from proxy.ledger.levels import Accrue, ReportLevel
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Limits
 from proxy.ledger.top_ups import OpenTopUp
 from proxy.ledger.vouchers import MakeVoucher
@@ -25,6 +26,11 @@ SIZES: Final = (1, 1, 1, 2, 2, 3, 5, 8, 13, 30)
 FAULTS: Final[tuple[Fault, ...]] = ("in_rules", "at_commit", "after_commit")
 SKEWS_US: Final = (0, 0, SECOND_US, -SECOND_US, 40 * SECOND_US, -300 * SECOND_US, HOUR_US, -3 * HOUR_US)
 
+AS_GIVEN: Final = (
+    *(Observe, Reroute, Forget, MakeVoucher, ForgetEvents, OpenTopUp, IssueInvoice, IssueCreditNote),
+    *(ReportLevel, Accrue),
+)
+"""Commands that have no time of their own, or one that is part of what they say."""
 _TOTAL: Final = sum(kind.weight for kind in KINDS.values())
 
 
@@ -110,17 +116,7 @@ class Author:
         """A command that was given before, by its own time or as of now; credit only as of now."""
         world = self._world
         command = world.one_of(world.recent)
-        if isinstance(
-            command,
-            Observe
-            | Reroute
-            | Forget
-            | MakeVoucher
-            | ForgetEvents
-            | OpenTopUp
-            | IssueInvoice
-            | IssueCreditNote,
-        ) or (not isinstance(command, Grant) and world.happens(50)):
+        if isinstance(command, AS_GIVEN) or (not isinstance(command, Grant) and world.happens(50)):
             return command
         at_us = world.at_us()
         if isinstance(command, Grant) and command.expires_at_us < at_us + SHORTEST_LIFE_US:

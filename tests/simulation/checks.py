@@ -224,6 +224,13 @@ def top_ups_are_credited_once(look: Look, model: Model) -> Iterator[str]:
     yield from differences(look.rows["auto_top_ups"], [row_of(auto)] if auto else [])
 
 
+def levels_are_charged_to_a_moment(look: Look, model: Model) -> Iterator[str]:
+    """A level has what was told of it and is not charged yet, and what is less than is counted."""
+    mine = model.levels.get(look.account_id, {})
+    right = (row_of(kept.row(look.account_id, thing)) for thing, kept in mine.items())
+    yield from differences(look.rows["levels"], right)
+
+
 CHECKS: tuple[Check, ...] = (
     money_adds_up,
     keys_are_as_told,
@@ -242,6 +249,7 @@ CHECKS: tuple[Check, ...] = (
     commands_are_remembered,
     counters_have_what_calls_used,
     top_ups_are_credited_once,
+    levels_are_charged_to_a_moment,
 )
 
 

@@ -14,6 +14,7 @@ from proxy.ledger.dues import Renew
 from proxy.ledger.events import Event, event_id
 from proxy.ledger.groups import Group, Groups
 from proxy.ledger.invoice_rows import CreditNote, Invoice
+from proxy.ledger.levels import STOPPED, Accrue, ReportLevel
 from proxy.ledger.quotas import SetHoldings
 from proxy.ledger.records import Record
 from proxy.ledger.rows import NEVER_US, NO_THRESHOLD, Account, AlertRules, Hold, Limits
@@ -30,6 +31,7 @@ GROUPS: Final = {"vip": Group("vip", Limits(day_nano=25_000_000, month_nano=60_0
 ALERTS: Final = Alerts(AlertRules(LOW_NANO, (50, 80, 100)), Groups(DEFAULTS, GROUPS))
 """What every process of a simulation tells of."""
 
+_CHARGING: Final = (OfHold, Record, ReportLevel, Accrue)
 Told = tuple[str, str, dict[str, object]]
 """An event's type, its cause and its data."""
 
@@ -65,7 +67,7 @@ class Watch:
             return
         if isinstance(command, TellExpiry):
             yield from _of_expiry(party, command)
-        hold = self._model.holds.get(command.call.id) if isinstance(command, OfHold | Record) else None
+        hold = self._model.holds.get(command.call.id) if isinstance(command, _CHARGING) else None
         lines = party.history.lines
         for seq in range(self._lines + 1, len(lines) + 1):
             before = lines[seq - 2] if seq > 1 else None
@@ -85,6 +87,8 @@ class Watch:
             yield from self._of_limits(party, hold, dollars(settled.charged_nano))
             if settled.shortfall_nano or settled.owed_nano:
                 yield _shortfall(self._model, hold)
+            if isinstance(command, Accrue) and command.stops and settled.shortfall_nano:
+                yield STOPPED, hold.id, _of_stop(command, hold, settled)
 
     def _of_line(self, party: Party, seq: int, before: Line | None, line: Line) -> Iterator[Told]:
         was = self._credit + (before.balance - before.debt if before else 0)
@@ -138,6 +142,16 @@ class Watch:
                     crossed = (spent - paid) / limit * 100, spent / limit * 100
                     about = _about(party, hold, scope, window, limit, spent)
                     yield from _parts((50, 80, 100) if percents is None else percents, crossed, about)
+
+
+def _of_stop(command: Accrue, hold: Hold, settled: Settled) -> dict[str, object]:
+    return {
+        "type": command.level.type,
+        "thing": command.level.thing,
+        "stopped_at": instant(command.until_us),
+        "call_id": hold.id,
+        "shortfall": usd_string(settled.shortfall_nano),
+    }
 
 
 def _of_top_up(command: Command, result: Done, top_up: TopUp) -> Iterator[Told]:

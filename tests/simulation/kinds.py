@@ -32,6 +32,7 @@ from proxy.ledger.credit_notes import IssueCreditNote
 from proxy.ledger.deliveries import ForgetEvents, NoteDelivery, RouteEvent, TellExpiry
 from proxy.ledger.dues import ChangePlan, Renew, TakeFee
 from proxy.ledger.invoices import IssueInvoice
+from proxy.ledger.levels import Accrue, ReportLevel
 from proxy.ledger.quotas import SetHoldings
 from proxy.ledger.records import Record
 from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
@@ -55,6 +56,7 @@ from tests.simulation import (
     follow_memberships,
     follow_returns,
     invoices,
+    levels,
     make_accounts,
     make_calls,
     make_memberships,
@@ -98,6 +100,8 @@ KINDS: Final[dict[type[Command], Kind]] = {
     IssueCreditNote: Kind(20, credit_notes.issue_credit_note, credit_notes.follow_note),
     IssueInvoice: Kind(20, invoices.issue_invoice, invoices.follow_issue),
     Record: Kind(60, records.record, records.follow_record),
+    ReportLevel: Kind(45, levels.report_level, levels.follow_report),
+    Accrue: Kind(40, levels.accrue, levels.follow_accrue),
     OpenTopUp: Kind(30, top_ups.open_top_up, top_ups.follow_open),
     NoteTopUp: Kind(12, top_ups.note_top_up, top_ups.follow_note),
     ConfirmTopUp: Kind(40, top_ups.confirm_top_up, top_ups.follow_confirm),

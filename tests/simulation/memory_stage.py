@@ -51,6 +51,7 @@ PLACES: Final[dict[str, dict[str, int]]] = {
     "top_ups": {"account_id": 0, "id": 1},
     "top_up_references": {"account_id": 2},
     "deliveries": {"account_id": 0},
+    "levels": {"account_id": 0},
     "auto_top_ups": {"account_id": 0},
 }
 """The columns that rows are looked up by, and where they stand. Rows are kept together by the first."""

@@ -7,7 +7,7 @@ engines: commands are followed one by one. `tests.simulation.kinds` says how eac
 from collections.abc import Iterable
 from fractions import Fraction
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -37,6 +37,9 @@ from proxy.ledger.windows import WINDOWS, Window
 from tests.ledger.auditor import ACCOUNT, Auditor, Dollars, Line, dollars, nano, window_name
 from tests.simulation.counters import Uses
 from tests.simulation.gauges import Gauges
+
+if TYPE_CHECKING:
+    from tests.simulation.levels import Kept
 
 DAY_US = 86_400_000_000
 
@@ -171,6 +174,7 @@ class Model:
         self.invoices: dict[str, dict[tuple[str, int], Invoice]] = {}
         self.notes: dict[str, dict[int, CreditNote]] = {}
         self.deliveries: dict[str, dict[tuple[str, str], Delivery]] = {}
+        self.levels: dict[str, dict[str, Kept]] = {}
         self.gauges = Gauges()
         self.touched: dict[str, Touched] = {}
 

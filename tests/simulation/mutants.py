@@ -37,6 +37,7 @@ from tests.simulation import (
     mutants_of_credit,
     mutants_of_events,
     mutants_of_invoices,
+    mutants_of_levels,
     mutants_of_limits,
     mutants_of_plans,
     mutants_of_records,
@@ -380,6 +381,7 @@ _RULES: Final[tuple[Callable[[Books, Command], Result], ...]] = (
     *mutants_of_events.RULES,
     *mutants_of_top_ups.RULES,
     *mutants_of_invoices.RULES,
+    *mutants_of_levels.RULES,
 )
 _DEFECTS: Final[tuple[Defect, ...]] = (
     "keeps what broke off",

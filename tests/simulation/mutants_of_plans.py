@@ -13,7 +13,9 @@ from proxy.ledger.windows import DAY_US
 def renews_again_who_moves(books: Books, command: Command) -> Result:
     """Nobody remembers which days have been renewed."""
     if isinstance(command, OfMembership):
-        for key in [key for key in books.commands if key[1].startswith(RENEWAL)]:
+        # What the batch itself has put is still to be written.
+        known = books.commands.keys() - books.commands.changed
+        for key in [key for key in known if key[1].startswith(RENEWAL)]:
             del books.commands[key]
         membership = books.memberships.get(command.account_id)
         if membership is not None:

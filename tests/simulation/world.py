@@ -61,6 +61,7 @@ CARDS: Final[dict[str, RateCard]] = {
     "drawing": RateCard("drawing", ("drawing",), (_rate("requests", "40000.5", 1),)),
     "stairs": STAIRS,
     "saver": SAVER,
+    "volume": RateCard("volume", ("volume",), (_rate("gib_hours", "54794.5", 1_000_000),)),
     "free": RateCard("free", ("free",), (_rate("input_tokens", "0", 1), _rate("output_tokens", "0", 1))),
 }
 

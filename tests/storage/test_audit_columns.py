@@ -144,6 +144,7 @@ KINDS: dict[str, dict[str, str]] = {
     },
     "top_up_references": {"": "reference = 'wire 1'"},
     "deliveries": {"": "endpoint = 'crm'"},
+    "levels": {"": "thing = 'v1'"},
     "auto_top_ups": {"": "account_id = 'acct_9'"},
     "usage_days": {"": "account_id = 'acct_2' AND day = 20000"},
     "usage_totals": {"": "id = 'acct_2' AND day = 20000"},

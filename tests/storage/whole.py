@@ -35,9 +35,11 @@ from proxy.ledger.deliveries import RouteEvent
 from proxy.ledger.events import event_id
 from proxy.ledger.invoice_rows import CreditNote, Invoice, Parties
 from proxy.ledger.invoices import IssueInvoice
+from proxy.ledger.level_rows import Told
+from proxy.ledger.levels import ReportLevel
 from proxy.ledger.records import Record
 from proxy.ledger.returns import RefundCall
-from proxy.ledger.rows import Limits, Observed, Voucher
+from proxy.ledger.rows import Limits, Observed, Outcome, Voucher
 from proxy.ledger.store import Row, Store
 from proxy.ledger.top_ups import NoteTopUp, OpenTopUp, SetAutoTopUp
 from proxy.ledger.vouchers import ClaimVoucher, MakeVoucher
@@ -143,6 +145,11 @@ async def fill(store: Store, *, in_flight: bool = False) -> None:
     await store.apply([Adjust(ACCOUNT, "adjust_1", "lot_of_adjust_1", -5, "a reason", NOON_US)])
     voucher = Voucher("digest of vch_1", "vch_1", "spring", "voucher", 5, 3, 30, NOON_US)
     await store.apply([MakeVoucher(voucher), ClaimVoucher(voucher.digest, ACCOUNT, NOON_US)])
+    there = Told(NOON_US, 12_000_000, (("class", "hot"),))
+    volume = call("event_2", key_id="", model="volume")
+    outcome = Outcome("complete", 200, "reported", {}, NOON_US)
+    named = Record(volume, "event event_2", "digest", NOON_US, NOON_US, outcome)
+    await store.apply([ReportLevel(named, "v1", there)])
     asked = NoteTopUp(ACCOUNT, "topup_0", NOON_US, "manual", "page 0", "https://pay.example")
     off = SetAutoTopUp(ACCOUNT, NOON_US, "off")
     await store.apply([OpenTopUp(ACCOUNT, top_up("topup_0")), asked, off])

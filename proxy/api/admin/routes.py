@@ -5,7 +5,7 @@ from typing import Final
 
 from aiohttp import web
 
-from proxy.api import credit_notes, invoices
+from proxy.api import credit_notes, invoices, levels
 from proxy.api.admin import accounts as admin_accounts
 from proxy.api.admin import counters as admin_counters
 from proxy.api.admin import credit as admin_credit
@@ -47,6 +47,7 @@ OPERATIONS: Final = (
     *auto_top_ups.ADMIN_OPERATIONS,
     *invoices.OF_ADMIN,
     *credit_notes.OF_ADMIN,
+    levels.LIST_LEVELS,
     *admin_webhooks.OPERATIONS,
     *admin_receipts.OPERATIONS,
     *admin_jobs.OPERATIONS,
@@ -91,6 +92,7 @@ def admin_routes(
         *admin_webhooks.WebhookRoutes(ledger=ledger, reader=reader, clock=clock, sender=HttpSender()).routes(
             bind
         ),
+        *levels.Levels(reader=reader, store=store).admin_routes(bind),
         *admin_receipts.Receipts(reader=reader, clock=clock).routes(bind),
         *admin_jobs.RunningJobs(reader=reader).routes(bind),
         *admin_upstreams.upstream_routes(bind),

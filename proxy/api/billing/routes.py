@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
-from proxy.api import credit_notes, invoices
+from proxy.api import credit_notes, invoices, levels
 from proxy.api.admin.counters import counters_now
 from proxy.api.admin.credit import LotQuery, entries_page, lots_page
 from proxy.api.billing import auto_top_ups, fee_receipts, inspection, organization_routes, plans
@@ -167,6 +167,7 @@ OPERATIONS: Final[tuple[Operation[Any, Any, Any], ...]] = (
     *billing_vouchers.OPERATIONS,
     *fee_receipts.OPERATIONS,
     *billing_runs.OPERATIONS,
+    levels.LEVELS,
     *invoices.OF_ACCOUNTS,
     *credit_notes.OF_ACCOUNTS,
     *organization_routes.OPERATIONS,
@@ -207,6 +208,7 @@ def billing_routes(
     )
     return [
         *billing_runs.Runs(reader=run_reader).routes(bind),
+        *levels.Levels(reader=run_reader, store=store).routes(bind),
         *run_events.routes(),
         *Billing(reader=reader, clock=clock).routes(bind),
         *billing_spending.Spending(ledger=ledger, reader=reader, clock=clock).routes(bind),

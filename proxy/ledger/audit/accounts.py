@@ -10,6 +10,7 @@ from proxy.ledger.audit.entries import Chain, command_faults
 from proxy.ledger.audit.events import event_faults
 from proxy.ledger.audit.feed import Feed, keys_of
 from proxy.ledger.audit.invoices import Invoiced
+from proxy.ledger.audit.levels import level_faults
 from proxy.ledger.audit.memberships import membership_faults
 from proxy.ledger.audit.rows import AccountRow, Difference, KeyRow, LedgerRows, ThrottleRow, compare
 from proxy.ledger.audit.top_ups import auto_faults, top_up_faults
@@ -77,6 +78,7 @@ def _account_faults(
     yield from event_faults(rows["events"], rows["deliveries"])
     yield from top_up_faults(rows["top_ups"], rows["references"], chain.by_command)
     yield from auto_faults(rows["autos"])
+    yield from level_faults(rows["levels"])
     yield from _throttle_faults({account_id, *(key.id for key in keys)}, rows["throttles"])
     available_nano = account.balance_nano - account.held_nano - account.debt_nano + account.credit_limit_nano
     if available_nano < 0:

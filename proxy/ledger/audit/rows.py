@@ -11,6 +11,7 @@ import msgspec
 
 from proxy.ledger.audit.counter_rows import CounterRow
 from proxy.ledger.audit.invoice_rows import CreditNoteRow, InvoiceRow
+from proxy.ledger.audit.level_rows import LevelRow
 from proxy.ledger.audit.membership_rows import MembershipRow as MembershipRow  # noqa: PLC0414 - with all others.
 from proxy.ledger.audit.top_up_rows import AutoRow, ReferenceRow, TopUpRow
 
@@ -358,6 +359,8 @@ class LedgerRows(msgspec.Struct, frozen=True):
     invoices: Iterable[InvoiceRow] = ()
     credit_notes: Iterable[CreditNoteRow] = ()
     """In any order, as invoices."""
+    levels: Iterable[LevelRow] = ()
+    """In any order."""
     receipts_since_day: int = 0
     """Receipts and holds from before this day may be gone; their usage days are not checked."""
     totals: Totals | None = None

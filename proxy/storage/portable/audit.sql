@@ -188,3 +188,9 @@ ORDER BY account_id, top_up_id, provider, reference;
 SELECT {auto_top_ups.columns}
 FROM auto_top_ups
 ORDER BY account_id;
+
+-- name: audit_levels
+-- Everything that is there over time, by account.
+SELECT {levels.columns}
+FROM levels
+ORDER BY account_id;
