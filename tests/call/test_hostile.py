@@ -1,7 +1,7 @@
 """No body and no reply holds the event loop, and what each costs grows no faster than its length.
 
 A stall is processor time of the process between two turns of the loop, the least of several tries. What it
-may be is measured on the machine that runs the tests: what a decoder takes for two megabytes. That is several
+may be is measured on the machine that runs the tests: what a decoder takes for one megabyte. That is several
 times of what most stalls are, and far below what a decoder takes for the whole of the largest texts.
 """
 
@@ -46,8 +46,8 @@ LEAST_MS = 60
 
 @cache
 def stall_ms_max() -> float:
-    """What decoding two megabytes of small members takes here, the least of several tries."""
-    whole = VALUES["members"](2 * MEGABYTE)
+    """What decoding a megabyte of small members takes here, the least of several tries."""
+    whole = VALUES["members"](MEGABYTE)
 
     def once() -> float:
         begun = time.process_time()
@@ -118,7 +118,7 @@ def size_of(name: str) -> int:
     Text is quick to read, so that it takes more of it to hold anybody up. What is not cut into short steps
     is noticed at the largest sizes, which have tests of their own.
     """
-    return 2 * MEGABYTE if VALUES[name](0) == b'""' else MEGABYTE // 2
+    return MEGABYTE if VALUES[name](0) == b'""' else MEGABYTE // 4
 
 
 BODY_PLACES = [(path, place) for path, places in BODIES.items() for place in places]
