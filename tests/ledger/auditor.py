@@ -54,9 +54,10 @@ def dollars(nano: int) -> Dollars:
 
 def nano(amount: Dollars) -> int:
     """Whole nano-dollars; the auditor never has any other."""
-    exact = amount * 10**9
-    assert exact.denominator == 1, f"{amount} is no whole number of nano-dollars"
-    return exact.numerator
+    # A product of fractions would take ten times as long, and this is asked for more often than anything.
+    exact, rest = divmod(amount.numerator * 10**9, amount.denominator)
+    assert rest == 0, f"{amount} is no whole number of nano-dollars"
+    return exact
 
 
 class Auditor:
