@@ -49,6 +49,7 @@ FAULT_TASKS: Final = (
     "top-ups",
     "watch",
     "webhooks",
+    "windows",
 )
 """The tasks in which faults of Farebox itself can come up: the first words of their names."""
 

@@ -40,6 +40,7 @@ class Books:
     `rare` has the rows of each kind that was looked at, of those that few batches touch.
     """
 
+    ended_buckets = kinds.ENDED_BUCKET
     commands = kinds.COMMAND
     entries = kinds.ENTRY
     objects = kinds.OBJECT

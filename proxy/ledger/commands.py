@@ -2,7 +2,7 @@
 
 A command names the rows that its rule reads, and a function in `rules` names the command that it carries out.
 There is no other list of commands than `COMMANDS`, which has those of `credit_notes`, `deliveries`, `dues`,
-`invoices`, `levels`, `quotas`, `records`, `returns`, `top_ups` and `vouchers` as well.
+`ended`, `invoices`, `levels`, `quotas`, `records`, `returns`, `top_ups` and `vouchers` as well.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from proxy.ledger import (
     credit_notes,
     deliveries,
     dues,
+    ended,
     invoices,
     kinds,
     levels,
@@ -367,8 +368,18 @@ def _leaves(kind: type[Command]) -> Iterator[type[Command]]:
         yield from _leaves(derived) if derived.__subclasses__() else (derived,)
 
 
-assert {credit_notes, deliveries, dues, invoices, levels, quotas, records, returns, top_ups, vouchers}, (
-    "a command is one of all once its module is there"
-)
+assert {
+    credit_notes,
+    deliveries,
+    dues,
+    ended,
+    invoices,
+    levels,
+    quotas,
+    records,
+    returns,
+    top_ups,
+    vouchers,
+}, "a command is one of all once its module is there"
 COMMANDS: Final[tuple[type[Command], ...]] = tuple(_leaves(Command))
 """Every command."""

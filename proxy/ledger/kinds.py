@@ -19,6 +19,7 @@ from proxy.ledger.events import Delivery, Event
 from proxy.ledger.invoice_rows import CreditNote, Invoice
 from proxy.ledger.level_rows import Level
 from proxy.ledger.rows import Claim, Counter, Entry, Membership, Object, Voucher
+from proxy.ledger.spending import EndedBucket
 from proxy.ledger.top_up_rows import AutoTopUp, TopUp, TopUpReference
 from proxy.ledger.windows import Window
 
@@ -29,7 +30,7 @@ CommandKey = RowKey
 EntryKey = tuple[str, int]
 """The id of an account, and the number of an entry of it."""
 CounterRowKey = tuple[str, str, Window, int]
-"""The id of an account, and the name, the window and the first day of a counter of it."""
+"""The id of an account, and the name, the window and the first day of a counter of it, or of a bucket."""
 InvoiceKey = tuple[str, str, int]
 """The id of an account, and the period and the part of an invoice of it."""
 DeliveryKey = tuple[str, str, str]
@@ -127,6 +128,10 @@ class RowsOfKind(dict[_K, _R]):
 KINDS: Final[list[Kind[Any, Any]]] = []
 """All of them, each after those that it refers to: they are written in this order."""
 
+ENDED_BUCKET: Final = Kind[CounterRowKey, EndedBucket](
+    "buckets", EndedBucket, "account_id scope_id window start_day"
+)
+"""Those that are deleted. All that calls still move are `Books.buckets`."""
 ENTRY: Final = Kind[EntryKey, Entry]("entries", Entry, "account_id seq")
 """Those of commands that were repeated, and those that are asked for. New ones are `Books.new_entries`."""
 COMMAND: Final = Kind[CommandKey, CommandRecord]("commands", CommandRecord, "account_id command_id")

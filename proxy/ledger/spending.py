@@ -28,6 +28,17 @@ class Bucket(msgspec.Struct, frozen=True):
     held_nano: int = 0
 
 
+class EndedBucket(msgspec.Struct, frozen=True):
+    """A bucket of a window that has ended, with the account that its scope is or belongs to."""
+
+    account_id: str
+    scope_id: str
+    window: Window
+    start_day: int
+    spent_nano: int
+    held_nano: int
+
+
 class Spending(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """The sums of the windows of one day, the latest on which anything moved, in the order of `WINDOWS`.
 

@@ -19,6 +19,7 @@ from proxy.call.renewals import Renewals
 from proxy.clock import Clock
 from proxy.config.load import Settings
 from proxy.jobs.retention import Retention
+from proxy.jobs.windows import WindowRetention
 from proxy.ledger.ledger import Ledger
 from proxy.ledger.store import Store
 from proxy.telemetry import Telemetry
@@ -46,6 +47,7 @@ def rounds_of(
         keep_days=lambda: settings().objects.keep_days,
         on_fault=on_fault,
     )
+    windows = WindowRetention(store=store, ledger=ledger, clock=clock, on_fault=on_fault)
     dues = DueRounds(
         store=store, renewals=renewals, clock=clock, groups=lambda: settings().groups, on_fault=on_fault
     )
@@ -80,6 +82,7 @@ def rounds_of(
     )
     return {
         "objects": retention.run,
+        "windows": windows.run,
         "dues": dues.run,
         **_of_papers(store=store, ledger=ledger, clock=clock, settings=settings, on_fault=on_fault),
         "webhooks": deliveries.run,

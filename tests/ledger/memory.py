@@ -13,8 +13,9 @@ from proxy.ledger.books import Books
 from proxy.ledger.commands import Command, Result
 from proxy.ledger.needs import Needs, needs_of
 from proxy.ledger.rows import Account, Caller, Hold, Key, Object
-from proxy.ledger.spending import Bucket
+from proxy.ledger.spending import Bucket, EndedBucket
 from proxy.ledger.store import Row
+from proxy.storage.columns import account_id_of
 
 _NO_JOB: Row = dict.fromkeys(("amount_nano", "held_at_us", "call", "observed", "deadline_us"))
 
@@ -170,6 +171,10 @@ class MemoryStore:
 
     def _load_rare(self, needs: Needs, part: Books) -> None:
         mine, asked = self.books, needs.rare
+        for key in asked.get(kinds.ENDED_BUCKET.name, ()):
+            bucket = mine.buckets.get(key[1:])
+            if bucket is not None and account_id_of(mine, bucket.scope_id) == key[0]:
+                part.ended_buckets[key] = EndedBucket(key[0], *astuple(bucket))
         for kind in kinds.KINDS:
             found: dict[Any, Any] = getattr(mine, kind.member)
             getattr(part, kind.member).update(
@@ -210,6 +215,8 @@ class MemoryStore:
         for of_event in part.events.gone:
             for each in [each for each in mine.deliveries if each[:2] == of_event]:
                 del mine.deliveries[each]
+        for gone in part.ended_buckets.gone:
+            mine.buckets.pop(gone[1:], None)
         for rows in part.rare:
             kept: dict[Any, Any] = getattr(mine, rows.kind.member)
             for key in rows.gone:

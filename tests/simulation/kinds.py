@@ -31,6 +31,7 @@ from proxy.ledger.commands import (
 from proxy.ledger.credit_notes import IssueCreditNote
 from proxy.ledger.deliveries import ForgetEvents, NoteDelivery, RouteEvent, TellExpiry
 from proxy.ledger.dues import ChangePlan, Renew, TakeFee
+from proxy.ledger.ended import ForgetWindows
 from proxy.ledger.invoices import IssueInvoice
 from proxy.ledger.levels import Accrue, ReportLevel
 from proxy.ledger.quotas import SetHoldings
@@ -51,6 +52,7 @@ from tests.simulation import (
     auto_top_ups,
     credit_notes,
     deliveries,
+    ended,
     follow_accounts,
     follow_calls,
     follow_memberships,
@@ -98,6 +100,7 @@ KINDS: Final[dict[type[Command], Kind]] = {
     MakeVoucher: Kind(7, vouchers.make_voucher, vouchers.follow_make),
     ClaimVoucher: Kind(22, vouchers.claim_voucher, vouchers.follow_claim),
     IssueCreditNote: Kind(20, credit_notes.issue_credit_note, credit_notes.follow_note),
+    ForgetWindows: Kind(6, ended.forget_windows, ended.follow_forget),
     IssueInvoice: Kind(20, invoices.issue_invoice, invoices.follow_issue),
     Record: Kind(60, records.record, records.follow_record),
     ReportLevel: Kind(45, levels.report_level, levels.follow_report),

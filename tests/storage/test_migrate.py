@@ -127,6 +127,7 @@ FROZEN = {
         "fa82d430a1abec7ace8d97c9045d9fc9424546feb3c6d037ee474981ae1a7d70",
         "25bc3703b68dddfb7c4c5d316b9e7dc9cc4072a2dec1fa3489b5b1da95f2b1c2",
         "6b72f8e8420f3be5307513384e2a8863fad7fb11d7681ee58f5fdb326de45f27",
+        "207a17b269f4e40bed38d9956c002ddc111d0f9fb672928dd8ec003915809e96",
     ],
     "postgres": [
         "0f6b410b73c02ae1c9883135e796194b7e531b761ca95d45bf1e7b1569692f54",
@@ -153,6 +154,7 @@ FROZEN = {
         "ac3625e6f5d83b863e0d2d0a5cd82337570b2444fe3229ffa1a2ec81a031e270",
         "4385deef9085f131fcd1169480a96ddf7ea4e33316dcb10c39b071827c83ec98",
         "45912b47aafe40f1a9f05aef21002c01103516cba019663d9ccd138b499145af",
+        "207a17b269f4e40bed38d9956c002ddc111d0f9fb672928dd8ec003915809e96",
     ],
 }
 """The digests of the migrations that databases have been made with. This list only ever grows."""
@@ -175,6 +177,7 @@ FROZEN_FUNCTIONS = {
     22: "f47ffbb777a429c18f85a869af5f4f8d52f3eaafe2f5f2615751fe2a9139a16f",
     23: "fd6cbc4eb9762f350eec74d3c2409bc0a61db3239c294bae863d885fdc00ec4a",
     24: "27c7b8eaef3c4aa4cd01372849d17fddb8ff009de868b947fc89c9503f36d679",
+    25: "755281047398787f06ba6b16bfed74e4948ebb0040d4647b611cd51cd913feae",
 }
 """Those of PostgreSQL's batch functions, by the schema's version: another text takes another migration."""
 

@@ -25,7 +25,7 @@ from proxy.ledger.commands import (
     Reroute,
     Sweep,
 )
-from proxy.ledger.kinds import ENTRY, KINDS
+from proxy.ledger.kinds import ENDED_BUCKET, ENTRY, KINDS
 from proxy.ledger.rows import NEVER_US, Limits, Observed
 from proxy.ledger.windows import DAY_US
 from proxy.storage import columns
@@ -127,7 +127,7 @@ def rows_of(books: Books) -> Dump:
         **{
             kind.name: map(row_of, getattr(books, kind.member).values())
             for kind in KINDS
-            if kind is not ENTRY
+            if kind not in (ENDED_BUCKET, ENTRY)
         },
     }
     return {table: sorted(values, key=repr) for table, values in rows.items()}

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from msgspec.structs import fields
 
-from proxy.ledger.kinds import COMMAND, ENTRY, KINDS
+from proxy.ledger.kinds import COMMAND, ENDED_BUCKET, ENTRY, KINDS
 from proxy.ledger.rows import (
     Account,
     Call,
@@ -36,7 +36,7 @@ VALUES: dict[str, Any] = {
     **{kind.name: kind.value for kind in KINDS},
 }
 """The values whose fields are the columns of a table."""
-SEALED = ("holds", *(kind.name for kind in KINDS if kind not in (COMMAND, ENTRY)))
+SEALED = ("holds", *(kind.name for kind in KINDS if kind not in (COMMAND, ENDED_BUCKET, ENTRY)))
 """Those of them whose rows end with a seal."""
 SCOPED: dict[str, Any] = {"buckets": Bucket, "throttles": Throttle}
 """Those that name an account or one of its keys, and whose rows begin with the account."""

@@ -9,6 +9,7 @@ from msgspec.structs import astuple
 
 from proxy.ledger.audit.counter_rows import CounterRow
 from proxy.ledger.audit.rows import Difference, ReceiptRow, compare
+from proxy.ledger.ended import KEPT_DAYS
 from proxy.ledger.seals import seal_of
 from proxy.ledger.windows import starts_of_day
 from proxy.pricing.charge import Line
@@ -84,14 +85,26 @@ class AccountCounters:
                 column, expected = f"lines[{number}].steps", "a tier of a counter of the day"
                 yield Difference("receipts", receipt.id, column, expected, receipt.lines)
 
-    def faults(self, rows: Iterable[CounterRow]) -> Iterator[Difference]:
-        """Where counters are not what receipts have counted. A missing one counts as nothing."""
+    def faults(self, rows: Iterable[CounterRow], latest_day: int) -> Iterator[Difference]:
+        """Where counters are not what receipts have counted. A missing one counts as nothing.
+
+        One of a window that ended long before the account's latest day may be gone: then its receipts have to
+        follow one another all the same.
+        """
         missing = dict(self._tallied)
         for row in rows:
             key = (row.name, row.window, row.start_day)
             yield from self._row_faults(key, row, missing.pop(key) if key in missing else Tallied())
         for key, tallied in sorted(missing.items()):
-            yield from self._row_faults(key, None, tallied)
+            if key[1] != "total" and key[2] <= latest_day - KEPT_DAYS:
+                yield from self._chain_faults(key, tallied)
+            else:
+                yield from self._row_faults(key, None, tallied)
+
+    def _chain_faults(self, key: Key, tallied: Tallied) -> Iterator[Difference]:
+        if key[-1] >= self._since_day and tallied.squares != tallied.quantity**2:
+            id_ = "/".join(map(str, (self._account_id, *key)))
+            yield Difference("counters", id_, "receipts", "that follow one another", "a gap or an overlap")
 
     def _row_faults(self, key: Key, row: CounterRow | None, tallied: Tallied) -> Iterator[Difference]:
         id_ = "/".join(map(str, (self._account_id, *key)))
@@ -105,8 +118,7 @@ class AccountCounters:
                 yield Difference("counters", id_, "quantity", f"at least {tallied.ended}", str(quantity))
             return
         yield from compare("counters", id_, "quantity", tallied.quantity, quantity)
-        if tallied.squares != tallied.quantity**2:
-            yield Difference("counters", id_, "receipts", "that follow one another", "a gap or an overlap")
+        yield from self._chain_faults(key, tallied)
         if not tallied.rolls_right():
             yield Difference("counters", id_, "receipts", "what earlier periods have left", "another rest")
         empty = tallied.volume is None or tallied.volume == NO_VOLUME

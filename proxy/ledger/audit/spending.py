@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from proxy.ledger.audit.rows import BucketRow, DayRow, Difference, HoldRow, ReceiptRow, compare
+from proxy.ledger.ended import KEPT_DAYS
 from proxy.ledger.spending import Spending
 from proxy.ledger.windows import DAY_US, EPOCH, starts_of_day
 
@@ -30,6 +31,7 @@ class AccountSpending:
         self._held: dict[tuple[int, str], int] = {}
         self._own: list[BucketRow] = []
         self._first_days: dict[tuple[str, str], int] = {}
+        self.latest_day = 0
 
     def add_receipt(self, receipt: ReceiptRow, usage: dict[str, int]) -> Iterator[Difference]:
         """Count a receipt with its usage. Yields what is wrong with its day, if anything is."""
@@ -85,6 +87,7 @@ class AccountSpending:
         if found is None or not 0 <= found.day <= LAST_DAY:
             yield Difference(table, scope_id, "spending", "a day and the sums of its windows", json)
             return
+        self.latest_day = max(self.latest_day, found.day)
         for one in found.buckets(scope_id):
             self._first_days[scope_id, one.window] = one.start_day
             sums = (one.spent_nano, one.held_nano)
@@ -93,7 +96,8 @@ class AccountSpending:
     def bucket_faults(self, rows: Iterable[BucketRow]) -> Iterator[Difference]:
         """Where buckets are not the sums of the calls authorized in them. A missing one counts as zeros.
 
-        A window that lies apart from its account or key has ended before theirs; nobody would read another.
+        One that has ended long before the account's latest day may be gone. A window that lies apart from its
+        account or key has ended before theirs; nobody would read another.
         """
         missing = self._buckets()
         for row in chain(self._own, rows):
@@ -106,6 +110,8 @@ class AccountSpending:
             yield from compare(row.table, id_, "spent_nano", spent_nano, row.spent_nano)
             yield from compare(row.table, id_, "held_nano", held_nano, row.held_nano)
         for (scope_id, window, start_day), (spent_nano, held_nano) in sorted(missing.items()):
+            if start_day <= self.latest_day - KEPT_DAYS and not held_nano:
+                continue  # It may have been deleted: its days are there.
             id_ = f"{scope_id}/{window}/{start_day}"
             yield from compare("buckets", id_, "spent_nano", spent_nano, 0)
             yield from compare("buckets", id_, "held_nano", held_nano, 0)

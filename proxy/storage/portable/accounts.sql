@@ -151,3 +151,19 @@ SELECT id
 FROM lots
 WHERE account_id = :account_id AND kind = 'purchase'
 LIMIT 1;
+
+-- name: buckets_due
+-- Buckets of windows that began on a day or before it, the oldest first, from after a day and an account on.
+SELECT account_id, scope_id, "window", start_day
+FROM buckets
+WHERE start_day <= :day AND (start_day, account_id) > (:after_day, :after)
+ORDER BY start_day, account_id
+LIMIT :limit;
+
+-- name: counters_due
+-- Counters of such windows, but for those that count for ever.
+SELECT account_id, name, "window", start_day
+FROM counters
+WHERE "window" <> 'total' AND start_day <= :day AND (start_day, account_id) > (:after_day, :after)
+ORDER BY start_day, account_id
+LIMIT :limit;

@@ -43,7 +43,7 @@ def columns(rows: list[ReceiptRow], counter: CounterRow) -> list[str]:
     """What an audit finds of them, by column."""
     audit = AccountCounters("account", receipts_since_day=0)
     found = [one.column for row in rows for one in audit.add_receipt(row)]
-    return [*found, *(one.column for one in audit.faults([counter]))]
+    return [*found, *(one.column for one in audit.faults([counter], 0))]
 
 
 def with_steps(row: ReceiptRow, change: Callable[[Step], Step]) -> ReceiptRow:
