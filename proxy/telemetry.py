@@ -36,6 +36,8 @@ FAULT_TASKS: Final = (
     "job",
     "jobs",
     "ledger",
+    "level",
+    "levels",
     "models",
     "objects",
     "observe",
