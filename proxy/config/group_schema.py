@@ -49,12 +49,16 @@ class RenewalSchema(Schema, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0, le=366)],
         doc("How many that were missed while no process ran an account is given later; 0 for none."),
     ] = 7
+    most: Annotated[
+        Money | None, doc("How much of this kind an account has at most; a renewal is no more than fits.")
+    ] = None
 
 
 class FeeSchema(Schema, frozen=True, kw_only=True):
-    """What a group costs a month, which makes it a plan."""
+    """What a group costs a month or a year, which makes it a plan."""
 
-    amount: Annotated[Money, doc("How much a month.")]
+    amount: Annotated[Money, doc("How much a month, or a year.")]
+    every: Annotated[Literal["month", "year"], doc("For how long a fee is.")] = "month"
     months: Annotated[
         Literal["joining", "calendar"],
         doc("Whether a month begins as the account has joined, or on the first at 00:00:00 UTC."),
@@ -63,6 +67,19 @@ class FeeSchema(Schema, frozen=True, kw_only=True):
     included_priority: Annotated[
         Priority, doc("When that credit is drawn: 0 comes first, then expiry, then age.")
     ] = 50
+    included_lasts: Annotated[
+        Annotated[int, Meta(ge=1, le=24)],
+        doc("How many fees' times that credit lasts: with 2, what is left of it goes once into the next."),
+    ] = 1
+    included_most: Annotated[
+        Money | None, doc("How much of that credit an account has at most; a fee brings no more than fits.")
+    ] = None
+    ends_on_cancel: Annotated[
+        list[LotKind], doc("The kinds of lots that end as an account leaves it for no plan at all.")
+    ] = field(default_factory=list)
+    ends_on_downgrade: Annotated[
+        list[LotKind], doc("The kinds of lots that end as an account leaves it for a cheaper plan.")
+    ] = field(default_factory=list)
     grace_days: Annotated[
         Annotated[int, Meta(ge=0, le=90)],
         doc("For how many days a fee is asked for again that the funds do not pay."),

@@ -1,5 +1,9 @@
 """Groups of accounts from a configuration, with the defaults of all accounts."""
 
+from collections.abc import Mapping
+
+from msgspec.structs import replace
+
 from proxy.config.amounts import amount_nano
 from proxy.config.faults import Findings
 from proxy.config.group_schema import (
@@ -46,8 +50,31 @@ def build_groups(schema: ConfigSchema, unit: Unit, findings: Findings) -> Groups
             ),
         )
         _check_fall(schema, group.fee, (*path, "fee", "falls_to"), findings)
-    dues, share = Dues(is_prorated=schema.accounts.prorate_fees), share_of(schema.runs.markup)
-    return Groups(defaults, groups, dues, share)
+    dues = Dues(is_prorated=schema.accounts.prorate_fees, ends=_ends(schema, groups, None))
+    ending = {
+        name: replace(group, dues=replace(group.dues, ends=_ends(schema, groups, group.dues.fee)))
+        for name, group in groups.items()
+    }
+    return Groups(defaults, ending, dues, share_of(schema.runs.markup))
+
+
+def _ends(
+    schema: ConfigSchema, groups: Mapping[str, Group], to: Fee | None
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """What ends as an account leaves each plan for a group with this fee, which is a cheaper one or none."""
+    ends = []
+    for name, group in groups.items():
+        said, fee = schema.groups[name].fee, group.dues.fee
+        if said is None or fee is None:
+            continue
+        if to is None:
+            kinds = said.ends_on_cancel
+        else:
+            is_cheaper = to.amount_nano * fee.months < fee.amount_nano * to.months
+            kinds = said.ends_on_downgrade if is_cheaper else []
+        if kinds:
+            ends.append((name, tuple(kinds)))
+    return tuple(ends)
 
 
 def _renewal(schema: RenewalSchema | None, unit: Unit, path: Path, findings: Findings) -> Renewal | None:
@@ -56,19 +83,34 @@ def _renewal(schema: RenewalSchema | None, unit: Unit, path: Path, findings: Fin
     lasts = schema.lasts
     lasts_us = {NEXT_WORD: 0, EVER_WORD: NEVER_US}[lasts] if isinstance(lasts, str) else lasts * DAY_US
     nano = amount_nano(schema.amount, unit, (*path, "amount"), findings, least_nano=1)
-    return Renewal(nano, schema.every, lasts_us, schema.kind, schema.priority, schema.back_fill)
+    most_nano = _most_nano(schema.most, nano, unit, (*path, "most"), findings)
+    return Renewal(nano, schema.every, lasts_us, schema.kind, schema.priority, schema.back_fill, most_nano)
+
+
+def _most_nano(text: str | None, each_nano: int, unit: Unit, path: Path, findings: Findings) -> int:
+    """The most that an account has of what it is given again and again; 0 where there is no bound."""
+    if text is None:
+        return 0
+    most_nano = amount_nano(text, unit, path, findings, least_nano=1)
+    if most_nano < each_nano:
+        findings.fault(path, "is less than what comes each time", text)
+    return most_nano
 
 
 def _fee(schema: FeeSchema | None, unit: Unit, path: Path, findings: Findings) -> Fee | None:
     if schema is None:
         return None
+    included_nano = amount_nano(schema.included, unit, (*path, "included"), findings, least_nano=0)
     return Fee(
         amount_nano(schema.amount, unit, (*path, "amount"), findings, least_nano=0),
         schema.months,
-        amount_nano(schema.included, unit, (*path, "included"), findings, least_nano=0),
+        included_nano,
         schema.included_priority,
         schema.grace_days * DAY_US,
         schema.falls_to or "",
+        12 if schema.every == "year" else 1,
+        schema.included_lasts,
+        _most_nano(schema.included_most, included_nano, unit, (*path, "included_most"), findings),
     )
 
 

@@ -12,7 +12,7 @@ import msgspec
 from proxy.ledger import kinds
 from proxy.ledger.command import OfAccount
 from proxy.ledger.needs import Needs
-from proxy.ledger.periods import Every, Span, day_text, period_at, periods_before
+from proxy.ledger.periods import Every, Span, day_text, month_since, period_at, periods_before
 from proxy.ledger.windows import DAY_US
 
 RENEWAL: Final = "renewal:"
@@ -29,7 +29,8 @@ class Renewal(msgspec.Struct, frozen=True):
     """Credit that each account of a group is given at the beginning of each period, in UTC.
 
     Its lot expires `lasts_us` after that: 0 is as the next period begins, NEVER_US is never. An account that
-    has missed periods is given those of the last `back_fill` of them that have not expired.
+    has missed periods is given those of the last `back_fill` of them that have not expired. It has no more
+    than `most_nano` of this kind by it; 0 is for no such bound.
     """
 
     amount_nano: int
@@ -38,13 +39,17 @@ class Renewal(msgspec.Struct, frozen=True):
     kind: str = "renewal"
     priority: int = 50
     back_fill: int = 7
+    most_nano: int = 0
 
 
 class Fee(msgspec.Struct, frozen=True):
-    """What a plan costs a month, beside what is used, and the credit that this includes.
+    """What a plan costs a month, or so many `months`, beside what is used, and the credit that this includes.
 
     Months are those of the calendar, or begin as the account has joined. A fee that the account has no funds
     for is asked for again for `grace_us`; then the account is moved to the group `falls_to`, empty is none.
+
+    The credit ends after `included_lasts` such times. An account has no more than `included_most_nano` of it;
+    0 is for no such bound.
     """
 
     amount_nano: int
@@ -53,6 +58,14 @@ class Fee(msgspec.Struct, frozen=True):
     included_priority: int = 50
     grace_us: int = 0
     falls_to: str = ""
+    months: int = 1
+    included_lasts: int = 1
+    included_most_nano: int = 0
+
+    def span(self, anchor_us: int, at_us: int) -> Span:
+        """The time of one fee in which an instant lies, where times begin with an anchor."""
+        # The calendar's begin with 1970.
+        return month_since(0 if self.anchor == "calendar" else anchor_us, at_us, self.months)
 
 
 class Dues(msgspec.Struct, frozen=True):
@@ -60,17 +73,24 @@ class Dues(msgspec.Struct, frozen=True):
 
     Otherwise it is for whole months: who leaves gets nothing back, and who joins pays all of it. An account
     commits to spend `minimum_nano` in each month of the calendar; what it has not spent is a fee.
+
+    `ends` are plans, each with the kinds of lots that end as an account leaves it for this group.
     """
 
     renewal: Renewal | None = None
     fee: Fee | None = None
     is_prorated: bool = True
     minimum_nano: int = 0
+    ends: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def is_any(self) -> bool:
         """Whether there is anything."""
         return self.renewal is not None or self.fee is not None or self.minimum_nano > 0
+
+    def ended_with(self, plan: str) -> tuple[str, ...]:
+        """The kinds of lots that end as an account leaves a plan: what it included, and what is said to."""
+        return (PLAN_KIND, *(kind for left, kinds in self.ends if left == plan for kind in kinds))
 
 
 NO_DUES: Final = Dues()

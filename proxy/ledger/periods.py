@@ -39,8 +39,8 @@ def periods_before(every: Every, at_us: int, count: int) -> Iterator[Span]:
         span = period_at(every, span.start_us - 1)
 
 
-def month_since(anchor_us: int, at_us: int) -> Span:
-    """The month in which an instant lies, where months begin with `anchor_us`.
+def month_since(anchor_us: int, at_us: int, length: int = 1) -> Span:
+    """The month in which an instant lies, where months begin with `anchor_us`; or so many months.
 
     They begin on the same day of each month at the same time, or on the last day of a month without it.
     """
@@ -48,7 +48,8 @@ def month_since(anchor_us: int, at_us: int) -> Span:
     months = (now.year - first.year) * _MONTHS + now.month - first.month
     if months_after(anchor_us, months) > at_us:
         months -= 1
-    return Span(months_after(anchor_us, months), months_after(anchor_us, months + 1))
+    months = months // length * length
+    return Span(months_after(anchor_us, months), months_after(anchor_us, months + length))
 
 
 def months_after(at_us: int, months: int) -> int:

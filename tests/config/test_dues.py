@@ -35,6 +35,24 @@ def groups(text: str) -> str:
             f"fee: {{{CALENDAR}, included: '2', included_priority: 9, grace_days: 0, falls_to: b}}",
             Dues(fee=Fee(5 * 10**9, "calendar", 2 * 10**9, 9, 0, "b")),
         ),
+        (
+            "fee: {amount: '50', every: year, included: '5', included_lasts: 3, included_most: '9'}",
+            Dues(
+                fee=Fee(
+                    50 * 10**9,
+                    "joining",
+                    5 * 10**9,
+                    grace_us=3 * DAY_US,
+                    months=12,
+                    included_lasts=3,
+                    included_most_nano=9 * 10**9,
+                )
+            ),
+        ),
+        (
+            "renewal: {amount: '1', lasts: 90, most: '3'}",
+            Dues(Renewal(10**9, "day", 90 * DAY_US, most_nano=3 * 10**9)),
+        ),
         ("minimum: '100'", Dues(minimum_nano=100 * 10**9)),
         ("multiplier: '2'", Dues()),
     ],
@@ -107,3 +125,31 @@ def test_holdings_choose_the_group_with_the_largest_least(load_text: LoadText) -
 )
 def test_holdings_that_cannot_be_are_a_fault(reported: Reported, text: str, fault: str) -> None:
     assert reported(text_of(groups="groups: {a: {}}", holdings=f"holdings: {{{text}}}")) == [fault]
+
+
+def test_what_ends_with_a_plan_depends_on_where_an_account_goes(load_text: LoadText) -> None:
+    """To a cheaper plan, to a plan by the year that is dearer or cheaper by the month, or to none."""
+    text = """
+      big: {fee: {amount: '20', ends_on_cancel: [bonus, promo], ends_on_downgrade: [promo]}},
+      small: {fee: {amount: '5', ends_on_cancel: [gift]}},
+      yearly: {fee: {amount: '239', every: year}},
+      dear: {fee: {amount: '240', every: year}},
+      free: {}
+    """
+    found = load_text(groups(text)).groups
+    ends = {name: found.of(name).dues.ended_with("big") for name in ("small", "yearly", "dear", "free", "")}
+    cheaper, cancelled = ("plan", "promo"), ("plan", "bonus", "promo")
+    assert ends == {"small": cheaper, "yearly": cheaper, "dear": ("plan",), "free": cancelled, "": cancelled}
+    assert found.of("big").dues.ended_with("small") == ("plan",)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("fee: {amount: '5', included: '3', included_most: '2'}", "fee.included_most"),
+        ("renewal: {amount: '5', lasts: next, most: '2'}", "renewal.most"),
+    ],
+)
+def test_what_comes_fits_into_what_an_account_may_have(text: str, fault: str, reported: Reported) -> None:
+    said = reported(groups(f"a: {{{text}}}"))
+    assert said == [f"groups.a.{fault}: '2' is less than what comes each time"]

@@ -94,7 +94,8 @@ def change_plan(model: Model, command: ChangePlan) -> Done | Refused:
     member = replace(member, group=command.group, since_us=command.at_us, unpaid_us=0)
     price = _price(party, member, command)
     if price is not None and not _affords(party, member, command, price):
-        return _too_dear(price.now, party.history.available() - _going(party, command))
+        going = _going(party, command, *_ending(member, command))
+        return _too_dear(price.now, party.history.available() - going)
     party.account = replace(party.account, group=command.group)
     if price is not None:
         member = _pay(model, party, member, command, price)
@@ -127,7 +128,7 @@ def _price(party: Party, member: Membership, command: OfMembership) -> Price | N
             return None
         if fee is None:
             return Price(ZERO, None, ZERO, ZERO, 0)
-        amount, month = dollars(fee.amount_nano), _month(fee, member.anchor_us, at_us)
+        amount, month = dollars(fee.amount_nano), _time(fee, member.anchor_us, at_us)
         return Price(amount, month, amount, dollars(fee.included_nano), member.anchor_us)
     back = _unused(party, member, command) if runs and dues.is_prorated else Fraction(0)
     if fee is None:
@@ -141,7 +142,7 @@ def _first_price(fee: Fee, member: Membership, command: OfMembership, back: Doll
         paid = Month(member.paid_from_us, member.paid_until_us)
         return Price(ZERO, paid, dollars(member.paid_nano), ZERO, member.anchor_us)
     anchor_us = member.anchor_us if runs and is_prorated else at_us
-    month = _month(fee, anchor_us, at_us)
+    month = _time(fee, anchor_us, at_us)
     part = _to_come(at_us, month) if is_prorated else Fraction(1)
     worth, included = dollars(fee.amount_nano) * part, dollars(fee.included_nano) * part
     paid = Month(at_us, month.ends_us)
@@ -151,19 +152,32 @@ def _first_price(fee: Fee, member: Membership, command: OfMembership, back: Doll
 def _unused(party: Party, member: Membership, command: OfMembership) -> Dollars:
     parts = [_to_come(command.at_us, Month(member.paid_from_us, member.paid_until_us))]
     if member.included_nano:
-        parts.append(_going(party, command) / dollars(member.included_nano))
+        parts.append(_going(party, command, "plan") / dollars(member.included_nano))
     return dollars(member.paid_nano) * min(parts)
 
 
 def _affords(party: Party, member: Membership, command: OfMembership, price: Price) -> bool:
-    going = _going(party, command) if member.plan not in ("", command.group) else ZERO
+    going = ZERO
+    if member.plan not in ("", command.group):
+        going = _going(party, command, *_ending(member, command))
     return price.now <= max(ZERO, party.history.available() - going)
 
 
-def _going(party: Party, command: OfMembership) -> Dollars:
-    """What could be taken of the credit of plans: all of it that no call may draw."""
+def _ending(member: Membership, command: OfMembership) -> list[str]:
+    """The kinds of pieces that go as a plan is left: what it included, and what the offer says."""
+    return ["plan", *(kind for plan, kinds in command.dues.ends if plan == member.plan for kind in kinds)]
+
+
+def _fitting(party: Party, kind: str, amount_nano: int, most_nano: int) -> int:
+    """How much of a kind of credit comes, where there is a bound of what an account has of it."""
+    has = nano(sum((piece["left"] for piece in _pieces_of(party, kind)), ZERO))
+    return min(amount_nano, max(0, most_nano - has)) if most_nano else amount_nano
+
+
+def _going(party: Party, command: OfMembership, *kinds: str) -> Dollars:
+    """What could be taken of the credit of some kinds: all of it that no call may draw."""
     going, uncommitted = ZERO, max(ZERO, party.history.uncommitted())
-    for piece in _of_plans(party):
+    for piece in _pieces_of(party, *kinds):
         going += min(party.history.spare(piece["id"], command.at_us), uncommitted - going)
     return going
 
@@ -176,7 +190,7 @@ def _pay(model: Model, party: Party, member: Membership, command: OfMembership, 
         return f"{command.command_id}:{used}" if used else command.command_id
 
     if member.plan not in ("", command.group):
-        for lot_id in [piece["id"] for piece in _of_plans(party)]:
+        for lot_id in [piece["id"] for piece in _pieces_of(party, *_ending(member, command))]:
             void = VoidLot(account_id, next_id(), lot_id, f"{member.plan} is left", at_us)
             used += isinstance(void_lot(model, void), Done)
     if price.now > 0:
@@ -189,9 +203,13 @@ def _pay(model: Model, party: Party, member: Membership, command: OfMembership, 
         used += isinstance(grant(model, replace(back, note=f"{member.plan} is left")), Done)
     if price.paid is None or fee is None:
         return replace(member, plan="", paid_nano=0, included_nano=0, unpaid_us=0)
-    if price.included:
-        gift = Grant(account_id, next_id(), f"lot_{next_id()}", nano(price.included), at_us, "plan")
-        terms = {"priority": fee.included_priority, "expires_at_us": price.paid.ends_us}
+    included_nano = _fitting(party, "plan", nano(price.included), fee.included_most_nano)
+    if included_nano:
+        gift = Grant(account_id, next_id(), f"lot_{next_id()}", included_nano, at_us, "plan")
+        ends_us = price.paid.ends_us
+        for _ in range(1, fee.included_lasts):
+            ends_us = _time(fee, price.anchor_us, ends_us).ends_us
+        terms = {"priority": fee.included_priority, "expires_at_us": ends_us}
         used += isinstance(grant(model, replace(gift, note=command.group, **terms)), Done)
     return replace(
         member,
@@ -272,12 +290,14 @@ def _give(model: Model, party: Party, command: OfMembership, period: Month) -> N
         return
     terms = (renewal.kind, renewal.priority, until_us, command.group)
     lot_id = f"lot_{party.account.id}_{renewal.every}_{first:%Y%m%d}"
-    grant(model, Grant(party.account.id, command_id, lot_id, renewal.amount_nano, command.at_us, *terms))
+    amount_nano = _fitting(party, renewal.kind, renewal.amount_nano, renewal.most_nano)
+    if amount_nano:
+        grant(model, Grant(party.account.id, command_id, lot_id, amount_nano, command.at_us, *terms))
 
 
-def _of_plans(party: Party) -> list[dict[str, Any]]:
-    """The pieces that plans have included, those that are drawn last before the others."""
-    pieces = [piece for piece in party.history.pieces if party.lots[piece["id"]].kind == "plan"]
+def _pieces_of(party: Party, *kinds: str) -> list[dict[str, Any]]:
+    """The pieces of some kinds, those that are drawn last before the others."""
+    pieces = [piece for piece in party.history.pieces if party.lots[piece["id"]].kind in kinds]
     return sorted((piece for piece in pieces if piece["left"]), key=order, reverse=True)
 
 
@@ -294,11 +314,13 @@ def _at(at_us: int) -> datetime:
     return EPOCH + at_us * US
 
 
-def _month(fee: Fee, anchor_us: int, at_us: int) -> Month:
+def _time(fee: Fee, anchor_us: int, at_us: int) -> Month:
+    """The month or the year of a fee."""
     if fee.anchor == "calendar":
-        return _calendar_month(at_us)
-    begins = next(number for number in range(-2, 10_000) if _later(anchor_us, number + 1) > at_us)
-    return Month(_later(anchor_us, begins), _later(anchor_us, begins + 1))
+        anchor_us = (datetime(_at(at_us).year - 1, 1, 1, tzinfo=UTC) - EPOCH) // US
+    back = 2 * fee.months
+    begins = next(n for n in range(-back, 10_000, fee.months) if _later(anchor_us, n + fee.months) > at_us)
+    return Month(_later(anchor_us, begins), _later(anchor_us, begins + fee.months))
 
 
 def _later(anchor_us: int, months: int) -> int:

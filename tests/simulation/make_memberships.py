@@ -11,17 +11,28 @@ from tests.simulation.model import DAY_US
 from tests.simulation.world import HOUR_US, World
 
 OFFERS: Final[dict[str, tuple[Dues, ...]]] = {
-    "": (NO_DUES, Dues(is_prorated=False)),
+    "": (NO_DUES, Dues(is_prorated=False), Dues(ends=(("vip", ("renewal", "grant")),))),
     "vip": (
         Dues(
-            *(Renewal(2_000_000, lasts_us=3 * DAY_US), Fee(9_000_001, included_nano=3_000_001)),
+            *(
+                Renewal(2_000_000, lasts_us=3 * DAY_US, most_nano=3_000_000),
+                Fee(9_000_001, included_nano=3_000_001),
+            ),
             minimum_nano=300_000_000,
         ),
         Dues(Renewal(2_000_000), Fee(9_000_001, included_nano=3_000_001), is_prorated=False),
         Dues(Renewal(70_000, lasts_us=3 * DAY_US, priority=10, back_fill=2), Fee(5, grace_us=5 * HOUR_US)),
+        Dues(
+            fee=Fee(40_000_001, included_nano=9_001, months=12, included_lasts=3, included_most_nano=20_000)
+        ),
     ),
     "beta": (
         Dues(Renewal(1_000, every="month", lasts_us=NEVER_US), Fee(7_000_003, anchor="calendar")),
+        Dues(
+            Renewal(500_000, kind="daily", most_nano=700_000),
+            Fee(90_000_007, "calendar", 500_001, months=12, included_lasts=2, included_most_nano=800_000),
+            ends=(("vip", ("renewal",)),),
+        ),
         Dues(None, Fee(7_000_003, "calendar", 500_001, 20, 0, "vip"), is_prorated=False),
         Dues(Renewal(500_000, kind="daily"), minimum_nano=900_000_000),
     ),

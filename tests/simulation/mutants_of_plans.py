@@ -89,6 +89,38 @@ def asks_for_twice_the_minimum(books: Books, command: Command) -> Result:
     return rules.apply(books, command)
 
 
+def ends_nothing_with_a_plan(books: Books, command: Command) -> Result:
+    """What should end as an account cancels its plan stays."""
+    if isinstance(command, OfMembership):
+        command = replace(command, dues=replace(command.dues, ends=()))
+    return rules.apply(books, command)
+
+
+def gives_more_than_fits(books: Books, command: Command) -> Result:
+    """Credit that comes again and again piles up."""
+    if isinstance(command, OfMembership):
+        dues = command.dues
+        renewal = dues.renewal and replace(dues.renewal, most_nano=0)
+        command = replace(command, dues=replace(dues, renewal=renewal))
+    return rules.apply(books, command)
+
+
+def takes_the_fee_of_a_year_for_a_month(books: Books, command: Command) -> Result:
+    """Every time of a fee is a month."""
+    fee = command.dues.fee if isinstance(command, OfMembership) else None
+    if isinstance(command, OfMembership) and fee is not None:
+        command = replace(command, dues=replace(command.dues, fee=replace(fee, months=1)))
+    return rules.apply(books, command)
+
+
+def ends_included_credit_with_its_fee(books: Books, command: Command) -> Result:
+    """What is left of it goes into no later time."""
+    fee = command.dues.fee if isinstance(command, OfMembership) else None
+    if isinstance(command, OfMembership) and fee is not None:
+        command = replace(command, dues=replace(command.dues, fee=replace(fee, included_lasts=1)))
+    return rules.apply(books, command)
+
+
 RULES = (
     lets_everybody_have_the_last_one,
     keeps_what_came_to_nothing,
@@ -100,5 +132,9 @@ RULES = (
     gives_nothing_back,
     keeps_who_cannot_pay,
     counts_from_when_it_gives,
+    ends_nothing_with_a_plan,
+    gives_more_than_fits,
+    takes_the_fee_of_a_year_for_a_month,
+    ends_included_credit_with_its_fee,
 )
 """All of them."""

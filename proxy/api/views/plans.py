@@ -19,7 +19,7 @@ class RenewalView(Struct, frozen=True, kw_only=True):
 
 
 class PlanView(Struct, frozen=True, kw_only=True):
-    """A plan: its fee for a month, the credit that this includes, and what the plan allows.
+    """A plan: its fee for a month or a year, the credit that this includes, and what the plan allows.
 
     `models` are globs of what its accounts may use; none allows all.
     """
@@ -27,6 +27,7 @@ class PlanView(Struct, frozen=True, kw_only=True):
     object: Literal["plan"] = "plan"
     id: str
     fee: Usd
+    every: Literal["month", "year"]
     included: Usd
     renewal: RenewalView | None
     limits: LimitsView
@@ -56,6 +57,7 @@ def plan_view(group: Group, unit: Unit) -> PlanView:
     return PlanView(
         id=group.name,
         fee=usd_string(fee_nano),
+        every="month" if fee is None or fee.months == 1 else "year",
         included=usd_string(included_nano),
         renewal=None
         if renewal is None

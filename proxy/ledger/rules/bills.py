@@ -5,7 +5,7 @@ from fractions import Fraction
 import msgspec
 
 from proxy.ledger.dues import Fee, OfMembership, share
-from proxy.ledger.periods import Span, month_since, period_at
+from proxy.ledger.periods import Span
 from proxy.ledger.rows import Membership
 from proxy.ledger.windows import DAY_US
 
@@ -13,8 +13,8 @@ from proxy.ledger.windows import DAY_US
 class Bill(msgspec.Struct, frozen=True):
     """The fee for `paid`, from which the unused part of an earlier one is taken; below zero it is given back.
 
-    `worth_nano` is what that time costs, and `included_nano` the credit that comes with it. Months count from
-    `anchor_us`. Without `paid` there is no fee any more.
+    `worth_nano` is what that time costs, and `included_nano` the credit that comes with it, which ends at
+    `included_until_us`. Months count from `anchor_us`. Without `paid` there is no fee any more.
     """
 
     amount_nano: int
@@ -22,6 +22,7 @@ class Bill(msgspec.Struct, frozen=True):
     worth_nano: int = 0
     included_nano: int = 0
     anchor_us: int = 0
+    included_until_us: int = 0
 
 
 def bill_of(membership: Membership, command: OfMembership, included_left_nano: int) -> Bill | None:
@@ -49,8 +50,10 @@ def bill_of(membership: Membership, command: OfMembership, included_left_nano: i
 
 def _next_month(fee: Fee, membership: Membership, at_us: int) -> Bill:
     """The month in which an instant lies: nobody could use those that are over without having been asked."""
-    span = _month(fee, membership.anchor_us, at_us)
-    return Bill(fee.amount_nano, span, fee.amount_nano, fee.included_nano, membership.anchor_us)
+    anchor_us = membership.anchor_us
+    span = fee.span(anchor_us, at_us)
+    until_us = _until_us(fee, anchor_us, span)
+    return Bill(fee.amount_nano, span, fee.amount_nano, fee.included_nano, anchor_us, until_us)
 
 
 def _first_month(fee: Fee, membership: Membership, command: OfMembership, unused: Fraction) -> Bill:
@@ -59,14 +62,20 @@ def _first_month(fee: Fee, membership: Membership, command: OfMembership, unused
     anchor_us = at_us
     if is_prorated and membership.plan and at_us < membership.paid_until_us:
         anchor_us = membership.anchor_us
-    span = _month(fee, anchor_us, at_us)
+    span = fee.span(anchor_us, at_us)
     part = share(at_us, span) if is_prorated else Fraction(1)
     worth, included = fee.amount_nano * part, fee.included_nano * part
-    return Bill(round(worth - unused), Span(at_us, span.end_us), round(worth), round(included), anchor_us)
+    return Bill(
+        *(round(worth - unused), Span(at_us, span.end_us), round(worth), round(included)),
+        *(anchor_us, _until_us(fee, anchor_us, span)),
+    )
 
 
-def _month(fee: Fee, anchor_us: int, at_us: int) -> Span:
-    return period_at("month", at_us) if fee.anchor == "calendar" else month_since(anchor_us, at_us)
+def _until_us(fee: Fee, anchor_us: int, span: Span) -> int:
+    """When the credit ends that comes with a fee: with its time, or with a later one."""
+    for _ in range(fee.included_lasts - 1):
+        span = fee.span(anchor_us, span.end_us)
+    return span.end_us
 
 
 def _unused(membership: Membership, at_us: int, included_left_nano: int) -> Fraction:

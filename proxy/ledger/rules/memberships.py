@@ -87,9 +87,9 @@ def change_plan(books: Books, command: ChangePlan) -> Done | Refused:
     after = replace(_on_time(before, command), group=command.group, since_us=command.at_us, unpaid_us=0)
     bill = _bill(books, account, after, command)
     if bill is not None and not _can_pay(books, account, after, command, bill):
-        return unpayable(
-            bill.amount_nano, account.available_nano - sum(_plan_credit(books, account, command))
-        )
+        kinds = command.dues.ended_with(after.plan)
+        gone_nano = sum(_credit_of(kinds, books, account, command))
+        return unpayable(bill.amount_nano, account.available_nano - gone_nano)
     books.put_account(replace(account, group=command.group))
     if bill is not None:
         after = _paid(books, after, command, bill)
@@ -123,7 +123,7 @@ def _bill(books: Books, account: Account, membership: Membership, command: OfMem
     if (account.id, command.command_id) in books.commands:
         return None
     # What calls in flight were promised stays, so that nothing is given back for it.
-    return bill_of(membership, command, sum(_plan_credit(books, account, command)))
+    return bill_of(membership, command, sum(_credit_of((PLAN_KIND,), books, account, command)))
 
 
 def _can_pay(
@@ -132,7 +132,8 @@ def _can_pay(
     """Whether the funds pay a bill. Credit that the plan before has included does not."""
     gone_nano = 0
     if membership.plan not in ("", command.group):
-        gone_nano = sum(_plan_credit(books, account, command))
+        kinds = command.dues.ended_with(membership.plan)
+        gone_nano = sum(_credit_of(kinds, books, account, command))
     return bill.amount_nano <= 0 or bill.amount_nano <= account.available_nano - gone_nano
 
 
@@ -141,7 +142,7 @@ def _paid(books: Books, membership: Membership, command: OfMembership, bill: Bil
     account_id, group, at_us = command.account_id, command.group, command.at_us
     ids = _Ids(command.command_id)
     if membership.plan not in ("", group):
-        for lot in _plan_lots(books, account_id):
+        for lot in _lots_of(command.dues.ended_with(membership.plan), books, account_id):
             void = VoidLot(account_id, ids.free, lot.id, f"{membership.plan} is left", at_us)
             # Calls in flight may have been promised all of it.
             ids.use(void_lot(books, void))
@@ -159,10 +160,11 @@ def _paid(books: Books, membership: Membership, command: OfMembership, bill: Bil
         return replace(membership, plan="", paid_nano=0, included_nano=0, unpaid_us=0)
     fee = command.dues.fee
     assert fee is not None, command
-    if bill.included_nano:
-        terms = (PLAN_KIND, fee.included_priority, bill.paid.end_us, group)
+    included_nano = _up_to(fee.included_most_nano, bill.included_nano, PLAN_KIND, books, account_id)
+    if included_nano:
+        terms = (PLAN_KIND, fee.included_priority, bill.included_until_us, group)
         lot_id = f"lot_{ids.free}"
-        ids.use(grant(books, Grant(account_id, ids.free, lot_id, bill.included_nano, at_us, *terms)))
+        ids.use(grant(books, Grant(account_id, ids.free, lot_id, included_nano, at_us, *terms)))
     return replace(
         membership,
         plan=group,
@@ -212,7 +214,9 @@ def _give(books: Books, membership: Membership, command: OfMembership, renewal: 
             continue
         lot_id = f"lot_{account_id}_{renewal.every}_{day_text(span.start_us).replace('-', '')}"
         terms = (renewal.kind, renewal.priority, expires_at_us, command.group)
-        grant(books, Grant(account_id, command_id, lot_id, renewal.amount_nano, at_us, *terms))
+        amount_nano = _up_to(renewal.most_nano, renewal.amount_nano, renewal.kind, books, account_id)
+        if amount_nano:
+            grant(books, Grant(account_id, command_id, lot_id, amount_nano, at_us, *terms))
     return replace(membership, renewed_us=current.end_us)
 
 
@@ -237,19 +241,29 @@ def _expiry_us(renewal: Renewal, span: Span) -> int:
     return span.start_us + renewal.lasts_us if renewal.lasts_us else span.end_us
 
 
-def _plan_lots(books: Books, account_id: str) -> list[Lot]:
-    """What is left of the credit that plans have included, in the order that keeps others' promises."""
+def _up_to(most_nano: int, amount_nano: int, kind: str, books: Books, account_id: str) -> int:
+    """How much credit of a kind is given, where an account has no more than so much of it; 0 is no bound."""
+    if not most_nano:
+        return amount_nano
+    left_nano = sum(lot.remaining_nano for lot in _lots_of((kind,), books, account_id))
+    return min(amount_nano, max(0, most_nano - left_nano))
+
+
+def _lots_of(kinds: tuple[str, ...], books: Books, account_id: str) -> list[Lot]:
+    """Lots of some kinds with something left, in the order that keeps others' promises."""
     found = books.lots.get(account_id, {}).values()
-    left = [lot for lot in found if lot.kind == PLAN_KIND and lot.remaining_nano]
+    left = [lot for lot in found if lot.kind in kinds and lot.remaining_nano]
     return sorted(
         left, key=lambda lot: (lot.priority, lot.expires_at_us, lot.granted_at_us, lot.id), reverse=True
     )
 
 
-def _plan_credit(books: Books, account: Account, command: OfMembership) -> Iterator[int]:
+def _credit_of(
+    kinds: tuple[str, ...], books: Books, account: Account, command: OfMembership
+) -> Iterator[int]:
     """What can be taken of each of these lots, one after the other."""
     uncommitted_nano = account.uncommitted_nano
-    for lot in _plan_lots(books, account.id):
+    for lot in _lots_of(kinds, books, account.id):
         free_nano = min(lots.free_nano(books, account, lot, command.at_us), max(0, uncommitted_nano))
         uncommitted_nano -= free_nano
         yield free_nano

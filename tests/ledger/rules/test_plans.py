@@ -5,7 +5,7 @@ from fractions import Fraction
 import pytest
 from msgspec.structs import replace
 
-from proxy.ledger.commands import ChangeAccount, Done, Granted, Refused, Result
+from proxy.ledger.commands import ChangeAccount, Done, Grant, Granted, Refused, Result
 from proxy.ledger.dues import NO_DUES, ChangePlan, Dues, Fee, Renew, TakeFee
 from proxy.ledger.periods import month_since, months_after, period_at
 from proxy.ledger.rows import Membership
@@ -313,3 +313,65 @@ def test_a_fee_that_cannot_be_changes_nothing(amount_nano: int) -> None:
     before = desk.store.snapshot()
     assert isinstance(desk.do(TakeFee(ACCOUNT, "fee_1", amount_nano, "set up", NOON_US)), Refused)
     assert desk.store.snapshot() == before
+
+
+# --- years, what is left of included credit, and what ends with a plan ---
+
+
+def left_of(desk: Desk, kind: str) -> list[int]:
+    """What is left of the lots of a kind, the oldest first."""
+    lots = sorted(desk.store.books.lots[ACCOUNT].values(), key=lambda lot: lot.granted_at_us)
+    return [lot.remaining_nano for lot in lots if lot.kind == kind and lot.remaining_nano]
+
+
+def test_a_year_is_paid_at_once_and_its_rest_given_back() -> None:
+    desk = funded(365)
+    member = changed(desk, "pro", Dues(fee=Fee(365, months=12)))
+    assert (member.paid_from_us, member.paid_until_us) == (NOON_US, months_after(NOON_US, 12))
+    desk.now_us = NOON_US + (member.paid_until_us - NOON_US) // 5
+    renew(desk, "pro", Dues(fee=Fee(365, months=12)))
+    changed(desk, "", NO_DUES)
+    assert (fees(desk), left_of(desk, "refund")) == ([365], [292])
+
+
+def test_a_year_of_the_calendar_begins_in_january() -> None:
+    desk = funded(1_000)
+    dues = Dues(fee=Fee(366, "calendar", months=12))
+    member = changed(desk, "pro", dues)
+    ends_us = month_since(0, NOON_US, 12).end_us
+    assert member.paid_until_us == ends_us
+    assert fees(desk) == [
+        round(Fraction(366 * (ends_us - NOON_US), ends_us - month_since(0, NOON_US, 12)[0]))
+    ]
+
+
+def test_what_is_left_of_included_credit_goes_into_the_next_months_up_to_a_bound() -> None:
+    """Of each for as many months as it lasts; a fee brings no more than fits."""
+    fee = Fee(0, included_nano=100, included_priority=1, included_lasts=3, included_most_nano=250)
+    desk, seen = funded(1_000), []
+    changed(desk, "pro", Dues(fee=fee))
+    for month in range(1, 6):
+        seen.append(left_of(desk, "plan"))
+        desk.now_us = months_after(NOON_US, month)
+        renew(desk, "pro", Dues(fee=fee))
+    assert seen == [[100], [100, 100], [100, 100, 50], [100, 50, 100], [50, 100, 100]]
+    changed(desk, "", NO_DUES)
+    assert left_of(desk, "plan") == []
+
+
+def test_what_ends_with_a_plan_goes_as_it_is_left_but_for_what_calls_were_promised() -> None:
+    """Whoever moves the account, and however; it pays no fee of the plan that comes."""
+    ends = (("pro", ("bonus",)),)
+    desk = funded(50)
+    changed(desk, "pro", Dues(fee=Fee(50)))
+    for amount_nano, kind in ((100, "bonus"), (7, "gift")):
+        desk.do(Grant(ACCOUNT, kind, f"lot_{kind}", amount_nano, desk.now_us, kind, 1))
+    assert isinstance(change(desk, "other", Dues(fee=Fee(58), ends=ends)), Refused)
+    changed(desk, "third", Dues(fee=Fee(50)))
+    assert left_of(desk, "bonus") == [100]
+    changed(desk, "pro", Dues(fee=Fee(50)))
+    hold(desk, 30)
+    desk.do(ChangeAccount(ACCOUNT, desk.now_us, group=""))
+    assert left_of(desk, "bonus") == [100]
+    renew(desk, "", Dues(ends=ends))
+    assert (left_of(desk, "bonus"), left_of(desk, "gift")) == ([30], [7])

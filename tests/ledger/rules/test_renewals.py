@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from proxy.ledger.commands import ChangeAccount, Done
 from proxy.ledger.dues import NO_DUES, Dues, Renew, Renewal
-from proxy.ledger.periods import Every, period_at
+from proxy.ledger.periods import Every, months_after, period_at
 from proxy.ledger.rows import NEVER_US, Lot, Membership
 from proxy.ledger.windows import DAY_US
 from tests.ledger.desk import ACCOUNT, NOON_US, Desk
@@ -188,3 +188,19 @@ def test_a_command_that_is_given_again_later_gives_what_is_due_then() -> None:
     desk.do(command)
     desk.do(replace(command, at_us=desk.now_us + DAY_US))
     assert len(lots(desk)) == 2
+
+
+def test_a_renewal_is_no_more_than_fits() -> None:
+    """Where an account has no more than so much of its kind; what has been used makes room."""
+    monthly = Renewal(100, every="month", lasts_us=NEVER_US, most_nano=250)
+    desk = Desk()
+    desk.do(ChangeAccount(ACCOUNT, desk.now_us, group="free"))
+    seen = []
+    for month in range(4):
+        desk.now_us = months_after(NOON_US, month)
+        renew(desk, monthly)
+        seen.append(desk.account.balance_nano)
+    desk.now_us = months_after(NOON_US, 4)
+    desk.adjust(-70)
+    renew(desk, monthly)
+    assert (seen, desk.account.balance_nano) == ([100, 200, 250, 250], 250)
