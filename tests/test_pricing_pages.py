@@ -21,7 +21,7 @@ from tests.test_readme_examples import load_text
 FOLDER = ROOT / "docs/pricing"
 PAGES = sorted(set(FOLDER.glob("*.md")) - {FOLDER / "README.md"})
 CALL = r"`(?P<name>[\w.-]+)`(?: in (?P<group>\w+))?(?: at (?P<at>\S+))?"
-PARTS = re.compile(CALL + r"(?: as (?P<tier>\S+))?(?: with (?P<with>.+))?")
+PARTS = re.compile(CALL + r"(?P<own> on its own key)?(?: as (?P<tier>\S+))?(?: with (?P<with>.+))?")
 QUANTITY = re.compile(r"(\d[\d,]*) ([a-z_]+)")
 NOON = "2026-12-01T12:00:00"
 
@@ -52,6 +52,7 @@ class Prices:
         )
         assert card is not None, f"nothing has the price of {name}"
         card = card.case_of(dict(pair.split("=") for pair in (said["with"] or "").split()))
+        card = card.on_own_key if said["own"] else card
         card = card.by_tier[said["tier"]] if said["tier"] else card
         usage = {
             meter: int(units.replace(",", "")) * METERS[meter].scale
@@ -115,6 +116,6 @@ def test_each_way_of_saying_a_price_is_on_a_page() -> None:
         "cases context_tiers tiers volume_tiers free counter included least block least_charge most_charge "
         "hours changes free_with carried rolls_over flags service_tiers service_tier_terms spares prices "
         "markup multiplier minimum quotas fee level per_month every included_lasts included_most "
-        "ends_on_cancel ends_on_downgrade"
+        "ends_on_cancel ends_on_downgrade own_keys own_key"
     )
     assert [way for way in ways.split() if not re.search(rf"\b{way}:", shown)] == []

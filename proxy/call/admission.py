@@ -14,7 +14,7 @@ from proxy.call.off_loop import LARGE_BYTES, in_thread
 from proxy.call.policy import Catalog, Policy
 from proxy.call.renewals import Renewals
 from proxy.call.runs import with_run
-from proxy.call.terms import Terms, card_at, terms_for
+from proxy.call.terms import Terms, card_at, on_own_key, terms_for
 from proxy.clock import Clock
 from proxy.endpoints.base import Ask, Endpoint
 from proxy.endpoints.objects import ObjectKind
@@ -173,10 +173,13 @@ class Admission:
                 "model_not_priced", f"The model {ask.model!r} has no price, so it is refused.", param="model"
             )
         card = card_at(card, ask.parameters, endpoint.meters)
-        if ask.features:
-            route = await self._objects.narrowed(route, caller.key.account_id, ask.features)
-        is_plain = not (ask.features or card.tier_by_answer or card.answered)
-        terms = Terms(card) if is_plain else await terms_for(ask.features, route, card, body)
+        if ask.features or card.is_special:
+            account_id = caller.key.account_id
+            route, card = on_own_key(catalog.routes, route, card, account_id)
+            route = await self._objects.narrowed(route, account_id, ask.features)
+            terms = await terms_for(ask.features, route, card, body)
+        else:
+            terms = Terms(card)
         about = self._made.get(endpoint.name)
         if about is not None and not about.kind.made_by(ask):
             about = None
@@ -194,13 +197,13 @@ class Admission:
             routed = await self._objects.route(request, caller, catalog, self._body_of)
             if routed is not None:
                 return routed
-        return await self._tool_call(request, catalog, caller.group)
+        return await self._tool_call(request, caller, catalog)
 
     async def _body_of(self, request: InboundRequest, *, costs: bool) -> bytes:
         body = await request.body_at_hand()
         return await self._late_body(request, costs=costs) if body is None else body
 
-    async def _tool_call(self, request: InboundRequest, catalog: Catalog, group: str) -> RoutedCall:
+    async def _tool_call(self, request: InboundRequest, caller: Caller, catalog: Catalog) -> RoutedCall:
         route = catalog.routes.for_path(request.method, request.path)
         if route is None:
             methods = catalog.routes.methods_of(request.path)
@@ -213,7 +216,7 @@ class Admission:
             raise unserved(request.path, catalog.routes, self._endpoints)
         request.facts["route"] = route.name
         endpoint = ToolEndpoint(route.name, request.path, route.plan, query=request.query)
-        card = self._card(catalog, route, route.name, endpoint.name, group)
+        card = self._card(catalog, route, route.name, endpoint.name, caller.group)
         if card is None or not card.may_cover(endpoint.meters):
             raise Refusal("model_not_priced", f"The tool {route.name!r} has no price, so it is refused.")
         body = await request.body_at_hand()
@@ -223,6 +226,7 @@ class Admission:
         ask = read() if len(body) <= LARGE_BYTES else await in_thread(len(body), read)
         card = card_at(card, ask.parameters, endpoint.meters)
         about = None if route.makes is None else About(route.makes)
+        route, card = on_own_key(catalog.routes, route, card, caller.key.account_id)
         terms = await terms_for(ask.features, route, card, body)
         return RoutedCall(endpoint, ask, route, terms, body, about)
 

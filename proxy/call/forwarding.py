@@ -16,7 +16,7 @@ from proxy.endpoints.base import ForwardPlan
 from proxy.ids import digest_of
 from proxy.upstream.base import Answer, UpstreamClient, UpstreamFailure, UpstreamRequest
 from proxy.upstream.denials import READ_BYTES, Denials, is_denial, needs_reading
-from proxy.upstream.routes import Target
+from proxy.upstream.routes import Target, Upstream
 
 FAILOVER_STATUSES: Final = frozenset({429, 500, 502, 503, 504})
 """Answers after which the next target is tried; the last target's is passed on."""
@@ -71,9 +71,7 @@ class Forwarding:
                 self._denials.denied(name, status)
                 if index == last:
                     in_flight.answered(answer)
-                    raise UpstreamFailure(
-                        "upstream_denied", "The upstream does not accept Farebox's own credential for this."
-                    )
+                    raise _denied(target.upstream)
             if not (index == last or in_flight.client_left) and (
                 denied or status in REFUSAL_STATUSES or (is_repeatable and status in FAILOVER_STATUSES)
             ):
@@ -111,6 +109,11 @@ class Forwarding:
             return answer
         finally:
             in_flight.tried(upstream.name, status, self._clock.monotonic_us() - begun_us)
+
+
+def _denied(upstream: Upstream) -> UpstreamFailure:
+    whose = "the account's own key" if upstream.account_id else "Farebox's own credential"
+    return UpstreamFailure("upstream_denied", f"The upstream does not accept {whose} for this.")
 
 
 def of_account(headers: tuple[tuple[str, str], ...], account_id: str) -> tuple[tuple[str, str], ...]:

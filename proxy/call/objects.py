@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from proxy.call.base import About, InboundRequest, Job, KnownObject, RoutedCall
 from proxy.call.off_loop import off_loop
 from proxy.call.policy import Catalog
-from proxy.call.terms import card_at, terms_for
+from proxy.call.terms import card_at, on_own_key, terms_for
 from proxy.clock import Clock
 from proxy.endpoints.features import Feature
 from proxy.endpoints.objects import (
@@ -129,6 +129,7 @@ class Objects:
             what = f"The model {given.model!r}" if given.model else "No model"
             is_not = "is not served" if given.model else "is served"
             raise Refusal("model_not_found", f"{what} {is_not} on {kind.beside}, so no {kind.name} is made.")
+        route = routes.with_own_key(route, caller.key.account_id)
         route = await self.narrowed(route, caller.key.account_id, given.features)
         terms = await terms_for(given.features, route, FREE_CARD, given.body)
         name = f"{kind.endpoint}.{creation.name}"
@@ -168,15 +169,16 @@ class Objects:
         source = Source(row.id, row.model, row.seen)
         ask = await off_loop(len(body), partial(derivation.read, body, headers, source))
         route = catalog.routes.for_model(kind.endpoint, row.model)
-        targets = () if route is None else at_upstream(route, row.upstream)
-        if route is None or not targets:
-            raise Refusal(
-                "model_not_found", f"The model {row.model!r} is not served any more where it was made."
-            )
+        if route is None:
+            raise _gone(row)
         card = catalog.book.card_now(route.rate_card, row.model, kind.endpoint, now_us, caller.group)
         if card is None or not card.may_cover(kind.meters):
             raise Refusal("model_not_priced", f"The model {row.model!r} has no price, so it is refused.")
-        terms = await terms_for(ask.features, route, card_at(card, ask.parameters, kind.meters), body)
+        card = card_at(card, ask.parameters, kind.meters)
+        route, card = on_own_key(catalog.routes, route, card, account_id)
+        if not (targets := at_upstream(route, row.upstream)):
+            raise _gone(row)
+        terms = await terms_for(ask.features, route, card, body)
         name, path = f"{kind.endpoint}.{derivation.name}", derivation.upstream_path.replace("{id}", row.id)
         endpoint = ObjectEndpoint(name, request.path, path, repeatable=False)
         return RoutedCall(endpoint, ask, replace(route, targets=targets), terms, body, About(kind))
@@ -188,6 +190,10 @@ class Objects:
         if known is None:
             raise _absent(kind.name, id_, param)
         return known
+
+
+def _gone(row: Object) -> Refusal:
+    return Refusal("model_not_found", f"The model {row.model!r} is not served any more where it was made.")
 
 
 def at_upstream(route: Route, upstream: str) -> tuple[Target, ...]:

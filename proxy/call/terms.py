@@ -20,7 +20,7 @@ from proxy.errors import Refusal
 from proxy.metering.usage import Needed, Usage, each_needed
 from proxy.pricing.cards import RateCard
 from proxy.pricing.listed import dearest_of
-from proxy.upstream.routes import Route
+from proxy.upstream.routes import Route, Routes
 
 SHOWN_CHARS: Final = 64
 _NOTHING: Final[Usage] = {}
@@ -130,6 +130,14 @@ class Terms(msgspec.Struct, frozen=True, gc=False):
         unseen.update(self.allowed)
         unseen.update(self.surcharges)
         return unseen
+
+
+def on_own_key(routes: Routes, route: Route, card: RateCard, account_id: str) -> tuple[Route, RateCard]:
+    """Where a call of an account goes, and its card: with the account's own key, where it has one there."""
+    if not card.own_key:
+        return route, card
+    own = routes.with_own_key(route, account_id)
+    return (route, card) if own is route else (own, card.on_own_key)
 
 
 async def terms_for(features: Sequence[Feature], route: Route, card: RateCard, body: bytes) -> Terms:

@@ -193,6 +193,12 @@ class PricesSchema(Schema, frozen=True, kw_only=True, rename={"source": "from"})
     ] = None
 
 
+class OwnKeySchema(Schema, frozen=True, kw_only=True):
+    """What calls cost that go up with the account's own key."""
+
+    share: Annotated[Percent, doc("How much of all rates is charged, below which nothing else changes.")]
+
+
 class TermsSchema(Schema, frozen=True, kw_only=True):
     """What a rate card says about prices."""
 
@@ -242,6 +248,10 @@ class TermsSchema(Schema, frozen=True, kw_only=True):
     extras: Annotated[
         dict[Text, ExtraSchema], doc("What members of calls turn on that Farebox does not know, by member.")
     ] = field(default_factory=dict)
+    own_key: Annotated[
+        OwnKeySchema | None,
+        doc("What calls cost that go up with the account's own key; without it, as much as others."),
+    ] = None
     markup: Annotated[Percent | None, doc("What is added to the sum of a call's rates.")] = None
     least_charge: Annotated[Money | None, doc("The least that a call is charged.")] = None
     most_charge: Annotated[Money | None, doc("The most that a call is charged.")] = None

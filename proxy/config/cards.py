@@ -54,6 +54,8 @@ def build_book(
                 near = did_you_mean(group, schema.groups)
                 findings.fault(("rate_cards", name, "groups", index), f"is not a group; {near}", group)
     cards = _Cards(schemas, unit, findings, sources or {})
+    if any(upstream.own_keys for upstream in schema.upstreams.values()):
+        cards.own_key = "1"
     free = {name: models for name, models in FREE.items() if _serves(schema, name, models)}
     multipliers = {name: group.multiplier for name, group in schema.groups.items()}
     made = [cards.of(name) for name in schemas]
@@ -102,6 +104,8 @@ class _Cards:
         self._findings = findings
         self._made: dict[str, RateCard] = {}
         self._begun: list[str] = []
+        self.own_key = ""
+        """The share that cards charge which do not say it, where there are own keys."""
 
     def of(self, name: str) -> RateCard:
         """The card of this name."""
@@ -179,6 +183,7 @@ class _Cards:
             adjustments=self._adjustments(schema, like, path),
             extras=self._extras(schema, path) or like.extras,
             source=self._sources.get(name, like.source),
+            own_key=share_of(schema.own_key.share) if schema.own_key else like.own_key or self.own_key,
             tier_by_answer=like.tier_by_answer
             if schema.service_tier_by is None
             else schema.service_tier_by == "answer",

@@ -9,6 +9,7 @@ from proxy.config.paths import is_reserved, path_fault
 from proxy.config.schema import ConfigSchema, RouteSchema, TargetSchema
 from proxy.config.tool_jobs import check_meetings, kind_made
 from proxy.config.tools import TOOL_KEYS, plan_of, replaced_by
+from proxy.config.upstreams import own_upstreams
 from proxy.endpoints.registry import ENDPOINTS
 from proxy.endpoints.tool_plan import PLAIN, ToolPlan
 from proxy.globs import is_glob
@@ -30,7 +31,8 @@ def build_routes(
     builder = _Builder(schema, upstreams, book, findings)
     routes = [builder.route(index, route) for index, route in enumerate(schema.routes)]
     check_meetings(routes, findings)
-    return Routes([route for route in routes if route.targets])
+    own = own_upstreams(schema.upstreams, upstreams, findings)
+    return Routes([route for route in routes if route.targets], own)
 
 
 class _Builder:

@@ -14,6 +14,7 @@ from proxy.config.invoice_schema import InvoicesSchema
 from proxy.config.payment_schema import PaymentsSchema
 from proxy.config.tool_schema import FailureSchema, JobSchema, MeasureSchema, ParameterSchema
 from proxy.config.values import (
+    AccountId,
     ChargedStatus,
     Count,
     EndpointName,
@@ -223,6 +224,10 @@ class UpstreamSchema(Schema, frozen=True, kw_only=True):
 
     base_url: Annotated[str, doc("The URL that paths are appended to, such as https://api.openai.com/v1.")]
     credential: CredentialSchema | None = None
+    own_keys: Annotated[
+        dict[AccountId, CredentialSchema],
+        doc("Credentials that accounts have there themselves, by the account's id: its calls go with it."),
+    ] = field(default_factory=dict)
     when: Annotated[
         str | None, doc("The upstream and its targets are left out while this is empty: ${OPENAI_API_KEY:-}")
     ] = None

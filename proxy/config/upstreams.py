@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
+
 from proxy.config.faults import Findings
 from proxy.config.schema import UpstreamSchema
 from proxy.endpoints.registry import forward_fault
@@ -61,6 +63,32 @@ def build_upstreams(schemas: Mapping[str, UpstreamSchema], findings: Findings) -
             list_models_seconds=schema.list_models_seconds,
         )
     return built
+
+
+def own_upstreams(
+    schemas: Mapping[str, UpstreamSchema], upstreams: Mapping[str, Upstream], findings: Findings
+) -> dict[str, dict[str, Upstream]]:
+    """The upstreams with the credentials of accounts' own, by account and then by the upstream's name.
+
+    Each has a name of its own, under which objects that are made there are known.
+    """
+    own: dict[str, dict[str, Upstream]] = {}
+    for name, schema in schemas.items():
+        for account_id, said in schema.own_keys.items():
+            path: Path = ("upstreams", name, "own_keys", account_id)
+            credential = _credential(replace(schema, credential=said), path, findings)
+            taken = {header.lower() for header in schema.headers}
+            if credential is not None and credential.query is None and credential.header.lower() in taken:
+                findings.fault((*path, "header"), "is set by headers already", credential.header)
+            if name in upstreams:
+                own.setdefault(account_id, {})[name] = replace(
+                    upstreams[name],
+                    name=f"{name}/{account_id}",
+                    credential=credential,
+                    account_id=account_id,
+                    list_models_seconds=None,
+                )
+    return own
 
 
 def is_left_out(schema: UpstreamSchema) -> bool:

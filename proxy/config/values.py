@@ -28,6 +28,10 @@ Multiplier = Annotated[
         extra={"wanted": 'a decimal number in quotes such as "0.5" or "2", below 10000'},
     ),
 ]
+AccountId = Annotated[
+    str,
+    Meta(pattern=r"^acct_[a-z0-9]{1,40}$", extra={"wanted": "the id of an account, such as acct_01m7xe0h"}),
+]
 Percent = Annotated[
     str,
     Meta(

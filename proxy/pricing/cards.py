@@ -17,7 +17,7 @@ from proxy.pricing.extras import Extra
 from proxy.pricing.hours import Window
 from proxy.pricing.multipliers import Flag, TierTerms, at_tiers
 from proxy.pricing.rates import Adjustment, Rate, Term
-from proxy.pricing.steps import BESIDE, CONTEXT, OF_LENGTH, Step, applies
+from proxy.pricing.steps import BESIDE, CONTEXT, OF_LENGTH, Step, applies, said_of
 
 BillingType = Literal["per_call", "per_token", "metered"]
 
@@ -72,7 +72,8 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     `source` names the list that its prices come from, where they do. With `tier_by_answer` a call is charged
     at the service tier that its answer names, and `answered` have cards for models that answers may name.
     `hours` have cards without hours, which take its place within their windows; these never meet.
-    `tier_terms` are of service tiers that do more than multiply.
+    `tier_terms` are of service tiers that do more than multiply. `own_key` is the share of its rates that is
+    charged of calls with a caller's own upstream key, an exact decimal number; empty where there are none.
     """
 
     id: str
@@ -93,6 +94,17 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     hours: tuple[Hours, ...] = ()
     answered: tuple[Answered, ...] = ()
     tier_terms: tuple[TierTerms, ...] = ()
+    own_key: str = ""
+
+    @cached_property
+    def is_special(self) -> bool:
+        """Whether more than a request's features decides about its terms: its answer, or whose key it has."""
+        return bool(self.tier_by_answer or self.answered or self.own_key)
+
+    @cached_property
+    def on_own_key(self) -> "RateCard":
+        """The card of calls with a caller's own upstream key."""
+        return self.multiplied(self.own_key, "key", "own")
 
     def is_for(self, endpoint: str, group: str) -> bool:
         """Whether it prices calls on an endpoint of accounts in a group."""
@@ -123,8 +135,8 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def version(self) -> str:
         """A digest of all that decides what a usage costs: equal cards have equal versions everywhere."""
-        rates = (f"{rate.meter}={rate.price}/{rate.per}{_said_of(rate)}" for rate in self.rates)
-        added = (f"{each.name}={_said((each.step,))}" for each in self.adjustments)
+        rates = (f"{rate.meter}={rate.price}/{rate.per}{rate.said}" for rate in self.rates)
+        added = (f"{each.name}={said_of((each.step,))}" for each in self.adjustments)
         text = "|".join((*rates, *added))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -245,8 +257,8 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
         if not bounds:
             return ((0, self),)
         return tuple(
-            (bound, self._with_rates(rate for rate in self.rates if applies(_lengths(rate), {CONTEXT: size})))
-            for bound, size in ((0, 0), *((bound, bound + 1) for bound in sorted(bounds)))
+            (bound, self._with_rates(each for each in self.rates if applies(each.steps, size, OF_LENGTH)))
+            for bound, size in ((0, {}), *((bound, {CONTEXT: bound + 1}) for bound in sorted(bounds)))
         )
 
     @cached_property
@@ -278,7 +290,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
         found = self._beside.get(used)
         if found is None:
             present = dict(zip(self.companions, used, strict=True))
-            rates = (rate for rate in self.rates if applies(_companions(rate), present))
+            rates = (rate for rate in self.rates if applies(rate.steps, present, BESIDE))
             found = self._beside[used] = self._with_rates(rates)
         return found
 
@@ -382,19 +394,3 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
             if whole in billed:
                 billed[whole] = rest
         return billed
-
-
-def _said_of(rate: Rate) -> str:
-    return _said(rate.steps) + (rate.tiers.said if rate.tiers is not None else "")
-
-
-def _said(steps: Iterable[Step]) -> str:
-    return "".join(f";{step.kind} {step.name if step.kind in BESIDE else step.value}" for step in steps)
-
-
-def _lengths(rate: Rate) -> list[Step]:
-    return [step for step in rate.steps if step.kind in OF_LENGTH]
-
-
-def _companions(rate: Rate) -> list[Step]:
-    return [step for step in rate.steps if step.kind in BESIDE]

@@ -1,6 +1,7 @@
 """Multipliers of rates, each with a name on the lines of a charge, and what they leave as it is.
 
-They come in this order: the flags of a call's parameters, the hours, the group, and the service tiers. What
+They come in this order: the flags of a call's parameters, the hours, the group, the share that is charged
+on a key of the caller's own, and the service tiers. What
 comes after all rates is a markup, what bounds a charge, and the markup of a run.
 """
 

@@ -6,7 +6,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec.structs import replace
 
-from proxy.pricing.steps import OF_QUANTITY, Step, times
+from proxy.pricing.steps import OF_QUANTITY, Step, said_of, times
 from proxy.pricing.tiers import Tiers
 
 BillingType = Literal["per_call", "per_token", "metered"]
@@ -38,6 +38,11 @@ class Rate(msgspec.Struct, frozen=True):
     def multiplied(self, multiplier: str, of: str) -> "Rate":
         """The rate, multiplied with an exact decimal number for the sake `of` something."""
         return replace(self, steps=(*self.steps, Step("times", multiplier, of)))
+
+    @property
+    def said(self) -> str:
+        """Its steps and tiers as a text, for the version of a card."""
+        return said_of(self.steps) + (self.tiers.said if self.tiers is not None else "")
 
     @property
     def unit_nano(self) -> Fraction:

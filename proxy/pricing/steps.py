@@ -21,7 +21,7 @@ nano-dollars: `counted` is what the run's calls had cost before, and `carried` t
 comes to what the markup grows by, rounded on the whole of the run.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import lru_cache
 from typing import Final, Literal, Protocol
@@ -187,15 +187,22 @@ def grown_by(line: Stepped, before: Fraction) -> int:
     return round(before + due(line)) - round(before)
 
 
-def applies(steps: Iterable[Step], usage: Mapping[str, int]) -> bool:
-    """Whether a rate with these steps is for a call that uses this."""
+def said_of(steps: Iterable[Step]) -> str:
+    """Steps as a text, for the version of a card."""
+    return "".join(f";{step.kind} {step.name if step.kind in BESIDE else step.value}" for step in steps)
+
+
+def applies(
+    steps: Iterable[Step], usage: Mapping[str, int], kinds: Collection[str] = OF_LENGTH | BESIDE
+) -> bool:
+    """Whether a rate with these steps is for a call that uses this, as far as steps of some kinds say."""
     for step in steps:
+        if step.kind not in kinds:
+            continue
         if step.kind in OF_LENGTH:
             is_above = usage.get(CONTEXT, 0) > step.number
-        elif step.kind in BESIDE:
-            is_above = usage.get(step.name, 0) >= step.number
         else:
-            continue
+            is_above = usage.get(step.name, 0) >= step.number
         if is_above != (step.kind in ("above", "with")):
             return False
     return True

@@ -1,7 +1,8 @@
 """Routes: which targets serve a model or a path, and which rate card prices it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -13,6 +14,7 @@ from proxy.globs import GlobIndex
 from proxy.upstream.path_templates import filled, values_of, variables_of
 
 TOOL_ENDPOINT: Final = "tools"
+NOBODYS_OWN: Final[Mapping[str, "Mapping[str, Upstream]"]] = MappingProxyType({})
 
 
 class Credential(msgspec.Struct, frozen=True):
@@ -31,7 +33,7 @@ class Upstream(msgspec.Struct, frozen=True):
 
     `forward` names the members of calls that may go there although no rate prices them; `*` stands for all
     that Farebox does not know. Its own list of models is kept for `list_models_seconds`, and not asked for
-    where that is None.
+    where that is None. With `account_id` it is the same API with the credential of this account's own.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Upstream(msgspec.Struct, frozen=True):
     idle_seconds: float = 300.0
     keepalive_seconds: float = 4.0
     list_models_seconds: float | None = None
+    account_id: str = ""
 
     def __repr__(self) -> str:
         return f"Upstream(name={self.name!r}, base_url={self.base_url!r})"
@@ -78,9 +81,14 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class Routes:
-    """All routes, in the order of the configuration; the first match serves."""
+    """All routes, in the order of the configuration; the first match serves.
 
-    def __init__(self, routes: Sequence[Route]) -> None:
+    `own` has the upstreams with credentials of accounts' own, by account and then by the upstream's name.
+    """
+
+    def __init__(
+        self, routes: Sequence[Route], own: Mapping[str, Mapping[str, Upstream]] = NOBODYS_OWN
+    ) -> None:
         self.all = tuple(routes)
         """Every route, in order."""
         self._by_model = tuple(route for route in routes if route.path is None)
@@ -95,6 +103,8 @@ class Routes:
         self._folded_paths = {path.casefold() for _, path in self._by_path}
         self.kinds = {route.makes.name: route.makes for route in routes if route.makes is not None}
         """The kinds of objects that calls of paths make, by name."""
+        self._own = own
+        self._own_by_name = {each.name: each for of_account in own.values() for each in of_account.values()}
         self._upstreams = {target.upstream.name: target.upstream for r in routes for target in r.targets}
 
     def for_model(self, endpoint: str, model: str) -> Route | None:
@@ -109,7 +119,23 @@ class Routes:
 
     def upstream(self, name: str) -> Upstream | None:
         """The upstream of this name, None where no target of a route is on it."""
-        return self._upstreams.get(name)
+        return self._upstreams.get(name) or self._own_by_name.get(name)
+
+    def accounts_on(self, upstream: str) -> list[str]:
+        """The accounts that have their own key on an upstream."""
+        return sorted(account_id for account_id, own in self._own.items() if upstream in own)
+
+    def with_own_key(self, route: Route, account_id: str) -> Route:
+        """A route with only those targets on which an account has its own key, with that; else the route."""
+        own = self._own.get(account_id)
+        if own is None:
+            return route
+        targets = tuple(
+            replace(target, upstream=own[target.upstream.name])
+            for target in route.targets
+            if target.upstream.name in own
+        )
+        return replace(route, targets=targets) if targets else route
 
     def for_path(self, method: str, path: str) -> Route | None:
         """The route of a path and method, with the path's own segments in its targets; None without one."""

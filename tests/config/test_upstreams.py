@@ -2,6 +2,7 @@
 
 import pytest
 
+from proxy.upstream.routes import Credential
 from tests.config.samples import URL, LoadText, Reported, text_of, upstream
 
 
@@ -128,3 +129,45 @@ def test_an_upstream_whose_when_is_empty_is_left_out_with_its_targets(load_text:
         if (found := load_text(text, KEY=key).routes.for_model("embeddings", "gpt-4o"))
     ]
     assert targets == [["openai"], ["other"]]
+
+
+OWN = "acct_01m7xe0hd6y7gjgnv3j95n6mfs"
+
+
+def test_an_account_with_its_own_keys_is_served_where_it_has_them_alone(load_text: LoadText) -> None:
+    """Under a name of its own, so that what is made there is asked for with the same key."""
+    upstreams = (
+        f"upstreams: {{a: {{base_url: 'https://a', own_keys: {{{OWN}: {{value: own-key}}}}}}, "
+        "b: {base_url: 'https://b', credential: {value: house}}}"
+    )
+    routes = "routes: [{models: [gpt-4o], targets: [{upstream: a}, {upstream: b}]}]"
+    cards = "rate_cards: {x: {match: ['*'], rates: {requests: {per_unit: '1'}}}}"
+    settings = load_text(text_of(upstreams=upstreams, routes=routes, rate_cards=cards))
+    route = settings.routes.for_model("chat.completions", "gpt-4o")
+    assert route is not None
+    (target,) = settings.routes.with_own_key(route, OWN).targets
+    assert (target.upstream.name, target.upstream.base_url) == (f"a/{OWN}", "https://a")
+    assert target.upstream.credential == Credential("Bearer own-key")
+    assert settings.routes.upstream(f"a/{OWN}") == target.upstream
+    assert settings.routes.with_own_key(route, "acct_other") is route
+    assert settings.routes.accounts_on("a") == [OWN]
+    found = settings.book.by_id("x")
+    assert found is not None
+    assert found.own_key == "1", "cards charge in full that do not say how much"
+    assert "own-key" not in repr(settings.routes.upstream(f"a/{OWN}"))
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (f"own_keys: {{{OWN}: {{value: ''}}}}", f"own_keys.{OWN}.value: is empty"),
+        (
+            f"headers: {{X-Key: a}}, own_keys: {{{OWN}: {{value: b, header: x-key}}}}",
+            f"own_keys.{OWN}.header: 'x-key' is set by headers already",
+        ),
+        ("own_keys: {acme: {value: b}}", "own_keys.acme: is not the id of an account"),
+    ],
+)
+def test_an_own_key_can_be_sent_and_is_an_accounts(text: str, fault: str, reported: Reported) -> None:
+    (said, *_) = reported(text_of(upstreams=f"upstreams: {{openai: {{base_url: 'https://a', {text}}}}}"))
+    assert said.startswith(f"upstreams.openai.{fault}")

@@ -25,12 +25,16 @@ class TargetView(Struct, frozen=True):
 
 
 class UpstreamView(Struct, frozen=True, kw_only=True):
-    """An upstream and the targets on it. `headers` are the names of those added to every call to it."""
+    """An upstream and the targets on it. `headers` are the names of those added to every call to it.
+
+    `own_keys` are the accounts whose calls go there with a credential of their own.
+    """
 
     object: Literal["upstream"] = "upstream"
     name: str
     base_url: str
     credential: CredentialView | None
+    own_keys: list[str]
     headers: list[str]
     include_usage: bool
     output_bound_field: str
@@ -80,6 +84,7 @@ def _view(upstream: Upstream, routes: Routes) -> UpstreamView:
         name=upstream.name,
         base_url=upstream.base_url,
         credential=_credential_view(upstream.credential),
+        own_keys=routes.accounts_on(upstream.name),
         headers=[name for name, _ in upstream.headers],
         include_usage=upstream.include_usage,
         output_bound_field=upstream.output_bound_field,
