@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from typing import IO, Final, NoReturn
 
 import msgspec
@@ -29,6 +30,12 @@ from tests.sources import ROOT
 
 LOADED: Final = ("proxy.cli", "proxy.storage.postgres.store", "tests.acceptance.stage")
 """The modules that hold, with all they import, what servers and commands need."""
+LOADED_APART: Final = (
+    *("proxy.cli", "proxy.process.serve", "proxy.storage.postgres.store", "proxy.call.relay"),
+    *("proxy.api.admin.routes", "proxy.api.billing.routes", "proxy.edge.gateway", "proxy.upstream.client"),
+)
+"""Those of them without anything that counts: several workers are told before it is loaded where to count."""
+COUNTS: Final = "prometheus_client"
 _MAX_REQUEST_BYTES: Final = 1_000_000
 _GONE: Final = b""
 
@@ -78,14 +85,14 @@ class Child:
 
 
 class ForkServer:
-    """The fork server of this test process; it ends with it."""
+    """A fork server of this test process, which has loaded some modules; it ends with the process."""
 
-    def __init__(self) -> None:
+    def __init__(self, loaded: Sequence[str]) -> None:
         self._lock = threading.Lock()
         self._asks, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.fork_server", str(theirs.fileno())],
+                [sys.executable, "-m", "tests.fork_server", str(theirs.fileno()), *loaded],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 cwd=ROOT,
@@ -111,9 +118,9 @@ class ForkServer:
 
 
 @functools.cache
-def fork_server() -> ForkServer:
-    """The one of this process; it is started when it is first asked for."""
-    server = ForkServer()
+def fork_server(loaded: Sequence[str] = LOADED) -> ForkServer:
+    """The one of this process that has loaded these; it is started when it is first asked for."""
+    server = ForkServer(loaded)
     atexit.register(server.close)
     return server
 
@@ -161,10 +168,12 @@ def _keep(pid: int, tells: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    for name in LOADED:
+    asked, *loaded = sys.argv[1:]
+    for name in loaded:
         __import__(name)
+    assert (COUNTS in sys.modules) == (tuple(loaded) == LOADED), "where it counts is told too late"
     SHARED.preload(CARRIED)
     gc.collect()
     gc.freeze()
-    sys.argv = main(socket.socket(fileno=int(sys.argv[1])))
+    sys.argv = main(socket.socket(fileno=int(asked)))
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import yaml
 
-from tests.fork_server import Child, fork_server
+from tests.fork_server import LOADED, LOADED_APART, Child, fork_server
 from tests.sources import ROOT
 
 ADMIN_KEY = "acceptance-admin-key-0123456789"
@@ -206,10 +206,11 @@ class Server:
         return self
 
     def _process(self, path: Path) -> "Child | subprocess.Popen[bytes]":
-        # Workers count in shared files only if nothing that counts was loaded before they were told so.
-        if self.is_new or self.config["server"].get("workers", 1) != 1:
+        if self.is_new:
             return spawned(path, self.environ, self.command, stdout=self.log, stderr=self.log)
-        return fork_server().fork(
+        # Workers count in shared files only if nothing that counts was loaded before they were told so.
+        loaded = LOADED if self.config["server"].get("workers", 1) == 1 else LOADED_APART
+        return fork_server(loaded).fork(
             *self.command, str(path), environ=_environ(self.environ), output=self.log, errors=self.log
         )
 

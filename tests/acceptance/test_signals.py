@@ -49,7 +49,7 @@ def test_signals_without_end_after_the_first_leave_the_exit_code_0(
 
 def test_a_worker_that_is_signalled_without_end_drains_and_ends_by_itself(tmp_path: Path) -> None:
     """Its supervisor sees the exit code of a clean stop, and replaces it."""
-    server = Server(config_for(1, tmp_path, server={"workers": 2}), tmp_path).start()
+    server = Server(config_for(1, tmp_path, server={"workers": 2}), tmp_path, is_new=True).start()
     assert server.process is not None
     eventually(lambda: "all workers serve" in server.log_text())
     worker = psutil.Process(server.process.pid).children()[0]
