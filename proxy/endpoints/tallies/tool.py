@@ -25,7 +25,7 @@ from proxy.endpoints.tallies.sse import Splitter
 from proxy.endpoints.tool_plan import Failure, Measure, figure_text
 from proxy.errors import Refusal
 from proxy.metering.quantities import number_of, quantity_of
-from proxy.metering.usage import MAX_QUANTITY, ONE_CALL, Inference, Usage
+from proxy.metering.usage import MAX_QUANTITY, METERS, ONE_CALL, Inference, Usage
 
 KEPT_BYTES: Final = 65_536
 """Up to this size a reply of no streaming form is kept back whole."""
@@ -56,11 +56,15 @@ _FLOWING: Final = ("audio/", "video/", "application/octet-stream")
 
 
 class _Figure(msgspec.Struct, frozen=True):
-    """A figure that is looked for: that of a meter, or the part of its formula with this index."""
+    """A figure that is looked for: that of a meter, or the part of its formula with this index.
+
+    It may be a flag where it is one at most.
+    """
 
     meter: str
     source: Source
     part: int | None = None
+    is_flag: bool = False
 
 
 class Figures:
@@ -134,8 +138,9 @@ class Figures:
                 self.failed = self.failed or (value is not None and self._failure.is_told_by(value))
             for figure in self._of_body:
                 value = value_in(body, figure.source.pointer)
-                if value is not None and first_byte(value) != b"n":
-                    self._note(figure, figure_text(value))
+                if value is not None and (first := first_byte(value)) != b"n":
+                    flag = _FLAGS.get(first) if figure.is_flag else None
+                    self._note(figure, flag or figure_text(value))
         except (Refusal, OddName):
             self.anomalies += 1
 
@@ -156,12 +161,17 @@ class Figures:
             self._parts[meter, part] = number
 
 
+_FLAGS: Final[Mapping[bytes, str]] = {b"t": "1", b"f": "0"}
+"""What `true` and `false` count, by their first byte: what is so is one, and what is not is none."""
+
+
 def _figures_of(measure: Measure) -> Iterator[_Figure]:
     if measure.formula is None:
-        yield _Figure(measure.meter, measure.source)
+        is_flag = measure.most == METERS[measure.meter].scale
+        yield _Figure(measure.meter, measure.source, is_flag=is_flag)
         return
     for index, part in enumerate(measure.formula.parts):
-        yield _Figure(measure.meter, part.source, index)
+        yield _Figure(measure.meter, part.source, index, part.most == 1)
 
 
 def _plain_name(pointer: Pointer) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.endpoints.reading.body import LARGE_BYTES
 from proxy.endpoints.reading.pointer import pointer_of
@@ -207,6 +208,14 @@ def test_several_measures_are_told_apart_and_an_array_counts_its_items() -> None
     fed(tally, [document(1.5, results=[{"n": 4}, {"n": 9}])])
     tally.finish()
     assert tally.reported().usage == {"requests": 1, "credits": 1_500_000, "results": 2, "pages": 4}
+
+
+@pytest.mark.parametrize(("told", "charged"), [(True, 1_000_000), (False, 0), (0.5, 500_000)])
+def test_a_flag_counts_one_or_none_where_a_call_uses_one_at_most(told: object, charged: int) -> None:
+    tally = tally_of(JSON, replace(measure(), most=1_000_000))
+    fed(tally, [document(told)])
+    tally.finish()
+    assert (tally.reported().usage["credits"], tally.anomalies) == (charged, 0)
 
 
 def test_what_broke_off_amounts_to_what_was_told_or_assumed_by_then() -> None:
