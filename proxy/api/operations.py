@@ -90,6 +90,11 @@ class ApiSettings(Protocol):
         ...
 
     @property
+    def refund_days(self) -> int | None:
+        """For how many days the unused part of a lot can be paid back; None for as long as it lasts."""
+        ...
+
+    @property
     def invoices(self) -> InvoicePolicy | None:
         """Who issues invoices; None where none are."""
         ...

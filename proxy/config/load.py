@@ -78,6 +78,7 @@ class Settings(msgspec.Struct, frozen=True):
     webhooks: Webhooks
     expiring_days: int
     payments: Payments | None
+    refund_days: int | None
     when_short: Literal["clamp", "refuse"]
     on_shortfall: Literal["forgive", "owe"]
     min_output_tokens: int
@@ -149,6 +150,7 @@ def _build(
         webhooks=build_webhooks(schema.webhooks, findings),
         expiring_days=(schema.alerts or AlertsSchema()).expiring_days,
         payments=build_payments(schema.payments, unit, findings),
+        refund_days=schema.accounts.refund_days,
         when_short=schema.accounts.when_short,
         on_shortfall=schema.accounts.on_shortfall,
         min_output_tokens=schema.accounts.min_output_tokens,

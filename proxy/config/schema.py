@@ -92,6 +92,10 @@ class AccountsSchema(Schema, frozen=True, kw_only=True):
         bool,
         doc("Whether fees of plans are for the time in the plan; false: for whole months, come what may."),
     ] = True
+    refund_days: Annotated[
+        Annotated[int, Meta(ge=1, le=3_650)] | None,
+        doc("For how many days the unused part of a lot can be paid back; without it, as long as it lasts."),
+    ] = None
     when_short: Annotated[
         Literal["clamp", "refuse"],
         doc("A call that could cost more than is left: clamp lowers its output bound, refuse answers 402."),

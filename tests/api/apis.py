@@ -72,6 +72,7 @@ class ApiConfig:
     webhooks: Webhooks = field(default_factory=Webhooks)
     events: EventPolicy = NO_EVENTS
     invoices: InvoicePolicy | None = None
+    refund_days: int | None = None
     book: PriceBook = field(default_factory=lambda: PriceBook(()))
 
 

@@ -147,6 +147,22 @@ async def test_a_lot_is_paid_back_in_part(apis: Apis) -> None:
     assert (too_much.status, too_much.error["available"]) == (409, "1.00")
 
 
+async def test_a_lot_is_paid_back_within_its_days(tmp_path: Path) -> None:
+    """From when it was made, to the microsecond; what is left of it can be voided all the same."""
+    async with serving(tmp_path, ApiConfig(refund_days=14)) as apis:
+        account_id = await apis.account()
+        await apis.grant(account_id, "3", kind="purchase")
+        (lot,) = (await apis.admin("GET", f"/accounts/{account_id}/lots")).data
+        path, body = f"/accounts/{account_id}/lots/{lot['id']}", {"amount": "1", "reason": "sent back"}
+        apis.clock.at_us += 14 * DAY_US - 1
+        assert (await apis.admin("POST", f"{path}/refunds", body)).body["balance_after"] == "2.00"
+        apis.clock.at_us += 1
+        late = await apis.admin("POST", f"{path}/refunds", body)
+        assert (late.status, late.error["code"]) == (409, "conflict")
+        assert "14 days" in late.error["message"]
+        assert (await apis.admin("POST", f"{path}/void", {"reason": "over"})).body["balance_after"] == "0.00"
+
+
 async def test_a_call_is_refunded_in_parts_and_its_receipt_says_so(apis: Apis) -> None:
     account_id = await apis.account()
     key_id, secret = await apis.key(account_id)
