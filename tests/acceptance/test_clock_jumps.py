@@ -29,8 +29,7 @@ from tests.acceptance.scripted_upstream import (
     usage_chunk,
 )
 from tests.acceptance.stage import Stage
-from tests.storage.engines import apart
-from tests.storage.postgres.server import new_schema
+from tests.storage.engines import new_ledger
 from tests.storage.whole import differences
 
 DAY = 86_400
@@ -70,7 +69,7 @@ def stage(request: Any, upstream: ScriptedUpstream, tmp_path: Path) -> Iterator[
     upstream.behaviours["j-whole"] = answers(completion())
     config = config_for(upstream.port, tmp_path)
     if request.param == "postgres":
-        config["storage"] = apart(new_schema())
+        config["storage"] = new_ledger()
     started = Turned(config, tmp_path)
     started.start()
     yield started

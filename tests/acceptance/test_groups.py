@@ -11,8 +11,7 @@ import yaml
 from tests.acceptance.callers import audited
 from tests.acceptance.harness import HELLO, Account, Server, config_for, eventually, nano, running
 from tests.acceptance.scripted_upstream import ScriptedUpstream, answers, completion
-from tests.storage.engines import apart
-from tests.storage.postgres.server import new_schema
+from tests.storage.engines import new_ledger
 
 CHAT = "/v1/chat/completions"
 GROUPS: dict[str, Any] = {
@@ -27,7 +26,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path, upstream: ScriptedUps
     config["groups"] = GROUPS
     config["routes"].insert(0, {"models": ["g-small", "g-large"], "targets": [{"upstream": "scripted"}]})
     if request.param == "postgres":
-        config["storage"] = apart(new_schema())
+        config["storage"] = new_ledger()
     for model in ("g-small", "g-large"):
         upstream.behaviours[model] = answers(completion(prompt=10, output=10))
     with running(config, tmp_path) as started:

@@ -14,8 +14,7 @@ from tests.acceptance.harness import Account, config_for, nano
 from tests.acceptance.scripted_upstream import DONE, ScriptedUpstream, answers, completion
 from tests.acceptance.stage import Stage
 from tests.acceptance.test_clock_jumps import in_flight
-from tests.storage.engines import apart
-from tests.storage.postgres.server import new_schema
+from tests.storage.engines import new_ledger
 
 USUAL_NANO = 10 * 1_000 + 5 * 2_000
 HOURS: dict[str, Any] = {
@@ -35,7 +34,7 @@ def stage(request: Any, upstream: ScriptedUpstream, tmp_path: Path) -> Iterator[
     config["rate_cards"]["chat"]["hours"] = HOURS
     config["groups"] = {"partners": {"multiplier": "0.5"}}
     if request.param == "postgres":
-        config["storage"] = apart(new_schema())
+        config["storage"] = new_ledger()
     started = Stage(config, tmp_path)
     turn(started, "2030-09-20T16:00:00")
     started.start()

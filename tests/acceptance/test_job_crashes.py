@@ -13,8 +13,7 @@ from tests.acceptance.scripted_upstream import ScriptedUpstream
 from tests.acceptance.stage import Stage
 from tests.acceptance.steps import Step
 from tests.acceptance.studio import SECOND_NANO, Studio, jobs_of, videos_config
-from tests.storage.engines import apart
-from tests.storage.postgres.server import new_schema
+from tests.storage.engines import new_ledger
 from tests.storage.whole import differences
 
 ENGINES = ("sqlite", "postgres")
@@ -37,7 +36,7 @@ def stage_of(
             folder = tmp_path_factory.mktemp(f"jobs-{engine}")
             config = videos_config(upstream.port, folder)
             if engine == "postgres":
-                config["storage"] = apart(new_schema())
+                config["storage"] = new_ledger()
             begun[engine] = Stage(config, folder)
             begun[engine].start()
         return begun[engine]
@@ -140,7 +139,7 @@ def test_workers_on_one_database_close_each_job_once(
     config = videos_config(upstream.port, tmp_path)
     config["server"]["workers"] = 2
     if engine == "postgres":
-        config["storage"] = apart(new_schema())
+        config["storage"] = new_ledger()
     with running(config, tmp_path) as server:
         account = server.account("10.00")
         for _ in range(5):

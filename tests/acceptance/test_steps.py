@@ -14,8 +14,7 @@ from tests.acceptance.harness import Account, config_for, nano
 from tests.acceptance.scripted_upstream import ScriptedUpstream, chunk
 from tests.acceptance.stage import Stage
 from tests.acceptance.steps import Step
-from tests.storage.engines import apart
-from tests.storage.postgres.server import new_schema
+from tests.storage.engines import new_ledger
 from tests.storage.whole import differences
 
 ENGINES = ("sqlite", "postgres")
@@ -48,7 +47,7 @@ def stage_of(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactor
             folder = tmp_path_factory.mktemp(engine)
             config = config_for(upstream.port, folder, streams={"observe_seconds": observe_seconds})
             if engine == "postgres":
-                config["storage"] = apart(new_schema())
+                config["storage"] = new_ledger()
             begun[engine, observe_seconds] = Stage(config, folder)
             begun[engine, observe_seconds].start()
         return begun[engine, observe_seconds]

@@ -98,7 +98,7 @@ class Postgres:
     names_return = False
 
     def __init__(self, folder: Path, *, empty: bool = False) -> None:
-        self.location = apart(new_schema() if empty else new_database(_migrate))
+        self.location = apart(new_schema()) if empty else new_ledger()
 
     def store(self) -> PostgresStore:
         return postgres_at(self.location)
@@ -131,8 +131,10 @@ async def opened(location: str, **options: Any) -> AsyncIterator[PostgresStore]:
         await store.close()
 
 
-def _migrate(location: str) -> None:
-    PostgresDatabase(location).migrate()
+def new_ledger() -> str:
+    """The location of a new database of PostgreSQL."""
+    location: str = apart(new_database(lambda empty: PostgresDatabase(empty).migrate()))
+    return location
 
 
 async def tell(location: str, statement: str) -> list[tuple[Any, ...]]:
