@@ -3,11 +3,11 @@
 All tests together are to take less than five minutes on two processors, so that each costs little:
 
 - A rule of a pure core is a table, on values. Only what is said of the outside starts a process.
-- A process, a client or a database that a test does not disturb is shared by a fixture of its module; an account
-  of its own keeps a test apart from others. `acceptance/harness.py` forks servers from one that has loaded
-  all, in a tenth of the time of a new interpreter (`is_new` is for tests of how one starts and ends).
-- `storage/engines.py` copies a new database from one that was made once. Many changes of one database are tried
-  on one connection, and undone by a savepoint.
+- A process, a client or a database that a test does not disturb is shared by a fixture of its module; an
+  account of its own keeps a test apart from others. `acceptance/harness.py` forks servers from one that has
+  loaded all, in a tenth of the time of a new interpreter (`is_new` is for tests of how one starts and ends).
+- `storage/engines.py` copies a new database from one that was made once. Many changes of one database are
+  tried on one connection, and undone by a savepoint.
 - Simulations and hypothesis look no longer than the slowest deliberate fault needs to be found.
 - Time is injected and not slept. What has to be waited for is looked at often.
 """
