@@ -161,6 +161,9 @@ class HoldingsRoutes:
             raise decode.invalid("as_of", str(as_of), "it has to lie in the past")
         holdings = settings.holdings
         group = holdings.group_of(held)
+        if settings.groups.has_dues:
+            # What is due in the present group comes first, whichever that is.
+            await self._renewals.settle(account_id, "", settings.groups)
         command = SetHoldings(account_id, held, as_of_us, group, holdings.groups, now_us)
         done = await self._ledger.command(command)
         assert done.account is not None

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config.holdings import Holdings
 from proxy.ledger.dues import Dues, Fee, Renewal
 from proxy.ledger.groups import Group, Groups
 from proxy.ledger.rows import Limits
+from proxy.ledger.windows import DAY_US
 from tests.api.apis import ApiConfig, Apis, serving
 
 PATH = "/v1/billing/plan"
@@ -29,6 +31,24 @@ async def newcomer(apis: Apis, amount: str = "100", **limits: str) -> tuple[str,
     account_id = await apis.account()
     await apis.grant(account_id, amount)
     return account_id, (await apis.key(account_id, limits=limits))[1]
+
+
+async def test_what_is_due_in_a_group_is_done_before_an_account_is_moved(apis: Apis) -> None:
+    """By the operator, or for what it holds: a month that is over is owed, whoever looked meanwhile."""
+    ladder = {"committed": Group("committed", dues=Dues(minimum_nano=10**10)), "usual": Group("usual")}
+    holdings = Holdings("whsec_" + "A" * 32, ((1, "committed"), (10, "usual")))
+    apis.settings = ApiConfig(groups=Groups(groups=ladder), holdings=holdings)
+    moved, held = [await apis.account(group="committed") for _ in range(2)]
+    for account_id in (moved, held):
+        await apis.grant(account_id, "100")
+    apis.clock.at_us += 59 * DAY_US
+    await apis.admin("PATCH", f"/accounts/{moved}", {"group": "usual"})
+    await apis.admin("PUT", f"/accounts/{held}/holdings", {"held": 10})
+    for account_id in (moved, held):
+        account = (await apis.admin("GET", f"/accounts/{account_id}")).body
+        entries = (await apis.admin("GET", f"/accounts/{account_id}/entries")).data
+        fees = [each for each in entries if each["kind"] == "fee"]
+        assert (account["group"], len(fees), fees[0]["amount"]) == ("usual", 2, "-10.00")
 
 
 async def test_the_plans_are_listed_that_a_customer_may_choose(apis: Apis) -> None:

@@ -146,6 +146,10 @@ class Accounts:
         async with self._changing:
             account = await self._reader.account(incoming.path["account_id"])
             credit_limit = body.credit_limit
+            group = None if body.group is UNSET else known_group(body.group, incoming.settings.groups)
+            if group not in (None, account.group):
+                # What is due in the present group comes first: nobody leaves a month behind that is over.
+                await self._settle(account.id, account.group, incoming.settings)
             await self._ledger.command(
                 ChangeAccount(
                     account.id,
@@ -156,7 +160,7 @@ class Accounts:
                     if credit_limit is UNSET
                     else amount_nano("credit_limit", credit_limit, unit),
                     limits=limits_change(account.limits, body.limits, unit),
-                    group=None if body.group is UNSET else known_group(body.group, incoming.settings.groups),
+                    group=group,
                     alerts=alerts_change(account.alerts, body.alerts, unit),
                 )
             )
@@ -164,7 +168,7 @@ class Accounts:
         return await self._account(account.id, incoming.settings)
 
     async def _settle(self, account_id: str, group: str | None, settings: ApiSettings) -> None:
-        """Do what is due for an account that was put in another group."""
+        """Do what is due for an account that is put in a group, or in another one."""
         if group is not None and settings.groups.has_dues:
             await self._renewals.settle(account_id, group, settings.groups)
 
