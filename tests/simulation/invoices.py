@@ -27,7 +27,7 @@ def issue_invoice(world: World) -> IssueInvoice:
         begun = [each.part for each in issued.values() if each.period == period]
         part = max(begun, default=0) + 1 + world.happens(4)
     period = "before all" if world.happens(3) else period
-    first = max((each.last_seq for each in issued.values()), default=0) + 1 + world.happens(2)
+    first = max((each.last_seq for each in issued.values()), default=0) + 1 + world.happens(8)
     last = len(party.history.lines) if party else 0
     last = max(first, last - (world.chance.randrange(3) if world.happens(30) else 0)) + world.happens(2)
     invoice = (

@@ -34,7 +34,7 @@ async def shrunk(outcome: Outcome, late: Callable[[], bool]) -> list[Step]:
 
 async def test_a_failing_history_is_made_as_small_as_it_can_be() -> None:
     """To be charged twice takes an account, a key, a call, its end, its end once more, and mostly credit."""
-    outcome = await simulate(faulty(), 1, DAYS)
+    outcome = await simulate(faulty(), 2, DAYS)
     steps = await shrunk(outcome, lambda: False)
     assert all(isinstance(step, Batch) for step in steps)
     commands = [type(each).__name__ for step in steps if isinstance(step, Batch) for each in step.commands]

@@ -203,6 +203,8 @@ def admin_receipt_view(row: SeenReceipt, unit: Unit) -> AdminReceiptView:
 def hold_view(hold: SeenHold, unit: Unit) -> HoldView:
     """The view of a hold, with the latest checkpoint of its call."""
     call, observed = hold.call, hold.observed
+    if observed is not None and not observed.usage:
+        observed = None  # A hold may note something else of its call before anything was used.
     observed_nano = None if observed is None else observed.charge.total_nano
     return HoldView(
         id=hold.id,
