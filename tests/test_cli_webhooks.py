@@ -39,6 +39,18 @@ async def test_events_are_listed_shown_and_sent_again(apis: Apis) -> None:
     assert (await ask(apis, *again)).code == 2
 
 
+async def test_what_an_account_has_registered_is_listed_and_deleted(apis: Apis) -> None:
+    master = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="
+    apis.settings = replace(apis.settings, webhooks=Webhooks(accounts_most=2, accounts_secret=master))
+    account_id = await apis.account()
+    _, secret = await apis.key(account_id)
+    body = {"url": "https://app.example/hook"}
+    made = (await apis.ask("POST", "/v1/billing/webhooks", key=secret, body=body)).body
+    assert made["id"] in (await ask(apis, "webhooks", "of", account_id)).out
+    assert "is deleted" in (await ask(apis, "webhooks", "delete", account_id, made["id"])).out
+    assert made["id"] not in (await ask(apis, "webhooks", "of", account_id)).out
+
+
 async def test_a_test_says_why_it_was_not_heard(apis: Apis) -> None:
     ran = await ask(apis, "webhooks", "test", "crm")
     assert (ran.code, "its address is not public" in ran.out) == (0, True)

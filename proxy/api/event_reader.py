@@ -4,7 +4,8 @@ import msgspec
 
 from proxy.api.reader import Reader
 from proxy.api.views.events import FIRST_PLACE, EventPlace
-from proxy.ledger.events import Delivery, Event
+from proxy.billing.account_webhooks import receiver_of_row
+from proxy.ledger.events import Delivery, Event, Receiver
 from proxy.ledger.store import Row
 
 
@@ -25,6 +26,22 @@ class EventReader(Reader):
             msgspec.convert(row, Event, strict=False)
             for row in await self._rows("events_since", **place, limit=limit)
         ]
+
+    async def events_of_since(self, account_id: str, *, after: EventPlace, limit: int) -> list[Event]:
+        """Events of an account, oldest first, from a time on or from after one of them on."""
+        place = {"at_us": after.at_us, "account_id": account_id, "after": after.id}
+        rows = await self._rows("events_of_since", **place, limit=limit)
+        return [msgspec.convert(row, Event, strict=False) for row in rows]
+
+    async def receivers(self, account_id: str) -> list[Receiver]:
+        """An account's own receivers of events."""
+        rows = await self._rows("receivers_of_account", account_id=account_id)
+        return [receiver_of_row(row) for row in rows]
+
+    async def receiver(self, account_id: str, id_: str) -> Receiver:
+        """One of them. Raises Refusal `not_found`."""
+        absent = f"There is no webhook {id_}."
+        return receiver_of_row(await self._one("receiver_by_id", absent, account_id=account_id, id=id_))
 
     async def deliveries(
         self, endpoint: str, state: str, *, before: EventPlace, limit: int

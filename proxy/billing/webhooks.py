@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from proxy.billing.account_webhooks import LABEL, AccountQueues
 from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ledger.deliveries import ForgetEvents, NoteDelivery, RouteEvent
@@ -22,13 +23,15 @@ from proxy.ledger.rounds import Lead, repeat
 from proxy.ledger.store import LedgerUnavailable, Row, Store
 from proxy.ledger.windows import DAY_US, iso
 from proxy.tasks import Tasks
-from proxy.upstream.webhooks import OK, Endpoint, Message, Sender, Webhooks
+from proxy.upstream.webhooks import OK, Endpoint, Message, Sender, Webhooks, matches
 
 LEASE: Final = "webhooks"
 LEASE_SECONDS: Final = 20.0
 ROUND_SECONDS: Final = 1.0
 """How often it looks for new events, and for deliveries that are due."""
 PAGE: Final = 100
+OWN_PAGE: Final = 8
+"""How many messages a receiver of an account is told before it is another one's turn."""
 AT_ONCE: Final = 4
 """How many messages an endpoint is sent beside one another."""
 FIRST_WAIT_US: Final = 5_000_000
@@ -98,6 +101,9 @@ class Deliveries:
         self._sleep = sleep
         self._lead = Lead(store, clock, LEASE, LEASE_SECONDS)
         self._queues: dict[str, asyncio.Task[None]] = {}
+        self._own = AccountQueues(
+            store=store, clock=clock, webhooks=webhooks, tasks=self._tasks, tell=self._tell_own
+        )
         self._rounds = 0
 
     async def run(self) -> None:
@@ -123,6 +129,7 @@ class Deliveries:
             queue = self._queues.get(endpoint.name)
             if queue is None or queue.done():
                 self._queues[endpoint.name] = self._tasks.spawn(self._work_on(endpoint), name="webhooks")
+        await self._own.round()
         if self._rounds % OBSERVE_ROUNDS == 0:
             await self._observe()
         if self._rounds % FORGET_ROUNDS == 0:
@@ -131,21 +138,24 @@ class Deliveries:
 
     async def route(self) -> None:
         """Make deliveries of new events, a page at a time."""
-        endpoints = self._webhooks().endpoints.values()
+        endpoints = tuple(self._webhooks().endpoints.values())
         while rows := await self._store.query("events_new", {"limit": PAGE}):
             now_us = self._clock.now_us()
             commands = []
             for row in rows:
                 type_, account_id = str(row["type"]), str(row["account_id"])
                 names = tuple(each.name for each in endpoints if each.wants(type_, account_id))
+                names += tuple(
+                    each.id for each in await self._own.of(account_id) if matches(type_, each.types)
+                )
                 commands.append(self._ledger.command(RouteEvent(account_id, str(row["id"]), names, now_us)))
             await _all(commands)
             if len(rows) < PAGE or not await self._lead.taken():
                 break
 
-    async def send_due(self, endpoint: Endpoint) -> int:
+    async def send_due(self, endpoint: Endpoint, limit: int = PAGE) -> int:
         """Send what is due to an endpoint, up to a page, and note what came of it; how much that was."""
-        due = {"endpoint": endpoint.name, "now_us": self._clock.now_us(), "limit": PAGE}
+        due = {"endpoint": endpoint.name, "now_us": self._clock.now_us(), "limit": limit}
         rows = await self._store.query("deliveries_due", due)
         free = asyncio.Semaphore(AT_ONCE)
 
@@ -165,25 +175,34 @@ class Deliveries:
         while rows := await self._store.query("events_old", {"before_us": before_us, "limit": PAGE}):
             if rows == last or not await self._lead.taken():
                 break
+            own = {id_: tuple(each.id for each in await self._own.of(id_)) for id_ in _by_account(rows)}
             await _all(
-                self._ledger.command(ForgetEvents(account_id, event_ids, names, before_us))
-                for account_id, event_ids in _by_account(rows).items()
+                self._ledger.command(ForgetEvents(id_, event_ids, names + own[id_], before_us))
+                for id_, event_ids in _by_account(rows).items()
             )
             last = rows
 
     async def _observe(self) -> None:
         """Tell how much waits for each endpoint. No more is counted than an operator can act on."""
-        for name in self._webhooks().endpoints:
-            (waiting,) = await self._store.query("deliveries_waiting", {"endpoint": name, "limit": COUNTED})
+        reads = {name: ("deliveries_waiting", {"endpoint": name}) for name in self._webhooks().endpoints}
+        if self._webhooks().accounts_secret:
+            reads[LABEL] = ("receivers_waiting", {})
+        for name, (read, params) in reads.items():
+            (waiting,) = await self._store.query(read, {**params, "limit": COUNTED})
             oldest_us = waiting["oldest_us"]
             age_us = 0 if oldest_us is None else self._clock.now_us() - int(str(oldest_us))
             self._observer.waiting(name, int(str(waiting["waiting"])), max(0, age_us) / 1_000_000)
-        self._observed.update(self._webhooks().endpoints)
+        self._observed.update(reads)
 
     def _observe_nothing(self) -> None:
         """What waits is told by the process that sends, and by no other any more."""
         while self._observed:
             self._observer.waiting(self._observed.pop(), 0, 0.0)
+
+    async def _tell_own(self, endpoint: Endpoint) -> None:
+        """Tell a receiver of an account a few messages; others come in between."""
+        with suppress(LedgerUnavailable, Refusal):
+            await self.send_due(endpoint, OWN_PAGE)
 
     async def _work_on(self, endpoint: Endpoint) -> None:
         """Send until nothing is due."""
@@ -209,7 +228,7 @@ class Deliveries:
         )
         try:
             await self._ledger.command(note)
-            self._observer.told(endpoint.name, state)
+            self._observer.told(endpoint.name if endpoint.name in webhooks.endpoints else LABEL, state)
         except Refusal as refused:
             # It is told again meanwhile, or was by somebody else, whose note stands.
             if refused.code not in ("conflict", "not_found"):

@@ -65,6 +65,10 @@ class Api:
         """The answer to a PUT. Raises ApiError."""
         return self._send("PUT", path, body, {})
 
+    def delete(self, path: str) -> bytes:
+        """The answer to a DELETE. Raises ApiError."""
+        return self._send("DELETE", path, None, {})
+
     def patch(self, path: str, body: Json) -> bytes:
         """The answer to a PATCH. Raises ApiError."""
         return self._send("PATCH", path, body, {})

@@ -14,6 +14,11 @@ _COLUMNS = (
     Column("types", lambda row: ", ".join(row["types"])),
     Column("accounts", lambda row: ", ".join(row["accounts"])),
 )
+_OWN_COLUMNS = (
+    *plain("id", "url"),
+    Column("types", lambda row: ", ".join(row["types"])),
+    *plain("created_at", "rotated_at"),
+)
 _DELIVERY_COLUMNS = (
     *plain("at", "event_id", "account_id", "endpoint", "state"),
     Column("attempts", field("attempts"), right=True),
@@ -84,6 +89,24 @@ def replay(
 def test_webhook(api: Api, out: Out, endpoint: str) -> None:
     """Send a receiver a test message, and print what it answers."""
     out.answer(api.post(f"{_PATH}/{segment(endpoint)}/test", {}), _show_test)
+
+
+@webhooks.command("of")
+@click.argument("account")
+@asks
+def list_own(api: Api, out: Out, account: str) -> None:
+    """List the webhooks that an account has registered itself."""
+    out.listing(api.get(f"/admin/v1/accounts/{segment(account)}/webhooks"), _OWN_COLUMNS)
+
+
+@webhooks.command("delete")
+@click.argument("account")
+@click.argument("webhook")
+@asks
+def delete_own(api: Api, out: Out, account: str, webhook: str) -> None:
+    """Delete a webhook that an account has registered itself."""
+    answer = api.delete(f"/admin/v1/accounts/{segment(account)}/webhooks/{segment(webhook)}")
+    out.answer(answer, lambda deleted: click.echo(f"{deleted['id']} is deleted."))
 
 
 def _show_event(event: Json) -> None:

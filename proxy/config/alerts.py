@@ -4,8 +4,6 @@ import base64
 import binascii
 from typing import Final
 
-from yarl import URL
-
 from proxy.config.amounts import amount_nano
 from proxy.config.faults import Findings
 from proxy.config.schema import AlertsSchema, ConfigSchema, WebhookSchema, WebhooksSchema
@@ -13,7 +11,7 @@ from proxy.ledger.alerts import SILENT, Alerts
 from proxy.ledger.groups import Groups
 from proxy.ledger.rows import AlertRules
 from proxy.money import Unit
-from proxy.upstream.webhooks import Endpoint, Webhooks
+from proxy.upstream.webhooks import Endpoint, Webhooks, url_fault
 
 SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - it is what secrets begin with.
 SECRET_BYTES: Final = range(24, 65)
@@ -38,30 +36,30 @@ def build_webhooks(schema: WebhooksSchema | None, findings: Findings) -> Webhook
         for name, each in schema.endpoints.items()
         if _is_usable(name, each, findings, allow_http=schema.allow_http)
     }
-    return Webhooks(endpoints, schema.attempts, schema.answer_seconds, schema.keep_days, schema.allow_private)
+    accounts = schema.accounts
+    fault = _secret_fault(accounts.secret) if accounts is not None else ""
+    if fault:
+        findings.fault(("webhooks", "accounts", "secret"), fault)
+    return Webhooks(
+        endpoints,
+        schema.attempts,
+        schema.answer_seconds,
+        schema.keep_days,
+        schema.allow_private,
+        schema.allow_http,
+        accounts.most if accounts is not None else 0,
+        accounts.secret if accounts is not None and not fault else "",
+    )
 
 
 def _is_usable(name: str, schema: WebhookSchema, findings: Findings, *, allow_http: bool) -> bool:
     path = ("webhooks", "endpoints", name)
-    url_fault, secret_fault = _url_fault(schema.url, allow_http=allow_http), _secret_fault(schema.secret)
-    if url_fault:
-        findings.fault((*path, "url"), url_fault)
-    if secret_fault:
-        findings.fault((*path, "secret"), secret_fault)
-    return not url_fault and not secret_fault
-
-
-def _url_fault(text: str, *, allow_http: bool) -> str:
-    schemes = ("https", "http") if allow_http else ("https",)
-    try:
-        url = URL(text)
-    except ValueError:
-        return "is no URL"
-    if url.scheme not in schemes or not url.host:
-        return "must be an https:// URL" if not allow_http else "must be an https:// or http:// URL"
-    if url.user is not None or url.password is not None or url.fragment:
-        return "must have neither a user, a password nor a fragment"
-    return ""
+    wrong_url, wrong_secret = url_fault(schema.url, allow_http=allow_http), _secret_fault(schema.secret)
+    if wrong_url:
+        findings.fault((*path, "url"), wrong_url)
+    if wrong_secret:
+        findings.fault((*path, "secret"), wrong_secret)
+    return not wrong_url and not wrong_secret
 
 
 def _secret_fault(text: str) -> str:

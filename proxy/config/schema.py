@@ -148,6 +148,19 @@ class WebhookSchema(Schema, frozen=True, kw_only=True):
         return "WebhookSchema(...)"
 
 
+class AccountWebhooksSchema(Schema, frozen=True, kw_only=True):
+    """Webhooks that accounts register for their own events."""
+
+    secret: Annotated[
+        Text,
+        doc("What the secrets of all of them follow from: whsec_ and 24 to 64 bytes in base64."),
+    ]
+    most: Annotated[Annotated[int, Meta(ge=1, le=50)], doc("How many an account may have.")] = 5
+
+    def __repr__(self) -> str:
+        return "AccountWebhooksSchema(...)"
+
+
 class WebhooksSchema(Schema, frozen=True, kw_only=True):
     """Receivers of events, and how they are told."""
 
@@ -164,6 +177,9 @@ class WebhooksSchema(Schema, frozen=True, kw_only=True):
     ] = 90
     allow_private: Annotated[bool, doc("Whether receivers may be at addresses that are not public.")] = False
     allow_http: Annotated[bool, doc("Whether receivers may be told by plain HTTP.")] = False
+    accounts: Annotated[
+        AccountWebhooksSchema | None, doc("Webhooks that accounts register; without it they have none.")
+    ] = None
 
 
 class Streams(Schema, frozen=True, kw_only=True):

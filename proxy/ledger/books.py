@@ -50,6 +50,7 @@ class Books:
     counters = kinds.COUNTER
     events = kinds.EVENT
     deliveries = kinds.DELIVERY
+    receivers = kinds.RECEIVER
     top_ups = kinds.TOP_UP
     references = kinds.REFERENCE
     auto_top_ups = kinds.AUTO_TOP_UP

@@ -2,7 +2,7 @@
 
 A command names the rows that its rule reads, and a function in `rules` names the command that it carries out.
 There is no other list of commands than `COMMANDS`, which has those of `credit_notes`, `deliveries`, `dues`,
-`ended`, `invoices`, `levels`, `quotas`, `records`, `returns`, `top_ups` and `vouchers` as well.
+`ended`, `invoices`, `levels`, `quotas`, `receivers`, `records`, `returns`, `top_ups` and `vouchers` as well.
 """
 
 from collections.abc import Iterator
@@ -17,6 +17,7 @@ from proxy.ledger import (
     kinds,
     levels,
     quotas,
+    receivers,
     records,
     returns,
     top_ups,
@@ -376,6 +377,7 @@ assert {
     invoices,
     levels,
     quotas,
+    receivers,
     records,
     returns,
     top_ups,

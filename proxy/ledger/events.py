@@ -48,6 +48,21 @@ class Delivery(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class Receiver(msgspec.Struct, frozen=True):
+    """Where an account has itself told of its own events of some types.
+
+    Its secret follows from a configured one, from its id, and from its `generation`: 1 is the first secret.
+    """
+
+    account_id: str
+    id: str
+    url: str
+    types: tuple[str, ...]
+    generation: int
+    created_at_us: int
+    rotated_at_us: int
+
+
 class EventType(msgspec.Struct, frozen=True):
     """A type of events: what it means, and its members in `data` beside `account_id`, each with its meaning.
 

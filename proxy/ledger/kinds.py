@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any, Final, Generic, Self, TypeVar, overload
 
 from proxy.ledger.command_record import CommandRecord
-from proxy.ledger.events import Delivery, Event
+from proxy.ledger.events import Delivery, Event, Receiver
 from proxy.ledger.invoice_rows import CreditNote, Invoice
 from proxy.ledger.level_rows import Level
 from proxy.ledger.rows import Claim, Counter, Entry, Membership, Object, Voucher
@@ -146,6 +146,7 @@ REFERENCE: Final = Kind[RowKey, TopUpReference]("top_up_references", TopUpRefere
 AUTO_TOP_UP: Final = Kind[str, AutoTopUp]("auto_top_ups", AutoTopUp, "account_id")
 INVOICE: Final = Kind[InvoiceKey, Invoice]("invoices", Invoice, "account_id period part")
 CREDIT_NOTE: Final = Kind[EntryKey, CreditNote]("credit_notes", CreditNote, "account_id seq")
+RECEIVER: Final = Kind[RowKey, Receiver]("receivers", Receiver, "account_id id")
 DELIVERY: Final = Kind[DeliveryKey, Delivery]("deliveries", Delivery, "account_id event_id endpoint")
 LEVEL: Final = Kind[LevelKey, Level]("levels", Level, "account_id type thing")
 
@@ -161,3 +162,5 @@ NEWEST_CREDIT_NOTE: Final = Question[str]("newest_credit_notes")
 """The newest credit note of each of some accounts: the one with the last serial."""
 CREDIT_NOTES_FROM: Final = Question[EntryKey]("credit_notes_from", 2)
 """The credit notes of an account from that of an entry on."""
+RECEIVERS_OF: Final = Question[str]("receivers_of")
+"""All receivers of events of some accounts."""

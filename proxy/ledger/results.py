@@ -2,6 +2,7 @@
 
 import msgspec
 
+from proxy.ledger.events import Receiver
 from proxy.ledger.invoice_rows import CreditNote, Invoice
 from proxy.ledger.rows import Account, Claim, Entry, Key, Membership, ThrottleKind, Voucher
 from proxy.ledger.top_up_rows import AutoTopUp, TopUp
@@ -15,6 +16,7 @@ class Done(msgspec.Struct, frozen=True):
     a command with an id of its caller's made, a replayed one included. `voucher` and `claim` are
     those of a command about a voucher, `membership` is that of one about a group, `top_up` that of one about
     a top-up. `invoice` is the one of its account, period and part, `credit_note` that of its refund.
+    `receiver` is the one that a command about it has left, or deleted.
     """
 
     account: Account | None = None
@@ -28,6 +30,7 @@ class Done(msgspec.Struct, frozen=True):
     auto_top_up: AutoTopUp | None = None
     invoice: Invoice | None = None
     credit_note: CreditNote | None = None
+    receiver: Receiver | None = None
 
 
 class RateStatus(msgspec.Struct, frozen=True):

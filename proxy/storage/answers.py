@@ -73,6 +73,7 @@ ANSWERS: Final = (
     _answer(kinds.NEWEST_INVOICE, kinds.INVOICE, account_id="{0}", last_seq=f"({_NEWEST})"),
     _answer(kinds.NEWEST_CREDIT_NOTE, kinds.CREDIT_NOTE, account_id="{0}", serial=f"({_NEWEST_NOTE})"),
     _answer(kinds.CREDIT_NOTES_FROM, kinds.CREDIT_NOTE, account_id="{0}", seq=_FROM),
+    _answer(kinds.RECEIVERS_OF, kinds.RECEIVER, account_id="{0}"),
     Answer(kinds.NAMED_LOT, LOTS, (("account_id", "{0}"), ("id", "{1}")), _put_lots),
 )
 """All of them. What is locked comes before what is read under that lock."""

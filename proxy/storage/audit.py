@@ -76,6 +76,7 @@ _STREAMS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "credit_notes": ("audit_credit_notes", CreditNoteRow),
     "deliveries": ("audit_deliveries", rows.DeliveryRow),
     "levels": ("audit_levels", LevelRow),
+    "receivers": ("audit_receivers", rows.ReceiverRow),
 }
 # Nearly every entry belongs to a call, a grant or an adjustment, and is read once more as such.
 _READ: Final = (*(table for table in TABLES if table != "key_digests"), "entries")

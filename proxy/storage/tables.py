@@ -328,6 +328,18 @@ DELIVERIES: Final = Table(
         _of("integer", "changes", "seal", secret=True),
     ),
 )
+RECEIVERS: Final = Table(
+    "receivers",
+    _columns(
+        _of("text", "key", "account_id id"),
+        _of("text", "fixed", "url"),
+        _of("json", "fixed", "types"),
+        _of("integer", "changes", "generation"),
+        _of("integer", "fixed", "created_at_us"),
+        _of("integer", "changes", "rotated_at_us"),
+        _of("integer", "changes", "seal", secret=True),
+    ),
+)
 AUTO_TOP_UPS: Final = Table(
     "auto_top_ups",
     _columns(
@@ -374,7 +386,8 @@ BY_NAME: Final = {
     for table in (
         *(ACCOUNTS, KEYS, KEY_DIGESTS, LOTS, BUCKETS, THROTTLES, HOLDS, ENTRIES, COMMANDS),
         *(RECEIPTS, OBJECTS, MEMBERSHIPS, VOUCHERS, VOUCHER_CLAIMS, COUNTERS, EVENTS),
-        *(TOP_UPS, TOP_UP_REFERENCES, AUTO_TOP_UPS, INVOICES, CREDIT_NOTES, DELIVERIES, LEVELS),
+        *(TOP_UPS, TOP_UP_REFERENCES, AUTO_TOP_UPS, INVOICES, CREDIT_NOTES, RECEIVERS, DELIVERIES),
+        LEVELS,
         *(USAGE_DAYS, USAGE_TOTALS),
     )
 }

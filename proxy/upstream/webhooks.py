@@ -19,6 +19,7 @@ from aiohttp import (
     ThreadedResolver,
 )
 from standardwebhooks import Webhook
+from yarl import URL
 
 OK: Final = range(200, 300)
 NOT_PUBLIC: Final = "its address is not public"
@@ -29,17 +30,21 @@ TRANSLATED: Final = tuple(
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """A receiver of events whose types and accounts match globs. `secret` signs what it is sent."""
+    """A receiver of events whose types and accounts match globs. `secret` signs what it is sent.
+
+    So does `old_secret`, where one has been replaced a while ago.
+    """
 
     name: str
     url: str
     secret: str
     types: tuple[str, ...] = ("*",)
     accounts: tuple[str, ...] = ("*",)
+    old_secret: str = ""
 
     def wants(self, type_: str, account_id: str) -> bool:
         """Whether it is told of events of a type and account."""
-        return _matches(type_, self.types) and _matches(account_id, self.accounts)
+        return matches(type_, self.types) and matches(account_id, self.accounts)
 
     def __repr__(self) -> str:
         return f"Endpoint({self.name!r})"
@@ -49,7 +54,8 @@ class Webhooks(msgspec.Struct, frozen=True):
     """All endpoints by name, and how they are told.
 
     Each event is tried so many `attempts`, for `answer_seconds` each. Addresses that are not public are
-    refused unless `allow_private`.
+    refused unless `allow_private`. With `accounts_secret`, from which the secrets of these follow, an account
+    may have `accounts_most` receivers of its own.
     """
 
     endpoints: dict[str, Endpoint] = {}
@@ -57,6 +63,12 @@ class Webhooks(msgspec.Struct, frozen=True):
     answer_seconds: float = 10.0
     keep_days: int = 90
     allow_private: bool = False
+    allow_http: bool = False
+    accounts_most: int = 0
+    accounts_secret: str = ""
+
+    def __repr__(self) -> str:
+        return f"Webhooks({sorted(self.endpoints)!r})"
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -138,7 +150,11 @@ def signed_headers(endpoint: Endpoint, message: Message) -> dict[str, str]:
         "user-agent": "farebox",
         "webhook-id": message.id,
         "webhook-timestamp": str(seconds),
-        "webhook-signature": Webhook(endpoint.secret).sign(message.id, sent_at, message.body),
+        "webhook-signature": " ".join(
+            Webhook(secret).sign(message.id, sent_at, message.body)
+            for secret in (endpoint.secret, endpoint.old_secret)
+            if secret
+        ),
     }
 
 
@@ -153,7 +169,32 @@ def is_public(address: str) -> bool:
     return found.is_global and not found.is_multicast
 
 
-def _matches(name: str, globs: Iterable[str]) -> bool:
+def url_fault(text: str, *, allow_http: bool) -> str:
+    """What is wrong with the URL of a receiver of events; empty for nothing."""
+    schemes = ("https", "http") if allow_http else ("https",)
+    try:
+        url = URL(text)
+    except ValueError:
+        return "is no URL"
+    if url.scheme not in schemes or not url.host:
+        return "must be an https:// URL" if not allow_http else "must be an https:// or http:// URL"
+    if url.user is not None or url.password is not None or url.fragment:
+        return "must have neither a user, a password nor a fragment"
+    return ""
+
+
+def names_private_address(text: str) -> bool:
+    """Whether a URL says itself that it leads to an address that is not public. A name is looked up later."""
+    host = URL(text).host or ""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith((".localhost", ".local", ".internal"))
+    return not is_public(host)
+
+
+def matches(name: str, globs: Iterable[str]) -> bool:
+    """Whether a name matches one of some globs."""
     return any(fnmatchcase(name, glob) for glob in globs)
 
 

@@ -195,6 +195,9 @@ class MemoryStore:
             issued = [each for each in mine.invoices.values() if each.account_id == account_id]
             for each in sorted(issued, key=lambda each: each.last_seq)[-1:]:
                 part.invoices[each.account_id, each.period, each.part] = each
+        owners = asked.get(kinds.RECEIVERS_OF.name, ())
+        of_owners = {key: each for key, each in mine.receivers.items() if key[0] in owners}
+        part.receivers.update(of_owners)
         newest = asked.get(kinds.NEWEST_CREDIT_NOTE.name, ())
         since = asked.get(kinds.CREDIT_NOTES_FROM.name, ())
         for note in mine.credit_notes.values():

@@ -172,6 +172,8 @@ def deliveries_are_as_noted(look: Look, model: Model) -> Iterator[str]:
     """An endpoint is told of an event until that is heard or given up; each attempt is noted once."""
     mine = model.deliveries.get(look.account_id, {})
     yield from differences(look.rows["deliveries"], map(row_of, mine.values()))
+    receivers = model.receivers.get(look.account_id, {})
+    yield from differences(look.rows["receivers"], map(row_of, receivers.values()))
 
 
 def throttles_keep_their_bounds(look: Look, model: Model) -> Iterator[str]:

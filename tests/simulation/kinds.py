@@ -35,6 +35,7 @@ from proxy.ledger.ended import ForgetWindows
 from proxy.ledger.invoices import IssueInvoice
 from proxy.ledger.levels import Accrue, ReportLevel
 from proxy.ledger.quotas import SetHoldings
+from proxy.ledger.receivers import AddReceiver, DropReceiver, RotateReceiver
 from proxy.ledger.records import Record
 from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
 from proxy.ledger.top_ups import (
@@ -64,6 +65,7 @@ from tests.simulation import (
     make_memberships,
     make_returns,
     quotas,
+    receivers,
     records,
     top_ups,
     vouchers,
@@ -99,6 +101,9 @@ KINDS: Final[dict[type[Command], Kind]] = {
     SetHoldings: Kind(12, quotas.set_holdings, quotas.follow_holdings),
     MakeVoucher: Kind(7, vouchers.make_voucher, vouchers.follow_make),
     ClaimVoucher: Kind(22, vouchers.claim_voucher, vouchers.follow_claim),
+    AddReceiver: Kind(6, receivers.add_receiver, receivers.follow_add),
+    RotateReceiver: Kind(4, receivers.rotate_receiver, receivers.follow_rotate),
+    DropReceiver: Kind(3, receivers.drop_receiver, receivers.follow_drop),
     IssueCreditNote: Kind(20, credit_notes.issue_credit_note, credit_notes.follow_note),
     ForgetWindows: Kind(6, ended.forget_windows, ended.follow_forget),
     IssueInvoice: Kind(20, invoices.issue_invoice, invoices.follow_issue),

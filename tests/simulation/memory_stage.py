@@ -45,6 +45,7 @@ PLACES: Final[dict[str, dict[str, int]]] = {
     "vouchers": {"digest": 0},
     "invoices": {"account_id": 0, "period": 1},
     "credit_notes": {"account_id": 0, "seq": 1},
+    "receivers": {"account_id": 0, "id": 1},
     "voucher_claims": {"digest": 0, "account_id": 1},
     "memberships": {"account_id": 0},
     "events": {"account_id": 0, "at_us": 3},

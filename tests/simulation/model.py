@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from proxy.ledger.events import Delivery, Event
+from proxy.ledger.events import Delivery, Event, Receiver
 from proxy.ledger.invoice_rows import CreditNote, Invoice
 from proxy.ledger.rows import (
     UNLIMITED,
@@ -172,6 +172,7 @@ class Model:
         self.references: dict[tuple[str, str], TopUpReference] = {}
         self.autos: dict[str, AutoTopUp] = {}
         self.invoices: dict[str, dict[tuple[str, int], Invoice]] = {}
+        self.receivers: dict[str, dict[str, Receiver]] = {}
         self.notes: dict[str, dict[int, CreditNote]] = {}
         self.deliveries: dict[str, dict[tuple[str, str], Delivery]] = {}
         self.levels: dict[str, dict[str, Kept]] = {}

@@ -6,6 +6,7 @@ from proxy.ledger import rules
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Command, Result
 from proxy.ledger.deliveries import ForgetEvents, NoteDelivery, RouteEvent, TellExpiry
+from proxy.ledger.receivers import AddReceiver, RotateReceiver
 
 
 def tells_an_endpoint_again(books: Books, command: Command) -> Result:
@@ -41,7 +42,26 @@ def tells_of_what_has_expired(books: Books, command: Command) -> Result:
     return rules.apply(books, command)
 
 
+def lets_an_account_have_any_number(books: Books, command: Command) -> Result:
+    """Nobody counts the receivers of an account."""
+    if isinstance(command, AddReceiver):
+        command = replace(command, most=1_000)
+    return rules.apply(books, command)
+
+
+def keeps_an_old_secret(books: Books, command: Command) -> Result:
+    """A secret that was replaced stays the one that signs."""
+    result = rules.apply(books, command)
+    if isinstance(command, RotateReceiver):
+        receiver = books.receivers.get((command.account_id, command.receiver_id))
+        if receiver is not None and receiver.generation > 1:
+            books.receivers.put(replace(receiver, generation=receiver.generation - 1))
+    return result
+
+
 RULES = (
+    lets_an_account_have_any_number,
+    keeps_an_old_secret,
     tells_an_endpoint_again,
     notes_what_has_ended,
     forgets_who_waits,

@@ -29,6 +29,7 @@ ACCOUNT_PLACE: dict[str, int] = {
     "counters": 0,
     "invoices": 0,
     "credit_notes": 0,
+    "receivers": 0,
     "usage_days": 0,
     "events": 0,
     "top_ups": 0,
@@ -41,7 +42,8 @@ ACCOUNT_PLACE: dict[str, int] = {
 TABLES = tuple(ACCOUNT_PLACE)
 OF_ACCOUNTS = (
     *("key_digests", "buckets", "throttles", "objects", "memberships", "counters"),
-    *("top_ups", "top_up_references", "auto_top_ups", "invoices", "credit_notes", "deliveries", "levels"),
+    *("top_ups", "top_up_references", "auto_top_ups", "invoices", "credit_notes", "receivers", "deliveries"),
+    "levels",
 )
 """Those that are looked up by their account alone."""
 

@@ -135,6 +135,7 @@ KINDS: dict[str, dict[str, str]] = {
     },
     "invoices": {"": "id = 'inv_1'"},
     "credit_notes": {"": "id = 'cn_1'"},
+    "receivers": {"": "id = 'whk_1'"},
     "voucher_claims": {"": "account_id = 'acct_1'"},
     "events": {"": "type = 'limit.threshold' AND account_id = 'acct_2'"},
     "top_ups": {
@@ -268,6 +269,7 @@ _OTHER: dict[tuple[str, str], tuple[str | None, str]] = {
     ("accounts", "status"): ("active", "suspended"),
     ("keys", "status"): ("active", "disabled"),
     ("keys", "billing"): ("", "read"),
+    ("receivers", "types"): ('["credits.*"]', '["*"]'),
     ("holds", "state"): ("settled", "voided"),
     ("holds", "observed"): (None, _OBSERVED),
     ("buckets", "window"): ("week", "month"),

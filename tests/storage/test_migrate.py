@@ -128,6 +128,7 @@ FROZEN = {
         "25bc3703b68dddfb7c4c5d316b9e7dc9cc4072a2dec1fa3489b5b1da95f2b1c2",
         "6b72f8e8420f3be5307513384e2a8863fad7fb11d7681ee58f5fdb326de45f27",
         "207a17b269f4e40bed38d9956c002ddc111d0f9fb672928dd8ec003915809e96",
+        "c022c5a926cf4454c528fd7527f2d9bbb7b3e46f09bd98436d7b8e587fb22e5a",
     ],
     "postgres": [
         "0f6b410b73c02ae1c9883135e796194b7e531b761ca95d45bf1e7b1569692f54",
@@ -155,6 +156,7 @@ FROZEN = {
         "4385deef9085f131fcd1169480a96ddf7ea4e33316dcb10c39b071827c83ec98",
         "45912b47aafe40f1a9f05aef21002c01103516cba019663d9ccd138b499145af",
         "207a17b269f4e40bed38d9956c002ddc111d0f9fb672928dd8ec003915809e96",
+        "a5a8c37da12486056e8ae21a0e07a36a6d153e454d7883146ad45cc24c124a3c",
     ],
 }
 """The digests of the migrations that databases have been made with. This list only ever grows."""
@@ -178,6 +180,7 @@ FROZEN_FUNCTIONS = {
     23: "fd6cbc4eb9762f350eec74d3c2409bc0a61db3239c294bae863d885fdc00ec4a",
     24: "27c7b8eaef3c4aa4cd01372849d17fddb8ff009de868b947fc89c9503f36d679",
     25: "755281047398787f06ba6b16bfed74e4948ebb0040d4647b611cd51cd913feae",
+    26: "30c3903ff162a53a13a01d8fb972ac7a2126fb668e71901e48b60e71406dc1bc",
 }
 """Those of PostgreSQL's batch functions, by the schema's version: another text takes another migration."""
 

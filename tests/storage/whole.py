@@ -32,11 +32,12 @@ from proxy.ledger.commands import (
 )
 from proxy.ledger.credit_notes import IssueCreditNote
 from proxy.ledger.deliveries import RouteEvent
-from proxy.ledger.events import event_id
+from proxy.ledger.events import Receiver, event_id
 from proxy.ledger.invoice_rows import CreditNote, Invoice, Parties
 from proxy.ledger.invoices import IssueInvoice
 from proxy.ledger.level_rows import Told
 from proxy.ledger.levels import ReportLevel
+from proxy.ledger.receivers import AddReceiver
 from proxy.ledger.records import Record
 from proxy.ledger.returns import RefundCall
 from proxy.ledger.rows import Limits, Observed, Outcome, Voucher
@@ -156,6 +157,8 @@ async def fill(store: Store, *, in_flight: bool = False) -> None:
     (issued,) = await store.apply([invoice_of(ACCOUNT, await entries_of(store))])
     assert not isinstance(issued, Refused), issued
     await note_a_refund(store)
+    wants = Receiver(ACCOUNT, "whk_1", "https://receiver.example/1", ("credits.*",), 1, NOON_US, NOON_US)
+    await store.apply([AddReceiver(ACCOUNT, wants, NOON_US, 1)])
     if in_flight:
         await store.apply([authorize(call("call_99"), 500, owner=store.owner)])
 

@@ -22,11 +22,13 @@ from proxy.api.views.deliveries import (
     delivery_view,
 )
 from proxy.api.views.events import EventPlace, EventView, event_view
+from proxy.api.views.receivers import DeletedReceiver, ReceiversView, receiver_view
 from proxy.billing.webhooks import body_of
 from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ledger.deliveries import RouteEvent
 from proxy.ledger.events import DeliveryState, Event
+from proxy.ledger.receivers import DropReceiver
 from proxy.upstream.webhooks import OK, Endpoint, Message, Sender
 from proxy.validation import wants
 
@@ -102,7 +104,27 @@ TEST: Final = Operation(
     query=Nothing,
     body=Nothing,
 )
-OPERATIONS: Final = (LIST_WEBHOOKS, LIST_DELIVERIES, SHOW_EVENT, REPLAY, TEST)
+LIST_OWN: Final = Operation(
+    id="list_account_webhooks",
+    method="GET",
+    path=f"{ADMIN}/accounts/{{account_id}}/webhooks",
+    summary="List the webhooks that an account has registered itself.",
+    audience="admin",
+    reply=ReceiversView,
+    query=Nothing,
+    body=Nothing,
+)
+DELETE_OWN: Final = Operation(
+    id="delete_account_webhook",
+    method="DELETE",
+    path=f"{ADMIN}/accounts/{{account_id}}/webhooks/{{webhook_id}}",
+    summary="Delete a webhook that an account has registered itself.",
+    audience="admin",
+    reply=DeletedReceiver,
+    query=Nothing,
+    body=Nothing,
+)
+OPERATIONS: Final = (LIST_WEBHOOKS, LIST_DELIVERIES, SHOW_EVENT, REPLAY, TEST, LIST_OWN, DELETE_OWN)
 
 
 class WebhookRoutes:
@@ -122,6 +144,8 @@ class WebhookRoutes:
             bind(SHOW_EVENT, self.show_event),
             bind(REPLAY, self.replay),
             bind(TEST, self.test),
+            bind(LIST_OWN, self.list_own),
+            bind(DELETE_OWN, self.delete_own),
         ]
 
     async def list_webhooks(self, incoming: Incoming[None, Nothing, Nothing]) -> WebhooksView:
@@ -184,6 +208,18 @@ class WebhookRoutes:
         return SentView(
             endpoint=endpoint.name, delivered=delivered, status=sent.status or None, reason=sent.reason
         )
+
+    async def list_own(self, incoming: Incoming[None, Nothing, Nothing]) -> ReceiversView:
+        """The webhooks of an account. Raises Refusal `not_found`."""
+        account = await self._reader.account(incoming.path["account_id"])
+        rows = await self._reader.receivers(account.id)
+        return ReceiversView(data=[receiver_view(each) for each in rows])
+
+    async def delete_own(self, incoming: Incoming[None, Nothing, Nothing]) -> DeletedReceiver:
+        """Delete a webhook of an account. Raises Refusal `not_found`."""
+        account_id, id_ = incoming.path["account_id"], incoming.path["webhook_id"]
+        await self._ledger.command(DropReceiver(account_id, id_, self._clock.now_us()))
+        return DeletedReceiver(id=id_)
 
     async def _again(self, event: Event, endpoint: Endpoint) -> None:
         now_us = self._clock.now_us()

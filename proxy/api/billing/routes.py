@@ -15,6 +15,7 @@ from proxy.api.billing import runs as billing_runs
 from proxy.api.billing import spending as billing_spending
 from proxy.api.billing import top_ups as billing_top_ups
 from proxy.api.billing import vouchers as billing_vouchers
+from proxy.api.billing import webhooks as own_webhooks
 from proxy.api.billing.exports import receipts_table, usage_table
 from proxy.api.billing.fee_receipts import FeeReceipts
 from proxy.api.call_sums import CALL_PREFIX
@@ -47,6 +48,7 @@ from proxy.ledger.rows import Key
 from proxy.ledger.store import Store
 from proxy.ledger.windows import DAY_US, EPOCH
 from proxy.money import usd_string
+from proxy.upstream.webhooks import HttpSender
 
 
 class BalanceView(Struct, frozen=True, kw_only=True):
@@ -174,6 +176,7 @@ OPERATIONS: Final[tuple[Operation[Any, Any, Any], ...]] = (
     *inspection.OPERATIONS,
     *billing_top_ups.OPERATIONS,
     *auto_top_ups.OPERATIONS,
+    *own_webhooks.OPERATIONS,
 )
 
 
@@ -230,6 +233,9 @@ def billing_routes(
             clock=clock,
         ).routes(bind),
         *FeeReceipts(reader).routes(bind),
+        *own_webhooks.OwnWebhooks(ledger=ledger, reader=reader, clock=clock, sender=HttpSender()).routes(
+            bind
+        ),
         *OwnInvoices(
             Invoices(ledger=ledger, store=store, clock=clock, policy=lambda: settings().invoices)
         ).routes(bind),

@@ -69,8 +69,14 @@ class SentView(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-def delivery_view(delivery: Delivery) -> DeliveryView:
-    """The view of a delivery."""
+def without_reason(status: int, reason: str) -> str:
+    """Why there was no success, for who may not know what the operator's network looks like."""
+    return reason if status or not reason else "there was no connection, or no answer in time"
+
+
+def delivery_view(delivery: Delivery, *, hides_network: bool = False) -> DeliveryView:
+    """The view of a delivery; one that `hides_network` does not say why there was no connection."""
+    reason = without_reason(delivery.status, delivery.reason) if hides_network else delivery.reason
     return DeliveryView(
         account_id=delivery.account_id,
         event_id=delivery.event_id,
@@ -80,5 +86,5 @@ def delivery_view(delivery: Delivery) -> DeliveryView:
         at=instant(delivery.at_us),
         next_at=instant(delivery.next_at_us) if delivery.state == "pending" else None,
         status=delivery.status or None,
-        reason=delivery.reason,
+        reason=reason,
     )

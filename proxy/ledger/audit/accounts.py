@@ -75,7 +75,7 @@ def _account_faults(
     yield from calls.spending.bucket_faults(rows["buckets"])
     yield from membership_faults(account, rows["memberships"])
     yield from calls.counters.faults(rows["counters"], calls.spending.latest_day)
-    yield from event_faults(rows["events"], rows["deliveries"])
+    yield from event_faults(rows["events"], rows["deliveries"], rows["receivers"])
     yield from top_up_faults(rows["top_ups"], rows["references"], chain.by_command)
     yield from auto_faults(rows["autos"])
     yield from level_faults(rows["levels"])

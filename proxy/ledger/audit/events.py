@@ -4,12 +4,17 @@ from collections.abc import Iterable, Iterator
 
 from msgspec.structs import astuple
 
-from proxy.ledger.audit.rows import DeliveryRow, Difference, EventRow, compare
+from proxy.ledger.audit.rows import DeliveryRow, Difference, EventRow, ReceiverRow, compare
 from proxy.ledger.seals import seal_of
 
 
-def event_faults(events: Iterable[EventRow], deliveries: Iterable[DeliveryRow]) -> Iterator[Difference]:
-    """Where events and deliveries of an account differ from their seals."""
+def event_faults(
+    events: Iterable[EventRow], deliveries: Iterable[DeliveryRow], receivers: Iterable[ReceiverRow]
+) -> Iterator[Difference]:
+    """Where events, deliveries and receivers of an account differ from their seals."""
+    for receiver in receivers:
+        *told, seal = astuple(receiver)
+        yield from compare("receivers", receiver.id, "seal", seal_of(*told), seal)
     for event in events:
         *sealed, seal = astuple(event)
         yield from compare("events", event.id, "seal", seal_of(*sealed), seal)

@@ -311,6 +311,19 @@ class DeliveryRow(msgspec.Struct, frozen=True, gc=False):
     is_of_event: bool = True
 
 
+class ReceiverRow(msgspec.Struct, frozen=True, gc=False):
+    """All of a receiver of an account's events, with its seal."""
+
+    account_id: str
+    id: str
+    url: str
+    types: str
+    generation: int
+    created_at_us: int
+    rotated_at_us: int
+    seal: int
+
+
 class LedgerRows(msgspec.Struct, frozen=True):
     """All that an audit reads, each once and in order: by account id, then as each member says.
 
@@ -351,6 +364,8 @@ class LedgerRows(msgspec.Struct, frozen=True):
     events: Iterable[EventRow]
     """In any order."""
     deliveries: Iterable[DeliveryRow]
+    """In any order."""
+    receivers: Iterable[ReceiverRow] = ()
     """In any order."""
     top_ups: Iterable[TopUpRow] = ()
     references: Iterable[ReferenceRow] = ()

@@ -139,6 +139,12 @@ SELECT {credit_notes.columns}
 FROM credit_notes
 ORDER BY account_id, seq;
 
+-- name: audit_receivers
+-- Every receiver, by account and id.
+SELECT {receivers.columns}
+FROM receivers
+ORDER BY account_id, id;
+
 -- name: audit_invoices
 -- Every invoice, by account and period.
 SELECT {invoices.columns}

@@ -110,3 +110,54 @@ WHERE l.remaining_nano > 0 AND l.expires_at_us < 4611686018427387904 AND l.expir
     AND (l.expires_at_us, l.account_id, l.id) > (:after_us, :account_id, :id)
 ORDER BY l.expires_at_us, l.account_id, l.id
 LIMIT :limit;
+
+-- name: events_of_since
+-- The events of an account from a time on, oldest first, from after one of them on, which came then.
+SELECT {events.shown:e}
+FROM events AS e
+WHERE e.account_id = :account_id AND e.at_us >= :at_us
+    AND (
+        :after = ''
+        OR (e.at_us, e.place, e.id) > (
+            SELECT c.at_us, c.place, c.id FROM events AS c WHERE c.account_id = :account_id AND c.id = :after
+        )
+    )
+ORDER BY e.at_us, e.place, e.id
+LIMIT :limit;
+
+-- name: receivers_of_account
+-- The receivers of an account.
+SELECT {receivers.shown}
+FROM receivers
+WHERE account_id = :account_id
+ORDER BY id;
+
+-- name: receiver_by_id
+-- One receiver of an account.
+SELECT {receivers.shown}
+FROM receivers
+WHERE account_id = :account_id AND id = :id;
+
+-- name: receivers_due
+-- Receivers of all accounts that are due to be told of something, from after one of them on.
+SELECT {receivers.shown:r}
+FROM receivers AS r
+WHERE (r.account_id, r.id) > (:account_id, :id)
+    AND EXISTS (
+        SELECT 1 FROM deliveries AS d
+        WHERE d.endpoint = r.id AND d.state = 'pending' AND d.next_at_us <= :now_us AND d.account_id = r.account_id
+    )
+ORDER BY r.account_id, r.id
+LIMIT :limit;
+
+-- name: receivers_waiting
+-- How many deliveries to receivers of accounts are pending, counted up to a number, and when the oldest event was.
+SELECT COUNT(*) AS waiting, MIN(p.at_us) AS oldest_us
+FROM (
+    SELECT e.at_us
+    FROM receivers AS r
+    JOIN deliveries AS d ON d.endpoint = r.id AND d.state = 'pending' AND d.account_id = r.account_id
+    JOIN events AS e ON e.account_id = d.account_id AND e.id = d.event_id
+    WHERE r.account_id > ''
+    LIMIT :limit
+) AS p;
