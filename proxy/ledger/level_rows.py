@@ -75,12 +75,14 @@ def begun(account_id: str, type_: str, thing: str, key_id: str, told: Told) -> L
 def with_told(level: Level, told: Told) -> Level:
     """The level with what is told of a moment that is not charged, in whatever order it is told.
 
-    What is told of a moment again takes the place of what was.
+    What is told of a moment again takes the place of what was, and what is told of the moment until which the
+    level is charged leaves nothing of what held before.
     """
     assert told.at_us >= level.charged_us, (level, told)
     rest = [each for each in level.told if each.at_us != told.at_us]
     whole = tuple(sorted((*rest, told), key=lambda each: each.at_us))
-    return _as_told(replace(level, told=whole, began_us=min(level.began_us, told.at_us)))
+    after = replace(level, told=whole, began_us=min(level.began_us, told.at_us))
+    return _as_told(replace(after, told=tuple(_spans(after))))
 
 
 def accrued(level: Level, until_us: int) -> tuple[int, Level]:

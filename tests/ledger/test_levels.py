@@ -84,3 +84,11 @@ def test_what_was_stopped_is_no_more_until_it_is_told_of_again() -> None:
     assert (level.state, level.since_us, level.told) == ("stopped", NEVER_US, (Told(6, 0),))
     again = with_told(level, Told(8, GIB))
     assert (again.state, again.since_us) == ("used", 8)
+
+
+def test_what_is_told_of_the_moment_until_which_is_charged_leaves_nothing_of_what_held_before() -> None:
+    level = begun("acct_1", "volume", "v1", "", Told(0, GIB))
+    level = with_told(level, Told(HOUR_US, 5 * GIB))
+    _, level = accrued(level, 2 * HOUR_US)
+    again = with_told(level, Told(2 * HOUR_US, GIB))
+    assert again.told == (Told(2 * HOUR_US, GIB),)
