@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from tests.acceptance.callers import audited
-from tests.acceptance.harness import HELLO, Account, Server, config_for, nano, running
+from tests.acceptance.harness import HELLO, Account, Server, config_for, eventually, nano, running
 from tests.acceptance.scripted_upstream import ScriptedUpstream, answers, completion
+from tests.acceptance.studio import CARD, SECOND_NANO, Studio
 
 OWN = "sk-acme-own-0123456789"
 CALL: dict[str, Any] = {"model": "m", "messages": HELLO, "max_tokens": 100}
@@ -30,6 +31,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, upstream: ScriptedUpstream) -
         own, other = server.account("1.00"), server.account("1.00")
     config["upstreams"]["scripted"]["own_keys"] = {own.id: {"value": "${ACME_KEY}"}}
     config["rate_cards"]["chat"] |= {"own_key": {"share": "5%"}}
+    config["rate_cards"] = {"film": CARD | {"own_key": {"share": "10%"}}, **config["rate_cards"]}
     with running(config, folder, ACME_KEY=OWN) as server:
         for account in (own, other):
             account.api.url = account.admin.url = server.url
@@ -72,6 +74,23 @@ def test_what_the_own_key_is_refused_is_told_and_no_other_is_tried(
     assert body["error"]["message"] == "The upstream does not accept the account's own key for this."
     assert len(upstream.received) == before + 1
     assert nano(shop.own.last()["charged"]) == 0
+
+
+def test_a_job_is_asked_for_with_the_key_that_made_it(shop: Shop, upstream: ScriptedUpstream) -> None:
+    """By the client and by the poller, and it is charged at its share; nobody else's key finds it."""
+    studio = Studio(upstream)
+    body = {"model": "sora-2", "prompt": "A tram", "seconds": "8"}
+    status, _, made = shop.own.api.ask("POST", "/v1/videos", body)
+    assert (status, shop.own.nano("held")) == (200, 8 * SECOND_NANO // 10)
+    before = len(upstream.headers)
+    assert shop.own.api.get(f"/v1/videos/{made['id']}")["status"] == "queued"
+    assert shop.other.api.ask("GET", f"/v1/videos/{made['id']}")[0] == 404
+    studio.status[made["id"]] = "completed"
+    eventually(lambda: shop.own.nano("held") == 0)
+    (receipt,) = (row for row in shop.own.requests() if row["endpoint"] == "videos")
+    assert nano(receipt["charged"]) == 8 * SECOND_NANO // 10
+    assert {sent["Authorization"] for sent in upstream.headers[before:]} == {f"Bearer {OWN}"}
+    assert audited(shop.server) == []
 
 
 def test_the_operator_sees_who_has_a_key_and_not_the_key(shop: Shop) -> None:
