@@ -10,8 +10,8 @@ import asyncio
 import base64
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 import msgspec
 
@@ -44,13 +44,15 @@ class AccountQueues:
         clock: Clock,
         webhooks: Callable[[], Webhooks],
         tasks: Tasks,
-        tell: Callable[[Endpoint], Awaitable[None]],
+        tell: Callable[[Endpoint], Coroutine[Any, Any, None]],
+        places: int = PLACES,
     ) -> None:
         self._store = store
         self._clock = clock
         self._webhooks = webhooks
         self._tasks = tasks
         self._tell = tell
+        self._places = places
         self._busy: dict[str, tuple[str, asyncio.Task[None]]] = {}
         self._after = ("", "")
 
@@ -58,9 +60,10 @@ class AccountQueues:
         """Begin to tell the next receivers that are due, as far as there are places."""
         self._busy = {id_: each for id_, each in self._busy.items() if not each[1].done()}
         master = self._webhooks().accounts_secret
-        if not master or len(self._busy) >= PLACES:
+        if not master or len(self._busy) >= self._places:
             return
-        place = {"account_id": self._after[0], "id": self._after[1], "now_us": self._clock.now_us()}
+        before = self._after
+        place = {"account_id": before[0], "id": before[1], "now_us": self._clock.now_us()}
         rows = await self._store.query("receivers_due", {**place, "limit": PAGE})
         self._after = ("", "") if len(rows) < PAGE else (str(rows[-1]["account_id"]), str(rows[-1]["id"]))
         for row in rows:
@@ -68,13 +71,14 @@ class AccountQueues:
             mine = sum(account_id == receiver.account_id for account_id, _ in self._busy.values())
             if receiver.id in self._busy or mine >= PER_ACCOUNT:
                 continue
-            if len(self._busy) >= PLACES:
+            if len(self._busy) >= self._places:
                 # The next round begins with this one.
-                self._after = _before(rows, row)
+                self._after = before
                 break
             endpoint = endpoint_of(receiver, master, self._clock.now_us())
-            task = self._tasks.spawn(self._told(endpoint), name="webhooks")
+            task = self._tasks.spawn(self._tell(endpoint), name="webhooks")
             self._busy[receiver.id] = (receiver.account_id, task)
+            before = (receiver.account_id, receiver.id)
 
     async def of(self, account_id: str) -> list[Receiver]:
         """The receivers of an account; none where accounts may have none."""
@@ -82,9 +86,6 @@ class AccountQueues:
             return []
         rows = await self._store.query("receivers_of_account", {"account_id": account_id})
         return [receiver_of_row(row) for row in rows]
-
-    async def _told(self, endpoint: Endpoint) -> None:
-        await self._tell(endpoint)
 
 
 def endpoint_of(receiver: Receiver, master: str, now_us: int) -> Endpoint:
@@ -113,8 +114,3 @@ def secret_of(receiver: Receiver, master: str, generation: int) -> str:
 def receiver_of_row(row: Row) -> Receiver:
     """A receiver as a query reads it."""
     return msgspec.convert({**row, "types": msgspec.json.decode(str(row["types"]))}, Receiver)
-
-
-def _before(rows: list[Row], row: Row) -> tuple[str, str]:
-    at = rows.index(row)
-    return (str(rows[at - 1]["account_id"]), str(rows[at - 1]["id"])) if at else ("", "")

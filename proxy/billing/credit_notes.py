@@ -184,24 +184,35 @@ class CreditNoteRounds:
         if self._since_us is None:
             self._since_us, self._seen = self._clock.now_us() - LOOK_BACK_US, set()
         place, found = (self._since_us, "", 0), list[tuple[int, str, int]]()
+        failed = set[str]()
         while refunds := await self._notes.refunded_since(*place):
             found += refunds
             for account_id in dict.fromkeys(each[1] for each in refunds if each not in self._seen):
-                await self._issue(account_id)
+                if not await self._issue(account_id):
+                    failed.add(account_id)
             place = refunds[-1]
             if len(refunds) < PAGE or not await self._lead.taken():
                 break
         if found:
-            self._since_us = max(self._since_us, found[-1][0] - OVERLAP_US)
-            self._seen = {each for each in found if each[0] >= self._since_us}
+            # Others' clocks may be ahead as well, and nothing may be passed over for one that was.
+            last_us = min(
+                [found[-1][0], self._clock.now_us(), *(each[0] for each in found if each[1] in failed)]
+            )
+            self._since_us = max(self._since_us, last_us - OVERLAP_US)
+            self._seen = {each for each in found if each[0] >= self._since_us and each[1] not in failed}
 
-    async def _issue(self, account_id: str) -> None:
+    async def _issue(self, account_id: str) -> bool:
+        """Issue what an account is due. False if it has to be tried again."""
         try:
             await self._notes.issue(account_id)
         except Refusal as refusal:
             if refusal.code == "ledger_unavailable":
                 raise
+            # Somebody else was issuing some as well, and took the serial.
+            if refusal.code == "conflict":
+                return False
             self._on_fault(LEASE, refusal)
+        return True
 
 
 def note_of_row(row: Row) -> CreditNote:

@@ -142,12 +142,11 @@ class Deliveries:
         while rows := await self._store.query("events_new", {"limit": PAGE}):
             now_us = self._clock.now_us()
             commands = []
+            own = {id_: await self._own.of(id_) for id_ in {str(row["account_id"]) for row in rows}}
             for row in rows:
                 type_, account_id = str(row["type"]), str(row["account_id"])
                 names = tuple(each.name for each in endpoints if each.wants(type_, account_id))
-                names += tuple(
-                    each.id for each in await self._own.of(account_id) if matches(type_, each.types)
-                )
+                names += tuple(each.id for each in own[account_id] if matches(type_, each.types))
                 commands.append(self._ledger.command(RouteEvent(account_id, str(row["id"]), names, now_us)))
             await _all(commands)
             if len(rows) < PAGE or not await self._lead.taken():

@@ -1,5 +1,6 @@
 """Accounts' own webhooks: registered by keys that decide, signed by secrets that are not stored."""
 
+import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -14,11 +15,13 @@ from aiohttp.test_utils import TestServer
 from msgspec.structs import replace as replaced
 from standardwebhooks import Webhook
 
+from proxy.billing.account_webhooks import AccountQueues
 from proxy.billing.webhooks import Deliveries
 from proxy.ledger.alerts import Alerts
 from proxy.ledger.events import DeliveryState
 from proxy.ledger.windows import DAY_US
-from proxy.upstream.webhooks import HttpSender, Webhooks
+from proxy.tasks import Tasks
+from proxy.upstream.webhooks import Endpoint, HttpSender, Webhooks
 from tests.api.apis import Apis, serving
 
 PATH = "/v1/billing/webhooks"
@@ -84,9 +87,8 @@ def fail(task: str, fault: BaseException) -> None:
     raise AssertionError(task) from fault
 
 
-async def deliver(apis: Apis) -> None:
-    """Route what is new, and send what is due."""
-    deliveries = Deliveries(
+def deliveries_of(apis: Apis) -> Deliveries:
+    return Deliveries(
         store=apis.store,
         ledger=apis.ledger,
         sender=HttpSender(),
@@ -95,6 +97,11 @@ async def deliver(apis: Apis) -> None:
         on_fault=fail,
         observer=Silent(),
     )
+
+
+async def deliver(apis: Apis) -> None:
+    """Route what is new, and send what is due."""
+    deliveries = deliveries_of(apis)
     for _ in range(2):
         await deliveries.round()
         await deliveries._tasks.drain(5)
@@ -255,3 +262,36 @@ async def test_the_operator_sees_and_deletes_them(apis: Apis) -> None:
 
 def replace_fields(**changes: Any) -> Webhooks:
     return replaced(WEBHOOKS, **changes)
+
+
+async def test_receivers_that_hang_hold_no_more_than_their_places(apis: Apis) -> None:
+    """Each account has a few, and whoever comes later in order has its turn before one comes again."""
+    keys = [await newcomer(apis) for _ in range(3)]
+    for account_id, key in keys:
+        for number in range(2):
+            body = {"url": f"https://{account_id[5:]}.example/{number}"}
+            assert (await apis.ask("POST", PATH, key=key, body=body)).status == 201
+        await apis.grant(account_id, "1")
+    told = list[str]()
+    free = asyncio.Event()
+
+    async def tell(endpoint: Endpoint) -> None:
+        told.append(endpoint.url)
+        await free.wait()
+
+    deliveries, tasks = deliveries_of(apis), Tasks(fail)
+    await deliveries.route()
+    queues = AccountQueues(
+        store=apis.store, clock=apis.clock, webhooks=lambda: WEBHOOKS, tasks=tasks, tell=tell, places=3
+    )
+    for _ in range(3):
+        await queues.round()
+        await asyncio.sleep(0)
+    assert len(told) == len(set(told)) == 3
+    free.set()
+    await tasks.drain(1)
+    for _ in range(3):
+        await queues.round()
+        await tasks.drain(1)
+    assert len(set(told)) == 6
+    assert len(set(told[:6])) == 6

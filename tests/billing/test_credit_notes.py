@@ -9,6 +9,7 @@ import pytest
 from proxy.billing.credit_notes import CreditNoteRounds, CreditNotes
 from proxy.billing.early_invoices import EarlyInvoices
 from proxy.billing.invoices import Invoices
+from proxy.errors import Refusal
 from proxy.ledger.invoice_rows import Invoice
 from proxy.ledger.invoices import InvoicePolicy
 from tests.api.apis import ApiConfig, Apis, serving
@@ -193,3 +194,29 @@ async def test_an_early_invoice_comes_after_that_of_the_month_before(apis: Apis)
     await early_rounds(apis).round()
     assert len(await invoices_of(apis).page(account_id=account_id, before=None, limit=9)) == 2
     await ties_out(apis, account_id)
+
+
+async def test_a_refund_by_a_clock_that_was_ahead_and_one_that_failed_hide_no_other(apis: Apis) -> None:
+    """What could not be noted in one round is in the next, however late it says that it was refunded."""
+    account_id = await apis.account()
+    key_id, _ = await apis.key(account_id)
+    await apis.grant(account_id, "1")
+    calls = [await apis.call(account_id, key_id, 5_000) for _ in range(3)]
+    apis.clock.at_us = now_us = at("2024-11-01T00:00:00")
+    await invoices_of(apis).make(account_id, "2024-10")
+    rounds = note_rounds(apis)
+    apis.clock.at_us = now_us + 10 * 86_400_000_000
+    await refund(apis, calls[0], "0.000005")
+    apis.clock.at_us = now_us
+    await rounds.round()
+    await refund(apis, calls[1], "0.000005")
+    issue, rounds._notes.issue = rounds._notes.issue, refused  # type: ignore[method-assign]
+    await rounds.round()
+    assert len((await apis.admin("GET", "/credit_notes")).data) == 1
+    rounds._notes.issue = issue  # type: ignore[method-assign]
+    await rounds.round()
+    assert len((await apis.admin("GET", "/credit_notes")).data) == 2
+
+
+async def refused(account_id: str) -> int:
+    raise Refusal("conflict", f"Somebody else issues one of {account_id}.")
