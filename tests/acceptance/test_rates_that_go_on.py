@@ -12,7 +12,7 @@ from tests.acceptance.callers import audited
 from tests.acceptance.harness import Account, config_for, nano
 from tests.acceptance.scripted_upstream import ScriptedUpstream, answers
 from tests.acceptance.stage import Stage
-from tests.storage.engines import apart, new_schema
+from tests.storage.engines import new_ledger
 
 CENT = 10_000_000
 PAGES: dict[str, Any] = {
@@ -39,7 +39,7 @@ def stage(request: Any, upstream: ScriptedUpstream, tmp_path: Path) -> Iterator[
         config["routes"].append(route | ({"measures": measures} if measures else {}))
     config["rate_cards"] |= CARDS
     if request.param == "postgres":
-        config["storage"] = apart(new_schema())
+        config["storage"] = new_ledger()
     upstream.behaviours["/v1/find"] = answers({})
     started = Stage(config, tmp_path)
     turn(started, "2031-01-15T09:00:00")
