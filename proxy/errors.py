@@ -53,6 +53,7 @@ CODES: Final[dict[str, Kind]] = {
         403, _DENIED, "The key may not decide about the money of its account: see `billing` of keys."
     ),
     "model_not_priced": Kind(403, _DENIED, "No rate card prices this model, so it is refused."),
+    "end_user_required": Kind(400, _INVALID, "The call does not say for which end user it is, as it has to."),
     "unpriced_feature": Kind(
         403, _DENIED, "A member of the body, or its value, can cost extra, and no rate prices that."
     ),
@@ -74,13 +75,16 @@ CODES: Final[dict[str, Kind]] = {
         402, _FUNDS, "Calls in flight hold what this one needs; it may fit after `Retry-After`.", retry=True
     ),
     "daily_limit_exceeded": Kind(
-        402, _FUNDS, "The account's limit for this UTC day is reached.", retry=False
+        402, _FUNDS, "The limit of the account or end user for this UTC day is reached.", retry=False
     ),
     "weekly_limit_exceeded": Kind(
-        402, _FUNDS, "The account's limit for this ISO week is reached.", retry=False
+        402,
+        _FUNDS,
+        "The limit of the account or end user for this ISO week is reached.",
+        retry=False,
     ),
     "monthly_limit_exceeded": Kind(
-        402, _FUNDS, "The account's limit for this month is reached.", retry=False
+        402, _FUNDS, "The limit of the account or end user for this month is reached.", retry=False
     ),
     "total_limit_exceeded": Kind(402, _FUNDS, "The account's total spending limit is reached.", retry=False),
     "key_limit_exceeded": Kind(402, _FUNDS, "One of the key's own spending limits is reached.", retry=False),

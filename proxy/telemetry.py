@@ -29,6 +29,7 @@ FAULT_TASKS: Final = (
     "dues",
     "early-invoices",
     "end",
+    "end-users",
     "expiries",
     "figures",
     "finish",

@@ -9,6 +9,7 @@ from proxy.api.pieces import each
 from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ledger.commands import Sweep
+from proxy.ledger.end_user_rows import EndUser
 from proxy.ledger.rows import (
     Account,
     Call,
@@ -230,6 +231,14 @@ class Reader:
         rows = await self.counters(account_id, now_us)
         counts = {(row.name, row.window, row.start_day): Count(row.quantity, row.volume) for row in rows}
         return counts, dict(starts_of_day(now_us // DAY_US))
+
+    async def end_users(
+        self, account_id: str, *, end_user: str = "", after: str | None, limit: int
+    ) -> list[EndUser]:
+        """The end users of an account that limits count, by id. An empty `end_user` is no filter."""
+        place = {"after": after or "", "limit": limit}
+        rows = await self._rows("end_users_page", account_id=account_id, end_user=end_user, **place)
+        return [made(row, EndUser, "limits", "sums", "levels") for row in rows]
 
     async def vouchers(self, *, before: str | None, limit: int) -> list[Voucher]:
         """Vouchers, newest first, with empty digests."""

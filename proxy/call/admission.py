@@ -46,14 +46,9 @@ TOOLS_SHOWN: Final = 32
 # What these refuse may pass with less output, and with an exact count in place of the bound on the input.
 _OF_FUNDS: Final = frozenset(
     {
-        "credit_balance_exhausted",
-        "request_exceeds_balance",
-        "in_flight_budget_exhausted",
-        "daily_limit_exceeded",
-        "weekly_limit_exceeded",
-        "monthly_limit_exceeded",
-        "total_limit_exceeded",
-        "key_limit_exceeded",
+        *("credit_balance_exhausted", "request_exceeds_balance", "in_flight_budget_exhausted"),
+        *("daily_limit_exceeded", "weekly_limit_exceeded", "monthly_limit_exceeded"),
+        *("total_limit_exceeded", "key_limit_exceeded"),
     }
 )
 
@@ -126,6 +121,8 @@ class Admission:
         routed = await self._model_call(request, caller, catalog)
         if caller.group:
             routed = self._in_group(routed, caller, catalog)
+        if caller.counts_users and routed.ask.end_user:
+            routed = replace(routed, counts_user=True)
         return _in_run(routed, request, catalog)
 
     def _in_group(self, routed: RoutedCall, caller: Caller, catalog: Catalog) -> RoutedCall:
@@ -241,17 +238,20 @@ class Admission:
     ) -> AdmittedCall:
         """Hold the call's ceiling, clamped to what can be paid where the policy allows.
 
-        When the account has changed its group meanwhile, the call is routed anew, for that group. Raises
-        Refusal as `route` does, and for want of funds or rates.
+        When the account has another group by now, or limits of end users, the call is made anew as one of
+        these. Raises Refusal as `route` does, and for want of funds or rates.
         """
         admitted = await self._within(request, call, routed, catalog)
-        if isinstance(admitted, Regrouped):
-            present = await self.identify(request, anew=True)
-            routed = await self._routed(request, present, catalog)
+        for _ in range(3):
+            if not isinstance(admitted, Regrouped):
+                return admitted
+            if admitted.counts_user:
+                call = replace(call, counts_user=True)
+                self._callers.count_users(request.secret)
+            if admitted.group != routed.group:
+                routed = await self._routed(request, await self.identify(request, anew=True), catalog)
             admitted = await self._within(request, call, routed, catalog)
-        if isinstance(admitted, Regrouped):
-            raise Refusal("conflict", "The group of the account was changed again meanwhile; try again.")
-        return admitted
+        raise Refusal("conflict", "The group of the account was changed again meanwhile; try again.")
 
     def _within(
         self, request: InboundRequest, call: Call, routed: RoutedCall, catalog: Catalog

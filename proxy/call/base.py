@@ -69,7 +69,7 @@ class RoutedCall(msgspec.Struct, frozen=True):
     """What a request asks for, where it goes, and its terms. `about` is None for what makes no object.
 
     `group` is the one that its account was in when the terms were made, `run_id` the run that it is billed
-    with; empty for none. It counts to `quota`.
+    with; empty for none. It counts to `quota`, and to its end user where it `counts_user`.
     """
 
     endpoint: Endpoint
@@ -81,6 +81,7 @@ class RoutedCall(msgspec.Struct, frozen=True):
     group: str = ""
     run_id: str = ""
     quota: QuotaTerms | None = None
+    counts_user: bool = False
 
     @property
     def quota_name(self) -> str:

@@ -3,6 +3,8 @@
 from collections import OrderedDict
 from typing import Final
 
+from msgspec.structs import replace
+
 from proxy.clock import Clock
 from proxy.errors import Refusal
 from proxy.ids import digest_of
@@ -53,6 +55,13 @@ class Callers:
         if len(self._known) > REMEMBERED_KEYS:
             self._known.popitem(last=False)
         return caller
+
+    def count_users(self, secret: str | None) -> None:
+        """Note that calls of this caller have to count to their end users, while it is remembered."""
+        digest = digest_of(secret) if secret else ""
+        if digest in self._known:
+            caller, known_until_us = self._known[digest]
+            self._known[digest] = (replace(caller, counts_users=True), known_until_us)
 
     def _has_expired(self, key: Key) -> bool:
         return key.expires_at_us <= self._clock.now_us()

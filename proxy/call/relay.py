@@ -139,6 +139,7 @@ class Relay:
             end_user=routed.ask.end_user,
             metadata=routed.ask.labels,
             run_id=routed.run_id,
+            counts_user=routed.counts_user,
         )
 
     async def _pass_error(self, answer: Answer, in_flight: InFlightCall, reply: ClientReply) -> None:

@@ -6,6 +6,7 @@ import proxy
 from proxy.cli.accounts import accounts
 from proxy.cli.counters import counters
 from proxy.cli.credit_notes import credit_notes
+from proxy.cli.end_users import end_users
 from proxy.cli.events import events
 from proxy.cli.files import check, schema, serve
 from proxy.cli.invoices import invoices
@@ -32,6 +33,7 @@ _FOR_DATABASES = (audit, backup, migrate, copy)
 _FOR_SERVERS = (
     accounts,
     keys,
+    end_users,
     grant,
     adjust,
     lots,

@@ -3,7 +3,7 @@
 import click
 
 from proxy.cli.api import Api, Json, segment
-from proxy.cli.options import alerted, asks, given, limited, paged
+from proxy.cli.options import alerted, asks, given, limited, paged, users_limited
 from proxy.cli.output import Column, Out, amount, field, money, plain, print_members, print_table, shown
 
 
@@ -59,13 +59,24 @@ def show_account(api: Api, out: Out, account: str) -> None:
 @click.option("--group", help="the group that it is in")
 @click.option("--credit-limit", metavar="AMOUNT", help="how far below zero its balance may go")
 @limited
+@users_limited
 @alerted
 @asks
 def create_account(
-    api: Api, out: Out, name: str, *, group: str | None, credit_limit: str | None, limits: Json, alerts: Json
+    api: Api,
+    out: Out,
+    name: str,
+    *,
+    group: str | None,
+    credit_limit: str | None,
+    limits: Json,
+    end_users: Json,
+    alerts: Json,
 ) -> None:
     """Open an account. It has no money until a grant, and no key."""
-    body = given(name=name, group=group, credit_limit=credit_limit, limits=limits, alerts=alerts)
+    body = given(
+        name=name, group=group, credit_limit=credit_limit, limits=limits, end_users=end_users, alerts=alerts
+    )
     out.answer(api.post("/admin/v1/accounts", body), show)
 
 
@@ -76,6 +87,7 @@ def create_account(
 @click.option("--no-group", is_flag=True, help="take it out of its group")
 @click.option("--credit-limit", metavar="AMOUNT", help="how far below zero its balance may go")
 @limited
+@users_limited
 @alerted
 @asks
 def update_account(
@@ -88,12 +100,15 @@ def update_account(
     no_group: bool,
     credit_limit: str | None,
     limits: Json,
+    end_users: Json,
     alerts: Json,
 ) -> None:
     """Change an account. Limits and alerts that are not named stay as they are."""
     if group and no_group:
         raise click.UsageError("--group and --no-group contradict each other.")
-    body = given(name=name, group=group, credit_limit=credit_limit, limits=limits, alerts=alerts)
+    body = given(
+        name=name, group=group, credit_limit=credit_limit, limits=limits, end_users=end_users, alerts=alerts
+    )
     if no_group:
         body["group"] = ""
     if not body:

@@ -3,7 +3,7 @@
 import click
 
 from proxy.cli.api import Api, Json, segment
-from proxy.cli.options import asks, given, limited, paged
+from proxy.cli.options import asks, given, limited, paged, users_limited
 from proxy.cli.output import Column, Out, field, plain, print_members, shown
 
 _COLUMNS = (
@@ -36,6 +36,7 @@ def list_keys(api: Api, out: Out, account: str, limit: int | None, cursor: str |
 @click.option("--model", "models", multiple=True, metavar="GLOB", help="a model it may use; may be repeated")
 @click.option("--billing", type=click.Choice(["manage", "read"]), help="may it decide about money")
 @limited
+@users_limited
 @asks
 def create_key(
     api: Api,
@@ -47,9 +48,12 @@ def create_key(
     models: tuple[str, ...],
     billing: str | None,
     limits: Json,
+    end_users: Json,
 ) -> None:
     """Create a key, and print its secret: this is the only time it is shown."""
-    body = given(name=name, expires_at=expires_at, models=models, billing=billing, limits=limits)
+    body = given(
+        name=name, expires_at=expires_at, models=models, billing=billing, limits=limits, end_users=end_users
+    )
     out.answer(api.post(f"/admin/v1/accounts/{segment(account)}/keys", body), _show)
 
 
@@ -62,6 +66,7 @@ def create_key(
 @click.option("--all-models", is_flag=True, help="let it use every model")
 @click.option("--billing", type=click.Choice(["manage", "read", "default"]), help="may it decide about money")
 @limited
+@users_limited
 @asks
 def update_key(
     api: Api,
@@ -75,11 +80,14 @@ def update_key(
     all_models: bool,
     billing: str | None,
     limits: Json,
+    end_users: Json,
 ) -> None:
     """Change a key. Models that are named replace those it had; limits that are not named stay."""
     if models and all_models:
         raise click.UsageError("--model and --all-models contradict each other.")
-    body = given(name=name, status=status, expires_at=expires_at, models=models, limits=limits)
+    body = given(
+        name=name, status=status, expires_at=expires_at, models=models, limits=limits, end_users=end_users
+    )
     if expires_at == "never":
         body["expires_at"] = None
     if all_models:

@@ -21,6 +21,9 @@ _MEANINGS = {
     "concurrency": "calls at once: a number, 'none', or 'default'",
 }
 
+_USER_LIMITS = ("day", "week", "month", *_RATES)
+_YES = click.Choice(["yes", "no", "default"])
+
 
 def asks(command: Command) -> Command:
     """Add `--url` and `--json` to a command, which gets an `api` to ask and an `out` to print to."""
@@ -53,6 +56,41 @@ def limited(command: Command) -> Command:
     optioned: Command = with_limits
     for name, meaning in reversed(_MEANINGS.items()):
         optioned = click.option(f"--{name}", metavar="LIMIT", help=meaning)(optioned)
+    return optioned
+
+
+def limited_for_users(command: Command) -> Command:
+    """Add an option for each limit of an end user. The command gets the ones that were given as `limits`."""
+
+    @wraps(command)
+    def with_limits(**options: Any) -> None:
+        command(limits=_limits({name: options.pop(name) for name in _USER_LIMITS}), **options)
+
+    optioned: Command = with_limits
+    for name in reversed(_USER_LIMITS):
+        optioned = click.option(f"--{name}", metavar="LIMIT", help=_MEANINGS[name])(optioned)
+    return optioned
+
+
+def users_limited(command: Command) -> Command:
+    """Add an option for each term of all end users. The command gets those given as `end_users`."""
+
+    @click.option("--require-end-user", type=_YES, help="whether calls have to say for whom they are")
+    @click.option("--new-end-users", metavar="LIMIT", help="new ones a minute: a number, or 'default'")
+    @wraps(command)
+    def with_terms(*, require_end_user: str | None, new_end_users: str | None, **options: Any) -> None:
+        limits = _limits({name: options.pop(f"end_user_{name}") for name in _USER_LIMITS})
+        terms: Json = {"limits": limits} if limits else {}
+        if require_end_user is not None:
+            terms["require"] = None if require_end_user == "default" else require_end_user == "yes"
+        if new_end_users is not None:
+            terms["new_per_minute"] = _rate("new-end-users", new_end_users)
+        command(end_users=terms, **options)
+
+    optioned: Command = with_terms
+    for name in reversed(_USER_LIMITS):
+        text = f"of each end user: {_MEANINGS[name]}"
+        optioned = click.option(f"--end-user-{name}", metavar="LIMIT", help=text)(optioned)
     return optioned
 
 

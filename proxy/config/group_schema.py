@@ -32,6 +32,31 @@ class LimitsSchema(Schema, frozen=True, kw_only=True):
     concurrency: Annotated[Count | Literal["none"] | None, doc("Calls at once, or none.")] = None
 
 
+class EndUserLimitsSchema(Schema, frozen=True, kw_only=True):
+    """Limits of each end user of an account that has none of its own."""
+
+    day: Annotated[Money | None, doc("Spending in one UTC day, or none.")] = None
+    week: Annotated[Money | None, doc("Spending in one ISO week (UTC), or none.")] = None
+    month: Annotated[Money | None, doc("Spending in one calendar month (UTC), or none.")] = None
+    rpm: Annotated[Count | Literal["none"] | None, doc("Calls a minute, or none.")] = None
+    tpm: Annotated[Count | Literal["none"] | None, doc("Input and output tokens a minute, or none.")] = None
+    concurrency: Annotated[Count | Literal["none"] | None, doc("Calls at once, or none.")] = None
+
+
+class EndUsersSchema(Schema, frozen=True, kw_only=True):
+    """How calls are limited by whom they are for: the `safety_identifier` or `user` of their bodies."""
+
+    limits: EndUserLimitsSchema = field(default_factory=EndUserLimitsSchema)
+    require: Annotated[
+        bool | None,
+        doc("Whether calls that do not say for whom they are are refused; without it, no."),
+    ] = None
+    new_per_minute: Annotated[
+        Count | None,
+        doc("How many end users that are not known an account may name in a minute; without it, 600."),
+    ] = None
+
+
 class RenewalSchema(Schema, frozen=True, kw_only=True):
     """Credit that each account of a group gets at 00:00:00 UTC, once for each day or month."""
 
@@ -125,6 +150,7 @@ class GroupSchema(Schema, frozen=True, kw_only=True):
     """What the accounts of a group have in common."""
 
     limits: LimitsSchema = field(default_factory=LimitsSchema)
+    end_users: EndUsersSchema | None = None
     models: Annotated[
         list[Text], doc("Globs of the public models that its accounts may use; without them, all.")
     ] = field(default_factory=list)

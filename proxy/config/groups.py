@@ -1,6 +1,7 @@
 """Groups of accounts from a configuration, with the defaults of all accounts."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -10,24 +11,28 @@ from proxy.config.group_schema import (
     EVER_WORD,
     NEXT_WORD,
     NO_LIMIT_WORD,
+    EndUserLimitsSchema,
+    EndUsersSchema,
     FeeSchema,
+    GroupSchema,
     LimitsSchema,
     RenewalSchema,
 )
 from proxy.config.prices import share_of
-from proxy.config.schema import ConfigSchema
+from proxy.config.schema import AccountsSchema, ConfigSchema
 from proxy.ledger.dues import Dues, Fee, Renewal
+from proxy.ledger.end_user_rows import USER_WINDOWS, EndUserLimits, EndUserTerms
 from proxy.ledger.groups import Group, Groups, QuotaTerms
 from proxy.ledger.quotas import Quota
 from proxy.ledger.rows import NEVER_US, NO_LIMIT, UNLIMITED, Limits
-from proxy.ledger.windows import DAY_US, WINDOWS
+from proxy.ledger.windows import DAY_US, WINDOWS, Window
 from proxy.money import Unit
 from proxy.validation import Path
 
 
 def build_groups(schema: ConfigSchema, unit: Unit, findings: Findings) -> Groups:
     """All groups. Adds a fault for each amount that is none, and each group that is fallen to in vain."""
-    defaults = _limits(schema.accounts.limits, unit, ("accounts", "limits"), findings)
+    defaults = _limits(schema.accounts, unit, ("accounts",), findings)
     groups: dict[str, Group] = {}
     for name, group in schema.groups.items():
         path: Path = ("groups", name)
@@ -38,7 +43,7 @@ def build_groups(schema: ConfigSchema, unit: Unit, findings: Findings) -> Groups
         fee = _fee(group.fee, unit, (*path, "fee"), findings)
         groups[name] = Group(
             name,
-            _limits(group.limits, unit, (*path, "limits"), findings).over(defaults),
+            _limits(group, unit, path, findings).over(defaults),
             tuple(group.models),
             group.multiplier,
             Dues(renewal, fee, schema.accounts.prorate_fees, minimum_nano),
@@ -125,17 +130,36 @@ def _check_fall(schema: ConfigSchema, fee: FeeSchema | None, path: Path, finding
         findings.fault(path, "has a fee as well, which who falls to it could not pay", fee.falls_to)
 
 
-def _limits(schema: LimitsSchema, unit: Unit, path: Path, findings: Findings) -> Limits:
+def _limits(schema: AccountsSchema | GroupSchema, unit: Unit, path: Path, findings: Findings) -> Limits:
+    found = _figures(schema.limits, WINDOWS, unit, (*path, "limits"), findings)
+    limits = Limits(**found, end_users=_terms(schema.end_users, unit, (*path, "end_users"), findings))
+    return UNLIMITED if limits == UNLIMITED else limits
+
+
+def _terms(schema: EndUsersSchema | None, unit: Unit, path: Path, findings: Findings) -> EndUserTerms | None:
+    if schema is None:
+        return None
+    found = _figures(schema.limits, USER_WINDOWS, unit, (*path, "limits"), findings)
+    return EndUserTerms(EndUserLimits(**found), schema.require, schema.new_per_minute)
+
+
+def _figures(
+    schema: LimitsSchema | EndUserLimitsSchema,
+    windows: Iterable[Window],
+    unit: Unit,
+    path: Path,
+    findings: Findings,
+) -> dict[str, Any]:
+    """The limits by the names of a ledger's value."""
     money = {
         f"{window}_nano": _limit_nano(getattr(schema, window), unit, (*path, window), findings)
-        for window in WINDOWS
+        for window in windows
     }
     counts = {
         name: NO_LIMIT if (count := getattr(schema, name)) == NO_LIMIT_WORD else count
         for name in ("rpm", "tpm", "concurrency")
     }
-    limits = Limits(**money, **counts)
-    return UNLIMITED if limits == UNLIMITED else limits
+    return {**money, **counts}
 
 
 def _limit_nano(text: str | None, unit: Unit, path: Path, findings: Findings) -> int | None:

@@ -9,7 +9,7 @@ from msgspec import Meta, field
 
 from proxy.config.card_schema import RateCardSchema
 from proxy.config.event_schema import EventsSchema
-from proxy.config.group_schema import GroupSchema, HoldingsSchema, LimitsSchema
+from proxy.config.group_schema import EndUsersSchema, GroupSchema, HoldingsSchema, LimitsSchema
 from proxy.config.invoice_schema import InvoicesSchema
 from proxy.config.payment_schema import PaymentsSchema
 from proxy.config.tool_schema import FailureSchema, JobSchema, MeasureSchema, ParameterSchema
@@ -88,6 +88,7 @@ class AccountsSchema(Schema, frozen=True, kw_only=True):
     """Defaults of every account."""
 
     limits: LimitsSchema = field(default_factory=LimitsSchema)
+    end_users: EndUsersSchema | None = None
     prorate_fees: Annotated[
         bool,
         doc("Whether fees of plans are for the time in the plan; false: for whole months, come what may."),

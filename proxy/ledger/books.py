@@ -57,6 +57,7 @@ class Books:
     invoices = kinds.INVOICE
     credit_notes = kinds.CREDIT_NOTE
     levels = kinds.LEVEL
+    end_users = kinds.END_USER
 
     def __init__(self) -> None:
         self.alerts: Alerts = SILENT

@@ -2,7 +2,8 @@
 
 A command names the rows that its rule reads, and a function in `rules` names the command that it carries out.
 There is no other list of commands than `COMMANDS`, which has those of `credit_notes`, `deliveries`, `dues`,
-`ended`, `invoices`, `levels`, `quotas`, `receivers`, `records`, `returns`, `top_ups` and `vouchers` as well.
+`end_users`, `ended`, `invoices`, `levels`, `quotas`, `receivers`, `records`, `returns`, `top_ups` and
+`vouchers` as well.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from proxy.ledger import (
     credit_notes,
     deliveries,
     dues,
+    end_users,
     ended,
     invoices,
     kinds,
@@ -373,6 +375,7 @@ assert {
     credit_notes,
     deliveries,
     dues,
+    end_users,
     ended,
     invoices,
     levels,

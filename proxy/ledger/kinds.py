@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import Any, Final, Generic, Self, TypeVar, overload
 
 from proxy.ledger.command_record import CommandRecord
+from proxy.ledger.end_user_rows import EndUser
 from proxy.ledger.events import Delivery, Event, Receiver
 from proxy.ledger.invoice_rows import CreditNote, Invoice
 from proxy.ledger.level_rows import Level
@@ -149,6 +150,7 @@ CREDIT_NOTE: Final = Kind[EntryKey, CreditNote]("credit_notes", CreditNote, "acc
 RECEIVER: Final = Kind[RowKey, Receiver]("receivers", Receiver, "account_id id")
 DELIVERY: Final = Kind[DeliveryKey, Delivery]("deliveries", Delivery, "account_id event_id endpoint")
 LEVEL: Final = Kind[LevelKey, Level]("levels", Level, "account_id type thing")
+END_USER: Final = Kind[RowKey, EndUser]("end_users", EndUser, "account_id id")
 
 NAMED_LOT: Final = Question[RowKey]("named_lots", 2)
 """Lots by account and id, also with nothing left."""

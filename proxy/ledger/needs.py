@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from proxy.ledger import kinds
+from proxy.ledger.end_user_rows import NEWCOMERS
 from proxy.ledger.kinds import Question, RowKey
 from proxy.ledger.rows import NEVER_US, Call, Object
 from proxy.ledger.windows import DAY_US, starts_of_day
@@ -53,6 +54,9 @@ class Needs(msgspec.Struct):
         self.calls.add((call.account_id, call.key_id, authorized_at_us // DAY_US))
         if at_us > self.latest_us:
             self.latest_us = at_us
+        if call.counts_user:
+            of_account = call.account_id
+            self.add(kinds.END_USER, (of_account, call.end_user), (of_account, NEWCOMERS))
 
     def add_hold(self, account_id: str, hold_id: str) -> None:
         """Add a hold alone, and its account."""

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from proxy.ledger.end_user_rows import EndUser
 from proxy.ledger.events import Receiver
 from proxy.ledger.invoice_rows import CreditNote, Invoice
 from proxy.ledger.rows import Account, Claim, Entry, Key, Membership, ThrottleKind, Voucher
@@ -16,7 +17,7 @@ class Done(msgspec.Struct, frozen=True):
     a command with an id of its caller's made, a replayed one included. `voucher` and `claim` are
     those of a command about a voucher, `membership` is that of one about a group, `top_up` that of one about
     a top-up. `invoice` is the one of its account, period and part, `credit_note` that of its refund.
-    `receiver` is the one that a command about it has left, or deleted.
+    `receiver` is the one that a command about it has left, or deleted, `end_user` that of one about it.
     """
 
     account: Account | None = None
@@ -31,6 +32,7 @@ class Done(msgspec.Struct, frozen=True):
     invoice: Invoice | None = None
     credit_note: CreditNote | None = None
     receiver: Receiver | None = None
+    end_user: EndUser | None = None
 
 
 class RateStatus(msgspec.Struct, frozen=True):
@@ -51,9 +53,13 @@ class Granted(msgspec.Struct, frozen=True):
 
 
 class Regrouped(msgspec.Struct, frozen=True):
-    """No hold was made: the account is in this `group` now, and a call of it has other prices and limits."""
+    """No hold was made: the account is in this `group` now, and a call of it has other prices and limits.
+
+    Where it `counts_user`, the limits are of end users, and the call has to count to those of its own.
+    """
 
     group: str
+    counts_user: bool = False
 
 
 class Settled(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from proxy.ledger.end_user_rows import EndUserTerms
 from proxy.ledger.membership import Membership as Membership  # noqa: PLC0414 - with all other rows.
 from proxy.ledger.spending import NOTHING_SPENT, Spending
 from proxy.ledger.windows import Window
@@ -35,7 +36,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
 
     The spending limits are nano-USD for each window, `rpm` and `tpm` are requests and tokens a minute,
     `concurrency` is calls at once. `own_day_nano` is a spending limit for a day that an account has set for
-    itself: whichever of the two is lower holds.
+    itself: whichever of the two is lower holds. `end_users` are the terms of each of its end users.
     """
 
     day_nano: int | None = None
@@ -46,6 +47,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     tpm: int | None = None
     concurrency: int | None = None
     own_day_nano: int | None = None
+    end_users: EndUserTerms | None = None
 
     def window_nano(self, window: Window) -> int | None:
         """The spending limit for one window."""
@@ -58,6 +60,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
         """These limits, with `defaults` where one is not set."""
         names = Limits.__struct_fields__
         mine = {name: getattr(self, name) for name in names}
+        if self.end_users is not None:
+            mine["end_users"] = self.end_users.over(defaults.end_users)
         return Limits(**{n: getattr(defaults, n) if value is None else value for n, value in mine.items()})
 
 
@@ -155,10 +159,14 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """A key, and the group of its account as it was read with it."""
+    """A key, and the group of its account as it was read with it.
+
+    It `counts_users` where the ledger has said that limits of end users are in force for it.
+    """
 
     key: Key
     group: str = ""
+    counts_users: bool = False
 
 
 class Lot(msgspec.Struct, frozen=True):
@@ -222,7 +230,7 @@ class Call(msgspec.Struct, frozen=True):
 
     `end_user` is whom the account made the call for, in its own words, and `metadata` what it wrote beside it
     for itself: a JSON object of texts. `run_id` is the run that it is billed with. All are empty where it
-    does not say.
+    does not say. While it is in flight it `counts_user`, if it counts to what its end user may spend.
     """
 
     id: str
@@ -237,6 +245,7 @@ class Call(msgspec.Struct, frozen=True):
     end_user: str = ""
     metadata: str = ""
     run_id: str = ""
+    counts_user: bool = False
 
 
 class Hold(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ from proxy.billing.webhooks import Deliveries
 from proxy.call.renewals import Renewals
 from proxy.clock import Clock
 from proxy.config.load import Settings
+from proxy.jobs.end_users import EndUserRounds
 from proxy.jobs.retention import Retention
 from proxy.jobs.windows import WindowRetention
 from proxy.ledger.ledger import Ledger
@@ -48,6 +49,7 @@ def rounds_of(
         on_fault=on_fault,
     )
     windows = WindowRetention(store=store, ledger=ledger, clock=clock, on_fault=on_fault)
+    end_users = EndUserRounds(store=store, ledger=ledger, clock=clock, on_fault=on_fault)
     dues = DueRounds(
         store=store, renewals=renewals, clock=clock, groups=lambda: settings().groups, on_fault=on_fault
     )
@@ -83,6 +85,7 @@ def rounds_of(
     return {
         "objects": retention.run,
         "windows": windows.run,
+        "end-users": end_users.run,
         "dues": dues.run,
         **_of_papers(store=store, ledger=ledger, clock=clock, settings=settings, on_fault=on_fault),
         "webhooks": deliveries.run,

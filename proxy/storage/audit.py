@@ -8,8 +8,10 @@ import msgspec
 
 from proxy.ledger.audit import rows, top_up_rows
 from proxy.ledger.audit.counter_rows import CounterRow
+from proxy.ledger.audit.end_user_rows import EndUserRow
 from proxy.ledger.audit.invoice_rows import CreditNoteRow, InvoiceRow
 from proxy.ledger.audit.level_rows import LevelRow
+from proxy.ledger.rows import Call
 from proxy.storage import columns
 from proxy.storage.codecs import CODECS
 from proxy.storage.database import TABLES, TOTALS, Scan
@@ -27,18 +29,21 @@ _HOLD_BURDEN: Final = [HOLDS.place(name) for name in ("call", "observed", "deadl
 def _hold(*row: Any) -> rows.HoldRow:
     """A hold from all its columns."""
     is_bare = all(row[place] is None for place in _HOLD_BURDEN)
-    has_call = _has_call(row) if row[_HOLD_STATE] == "open" else not is_bare
-    return rows.HoldRow(*(*row, has_call))
+    if row[_HOLD_STATE] != "open":
+        return rows.HoldRow(*(*row, not is_bare))
+    call = _call(row)
+    end_user = call.end_user if call is not None and call.counts_user else ""
+    return rows.HoldRow(*(*row, call is not None, end_user))
 
 
-def _has_call(row: tuple[Any, ...]) -> bool:
+def _call(row: tuple[Any, ...]) -> Call | None:
+    """The call of an open hold, None for what cannot be read."""
     if row[_HOLD_CALL] is None:
-        return False
+        return None
     try:
-        columns.hold_of(row)
+        return columns.hold_of(row).call
     except msgspec.DecodeError:
-        return False
-    return True
+        return None
 
 
 def _auto(*row: Any) -> top_up_rows.AutoRow:
@@ -70,6 +75,7 @@ _STREAMS: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "counters": ("audit_counters", CounterRow),
     "events": ("audit_events", rows.EventRow),
     "top_ups": ("audit_top_ups", _top_up),
+    "end_users": ("audit_end_users", EndUserRow),
     "autos": ("audit_auto_top_ups", _auto),
     "references": ("audit_references", top_up_rows.ReferenceRow),
     "invoices": ("audit_invoices", InvoiceRow),

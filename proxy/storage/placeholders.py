@@ -20,9 +20,12 @@ def _names(columns: Iterable[Column], alias: str) -> str:
 
 
 def _of_call(table: Table) -> list[Column]:
-    """The columns of a call but for its three ids, in the order in which a hold has them as JSON."""
+    """The columns of a call but for its three ids, in the order in which a hold has them as JSON.
+
+    What is of a call in flight alone comes behind them, and is in no column.
+    """
     by_name = {column.name: column for column in table.columns}
-    return [by_name[name] for name in Call.__struct_fields__[IDS_OF_A_CALL:]]
+    return [by_name[name] for name in Call.__struct_fields__[IDS_OF_A_CALL:] if name in by_name]
 
 
 def _upsert(table: Table, _: str) -> str:

@@ -8,6 +8,7 @@ from itertools import product
 from typing import Final, NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.call.policy import Policy
 from proxy.errors import Refusal
@@ -55,7 +56,7 @@ class Case(NamedTuple):
         stage = Stage(Upstreams(WHOLE), self.policy, funds_nano=funds_nano)
         scope, _, window = self.bound.partition("_")
         if window:
-            limits = Limits(**{f"{window}_nano": self.room_nano})
+            limits = replace(Limits(), **{f"{window}_nano": self.room_nano})
             of_account = ChangeAccount("acct_1", NOW_US, limits=limits)
             of_key = ChangeKey("acct_1", "key_1", NOW_US, limits=limits)
             stage.store.commit([of_account if scope == "account" else of_key])

@@ -216,6 +216,14 @@ def counters_have_what_calls_used(look: Look, model: Model) -> Iterator[str]:
     yield from differences(look.rows["counters"], counter_rows(model.uses, look.account_id))
 
 
+def end_users_have_what_is_counted(look: Look, model: Model) -> Iterator[str]:
+    """An end user has what its calls hold and were charged, by window, while there is anything to count."""
+    of_account = (key for key in model.fellows if key[0] == look.account_id)
+    yield from differences(
+        look.rows["end_users"], (row_of(model.fellows[key].row(*key)) for key in of_account)
+    )
+
+
 def top_ups_are_credited_once(look: Look, model: Model) -> Iterator[str]:
     """A top-up is what was asked for, in the state that its provider has told of last, under its names."""
     known = model.top_ups.get(look.account_id, {})
@@ -252,6 +260,7 @@ CHECKS: tuple[Check, ...] = (
     counters_have_what_calls_used,
     top_ups_are_credited_once,
     levels_are_charged_to_a_moment,
+    end_users_have_what_is_counted,
 )
 
 

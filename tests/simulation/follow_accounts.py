@@ -16,6 +16,7 @@ from proxy.ledger.commands import (
     Sweep,
 )
 from proxy.ledger.dues import TakeFee
+from proxy.ledger.end_user_rows import EndUserTerms
 from proxy.ledger.returns import RefundLot, VoidLot
 from proxy.ledger.rows import NO_LIMIT, Account, Key, Lot, Membership
 from proxy.ledger.rules.once import Once
@@ -70,7 +71,8 @@ def change_account(model: Model, command: ChangeAccount) -> Done | Refused:
     limits, own = command.limits or before, before.own_day_nano
     if command.own_day_nano is not None:
         own = command.own_day_nano if command.own_day_nano < NO_LIMIT else None
-    party.account = replace(party.account, limits=replace(limits, own_day_nano=own))
+    terms = limits.end_users or (EndUserTerms() if before.end_users else None)
+    party.account = replace(party.account, limits=replace(limits, own_day_nano=own, end_users=terms))
     return Done(party.row())
 
 

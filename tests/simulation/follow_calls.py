@@ -1,5 +1,6 @@
 """How the auditor's model follows the life of a call, from authorize to its receipt."""
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from msgspec.structs import asdict, replace
@@ -14,6 +15,7 @@ from proxy.ledger.commands import (
     Granted,
     Observe,
     OfHold,
+    RateStatus,
     Recover,
     Refused,
     Regrouped,
@@ -25,7 +27,7 @@ from proxy.ledger.commands import (
 from proxy.ledger.rows import Call, Hold, HoldState, Key, Limits, Object, Observed, Outcome, Receipt
 from proxy.pricing.charge import NO_CHARGE, Charge
 from tests.ledger.auditor import ACCOUNT, ZERO, Bound, dollars, nano, window_end_us
-from tests.simulation import quotas
+from tests.simulation import end_users, quotas
 from tests.simulation.counters import counted, let_go
 from tests.simulation.gauges import Ask, asked_of, at_most
 from tests.simulation.model import Model, Party, in_force, spending_limits
@@ -51,22 +53,27 @@ def authorize(model: Model, command: Authorize) -> Granted | Regrouped | Refused
     if party is None or key is None or key.account_id != call.account_id:
         return Refused("invalid_api_key", "")
     limits = in_force(party.account.limits, command.defaults)
-    asked = asked_of(key, limits, command.tokens)
+    guest = end_users.guest_of(model, command, limits, key)
+    asked = asked_of(key, limits, end_users.tokens_of(guest, command.tokens))
+    if guest is not None and guest.fellow is not None:
+        tokens = at_most(end_users.tokens_of(guest, command.tokens), limits.tpm)
+        end_users.ask(guest, call, tokens)
     made = model.holds.get(call.id)
     if made is not None:
         if made.state != "open" or made.account_id != call.account_id:
             return CONFLICT
         held_nano = nano(party.history.flight[call.id]["held"])
-        return Granted(held_nano, nano(party.history.available()), model.gauges.rate_statuses(asked, at_us))
-    barred = _barred(party, key, command)
-    if barred or command.group != party.account.group:
-        return Refused(barred, "") if barred else Regrouped(party.account.group)
+        return Granted(held_nano, nano(party.history.available()), _told(model, asked, guest, at_us))
+    barred = _barred(party, key, command, guest)
+    if barred is not None:
+        return barred
     party.history.expire(at_us)
-    amount_nano, refused = _held_for(party, key, limits, command)
+    amount_nano, refused = _held_for(party, key, limits, command, guest)
     refused = refused or _too_fast(model, asked, at_us) or _too_many(party, key, limits)
+    refused = refused or end_users.turned_away(model, guest, call, at_us)
     refused = refused or quotas.used_up(party, command)
     if refused:
-        return replace(refused, rate_statuses=model.gauges.rate_statuses(asked, at_us))
+        return replace(refused, rate_statuses=_told(model, asked, guest, at_us))
     quotas.count(model, party, command)
     party.history.begin(call.id, amount_nano, at_us, key.id)
     model.gauges.fill(asked, at_us)
@@ -74,8 +81,8 @@ def authorize(model: Model, command: Authorize) -> Granted | Regrouped | Refused
     begun = Hold(call.id, call.account_id, key.id, amount_nano, tokens, "open", at_us, command.owner, call)
     if command.quota is not None:
         begun = replace(begun, observed=Observed({}, NO_CHARGE, quota=command.quota.name))
-    model.put_hold(begun)
-    return Granted(amount_nano, nano(party.history.available()), model.gauges.rate_statuses(asked, at_us))
+    model.put_hold(replace(begun, tokens=max(tokens, end_users.let_in(model, guest, begun, at_us))))
+    return Granted(amount_nano, nano(party.history.available()), _told(model, asked, guest, at_us))
 
 
 def observe(model: Model, command: Observe) -> Done | Refused:
@@ -101,10 +108,12 @@ def extend(model: Model, command: Extend) -> Granted | Refused:
     party, key = model.parties[hold.account_id], model.keys[hold.key_id]
     party.history.expire(command.at_us)
     limits = in_force(party.account.limits, command.defaults)
-    short = _shortage(party, key, limits, hold.created_at_us, command.amount_nano)
+    more = end_users.bounds_of(model, hold, limits, key)
+    short = _shortage(party, key, limits, hold.created_at_us, command.amount_nano, more)
     if short:
         return short
     party.history.extend(hold.id, command.amount_nano)
+    end_users.extend(model, hold, command.amount_nano, command.at_us)
     held_nano = nano(party.history.flight[hold.id]["held"])
     model.put_hold(replace(hold, amount_nano=held_nano))
     return Granted(held_nano, nano(party.history.available()))
@@ -211,8 +220,10 @@ def recover(model: Model, command: Recover) -> Settled | Refused:
     return result
 
 
-def _barred(party: Party, key: Key, command: Authorize) -> str | None:
-    """The code that refuses a call whatever it costs."""
+def _barred(
+    party: Party, key: Key, command: Authorize, guest: end_users.Guest | None
+) -> Refused | Regrouped | None:
+    """What refuses a call whatever it costs, or has it made anew."""
     model = command.call.model
     reasons = {
         "api_key_disabled": key.status != "active",
@@ -220,24 +231,47 @@ def _barred(party: Party, key: Key, command: Authorize) -> str | None:
         "model_not_allowed": bool(key.models) and not any(fnmatchcase(model, glob) for glob in key.models),
         "account_suspended": party.account.status != "active",
     }
-    return next((code for code, applies in reasons.items() if applies), None)
+    code = next((code for code, applies in reasons.items() if applies), None)
+    if code is not None:
+        return Refused(code, "")
+    if command.group != party.account.group:
+        return Regrouped(party.account.group)
+    return guest.no if guest is not None else None
 
 
-def _held_for(party: Party, key: Key, limits: Limits, command: Authorize) -> tuple[int, Refused | None]:
+def _told(
+    model: Model, asked: list[Ask], guest: end_users.Guest | None, at_us: int
+) -> tuple[RateStatus, ...]:
+    """Of each kind the limit with the least remaining; of the same, not that of the end user."""
+    found = {each.kind: each for each in model.gauges.rate_statuses(asked, at_us)}
+    if guest is not None and guest.fellow is not None:
+        for each in guest.fellow.gauges.rate_statuses(guest.asked, at_us):
+            if each.kind not in found or each.remaining < found[each.kind].remaining:
+                found[each.kind] = each
+    return tuple(found.values())
+
+
+def _held_for(
+    party: Party, key: Key, limits: Limits, command: Authorize, guest: end_users.Guest | None
+) -> tuple[int, Refused | None]:
     if command.ceiling_nano <= 0:
         return 0, None
     least_nano = max(1, min(command.floor_nano, command.ceiling_nano))
-    short = _shortage(party, key, limits, command.at_us, least_nano)
+    more = list(guest.bounds(command.at_us)) if guest is not None else []
+    short = _shortage(party, key, limits, command.at_us, least_nano, more)
     if short:
         return 0, short
-    return nano(min(dollars(command.ceiling_nano), party.history.room(command.at_us, key.id))), None
+    rooms = [party.history.room(command.at_us, key.id), *(bound.room for bound in more)]
+    return nano(min(dollars(command.ceiling_nano), *rooms)), None
 
 
-def _shortage(party: Party, key: Key, limits: Limits, at_us: int, least_nano: int) -> Refused | None:
+def _shortage(
+    party: Party, key: Key, limits: Limits, at_us: int, least_nano: int, more: Iterable[Bound] = ()
+) -> Refused | None:
     """The refusal of a call that needs more than there is room for, which names what is to blame."""
     history, least = party.history, dollars(least_nano)
     history.limits = spending_limits(ACCOUNT, limits) | spending_limits(key.id, key.limits)
-    short = [bound for bound in history.bounds(at_us, key.id) if bound.room < least]
+    short = [bound for bound in (*history.bounds(at_us, key.id), *more) if bound.room < least]
     if not short:
         return None
     for_good = [bound for bound in short if bound.room + bound.held < least]
@@ -257,15 +291,15 @@ def _shortage(party: Party, key: Key, limits: Limits, at_us: int, least_nano: in
 
 
 def _code(blamed: Bound) -> str:
-    scope, _, window = blamed.source.partition("_")
-    if not window:
+    scope, _, window = blamed.source.rpartition("_")
+    if not scope:
         return "request_exceeds_balance" if blamed.room + blamed.held > ZERO else "credit_balance_exhausted"
-    return ACCOUNT_CODES[window] if scope == ACCOUNT else "key_limit_exceeded"
+    return "key_limit_exceeded" if scope == "key" else ACCOUNT_CODES[window]
 
 
 def _resets_at_us(blamed: Bound, at_us: int) -> int | None:
-    window = blamed.source.partition("_")[2]
-    return window_end_us(window, at_us) if window else None
+    scope, _, window = blamed.source.rpartition("_")
+    return window_end_us(window, at_us) if scope else None
 
 
 def _too_fast(model: Model, asked: list[Ask], at_us: int) -> Refused | None:
@@ -300,7 +334,10 @@ def _hold_of(model: Model, command: OfHold) -> Hold | Refused:
     if hold is None:
         return NOT_FOUND
     same = (hold.account_id, hold.key_id, hold.created_at_us)
-    return hold if same == (call.account_id, call.key_id, command.authorized_at_us) else CONFLICT
+    if same != (call.account_id, call.key_id, command.authorized_at_us):
+        return CONFLICT
+    counts = hold.call.counts_user
+    return CONFLICT if counts and (True, hold.call.end_user) != (call.counts_user, call.end_user) else hold
 
 
 def _close(
@@ -319,9 +356,10 @@ def _close(
     paid, short, owed = history.end(hold.id, charge.total_nano, command.at_us, owes=owes)
     if short:
         let_go(model.uses, hold.account_id, charge, nano(short))
+    used = outcome.usage.get("input_tokens", 0) + outcome.usage.get("output_tokens", 0)
+    used = 0 if isinstance(command, Void) else used
+    end_users.close(model, hold, nano(paid), used, command.at_us)
     if hold.tokens:
-        used = outcome.usage.get("input_tokens", 0) + outcome.usage.get("output_tokens", 0)
-        used = 0 if isinstance(command, Void) else used
         model.gauges.correct(hold.account_id, hold.tokens, used)
         key = model.keys[hold.key_id]
         model.gauges.correct(key.id, at_most(hold.tokens, key.limits.tpm), used)

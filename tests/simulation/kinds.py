@@ -31,6 +31,7 @@ from proxy.ledger.commands import (
 from proxy.ledger.credit_notes import IssueCreditNote
 from proxy.ledger.deliveries import ForgetEvents, NoteDelivery, RouteEvent, TellExpiry
 from proxy.ledger.dues import ChangePlan, Renew, TakeFee
+from proxy.ledger.end_users import ForgetEndUsers, LimitEndUser
 from proxy.ledger.ended import ForgetWindows
 from proxy.ledger.invoices import IssueInvoice
 from proxy.ledger.levels import Accrue, ReportLevel
@@ -53,6 +54,7 @@ from tests.simulation import (
     auto_top_ups,
     credit_notes,
     deliveries,
+    end_users,
     ended,
     follow_accounts,
     follow_calls,
@@ -99,6 +101,8 @@ KINDS: Final[dict[type[Command], Kind]] = {
     Renew: Kind(50, make_memberships.renew, follow_memberships.renew),
     ChangePlan: Kind(25, make_memberships.change_plan, follow_memberships.change_plan),
     SetHoldings: Kind(12, quotas.set_holdings, quotas.follow_holdings),
+    LimitEndUser: Kind(10, end_users.limit_end_user, end_users.follow_limit),
+    ForgetEndUsers: Kind(15, end_users.forget_end_users, end_users.follow_forget),
     MakeVoucher: Kind(7, vouchers.make_voucher, vouchers.follow_make),
     ClaimVoucher: Kind(22, vouchers.claim_voucher, vouchers.follow_claim),
     AddReceiver: Kind(6, receivers.add_receiver, receivers.follow_add),

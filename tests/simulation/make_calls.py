@@ -7,6 +7,7 @@ from proxy.ledger.quotas import Quota
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Call, Hold, Object, Observed, OnShortfall, Outcome
 from proxy.metering.usage import Basis
 from proxy.pricing.charge import NO_CHARGE, worst_nano
+from tests.simulation.end_users import NAMES
 from tests.simulation.world import HOUR_US, SECOND_US, World, card_of
 
 ENDINGS = ("complete", "complete", "complete", "client_left", "upstream_failed")
@@ -26,6 +27,9 @@ def authorize(world: World) -> Authorize:
     call = Call(world.new_id("call"), account_id, key_id, "chat", model, "main", f"{model}-1", stream, at_us)
     if world.happens(25):
         call = replace(call, run_id=world.one_of(("trip", "visit")))
+    if world.happens(60):
+        name = world.one_of(NAMES) if world.happens(85) else world.new_id("user")
+        call = replace(call, end_user=name, counts_user=bool(name) and world.happens(90))
     ceiling_nano = worst_nano(card_of(call), ceiling)
     floor_nano = ceiling_nano if world.happens(50) else world.chance.randint(0, ceiling_nano)
     tokens = ceiling["input_tokens"] + ceiling["output_tokens"]

@@ -54,6 +54,7 @@ PLACES: Final[dict[str, dict[str, int]]] = {
     "deliveries": {"account_id": 0},
     "levels": {"account_id": 0},
     "auto_top_ups": {"account_id": 0},
+    "end_users": {"account_id": 0, "id": 1},
 }
 """The columns that rows are looked up by, and where they stand. Rows are kept together by the first."""
 

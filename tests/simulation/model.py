@@ -7,11 +7,12 @@ engines: commands are followed one by one. `tests.simulation.kinds` says how eac
 from collections.abc import Iterable
 from fractions import Fraction
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
+from proxy.ledger.end_user_rows import EndUserLimits, EndUserTerms
 from proxy.ledger.events import Delivery, Event, Receiver
 from proxy.ledger.invoice_rows import CreditNote, Invoice
 from proxy.ledger.rows import (
@@ -176,6 +177,7 @@ class Model:
         self.notes: dict[str, dict[int, CreditNote]] = {}
         self.deliveries: dict[str, dict[tuple[str, str], Delivery]] = {}
         self.levels: dict[str, dict[str, Kept]] = {}
+        self.fellows: dict[tuple[str, str], Any] = {}
         self.gauges = Gauges()
         self.touched: dict[str, Touched] = {}
 
@@ -231,7 +233,23 @@ def in_force(own: Limits, defaults: Limits) -> Limits:
 @lru_cache(maxsize=4096)
 def _over(own: Limits, defaults: Limits) -> Limits:
     pairs = zip(msgspec.structs.astuple(own), msgspec.structs.astuple(defaults), strict=True)
-    return Limits(*(theirs if mine is None else mine for mine, theirs in pairs))
+    limits = Limits(*(theirs if mine is None else mine for mine, theirs in pairs))
+    if own.end_users is None or defaults.end_users is None:
+        return limits
+    return replace(limits, end_users=both(own.end_users, defaults.end_users))
+
+
+def both(first: EndUserTerms, then: EndUserTerms) -> EndUserTerms:
+    """Of two terms what is set, of the first where both say it."""
+    figures = {
+        name: mine if (mine := getattr(first.limits, name)) is not None else getattr(then.limits, name)
+        for name in EndUserLimits.__struct_fields__
+    }
+    required, new = (
+        mine if (mine := getattr(first, name)) is not None else getattr(then, name)
+        for name in ("is_required", "new_rpm")
+    )
+    return EndUserTerms(EndUserLimits(**figures), required, new)
 
 
 @lru_cache(maxsize=4096)

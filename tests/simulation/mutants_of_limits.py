@@ -6,6 +6,7 @@ from proxy.ledger import rules
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Authorize, Command, Result
 from proxy.ledger.rows import Limits
+from tests.simulation import mutants_of_end_users
 
 
 def lets_one_more_at_once(books: Books, command: Command) -> Result:
@@ -34,5 +35,5 @@ def _limited_by(books: Books, command: Command, limits: Limits) -> Result:
     return result
 
 
-RULES = (lets_one_more_at_once, forgets_the_accounts_own_limit)
-"""All of them."""
+RULES = (lets_one_more_at_once, forgets_the_accounts_own_limit, *mutants_of_end_users.RULES)
+"""All of them, with those of end users."""

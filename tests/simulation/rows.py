@@ -37,13 +37,14 @@ ACCOUNT_PLACE: dict[str, int] = {
     "deliveries": 0,
     "auto_top_ups": 0,
     "levels": 0,
+    "end_users": 0,
 }
 """Where an account's id stands in a row."""
 TABLES = tuple(ACCOUNT_PLACE)
 OF_ACCOUNTS = (
     *("key_digests", "buckets", "throttles", "objects", "memberships", "counters"),
     *("top_ups", "top_up_references", "auto_top_ups", "invoices", "credit_notes", "receivers", "deliveries"),
-    "levels",
+    *("levels", "end_users"),
 )
 """Those that are looked up by their account alone."""
 

@@ -24,7 +24,7 @@ REFUSALS = {
     *("credit_balance_exhausted", "request_exceeds_balance", "in_flight_budget_exhausted"),
     *("daily_limit_exceeded", "weekly_limit_exceeded", "monthly_limit_exceeded", "total_limit_exceeded"),
     *("key_limit_exceeded", "rate_limit_exceeded", "concurrency_limit_exceeded"),
-    "quota_exceeded",
+    *("quota_exceeded", "end_user_required"),
     *("voucher_unknown", "voucher_expired", "voucher_used_up"),
     *("conflict", "idempotency_conflict", "not_found", "invalid_value"),
 }

@@ -9,6 +9,7 @@ import msgspec
 from proxy.ledger.rows import Draw
 from proxy.ledger.top_up_rows import TopUp
 from proxy.pricing.charge import Line
+from proxy.storage import columns
 from proxy.storage.tables import ACCOUNTS
 from tests.simulation.checks import Violation, differences
 from tests.simulation.rows import buckets_in, first_days
@@ -27,6 +28,23 @@ def calls_are_charged_once(dump: Dump) -> Iterator[str]:
     yield from differences(charges, ((row[0], row[19]) for row in dump["receipts"] if row[19]))
     closed = (row[0] for row in dump["holds"] if row[5] != "open")
     yield from differences((row[0] for row in dump["receipts"]), closed)
+
+
+def end_users_hold_what_calls_hold(dump: Dump) -> Iterator[str]:
+    """Of each end user open holds that count to it hold what its windows say, and are as many."""
+    held: Counter[tuple[str, str]] = Counter()
+    flight: Counter[tuple[str, str]] = Counter()
+    for hold in map(columns.hold_of, (row for row in dump["holds"] if row[5] == "open")):
+        if hold.call.counts_user:
+            key = (hold.account_id, hold.call.end_user)
+            held[key] += hold.amount_nano
+            flight[key] += 1
+    for account_id, id_, _, open_holds, _, sums, *_ in dump["end_users"]:
+        nano: Counter[str] = Counter()
+        for window, _, _, held_nano in msgspec.json.decode(sums):
+            nano[window] += held_nano
+        if (open_holds, set(nano.values()) - {held[account_id, id_]}) != (flight[account_id, id_], set()):
+            yield f"{account_id}/{id_}: {open_holds} in flight hold {nano}, not {held[account_id, id_]}"
 
 
 def entries_sum_to_the_balance(dump: Dump) -> Iterator[str]:
@@ -142,6 +160,7 @@ WHOLE_CHECKS: tuple[Callable[[Dump], Iterator[str]], ...] = (
     days_sum_up_receipts,
     vouchers_are_used_as_often_as_claimed,
     counters_sum_up_receipts,
+    end_users_hold_what_calls_hold,
     top_ups_are_paid_with_credit,
     buckets_sum_up_calls,
 )

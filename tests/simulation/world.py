@@ -10,9 +10,11 @@ from random import Random
 from typing import Final, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.ledger.commands import Authorize, Command
-from proxy.ledger.rows import NEVER_US, UNLIMITED, Call, Hold, Limits
+from proxy.ledger.end_user_rows import EndUserLimits, EndUserTerms
+from proxy.ledger.rows import NEVER_US, NO_LIMIT, UNLIMITED, Call, Hold, Limits
 from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import Charge, price
 from proxy.pricing.rates import Rate
@@ -163,7 +165,26 @@ class World:
             rates["tpm"] = self.one_of((0, 50, 2_000, 40_000))
         if self.happens(30):
             rates["concurrency"] = self.one_of((0, 1, 2, 4)) if kind == "key" else self.one_of((1, 3, 8))
-        return Limits(**spending, **rates)
+        terms = self.user_terms() if self.happens(35) else None
+        return replace(Limits(end_users=terms), **spending, **rates)
+
+    def user_terms(self) -> EndUserTerms:
+        """Terms of end users; few say that a call has to name one, or how many new ones it may."""
+        limits = self.user_limits() if self.happens(80) else EndUserLimits()
+        required = self.one_of((True, False)) if self.happens(15) else None
+        return EndUserTerms(limits, required, self.one_of((0, 1, 3)) if self.happens(25) else None)
+
+    def user_limits(self) -> EndUserLimits:
+        """Limits of end users: one or two."""
+        nano = self.one_of((NO_LIMIT, self.up_to(10_000_000), self.up_to(10_000_000)))
+        found: dict[str, int] = {self.one_of(("day_nano", "week_nano", "month_nano")): nano}
+        if self.happens(30):
+            found["rpm"] = self.one_of((0, 1, 5, 60))
+        if self.happens(30):
+            found["tpm"] = self.one_of((50, 3_000, NO_LIMIT))
+        if self.happens(25):
+            found["concurrency"] = self.one_of((0, 1, 2))
+        return EndUserLimits(**found)
 
     def expiry_us(self, at_us: int) -> int:
         """When what is made now expires: never, or in seconds, hours or days, or as a day ends."""

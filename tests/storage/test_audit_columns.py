@@ -10,6 +10,8 @@ from msgspec.structs import replace
 
 from proxy.ledger.commands import Adjust, CreateKey, Grant, Observe, OpenAccount, Refused, Sweep
 from proxy.ledger.dues import ChangePlan, Dues, Fee, Renewal
+from proxy.ledger.end_user_rows import EndUserLimits
+from proxy.ledger.end_users import LimitEndUser
 from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
 from proxy.ledger.rows import NEVER_US, Observed
 from proxy.ledger.store import Store
@@ -147,6 +149,7 @@ KINDS: dict[str, dict[str, str]] = {
     "deliveries": {"": "endpoint = 'crm'"},
     "levels": {"": "thing = 'v1'"},
     "auto_top_ups": {"": "account_id = 'acct_9'"},
+    "end_users": {"": "id = 'ann'"},
     "usage_days": {"": "account_id = 'acct_2' AND day = 20000"},
     "usage_totals": {"": "id = 'acct_2' AND day = 20000"},
 }
@@ -194,6 +197,23 @@ async def fill_all_kinds(store: Store) -> None:
         ]
     )
     await pay_in(store)
+    await count_a_user(store)
+
+
+async def count_a_user(store: Store) -> None:
+    """An end user with limits of its own, a call that has ended, and one in flight."""
+    calls = [
+        replace(call(id_, account_id="acct_5", key_id="key_5"), end_user="ann", counts_user=True)
+        for id_ in ("call_93", "call_94")
+    ]
+    results = await store.apply(
+        [
+            LimitEndUser("acct_5", "ann", EndUserLimits(month_nano=900, tpm=1_000), NOON_US),
+            *(authorize(each, 4, owner=store.owner, tokens=3) for each in calls),
+            honest(settle(calls[0], 3)),
+        ]
+    )
+    assert not any(isinstance(result, Refused) for result in results), results
 
 
 async def take_and_give_back(store: Store) -> None:

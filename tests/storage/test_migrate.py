@@ -129,6 +129,7 @@ FROZEN = {
         "6b72f8e8420f3be5307513384e2a8863fad7fb11d7681ee58f5fdb326de45f27",
         "207a17b269f4e40bed38d9956c002ddc111d0f9fb672928dd8ec003915809e96",
         "c022c5a926cf4454c528fd7527f2d9bbb7b3e46f09bd98436d7b8e587fb22e5a",
+        "7f1a7164189388514dc0dbd900a97b4fe933153cd106d628d21056322c553e2a",
     ],
     "postgres": [
         "0f6b410b73c02ae1c9883135e796194b7e531b761ca95d45bf1e7b1569692f54",
@@ -157,6 +158,7 @@ FROZEN = {
         "45912b47aafe40f1a9f05aef21002c01103516cba019663d9ccd138b499145af",
         "207a17b269f4e40bed38d9956c002ddc111d0f9fb672928dd8ec003915809e96",
         "a5a8c37da12486056e8ae21a0e07a36a6d153e454d7883146ad45cc24c124a3c",
+        "ce123b36e4c8df482b095c07a56222f1c663b27e2b66012e5b4f82a657a172df",
     ],
 }
 """The digests of the migrations that databases have been made with. This list only ever grows."""
@@ -181,6 +183,7 @@ FROZEN_FUNCTIONS = {
     24: "27c7b8eaef3c4aa4cd01372849d17fddb8ff009de868b947fc89c9503f36d679",
     25: "755281047398787f06ba6b16bfed74e4948ebb0040d4647b611cd51cd913feae",
     26: "30c3903ff162a53a13a01d8fb972ac7a2126fb668e71901e48b60e71406dc1bc",
+    27: "54125f4270c217c26ec9b3e0976e53b13776a8a0fc30bf32813c97c2e413126f",
 }
 """Those of PostgreSQL's batch functions, by the schema's version: another text takes another migration."""
 

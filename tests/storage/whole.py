@@ -82,6 +82,7 @@ COUNTED = {
 }
 """The calls of one account that are charged by tiers, by their number."""
 IN_RUN = (16, 18)
+FOR_JANE: dict[str, Any] = {"end_user": "jane", "metadata": '{"team":"fares"}', "counts_user": True}
 PER_CALL = RateCard("tool", (), (Rate("requests", Fraction("101.5"), 1),))
 
 
@@ -130,7 +131,7 @@ async def fill(store: Store, *, in_flight: bool = False) -> None:
         account_id, key_id = ((ACCOUNT, KEY), ("acct_2", "key_2"))[number % 2]
         at_us = NOON_US + number * 9_000_000_000
         made = call(f"call_{number:02}", account_id=account_id, key_id=key_id, at_us=at_us)
-        made = replace(made, end_user="jane", metadata='{"team":"fares"}') if number == 2 else made
+        made = replace(made, **FOR_JANE) if number == 2 else made
         made = replace(made, run_id="trip") if number in IN_RUN else made
         end = void(made) if number % 5 == 4 else settle(made, 100 + number)
         end = replace(end, objects=(made_by(made),)) if number == 2 else end

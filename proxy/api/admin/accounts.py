@@ -116,7 +116,7 @@ class Accounts:
                 body.name,
                 now_us,
                 credit_limit_nano=amount_nano("credit_limit", body.credit_limit, unit),
-                limits=limits_over(UNLIMITED, body.limits, unit),
+                limits=limits_over(UNLIMITED, body.limits, unit, body.end_users),
                 group=known_group(body.group, incoming.settings.groups),
                 alerts=alerts_change(NO_RULES, body.alerts, unit) or NO_RULES,
             )
@@ -159,7 +159,7 @@ class Accounts:
                     credit_limit_nano=None
                     if credit_limit is UNSET
                     else amount_nano("credit_limit", credit_limit, unit),
-                    limits=limits_change(account.limits, body.limits, unit),
+                    limits=limits_change(account.limits, body.limits, unit, body.end_users),
                     group=group,
                     alerts=alerts_change(account.alerts, body.alerts, unit),
                 )

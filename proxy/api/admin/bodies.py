@@ -1,5 +1,6 @@
 """The bodies of the admin API: their fields, and how amounts, instants and limits are read."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal, TypeVar
 
@@ -8,9 +9,10 @@ from msgspec.structs import replace
 
 from proxy.api.decode import invalid
 from proxy.api.views.money import UNIX_EPOCH
+from proxy.ledger.end_user_rows import USER_WINDOWS, EndUserLimits, EndUserTerms
 from proxy.ledger.groups import Groups
 from proxy.ledger.rows import NEVER_US, NO_LIMIT, NO_THRESHOLD, AlertRules, Limits
-from proxy.ledger.windows import WINDOWS
+from proxy.ledger.windows import WINDOWS, Window
 from proxy.money import Unit, to_nano, usd_string
 from proxy.validation import wants
 
@@ -94,6 +96,32 @@ class LimitFields(Fields, frozen=True):
     concurrency: Count | Literal["none"] | UnsetType | None = UNSET
 
 
+class EndUserLimitFields(Fields, frozen=True):
+    """Limits of end users to set: a value, `none` for no limit, or null for the default. Others stay."""
+
+    day: Amount | Literal["none"] | UnsetType | None = UNSET
+    week: Amount | Literal["none"] | UnsetType | None = UNSET
+    month: Amount | Literal["none"] | UnsetType | None = UNSET
+    rpm: Count | Literal["none"] | UnsetType | None = UNSET
+    tpm: Count | Literal["none"] | UnsetType | None = UNSET
+    concurrency: Count | Literal["none"] | UnsetType | None = UNSET
+
+
+class EndUsersFields(Fields, frozen=True):
+    """How calls are limited by whom they are for: a value, or null for the default. Others stay.
+
+    `limits` are those of each end user without any of its own. Where it is so `require`d, a call has to say
+    whom it is for, and calls may name `new_per_minute` end users that are not known.
+    """
+
+    limits: EndUserLimitFields = EndUserLimitFields()
+    require: bool | UnsetType | None = UNSET
+    new_per_minute: Count | UnsetType | None = UNSET
+
+
+NO_END_USERS: Final = EndUsersFields()
+
+
 class AlertFields(Fields, frozen=True):
     """What an account wants to be told of: null for the default, `none` for no such alert. Others stay.
 
@@ -111,6 +139,7 @@ class NewAccount(Fields, frozen=True):
     group: GroupName = ""
     credit_limit: Amount = "0"
     limits: LimitFields = LimitFields()
+    end_users: EndUsersFields = EndUsersFields()
     alerts: AlertFields = AlertFields()
 
 
@@ -122,6 +151,7 @@ class AccountChange(Fields, frozen=True):
     status: Literal["active", "suspended"] | UnsetType = UNSET
     credit_limit: Amount | UnsetType = UNSET
     limits: LimitFields = LimitFields()
+    end_users: EndUsersFields = EndUsersFields()
     alerts: AlertFields = AlertFields()
 
 
@@ -136,6 +166,7 @@ class NewKey(Fields, frozen=True):
     expires_at: Instant | None = None
     models: Globs = []
     limits: LimitFields = LimitFields()
+    end_users: EndUsersFields = EndUsersFields()
     billing: Literal["manage", "read"] | None = None
 
 
@@ -147,6 +178,7 @@ class KeyChange(Fields, frozen=True):
     expires_at: Instant | UnsetType | None = UNSET
     models: Globs | UnsetType = UNSET
     limits: LimitFields = LimitFields()
+    end_users: EndUsersFields = EndUsersFields()
     billing: Literal["manage", "read"] | UnsetType | None = UNSET
 
 
@@ -211,23 +243,28 @@ def future_us(param: str, expires_at: datetime | None, now_us: int) -> int:
     return at_us
 
 
-def limits_over(current: Limits, fields: LimitFields, unit: Unit) -> Limits:
+def limits_over(
+    current: Limits, fields: LimitFields, unit: Unit, end_users: EndUsersFields = NO_END_USERS
+) -> Limits:
+    """`current` with what `fields` and `end_users` set. Raises Refusal `invalid_value`, naming the limit."""
+    current = replace(current, **_figures(fields, WINDOWS, "limits", unit))
+    if end_users == NO_END_USERS:
+        return current
+    return replace(current, end_users=_terms_over(current.end_users or EndUserTerms(), end_users, unit))
+
+
+def end_user_limits_over(current: EndUserLimits, fields: EndUserLimitFields, unit: Unit) -> EndUserLimits:
     """`current` with the limits that `fields` sets. Raises Refusal `invalid_value`, naming the limit."""
-    changes: dict[str, int | None] = {name: getattr(current, name) for name in Limits.__struct_fields__}
-    for window in WINDOWS:
-        text: str | UnsetType | None = getattr(fields, window)
-        if text is not UNSET:
-            changes[f"{window}_nano"] = _spending_nano(f"limits.{window}", text, unit)
-    for name in _RATES:
-        rate: int | str | UnsetType | None = getattr(fields, name)
-        if not isinstance(rate, UnsetType):
-            changes[name] = NO_LIMIT if isinstance(rate, str) else rate
-    return Limits(**changes)
+    return replace(current, **_figures(fields, USER_WINDOWS, "limits", unit))
 
 
-def limits_change(current: Limits, fields: LimitFields, unit: Unit) -> Limits | None:
-    """As `limits_over`, None if `fields` sets no limit. Raises Refusal `invalid_value`, naming the limit."""
-    return None if fields == LimitFields() else limits_over(current, fields, unit)
+def limits_change(
+    current: Limits, fields: LimitFields, unit: Unit, end_users: EndUsersFields = NO_END_USERS
+) -> Limits | None:
+    """As `limits_over`, None if nothing is set. Raises Refusal `invalid_value`, naming the limit."""
+    if fields == LimitFields() and end_users == NO_END_USERS:
+        return None
+    return limits_over(current, fields, unit, end_users)
 
 
 def alerts_change(current: AlertRules, fields: AlertFields, unit: Unit) -> AlertRules | None:
@@ -254,6 +291,32 @@ def known_group(name: str, groups: Groups) -> str:
 def given(field: _Field | UnsetType) -> _Field | None:
     """A field of a change as a command takes it: None if it is absent."""
     return None if isinstance(field, UnsetType) else field
+
+
+def _terms_over(current: EndUserTerms, fields: EndUsersFields, unit: Unit) -> EndUserTerms:
+    found = _figures(fields.limits, USER_WINDOWS, "end_users.limits", unit)
+    current = replace(current, limits=replace(current.limits, **found))
+    if fields.require is not UNSET:
+        current = replace(current, is_required=fields.require)
+    if fields.new_per_minute is not UNSET:
+        current = replace(current, new_rpm=fields.new_per_minute)
+    return current
+
+
+def _figures(
+    fields: LimitFields | EndUserLimitFields, windows: Iterable[Window], param: str, unit: Unit
+) -> dict[str, int | None]:
+    """The limits that are set, by the names of a ledger's value."""
+    found: dict[str, int | None] = {}
+    for window in windows:
+        text: str | UnsetType | None = getattr(fields, window)
+        if text is not UNSET:
+            found[f"{window}_nano"] = _spending_nano(f"{param}.{window}", text, unit)
+    for name in _RATES:
+        rate: int | str | UnsetType | None = getattr(fields, name)
+        if not isinstance(rate, UnsetType):
+            found[name] = NO_LIMIT if isinstance(rate, str) else rate
+    return found
 
 
 def _threshold_nano(param: str, text: str | None, unit: Unit) -> int | None:

@@ -94,7 +94,7 @@ class Keys:
                 now_us,
                 expires_at_us=future_us("expires_at", body.expires_at, now_us),
                 models=tuple(body.models),
-                limits=limits_over(UNLIMITED, body.limits, unit),
+                limits=limits_over(UNLIMITED, body.limits, unit, body.end_users),
                 billing=body.billing or "",
             )
         )
@@ -133,7 +133,7 @@ class Keys:
                     if expires_at is UNSET
                     else future_us("expires_at", expires_at, now_us),
                     models=None if body.models is UNSET else tuple(body.models),
-                    limits=limits_change(key.limits, body.limits, unit),
+                    limits=limits_change(key.limits, body.limits, unit, body.end_users),
                     billing=None if body.billing is UNSET else body.billing or "",
                 )
             )

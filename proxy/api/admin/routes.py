@@ -9,6 +9,7 @@ from proxy.api import credit_notes, invoices, levels
 from proxy.api.admin import accounts as admin_accounts
 from proxy.api.admin import counters as admin_counters
 from proxy.api.admin import credit as admin_credit
+from proxy.api.admin import end_users as admin_end_users
 from proxy.api.admin import jobs as admin_jobs
 from proxy.api.admin import keys as admin_keys
 from proxy.api.admin import notifications as admin_notifications
@@ -38,6 +39,7 @@ OPERATIONS: Final = (
     *admin_accounts.OPERATIONS,
     *admin_plans.OPERATIONS,
     *admin_keys.OPERATIONS,
+    *admin_end_users.OPERATIONS,
     *admin_credit.OPERATIONS,
     *admin_vouchers.OPERATIONS,
     *admin_counters.OPERATIONS,
@@ -74,6 +76,7 @@ def admin_routes(
         *admin_accounts.Accounts(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_plans.AccountPlans(reader=reader).routes(bind),
         *admin_keys.Keys(ledger=ledger, reader=reader, clock=clock).routes(bind),
+        *admin_end_users.EndUsers(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_credit.Credit(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_vouchers.Vouchers(ledger=ledger, reader=reader, clock=clock).routes(bind),
         *admin_counters.Counters(reader=reader, clock=clock).routes(bind),

@@ -5,7 +5,8 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from proxy.api.views.money import Display, Usd, When, display, expiry, instant
+from proxy.api.views.end_users import EndUsersView, end_users_view
+from proxy.api.views.money import Bar, Display, Usd, When, bar, display, expiry, instant, money_bar
 from proxy.ledger.groups import Groups
 from proxy.ledger.rows import NO_LIMIT, Account, AlertRules, Key, Limits
 from proxy.ledger.spending import Bucket
@@ -13,8 +14,6 @@ from proxy.ledger.windows import Window, ends_us
 from proxy.money import Unit, usd_string
 
 Scope = Literal["account", "key"]
-Bar = int | Literal["none"] | None
-"""A limit on a count; `none` is no limit, null is the default."""
 
 
 class LimitsView(Struct, frozen=True):
@@ -76,6 +75,8 @@ class AccountView(Struct, frozen=True, kw_only=True):
     open_holds: int
     limits: LimitsView
     effective_limits: LimitsView
+    end_users: EndUsersView
+    effective_end_users: EndUsersView
     alerts: AlertsView
     spending: list[SpendingView]
     display: Display | UnsetType = UNSET
@@ -97,6 +98,7 @@ class KeyView(Struct, frozen=True, kw_only=True):
     expires_at: When | None
     models: list[str]
     limits: LimitsView
+    end_users: EndUsersView
     spending: list[SpendingView]
     billing: Literal["manage", "read"] | None
     manages_billing: bool
@@ -111,21 +113,21 @@ class NewKeyView(KeyView, frozen=True, kw_only=True):
 def limits_view(limits: Limits) -> LimitsView:
     """Limits as they are set."""
     return LimitsView(
-        day=_money_bar(limits.day_nano),
-        week=_money_bar(limits.week_nano),
-        month=_money_bar(limits.month_nano),
-        total=_money_bar(limits.total_nano),
-        rpm=_bar(limits.rpm),
-        tpm=_bar(limits.tpm),
-        concurrency=_bar(limits.concurrency),
-        own_day=_money_bar(limits.own_day_nano),
+        day=money_bar(limits.day_nano),
+        week=money_bar(limits.week_nano),
+        month=money_bar(limits.month_nano),
+        total=money_bar(limits.total_nano),
+        rpm=bar(limits.rpm),
+        tpm=bar(limits.tpm),
+        concurrency=bar(limits.concurrency),
+        own_day=money_bar(limits.own_day_nano),
     )
 
 
 def alerts_view(rules: AlertRules) -> AlertsView:
     """The rules of an account's alerts as they are set."""
     percents = rules.limit_percents
-    return AlertsView(_money_bar(rules.balance_low_nano), None if percents is None else list(percents))
+    return AlertsView(money_bar(rules.balance_low_nano), None if percents is None else list(percents))
 
 
 def spending_of(scope: Scope, in_force: Limits, buckets: Iterable[Bucket], unit: Unit) -> list[SpendingView]:
@@ -175,6 +177,8 @@ def account_view(account: Account, groups: Groups, buckets: Iterable[Bucket], un
         open_holds=account.open_holds,
         limits=limits_view(account.limits),
         effective_limits=limits_view(in_force),
+        end_users=end_users_view(account.limits.end_users),
+        effective_end_users=end_users_view(in_force.end_users),
         alerts=alerts_view(account.alerts),
         spending=spending_of("account", in_force, buckets, unit),
         display=display(
@@ -200,17 +204,8 @@ def key_view(key: Key, buckets: Iterable[Bucket], unit: Unit) -> KeyView:
         expires_at=expiry(key.expires_at_us),
         models=list(key.models),
         limits=limits_view(key.limits),
+        end_users=end_users_view(key.limits.end_users),
         spending=spending_of("key", key.limits, buckets, unit),
         billing=key.billing or None,
         manages_billing=key.manages_billing,
     )
-
-
-def _money_bar(limit_nano: int | None) -> str | None:
-    if limit_nano is None:
-        return None
-    return "none" if limit_nano == NO_LIMIT else usd_string(limit_nano)
-
-
-def _bar(limit: int | None) -> Bar:
-    return "none" if limit == NO_LIMIT else limit

@@ -1,12 +1,12 @@
 """Money and instants as every view shows them."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
-from proxy.ledger.rows import NEVER_US
-from proxy.money import Unit
+from proxy.ledger.rows import NEVER_US, NO_LIMIT
+from proxy.money import Unit, usd_string
 
 Usd = Annotated[
     str, Meta(description="US dollars as an exact decimal string.", examples=["0.000055", "10.00"])
@@ -20,6 +20,9 @@ Display = Annotated[
         description="The configured unit, and the object's amounts in it; absent when the unit is US dollars."
     ),
 ]
+
+Bar = int | Literal["none"] | None
+"""A limit on a count; `none` is no limit, null is the default."""
 
 UNIX_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -40,3 +43,15 @@ def display(unit: Unit, **amounts_nano: int | None) -> dict[str, str] | UnsetTyp
         return UNSET
     shown = {name: unit.show(nano) for name, nano in amounts_nano.items() if nano is not None}
     return {"unit": unit.name, **shown}
+
+
+def money_bar(limit_nano: int | None) -> str | None:
+    """A limit on money; `none` is no limit, null is the default."""
+    if limit_nano is None:
+        return None
+    return "none" if limit_nano == NO_LIMIT else usd_string(limit_nano)
+
+
+def bar(limit: int | None) -> Bar:
+    """A limit on a count."""
+    return "none" if limit == NO_LIMIT else limit

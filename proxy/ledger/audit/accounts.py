@@ -60,7 +60,7 @@ def _account_faults(
     invoiced = Invoiced(invoices, noted.of_refunds.keys())
     yield from chain.faults(account, rows["entries"], (invoiced, noted))
     yield from command_faults(rows["commands"], rows["puts"], chain)
-    calls = Calls(account_id, chain.lots, receipts_since_day=receipts_since_day)
+    calls = Calls(account_id, chain.lots, rows["end_users"], receipts_since_day=receipts_since_day)
     yield from calls.faults(
         rows["holds"], rows["receipts"], rows["charges"], rows["objects"], rows["refunds"]
     )
@@ -75,6 +75,7 @@ def _account_faults(
     yield from calls.spending.bucket_faults(rows["buckets"])
     yield from membership_faults(account, rows["memberships"])
     yield from calls.counters.faults(rows["counters"], calls.spending.latest_day)
+    yield from calls.end_users.faults()
     yield from event_faults(rows["events"], rows["deliveries"], rows["receivers"])
     yield from top_up_faults(rows["top_ups"], rows["references"], chain.by_command)
     yield from auto_faults(rows["autos"])

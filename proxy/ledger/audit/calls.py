@@ -7,6 +7,8 @@ from typing import Any, Final
 from msgspec.structs import astuple
 
 from proxy.ledger.audit.counters import AccountCounters
+from proxy.ledger.audit.end_user_rows import EndUserRow
+from proxy.ledger.audit.end_users import AccountEndUsers
 from proxy.ledger.audit.feed import Feed, keys_of
 from proxy.ledger.audit.receipts import receipt_faults, usage_of
 from proxy.ledger.audit.refunds import refund_faults
@@ -30,13 +32,21 @@ class Calls:
     recorded may name none. `owed` is what charges added to what is owed, each with the number of its entry.
     """
 
-    def __init__(self, account_id: str, lots: Mapping[str, LotRow], *, receipts_since_day: int) -> None:
+    def __init__(
+        self,
+        account_id: str,
+        lots: Mapping[str, LotRow],
+        end_users: Iterable[EndUserRow],
+        *,
+        receipts_since_day: int,
+    ) -> None:
         self.held_nano = 0
         self.open_by_key: dict[str, int] = {}
         self.keys: set[str] = set()
         self.owed: list[tuple[int, int]] = []
         self.spending = AccountSpending(account_id, receipts_since_day=receipts_since_day)
         self.counters = AccountCounters(account_id, receipts_since_day=receipts_since_day)
+        self.end_users = AccountEndUsers(account_id, end_users, receipts_since_day=receipts_since_day)
         self._since_day = receipts_since_day
         self._lots = lots
 
@@ -114,17 +124,19 @@ class Calls:
         yield from receipt_faults(receipt, usage)
         yield from self.spending.add_receipt(receipt, usage or {})
         yield from self.counters.add_receipt(receipt)
+        self.end_users.add_receipt(receipt)
 
     def _open_faults(self, hold: HoldRow, receipt: ReceiptRow | None) -> Iterator[Difference]:
         self.held_nano += hold.amount_nano
         self.open_by_key[hold.key_id] = self.open_by_key.get(hold.key_id, 0) + 1
         yield from self.spending.add_hold(hold)
+        self.end_users.add_hold(hold)
         if receipt is not None:
             yield Difference("receipts", hold.id, "row", "none, as the hold is open", "one")
         if not hold.has_call:
             yield Difference("holds", hold.id, "call", "a call that can be closed", "what cannot be read")
         if hold.seal is not None:
-            *sealed, seal, _has_call = astuple(hold)
+            *sealed, seal, _has_call, _end_user = astuple(hold)
             expected = None if hold.deadline_us is None else seal_of(*sealed)
             yield from compare("holds", hold.id, "seal", expected, seal)
 

@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from proxy.ledger.audit.counter_rows import CounterRow
+from proxy.ledger.audit.end_user_rows import EndUserRow
 from proxy.ledger.audit.invoice_rows import CreditNoteRow, InvoiceRow
 from proxy.ledger.audit.level_rows import LevelRow
 from proxy.ledger.audit.membership_rows import MembershipRow as MembershipRow  # noqa: PLC0414 - with all others.
@@ -130,7 +131,8 @@ class CommandRow(msgspec.Struct, frozen=True, gc=False):
 class HoldRow(msgspec.Struct, frozen=True, gc=False):
     """All of a hold in any state. `has_call` is whether it stores a call: to close it takes one.
 
-    Its seal is None unless it is a job's, and where an earlier version has written it.
+    Its seal is None unless it is a job's, and where an earlier version has written it. `end_user` is whom it
+    counts to, of an open one.
     """
 
     id: str
@@ -146,6 +148,7 @@ class HoldRow(msgspec.Struct, frozen=True, gc=False):
     deadline_us: int | None
     seal: int | None
     has_call: bool
+    end_user: str = ""
 
 
 class ObjectRow(msgspec.Struct, frozen=True, gc=False):
@@ -370,7 +373,8 @@ class LedgerRows(msgspec.Struct, frozen=True):
     top_ups: Iterable[TopUpRow] = ()
     references: Iterable[ReferenceRow] = ()
     autos: Iterable[AutoRow] = ()
-    """In any order, as both before."""
+    end_users: Iterable[EndUserRow] = ()
+    """In any order, as the three before."""
     invoices: Iterable[InvoiceRow] = ()
     credit_notes: Iterable[CreditNoteRow] = ()
     """In any order, as invoices."""

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from proxy.ledger.books import Books
 from proxy.ledger.commands import ChangeAccount, ChangeKey, CreateKey, Done, OpenAccount, Refused
+from proxy.ledger.end_user_rows import EndUserTerms
 from proxy.ledger.rows import NO_LIMIT, Account, Key, Limits, Membership
 from proxy.ledger.rules import alerts, lots
 from proxy.ledger.rules.registry import carries_out
@@ -124,6 +125,9 @@ def _limits(before: Limits, command: ChangeAccount) -> Limits:
     if command.own_day_nano is not None:
         own = None if command.own_day_nano == NO_LIMIT else command.own_day_nano
     limits = before if command.limits is None else command.limits
+    if limits.end_users is None and before.end_users is not None:
+        # One of its end users may have limits of its own, which nothing looks at without any terms.
+        limits = replace(limits, end_users=EndUserTerms())
     return limits if limits.own_day_nano == own else replace(limits, own_day_nano=own)
 
 

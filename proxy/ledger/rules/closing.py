@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Close, OfHold, Recover, Refused, Settle, Settled, Void
 from proxy.ledger.rows import Account, Call, Draw, Hold, HoldState, OnShortfall, Outcome, Receipt
-from proxy.ledger.rules import alerts, counters, lots, objects, quotas, throttles
+from proxy.ledger.rules import alerts, counters, end_users, lots, objects, quotas, throttles
 from proxy.ledger.rules.registry import carries_out
 from proxy.ledger.windows import iso
 from proxy.metering.usage import tokens_of
@@ -82,6 +82,8 @@ def hold_of(books: Books, command: OfHold) -> Hold | Refused:
     made_for = (hold.account_id, hold.key_id, hold.created_at_us)
     if made_for != (call.account_id, call.key_id, command.authorized_at_us):
         return Refused("conflict", f"The hold {hold.id} was made for another account, key or time.")
+    if hold.call.counts_user and not (call.counts_user and call.end_user == hold.call.end_user):
+        return Refused("conflict", f"The hold {hold.id} counts to an end user.")
     return hold
 
 
@@ -101,7 +103,8 @@ def _close(
     state = NEXT_STATE.get((hold.state, type(command)))
     if state is None:
         return Settled(0, 0, account.balance_nano, account.available_nano, replayed=True)
-    account = lots.sweep(books, account, command.at_us)
+    if account.next_expiry_us <= command.at_us:
+        account = lots.sweep(books, account, command.at_us)
     hold = replace(hold, state=state)
     settled = charge_account(
         books,
@@ -115,6 +118,9 @@ def _close(
     )
     books.put_key(replace(key, open_holds=key.open_holds - 1))
     throttles.correct(books, hold, key, used_tokens)
+    if hold.call.counts_user:
+        of_user = {"charged_nano": settled.charged_nano, "used_tokens": used_tokens}
+        end_users.close(books, hold, command.at_us, **of_user)
     return settled
 
 
@@ -136,8 +142,9 @@ def charge_account(
     are those of the hold's time. One that never `was_open` was promised nothing: its charge is drawn from
     what there is now.
     """
-    counted = counters.count(books, hold, charge) if charge.tiers else None
-    charge = counted or charge
+    counted = None
+    if charge.tiers:
+        charge = counted = counters.count(books, hold, charge)
     total_nano = paid_nano = charge.total_nano if charge.total_nano > 0 else 0
     if total_nano > hold.amount_nano:
         paid_nano = min(total_nano, hold.amount_nano + max(0, account.uncommitted_nano))
@@ -208,7 +215,8 @@ def _paid(
             books, account, kind="charge", amount_nano=-charged_nano, ref=hold.id, at_us=at_us, draws=draws
         )
     # What a due lot still had for this hold alone expires now.
-    account = lots.sweep(books, account, at_us)
+    if account.next_expiry_us <= at_us:
+        account = lots.sweep(books, account, at_us)
     assert account.held_nano >= 0 <= account.open_holds, account
     assert account.uncommitted_nano >= 0, account
     return account

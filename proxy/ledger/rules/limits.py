@@ -1,6 +1,6 @@
 """Funds: how much a call may hold, and the limit to name when that is too little."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -14,13 +14,14 @@ from proxy.ledger.spending import Bucket
 from proxy.ledger.windows import DAY_US, Window, ends_us, iso, starts_of_day
 from proxy.money import usd_string
 
-_CODES: Final[dict[Window, str]] = {
+CODES: Final[dict[Window, str]] = {
     "day": "daily_limit_exceeded",
     "week": "weekly_limit_exceeded",
     "month": "monthly_limit_exceeded",
     "total": "total_limit_exceeded",
 }
-_NAMES: Final[dict[Window, str]] = {
+"""The codes of refusals by spending limits; those of a key share one of their own."""
+NAMES: Final[dict[Window, str]] = {
     "day": "daily spending limit",
     "week": "weekly spending limit",
     "month": "monthly spending limit",
@@ -60,24 +61,39 @@ def headroom_nano(books: Books, account: Account, key: Key, limits: Limits, at_u
     `limits` are the account's in force. Negative where a limit was lowered or overshot.
     """
     left_nano = account.available_nano
+    if limits is UNLIMITED and key.limits is UNLIMITED:
+        return left_nano
     for _, _, limit_nano, bucket in limited(books, account, key, limits, at_us):
         of_limit_nano = limit_nano - bucket.spent_nano - bucket.held_nano
         left_nano = left_nano if left_nano < of_limit_nano else of_limit_nano
     return left_nano
 
 
+def least_nano(left_nano: int, constraints: Iterable[Constraint]) -> int:
+    """The most a call may hold that other constraints bound as well."""
+    return min((left_nano, *(each.headroom_nano for each in constraints)))
+
+
 def shortage(
-    books: Books, account: Account, key: Key, limits: Limits, at_us: int, *, required_nano: int
+    books: Books,
+    account: Account,
+    key: Key,
+    limits: Limits,
+    at_us: int,
+    *,
+    required_nano: int,
+    of_user: Sequence[Constraint] = (),
 ) -> Refused:
     """The refusal of a call that needs more than its headroom, by the constraint that is to blame.
 
     That is the tightest of those that would refuse it even if no call were in flight. If there is none, it is
-    the tightest of all, and only then is it worth asking again soon. The refusal's `available_nano` is what a
+    the tightest of all, and only then is it worth asking again soon. `of_user` are those of the call's end
+    user. The refusal's `available_nano` is what a
     call could hold now.
     """
     short = [
         constraint
-        for constraint in _constraints(books, account, key, limits, at_us)
+        for constraint in (*_constraints(books, account, key, limits, at_us), *of_user)
         if constraint.headroom_nano < required_nano
     ]
     lasting = [
@@ -130,8 +146,8 @@ def _constraints(
     for scope, window, limit_nano, bucket in limited(books, account, key, limits, at_us):
         yield Constraint(
             f"{scope}_{window}",
-            _CODES[window] if scope == "account" else "key_limit_exceeded",
-            f"{scope}'s {_NAMES[window]}",
+            CODES[window] if scope == "account" else "key_limit_exceeded",
+            f"{scope}'s {NAMES[window]}",
             limit_nano - bucket.spent_nano - bucket.held_nano,
             bucket.held_nano,
             limit_nano,

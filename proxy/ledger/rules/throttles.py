@@ -4,7 +4,7 @@ A level is in units times 60,000,000, so that a limit of N a minute drains exact
 """
 
 from collections.abc import Sequence
-from typing import Final, TypeGuard
+from typing import Final, Protocol, TypeGuard
 
 import msgspec
 
@@ -15,6 +15,8 @@ from proxy.ledger.rows import NO_LIMIT, Account, Hold, Key, Limits, Throttle, Th
 MINUTE_US: Final = 60_000_000
 RETRY_US: Final = 1_000_000
 """When to ask again for what the end of another call will free. Nobody knows when it ends."""
+_UNITS: Final = {"rpm": "requests", "tpm": "tokens", "newcomers": "new end users"}
+"""What limits are of, by the end of their source."""
 SKEW_US: Final = MINUTE_US
 """How far the clocks of processes may be apart. What is further ahead has seen a clock that was set back."""
 
@@ -29,6 +31,20 @@ class Demand(msgspec.Struct, frozen=True, gc=False):
     amount: int
 
 
+class Throttles(Protocol):
+    """What keeps the throttles: the books those of accounts and keys, a row of an end user its own."""
+
+    throttles: dict[tuple[str, ThrottleKind], Throttle]
+
+    def throttle(self, scope_id: str, kind: ThrottleKind, at_us: int) -> Throttle:
+        """A throttle, empty when there is none yet."""
+        ...
+
+    def put_throttle(self, throttle: Throttle) -> None:
+        """Replace or add a throttle."""
+        ...
+
+
 def demands(key: Key, limits: Limits, tokens: int) -> Sequence[Demand]:
     """What a call of `tokens` takes of its rate limits, the key's before the account's.
 
@@ -39,14 +55,14 @@ def demands(key: Key, limits: Limits, tokens: int) -> Sequence[Demand]:
     if own.rpm is None and own.tpm is None and limits.rpm is None and limits.tpm is None:
         return ()
     asked: list[Demand] = []
-    if _is_set(own.rpm):
+    if is_set(own.rpm):
         asked.append(Demand("key_rpm", key.id, "requests", own.rpm, 1))
-    if _is_set(limits.rpm):
+    if is_set(limits.rpm):
         asked.append(Demand("account_rpm", key.account_id, "requests", limits.rpm, 1))
-    tokens = _capped(tokens, limits.tpm)
-    if _is_set(own.tpm):
-        asked.append(Demand("key_tpm", key.id, "tokens", own.tpm, _capped(tokens, own.tpm)))
-    if _is_set(limits.tpm):
+    tokens = capped(tokens, limits.tpm)
+    if is_set(own.tpm):
+        asked.append(Demand("key_tpm", key.id, "tokens", own.tpm, capped(tokens, own.tpm)))
+    if is_set(limits.tpm):
         asked.append(Demand("account_tpm", key.account_id, "tokens", limits.tpm, tokens))
     return asked
 
@@ -56,7 +72,7 @@ def charged_tokens(asked: Sequence[Demand]) -> int:
     return max((demand.amount for demand in asked if demand.kind == "tokens"), default=0)
 
 
-def follow(books: Books, asked: Sequence[Demand], at_us: int) -> None:
+def follow(books: Throttles, asked: Sequence[Demand], at_us: int) -> None:
     """Set throttles back to a clock that was set back, with their levels: from now on they drain again.
 
     No minute counts twice, and nobody waits for the clock to catch up. This is written even if the call is
@@ -68,13 +84,14 @@ def follow(books: Books, asked: Sequence[Demand], at_us: int) -> None:
             books.put_throttle(Throttle(demand.scope_id, demand.kind, throttle.level, at_us))
 
 
-def refusal(books: Books, asked: Sequence[Demand], at_us: int) -> Refused | None:
+def refusal(books: Throttles, asked: Sequence[Demand], at_us: int) -> Refused | None:
     """The refusal by the first rate limit that a call exceeds, or None."""
     for demand in asked:
         over = _level(books, demand, at_us) + (demand.amount - demand.limit) * MINUTE_US
         if over <= 0:
             continue
-        scope = demand.source.partition("_")[0]
+        scope, _, unit = demand.source.rpartition("_")
+        what = _UNITS[unit]
         wait_us = None
         hint = "No call can pass."
         if demand.limit:
@@ -83,7 +100,7 @@ def refusal(books: Books, asked: Sequence[Demand], at_us: int) -> Refused | None
             hint = f"This call fits in {-(-wait_us // 1_000_000)} s."
         return Refused(
             "rate_limit_exceeded",
-            f"The {scope}'s limit of {demand.limit} {demand.kind} a minute is reached. {hint}",
+            f"The {scope.replace('_', ' ')}'s limit of {demand.limit} {what} a minute is reached. {hint}",
             limit_source=demand.source,
             retry_after_us=wait_us,
         )
@@ -94,22 +111,23 @@ def crowded(account: Account, key: Key, limits: Limits) -> Refused | None:
     """The refusal of a call that is one too many at once, or None. `limits` are the account's in force."""
     of_key, of_account = key.limits.concurrency, limits.concurrency
     if of_key is not None and key.open_holds >= of_key:
-        return _one_too_many("key", of_key)
+        return one_too_many("key", of_key)
     if of_account is not None and account.open_holds >= of_account:
-        return _one_too_many("account", of_account)
+        return one_too_many("account", of_account)
     return None
 
 
-def _one_too_many(scope: str, limit: int) -> Refused:
+def one_too_many(scope: str, limit: int) -> Refused:
+    """The refusal of a call beyond a limit of calls at once."""
     return Refused(
         "concurrency_limit_exceeded",
-        f"The {scope}'s limit of {limit} calls at once is reached.",
+        f"The {scope.replace('_', ' ')}'s limit of {limit} calls at once is reached.",
         limit_source=f"{scope}_concurrency",
         retry_after_us=RETRY_US,
     )
 
 
-def charge(books: Books, asked: Sequence[Demand], at_us: int) -> None:
+def charge(books: Throttles, asked: Sequence[Demand], at_us: int) -> None:
     """Charge every rate limit what a call takes of it."""
     for demand in asked:
         level = _level(books, demand, at_us) + demand.amount * MINUTE_US
@@ -124,15 +142,19 @@ def correct(books: Books, hold: Hold, key: Key, used_tokens: int) -> None:
     """
     if not hold.tokens:
         return
-    charged = {hold.account_id: hold.tokens, key.id: _capped(hold.tokens, key.limits.tpm)}
-    for scope_id, tokens in charged.items():
-        throttle = books.throttles.get((scope_id, "tokens"))
-        if throttle is not None and tokens != used_tokens:
-            level = max(0, throttle.level + (used_tokens - tokens) * MINUTE_US)
-            books.put_throttle(Throttle(scope_id, "tokens", level, throttle.at_us))
+    correct_one(books, hold.account_id, hold.tokens, used_tokens)
+    correct_one(books, key.id, capped(hold.tokens, key.limits.tpm), used_tokens)
 
 
-def rate_statuses(books: Books, asked: Sequence[Demand], at_us: int) -> tuple[RateStatus, ...]:
+def correct_one(books: Throttles, scope_id: str, tokens: int, used_tokens: int) -> None:
+    """Charge one token limit what a call has used in place of what it was charged, if it was."""
+    throttle = books.throttles.get((scope_id, "tokens"))
+    if throttle is not None and tokens != used_tokens:
+        level = max(0, throttle.level + (used_tokens - tokens) * MINUTE_US)
+        books.put_throttle(Throttle(scope_id, "tokens", level, throttle.at_us))
+
+
+def rate_statuses(books: Throttles, asked: Sequence[Demand], at_us: int) -> tuple[RateStatus, ...]:
     """For requests and for tokens, the limit with the least remaining."""
     if not asked:
         return ()
@@ -146,7 +168,7 @@ def rate_statuses(books: Books, asked: Sequence[Demand], at_us: int) -> tuple[Ra
     return tuple(tightest.values())
 
 
-def _level(books: Books, demand: Demand, at_us: int) -> int:
+def _level(books: Throttles, demand: Demand, at_us: int) -> int:
     """The level now, under the limit now. By a clock that is a little behind nothing has drained."""
     throttle = books.throttles.get((demand.scope_id, demand.kind))
     if throttle is None:
@@ -154,10 +176,12 @@ def _level(books: Books, demand: Demand, at_us: int) -> int:
     return max(0, throttle.level - demand.limit * max(0, at_us - throttle.at_us))
 
 
-def _is_set(limit: int | None) -> TypeGuard[int]:
+def is_set(limit: int | None) -> TypeGuard[int]:
+    """Whether there is such a limit."""
     return limit is not None and limit != NO_LIMIT
 
 
-def _capped(tokens: int, limit: int | None) -> int:
+def capped(tokens: int, limit: int | None) -> int:
+    """What a call of so many tokens takes of a limit: no more than all of it."""
     # A limit of nothing caps nothing, so that it refuses the call; capped to nothing the call would pass.
     return min(tokens, limit) if limit else tokens

@@ -78,6 +78,22 @@ FROM lots
 WHERE account_id = :account_id AND remaining_nano > 0
 ORDER BY priority, expires_at_us, granted_at_us, id;
 
+-- name: end_users_page
+-- The end users of an account that limits count, by id, optionally one of them. That of an empty id counts new ones.
+SELECT {end_users.shown}
+FROM end_users
+WHERE account_id = :account_id AND id > :after AND (:end_user = '' OR id = :end_user)
+ORDER BY id
+LIMIT :limit;
+
+-- name: end_users_due
+-- End users of whom nothing is left to count, the longest idle first.
+SELECT account_id, id
+FROM end_users
+WHERE open_holds = 0 AND limits = '{}' AND kept_until_us <= :now_us
+ORDER BY kept_until_us
+LIMIT :limit;
+
 -- name: counters_of_account
 -- What an account has used in a day, a week and a month, given their first days, and in total; but for its runs.
 SELECT {counters.columns}

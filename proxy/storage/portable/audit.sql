@@ -189,6 +189,12 @@ SELECT {top_up_references.columns}
 FROM top_up_references
 ORDER BY account_id, top_up_id, provider, reference;
 
+-- name: audit_end_users
+-- End users by account.
+SELECT {end_users.columns}
+FROM end_users
+ORDER BY account_id, id;
+
 -- name: audit_auto_top_ups
 -- How every account is topped up by itself.
 SELECT {auto_top_ups.columns}

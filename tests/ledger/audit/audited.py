@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from proxy.ledger.audit.accounts import audit
 from proxy.ledger.audit.counter_rows import CounterRow
+from proxy.ledger.audit.end_user_rows import EndUserRow
 from proxy.ledger.audit.rows import (
     AccountRow,
     BucketRow,
@@ -103,6 +104,7 @@ def rows_of(books: Books) -> Rows:
             ThrottleRow(scopes.get(throttle.scope_id, throttle.scope_id), throttle.scope_id)
             for throttle in books.throttles.values()
         ],
+        "end_users": [EndUserRow(*row_of(row)) for row in books.end_users.values()],  # type: ignore[arg-type]
         "counters": [CounterRow(*row_of(row)) for row in books.counters.values()],  # type: ignore[arg-type]
     }
 
@@ -216,7 +218,9 @@ def _posted(entry: Entry) -> PostedRow:
 
 def _hold(hold: Hold) -> HoldRow:
     values: Any = hold_row(hold)
-    return HoldRow(*(*values, hold.state == "open"))
+    is_open = hold.state == "open"
+    end_user = hold.call.end_user if is_open and hold.call.counts_user else ""
+    return HoldRow(*(*values, is_open, end_user))
 
 
 def _object(made: Object) -> ObjectRow:

@@ -20,6 +20,7 @@ from proxy.pricing.charge import price
 from proxy.pricing.rates import Rate
 from tests.ledger.audit.audited import GRANTED, OF_EVENTS, Rows, columns_named, differences, rows_of, tampered
 from tests.ledger.audit.of_counters import COUNTED, OF_COUNTERS
+from tests.ledger.audit.of_end_users import OF_END_USERS, call_for_a_user
 from tests.ledger.audit.of_memberships import OF_MEMBERSHIPS
 from tests.ledger.desk import ACCOUNT, KEY, NOON_US, Desk, charge_of
 from tests.ledger.test_properties import HistoriesOfABadClock
@@ -89,6 +90,8 @@ def history() -> Desk:
     desk.do(VoidLot(ACCOUNT, "void", "lot_of_adjust_5", "a reason", desk.now_us))
     desk.do(RouteEvent(ACCOUNT, GRANTED, ("crm",), desk.now_us))
     desk.do(ChangePlan(ACCOUNT, "plan", "pro", Dues(fee=Fee(30)), desk.now_us, ""))
+    desk.now_us -= DAY_US
+    call_for_a_user(desk)
     return desk
 
 
@@ -290,6 +293,7 @@ TAMPERINGS: tuple[Tampering, ...] = (
     ("receipts", "call_a", "first_byte_at_us", "5", ("receipts", "call_a", "seal")),
     *OF_MEMBERSHIPS,
     *OF_COUNTERS,
+    *OF_END_USERS,
     *OF_EVENTS,
     ("throttles", ACCOUNT, "scope_id", "key_x", ("throttles", "key_x", "row")),
     ("keys", KEY, "spending", NO_SUMS, ("keys", f"{KEY}/week/{WEEK}", "spent_nano")),

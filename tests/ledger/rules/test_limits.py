@@ -1,6 +1,7 @@
 """Which limit is named when funds are short, with the figures that decided it."""
 
 import pytest
+from msgspec.structs import replace
 
 from proxy.ledger.commands import ChangeAccount, Granted, Refused
 from proxy.ledger.refusals import refusal
@@ -66,7 +67,7 @@ def test_what_calls_in_flight_hold_may_fit_soon() -> None:
 def test_a_spending_limit_tells_what_was_spent_and_when_it_resets(name: str, code: str, scope: str) -> None:
     desk = Desk()
     desk.grant(1000)
-    limits = Limits(**{f"{name}_nano": 50})
+    limits = replace(Limits(), **{f"{name}_nano": 50})
     (desk.limit_account if scope == "account" else desk.limit_key)(limits)
     desk.hold(40, "spent")
     desk.settle("spent", 40)
