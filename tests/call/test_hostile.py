@@ -1,7 +1,7 @@
 """No body and no reply holds the event loop, and what each costs grows no faster than its length.
 
 A stall is processor time of the process between two turns of the loop, the least of several tries. What it
-may be is measured on the machine that runs the tests: what a decoder takes for one megabyte. That is several
+may be is measured on the machine that runs the tests: what a decoder takes for two megabytes. That is several
 times of what most stalls are, and far below what a decoder takes for the whole of the largest texts.
 """
 
@@ -46,8 +46,8 @@ LEAST_MS = 60
 
 @cache
 def stall_ms_max() -> float:
-    """What decoding a megabyte of small members takes here, the least of several tries."""
-    whole = VALUES["members"](MEGABYTE)
+    """What decoding two megabytes of small members takes here, the least of several tries."""
+    whole = VALUES["members"](2 * MEGABYTE)
 
     def once() -> float:
         begun = time.process_time()
