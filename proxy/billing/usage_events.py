@@ -10,10 +10,19 @@ from msgspec.structs import replace
 
 from proxy.billing.event_prices import GROUP_TRIES, Ledger, Terms, card_of, charged
 from proxy.billing.levels import LevelCharges
+from proxy.billing.sessions import Heard, Sessions
 from proxy.call.renewals import Renewals
 from proxy.call.terms import card_at
 from proxy.clock import Clock
-from proxy.endpoints.event_plan import EVENTS, EventPlan, EventPolicy, LevelPlan, read_event, read_level
+from proxy.endpoints.event_plan import (
+    EVENTS,
+    EventPlan,
+    EventPolicy,
+    LevelPlan,
+    read_event,
+    read_level,
+    read_session,
+)
 from proxy.errors import Refusal
 from proxy.ids import new_id
 from proxy.ledger.commands import Command, Recorded, Refused, Regrouped, Result
@@ -54,7 +63,8 @@ class UsageEvent(msgspec.Struct, frozen=True):
 class Reported(msgspec.Struct, frozen=True):
     """What became of an event: the receipt that it has now, or has had, or why it is rejected.
 
-    `run` is what all of its run costs with it, where it is one of a run.
+    `run` is what all of its run costs with it, where it is one of a run. A session that it tells of is held
+    for until `funded_us`.
     """
 
     event: UsageEvent
@@ -65,18 +75,26 @@ class Reported(msgspec.Struct, frozen=True):
     owed_nano: int = 0
     fault: Refusal | None = None
     run: RunSum | None = None
+    funded_us: int = 0
 
 
 class UsageEvents:
     """Prices and records events. What is sent again changes nothing, so that any failure is made good so."""
 
     def __init__(
-        self, *, ledger: Ledger, clock: Clock, terms: Callable[[], Terms], levels: LevelCharges
+        self,
+        *,
+        ledger: Ledger,
+        clock: Clock,
+        terms: Callable[[], Terms],
+        levels: LevelCharges,
+        sessions: Sessions,
     ) -> None:
         self._ledger = ledger
         self._clock = clock
         self._terms = terms
         self._levels = levels
+        self._sessions = sessions
         self._renewals = Renewals(ledger=ledger, clock=clock)
 
     async def settle(self, account_id: str, group: str) -> None:
@@ -95,6 +113,9 @@ class UsageEvents:
         group = ""
         try:
             plan = _plan_of(event, terms.events, is_key=bool(key_id), now_us=now_us)
+            if plan.session is not None:
+                told = read_session(plan, plan.session, event.content)
+                return _of_session(event, await self._sessions.hear(event, plan, plan.session, told, key_id))
             for _ in range(GROUP_TRIES):
                 command = _command(event, plan, terms, key_id, group=group, now_us=now_us)
                 result = await self._ledger.submit(command)
@@ -190,6 +211,18 @@ def _record(
     )
     digest = hashlib.sha256(event.content).hexdigest()
     return Record(*(call, event.name, digest, min(event.at_us, now_us), now_us, outcome, charge), group=group)
+
+
+def _of_session(event: UsageEvent, heard: Heard) -> Reported:
+    if heard.is_known:
+        return Reported(event, "duplicate", heard.call_id, funded_us=heard.funded_us)
+    if heard.settled is None:
+        return Reported(event, "charged", heard.call_id, funded_us=heard.funded_us)
+    made = heard.settled
+    return Reported(
+        *(event, "charged", heard.call_id, made.charged_nano, made.shortfall_nano, made.owed_nano),
+        run=run_after(made.charge) if made.charge is not None else None,
+    )
 
 
 def _reported(event: UsageEvent, result: Result) -> Reported:

@@ -81,6 +81,28 @@ class EventLevelSchema(Schema, frozen=True, kw_only=True):
     ] = "owe"
 
 
+class EventSessionSchema(Schema, frozen=True, kw_only=True):
+    """How events tell of sessions, which are charged by the second while they last."""
+
+    session: Annotated[Text, doc("A JSON pointer to the name of the session, such as /properties/session.")]
+    state: Annotated[Text, doc("A JSON pointer to what happens to it: open, beat or close.")]
+    key: Annotated[
+        Text | None, doc("A JSON pointer to the id of the key whose it is; needed where no key tells of it.")
+    ] = None
+    hold_seconds: Annotated[
+        Annotated[int, Meta(ge=10, le=86_400)], doc("For how long more it is held for at a time.")
+    ] = 300
+    idle_seconds: Annotated[
+        Annotated[int, Meta(ge=10, le=86_400)], doc("How long after it was heard of last it ends.")
+    ] = 120
+    longest_seconds: Annotated[
+        Annotated[int, Meta(ge=10, le=2_592_000)], doc("How long it lasts at most.")
+    ] = 86_400
+    charge_idle: Annotated[
+        bool, doc("Whether the time after it was heard of last is charged where it ends so.")
+    ] = True
+
+
 class EventTypeSchema(Schema, frozen=True, kw_only=True):
     """How events of one type are metered and charged."""
 
@@ -94,6 +116,7 @@ class EventTypeSchema(Schema, frozen=True, kw_only=True):
     ] = field(default_factory=dict)
     free_when: EventFailureSchema | None = None
     level: EventLevelSchema | None = None
+    session: EventSessionSchema | None = None
     from_keys: Annotated[
         bool, doc("Whether keys may send its events for their own account; else the admin key alone does.")
     ] = False

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from proxy.config import event_sessions
 from proxy.config.event_levels import check_card, level_of
 from proxy.config.event_schema import EventMeasureSchema, EventPartSchema, EventTypeSchema
 from proxy.config.event_sources import failure_of, quantity_at, source_at
@@ -61,7 +62,9 @@ def _plan(
         findings.fault((*path, "rate_card"), f"is not a rate card; {near}", schema.rate_card)
     else:
         _check_card(schema, card, path, findings)
-        if schema.level is not None:
+        if schema.session is not None:
+            event_sessions.check_card(schema, card, path, findings)
+        elif schema.level is not None:
             check_card(schema, schema.level, card, path, findings)
         else:
             _check_rates(schema, card, path, findings)
@@ -78,6 +81,7 @@ def _plan(
         failure_of(schema.free_when, (*path, "free_when"), findings),
         schema.from_keys,
         level_of(schema, path, findings),
+        event_sessions.session_of(schema, path, findings),
     )
 
 

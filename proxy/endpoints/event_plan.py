@@ -5,7 +5,7 @@ and `properties`, which pointers in a configuration lead through.
 """
 
 from fractions import Fraction
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
 
@@ -23,6 +23,8 @@ EVENTS: Final = "events"
 """What stands for an endpoint on the receipts of events."""
 
 
+SESSION_METER: Final = "run_seconds"
+"""The meter of sessions, which counts in microseconds."""
 Every = Literal["hour", "day", "month"]
 
 
@@ -44,12 +46,29 @@ class LevelPlan(msgspec.Struct, frozen=True):
     when_short: Literal["owe", "stop"] = "owe"
 
 
+class SessionPlan(msgspec.Struct, frozen=True):
+    """How events tell of sessions, which are charged by the second from when they open until they end.
+
+    `session` is where the name of one is, `state` where it is said that it opens, beats or closes, and `key`
+    where the id of its key is, if the operator tells. It is held for `hold_us` more at a time, ends `idle_us`
+    after it was heard of last, which is charged or not, and is not longer than `longest_us`.
+    """
+
+    session: Source
+    state: Source
+    key: Source | None
+    hold_us: int
+    idle_us: int
+    longest_us: int
+    charges_idle: bool = True
+
+
 class EventPlan(msgspec.Struct, frozen=True):
     """How events of one type are metered and priced: each is one request, and what its measures tell.
 
-    Those with a `level` cost nothing by themselves, and have no measures. All sources are of place `request`,
-    which stands for the event. One whose `failure` is told costs nothing. With `from_keys` the keys of
-    accounts may send it for their own.
+    Those with a `level` or a `session` have no measures, and cost nothing by themselves. All sources are of
+    place `request`, which stands for the event. One whose `failure` is told costs nothing. With `from_keys`
+    the keys of accounts may send it for their own.
     """
 
     type: str
@@ -59,12 +78,15 @@ class EventPlan(msgspec.Struct, frozen=True):
     failure: Failure | None = None
     from_keys: bool = False
     level: LevelPlan | None = None
+    session: SessionPlan | None = None
 
     @property
     def meters(self) -> tuple[str, ...]:
         """The meters that a price must be there for."""
         if self.level is not None:
             return (self.level.meter,)
+        if self.session is not None:
+            return (SESSION_METER,)
         return tuple(measure.meter for measure in self.measures) or tuple(ONE_CALL)
 
 
@@ -122,6 +144,38 @@ def read_level(plan: EventPlan, level: LevelPlan, content: bytes) -> ToldLevel:
     else:
         quantity = _quantity(Measure(level.meter, level.source, level.most), body)
     return ToldLevel(thing, quantity, _parameters(plan, body))
+
+
+SessionState = Literal["open", "beat", "close"]
+_STATES: Final[tuple[SessionState, ...]] = get_args(SessionState)
+
+
+class ToldSession(msgspec.Struct, frozen=True):
+    """What an event tells of a session; `key_id` is empty where it names no key."""
+
+    name: str
+    state: SessionState
+    key_id: str
+    parameters: dict[str, str]
+
+
+def read_session(plan: EventPlan, session: SessionPlan, content: bytes) -> ToldSession:
+    """What an event tells of a session by its plan. Raises Refusal `invalid_value`."""
+    body = read_body(content)
+    name = _text(Parameter("session", session.session), body)
+    if not name:
+        raise wrong(session.session, "is missing: it has to name the session")
+    said = (_text(Parameter("state", session.state), body) or "").casefold()
+    state = next((each for each in _STATES if each == said), None)
+    if state is None:
+        raise wrong(session.state, f"is {said[:TEXT_CHARS_MAX]!r}: it has to be {', '.join(_STATES)}")
+    key_id = _text(Parameter("key", session.key), body) if session.key is not None else None
+    return ToldSession(name, state, key_id or "", _parameters(plan, body))
+
+
+def used(from_us: int, until_us: int) -> dict[str, int]:
+    """The usage of a session, in microseconds; what has begun has taken some time."""
+    return {**ONE_CALL, SESSION_METER: max(1, until_us - from_us)}
 
 
 def _parameters(plan: EventPlan, body: JsonBody) -> dict[str, str]:

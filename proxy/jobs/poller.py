@@ -24,6 +24,7 @@ from proxy.errors import Refusal
 from proxy.ledger.commands import Refused
 from proxy.ledger.rounds import Lead, repeat
 from proxy.ledger.rows import Object
+from proxy.ledger.sessions import SESSION
 from proxy.ledger.store import Row, Store
 from proxy.upstream.base import UpstreamClient, UpstreamFailure, UpstreamRequest
 from proxy.upstream.routes import Target, Upstream
@@ -97,7 +98,8 @@ class Poller:
             after = str(rows[-1]["call_id"])
             for row in rows:
                 running.add(str(row["call_id"]))
-                if self._is_due(row):
+                # Nobody has to be asked about sessions: their own rounds end them.
+                if row["kind"] != SESSION and self._is_due(row):
                     accounts = due.setdefault(str(row["upstream"]), {})
                     of_account = accounts.setdefault(str(row["account_id"]), [])
                     if len(of_account) < OF_AN_ACCOUNT:

@@ -192,6 +192,17 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
             "shortfall": "What of that was forgiven.",
         },
     ),
+    "session.ended": EventType(
+        "A session has ended, because it was closed or because it has to be.",
+        {
+            "type": "The type of events that tell of it.",
+            "session": "The session, as they name it.",
+            "reason": "`closed`, `idle`, `longest` or `funds`.",
+            "ended_at": "Until when it was charged.",
+            "call_id": "Its receipt.",
+            "charged": "What it cost.",
+        },
+    ),
     "invoice.issued": EventType(
         "The invoice of a month was issued, or an early one.",
         {

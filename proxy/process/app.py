@@ -25,6 +25,7 @@ from proxy.api.reader import Reader
 from proxy.billing.levels import LevelCharges
 from proxy.billing.payments import Notices
 from proxy.billing.providers import Providers, provider_for
+from proxy.billing.sessions import Sessions
 from proxy.billing.top_ups import TopUps
 from proxy.billing.usage_events import UsageEvents
 from proxy.call.admission import Admission
@@ -338,7 +339,11 @@ class Farebox:
             "terms": lambda: self.settings,
         }
         return EventRoutes(
-            events=UsageEvents(levels=LevelCharges(store=self.store, **seams), **seams),
+            events=UsageEvents(
+                levels=LevelCharges(store=self.store, **seams),
+                sessions=Sessions(store=self.store, **seams),
+                **seams,
+            ),
             reader=Reader(ledger=self.ledger, store=self.store, clock=self.clock),
             store=self.store,
             clock=self.clock,

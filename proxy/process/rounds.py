@@ -12,6 +12,8 @@ from proxy.billing.level_rounds import LevelRounds
 from proxy.billing.levels import LevelCharges
 from proxy.billing.providers import Providers
 from proxy.billing.rounds import DueRounds
+from proxy.billing.session_rounds import SessionRounds
+from proxy.billing.sessions import Sessions
 from proxy.billing.top_up_rounds import TopUpRounds
 from proxy.billing.top_ups import TopUps
 from proxy.billing.webhooks import Deliveries
@@ -82,6 +84,13 @@ def rounds_of(
         clock=clock,
         on_fault=on_fault,
     )
+    sessions = SessionRounds(
+        sessions=Sessions(ledger=ledger, store=store, clock=clock, terms=settings),
+        store=store,
+        clock=clock,
+        terms=settings,
+        on_fault=on_fault,
+    )
     return {
         "objects": retention.run,
         "windows": windows.run,
@@ -92,6 +101,7 @@ def rounds_of(
         "expiries": expiries.run,
         "top-ups": top_ups.run,
         "levels": levels.run,
+        "sessions": sessions.run,
     }
 
 

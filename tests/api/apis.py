@@ -20,6 +20,7 @@ from proxy.api.reader import Reader
 from proxy.billing.levels import LevelCharges
 from proxy.billing.offers import Payments
 from proxy.billing.providers import Providers
+from proxy.billing.sessions import Sessions
 from proxy.billing.usage_events import UsageEvents
 from proxy.config.holdings import NO_HOLDINGS, Holdings
 from proxy.config.schema import Admin
@@ -129,6 +130,9 @@ class Apis:
                 ledger=self.ledger,
                 clock=self.clock,
                 terms=lambda: self.settings,
+                sessions=Sessions(
+                    ledger=self.ledger, store=self.store, clock=self.clock, terms=lambda: self.settings
+                ),
                 levels=LevelCharges(
                     ledger=self.ledger, store=self.store, clock=self.clock, terms=lambda: self.settings
                 ),

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from proxy.endpoints.event_plan import EventPlan, LevelPlan
+from proxy.endpoints.event_plan import EventPlan, LevelPlan, SessionPlan
 from proxy.endpoints.formulas import Formula, Part
 from proxy.endpoints.sources import Source
 from proxy.endpoints.tool_plan import Failure, Measure, Parameter
@@ -165,6 +165,36 @@ def test_a_level_is_what_the_file_says(load_text: LoadText) -> None:
 )
 def test_a_level_that_cannot_be_charged_is_a_fault(reported: Reported, text: str, fault: str) -> None:
     found = reported(text_of(rate_cards=CARD + VOLUMES) + events(text))
+    assert any(each.startswith(f"{PLACE}.{fault}") for each in found), found
+
+
+SESSION = "session: /properties/session, state: /properties/state"
+
+
+def test_a_session_is_what_the_file_says(load_text: LoadText) -> None:
+    more = "key: /properties/key, hold_seconds: 60, idle_seconds: 30, longest_seconds: 90, charge_idle: false"
+    text = f"rate_card: gpu, session: {{{SESSION}, {more}}}"
+    plan = load_text(text_of(rate_cards=CARD) + events(text)).events.plans["job"]
+    session, state, key = (
+        Source("request", f"/properties/{n}", ("properties", n)) for n in ("session", "state", "key")
+    )
+    times = (60_000_000, 30_000_000, 90_000_000)
+    assert plan.session == SessionPlan(session, state, key, *times, charges_idle=False)
+    assert plan.meters == ("run_seconds",)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (f"rate_card: gpu, session: {{{SESSION}}}", "session.key: is missing"),
+        (f"rate_card: flat, from_keys: true, session: {{{SESSION}}}", "rate_card: 'flat' has to have a rate"),
+        (f"rate_card: gpu, from_keys: true, {JOB}, session: {{{SESSION}}}", "measures: cannot stand beside"),
+    ],
+)
+def test_a_session_that_is_nobodys_or_has_no_price_is_a_fault(
+    reported: Reported, text: str, fault: str
+) -> None:
+    found = reported(text_of(rate_cards=CARD) + events(text))
     assert any(each.startswith(f"{PLACE}.{fault}") for each in found), found
 
 

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from proxy.ledger.alerts import Alerts
-from proxy.ledger.commands import Command, Done, OfHold, Recorded, Result, Settled
+from proxy.ledger.commands import Command, Done, OfHold, Recorded, Result, Settle, Settled
 from proxy.ledger.deliveries import TellExpiry
 from proxy.ledger.dues import Renew
 from proxy.ledger.events import Event, event_id
@@ -17,7 +17,8 @@ from proxy.ledger.invoice_rows import CreditNote, Invoice
 from proxy.ledger.levels import STOPPED, Accrue, ReportLevel
 from proxy.ledger.quotas import SetHoldings
 from proxy.ledger.records import Record
-from proxy.ledger.rows import NEVER_US, NO_THRESHOLD, Account, AlertRules, Hold, Limits
+from proxy.ledger.rows import NEVER_US, NO_THRESHOLD, Account, AlertRules, Hold, Limits, Object
+from proxy.ledger.sessions import ENDED, SESSION
 from proxy.ledger.top_up_rows import TopUp
 from proxy.ledger.top_ups import ConfirmTopUp, FailTopUp, RefundTopUp, ReverseTopUp
 from proxy.ledger.windows import WINDOWS
@@ -87,8 +88,7 @@ class Watch:
             yield from self._of_limits(party, hold, dollars(settled.charged_nano))
             if settled.shortfall_nano or settled.owed_nano:
                 yield _shortfall(self._model, hold)
-            if isinstance(command, Accrue) and command.stops and settled.shortfall_nano:
-                yield STOPPED, hold.id, _of_stop(command, hold, settled)
+            yield from _of_ends(command, hold, settled)
 
     def _of_line(self, party: Party, seq: int, before: Line | None, line: Line) -> Iterator[Told]:
         was = self._credit + (before.balance - before.debt if before else 0)
@@ -142,6 +142,27 @@ class Watch:
                     crossed = (spent - paid) / limit * 100, spent / limit * 100
                     about = _about(party, hold, scope, window, limit, spent)
                     yield from _parts((50, 80, 100) if percents is None else percents, crossed, about)
+
+
+def _of_ends(command: Command, hold: Hold, settled: Settled) -> Iterator[Told]:
+    """Of a session that has ended, and of a thing that has to."""
+    for row in command.objects if isinstance(command, Settle) else ():
+        if row.kind == SESSION:
+            yield ENDED, hold.id, _of_end(row, hold, settled)
+    if isinstance(command, Accrue) and command.stops and settled.shortfall_nano:
+        yield STOPPED, hold.id, _of_stop(command, hold, settled)
+
+
+def _of_end(row: Object, hold: Hold, settled: Settled) -> dict[str, object]:
+    said = msgspec.json.decode(row.seen)
+    return {
+        "type": hold.call.model,
+        "session": said["name"],
+        "reason": said["reason"],
+        "ended_at": instant(said["ended_us"]),
+        "call_id": hold.id,
+        "charged": usd_string(settled.charged_nano),
+    }
 
 
 def _of_stop(command: Accrue, hold: Hold, settled: Settled) -> dict[str, object]:

@@ -187,7 +187,9 @@ def _note(model: Model, call: Call, objects: tuple[Object, ...], at_us: int) -> 
             mine[row.id] = row
         elif old is not None and old.call_id == row.call_id and at_us < old.expires_at_us:
             ends_us = min(old.expires_at_us, row.expires_at_us)
-            mine[row.id] = Object(**{**asdict(old), "seen": row.seen, "expires_at_us": ends_us})
+            # A session that has ended has ended.
+            seen = old.seen if old.kind == "session" else row.seen
+            mine[row.id] = Object(**{**asdict(old), "seen": seen, "expires_at_us": ends_us})
 
 
 def forget(model: Model, command: Forget) -> Done:

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from proxy.ledger.commands import Authorize, Detach, Extend, Forget, Observe, Recover, Reroute, Settle, Void
 from proxy.ledger.quotas import Quota
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Call, Hold, Object, Observed, OnShortfall, Outcome
+from proxy.ledger.sessions import SESSION, Session, seen_of
 from proxy.metering.usage import Basis
 from proxy.pricing.charge import NO_CHARGE, worst_nano
 from tests.simulation.end_users import NAMES
@@ -113,6 +114,7 @@ def settle(world: World) -> Settle | None:
         anomalies,
     )
     began_us, objects = _began_us(world, hold), _objects(world, hold, at_us)
+    objects += _session(world, hold, at_us)
     return Settle(hold.call, began_us, at_us, outcome, charge, _on_shortfall(at_us), objects)
 
 
@@ -177,6 +179,17 @@ def _objects(world: World, hold: Hold, at_us: int, *, percent: int = 12) -> tupl
         return (replace(known, seen=seen, expires_at_us=ends_us),)
     call = hold.call
     return (Object(account_id, id_, "video", "main", call.key_id, call.id, call.model, at_us, seen, ends_us),)
+
+
+def _session(world: World, hold: Hold, at_us: int) -> tuple[Object, ...]:
+    """A session that has ended with the call, now and then."""
+    if not world.happens(5):
+        return ()
+    call = hold.call
+    times = (at_us - 9, at_us - 5, at_us + 5, at_us + 9, 7, at_us)
+    session = Session(f"session of {call.id}", "digest", *times, reason=world.one_of(("closed", "idle")))
+    ids = (call.account_id, session.name, SESSION, "", call.key_id, call.id, call.model)
+    return (Object(*ids, at_us, seen_of(session)),)
 
 
 def _on_shortfall(at_us: int) -> OnShortfall:

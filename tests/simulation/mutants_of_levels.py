@@ -1,4 +1,4 @@
-"""Deliberate faults of the rules of levels."""
+"""Deliberate faults of the rules of levels and sessions."""
 
 from msgspec.structs import replace
 
@@ -7,6 +7,7 @@ from proxy.ledger.books import Books
 from proxy.ledger.commands import Command, Recorded, Result
 from proxy.ledger.level_rows import accrued, stopped, with_told
 from proxy.ledger.levels import Accrue, ReportLevel
+from proxy.ledger.sessions import ENDED
 
 
 def loses_what_is_left(books: Books, command: Command) -> Result:
@@ -66,6 +67,14 @@ def stops_at_every_debt(books: Books, command: Command) -> Result:
     return result
 
 
+def ends_a_session_silently(books: Books, command: Command) -> Result:
+    """Nobody is told that a session has ended."""
+    result = rules.apply(books, command)
+    for key in [key for key, event in books.events.once.items() if event.type == ENDED]:
+        del books.events.once[key], books.events[key]
+    return result
+
+
 RULES = (
     loses_what_is_left,
     charges_a_moment_twice,
@@ -73,5 +82,6 @@ RULES = (
     takes_what_comes_last,
     goes_on_without_funds,
     stops_at_every_debt,
+    ends_a_session_silently,
 )
 """All of them."""

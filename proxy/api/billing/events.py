@@ -13,7 +13,7 @@ from proxy.api.billing.event_bodies import EventsFields, Fault, events_of
 from proxy.api.operations import BILLING, ApiSettings, Nothing, Operation, body_of, json_response
 from proxy.api.reader import Reader
 from proxy.api.turns import Turns
-from proxy.api.views.money import Display, Usd, display
+from proxy.api.views.money import Display, Usd, When, display, instant
 from proxy.billing.usage_events import Reported, UsageEvent, UsageEvents
 from proxy.call.callers import screen_account
 from proxy.call.off_loop import off_loop
@@ -50,7 +50,8 @@ class EventFault(Struct, frozen=True, kw_only=True):
 class EventResult(Struct, frozen=True, kw_only=True):
     """What became of an event. A `duplicate` shows what the first did; `id` is empty where it has none.
 
-    `run_cost` is what its whole run costs with it, its markup included, where it is one of a run.
+    `run_cost` is what its whole run costs with it, its markup included, where it is one of a run. A session
+    is held for until `funded_until`.
     """
 
     object: Literal["event_result"] = "event_result"
@@ -62,6 +63,7 @@ class EventResult(Struct, frozen=True, kw_only=True):
     shortfall: Usd | None = None
     owed: Usd | None = None
     run_cost: Usd | None = None
+    funded_until: When | None = None
     error: EventFault | None = None
     display: Display | UnsetType = UNSET
 
@@ -188,6 +190,7 @@ class EventRoutes:
             account_id=event.account_id,
             status=reported.status,
             receipt_id=reported.call_id,
+            funded_until=instant(reported.funded_us) if reported.funded_us else None,
             run_cost=None if reported.run is None else usd_string(reported.run.total_nano),
             display=display(unit, **figures) if figures else UNSET,
             **shown,

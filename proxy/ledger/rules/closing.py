@@ -7,8 +7,9 @@ from msgspec.structs import replace
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Close, OfHold, Recover, Refused, Settle, Settled, Void
 from proxy.ledger.rows import Account, Call, Draw, Hold, HoldState, OnShortfall, Outcome, Receipt
-from proxy.ledger.rules import alerts, counters, end_users, lots, objects, quotas, throttles
+from proxy.ledger.rules import alerts, counters, end_users, lots, objects, quotas, sessions, throttles
 from proxy.ledger.rules.registry import carries_out
+from proxy.ledger.sessions import SESSION
 from proxy.ledger.windows import iso
 from proxy.metering.usage import tokens_of
 from proxy.pricing.charge import NO_CHARGE, Charge
@@ -30,6 +31,9 @@ def settle(books: Books, command: Settle) -> Settled | Refused:
     )
     if command.objects and isinstance(settled, Settled):
         objects.put(books, command.call, command.objects, command.at_us)
+        for row in command.objects:
+            if row.kind == SESSION and row.call_id == command.call.id and not settled.replayed:
+                sessions.tell_end(books, command, row, settled)
     return settled
 
 

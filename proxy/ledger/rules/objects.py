@@ -8,6 +8,7 @@ from proxy.ledger.books import Books
 from proxy.ledger.commands import Done, Forget
 from proxy.ledger.rows import Call, Object
 from proxy.ledger.rules.registry import carries_out
+from proxy.ledger.sessions import SESSION, latest
 
 
 def taken(books: Books, call: Call, objects: Sequence[Object]) -> Object | None:
@@ -33,7 +34,8 @@ def put(books: Books, call: Call, objects: Sequence[Object], at_us: int) -> None
             if row.call_id == call.id:
                 books.objects.put(row)
         elif known.call_id == row.call_id and known.expires_at_us > at_us:
-            seen = replace(known, seen=row.seen, expires_at_us=min(known.expires_at_us, row.expires_at_us))
+            said = latest(known.seen, row.seen) if known.kind == SESSION else row.seen
+            seen = replace(known, seen=said, expires_at_us=min(known.expires_at_us, row.expires_at_us))
             if seen != known:
                 books.objects.put(seen)
 

@@ -7,6 +7,15 @@ FROM objects AS o
 LEFT JOIN holds AS h ON h.id = o.call_id AND h.account_id = o.account_id AND h.deadline_us IS NOT NULL
 WHERE o.account_id = :account_id AND o.id = :id AND o.expires_at_us > :now_us;
 
+-- name: sessions_due
+-- Sessions that are due by a moment, in the order of their calls, from after one of them on, each with its hold.
+SELECT {objects.shown:o}, h.amount_nano, h.created_at_us AS held_at_us, h.call, h.observed, h.deadline_us
+FROM holds AS h
+JOIN objects AS o ON o.account_id = h.account_id AND o.call_id = h.id AND o.kind = 'session'
+WHERE h.deadline_us IS NOT NULL AND h.deadline_us <= :due_us AND h.id > :after
+ORDER BY h.id
+LIMIT :limit;
+
 -- name: objects_newest_first
 -- An account's objects of one kind, of one model or of all, that have not expired, from after one of them on.
 SELECT {objects.shown:o}
