@@ -152,11 +152,11 @@ def charge_account(
     total_nano = paid_nano = charge.total_nano if charge.total_nano > 0 else 0
     if total_nano > hold.amount_nano:
         paid_nano = min(total_nano, hold.amount_nano + max(0, account.uncommitted_nano))
+        if counted is not None and on_shortfall == "forgive" and total_nano > paid_nano:
+            counters.forgive(books, hold, counted, total_nano - paid_nano)
     owed_nano = total_nano - paid_nano if on_shortfall == "owe" else 0
     charged_nano = paid_nano + owed_nano
     shortfall_nano = total_nano - charged_nano
-    if shortfall_nano and counted is not None:
-        counters.forgive(books, hold, counted, shortfall_nano)
     books.put_hold(hold)
     since_us = hold.created_at_us if was_open else at_us
     account = _paid(
