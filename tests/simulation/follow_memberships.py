@@ -91,7 +91,7 @@ def change_plan(model: Model, command: ChangePlan) -> Done | Refused:
     party.history.expire(command.at_us)
     before = party.member or Membership(party.account.id, command.left, command.at_us)
     member = _with_a_sane_clock(before, command.at_us)
-    member = replace(member, group=command.group, since_us=command.at_us, unpaid_us=0)
+    member = replace(member, group=command.group, since_us=command.at_us, due_us=0, unpaid_us=0)
     price = _price(party, member, command)
     if price is not None and not _affords(party, member, command, price):
         going = _going(party, command, *_ending(member, command))
@@ -231,7 +231,8 @@ def _renew(model: Model, party: Party, member: Membership, command: OfMembership
     if dues.renewal:
         periods = list(_periods(dues.renewal.every, at_us, dues.renewal.back_fill + 1))
         now = periods[0]
-        if f"renewal:{dues.renewal.every}:{_at(now.ends_us):%Y-%m-%d}" not in party.done:
+        full = dues.renewal.most_nano and member.due_us and member.renewed_us == now.ends_us
+        if not full and f"renewal:{dues.renewal.every}:{_at(now.ends_us):%Y-%m-%d}" not in party.done:
             missed = [each for each in periods[1:] if 0 < member.renewed_us <= each.begins_us]
             if member.renewed_us > now.ends_us:
                 missed = []

@@ -84,7 +84,9 @@ def change_plan(books: Books, command: ChangePlan) -> Done | Refused:
         return Refused("conflict", f"The account is in the group {account.group!r} now.")
     account = lots.swept(books, account, command.at_us)
     before = books.memberships.get(account.id) or Membership(account.id, account.group, command.at_us)
-    after = replace(_on_time(before, command), group=command.group, since_us=command.at_us, unpaid_us=0)
+    after = replace(
+        _on_time(before, command), group=command.group, since_us=command.at_us, due_us=0, unpaid_us=0
+    )
     bill = _bill(books, account, after, command)
     if bill is not None and not _can_pay(books, account, after, command, bill):
         kinds = command.dues.ended_with(after.plan)
@@ -206,6 +208,9 @@ def _give(books: Books, membership: Membership, command: OfMembership, renewal: 
     following = renewal_id(renewal.every, period_at(renewal.every, current.end_us))
     if (account_id, following) in books.commands:
         # Clocks may be apart, so that somebody has begun the next period already.
+        return membership
+    if renewal.most_nano and membership.due_us and membership.renewed_us == current.end_us:
+        # Its group has given it what there was room for, which may have been nothing.
         return membership
     for span in reversed(list(_missed(membership, current, renewal, at_us))):
         expires_at_us = _expiry_us(renewal, span)

@@ -150,6 +150,24 @@ def test_who_moves_on_the_last_day_gets_what_the_other_group_gives_for_that_time
     ]
 
 
+def test_who_has_all_that_may_be_there_gets_nothing_more_in_that_period() -> None:
+    """However often somebody looks once something of it is spent; who moves to another group begins anew."""
+    desk, kept = member(), Renewal(100, lasts_us=NEVER_US, most_nano=150)
+    for given, spent in ((100, 0), (150, 0), (150, 60), (150, 0)):
+        assert renew(desk, kept).renewed_us == (desk.now_us // DAY_US + 1) * DAY_US
+        assert desk.account.balance_nano == given
+        if spent:
+            desk.adjust(-spent)
+            renew(desk, kept)
+            assert desk.account.balance_nano == given - spent
+        desk.now_us += DAY_US
+    desk.now_us -= DAY_US
+    desk.adjust(-150)
+    desk.do(ChangeAccount(ACCOUNT, desk.now_us, group="other"))
+    renew(desk, replace(kept, every="month"), "other")
+    assert desk.account.balance_nano == 100
+
+
 def test_no_clock_gives_a_day_twice_and_none_stops_renewals() -> None:
     """A clock ten years ahead gives one day; once it is right, each day comes as it should."""
     desk = member()
