@@ -61,6 +61,7 @@ async def test_each_upstream_is_listed_with_its_targets(apis: Apis) -> None:
         "base_url": "https://api.example.com/v1",
         "credential": {"place": "header", "name": "Authorization"},
         "headers": ["X-Tenant"],
+        "own_keys": [],
         "include_usage": False,
         "output_bound_field": "max_tokens",
         "forward": ["*", "plugins"],
