@@ -78,19 +78,6 @@ def rounds_of(
         payments=lambda: settings().payments,
         on_fault=on_fault,
     )
-    levels = LevelRounds(
-        levels=LevelCharges(ledger=ledger, store=store, clock=clock, terms=settings),
-        store=store,
-        clock=clock,
-        on_fault=on_fault,
-    )
-    sessions = SessionRounds(
-        sessions=Sessions(ledger=ledger, store=store, clock=clock, terms=settings),
-        store=store,
-        clock=clock,
-        terms=settings,
-        on_fault=on_fault,
-    )
     return {
         "objects": retention.run,
         "windows": windows.run,
@@ -100,8 +87,7 @@ def rounds_of(
         "webhooks": deliveries.run,
         "expiries": expiries.run,
         "top-ups": top_ups.run,
-        "levels": levels.run,
-        "sessions": sessions.run,
+        **_over_time(store=store, ledger=ledger, clock=clock, settings=settings, on_fault=on_fault),
     }
 
 
@@ -131,3 +117,28 @@ def _of_papers(
         invoices=made, store=store, clock=clock, policy=lambda: settings().invoices, on_fault=on_fault
     )
     return {"invoices": invoices.run, "credit-notes": notes.run, "early-invoices": early.run}
+
+
+def _over_time(
+    *,
+    store: Store,
+    ledger: Ledger,
+    clock: Clock,
+    settings: Callable[[], Settings],
+    on_fault: Callable[[str, BaseException], None],
+) -> Rounds:
+    """Those of what is used for as long as it is there."""
+    levels = LevelRounds(
+        levels=LevelCharges(ledger=ledger, store=store, clock=clock, terms=settings),
+        store=store,
+        clock=clock,
+        on_fault=on_fault,
+    )
+    sessions = SessionRounds(
+        sessions=Sessions(ledger=ledger, store=store, clock=clock, terms=settings),
+        store=store,
+        clock=clock,
+        terms=settings,
+        on_fault=on_fault,
+    )
+    return {"levels": levels.run, "sessions": sessions.run}
