@@ -242,16 +242,17 @@ class Admission:
         these. Raises Refusal as `route` does, and for want of funds or rates.
         """
         admitted = await self._within(request, call, routed, catalog)
-        for _ in range(3):
-            if not isinstance(admitted, Regrouped):
-                return admitted
+        first = routed
+        while isinstance(admitted, Regrouped):
             if admitted.counts_user:
                 call = replace(call, counts_user=True)
                 self._callers.count_users(request.secret)
-            if admitted.group != routed.group:
+            elif routed is first:
                 routed = await self._routed(request, await self.identify(request, anew=True), catalog)
+            else:
+                raise Refusal("conflict", "The group of the account was changed again meanwhile; try again.")
             admitted = await self._within(request, call, routed, catalog)
-        raise Refusal("conflict", "The group of the account was changed again meanwhile; try again.")
+        return admitted
 
     def _within(
         self, request: InboundRequest, call: Call, routed: RoutedCall, catalog: Catalog
