@@ -61,7 +61,9 @@ def _rows_in(reply: Struct) -> int:
         count += len(rows)
         if rows and isinstance(rows[0], Struct):
             names = [name for name, _ in _lists_of(rows[0])]
-            count += sum(len(getattr(row, name)) for name in names for row in rows)
+            # What one row has another may leave out.
+            lists = (getattr(row, name) for name in names for row in rows)
+            count += sum(len(member) for member in lists if isinstance(member, list))
     return count
 
 

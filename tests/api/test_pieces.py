@@ -79,6 +79,17 @@ def test_pieces_make_the_same_json(buckets: list[int], daily: int) -> None:
     assert asyncio.run(encoded(answer)) == msgspec.json.encode(answer)
 
 
+async def test_a_row_may_leave_out_the_list_that_another_has() -> None:
+    class Receipt(Struct):
+        steps: list[int] | msgspec.UnsetType = msgspec.UNSET
+
+    class Page(Struct):
+        data: list[Receipt]
+
+    for rows in ([Receipt([1]), Receipt()], [Receipt(), Receipt([1])], [Receipt([1]), Receipt()] * AT_ONCE):
+        assert await encoded(Page(rows)) == msgspec.json.encode(Page(rows))
+
+
 def test_no_piece_has_many_rows() -> None:
     """The interpreter is held for one piece at a time."""
     pieces = [msgspec.json.decode(b"[" + piece + b"]") for piece in texts(rows(5 * AT_ONCE + 1))]
