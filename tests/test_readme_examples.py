@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from proxy.api.views.receipts import line_view
-from proxy.call.admission import refusal_of
+from proxy.call.fitting import refusal_of
 from proxy.config.load import Settings, load
 from proxy.config.reference import describe_keys
 from proxy.config.source import ConfigError

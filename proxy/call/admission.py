@@ -8,15 +8,15 @@ from msgspec.structs import replace
 
 from proxy.call.base import About, AdmittedCall, InboundRequest, RoutedCall
 from proxy.call.callers import Callers
-from proxy.call.headers import rate_headers
+from proxy.call.fitting import OF_FUNDS, exact_ceiling, is_worth_counting, least_useful, refusal_of
 from proxy.call.objects import Objects
 from proxy.call.off_loop import LARGE_BYTES, in_thread
-from proxy.call.policy import Catalog, Policy
+from proxy.call.policy import Catalog
 from proxy.call.renewals import Renewals
 from proxy.call.runs import with_run
 from proxy.call.terms import Terms, card_at, on_own_key, terms_for
 from proxy.clock import Clock
-from proxy.endpoints.base import Ask, Endpoint
+from proxy.endpoints.base import Endpoint
 from proxy.endpoints.objects import ObjectKind
 from proxy.endpoints.registry import ENDPOINTS, KINDS
 from proxy.endpoints.tools import ToolEndpoint
@@ -24,33 +24,17 @@ from proxy.endpoints.unserved import reason_against
 from proxy.errors import Refusal
 from proxy.ledger.commands import Authorize, Refused, Regrouped
 from proxy.ledger.ledger import Ledger
-from proxy.ledger.refusals import refusal
 from proxy.ledger.rows import Call, Caller, Limits
 from proxy.ledger.store import Store
 from proxy.metering.ceiling import Ceiling
-from proxy.metering.tokens import COUNTER
-from proxy.metering.usage import METERS, tokens_of
+from proxy.metering.usage import tokens_of
 from proxy.pricing.cards import RateCard
-from proxy.pricing.charge import affordable, worst_nano
+from proxy.pricing.charge import worst_nano
 from proxy.upstream.routes import Route, Routes
-
-BOUND_OVER_COUNT: Final = 32
-"""How much larger a bound hardly ever is than what is counted: a token is 4 bytes of text on average."""
-COUNTED_BYTES_MAX: Final = 8 * 1024 * 1024
-"""Text beyond this is longer than any model reads, and is not counted."""
 
 SHOWN_CHARS: Final = 100
 """How much of a path is repeated to the client."""
 TOOLS_SHOWN: Final = 32
-
-# What these refuse may pass with less output, and with an exact count in place of the bound on the input.
-_OF_FUNDS: Final = frozenset(
-    {
-        *("credit_balance_exhausted", "request_exceeds_balance", "in_flight_budget_exhausted"),
-        *("daily_limit_exceeded", "weekly_limit_exceeded", "monthly_limit_exceeded"),
-        *("total_limit_exceeded", "key_limit_exceeded"),
-    }
-)
 
 _OF_GROUPS: Final = frozenset({402, 403})
 """The statuses of refusals that calls of another group may pass."""
@@ -288,10 +272,10 @@ class Admission:
         command = self._command(call, routed, ceiling, ceiling, defaults, at_us=call.started_at_us)
         result = await self._ledger.authorize(command)
         if isinstance(result, Refused):
-            if _is_worth_counting(result, ask, ceiling, card):
+            if is_worth_counting(result, ask, ceiling, card):
                 ceiling = routed.bounded(await exact_ceiling(ask))
-            floor = _least_useful(ceiling, catalog.policy)
-            if ceiling is not bound or (floor is not ceiling and result.code in _OF_FUNDS):
+            floor = least_useful(ceiling, catalog.policy)
+            if ceiling is not bound or (floor is not ceiling and result.code in OF_FUNDS):
                 command = self._command(call, routed, ceiling, floor, defaults, at_us=self._clock.now_us())
                 result = await self._ledger.authorize(command)
         if isinstance(result, Refused):
@@ -330,36 +314,6 @@ def _in_run(routed: RoutedCall, request: InboundRequest, catalog: Catalog) -> Ro
     return with_run(routed, request, catalog.groups) if request.run or routed.ask.labels else routed
 
 
-def _least_useful(ceiling: Ceiling, policy: Policy) -> Ceiling:
-    """The least of a ceiling that is worth a call: clamped, where the policy is to clamp."""
-    if ceiling.elastic is None or policy.when_short == "refuse":
-        return ceiling
-    return ceiling.clamped(policy.min_output_tokens if METERS[ceiling.elastic].is_tokens else 1)
-
-
-def _is_worth_counting(refused: Refused, ask: Ask, ceiling: Ceiling, card: RateCard) -> bool:
-    """Whether an exact count could tell otherwise: some can, where a request of this size could be paid for.
-
-    A caller without money cannot make Farebox count much. One whose money is only held can: whether the call
-    fits once it is free again decides what its client is told.
-    """
-    if refused.code == "rate_limit_exceeded":
-        can_help = not (refused.limit_source or "").endswith("_rpm")
-    elif refused.code in _OF_FUNDS:
-        least = {meter: bound // BOUND_OVER_COUNT for meter, bound in ceiling.fixed.items()}
-        can_help = max(1, worst_nano(card, least)) <= _idle_nano(refused)
-    else:
-        can_help = False
-    return can_help and ask.input_text_length() <= COUNTED_BYTES_MAX
-
-
-def _idle_nano(refused: Refused) -> int:
-    """What the bound that is to blame leaves while no call is in flight."""
-    if refused.limit_nano is not None:
-        return refused.limit_nano - (refused.spent_nano or 0)
-    return (refused.available_nano or 0) + (refused.held_nano or 0)
-
-
 def unserved(path: str, routes: Routes, endpoints: Mapping[str, Endpoint]) -> Refusal:
     """The refusal of a path that no route has: why it is none to serve, or what is served."""
     shown = path if len(path) <= SHOWN_CHARS else f"{path[:SHOWN_CHARS]}..."
@@ -369,30 +323,3 @@ def unserved(path: str, routes: Routes, endpoints: Mapping[str, Endpoint]) -> Re
     of_models = [each.path for each in endpoints.values() if each.name in names]
     served = [*of_models, *(route.path for route in routes.tools[:TOOLS_SHOWN] if route.path), "/v1/models"]
     return Refusal("not_found", f"Nothing is served at {shown}; what is served is {', '.join(served)}.")
-
-
-async def exact_ceiling(ask: Ask) -> Ceiling:
-    """The ceiling counted exactly, in a thread where that would stall the loop."""
-    size = ask.input_text_length()
-    if COUNTER.is_quick(size, ask.model):
-        return ask.ceiling_exact()
-    return await in_thread(size, ask.ceiling_exact)
-
-
-def refusal_of(refused: Refused, card: RateCard, ceiling: Ceiling) -> Refusal:
-    """The client's refusal for a ledger's, with every figure that decided it.
-
-    `affordable_` and the elastic meter is what each choice could still produce for the funds that are left.
-    """
-    shown = refusal(refused)
-    if refused.required_nano is not None:
-        shown.details.setdefault("resets_at", None)
-        if (elastic := ceiling.elastic) is not None:
-            left_nano = max(0, refused.available_nano or 0)
-            shown.details[f"affordable_{elastic}"] = affordable(
-                card, left_nano, ceiling.usage, elastic, ceiling.choices, beside=ceiling.beside
-            )
-    if refused.retry_after_us is not None:
-        shown.headers["Retry-After-Ms"] = str(-(-refused.retry_after_us // 1_000))
-    shown.headers.update(rate_headers(refused))
-    return shown

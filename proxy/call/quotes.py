@@ -7,9 +7,10 @@ from typing import Final, Protocol
 import msgspec
 from msgspec.structs import replace
 
-from proxy.call.admission import BOUND_OVER_COUNT, COUNTED_BYTES_MAX, Admission, exact_ceiling
+from proxy.call.admission import Admission
 from proxy.call.base import InboundRequest, RoutedCall
 from proxy.call.estimates import fixed_usage
+from proxy.call.fitting import BOUND_OVER_COUNT, COUNTED_BYTES_MAX, exact_ceiling
 from proxy.call.off_loop import LARGE_BYTES
 from proxy.call.policy import Catalog
 from proxy.errors import Refusal

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from proxy.call.admission import BOUND_OVER_COUNT, COUNTED_BYTES_MAX, Admission
+from proxy.call.admission import Admission
 from proxy.call.base import InboundRequest, RoutedCall
+from proxy.call.fitting import BOUND_OVER_COUNT, COUNTED_BYTES_MAX
 from proxy.call.off_loop import LARGE_BYTES
 from proxy.call.policy import Catalog
 from proxy.call.quotes import Quotes
