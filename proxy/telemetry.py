@@ -46,6 +46,8 @@ FAULT_TASKS: Final = (
     "readiness",
     "recover",
     "reload",
+    "session",
+    "sessions",
     "start",
     "stop",
     "store",

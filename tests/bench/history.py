@@ -227,7 +227,7 @@ class History:
 
     def _key(self, account: int, id_: str) -> tuple[Any, ...]:
         named = (id_, self._account_ids[account], "bench", f"digest of {id_}", id_[-4:], OPENED_US)
-        return (*named, "active", NEVER_US, "[]", "{}", 0, self._spent_by(id_))
+        return (*named, "active", NEVER_US, "[]", "{}", 0, self._spent_by(id_), "")
 
     def _spent_by(self, scope: str) -> str:
         return text(self._spending.get(scope, NOTHING_SPENT))
