@@ -47,8 +47,8 @@ class Prices:
         at_us, name, group = int(at.timestamp()) * 1_000_000, said["name"], said["group"] or ""
         assert not group or self._settings.groups.of(group).name == group
         book = self._settings.book
-        card = book.card_now(None, name, "chat.completions", at_us, group) or book.card_now(
-            name, name, "", at_us, group
+        card = book.card_now(None, name, "chat.completions", lambda: at_us, group) or book.card_now(
+            name, name, "", lambda: at_us, group
         )
         assert card is not None, f"nothing has the price of {name}"
         card = card.case_of(dict(pair.split("=") for pair in (said["with"] or "").split()))

@@ -28,9 +28,8 @@ from proxy.ledger.rows import Call, Caller, Limits
 from proxy.ledger.store import Store
 from proxy.metering.ceiling import Ceiling
 from proxy.metering.usage import tokens_of
-from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import worst_nano
-from proxy.upstream.routes import Route, Routes
+from proxy.upstream.routes import Routes
 
 SHOWN_CHARS: Final = 100
 """How much of a path is repeated to the client."""
@@ -148,7 +147,7 @@ class Admission:
                 param="model",
             )
         request.facts["route"] = route.name
-        card = self._card(catalog, route, ask.model, endpoint.name, group)
+        card = catalog.book.card_now(route.rate_card, ask.model, endpoint.name, self._clock.now_us, group)
         if card is None or not card.may_cover(endpoint.meters):
             raise Refusal(
                 "model_not_priced", f"The model {ask.model!r} has no price, so it is refused.", param="model"
@@ -165,11 +164,6 @@ class Admission:
         if about is not None and not about.kind.made_by(ask):
             about = None
         return RoutedCall(endpoint, ask, route, terms, body, about)
-
-    def _card(self, catalog: Catalog, route: Route, model: str, endpoint: str, group: str) -> RateCard | None:
-        """The card that prices a call now. The clock is read only for one that changes with time."""
-        card = catalog.book.card_of(route.rate_card, model, endpoint, group)
-        return card.as_of(self._clock.now_us()) if card is not None and card.is_timed else card
 
     async def _other_call(self, request: InboundRequest, caller: Caller, catalog: Catalog) -> RoutedCall:
         """What is no call of a model: that of a tool, or one that is about an object."""
@@ -197,7 +191,8 @@ class Admission:
             raise unserved(request.path, catalog.routes, self._endpoints)
         request.facts["route"] = route.name
         endpoint = ToolEndpoint(route.name, request.path, route.plan, query=request.query)
-        card = self._card(catalog, route, route.name, endpoint.name, caller.group)
+        now_us = self._clock.now_us
+        card = catalog.book.card_now(route.rate_card, route.name, endpoint.name, now_us, caller.group)
         if card is None or not card.may_cover(endpoint.meters):
             raise Refusal("model_not_priced", f"The tool {route.name!r} has no price, so it is refused.")
         body = await request.body_at_hand()

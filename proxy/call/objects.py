@@ -171,7 +171,7 @@ class Objects:
         route = catalog.routes.for_model(kind.endpoint, row.model)
         if route is None:
             raise _gone(row)
-        card = catalog.book.card_now(route.rate_card, row.model, kind.endpoint, now_us, caller.group)
+        card = catalog.book.card_now(route.rate_card, row.model, kind.endpoint, lambda: now_us, caller.group)
         if card is None or not card.may_cover(kind.meters):
             raise Refusal("model_not_priced", f"The model {row.model!r} has no price, so it is refused.")
         card = card_at(card, ask.parameters, kind.meters)

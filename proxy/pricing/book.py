@@ -1,6 +1,6 @@
 """The price book: which rate card prices a model."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Final
@@ -71,11 +71,11 @@ class PriceBook:
         return self._for_group(found, group) if group in self._multipliers else found
 
     def card_now(
-        self, rate_card: str | None, model: str, endpoint: str, at_us: int, group: str = ""
+        self, rate_card: str | None, model: str, endpoint: str, now_us: Callable[[], int], group: str = ""
     ) -> RateCard | None:
-        """As `card_of`, as that prices calls at a moment."""
+        """As `card_of`, as that prices calls now. The clock is read only for cards that change with time."""
         found = self.card_of(rate_card, model, endpoint, group)
-        return found.as_of(at_us) if found is not None and found.is_timed else found
+        return found.as_of(now_us()) if found is not None and found.is_timed else found
 
     def has_free(self, meters: Needed, endpoint: str, group: str = "") -> bool:
         """Whether a call on `endpoint`, which uses `meters`, may cost nothing."""

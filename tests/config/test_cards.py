@@ -374,7 +374,7 @@ def test_a_call_is_priced_by_the_card_as_of_its_moment(
 ) -> None:
     """A card changes when the one that it is like does, and keeps what it says itself."""
     book = load_text(text_of(rate_cards=CHANGING, routes="")).book
-    found = book.card_now(card_id, "", "", int(FIRST_US + day * DAY_US))
+    found = book.card_now(card_id, "", "", lambda: int(FIRST_US + day * DAY_US))
     assert found is not None
     assert price(found, {"input_tokens": 1_000, "output_tokens": 1_000}).total_nano == nano * 1_000_000
     assert found.id == card_id
@@ -391,6 +391,8 @@ rate_cards:
   child: {like: parent, rates: {images: {per_unit: '0.05'}}}
 """
     book = load_text(text_of(rate_cards=said, routes="")).book
-    later = [book.card_now(card_id, "", "", FIRST_US + 90 * DAY_US) for card_id in ("parent", "child")]
+    later = [
+        book.card_now(card_id, "", "", lambda: FIRST_US + 90 * DAY_US) for card_id in ("parent", "child")
+    ]
     found = [price(card.case_of({"quality": "low"}), {"images": 1}).total_nano for card in later if card]
     assert found == [20_000_000] * 2

@@ -155,7 +155,7 @@ def test_a_call_has_the_price_of_the_window_that_holds(
 ) -> None:
     book = load_text(text_of(rate_cards=TIMED, routes="")).book
     at_us = int(datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()) * 1_000_000
-    found = book.card_now(card_id, "", "", at_us, group)
+    found = book.card_now(card_id, "", "", lambda: at_us, group)
     assert found is not None
     found = found.case_of({"size": "large"} if of_case else {})
     assert found.id == price_id
@@ -166,7 +166,7 @@ def test_a_call_has_the_price_of_the_window_that_holds(
 def test_a_multiplied_line_names_its_window_then_its_group_then_its_tier(load_text: LoadText) -> None:
     book = load_text(text_of(rate_cards=TIMED, routes="")).book
     at_us = int(datetime(2027, 1, 15, 20, tzinfo=UTC).timestamp()) * 1_000_000
-    found = book.card_now("parent", "", "", at_us, "half")
+    found = book.card_now("parent", "", "", lambda: at_us, "half")
     assert found is not None
     [line, *_] = price(found.by_tier["flex"], {"input_tokens": 1_000}).lines
     assert [(step.kind, step.value, step.name) for step in line.steps] == [

@@ -30,7 +30,7 @@ CARD = card(
 
 def found_at(load_text: LoadText, group: str = "", at_us: int = 0) -> RateCard:
     text = text_of(rate_cards=CARD, groups="groups: {half: {multiplier: '0.5'}}", routes="")
-    found = load_text(text).book.card_now("chat", "", "", at_us, group)
+    found = load_text(text).book.card_now("chat", "", "", lambda: at_us, group)
     assert found is not None
     return found
 

@@ -139,7 +139,7 @@ def test_a_card_is_multiplied_once_for_each_group() -> None:
     multiple = book.card_of(None, "m", "chat.completions", "beta")
     assert multiple is not None
     assert (multiple.id, rated(multiple)) == ("chats+group=beta", {"input_tokens": Fraction(8, 5)})
-    assert book.card_now(None, "m", "chat.completions", 5, "beta") is multiple
+    assert book.card_now(None, "m", "chat.completions", lambda: 5, "beta") is multiple
     assert [book.card_of(None, "m", "chat.completions", name) for name in ("gamma", "", "x")] == [
         CARDS[1]
     ] * 3
