@@ -5,8 +5,10 @@ from typing import Final
 from msgspec import Struct
 
 from proxy.api.reader import CallSum, Reader
+from proxy.endpoints.event_plan import EVENT_PREFIX
 from proxy.errors import Refusal
 from proxy.ids import first_id, made_at_us
+from proxy.ledger.windows import DAY_US
 
 MAX_SUMS: Final = 10_000
 """How many sums one answer is made of."""
@@ -49,6 +51,14 @@ class Stretch(Struct, frozen=True, kw_only=True):
     end_user: str = ""
 
 
+class _Ids(Struct, frozen=True):
+    """The ids to look at: from `start` on and before `end`. Those before `first` are few."""
+
+    start: str
+    first: str
+    end: str
+
+
 async def summed(
     reader: Reader, stretch: Stretch, *, account_id: str, pace: Pace = PACE
 ) -> tuple[list[CallSum], int]:
@@ -57,18 +67,41 @@ async def summed(
     That is the end of the stretch unless it has more calls than the pace allows. Raises Refusal
     `invalid_value` for more than `MAX_SUMS`.
     """
-    first = first_id(CALL_PREFIX, stretch.start_us)
-    place = first_id(CALL_PREFIX, max(0, stretch.start_us - LATEST_START_US))
-    end_id = first_id(CALL_PREFIX, stretch.end_us)
+    start, first, end = (
+        first_id(CALL_PREFIX, at_us)
+        for at_us in (max(0, stretch.start_us - LATEST_START_US), stretch.start_us, stretch.end_us)
+    )
+    sums, stopped = await _walked(reader, stretch, _Ids(start, first, end), account_id, pace)
+    # A call begins after its id is made, so that all calls that began before are summed up.
+    return sums, stretch.end_us if stopped is None else made_at_us(stopped)
+
+
+async def events_summed(
+    reader: Reader, stretch: Stretch, *, account_id: str, pace: Pace = PACE
+) -> tuple[list[CallSum], bool]:
+    """The sums of usage from outside, as `summed` makes those of calls; and whether they are whole.
+
+    It may have been told of at any time after it happened, so that all ids from then on are looked at.
+    """
+    start = first_id(EVENT_PREFIX, max(0, stretch.start_us - DAY_US))
+    sums, stopped = await _walked(reader, stretch, _Ids(start, start, f"{EVENT_PREFIX}_~"), account_id, pace)
+    return sums, stopped is None
+
+
+async def _walked(
+    reader: Reader, stretch: Stretch, ids: _Ids, account_id: str, pace: Pace
+) -> tuple[list[CallSum], str | None]:
+    """The sums of the calls of some ids, and the first id that the pace did not allow to read."""
+    place: str | None = ids.start
     sums: list[CallSum] = []
     reads = 0
-    while reads < pace.reads:
-        reads += place >= first  # Those of before are few, and an answer must get beyond them.
-        following = await reader.call_place(account_id, place, end_id, pace.calls)
+    while place is not None and reads < pace.reads:
+        reads += place >= ids.first  # Those of before are few, and an answer must get beyond them.
+        following = await reader.call_place(account_id, place, ids.end, pace.calls)
         sums += await reader.call_sums(
             account_id,
             first_id=place,
-            end_id=following or end_id,
+            end_id=following or ids.end,
             start_us=stretch.start_us,
             end_us=stretch.end_us,
             width_seconds=stretch.width_seconds,
@@ -81,8 +114,5 @@ async def summed(
         )
         if len(sums) > MAX_SUMS:
             raise Refusal("invalid_value", f"Ask for less: this has more than {MAX_SUMS} results.")
-        if following is None:
-            return sums, stretch.end_us
         place = following
-    # A call begins after its id is made, so that all calls that began before are summed up.
-    return sums, made_at_us(place)
+    return sums, place

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct
 
-from proxy.api.call_sums import PACE, Pace, Stretch, summed
+from proxy.api.call_sums import PACE, Pace, Stretch, events_summed, summed
 from proxy.api.reader import SUM_BYTES, CallSum, Reader, UsageGroup, UsageSum
 from proxy.call.off_loop import off_loop
 from proxy.errors import Refusal
@@ -80,12 +80,14 @@ async def _of_calls(reader: Reader, query: Asked, account_id: str, days: tuple[i
         end_user=query.end_user or "",
     )
     sums, reached_us = await summed(reader, stretch, account_id=account_id, pace=pace)
-    if reached_us < stretch.end_us:
+    events, is_whole = await events_summed(reader, stretch, account_id=account_id, pace=pace)
+    if reached_us < stretch.end_us or not is_whole:
         raise Refusal(
             "invalid_value",
             f"Ask for fewer days: these have more than {pace.most} calls.",
             param="start_date",
         )
+    sums += events
     return await off_loop(len(sums) * SUM_BYTES, lambda: _grouped(query, sums))
 
 

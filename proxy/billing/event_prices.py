@@ -12,8 +12,8 @@ from proxy.pricing.book import PriceBook
 from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import Charge, price
 
-GROUP_TRIES: Final = 3
-"""How often usage is priced for the group that its account is in by then."""
+GROUP_TRIES: Final = 4
+"""How often usage is told as the ledger then says that it is: of another group, or counted to somebody."""
 
 
 class Ledger(Protocol):

@@ -9,7 +9,7 @@ from proxy.billing.event_prices import GROUP_TRIES, Ledger, Terms, card_of, char
 from proxy.call.renewals import Renewals
 from proxy.call.terms import card_at
 from proxy.clock import Clock
-from proxy.endpoints.event_plan import EVENTS, EventPolicy, Every, LevelPlan
+from proxy.endpoints.event_plan import EVENT_PREFIX, EVENTS, EventPolicy, Every, LevelPlan
 from proxy.errors import Refusal
 from proxy.ids import new_id
 from proxy.ledger.commands import Recorded, Refused, Regrouped
@@ -110,31 +110,36 @@ class LevelCharges:
         plan = self.policy.plans.get(level.type)
         if plan is None or plan.level is None:
             raise Refusal("conflict", f"No events of type {level.type!r} tell of levels any more.")
-        group = ""
+        group, counts_user = "", False
         for _ in range(GROUP_TRIES):
             card = card_of(plan, self._terms().book, group)
             piece = piece_of(level, plan.level, card, until_us)
             stops = plan.level.when_short == "stop"
-            result = await self._ledger.submit(self._accrue(piece, plan.level, group))
+            result = await self._ledger.submit(
+                self._accrue(piece, plan.level, group, counts_user=counts_user)
+            )
             if isinstance(result, Refused):
                 raise refusal(result)
             if not isinstance(result, Regrouped):
                 assert isinstance(result, Recorded)
                 is_over = stops and result.settled.shortfall_nano
                 return stopped(piece.after) if is_over else piece.after
+            counts_user = counts_user or result.counts_user
             # Nobody owes for want of what the account should have been given by now.
             group = await self._renewals.group_of(level.account_id, result.group, self._terms().groups)
         raise Refusal("conflict", "The account changes its group.")
 
-    def _accrue(self, piece: Piece, plan: LevelPlan, group: str) -> Accrue:
+    def _accrue(self, piece: Piece, plan: LevelPlan, group: str, *, counts_user: bool) -> Accrue:
         level, now_us = piece.level, self._clock.now_us()
         usage = {plan.meter: piece.quantity}
         name = _encode((_LEVEL, level.type, level.thing, piece.until_us)).decode()
         call = Call(
-            *(new_id("call", now_us), level.account_id, level.key_id, EVENTS, level.type, "", ""),
+            *(new_id(EVENT_PREFIX, now_us), level.account_id, level.key_id, EVENTS, level.type, "", ""),
             stream=False,
             started_at_us=level.since_us,
+            end_user=level.end_user,
             metadata=_about(piece),
+            counts_user=counts_user,
         )
         is_owed = plan.when_short == "owe"
         record = Record(
@@ -142,6 +147,7 @@ class LevelCharges:
             charge=charged(piece.card, usage) if piece.quantity else NO_CHARGE,
             on_shortfall="owe" if is_owed else "forgive",
             group=group,
+            defaults=self._terms().groups.of(group).limits,
         )
         return Accrue(record, level, piece.until_us, stops=not is_owed)
 

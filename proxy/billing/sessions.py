@@ -14,7 +14,7 @@ from proxy.call.objects import known_of
 from proxy.call.renewals import Renewals
 from proxy.call.terms import card_at
 from proxy.clock import Clock
-from proxy.endpoints.event_plan import EVENTS, EventPlan, SessionPlan, ToldSession, used
+from proxy.endpoints.event_plan import EVENT_PREFIX, EVENTS, EventPlan, SessionPlan, ToldSession, used
 from proxy.errors import Refusal
 from proxy.ids import new_id
 from proxy.ledger.commands import Authorize, Detach, Extend, Granted, Refused, Regrouped, Settle, Settled
@@ -57,6 +57,11 @@ class UsageEvent(Protocol):
     @property
     def run_id(self) -> str:
         """The run that it is billed with."""
+        ...
+
+    @property
+    def end_user(self) -> str:
+        """For whom it was."""
         ...
 
 
@@ -192,21 +197,22 @@ class Sessions:
         longest_us = opened_us + session.longest_us
         funded_us = min(now_us + session.hold_us, longest_us)
         call = Call(
-            *(new_id("call", now_us), event.account_id, key_id, EVENTS, plan.type, "", ""),
+            *(new_id(EVENT_PREFIX, now_us), event.account_id, key_id, EVENTS, plan.type, "", ""),
             stream=False,
             started_at_us=opened_us,
+            end_user=event.end_user,
             metadata=_encode({"session": told.name}).decode(),
             run_id=event.run_id,
         )
-        card, hold_nano = await self._hold(call, plan, told.parameters, funded_us, now_us)
+        call, card, hold_nano = await self._hold(call, plan, told.parameters, funded_us, now_us)
         times = (opened_us, opened_us, funded_us, longest_us, session.idle_us)
         opened = Session(told.name, _digest(event), *times)
         return await self._begin(call, card, hold_nano, now_us, opened)
 
     async def _hold(
         self, call: Call, plan: EventPlan, parameters: dict[str, str], funded_us: int, now_us: int
-    ) -> tuple[RateCard, int]:
-        """Hold for a session until a moment: the card of its prices, and how much is held. Raises Refusal."""
+    ) -> tuple[Call, RateCard, int]:
+        """Hold for a session until a moment: its call, its card, and how much is held. Raises Refusal."""
         group, opened_us = "", call.started_at_us
         for _ in range(GROUP_TRIES):
             terms = self._terms()
@@ -225,8 +231,9 @@ class Sessions:
             if isinstance(result, Refused):
                 raise refusal(result)
             if isinstance(result, Granted):
-                return card, result.hold_nano
+                return call, card, result.hold_nano
             assert isinstance(result, Regrouped)
+            call = replace(call, counts_user=call.counts_user or result.counts_user)
             group = await self._renewals.group_of(call.account_id, result.group, terms.groups)
         raise Refusal("conflict", "The account changes its group; send the event again.")
 

@@ -15,6 +15,7 @@ from proxy.call.renewals import Renewals
 from proxy.call.terms import card_at
 from proxy.clock import Clock
 from proxy.endpoints.event_plan import (
+    EVENT_PREFIX,
     EVENTS,
     EventPlan,
     EventPolicy,
@@ -43,7 +44,8 @@ class UsageEvent(msgspec.Struct, frozen=True):
     """What was told: an id within its account and `source`, a type, when it was, and all of it as JSON.
 
     `content` says the same in the same bytes whenever it is told, see `proxy.endpoints.event_plan`.
-    `run_id` is the run that it is billed with, empty for none.
+    `run_id` is the run that it is billed with, and `end_user` for whom it was; either is empty for none. It
+    `counts_user` where the ledger has said that its end user is limited.
     """
 
     id: str
@@ -53,6 +55,8 @@ class UsageEvent(msgspec.Struct, frozen=True):
     content: bytes
     source: str = ""
     run_id: str = ""
+    end_user: str = ""
+    counts_user: bool = False
 
     @property
     def name(self) -> str:
@@ -120,6 +124,7 @@ class UsageEvents:
                 command = _command(event, plan, terms, key_id, group=group, now_us=now_us)
                 result = await self._ledger.submit(command)
                 if isinstance(result, Regrouped):
+                    event = replace(event, counts_user=event.counts_user or result.counts_user)
                     # Nobody owes for want of what the account should have been given by now.
                     group = await self._renewals.group_of(event.account_id, result.group, terms.groups)
                 elif not await self._has_room_now(command, result):
@@ -176,7 +181,7 @@ def _command(
         charge = charged(card, told.usage)
     outcome = Outcome("reported_failure" if told.failed else "complete", 200, "reported", told.usage, now_us)
     record = _record(event, key_id, outcome, charge, group=group, now_us=now_us)
-    return replace(record, on_shortfall=terms.events.on_shortfall)
+    return replace(record, on_shortfall=terms.events.on_shortfall, defaults=terms.groups.of(group).limits)
 
 
 def _report_level(
@@ -197,17 +202,20 @@ def _report_level(
         card_at(card_of(plan, terms.book, group).as_of(at_us), said.parameters, plan.meters)
     outcome = Outcome("complete", 200, "reported", {}, now_us)
     record = _record(event, key_id, outcome, NO_CHARGE, group=group, now_us=now_us)
-    return ReportLevel(record, said.thing, Told(at_us, said.level, tuple(said.parameters.items())))
+    told = Told(at_us, said.level, tuple(said.parameters.items()), event.end_user)
+    return ReportLevel(record, said.thing, told)
 
 
 def _record(
     event: UsageEvent, key_id: str, outcome: Outcome, charge: Charge, *, group: str, now_us: int
 ) -> Record:
     call = Call(
-        *(new_id("call", now_us), event.account_id, key_id, EVENTS, event.type, "", ""),
+        *(new_id(EVENT_PREFIX, now_us), event.account_id, key_id, EVENTS, event.type, "", ""),
         stream=False,
         started_at_us=event.at_us,
+        end_user=event.end_user,
         run_id=event.run_id,
+        counts_user=event.counts_user,
     )
     digest = hashlib.sha256(event.content).hexdigest()
     return Record(*(call, event.name, digest, min(event.at_us, now_us), now_us, outcome, charge), group=group)

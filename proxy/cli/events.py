@@ -21,7 +21,7 @@ AT_ONCE: Final = 100
 """How many events one request takes."""
 SHOWN: Final = 50
 """How many rejected events are printed; JSON has all of them."""
-_MEMBERS: Final = ("id", "type", "account", "timestamp", "run_id")
+_MEMBERS: Final = ("id", "type", "account", "timestamp", "run_id", "end_user")
 _LITERAL: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?|true|false|null")
 _PLAIN: Final = ("application/json", b'{"events":[', b"]}")
 _CLOUD: Final = ("application/cloudevents-batch+json", b"[", b"]")
@@ -45,8 +45,8 @@ def events() -> None:
 def send_events(api: Api, out: Out, file: Path) -> None:
     """Send the events of FILE: JSON Lines, plain or CloudEvents, or CSV; exit code 1 if any was rejected.
 
-    In CSV the columns beside id, type, account, timestamp and run_id are properties. To send a file again
-    is harmless: what was charged before is not charged again.
+    In CSV the columns beside id, type, account, timestamp, run_id and end_user are properties. To send a
+    file again is harmless: what was charged before is not charged again.
     """
     counts: Counter[str] = Counter()
     rejected: list[Json] = []

@@ -21,7 +21,8 @@ from proxy.money import decimal_string
 
 EVENTS: Final = "events"
 """What stands for an endpoint on the receipts of events."""
-
+EVENT_PREFIX: Final = "call"
+"""What the ids of their receipts begin with."""
 
 SESSION_METER: Final = "run_seconds"
 """The meter of sessions, which counts in microseconds."""

@@ -149,8 +149,14 @@ def end_us(sums: UserSums) -> int:
 
 def kept_until_us(limits: EndUserLimits, at_us: int) -> int:
     """Until when what a call adds now is counted: the end of the longest window with a limit."""
-    latest_us = at_us + RATES_US
-    for window, start_day in windows_of(at_us // DAY_US):
-        if limits.window_nano(window) is not None:
-            latest_us = max(latest_us, end_us(UserSums(window, start_day)) + LATE_US)
-    return latest_us
+    return max(at_us + RATES_US, summed_until_us(limits, at_us))
+
+
+def summed_until_us(limits: EndUserLimits, at_us: int) -> int:
+    """Until when what is spent at an instant counts to any spending limit; 0 for to none."""
+    ends = (
+        end_us(UserSums(window, start_day)) + LATE_US
+        for window, start_day in windows_of(at_us // DAY_US)
+        if limits.window_nano(window) is not None
+    )
+    return max(ends, default=0)

@@ -20,12 +20,13 @@ LevelState = Literal["used", "ended", "stopped"]
 class Told(msgspec.Struct, frozen=True, array_like=True):
     """That there are so many millionths of a thing from a moment on, until something else is told.
 
-    `parameters` are what prices may depend on, by name.
+    `parameters` are what prices may depend on, by name; `end_user` is for whom it is there, empty for nobody.
     """
 
     at_us: int
     level: int
     parameters: tuple[tuple[str, str], ...] = ()
+    end_user: str = ""
 
 
 class Level(msgspec.Struct, frozen=True):
@@ -60,11 +61,18 @@ class Level(msgspec.Struct, frozen=True):
         return dict(self.told[_place(self.told, self.since_us)].parameters)
 
     @property
+    def end_user(self) -> str:
+        """For whom it is there at `since_us`."""
+        return self.told[_place(self.told, self.since_us)].end_user
+
+    @property
     def same_until_us(self) -> int:
-        """When `parameters` change for what there is; NEVER_US if they do not."""
+        """When `parameters` or the end user change for what there is; NEVER_US if they do not."""
         place = _place(self.told, self.since_us)
-        mine, rest = self.told[place].parameters, self.told[place + 1 :]
-        return next((each.at_us for each in rest if each.level and each.parameters != mine), NEVER_US)
+        mine, rest = self.told[place], self.told[place + 1 :]
+        about = (mine.parameters, mine.end_user)
+        changes = (each.at_us for each in rest if each.level and (each.parameters, each.end_user) != about)
+        return next(changes, NEVER_US)
 
 
 def begun(account_id: str, type_: str, thing: str, key_id: str, told: Told) -> Level:
@@ -103,7 +111,7 @@ def accrued(level: Level, until_us: int) -> tuple[int, Level]:
 
 def stopped(level: Level) -> Level:
     """The level as it is when nothing is left to pay for it: nothing of it is there any more."""
-    last = Told(level.charged_us, 0, level.told[-1].parameters)
+    last = replace(level.told[-1], at_us=level.charged_us, level=0)
     return replace(_as_told(replace(level, told=(last,))), state="stopped")
 
 

@@ -5,7 +5,7 @@ from typing import Final
 from proxy.ledger import kinds
 from proxy.ledger.command import Command
 from proxy.ledger.needs import Needs
-from proxy.ledger.rows import Call, OnShortfall, Outcome
+from proxy.ledger.rows import UNLIMITED, Call, Limits, OnShortfall, Outcome
 from proxy.ledger.windows import DAY_US
 from proxy.pricing.charge import NO_CHARGE, Charge
 
@@ -19,7 +19,8 @@ class Record(Command, frozen=True):
     The name is kept as an object of the account, with the `digest` of all that was said: a repeat says the
     same. It is counted in the windows of `used_at_us`, which is not after `at_us`. Nobody can refuse what has
     been used, so that no limit and no lack of funds does, unless the debt would be beyond all amounts.
-    `group` is the one that the account was taken to be in: the charge is at its prices.
+    `group` is the one that the account was taken to be in: the charge is at its prices, and `defaults` are
+    the limits of its accounts that set none of their own, to which it counts for its end user.
     """
 
     call: Call
@@ -31,6 +32,7 @@ class Record(Command, frozen=True):
     charge: Charge = NO_CHARGE
     on_shortfall: OnShortfall = "owe"
     group: str = ""
+    defaults: Limits = UNLIMITED
 
     def add_needs(self, needs: Needs) -> None:
         """Add the account, its due lots, what is known under the name, and what was spent on that day."""
@@ -42,5 +44,7 @@ class Record(Command, frozen=True):
         if key_id:
             needs.keys.add((account_id, key_id))
             needs.days.add((account_id, key_id, day))
+        if self.call.counts_user:
+            needs.add(kinds.END_USER, (account_id, self.call.end_user))
         if self.charge.tiers:
             needs.add_counters(account_id, self.charge, self.used_at_us)

@@ -145,11 +145,7 @@ def let_in(model: Model, guest: Guest | None, hold: Hold, at_us: int) -> int:
     fellow.flight += 1
     fellow.count(at_us, at_us, held=hold.amount_nano)
     fellow.gauges.fill(guest.asked, at_us)
-    ends = [at_us + 2 * MINUTE_US]
-    for window, first_day in first_days(at_us // DAY_US).items():
-        if window in WINDOWS and getattr(guest.limits, f"{window}_nano") not in (None, NO_LIMIT):
-            ends.append(_end_us(window, first_day) + HOUR_US)
-    fellow.until_us = max(fellow.until_us, *ends)
+    fellow.until_us = max(fellow.until_us, at_us + 2 * MINUTE_US, *_ends_of(guest.limits, at_us))
     if guest.newcomer:
         crowd = model.fellows.setdefault((call.account_id, ""), Fellow())
         crowd.gauges.fill(guest.newcomer, at_us)
@@ -182,6 +178,28 @@ def close(model: Model, hold: Hold, paid_nano: int, used_tokens: int, at_us: int
         fellow.count(hold.created_at_us, at_us, spent=paid_nano, held=-hold.amount_nano)
         if hold.tokens:
             fellow.gauges.correct(hold.call.end_user, hold.tokens, used_tokens)
+
+
+def counts_recorded(model: Model, call: Call, limits: Limits) -> bool:
+    """Whether what was told of from outside is looked at for whom it was."""
+    key = model.keys.get(call.key_id)
+    of_key = key.limits.end_users if key else None
+    return call.end_user != "" and bool(limits.end_users or of_key or call.counts_user)
+
+
+def spend(model: Model, call: Call, limits: Limits, used_us: int, at_us: int, paid_nano: int) -> None:
+    """Count what was told of from outside in the windows of its use, if a limit still counts any of them."""
+    key = model.keys.get(call.key_id)
+    terms = limits.end_users or EndUserTerms()
+    terms = both(key.limits.end_users, terms) if key and key.limits.end_users else terms
+    known = model.fellows.get((call.account_id, call.end_user))
+    in_force = both(EndUserTerms(known.limits if known else EndUserLimits()), terms).limits
+    until_us = max(_ends_of(in_force, used_us), default=0)
+    if paid_nano == 0 or (known is None and until_us <= at_us):
+        return
+    fellow = model.fellows.setdefault((call.account_id, call.end_user), known or Fellow())
+    fellow.count(used_us, at_us, spent=paid_nano)
+    fellow.until_us = max(fellow.until_us, until_us)
 
 
 def limit_end_user(world: World) -> LimitEndUser:
@@ -239,6 +257,13 @@ def _over(gauges: Gauges, asked: list[Ask], at_us: int) -> Refused | None:
         if over > 0:
             return Refused("rate_limit_exceeded", "", limit_source=each.source, retry_after_us=wait_us)
     return None
+
+
+def _ends_of(limits: EndUserLimits, at_us: int) -> Iterator[int]:
+    """Until when each window of an instant is kept that has a limit."""
+    for window, first_day in first_days(at_us // DAY_US).items():
+        if window in WINDOWS and getattr(limits, f"{window}_nano") not in (None, NO_LIMIT):
+            yield _end_us(window, first_day) + HOUR_US
 
 
 def _end_us(window: str, first_day: int) -> int:

@@ -14,6 +14,7 @@ from proxy.ledger.records import Record
 from proxy.ledger.rows import NEVER_US, Call, Outcome
 from proxy.pricing.charge import NO_CHARGE
 from tests.ledger.auditor import nano
+from tests.simulation.end_users import NAMES
 from tests.simulation.follow_accounts import CONFLICT, INVALID, NO_ACCOUNT
 from tests.simulation.model import DAY_US, Model
 from tests.simulation.records import follow_record
@@ -79,7 +80,8 @@ def report_level(world: World) -> ReportLevel:
         digest = f"digest of {name.removeprefix('event ')}" if world.happens(70) else record.digest
         record = replace(record, name=name, digest=digest)
     level = -1 if world.happens(1) else level
-    return ReportLevel(record, world.one_of(THINGS), Told(used_at_us, level, parameters))
+    end_user = world.one_of(NAMES) if world.happens(40) else ""
+    return ReportLevel(record, world.one_of(THINGS), Told(used_at_us, level, parameters, end_user))
 
 
 def accrue(world: World) -> Accrue | None:
@@ -99,6 +101,9 @@ def accrue(world: World) -> Accrue | None:
     record = _record(world, account_id, kept.key_id, used_at_us, at_us)
     record = replace(
         record,
+        call=replace(
+            record.call, end_user=row.end_user, counts_user=row.end_user != "" and world.happens(80)
+        ),
         name=f"event level {thing} {until_us}",
         digest="",
         outcome=replace(record.outcome, usage=usage, basis="counted"),
@@ -117,6 +122,7 @@ def _record(world: World, account_id: str, key_id: str, used_at_us: int, at_us: 
         *(made, f"event {made.id}", f"digest of {made.id}", used_at_us, at_us),
         *(Outcome("complete", 200, "reported", {}, at_us), NO_CHARGE),
         group=party.account.group if party and world.happens(98) else "beta",
+        defaults=world.defaults,
     )
 
 
@@ -165,6 +171,6 @@ def follow_accrue(model: Model, command: Accrue) -> Recorded | Regrouped | Refus
         kept.charged_us, kept.came_to, kept.counted = until_us, came_to, kept.counted + quantity
         if command.stops and result.settled.shortfall_nano:
             last = max(kept.told.items())[1]
-            kept.told, kept.is_stopped = {until_us: Told(until_us, 0, last.parameters)}, True
+            kept.told, kept.is_stopped = {until_us: Told(until_us, 0, last.parameters, last.end_user)}, True
     model.touch(account_id)
     return result

@@ -7,6 +7,7 @@ from proxy.ledger.books import Books
 from proxy.ledger.commands import Authorize, Close, Command, Result
 from proxy.ledger.end_user_rows import NEWCOMERS, EndUserTerms
 from proxy.ledger.end_users import ForgetEndUsers, LimitEndUser
+from proxy.ledger.records import Record
 from proxy.ledger.windows import DAY_US
 
 
@@ -58,7 +59,21 @@ def asks_nobody(books: Books, command: Command) -> Result:
     return result
 
 
+def forgets_whom_usage_was_for(books: Books, command: Command) -> Result:
+    """What is told of from outside is charged, and not counted to its end user."""
+    if not isinstance(command, Record) or not command.call.counts_user:
+        return rules.apply(books, command)
+    id_ = (command.call.account_id, command.call.end_user)
+    known = books.end_users.get(id_)
+    result = rules.apply(books, command)
+    after = books.end_users.get(id_)
+    if after is not None and known is not None:
+        books.end_users.put(replace(after, sums=known.sums))
+    return result
+
+
 RULES = (
+    forgets_whom_usage_was_for,
     forgets_who_is_counted,
     lets_in_any_crowd,
     counts_only_what_is_held,

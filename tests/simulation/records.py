@@ -6,9 +6,10 @@ from proxy.ledger.commands import Recorded, Refused, Regrouped, Settled
 from proxy.ledger.records import EVENT, Record
 from proxy.ledger.rows import Call, Hold, Object, Outcome, Receipt
 from tests.ledger.auditor import ACCOUNT, nano
+from tests.simulation import end_users
 from tests.simulation.counters import counted, let_go
 from tests.simulation.follow_accounts import CONFLICT, INVALID, NO_ACCOUNT
-from tests.simulation.model import DAY_US, Model, Party
+from tests.simulation.model import DAY_US, Model, Party, in_force
 from tests.simulation.world import CARDS, World
 
 OF_AN_ACCOUNT = 60
@@ -27,6 +28,9 @@ def record(world: World) -> Record:
     usage = {"requests": 1, "input_tokens": world.up_to(9_000), "output_tokens": world.up_to(9_000)}
     usage = {"requests": 1} if model == "drawing" else usage
     made = Call(world.new_id("event"), account_id, key_id, "events", model, "", "", False, used_at_us)
+    if world.happens(40):
+        name = world.one_of(end_users.NAMES)
+        made = replace(made, end_user=name, counts_user=bool(name) and world.happens(80))
     known = list(world.model.holds)[-50:]
     if known and world.happens(2):
         made = replace(made, id=world.one_of(known))
@@ -41,6 +45,7 @@ def record(world: World) -> Record:
         *(Outcome("complete", 200, "reported", usage, at_us), world.price(CARDS[model], usage)),
         on_shortfall="owe" if world.happens(30) else "forgive",
         group=party.account.group if party and world.happens(98) else "beta",
+        defaults=world.defaults,
     )
 
 
@@ -61,6 +66,10 @@ def follow_record(model: Model, command: Record) -> Recorded | Regrouped | Refus
     refused = CONFLICT if call.id in model.holds else _impossible(party, command)
     if refused:
         return refused
+    limits = in_force(party.account.limits, command.defaults)
+    counts = end_users.counts_recorded(model, call, limits)
+    if counts and not call.counts_user:
+        return Regrouped(command.group, counts_user=True)
     scopes = (ACCOUNT, call.key_id) if call.key_id else (ACCOUNT,)
     charge = counted(model.uses, call.account_id, command.used_at_us, command.charge)
     paid, short, owed = history.record(
@@ -78,6 +87,8 @@ def follow_record(model: Model, command: Record) -> Recorded | Regrouped | Refus
         *(party.account.id, command.name, "event", "", call.key_id, call.id, call.model),
         *(command.used_at_us, seen),
     )
+    if counts:
+        end_users.spend(model, call, limits, command.used_at_us, command.at_us, nano(paid))
     left = nano(history.balance()), nano(history.available())
     told = charge if command.charge.tiers else None
     settled = Settled(nano(paid), nano(short), *left, owed_nano=nano(owed), charge=told)

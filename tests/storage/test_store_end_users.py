@@ -4,7 +4,7 @@ import asyncio
 
 from msgspec.structs import replace
 
-from proxy.ledger.commands import Authorize, ChangeAccount, Granted, Refused, Regrouped, Settled
+from proxy.ledger.commands import Authorize, ChangeAccount, Granted, Recorded, Refused, Regrouped, Settled
 from proxy.ledger.end_user_rows import LATE_US, EndUser, EndUserLimits, EndUserTerms
 from proxy.ledger.end_users import ForgetEndUsers, LimitEndUser
 from proxy.ledger.rows import Call, Limits
@@ -13,7 +13,18 @@ from proxy.ledger.windows import DAY_US
 from proxy.storage.codecs import CODECS
 from tests.storage.conftest import OpenStore
 from tests.storage.engines import Engine
-from tests.storage.teller import ACCOUNT, NOON_US, authorize, call, done, opening, settle, void
+from tests.storage.teller import (
+    ACCOUNT,
+    NOON_US,
+    authorize,
+    call,
+    done,
+    expect,
+    opening,
+    record,
+    settle,
+    void,
+)
 
 CALLERS = 1_000
 ROOM = 37
@@ -70,6 +81,30 @@ async def test_a_call_is_counted_from_its_hold_to_its_end(engine: Engine, open_s
     await second.apply([authorize(of_user("call_2"), 40, owner=second.owner), void(of_user("call_2"))])
     row = rows(engine)["ann"]
     assert (row.open_holds, {(each.spent_nano, each.held_nano) for each in row.sums}) == (0, {(20, 0)})
+
+
+async def test_usage_from_outside_counts_to_its_end_user_in_the_windows_of_its_use(
+    engine: Engine, open_store: OpenStore
+) -> None:
+    """Once, whatever it had left; the next call is refused. Who has nothing to count is not written down."""
+    first, second = await open_store(), await open_store()
+    await limited(first, month_nano=30)
+    plain = replace(of_user("event_1"), counts_user=False, key_id="")
+    assert await first.apply([record(plain, 20)]) == [Regrouped("", counts_user=True)]
+    assert rows(engine) == {}
+    told = record(replace(plain, counts_user=True), 20, at_us=NOON_US + DAY_US)
+    await expect(first, Recorded, told)
+    row = rows(engine)["ann"]
+    assert {(each.window, each.spent_nano) for each in row.sums} == {("week", 20), ("month", 20)}
+    assert row.open_holds == 0
+    assert (await expect(second, Recorded, told)).settled.replayed
+    await expect(second, Recorded, record(replace(of_user("event_2"), key_id="key_1"), 20))
+    assert {each.spent_nano for each in rows(engine)["ann"].sums if each.window == "month"} == {40}
+    refused = await expect(first, Refused, authorize(of_user("call_1"), 1, owner=first.owner))
+    assert (refused.limit_source, refused.spent_nano) == ("end_user_month", 40)
+    long_ago = replace(of_user("event_3", "bob"), started_at_us=NOON_US - 60 * DAY_US, key_id="")
+    assert await expect(first, Recorded, record(long_ago, 20, at_us=NOON_US))
+    assert sorted(rows(engine)) == ["ann"]
 
 
 async def test_rows_that_are_idle_are_found_and_go(engine: Engine, store: Store) -> None:

@@ -106,6 +106,21 @@ async def test_what_is_told_again_changes_nothing_and_too_much_waits(store: Stor
     assert (await expect(store, Refused, report(999, 1, LATER_US))).code == "conflict"
 
 
+async def test_a_thing_is_there_for_one_end_user_after_another(store: Store, engine: Engine) -> None:
+    """What is kept of it says for whom, and its pieces end where that changes."""
+    await store.apply([*opening(1_000), report(1, 12), report(2, 12, NOON_US + HOUR_US)])
+    for number, name, hour in ((3, "ann", 0), (4, "bob", 2)):
+        told = report(number, 12, NOON_US + hour * HOUR_US)
+        told = replace(told, told=replace(told.told, end_user=name))
+        await expect(store, Recorded, told)
+    level = await kept(store)
+    assert (level.end_user, level.same_until_us) == ("ann", NOON_US + HOUR_US)
+    _, after = accrued(level, NOON_US + HOUR_US)
+    assert (after.end_user, after.same_until_us) == ("", NOON_US + 2 * HOUR_US)
+    _, after = accrued(after, NOON_US + 2 * HOUR_US)
+    assert (after.end_user, after.same_until_us) == ("bob", NEVER_US)
+
+
 async def test_what_nobody_pays_for_stops_or_is_owed(store: Store, engine: Engine) -> None:
     await store.apply([*opening(150), report(1, 1), report(2, 1, thing="v0")])
     rows = await store.query("levels_page", {"account_id": ACCOUNT, "type": "", "thing": "", "limit": 9})

@@ -12,6 +12,7 @@ from proxy.api.admin.bodies import Instant, instant_us
 from proxy.billing.usage_events import UsageEvent
 from proxy.call.runs import check_run_id
 from proxy.endpoints.reading.depth import DEPTH_MAX, is_too_deep
+from proxy.endpoints.reading.fields import printable
 from proxy.errors import Refusal
 from proxy.validation import wants
 
@@ -46,7 +47,7 @@ RunId = Annotated[str, wants("the id of a run", max_length=128)]
 class EventFields(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One event. A key may leave out the account, which is its own; the operator names any.
 
-    With `run_id` it is billed as one call of that run.
+    With `run_id` it is billed as one call of that run; `end_user` is for whom it was, in the account's words.
     """
 
     id: EventId
@@ -55,6 +56,7 @@ class EventFields(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     timestamp: Instant
     properties: Properties = {}
     run_id: RunId = ""
+    end_user: str = ""
 
 
 class EventsFields(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -69,7 +71,7 @@ class CloudEventFields(Struct, frozen=True, kw_only=True):
     """One event as CloudEvents 1.0 has it: the subject is the account, the data its properties.
 
     Its id is known within its source. With the extension attribute `runid` it is billed as one call of that
-    run. Other attributes are passed over.
+    run, and `enduser` is for whom it was. Other attributes are passed over.
     """
 
     specversion: Literal["1.0"]
@@ -83,6 +85,7 @@ class CloudEventFields(Struct, frozen=True, kw_only=True):
     ] = PLAIN
     data: Properties = {}
     runid: RunId = ""
+    enduser: str = ""
     data_base64: UnsetType = UNSET
 
 
@@ -150,16 +153,16 @@ def _items(body: bytes, kind: str) -> list[bytes]:
 def _plain(raw: bytes) -> "_Read":
     fields = decode.from_json(raw, EventFields)
     said = ("account", fields.account, "timestamp", fields.timestamp)
-    run = ("run_id", fields.run_id)
-    return _Read(fields.id, "", fields.type, *said, _decode_members(raw).properties, *run)
+    more = ("run_id", fields.run_id, fields.end_user)
+    return _Read(fields.id, "", fields.type, *said, _decode_members(raw).properties, *more)
 
 
 def _cloud(raw: bytes) -> "_Read":
     known = {name: value for name, value in _members_of(raw).items() if name in _ATTRIBUTES}
     fields = decode.from_json(_encode(known), CloudEventFields)
     said = ("subject", fields.subject, "time", fields.time)
-    run = ("runid", fields.runid)
-    return _Read(fields.id, fields.source, fields.type, *said, _decode_members(raw).data, *run)
+    more = ("runid", fields.runid, fields.enduser)
+    return _Read(fields.id, fields.source, fields.type, *said, _decode_members(raw).data, *more)
 
 
 class _Read(NamedTuple):
@@ -175,6 +178,7 @@ class _Read(NamedTuple):
     properties: dict[str, msgspec.Raw]
     run_field: str
     run_id: str
+    end_user: str
 
 
 def _made(read: "_Read", own_account_id: str) -> UsageEvent:
@@ -198,7 +202,11 @@ def _made(read: "_Read", own_account_id: str) -> UsageEvent:
     }
     if read.run_id:
         content["run_id"] = read.run_id
-    return UsageEvent(read.id, read.type, account_id, at_us, _encode(content), read.source, read.run_id)
+    end_user = printable(read.end_user)
+    if end_user:
+        content["end_user"] = end_user
+    about = (read.source, read.run_id, end_user)
+    return UsageEvent(read.id, read.type, account_id, at_us, _encode(content), *about)
 
 
 def _same(properties: dict[str, msgspec.Raw]) -> Iterator[tuple[str, Any]]:

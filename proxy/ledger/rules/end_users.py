@@ -24,10 +24,11 @@ from proxy.ledger.end_user_rows import (
     end_us,
     kept_until_us,
     moved,
+    summed_until_us,
     windows_of,
 )
 from proxy.ledger.end_users import ForgetEndUsers, LimitEndUser
-from proxy.ledger.rows import Hold, Limits, Throttle, ThrottleKind
+from proxy.ledger.rows import UNLIMITED, Call, Hold, Key, Limits, Throttle, ThrottleKind
 from proxy.ledger.rules import throttles
 from proxy.ledger.rules.accounts import no_account
 from proxy.ledger.rules.limits import CODES, NAMES, Constraint
@@ -37,7 +38,9 @@ from proxy.ledger.windows import DAY_US
 
 _NO_TERMS: Final = EndUserTerms()
 _REQUIRED: Final = Refused(
-    "end_user_required", "Say whom the call is for, as `safety_identifier` or `user`: the account has to."
+    "end_user_required",
+    "Say whom the call is for, as `safety_identifier` or `user`, or as `end_user` of an event: "
+    "the account has to.",
 )
 
 
@@ -220,6 +223,32 @@ def close(books: Books, hold: Hold, at_us: int, *, charged_nano: int, used_token
             levels=levels.told(),
         )
     )
+
+
+def recorded_for(books: Books, call: Call, key: Key | None, limits: Limits) -> EndUserLimits | None:
+    """The limits in force for the end user of what was used without a hold; None where none counts it."""
+    of_key = UNLIMITED if key is None else key.limits
+    if not call.end_user or not (limits.end_users or of_key.end_users or call.counts_user):
+        return None
+    known = books.end_users.get((call.account_id, call.end_user))
+    own = UNLIMITED_USER if known is None else known.limits
+    return own.over(terms_of(limits, of_key).limits)
+
+
+def spend(
+    books: Books, call: Call, limits: EndUserLimits, used_at_us: int, at_us: int, *, charged_nano: int
+) -> None:
+    """Count what was used without a hold. Nothing refuses it, and it is no call of any rate.
+
+    Who is not known gets a row only where there is something that a spending limit still counts.
+    """
+    known = books.end_users.get((call.account_id, call.end_user))
+    until_us = summed_until_us(limits, used_at_us)
+    if not charged_nano or (known is None and until_us <= at_us):
+        return
+    row = known or EndUser(call.account_id, call.end_user)
+    sums = moved(row.sums, used_at_us // DAY_US, at_us, spent_nano=charged_nano)
+    books.end_users.put(replace(row, kept_until_us=max(row.kept_until_us, until_us), sums=sums))
 
 
 @carries_out(LimitEndUser)

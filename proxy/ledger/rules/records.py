@@ -6,9 +6,10 @@ from proxy.ledger.books import Books
 from proxy.ledger.commands import Recorded, Refused, Regrouped, Settled
 from proxy.ledger.records import EVENT, Record
 from proxy.ledger.rows import Account, Hold, Object
-from proxy.ledger.rules import lots
+from proxy.ledger.rules import end_users, lots
 from proxy.ledger.rules.accounts import no_account
 from proxy.ledger.rules.closing import charge_account
+from proxy.ledger.rules.limits import in_force
 from proxy.ledger.rules.registry import carries_out
 from proxy.money import MAX_NANO, usd_string
 
@@ -18,6 +19,7 @@ def record(books: Books, command: Record) -> Recorded | Regrouped | Refused:
     """Charge for usage once; a closed hold of nothing and an object stay, by which it is known.
 
     Other content under the same name is a conflict. A suspended account is charged as well: it has used this.
+    What has to count to its end user but was not told so is for the caller to tell anew.
     """
     call = command.call
     account = books.accounts.get(call.account_id)
@@ -33,6 +35,10 @@ def record(books: Books, command: Record) -> Recorded | Regrouped | Refused:
     refused = _impossible(books, account, command)
     if refused:
         return refused
+    limits = in_force(account.limits, command.defaults)
+    of_user = end_users.recorded_for(books, call, books.keys.get(call.key_id), limits)
+    if of_user is not None and not call.counts_user:
+        return Regrouped(command.group, counts_user=True)
     hold = Hold(call.id, account.id, call.key_id, 0, 0, "settled", command.used_at_us, "", call)
     settled = charge_account(
         *(books, lots.sweep(books, account, command.at_us), hold),
@@ -43,6 +49,9 @@ def record(books: Books, command: Record) -> Recorded | Regrouped | Refused:
         on_shortfall=command.on_shortfall,
         was_open=False,
     )
+    if of_user is not None:
+        spent = {"charged_nano": settled.charged_nano}
+        end_users.spend(books, call, of_user, command.used_at_us, command.at_us, **spent)
     books.objects.put(
         Object(
             *(account.id, command.name, EVENT, call.upstream, call.key_id, call.id, call.model),
