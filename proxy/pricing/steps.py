@@ -113,10 +113,13 @@ class Stepped(Protocol):
 
 
 def billed(quantity: int, steps: Sequence[Step]) -> int:
-    """The quantity that is billed where so much was used. What was not used at all is not billed."""
-    if not quantity:
-        return 0
+    """The quantity that is billed where so much was used. What was not used at all is not billed.
+
+    Nor is anything of a call that has used no more than is included.
+    """
     for step in steps:
+        if not quantity:
+            return 0
         units = int(step.number) if step.kind in OF_QUANTITY else 0
         if step.kind == "less":
             quantity = max(0, quantity - units)

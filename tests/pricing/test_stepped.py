@@ -98,7 +98,8 @@ def brute_rate(rate: Rate, used: int) -> Fraction:
         value = Fraction(text)
         if kind == "times":
             amount *= value
-        quantity = {
+        # Nothing is billed at least, or in blocks, of a call that uses no more than is included.
+        quantity = quantity and {
             "less": quantity - min(quantity, value),
             "least": max(quantity, value),
             "block": Fraction(ceil(quantity / value)) * value,
@@ -217,6 +218,8 @@ GOLDEN = [
     ("a whole minute", card(rate("audio_seconds", 6_000, 60, block=60)), {"audio_seconds": 60}, 6_000),
     ("some included", card(rate("urls", 7, less=5)), {"urls": 7}, 14),
     ("all included", card(rate("urls", 7, less=5)), {"urls": 4}, 0),
+    ("all included, and so nothing at least", card(rate("urls", 7, less=5, least=9)), {"urls": 5}, 0),
+    ("one more than is included", card(rate("urls", 7, less=5, least=9)), {"urls": 6}, 63),
     ("what is left is whole blocks", card(rate("urls", 7, less=5, block=10)), {"urls": 7}, 70),
     ("an hour's rate by the second", card(rate("run_seconds", 1_000, 3_600)), {"run_seconds": 100}, 28),
     ("a markup, once on the sum", card(rate("requests", 800_000_000), markup="0.2"), {}, 960_000_000),
