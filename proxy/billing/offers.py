@@ -3,7 +3,7 @@
 Money is nano-USD as everywhere, but for what is paid, which is whole cents.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Final, Literal
 
@@ -113,7 +113,7 @@ class Payments(msgspec.Struct, frozen=True):
         """The offer of a package. Raises Refusal `invalid_value` if there is none of this name."""
         package = self.packages.get(name)
         if package is None:
-            raise Refusal("invalid_value", f"There is no package {name!r}.", param="package")
+            raise Refusal("invalid_value", _unknown("package", name, self.packages), param="package")
         return self._offer(package.amount_nano, package, package.name)
 
     def amount(self, amount_nano: int) -> Offer:
@@ -121,9 +121,11 @@ class Payments(msgspec.Struct, frozen=True):
         if amount_nano % NANO_PER_CENT:
             raise _refused(f"An amount is paid in whole cents, unlike {usd_string(amount_nano)} USD.")
         if amount_nano < self.least_nano:
-            raise _refused(f"The least amount is {usd_string(self.least_nano)} USD.")
+            least = usd_string(self.least_nano)
+            raise _refused(f"{usd_string(amount_nano)} USD is below the least amount, {least} USD.")
         if amount_nano > self.most_nano:
-            raise _refused(f"The largest amount is {usd_string(self.most_nano)} USD.")
+            most = usd_string(self.most_nano)
+            raise _refused(f"{usd_string(amount_nano)} USD is above the largest amount, {most} USD.")
         below = [each for each in self.packages.values() if each.amount_nano <= amount_nano]
         package = max(below, key=lambda each: each.amount_nano, default=None)
         if self.free_amounts == "refused" and (package is None or package.amount_nano != amount_nano):
@@ -148,6 +150,11 @@ class Payments(msgspec.Struct, frozen=True):
 
 def _by_amount(package: Package) -> int:
     return package.amount_nano
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    there = ", ".join(map(repr, sorted(known)))
+    return f"There is no {what} {name!r}; there is {there}." if there else f"There is no {what} {name!r}."
 
 
 def _refused(message: str) -> Refusal:

@@ -15,7 +15,7 @@ from proxy.endpoints.reading.pointer import OddName, value_in
 from proxy.endpoints.reading.steps import Text, first_byte
 from proxy.endpoints.sources import Source, wrong
 from proxy.endpoints.tool_plan import Failure, Measure, Parameter, figure_text, too_much
-from proxy.metering.quantities import TEXT_CHARS_MAX, quantity_of
+from proxy.metering.quantities import TEXT_CHARS_MAX, number_of, quantity_of
 from proxy.metering.usage import METERS, ONE_CALL
 from proxy.money import decimal_string
 
@@ -194,9 +194,9 @@ def _quantity(measure: Measure, body: JsonBody) -> int:
         return measure.otherwise
     text = figure_text(value)
     quantity = quantity_of(text, measure.meter)
-    if quantity is None:
+    if quantity is None and number_of(text) is None:
         raise wrong(measure.source, f"is {_shown(value)}: it has to be a decimal number, not negative")
-    if quantity > measure.most:
+    if quantity is None or quantity > measure.most:
         most = decimal_string(Fraction(measure.most, METERS[measure.meter].scale))
         raise wrong(measure.source, f"is {_shown(value)}: it may be {most} at most")
     return quantity

@@ -10,13 +10,13 @@ import msgspec
 
 from proxy.endpoints.reading.fields import text_of
 from proxy.endpoints.reading.steps import Text, first_byte, items
-from proxy.endpoints.sources import Source, wrong
+from proxy.endpoints.sources import Source, shown, wrong
 from proxy.metering.quantities import counted, number_of
 from proxy.money import decimal_string
 
 Known = tuple[Fraction | None, ...]
 """What is known of each part of a formula, in order."""
-WANTED: Final = "a decimal number that is not negative, or an array of which the items count"
+WANTED: Final = "a decimal number from 0 on, of 30 digits at most, or an array, whose items count"
 NOTHING_KNOWN: Final[Mapping[str, Known]] = MappingProxyType({})
 
 
@@ -45,9 +45,10 @@ class Part(msgspec.Struct, frozen=True):
                 raise wrong(self.source, f"is {nothing}, and what the call costs depends on it")
             return self.otherwise
         if number is None:
-            raise wrong(self.source, f"is no quantity; it must be {WANTED}")
+            raise wrong(self.source, f"is {shown(told)}, which is no quantity; it must be {WANTED}")
         if self.most is not None and number > self.most:
-            raise wrong(self.source, f"is more than {decimal_string(self.most)}, the most that it may be")
+            most = decimal_string(self.most)
+            raise wrong(self.source, f"is {shown(told)}, which is more than {most}, the most that it may be")
         return number
 
     def chunks(self, value: Text | None) -> str | None:

@@ -22,6 +22,14 @@ class Source(msgspec.Struct, frozen=True):
     pointer: Pointer = ()
 
 
+SHOWN_CHARACTERS: Final = 64
+
+
+def shown(told: str) -> str:
+    """A value of a request as a message shows it: in one line, and no longer than a figure can be."""
+    return repr(told if len(told) <= SHOWN_CHARACTERS else f"{told[:SHOWN_CHARACTERS]}…")
+
+
 def wrong(source: Source, what: str) -> Refusal:
     """The refusal of a request for what is wrong at a source of it."""
     return Refusal("invalid_value", f"`{source.name}` {what}.", param=source.name)

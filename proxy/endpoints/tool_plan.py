@@ -15,9 +15,9 @@ from proxy.endpoints.reading.body import JsonBody, read_body
 from proxy.endpoints.reading.fields import text_of
 from proxy.endpoints.reading.pointer import OddName, Pointer, value_in
 from proxy.endpoints.reading.steps import Text, first_byte, items
-from proxy.endpoints.sources import OF_REQUESTS, Source, wrong
+from proxy.endpoints.sources import OF_REQUESTS, Source, shown, wrong
 from proxy.errors import Refusal
-from proxy.metering.quantities import TEXT_CHARS_MAX, quantity_of
+from proxy.metering.quantities import TEXT_CHARS_MAX, number_of, quantity_of
 from proxy.metering.usage import MAX_QUANTITY, METERS
 from proxy.money import decimal_string
 
@@ -159,8 +159,10 @@ class ToolRequest:
         if told is None:
             return None
         quantity = quantity_of(told, meter)
+        if quantity is None and number_of(told) is not None:
+            raise wrong(source, f"is {shown(told)}, which is more than {MAX_QUANTITY}, the most of anything")
         if quantity is None:
-            raise wrong(source, f"is no quantity; it must be {WANTED}")
+            raise wrong(source, f"is {shown(told)}, which is no quantity; it must be {WANTED}")
         return quantity or None
 
     def part(self, part: Part) -> Fraction:
@@ -267,8 +269,11 @@ def quantities(
             continue
         told = request.figure(measure.source, meter)
         if told is not None and told > bound:
-            most_shown = decimal_string(Fraction(bound, METERS[meter].scale))
-            raise wrong(measure.source, f"is more than {most_shown}, the most that a call may use")
+            is_shown, most_shown = (
+                decimal_string(Fraction(each, METERS[meter].scale)) for each in (told, bound)
+            )
+            what = f"is {is_shown}, which is more than {most_shown}, the most that a call may use"
+            raise wrong(measure.source, what)
         assumed = bound if measure.otherwise is None else measure.otherwise
         fixed[meter] = assumed if told is None else told
     return fixed, most

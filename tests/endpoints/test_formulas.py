@@ -80,9 +80,13 @@ def test_a_text_counts_once_for_each_chunk_that_it_begins(documents: object, chu
         ),
         (endpoint(QUERIES, DOCUMENTS), {"documents": []}, "`/documents` is missing or 0"),
         (endpoint(QUERIES, DOCUMENTS), {"documents": None}, "`/documents` is missing or 0"),
-        (endpoint(QUERIES, DOCUMENTS), {"documents": "x"}, "`/documents` is no quantity"),
-        (endpoint(QUERIES, DOCUMENTS), {"documents": -1}, "`/documents` is no quantity"),
-        (endpoint(QUERIES, DOCUMENTS), {"documents": {"a": 1}}, "`/documents` is no quantity"),
+        (
+            endpoint(QUERIES, DOCUMENTS),
+            {"documents": "x"},
+            "`/documents` is 'x', which is no quantity; it must be a decimal",
+        ),
+        (endpoint(QUERIES, DOCUMENTS), {"documents": -1}, "`/documents` is '-1', which is no quantity"),
+        (endpoint(QUERIES, DOCUMENTS), {"documents": {"a": 1}}, "which is no quantity"),
         (endpoint(CHUNKS), {"documents": [1]}, "`/documents` must be a text, or an array of texts."),
         (endpoint(CHUNKS), {"documents": ["a", {"text": "b"}]}, "`/documents` must be a text"),
         (endpoint(CHUNKS), {"documents": []}, "`/documents` is missing or 0"),
@@ -92,7 +96,11 @@ def test_a_text_counts_once_for_each_chunk_that_it_begins(documents: object, chu
             "`/queries` x `/documents` comes to more than 50.00 results, the most that a call may use.",
         ),
         (endpoint(QUERIES, DOCUMENTS), {"queries": 10**29, "documents": 10**29}, "comes to more than 50"),
-        (endpoint(SCREENS, query="screens=5"), {}, "`screens` is more than 4.00, the most that it may be."),
+        (
+            endpoint(SCREENS, query="screens=5"),
+            {},
+            "`screens` is '5', which is more than 4.00, the most that it may be.",
+        ),
     ],
 )
 def test_what_a_request_does_not_tell_or_not_sanely_is_refused(
@@ -206,8 +214,8 @@ def test_a_quantity_of_an_event_is_worked_out_as_that_of_a_tool_is() -> None:
     ("properties", "param", "said"),
     [
         ({"copies": 2}, "/properties/sheets", "is missing, and what"),
-        ({"copies": 10, "sheets": 1}, "/properties/copies", "is more than 9"),
-        ({"sheets": -1}, "/properties/sheets", "is no quantity"),
+        ({"copies": 10, "sheets": 1}, "/properties/copies", "is '10', which is more than 9"),
+        ({"sheets": -1}, "/properties/sheets", "is '-1', which is no quantity"),
         ({"copies": 9, "sheets": 12}, "/properties/copies", "comes to more than 50.00 pages"),
     ],
 )
