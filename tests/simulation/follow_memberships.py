@@ -51,9 +51,14 @@ def take_fee(model: Model, command: TakeFee) -> Done | Refused:
         return INVALID
     history, wanted = party.history, dollars(command.amount_nano)
     history.expire(command.at_us)
-    if history.available() < wanted:
-        return _too_dear(wanted, history.available())
+    payable = history.available() - _going(party, command.at_us, "plan")
+    if payable < wanted:
+        return _too_dear(wanted, payable)
+    # What a plan has included is laid aside meanwhile: no fee is paid of it.
+    aside = _pieces_of(party, "plan")
+    history.pieces = [piece for piece in history.pieces if piece not in aside]
     draws = history.take(wanted, command.at_us, command.at_us)
+    history.pieces += aside
     history.post("fee", -wanted, command.command_id, command.at_us, draws)
     return noted(model, party, command)
 
@@ -94,8 +99,7 @@ def change_plan(model: Model, command: ChangePlan) -> Done | Refused:
     member = replace(member, group=command.group, since_us=command.at_us, due_us=0, unpaid_us=0)
     price = _price(party, member, command)
     if price is not None and not _affords(party, member, command, price):
-        going = _going(party, command, *_ending(member, command))
-        return _too_dear(price.now, party.history.available() - going)
+        return _too_dear(price.now, _payable(party, member, command))
     party.account = replace(party.account, group=command.group)
     if price is not None:
         member = _pay(model, party, member, command, price)
@@ -152,15 +156,19 @@ def _first_price(fee: Fee, member: Membership, command: OfMembership, back: Doll
 def _unused(party: Party, member: Membership, command: OfMembership) -> Dollars:
     parts = [_to_come(command.at_us, Month(member.paid_from_us, member.paid_until_us))]
     if member.included_nano:
-        parts.append(_going(party, command, "plan") / dollars(member.included_nano))
+        parts.append(_going(party, command.at_us, "plan") / dollars(member.included_nano))
     return dollars(member.paid_nano) * min(parts)
 
 
 def _affords(party: Party, member: Membership, command: OfMembership, price: Price) -> bool:
-    going = ZERO
-    if member.plan not in ("", command.group):
-        going = _going(party, command, *_ending(member, command))
-    return price.now <= max(ZERO, party.history.available() - going)
+    return price.now <= max(ZERO, _payable(party, member, command))
+
+
+def _payable(party: Party, member: Membership, command: OfMembership) -> Dollars:
+    """What is there for a fee: all but what plans have included, and what goes as one is left."""
+    stays = member.plan in ("", command.group)
+    kinds = ["plan"] if stays else _ending(member, command)
+    return party.history.available() - _going(party, command.at_us, *kinds)
 
 
 def _ending(member: Membership, command: OfMembership) -> list[str]:
@@ -174,11 +182,11 @@ def _fitting(party: Party, kind: str, amount_nano: int, most_nano: int) -> int:
     return min(amount_nano, max(0, most_nano - has)) if most_nano else amount_nano
 
 
-def _going(party: Party, command: OfMembership, *kinds: str) -> Dollars:
+def _going(party: Party, at_us: int, *kinds: str) -> Dollars:
     """What could be taken of the credit of some kinds: all of it that no call may draw."""
     going, uncommitted = ZERO, max(ZERO, party.history.uncommitted())
     for piece in _pieces_of(party, *kinds):
-        going += min(party.history.spare(piece["id"], command.at_us), uncommitted - going)
+        going += min(party.history.spare(piece["id"], at_us), uncommitted - going)
     return going
 
 

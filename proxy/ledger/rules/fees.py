@@ -2,7 +2,7 @@
 
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Done, Refused
-from proxy.ledger.dues import TakeFee
+from proxy.ledger.dues import PLAN_KIND, TakeFee
 from proxy.ledger.rules import lots
 from proxy.ledger.rules.accounts import no_account
 from proxy.ledger.rules.once import carried_out, earlier_result
@@ -12,7 +12,10 @@ from proxy.money import usd_string
 
 @carries_out(TakeFee)
 def take_fee(books: Books, command: TakeFee) -> Done | Refused:
-    """Take a fee in the order of all draws, from what no call in flight was promised."""
+    """Take a fee in the order of all draws, from what no call in flight was promised.
+
+    Credit that a plan has included pays for calls, and for no fee.
+    """
     account = books.accounts.get(command.account_id)
     if account is None:
         return no_account(command.account_id)
@@ -22,10 +25,12 @@ def take_fee(books: Books, command: TakeFee) -> Done | Refused:
     if command.amount_nano <= 0:
         return Refused("invalid_value", "A fee must be of more than nothing.")
     account = lots.swept(books, account, command.at_us)
-    if account.available_nano < command.amount_nano:
-        return unpayable(command.amount_nano, account.available_nano)
+    at_us = command.at_us
+    payable_nano = account.available_nano - lots.free_of_kinds_nano(books, account, (PLAN_KIND,), at_us)
+    if payable_nano < command.amount_nano:
+        return unpayable(command.amount_nano, payable_nano)
     account, draws = lots.take(
-        books, account, command.amount_nano, since_us=command.at_us, now_us=command.at_us
+        books, account, command.amount_nano, since_us=at_us, now_us=at_us, spared=PLAN_KIND
     )
     return carried_out(books, account, command, -command.amount_nano, draws)
 

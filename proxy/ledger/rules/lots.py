@@ -8,7 +8,7 @@ promised: a sweep leaves in a due lot what holds from before its expiry may stil
 before anything else; and the lot is swept again once they have closed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from msgspec.structs import replace
 
@@ -40,9 +40,11 @@ def add(books: Books, account: Account, lot: Lot) -> tuple[Account, tuple[Draw, 
 
 
 def take(
-    books: Books, account: Account, amount_nano: int, *, since_us: int, now_us: int
+    books: Books, account: Account, amount_nano: int, *, since_us: int, now_us: int, spared: str = ""
 ) -> tuple[Account, tuple[Draw, ...]]:
     """Take `amount_nano` for what began at `since_us`: from lots that were alive then, the rest as debt.
+
+    Lots of the kind `spared` are left alone.
 
     Lots that have expired since go first, the others in draw order. The balance and the rest of the credit
     limit must cover the amount. After a clock ran back, usable lots and credit may not suffice: then the lots
@@ -50,6 +52,8 @@ def take(
     """
     assert amount_nano > 0, amount_nano
     lots = [lot for lot in books.lots.get(account.id, {}).values() if lot.remaining_nano]
+    if spared:
+        lots = [lot for lot in lots if lot.kind != spared]
     if len(lots) > 1:
         lots.sort(key=lambda lot: _turn(lot, now_us))
     draws: list[Draw] = []
@@ -83,6 +87,23 @@ def free_nano(books: Books, account: Account, lot: Lot, now_us: int) -> int:
         before += other.remaining_nano
     promised = min(lot.remaining_nano, max(0, account.held_nano - before))
     return min(lot.remaining_nano - promised, max(0, account.uncommitted_nano))
+
+
+def of_kinds(books: Books, account_id: str, kinds: Collection[str]) -> list[Lot]:
+    """Lots of some kinds with something left, in the order that keeps others' promises."""
+    found = books.lots.get(account_id, {}).values()
+    left = [lot for lot in found if lot.kind in kinds and lot.remaining_nano]
+    return sorted(
+        left, key=lambda lot: (lot.priority, lot.expires_at_us, lot.granted_at_us, lot.id), reverse=True
+    )
+
+
+def free_of_kinds_nano(books: Books, account: Account, kinds: Collection[str], now_us: int) -> int:
+    """What can be taken of all lots of some kinds, one after the other."""
+    uncommitted_nano = left_nano = max(0, account.uncommitted_nano)
+    for lot in of_kinds(books, account.id, kinds):
+        left_nano -= min(free_nano(books, account, lot, now_us), left_nano)
+    return uncommitted_nano - left_nano
 
 
 def take_of(books: Books, account: Account, lot: Lot, amount_nano: int) -> tuple[Account, tuple[Draw, ...]]:

@@ -13,7 +13,7 @@ from proxy.ledger.commands import Done, Grant, Refused
 from proxy.ledger.dues import PLAN_KIND, ChangePlan, OfMembership, Renew, Renewal, TakeFee, renewal_id
 from proxy.ledger.periods import Span, day_text, period_at, periods_before
 from proxy.ledger.returns import VoidLot
-from proxy.ledger.rows import NEVER_US, Account, Lot, Membership
+from proxy.ledger.rows import NEVER_US, Account, Membership
 from proxy.ledger.rules import alerts, commitments, lots
 from proxy.ledger.rules.accounts import move, no_account
 from proxy.ledger.rules.bills import Bill, bill_of, is_paid_ahead
@@ -89,9 +89,7 @@ def change_plan(books: Books, command: ChangePlan) -> Done | Refused:
     )
     bill = _bill(books, account, after, command)
     if bill is not None and not _can_pay(books, account, after, command, bill):
-        kinds = command.dues.ended_with(after.plan)
-        gone_nano = sum(_credit_of(kinds, books, account, command))
-        return unpayable(bill.amount_nano, account.available_nano - gone_nano)
+        return unpayable(bill.amount_nano, _payable_nano(books, account, after, command))
     books.put_account(replace(account, group=command.group))
     if bill is not None:
         after = _paid(books, after, command, bill)
@@ -125,18 +123,22 @@ def _bill(books: Books, account: Account, membership: Membership, command: OfMem
     if (account.id, command.command_id) in books.commands:
         return None
     # What calls in flight were promised stays, so that nothing is given back for it.
-    return bill_of(membership, command, sum(_credit_of((PLAN_KIND,), books, account, command)))
+    left_nano = lots.free_of_kinds_nano(books, account, (PLAN_KIND,), command.at_us)
+    return bill_of(membership, command, left_nano)
 
 
 def _can_pay(
     books: Books, account: Account, membership: Membership, command: OfMembership, bill: Bill
 ) -> bool:
-    """Whether the funds pay a bill. Credit that the plan before has included does not."""
-    gone_nano = 0
-    if membership.plan not in ("", command.group):
-        kinds = command.dues.ended_with(membership.plan)
-        gone_nano = sum(_credit_of(kinds, books, account, command))
-    return bill.amount_nano <= 0 or bill.amount_nano <= account.available_nano - gone_nano
+    """Whether the funds pay a bill."""
+    return bill.amount_nano <= 0 or bill.amount_nano <= _payable_nano(books, account, membership, command)
+
+
+def _payable_nano(books: Books, account: Account, membership: Membership, command: OfMembership) -> int:
+    """What is there for a bill: neither credit that a plan includes, nor what goes as one is left."""
+    is_left = membership.plan not in ("", command.group)
+    kinds = command.dues.ended_with(membership.plan) if is_left else (PLAN_KIND,)
+    return account.available_nano - lots.free_of_kinds_nano(books, account, kinds, command.at_us)
 
 
 def _paid(books: Books, membership: Membership, command: OfMembership, bill: Bill) -> Membership:
@@ -144,7 +146,7 @@ def _paid(books: Books, membership: Membership, command: OfMembership, bill: Bil
     account_id, group, at_us = command.account_id, command.group, command.at_us
     ids = _Ids(command.command_id)
     if membership.plan not in ("", group):
-        for lot in _lots_of(command.dues.ended_with(membership.plan), books, account_id):
+        for lot in lots.of_kinds(books, account_id, command.dues.ended_with(membership.plan)):
             void = VoidLot(account_id, ids.free, lot.id, f"{membership.plan} is left", at_us)
             # Calls in flight may have been promised all of it.
             ids.use(void_lot(books, void))
@@ -250,25 +252,5 @@ def _up_to(most_nano: int, amount_nano: int, kind: str, books: Books, account_id
     """How much credit of a kind is given, where an account has no more than so much of it; 0 is no bound."""
     if not most_nano:
         return amount_nano
-    left_nano = sum(lot.remaining_nano for lot in _lots_of((kind,), books, account_id))
+    left_nano = sum(lot.remaining_nano for lot in lots.of_kinds(books, account_id, (kind,)))
     return min(amount_nano, max(0, most_nano - left_nano))
-
-
-def _lots_of(kinds: tuple[str, ...], books: Books, account_id: str) -> list[Lot]:
-    """Lots of some kinds with something left, in the order that keeps others' promises."""
-    found = books.lots.get(account_id, {}).values()
-    left = [lot for lot in found if lot.kind in kinds and lot.remaining_nano]
-    return sorted(
-        left, key=lambda lot: (lot.priority, lot.expires_at_us, lot.granted_at_us, lot.id), reverse=True
-    )
-
-
-def _credit_of(
-    kinds: tuple[str, ...], books: Books, account: Account, command: OfMembership
-) -> Iterator[int]:
-    """What can be taken of each of these lots, one after the other."""
-    uncommitted_nano = account.uncommitted_nano
-    for lot in _lots_of(kinds, books, account.id):
-        free_nano = min(lots.free_nano(books, account, lot, command.at_us), max(0, uncommitted_nano))
-        uncommitted_nano -= free_nano
-        yield free_nano

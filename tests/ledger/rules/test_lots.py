@@ -231,11 +231,11 @@ def test_books_that_do_not_add_up_are_not_written() -> None:
     """A rule that would draw what is not there, or works on a wrong balance, fails and changes nothing."""
     desk = Desk()
     desk.grant(10, lot_id="lot")
-    books, taking = desk.store.books, {"since_us": NOON_US, "now_us": NOON_US}
+    books = desk.store.books
     with pytest.raises(AssertionError, match="11, 0"):
-        lots.take(books, desk.account, 11, **taking)
+        lots.take(books, desk.account, 11, since_us=NOON_US, now_us=NOON_US)
     with pytest.raises(AssertionError):
-        lots.take(books, desk.account, 0, **taking)
+        lots.take(books, desk.account, 0, since_us=NOON_US, now_us=NOON_US)
     desk = Desk()
     desk.grant(10, lot_id="lot")
     desk.hold(4, "call")

@@ -359,6 +359,28 @@ def test_what_is_left_of_included_credit_goes_into_the_next_months_up_to_a_bound
     assert left_of(desk, "plan") == []
 
 
+@pytest.mark.parametrize(("funds_nano", "held_nano"), [(120, 0), (140, 30), (140, 110), (141, 150)])
+def test_credit_that_a_plan_includes_pays_for_calls_and_for_no_fee(funds_nano: int, held_nano: int) -> None:
+    """Nor for that of its own plan in a month to which it rolls over, or for what is missing to a minimum."""
+    fee = Fee(60, included_nano=100, included_priority=1, included_lasts=3, grace_us=DAY_US)
+    desk = funded(funds_nano)
+    changed(desk, "pro", Dues(fee=fee))
+    if held_nano:
+        hold(desk, held_nano)
+    desk.now_us = months_after(NOON_US, 1)
+    member = renew(desk, "pro", Dues(fee=fee))
+    # What calls were promised beyond the included credit is not there for the fee either.
+    left_nano = funds_nano - 60 - max(0, held_nano - 100)
+    assert (fees(desk), member.unpaid_us) == (([60, 60], 0) if left_nano >= 60 else ([60], desk.now_us))
+    assert left_of(desk, "plan") == ([100, 100] if left_nano >= 60 else [100])
+    asked = TakeFee(ACCOUNT, "minimum", 100, "a minimum", desk.now_us)
+    refused = desk.do(asked)
+    assert isinstance(refused, Refused)
+    left_nano = funds_nano - sum(fees(desk)) - max(0, held_nano - sum(left_of(desk, "plan")))
+    code = "request_exceeds_balance" if left_nano else "credit_balance_exhausted"
+    assert (refused.code, refused.available_nano) == (code, left_nano)
+
+
 def test_what_ends_with_a_plan_goes_as_it_is_left_but_for_what_calls_were_promised() -> None:
     """Whoever moves the account, and however; it pays no fee of the plan that comes."""
     ends = (("pro", ("bonus",)),)
