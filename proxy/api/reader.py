@@ -210,11 +210,6 @@ class Reader:
         rows = await self._rows("lots_page", **params, limit=limit)
         return [made(row, Lot) for row in rows]
 
-    async def lot_made_us(self, account_id: str, lot_id: str) -> int | None:
-        """When a lot of an account was made; None where it has none of this id."""
-        rows = await self._rows("lot_by_id", account_id=account_id, id=lot_id)
-        return int(str(rows[0]["granted_at_us"])) if rows else None
-
     async def has_bought(self, account_id: str) -> bool:
         """Whether anything was ever bought for an account."""
         return bool(await self._rows("purchase_of_account", account_id=account_id))

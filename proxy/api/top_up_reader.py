@@ -13,6 +13,11 @@ class TopUpReader(Reader):
         row = await self._one("top_up_by_id", absent, account_id=account_id, top_up_id=top_up_id)
         return made(row, TopUp)
 
+    async def known_top_up(self, account_id: str, top_up_id: str) -> TopUp | None:
+        """One top-up, if there is one of this id."""
+        rows = await self._rows("top_up_by_id", account_id=account_id, top_up_id=top_up_id)
+        return made(rows[0], TopUp) if rows else None
+
     async def top_ups(
         self, account_id: str, *, state: str, before_us: int, before_id: str, limit: int
     ) -> list[TopUp]:

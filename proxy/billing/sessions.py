@@ -113,14 +113,12 @@ class Sessions:
         self, event: UsageEvent, plan: EventPlan, session: SessionPlan, told: ToldSession, key_id: str
     ) -> Heard:
         """What an event tells of a session, done. Raises Refusal: also for one that has ended."""
-        id_, now_us = session_id(plan.type, told.name), self._clock.now_us()
-        params = {"account_id": event.account_id, "id": id_, "now_us": now_us}
-        rows = await self._store.query("object_by_id", params)
-        if not rows:
+        now_us, found = self._clock.now_us(), await self._found(event, told)
+        if found is None:
             if told.state != "open":
                 raise Refusal("not_found", f"There is no session {told.name!r} of this account.")
             return await self._open(event, plan, session, told, key_id)
-        known = known_of(rows[0])
+        known = found
         was, running = session_of(known.row.seen), running_of(known)
         if told.state == "open":
             if was.digest != _digest(event):
@@ -140,6 +138,14 @@ class Sessions:
             return Heard(known.row.call_id, was.funded_us, is_known=True)
         running = replace(running, session=replace(was, last_us=min(heard_us, was.longest_us)))
         return await self.extend(running, session.hold_us)
+
+    async def opened(self, event: UsageEvent, told: ToldSession) -> Heard | None:
+        """The session that an event has opened before, whatever has become of it; None if it has not."""
+        known = await self._found(event, told)
+        was = None if known is None else session_of(known.row.seen)
+        if known is None or was is None or told.state != "open" or was.digest != _digest(event):
+            return None
+        return Heard(known.row.call_id, was.funded_us, is_known=True)
 
     async def extend(self, running: Running, hold_us: int) -> Heard:
         """Note what was heard of a session, and hold for it for so long from now on, if there are funds."""
@@ -263,6 +269,12 @@ class Sessions:
         deadline_us = max(session.due_us, now_us + 1)
         row = replace(running.row, seen=seen_of(session))
         return Detach(job.call, job.authorized_at_us, now_us, deadline_us, observed, (row,))
+
+    async def _found(self, event: UsageEvent, told: ToldSession) -> KnownObject | None:
+        id_, now_us = session_id(event.type, told.name), self._clock.now_us()
+        params = {"account_id": event.account_id, "id": id_, "now_us": now_us}
+        rows = await self._store.query("object_by_id", params)
+        return known_of(rows[0]) if rows else None
 
     async def _group(self, account_id: str) -> str:
         rows = await self._store.query("account_by_id", {"account_id": account_id})

@@ -61,13 +61,15 @@ class TopUps:
             account_id, id_of(account_id, key), payments=payments, at_us=self._clock.now_us(), origin=origin
         )
         done = await self._ledger.command(OpenTopUp(account_id, top_up, MOST_PENDING))
-        opened = _top_up(done)
-        if opened.state == "pending" and not opened.reference and origin == "request":
-            # After a crash in between, whoever opens it again gets what the provider has made for it.
-            checkout = await self._providers.of(payments).begin(opened, saves_method=saves_method)
-            if checkout.reference:
-                opened = await self._note(opened, checkout)
-        return opened, done.replayed
+        return await self._begun(_top_up(done), payments, saves_method=saves_method), done.replayed
+
+    async def reopen(
+        self, top_up: TopUp, payments: Payments | None, *, saves_method: bool = False
+    ) -> tuple[TopUp, bool]:
+        """A top-up that was opened before, whatever is sold by now."""
+        if payments is not None and payments.provider == top_up.provider:
+            top_up = await self._begun(top_up, payments, saves_method=saves_method)
+        return top_up, True
 
     def charges(self, payments: Payments) -> bool:
         """Whether the provider charges automatic top-ups, and nobody pays them by hand."""
@@ -135,6 +137,13 @@ class TopUps:
         ids = (top_up.account_id, top_up.id, self._clock.now_us())
         command = ReverseTopUp(*ids, refunded_cents, disputed_cents, reason, on_used)
         return _top_up(await self._ledger.command(command))
+
+    async def _begun(self, top_up: TopUp, payments: Payments, *, saves_method: bool) -> TopUp:
+        if top_up.state != "pending" or top_up.reference or top_up.origin != "request":
+            return top_up
+        # After a crash in between, whoever opens it again gets what the provider has made for it.
+        checkout = await self._providers.of(payments).begin(top_up, saves_method=saves_method)
+        return await self._note(top_up, checkout) if checkout.reference else top_up
 
     async def _note(self, top_up: TopUp, checkout: Checkout) -> TopUp:
         ids = (top_up.account_id, top_up.id, self._clock.now_us(), top_up.provider)

@@ -29,9 +29,10 @@ from proxy.ids import new_id
 from proxy.ledger.commands import Command, Recorded, Refused, Regrouped, Result
 from proxy.ledger.level_rows import Told
 from proxy.ledger.levels import ReportLevel
-from proxy.ledger.records import Record
+from proxy.ledger.records import EVENT, Record, seen_of
 from proxy.ledger.refusals import refusal
 from proxy.ledger.rows import Call, Outcome
+from proxy.ledger.store import Store
 from proxy.ledger.windows import iso
 from proxy.pricing.charge import NO_CHARGE, Charge
 from proxy.pricing.runs import RunSum, in_run, run_after
@@ -63,6 +64,11 @@ class UsageEvent(msgspec.Struct, frozen=True):
         """The name of what it is recorded as, which no upstream gives anything."""
         return msgspec.json.encode((EVENTS, self.source, self.id)).decode()
 
+    @property
+    def digest(self) -> str:
+        """The digest of all that it says."""
+        return hashlib.sha256(self.content).hexdigest()
+
 
 class Reported(msgspec.Struct, frozen=True):
     """What became of an event: the receipt that it has now, or has had, or why it is rejected.
@@ -89,12 +95,14 @@ class UsageEvents:
         self,
         *,
         ledger: Ledger,
+        store: Store,
         clock: Clock,
         terms: Callable[[], Terms],
         levels: LevelCharges,
         sessions: Sessions,
     ) -> None:
         self._ledger = ledger
+        self._store = store
         self._clock = clock
         self._terms = terms
         self._levels = levels
@@ -113,28 +121,47 @@ class UsageEvents:
         return list(await asyncio.gather(*(self._report(event, key_id) for event in events)))
 
     async def _report(self, event: UsageEvent, key_id: str) -> Reported:
-        terms, now_us = self._terms(), self._clock.now_us()
-        group = ""
         try:
-            plan = _plan_of(event, terms.events, is_key=bool(key_id), now_us=now_us)
-            if plan.session is not None:
-                told = read_session(plan, plan.session, event.content)
-                return _of_session(event, await self._sessions.hear(event, plan, plan.session, told, key_id))
-            for _ in range(GROUP_TRIES):
-                command = _command(event, plan, terms, key_id, group=group, now_us=now_us)
-                result = await self._ledger.submit(command)
-                if isinstance(result, Regrouped):
-                    event = replace(event, counts_user=event.counts_user or result.counts_user)
-                    # Nobody owes for want of what the account should have been given by now.
-                    group = await self._renewals.group_of(event.account_id, result.group, terms.groups)
-                elif not await self._has_room_now(command, result):
-                    return _reported(event, result)
+            return await self._told(event, key_id)
         except Refusal as fault:
             if fault.code == "ledger_unavailable":
                 raise
-            return Reported(event, "rejected", fault=fault)
-        regrouped = Refusal("conflict", "The account changes its group; send the event again.")
-        return Reported(event, "rejected", fault=regrouped)
+            # What was recorded is told as it was, whatever would refuse it now.
+            return await self._known(event) or Reported(event, "rejected", fault=fault)
+
+    async def _told(self, event: UsageEvent, key_id: str) -> Reported:
+        """What comes of an event that is told now. Raises Refusal for one that cannot be."""
+        terms, now_us = self._terms(), self._clock.now_us()
+        group, plan = "", _plan_of(event, terms.events, is_key=bool(key_id), now_us=now_us)
+        if plan.session is not None:
+            told = read_session(plan, plan.session, event.content)
+            return _of_session(event, await self._sessions.hear(event, plan, plan.session, told, key_id))
+        for _ in range(GROUP_TRIES):
+            command = _command(event, plan, terms, key_id, group=group, now_us=now_us)
+            result = await self._ledger.submit(command)
+            if isinstance(result, Regrouped):
+                event = replace(event, counts_user=event.counts_user or result.counts_user)
+                # Nobody owes for want of what the account should have been given by now.
+                group = await self._renewals.group_of(event.account_id, result.group, terms.groups)
+            elif not await self._has_room_now(command, result):
+                return _reported(event, result)
+        raise Refusal("conflict", "The account changes its group; send the event again.")
+
+    async def _known(self, event: UsageEvent) -> Reported | None:
+        """What an event has done before; None where it has done nothing."""
+        plan = self._terms().events.plans.get(event.type)
+        if plan is not None and plan.session is not None:
+            try:
+                told = read_session(plan, plan.session, event.content)
+            except Refusal:
+                return None
+            heard = await self._sessions.opened(event, told)
+            return None if heard is None else _of_session(event, heard)
+        params = {"account_id": event.account_id, "id": event.name, "now_us": self._clock.now_us()}
+        for row in await self._store.query("object_by_id", params):
+            if (row["kind"], row["seen"]) == (EVENT, seen_of(event.digest)):
+                return Reported(event, "duplicate", str(row["call_id"]))
+        return None
 
     async def _has_room_now(self, command: Command, result: Result) -> bool:
         """Whether a level can be told of now that it was too full before. Raises Refusal."""
@@ -217,8 +244,9 @@ def _record(
         run_id=event.run_id,
         counts_user=event.counts_user,
     )
-    digest = hashlib.sha256(event.content).hexdigest()
-    return Record(*(call, event.name, digest, min(event.at_us, now_us), now_us, outcome, charge), group=group)
+    return Record(
+        *(call, event.name, event.digest, min(event.at_us, now_us), now_us, outcome, charge), group=group
+    )
 
 
 def _of_session(event: UsageEvent, heard: Heard) -> Reported:

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+import msgspec
+
 from proxy.ledger import kinds
 from proxy.ledger.command import Command
 from proxy.ledger.needs import Needs
@@ -11,6 +13,11 @@ from proxy.pricing.charge import NO_CHARGE, Charge
 
 EVENT: Final = "event"
 """The kind of the object by which usage that was recorded is known."""
+
+
+def seen_of(digest: str) -> str:
+    """What is kept of all that was said, as the JSON of its object."""
+    return msgspec.json.encode({"digest": digest}).decode()
 
 
 class Record(Command, frozen=True):

@@ -26,10 +26,14 @@ class VoidLot(OfLot, frozen=True):
     """Take all that can be taken of a lot."""
 
 
-class RefundLot(OfLot, frozen=True):
-    """Take from a lot what its buyer gets back for it: all of the amount, or nothing."""
+class RefundLot(OfLot, frozen=True, omit_defaults=True):
+    """Take from a lot what its buyer gets back for it: all of the amount, or nothing.
+
+    It has to be within `days` of when the lot was made; None is as long as the lot lasts.
+    """
 
     amount_nano: int
+    days: int | None = None
 
 
 class RefundCall(OfAccount, frozen=True):

@@ -335,15 +335,12 @@ class Farebox:
     def _event_routes(self) -> EventRoutes:
         seams: dict[str, Any] = {
             "ledger": self.ledger,
+            "store": self.store,
             "clock": self.clock,
             "terms": lambda: self.settings,
         }
         return EventRoutes(
-            events=UsageEvents(
-                levels=LevelCharges(store=self.store, **seams),
-                sessions=Sessions(store=self.store, **seams),
-                **seams,
-            ),
+            events=UsageEvents(levels=LevelCharges(**seams), sessions=Sessions(**seams), **seams),
             reader=Reader(ledger=self.ledger, store=self.store, clock=self.clock),
             store=self.store,
             clock=self.clock,

@@ -128,6 +128,7 @@ class Apis:
         events = EventRoutes(
             events=UsageEvents(
                 ledger=self.ledger,
+                store=self.store,
                 clock=self.clock,
                 terms=lambda: self.settings,
                 sessions=Sessions(

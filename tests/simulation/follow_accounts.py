@@ -199,7 +199,9 @@ def noted(model: Model, party: Party, command: Once) -> Done:
 
 def _as_given(command: Once) -> Once:
     """A command without what differs each time it is tried."""
-    if isinstance(command, TakeFee | VoidLot | RefundLot):
+    if isinstance(command, RefundLot):
+        return replace(command, at_us=0, days=None)
+    if isinstance(command, TakeFee | VoidLot):
         return replace(command, at_us=0)
     return replace(command, lot_id="", at_us=0)
 

@@ -13,7 +13,7 @@ from tests.simulation.follow_accounts import (
     earlier_result,
     noted,
 )
-from tests.simulation.model import Model, Party
+from tests.simulation.model import DAY_US, Model, Party
 
 PAID_FOR = ("purchase", "grant")
 
@@ -92,6 +92,12 @@ def _put_back(
     return draws
 
 
+def _is_late(party: Party, command: OfLot) -> bool:
+    """Whether the days in which a lot is paid back are over."""
+    days = command.days if isinstance(command, RefundLot) else None
+    return days is not None and command.at_us >= party.lots[command.lot_id].granted_at_us + days * DAY_US
+
+
 def _taken(model: Model, command: OfLot, amount: Dollars | None) -> Done | Refused:
     party = model.parties.get(command.account_id)
     if party is None:
@@ -105,7 +111,8 @@ def _taken(model: Model, command: OfLot, amount: Dollars | None) -> Done | Refus
     left = sum((piece["left"] for piece in history.pieces if piece["id"] == command.lot_id), ZERO)
     if not left:
         return NO_ACCOUNT
-    if amount is not None and (amount <= 0 or party.lots[command.lot_id].kind not in PAID_FOR):
+    is_kept = amount is not None and party.lots[command.lot_id].kind not in PAID_FOR
+    if amount is not None and (amount <= 0 or is_kept or _is_late(party, command)):
         return INVALID if amount <= 0 else CONFLICT
     spare = history.spare(command.lot_id, command.at_us)
     wanted = max(dollars(1), spare) if amount is None else amount

@@ -20,7 +20,9 @@ def refund_lot(world: World) -> RefundLot:
     account_id, at_us = world.account(), world.at_us()
     amount_nano = 0 if world.happens(3) else world.up_to(60_000_000)
     lot_id = _lot(world, account_id)
-    return RefundLot(account_id, _command_id(world, account_id), lot_id, "sent back", at_us, amount_nano)
+    days = world.one_of((None, None, None, 0, 1, 3))
+    ids = (account_id, _command_id(world, account_id), lot_id)
+    return RefundLot(*ids, "sent back", at_us, amount_nano, days)
 
 
 def refund_call(world: World) -> RefundCall | None:

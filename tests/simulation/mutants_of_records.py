@@ -5,9 +5,8 @@ from msgspec.structs import replace
 from proxy.ledger import rules
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Command, Recorded, Result
-from proxy.ledger.records import Record
+from proxy.ledger.records import Record, seen_of
 from proxy.ledger.rows import NEVER_US
-from proxy.ledger.rules.records import seen_of
 
 
 def records_again(books: Books, command: Command) -> Result:
@@ -26,7 +25,7 @@ def records_anything_under_a_name(books: Books, command: Command) -> Result:
     )
     if known is None or not isinstance(command, Record):
         return rules.apply(books, command)
-    books.objects[known.account_id, known.id] = replace(known, seen=seen_of(command))
+    books.objects[known.account_id, known.id] = replace(known, seen=seen_of(command.digest))
     result = rules.apply(books, command)
     books.objects[known.account_id, known.id] = known
     return result

@@ -4,7 +4,9 @@ from msgspec.structs import replace
 
 from proxy.ledger.commands import Done, Refused
 from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
+from proxy.ledger.rules.once import command_digest
 from proxy.ledger.store import Store
+from proxy.ledger.windows import DAY_US
 from tests.storage.conftest import OpenStore
 from tests.storage.engines import Engine
 from tests.storage.teller import (
@@ -50,6 +52,21 @@ async def test_a_lot_that_was_used_up_has_something_again_for_every_process(open
     (lot,) = await second.query("lots_of_account", {"account_id": ACCOUNT})
     assert (lot["id"], lot["remaining_nano"], lot["amount_nano"]) == (LOT, 150, 250)
     assert (await expect(second, Refused, refund(1, 3))).code == "conflict"
+
+
+async def test_a_refund_is_repeated_when_its_days_are_over(open_store: OpenStore) -> None:
+    """By another process, which lets lots be paid back for other days; its digest is that of one without."""
+    first, second = await open_store(), await open_store()
+    await first.apply([*opening(0)[:2], replace(grant(250), kind="purchase")])
+    made = RefundLot(ACCOUNT, "refund_1", LOT, "sent back", AFTER_US, 100, days=14)
+    assert command_digest(made) == command_digest(replace(made, days=None))
+    await done(first, made)
+    late = replace(made, at_us=NOON_US + 14 * DAY_US, days=1)
+    assert (await done(second, late)).replayed
+    other = replace(late, command_id="refund_2", days=14)
+    assert "14 days" in (await expect(second, Refused, other)).message
+    await done(second, replace(other, days=15))
+    assert (await account(first))["balance_nano"] == 50
 
 
 async def test_refunds_of_one_batch_count_against_each_other(store: Store, engine: Engine) -> None:

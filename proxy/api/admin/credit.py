@@ -28,12 +28,10 @@ from proxy.api.paging import Page, PageQuery, page_of, place_of
 from proxy.api.reader import Reader
 from proxy.api.views.books import EntryView, LotView, entry_view, lot_view
 from proxy.clock import Clock
-from proxy.errors import Refusal
 from proxy.ids import new_id
 from proxy.ledger.commands import Adjust, Done, Grant
 from proxy.ledger.returns import RefundCall, RefundLot, VoidLot
 from proxy.ledger.rows import NEVER_US
-from proxy.ledger.windows import DAY_US, iso
 from proxy.money import MAX_NANO, Unit
 
 
@@ -187,15 +185,10 @@ class Credit:
     async def refund_lot(self, incoming: Incoming[None, Nothing, NewRefund]) -> WithHeaders[EntryView]:
         """Pay back some of a lot. Raises Refusal as `void_lot`, and `conflict` once its days are over."""
         body, path, unit = incoming.body, incoming.path, incoming.settings.unit
-        now_us, days = self._clock.now_us(), incoming.settings.refund_days
-        if days is not None:
-            made_us = await self._reader.lot_made_us(path["account_id"], path["lot_id"])
-            if made_us is not None and now_us >= made_us + days * DAY_US:
-                message = f"A lot can be paid back for {days} days; this one is of {iso(made_us)}."
-                raise Refusal("conflict", message)
         command = RefundLot(
-            *(path["account_id"], incoming.command_id, path["lot_id"], body.reason, now_us),
+            *(path["account_id"], incoming.command_id, path["lot_id"], body.reason, self._clock.now_us()),
             amount_nano("amount", body.amount, unit, least_nano=1),
+            incoming.settings.refund_days,
         )
         return _entry(await self._ledger.command(command), unit)
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import Annotated, Final
 
 from aiohttp import web
+from msgspec.structs import replace
 
 from proxy.api.admin.bodies import Amount, Fields, NewRefund, NewVoid, amount_nano
-from proxy.api.billing.top_ups import NewTopUp, TopUpQuery, offer_of, payments_of, told, top_ups_page
+from proxy.api.billing.top_ups import NewTopUp, TopUpQuery, open_once, told, top_ups_page
 from proxy.api.operations import ADMIN, Binder, Incoming, Nothing, Operation, WithHeaders
 from proxy.api.paging import Page
 from proxy.api.top_up_reader import TopUpReader
@@ -124,12 +125,9 @@ class AdminTopUps:
 
     async def open(self, incoming: Incoming[None, Nothing, NewTopUp]) -> WithHeaders[TopUpView]:
         """Open a top-up. Raises Refusal `not_found`, `invalid_value`, `conflict`, `idempotency_conflict`."""
-        settings = incoming.settings
-        opened = await self._top_ups.open(
-            *(incoming.path["account_id"], incoming.command_id, offer_of(incoming.body, settings)),
-            payments_of(settings),
-        )
-        return told(opened, settings)
+        key = (incoming.path["account_id"], incoming.command_id)
+        body = replace(incoming.body, save_method=False)
+        return await open_once(*key, body, incoming.settings, top_ups=self._top_ups, reader=self._reader)
 
     async def page(self, incoming: Incoming[None, AllTopUpQuery, Nothing]) -> Page[TopUpView]:
         """A page of top-ups."""

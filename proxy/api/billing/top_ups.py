@@ -23,8 +23,8 @@ from proxy.api.papers import PaperQuery, format_of, paper
 from proxy.api.top_up_reader import TopUpReader
 from proxy.api.views.payment_receipts import PaymentReceiptView, payment_receipt, payment_sheet
 from proxy.api.views.top_ups import PackagesView, TopUpView, package_view, top_up_view
-from proxy.billing.offers import NANO_PER_CENT, Offer, Payments
-from proxy.billing.top_ups import TopUps
+from proxy.billing.offers import NANO_PER_CENT, Payments
+from proxy.billing.top_ups import TopUps, id_of
 from proxy.clock import Clock
 from proxy.edge.auth import require_billing
 from proxy.errors import Refusal
@@ -161,10 +161,9 @@ class Purchases:
     async def open(self, incoming: Incoming[Key, Nothing, NewTopUp]) -> WithHeaders[TopUpView]:
         """Open a top-up. Raises Refusal as `require_billing`, and `conflict` or `idempotency_conflict`."""
         require_billing(incoming.caller)
-        offer = offer_of(incoming.body, incoming.settings)
-        return await self._opened(
-            *(incoming.caller.account_id, incoming.command_id, offer, incoming.settings),
-            saves_method=incoming.body.save_method,
+        key = (incoming.caller.account_id, incoming.command_id)
+        return await open_once(
+            *key, incoming.body, incoming.settings, top_ups=self._top_ups, reader=self._reader
         )
 
     async def add_funds(self, incoming: Incoming[Key, Nothing, NewFunds]) -> WithHeaders[TopUpView]:
@@ -172,7 +171,10 @@ class Purchases:
         require_billing(incoming.caller)
         offer = payments_of(incoming.settings).amount(incoming.body.amount * NANO_PER_CENT)
         key = new_id("funds", self._clock.now_us())
-        return await self._opened(incoming.caller.account_id, key, offer, incoming.settings)
+        opened = await self._top_ups.open(
+            incoming.caller.account_id, key, offer, payments_of(incoming.settings)
+        )
+        return told(opened, incoming.settings)
 
     async def page(self, incoming: Incoming[Key, TopUpQuery, Nothing]) -> Page[TopUpView]:
         """A page of the account's top-ups."""
@@ -193,14 +195,6 @@ class Purchases:
         form = format_of(incoming.query.format, incoming.accept)
         return await paper(form, f"receipt-{top_up.id}", lambda: view, lambda: payment_sheet(view))
 
-    async def _opened(
-        self, account_id: str, key: str, offer: Offer, settings: ApiSettings, *, saves_method: bool = False
-    ) -> WithHeaders[TopUpView]:
-        opened = await self._top_ups.open(
-            account_id, key, offer, payments_of(settings), saves_method=saves_method
-        )
-        return told(opened, settings)
-
 
 def payments_of(settings: ApiSettings) -> Payments:
     """How accounts pay in. Raises Refusal `not_found` where they cannot."""
@@ -209,15 +203,33 @@ def payments_of(settings: ApiSettings) -> Payments:
     return settings.payments
 
 
-def offer_of(body: NewTopUp, settings: ApiSettings) -> Offer:
-    """The offer that a body asks for. Raises Refusal `invalid_value`."""
-    payments = payments_of(settings)
+async def open_once(
+    account_id: str,
+    key: str,
+    body: NewTopUp,
+    settings: ApiSettings,
+    *,
+    top_ups: TopUps,
+    reader: TopUpReader,
+) -> WithHeaders[TopUpView]:
+    """Open a top-up, once for a key: what was opened is told whatever is sold by now.
+
+    Raises Refusal `invalid_value`, `not_found`, `conflict`, `idempotency_conflict`.
+    """
     if (body.amount is None) == (body.package is None):
         raise Refusal("invalid_value", "Name an amount or a package, one of them.", param="amount")
-    if body.package is not None:
-        return payments.package(body.package)
-    assert body.amount is not None
-    return payments.amount(amount_nano("amount", body.amount, settings.unit))
+    package = body.package or ""
+    nano = 0 if body.amount is None else amount_nano("amount", body.amount, settings.unit)
+    known = await reader.known_top_up(account_id, id_of(account_id, key))
+    if known is not None:
+        if known.package != package or (not package and known.credit_nano != nano):
+            message = f"The top-up {known.id} was opened for something else."
+            raise Refusal("idempotency_conflict", message)
+        return told(await top_ups.reopen(known, settings.payments, saves_method=body.save_method), settings)
+    payments = payments_of(settings)
+    offer = payments.package(package) if package else payments.amount(nano)
+    opened = await top_ups.open(account_id, key, offer, payments, saves_method=body.save_method)
+    return told(opened, settings)
 
 
 async def top_ups_page(

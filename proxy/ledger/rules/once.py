@@ -36,7 +36,7 @@ POSTINGS: Final[dict[type[Once], Posting]] = {
     Adjust: Posting("adjust", "command_id", "reason", _MADE),
     TakeFee: Posting("fee", "command_id", "reason", {"at_us": 0}),
     VoidLot: Posting("void", "lot_id", "reason", {"at_us": 0}),
-    RefundLot: Posting("refund", "lot_id", "reason", {"at_us": 0}),
+    RefundLot: Posting("refund", "lot_id", "reason", {"at_us": 0, "days": None}),
     RefundCall: Posting("refund", "call_id", "reason", {**_MADE, "seq": 0, "drawn": ()}),
 }
 
@@ -67,7 +67,11 @@ def carried_out(
 
 
 def earlier_result(books: Books, account: Account, command: Once) -> Done | Refused | None:
-    """The result of a command whose id was used before, or None for a new one."""
+    """The result of a command whose id was used before, or None for a new one.
+
+    Nothing that depends on the time or on present state is asked before it: what was carried out is answered
+    as it was then.
+    """
     record = books.commands.get((account.id, command.command_id))
     if record is None:
         return None

@@ -1,10 +1,8 @@
 """The rule of usage that was never authorized: it is charged at once, whatever there is to pay it with."""
 
-import msgspec
-
 from proxy.ledger.books import Books
 from proxy.ledger.commands import Recorded, Refused, Regrouped, Settled
-from proxy.ledger.records import EVENT, Record
+from proxy.ledger.records import EVENT, Record, seen_of
 from proxy.ledger.rows import Account, Hold, Object
 from proxy.ledger.rules import end_users, lots
 from proxy.ledger.rules.accounts import no_account
@@ -27,7 +25,7 @@ def record(books: Books, command: Record) -> Recorded | Regrouped | Refused:
         return no_account(call.account_id)
     known = books.objects.get((account.id, command.name))
     if known is not None:
-        if (known.kind, known.seen) != (EVENT, seen_of(command)):
+        if (known.kind, known.seen) != (EVENT, seen_of(command.digest)):
             return Refused("idempotency_conflict", "Something else was sent under this id.")
         return Recorded(
             known.call_id, Settled(0, 0, account.balance_nano, account.available_nano, replayed=True)
@@ -55,15 +53,10 @@ def record(books: Books, command: Record) -> Recorded | Regrouped | Refused:
     books.objects.put(
         Object(
             *(account.id, command.name, EVENT, call.upstream, call.key_id, call.id, call.model),
-            *(command.used_at_us, seen_of(command)),
+            *(command.used_at_us, seen_of(command.digest)),
         )
     )
     return Recorded(call.id, settled)
-
-
-def seen_of(command: Record) -> str:
-    """What is kept of all that was said, as the JSON of its object."""
-    return msgspec.json.encode({"digest": command.digest}).decode()
 
 
 def _impossible(books: Books, account: Account, command: Record) -> Refused | Regrouped | None:

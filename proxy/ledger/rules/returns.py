@@ -11,6 +11,7 @@ from proxy.ledger.rules import lots
 from proxy.ledger.rules.accounts import no_account
 from proxy.ledger.rules.once import carried_out, earlier_result
 from proxy.ledger.rules.registry import carries_out
+from proxy.ledger.windows import DAY_US, iso
 from proxy.money import MAX_NANO, usd_string
 
 REFUNDABLE: Final = ("purchase", "grant")
@@ -125,6 +126,10 @@ def _lot_left(books: Books, command: OfLot, amount_nano: int | None) -> Lot | Re
         return Refused("invalid_value", "A refund must be of more than nothing.")
     if amount_nano is not None and lot.kind not in REFUNDABLE:
         return Refused("conflict", f"A lot of kind {lot.kind} is not refunded; it can be voided.")
+    days = command.days if isinstance(command, RefundLot) else None
+    if days is not None and command.at_us >= lot.granted_at_us + days * DAY_US:
+        message = f"A lot can be paid back for {days} days; this one is of {iso(lot.granted_at_us)}."
+        return Refused("conflict", message)
     return lot
 
 

@@ -158,8 +158,6 @@ def refund_top_up(books: Books, command: RefundTopUp) -> Done | Refused:
     if isinstance(found, Refused):
         return found
     account, top_up = found
-    if top_up.state != "succeeded":
-        return _not_in_state(top_up)
     taking = RefundLot(
         *(account.id, command.command_id, top_up.lot_id, command.reason, command.at_us),
         top_up.credit_of(command.cents),
@@ -167,6 +165,8 @@ def refund_top_up(books: Books, command: RefundTopUp) -> Done | Refused:
     earlier = earlier_result(books, account, taking)
     if earlier:
         return earlier if isinstance(earlier, Refused) else replace(earlier, top_up=top_up)
+    if top_up.state != "succeeded":
+        return _not_in_state(top_up)
     left_cents = top_up.bought_cents - top_up.refunded_cents - top_up.disputed_cents
     if command.cents > left_cents:
         return Refused(
