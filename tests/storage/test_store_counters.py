@@ -5,7 +5,8 @@ from fractions import Fraction
 
 from msgspec.structs import replace
 
-from proxy.ledger.commands import Command, Observe, Recorded, Recover, Refused, Settle, Settled
+from proxy.ledger.commands import Command, Done, Observe, Recorded, Recover, Refused, Settle, Settled
+from proxy.ledger.returns import RefundCall
 from proxy.ledger.rows import Call, Counter, Hold, Observed
 from proxy.ledger.store import Store
 from proxy.ledger.windows import DAY_US
@@ -51,6 +52,13 @@ def worth(first: int, last: int) -> int:
 
 def counters(engine: Engine) -> list[tuple[object, ...]]:
     return engine.dump()["counters"]
+
+
+def given_back(made: Call, nano: int, seq: int) -> RefundCall:
+    """All that a call was charged, by its entry."""
+    ids = (f"refund of {made.id}", f"lot of {made.id}", made.id)
+    lot_id = f"lot_of_{ACCOUNT}_grant_1"
+    return RefundCall(ACCOUNT, *ids, nano, "a bad answer", made.started_at_us + 900, seq, (lot_id,))
 
 
 async def begun(store: Store, *calls: Call) -> None:
@@ -184,3 +192,33 @@ async def test_the_counters_of_now_are_read(store: Store) -> None:
     assert not await store.query("counters_of_account", {"account_id": "acct_2", **windows})
     rows = await store.query("counters_of_account", {"account_id": ACCOUNT, **windows, "day": TODAY + 1})
     assert [row["name"] for row in rows] == ["card/images"]
+
+
+async def test_a_refund_gives_back_money_and_no_units(store: Store, engine: Engine) -> None:
+    """Of the first call of several, in whole: all after it cost what they would have cost without the refund.
+
+    So what is paid is what all units cost one after the other, less what was given back, for tiers by unit,
+    for what is free, and for volume tiers.
+    """
+    free = Rate("requests", Fraction(9), 1, (), Tiers("free", "day", (Tier(50, "0"), Tier(0, "9"))))
+    cards = (CARD, DRAWING, RateCard("searches", (), (free,)))
+    expected = ((60, 60, 60), (8, 8, 8), (40, 40, 40))
+    calls = [call(f"call_{number}") for number in range(9)]
+    await begun(store, *calls)
+    paid: list[list[int]] = []
+    for place, card in enumerate(cards):
+        first, second, third = calls[place * 3 : place * 3 + 3]
+        sums = []
+        for made, quantity in zip((first, second, third), expected[place], strict=True):
+            before = counters(engine)
+            sums.append((await expect(store, Settled, ending(made, quantity, card))).charged_nano)
+            assert counters(engine) != before
+            if made is second and sums[0]:
+                entries = [row for row in engine.dump()["entries"] if row[6] == first.id]
+                before = counters(engine)
+                done = await expect(store, Done, given_back(first, sums[0], int(str(entries[0][1]))))
+                assert done.account is not None
+                assert counters(engine) == before
+        paid.append(sums)
+    assert paid[0] == [worth(0, 60), worth(60, 120), worth(120, 180)]
+    assert (paid[1], paid[2]) == ([800, 16 * 60 - 800, 8 * 60], [0, 30 * 9, 40 * 9])
