@@ -43,6 +43,7 @@ class PriceView(Struct, frozen=True):
     per: int
     currency: Literal["USD"]
     free_with: list[str] | UnsetType = UNSET
+    free_without: str | UnsetType = UNSET
     included: int | UnsetType = UNSET
     least: int | UnsetType = UNSET
     block: int | UnsetType = UNSET

@@ -66,6 +66,9 @@ class RateSchema(PriceSchema, frozen=True, kw_only=True):
     free_with: Annotated[
         list[Text], doc("Meters beside which it costs nothing: in a call that uses any of them.")
     ] = field(default_factory=list)
+    free_without: Annotated[
+        Text | None, doc("The meter without which it costs nothing: in a call that uses none of it.")
+    ] = None
     included: Annotated[Count | None, doc("How many units of each call cost nothing.")] = None
     least: Annotated[Count | None, doc("How many units are billed at least of a call that uses any.")] = None
     block: Annotated[Count | None, doc("Units are billed in whole blocks of so many.")] = None

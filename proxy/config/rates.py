@@ -36,7 +36,12 @@ def rates_of(
         place = (*path, meter)
         if meter in METERS:
             rate = _rate(meter, schema, unit, place, findings)
-            rates += _beside(rate, schema.free_with, (*place, "free_with"), findings)
+            if schema.free_without is None:
+                rates += _beside(rate, schema.free_with, (*place, "free_with"), findings)
+            else:
+                rates += _only_beside(rate, schema.free_without, (*place, "free_without"), findings)
+                if schema.free_with:
+                    findings.fault((*place, "free_without"), "cannot stand beside `free_with`")
         else:
             findings.fault(place, f"is not a meter; {did_you_mean(meter, METERS)}")
     return tuple(rates)
@@ -135,11 +140,8 @@ def _rate(meter: str, schema: RateSchema, unit: Unit, path: Path, findings: Find
 def _beside(rate: Rate, meters: Sequence[str], path: Path, findings: Findings) -> Iterator[Rate]:
     """A rate, before it what takes its place in calls that use one of these meters: nothing is charged."""
     for index, meter in enumerate(meters):
-        if meter not in METERS:
-            findings.fault((*path, index), f"is not a meter; {did_you_mean(meter, METERS)}", meter)
-        elif meter in (rate.meter, "requests"):
-            findings.fault((*path, index), "is used by every such call", meter)
-        elif meter in meters[:index]:
+        _check_other(rate, meter, (*path, index), findings)
+        if meter in meters[:index]:
             findings.fault((*path, index), "is there already", meter)
     if len(meters) > COMPANIONS_MAX:
         findings.fault(path, f"must name {COMPANIONS_MAX} meters at most")
@@ -148,3 +150,17 @@ def _beside(rate: Rate, meters: Sequence[str], path: Path, findings: Findings) -
         yield Rate(rate.meter, NO_PRICE, rate.per, (*unless, Step("with", "1", meter)))
         unless = (*unless, Step("without", "1", meter))
     yield replace(rate, steps=(*unless, *rate.steps)) if unless else rate
+
+
+def _only_beside(rate: Rate, meter: str, path: Path, findings: Findings) -> Iterator[Rate]:
+    """A rate for calls that use another meter, before it what others are charged: nothing."""
+    _check_other(rate, meter, path, findings)
+    yield Rate(rate.meter, NO_PRICE, rate.per, (Step("without", "1", meter),))
+    yield replace(rate, steps=(Step("with", "1", meter), *rate.steps))
+
+
+def _check_other(rate: Rate, meter: str, path: Path, findings: Findings) -> None:
+    if meter not in METERS:
+        findings.fault(path, f"is not a meter; {did_you_mean(meter, METERS)}", meter)
+    elif meter in (rate.meter, "requests"):
+        findings.fault(path, "is used by every such call", meter)

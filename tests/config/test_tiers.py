@@ -208,6 +208,15 @@ def test_a_group_and_a_service_tier_multiply_each_tier(load_text: LoadText) -> N
         ),
         ("per_1m: '1', free_with: [input_tokens]", "free_with[0]: 'input_tokens' is used by every such call"),
         ("per_1m: '1', free_with: [images, images]", "free_with[1]: 'images' is there already"),
+        (
+            "per_1m: '1', free_without: input_tokens",
+            "free_without: 'input_tokens' is used by every such call",
+        ),
+        ("per_1m: '1', free_without: requests", "free_without: 'requests' is used by every such call"),
+        (
+            "per_1m: '1', free_without: images, free_with: [web_searches]",
+            "free_without: cannot stand beside `free_with`",
+        ),
     ],
 )
 def test_what_goes_on_or_stands_beside_is_checked(text: str, fault: str, reported: Reported) -> None:

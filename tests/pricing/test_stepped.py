@@ -47,7 +47,8 @@ def stepped_cards(draw: st.DrawFn) -> RateCard:
             steps = (*where, *draw(quantity_steps()))
             rates.append(Rate(meter, draw(PRICES), draw(st.sampled_from(list(PERS.values()))), steps))
     if draw(st.booleans()):
-        rates = beside(rates, draw(st.sampled_from(sorted({*METERS} - {"requests", rates[-1].meter}))))
+        other = draw(st.sampled_from(sorted({*METERS} - {"requests", rates[-1].meter})))
+        rates = beside(rates, other, is_free_without=draw(st.booleans()))
     added = [
         Adjustment("markup", Step("share", draw(RATIOS))),
         Adjustment("least_charge", Step("at_least", str(draw(st.integers(0, 10**6))))),
@@ -57,9 +58,11 @@ def stepped_cards(draw: st.DrawFn) -> RateCard:
     return RateCard("card", (), tuple(rates), adjustments=chosen)
 
 
-def beside(rates: list[Rate], other: str) -> list[Rate]:
-    """Rates of which those of the last meter charge nothing in calls that use another meter."""
+def beside(rates: list[Rate], other: str, *, is_free_without: bool = False) -> list[Rate]:
+    """Rates of which those of the last meter charge nothing in calls that use another meter, or in others."""
     free, usual = Step("with", "1", other), Step("without", "1", other)
+    if is_free_without:
+        free, usual = usual, free
     found = []
     for rate in rates:
         if rate.meter == rates[-1].meter:

@@ -152,19 +152,20 @@ def _pricing(card: RateCard) -> View:
             "price": decimal_string(rate.price * times(rate.steps) / NANO_PER_USD),
             "per": rate.per,
             "currency": "USD",
-            **_free_with(rate),
+            **_beside(rate),
             **{_BILLED[step.kind]: int(step.number) for step in rate.steps if step.kind in _BILLED},
             **(_tiers(rate, rate.tiers) if rate.tiers is not None else {}),
         }
-        for rate in card.rates
-        if not any(step.kind == "with" for step in rate.steps)
+        # What charges nothing beside another meter, or without it, comes before what charges.
+        for rate in {rate.meter: rate for rate in card.rates}.values()
     }
 
 
-def _free_with(rate: Rate) -> View:
-    """The meters beside which it costs nothing."""
+def _beside(rate: Rate) -> View:
+    """The meters beside which it costs nothing, and the one without which it does."""
     meters = [step.name for step in rate.steps if step.kind == "without"]
-    return {"free_with": meters} if meters else {}
+    only = [step.name for step in rate.steps if step.kind == "with"]
+    return ({"free_with": meters} if meters else {}) | ({"free_without": only[0]} if only else {})
 
 
 def _tiers(rate: Rate, tiers: Tiers) -> View:
