@@ -286,6 +286,23 @@ async def test_check_prints_the_prices_of_each_window_and_when_it_holds(tmp_path
     assert "20:00-06:00 UTC" in line
 
 
+async def test_check_prints_what_is_sold_and_what_groups_get_otherwise(tmp_path: Path) -> None:
+    """A row for a group where it differs; what is as for all has none."""
+    file = tmp_path / "farebox.yaml"
+    own = "pro: {bonus: 15%}, team: {discount: 0%}"
+    plus = f"plus: {{amount: '50', bonus: 5%, groups: {{{own}}}}}"
+    sold = f"payments: {{fee: {{minimum: '0.80'}}, packages: {{{plus}, large: {{amount: '500'}}}}}}"
+    file.write_text(f"{CONFIG}\n{sold}\ngroups: {{pro: {{}}, team: {{}}}}\n")
+    ran = await farebox("check", str(file), COLUMNS="200")
+    assert ran.code == 0, ran.err
+    rows = [" ".join(line.replace("│", " ").split()) for line in ran.out.splitlines()]
+    assert [row for row in rows if row.startswith(("plus", "large"))] == [
+        "plus 50.00 2.50 50.80 0.80",
+        "large 500.00 0.00 500.80 0.80",
+        "plus pro 50.00 7.50 50.80 0.80",
+    ]
+
+
 async def test_check_prints_each_fault_with_its_file_and_line(tmp_path: Path) -> None:
     file = tmp_path / "farebox.yaml"
     file.write_text(CONFIG.replace("upstream: main, model", "upstream: mian, model").replace("0.15", "cheap"))

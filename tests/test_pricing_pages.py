@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.billing.offers import NANO_PER_CENT
 from proxy.config.load import Settings
 from proxy.ledger.windows import DAY_US, starts_of_day
 from proxy.metering.usage import METERS
@@ -96,6 +97,33 @@ def test_calls_cost_what_their_page_says(path: Path) -> None:
         assert len(list(wrong_rows(Readme(other)))) == len(settings_of(page))
 
 
+def wrong_offers(page: Readme) -> Iterator[str]:
+    """What credit of a page's table really costs, for each row that says something else."""
+    for settings in settings_of(page):
+        for bought, *figures in page.rows("Bought"):
+            assert settings.payments is not None
+            what, _, group = bought.partition(" in ")
+            assert not group or group in settings.groups.known
+            payments = settings.payments.for_group(group)
+            is_package = what.startswith("`")
+            offer = payments.package(what.strip("`")) if is_package else payments.amount(to_nano(what))
+            nanos = (offer.price_cents * NANO_PER_CENT, offer.credit_nano, offer.bonus_nano)
+            if list(nanos) != [to_nano(figure) for figure in figures]:
+                yield f"{bought} is {' '.join(usd_string(nano) for nano in nanos)}"
+
+
+def test_credit_costs_what_its_page_says() -> None:
+    """By the configuration on it; a figure that is off by the least there is shows."""
+    offers = {path: page for path in PAGES if (page := Readme(path.read_text("utf-8"))).rows("Bought")}
+    assert [path.stem for path in offers] == ["packages"]
+    for page in offers.values():
+        assert list(wrong_offers(page)) == []
+        for row, gets, more in (("80.00 in pro", "16.00", "16.000000001"), ("`plus`", "51.00", "51.01")):
+            line = next(line for line in page.text.splitlines() if line.startswith(f"| {row} |"))
+            other = page.text.replace(line, line.replace(f"| {gets} |", f"| {more} |"))
+            assert len(list(wrong_offers(Readme(other)))) == len(settings_of(page))
+
+
 def test_each_price_model_has_its_page_and_its_links_lead_somewhere() -> None:
     """The list of pages names each, and what they link to is there."""
     index = (FOLDER / "README.md").read_text("utf-8")
@@ -116,6 +144,6 @@ def test_each_way_of_saying_a_price_is_on_a_page() -> None:
         "cases context_tiers tiers volume_tiers free counter included least block least_charge most_charge "
         "hours changes free_with free_without carried rolls_over flags service_tiers service_tier_terms "
         "spares prices markup multiplier minimum quotas fee level per_month session every included_lasts "
-        "included_most ends_on_cancel ends_on_downgrade own_keys own_key"
+        "included_most ends_on_cancel ends_on_downgrade own_keys own_key packages"
     )
     assert [way for way in ways.split() if not re.search(rf"\b{way}:", shown)] == []

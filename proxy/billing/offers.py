@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.errors import Refusal
 from proxy.ledger.rows import OnShortfall
@@ -44,13 +45,17 @@ class Package(msgspec.Struct, frozen=True):
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """What a buyer gets, and pays: `price_cents`, of which `fee_cents` buy nothing."""
+    """What a buyer gets, and pays: `price_cents`, of which `fee_cents` buy nothing.
+
+    It is for accounts in `group`, an empty one for those in none; None where it is the same for all.
+    """
 
     package: str
     credit_nano: int
     bonus_nano: int
     price_cents: int
     fee_cents: int
+    group: str | None = None
 
     def top_up(
         self,
@@ -91,6 +96,9 @@ class Payments(msgspec.Struct, frozen=True):
     was used when its price is paid back or lost. Who lacks funds is sent to `top_up_url`, if there is one.
     Automatic top-ups are `cool_down_us` apart, and `back_off_us` after one that was declined; in a day an
     account that sets no bound of its own buys `daily_nano` by them.
+
+    `in_groups` has all packages as they are for the groups that have any otherwise. Once `group` is one, and
+    not None, the packages are its own, see `for_group`.
     """
 
     provider: str = "manual"
@@ -108,6 +116,14 @@ class Payments(msgspec.Struct, frozen=True):
     cool_down_us: int = 600_000_000
     back_off_us: int = 3_600_000_000
     daily_nano: int = 500 * 100 * NANO_PER_CENT
+    in_groups: Mapping[str, Mapping[str, Package]] = {}
+    group: str | None = None
+
+    def for_group(self, group: str) -> "Payments":
+        """How accounts in a group pay in; the same for all where no package depends on it."""
+        if not self.in_groups:
+            return self
+        return replace(self, packages=self.in_groups.get(group, self.packages), group=group)
 
     def package(self, name: str) -> Offer:
         """The offer of a package. Raises Refusal `invalid_value` if there is none of this name."""
@@ -145,7 +161,8 @@ class Payments(msgspec.Struct, frozen=True):
         bought_cents = max(1, round_half_even(price.numerator, price.denominator))
         fee = bought_cents * self.fee
         fee_cents = max(self.least_fee_cents, round_half_even(fee.numerator, fee.denominator))
-        return Offer(name, amount_nano, package.bonus.of(amount_nano), bought_cents + fee_cents, fee_cents)
+        bonus_nano = package.bonus.of(amount_nano)
+        return Offer(name, amount_nano, bonus_nano, bought_cents + fee_cents, fee_cents, self.group)
 
 
 def _by_amount(package: Package) -> int:

@@ -97,6 +97,7 @@ class TopUpRounds:
 
     async def _consider(self, row: Row, payments: Payments) -> None:
         auto, now_us = msgspec.convert(row, AutoTopUp), self._clock.now_us()
+        payments = payments.for_group(str(row["group"]))
         past = await self._past(auto.account_id, now_us)
         found = wanted(auto, int(str(row["funds_nano"])), past, payments, now_us)
         if found is None:

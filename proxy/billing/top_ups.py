@@ -60,7 +60,7 @@ class TopUps:
         top_up = offer.top_up(
             account_id, id_of(account_id, key), payments=payments, at_us=self._clock.now_us(), origin=origin
         )
-        done = await self._ledger.command(OpenTopUp(account_id, top_up, MOST_PENDING))
+        done = await self._ledger.command(OpenTopUp(account_id, top_up, MOST_PENDING, offer.group))
         return await self._begun(_top_up(done), payments, saves_method=saves_method), done.replayed
 
     async def reopen(

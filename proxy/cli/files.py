@@ -7,7 +7,9 @@ from itertools import product
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
+from proxy.billing.offers import NANO_PER_CENT, Payments
 from proxy.cli.api import Json
 from proxy.cli.output import Column, field, plain, print_table
 from proxy.config.faults import ConfigError
@@ -16,7 +18,7 @@ from proxy.config.load import check as check_config
 from proxy.config.reference import json_schema
 from proxy.endpoints.registry import ENDPOINT_NAMES
 from proxy.ledger.windows import iso
-from proxy.money import NANO_PER_USD, decimal_string
+from proxy.money import NANO_PER_USD, decimal_string, usd_string
 from proxy.pricing.cards import RateCard
 from proxy.storage.faults import StorageFault
 from proxy.upstream.routes import Route
@@ -29,6 +31,10 @@ _PRICE_COLUMNS = (
     Column("US dollars", field("price"), right=True),
     Column("for each", field("per"), right=True),
     *plain("steps", "from", "at"),
+)
+_PACKAGE_COLUMNS = (
+    *plain("package", "group"),
+    *(Column(name, field(name), right=True) for name in ("amount", "bonus", "price", "fee")),
 )
 
 
@@ -62,6 +68,8 @@ def check(file: Path) -> None:
     print_table((_route_row(route, settings) for route in routes), _ROUTE_COLUMNS, title="Routes")
     rows = [row for card in _cards(settings, routes) for row in _price_rows(*card)]
     print_table(rows, _PRICE_COLUMNS, title="Prices")
+    if settings.payments is not None and settings.payments.packages:
+        print_table(_package_rows(settings.payments), _PACKAGE_COLUMNS, title="Packages")
     for source in dict.fromkeys(card.source for card in settings.book.cards if card.source):
         click.echo(f"List prices are those of {source}; write it as `pin` to be told when they are others.")
     click.echo(f"{file} is good.")
@@ -147,4 +155,20 @@ def _price_rows(since_us: int, at: str, card: RateCard) -> Iterator[Json]:
             "steps": each.step.kind,
             "from": since,
             "at": at,
+        }
+
+
+def _package_rows(payments: Payments) -> Iterator[Json]:
+    """What is sold to all, and after that what each group gets otherwise."""
+    usual = {offer.package: offer for offer in payments.offers()}
+    of_groups = (offer for group in payments.in_groups for offer in payments.for_group(group).offers())
+    others = (offer for offer in of_groups if replace(offer, group=None) != usual[offer.package])
+    for offer in (*usual.values(), *others):
+        yield {
+            "package": offer.package,
+            "group": offer.group or "",
+            "amount": usd_string(offer.credit_nano),
+            "bonus": usd_string(offer.bonus_nano),
+            "price": usd_string(offer.price_cents * NANO_PER_CENT),
+            "fee": usd_string(offer.fee_cents * NANO_PER_CENT),
         }

@@ -149,7 +149,7 @@ def _build(
         alerts=build_alerts(schema, groups, unit, findings),
         webhooks=build_webhooks(schema.webhooks, findings),
         expiring_days=(schema.alerts or AlertsSchema()).expiring_days,
-        payments=build_payments(schema.payments, unit, findings),
+        payments=build_payments(schema.payments, schema.groups, unit, findings),
         refund_days=schema.accounts.refund_days,
         when_short=schema.accounts.when_short,
         on_shortfall=schema.accounts.on_shortfall,

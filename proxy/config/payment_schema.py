@@ -18,6 +18,14 @@ Minutes = Annotated[int, Meta(ge=1, le=10_080)]
 Days = Annotated[int, Meta(ge=1, le=36_500)]
 
 
+class PackageTermsSchema(Schema, frozen=True, kw_only=True):
+    """What a package is for the accounts of a group, where that differs."""
+
+    amount: Annotated[Money | None, doc("The credit that it buys then.")] = None
+    bonus: Annotated[Bonus | None, doc("The credit that comes with it then; 0% for none.")] = None
+    discount: Annotated[Percent | None, doc("What is taken off its price then; 0% for nothing.")] = None
+
+
 class PackageSchema(Schema, frozen=True, kw_only=True):
     """An amount of credit that is sold with a bonus, or for less."""
 
@@ -27,6 +35,10 @@ class PackageSchema(Schema, frozen=True, kw_only=True):
         doc("Credit that comes with it for nothing, as a lot of its own: a percentage, or an amount."),
     ] = None
     discount: Annotated[Percent | None, doc("What is taken off its price.")] = None
+    groups: Annotated[
+        dict[Name, PackageTermsSchema],
+        doc("What differs for accounts that are in a group as they buy it, by the group."),
+    ] = field(default_factory=dict)
 
 
 class FeeSchema(Schema, frozen=True, kw_only=True):

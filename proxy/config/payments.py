@@ -1,15 +1,18 @@
 """How accounts pay in, from the configuration."""
 
+from collections.abc import Collection, Mapping
 from fractions import Fraction
 from importlib.util import find_spec
 from typing import Final
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
+
 from proxy.billing.offers import NANO_PER_CENT, Extra, Package, Payments, StripeAccess
 from proxy.config.faults import Findings
-from proxy.config.payment_schema import PackageSchema, PaymentsSchema
+from proxy.config.payment_schema import PackageSchema, PackageTermsSchema, PaymentsSchema
 from proxy.money import Unit, to_nano
-from proxy.validation import Path, is_visible_ascii
+from proxy.validation import Path, did_you_mean, is_visible_ascii
 
 _ALL: Final = Fraction(1)
 MINUTE_US: Final = 60_000_000
@@ -17,8 +20,10 @@ LEAST_SECRET: Final = 8
 """A shorter text is no secret of a provider's."""
 
 
-def build_payments(schema: PaymentsSchema | None, unit: Unit, findings: Findings) -> Payments | None:
-    """How accounts pay in, None if they cannot. Faults go to `findings`."""
+def build_payments(
+    schema: PaymentsSchema | None, groups: Collection[str], unit: Unit, findings: Findings
+) -> Payments | None:
+    """How accounts pay in, which may be in one of `groups`; None if they cannot. Faults go to `findings`."""
     if schema is None:
         return None
     least_nano = _cents_nano(schema.minimum, unit, ("payments", "minimum"), findings)
@@ -27,9 +32,11 @@ def build_payments(schema: PaymentsSchema | None, unit: Unit, findings: Findings
         findings.fault(("payments", "maximum"), f"is below the minimum of {schema.minimum}", schema.maximum)
     _check_url(schema.top_up_url, ("payments", "top_up_url"), findings)
     least_fee_nano = _cents_nano(schema.fee.minimum, unit, ("payments", "fee", "minimum"), findings, least=0)
+    packages = {name: _package(name, each, unit, findings) for name, each in schema.packages.items()}
     return Payments(
         provider=schema.provider,
-        packages={name: _package(name, each, unit, findings) for name, each in schema.packages.items()},
+        packages=packages,
+        in_groups=_in_groups(schema.packages, packages, groups, unit, findings),
         free_amounts=schema.free_amounts,
         least_nano=least_nano,
         most_nano=most_nano,
@@ -75,17 +82,47 @@ def _stripe(schema: PaymentsSchema, findings: Findings) -> StripeAccess | None:
 
 def _package(name: str, schema: PackageSchema, unit: Unit, findings: Findings) -> Package:
     path: Path = ("payments", "packages", name)
-    amount_nano = _cents_nano(schema.amount, unit, (*path, "amount"), findings)
-    discount = _share(schema.discount)
-    if discount >= _ALL:
-        findings.fault((*path, "discount"), "must leave a price", schema.discount)
-        discount = Fraction(0)
-    return Package(name, amount_nano, _extra(schema.bonus, unit, (*path, "bonus"), findings), discount)
+    return _with_terms(Package(name, NANO_PER_CENT), schema, unit, path, findings)
 
 
-def _extra(text: str | None, unit: Unit, path: Path, findings: Findings) -> Extra:
-    if text is None:
-        return Extra()
+def _with_terms(
+    package: Package, schema: PackageSchema | PackageTermsSchema, unit: Unit, path: Path, findings: Findings
+) -> Package:
+    """A package with what a schema says of it; what that does not mention stays."""
+    if schema.amount is not None:
+        package = replace(package, amount_nano=_cents_nano(schema.amount, unit, (*path, "amount"), findings))
+    if schema.bonus is not None:
+        package = replace(package, bonus=_extra(schema.bonus, unit, (*path, "bonus"), findings))
+    if schema.discount is not None:
+        if (discount := _share(schema.discount)) >= _ALL:
+            findings.fault((*path, "discount"), "must leave a price", schema.discount)
+            discount = Fraction(0)
+        package = replace(package, discount=discount)
+    return package
+
+
+def _in_groups(
+    schemas: Mapping[str, PackageSchema],
+    packages: Mapping[str, Package],
+    groups: Collection[str],
+    unit: Unit,
+    findings: Findings,
+) -> dict[str, dict[str, Package]]:
+    """All packages for each group that has any of them otherwise than others."""
+    found: dict[str, dict[str, Package]] = {}
+    for name, schema in schemas.items():
+        for group, terms in schema.groups.items():
+            path: Path = ("payments", "packages", name, "groups", group)
+            if group not in groups:
+                findings.fault(path, f"is not a group; {did_you_mean(group, groups)}")
+            if terms == PackageTermsSchema():
+                findings.fault(path, "changes nothing; it needs `amount`, `bonus` or `discount`")
+            own = found.setdefault(group, dict(packages))
+            own[name] = _with_terms(packages[name], terms, unit, path, findings)
+    return found
+
+
+def _extra(text: str, unit: Unit, path: Path, findings: Findings) -> Extra:
     if text.endswith("%"):
         return Extra(share=_share(text))
     return Extra(fixed_nano=_nano(text, unit, path, findings, least=1))

@@ -65,11 +65,13 @@ class OfTopUp(OfAccount, frozen=True):
 class OpenTopUp(OfAccount, frozen=True):
     """Open a top-up. A repeat finds the one that was opened under its id, if that was for the same.
 
-    An account has at most `most_pending` that are pending, and one that a low balance has asked for.
+    An account has at most `most_pending` that are pending, and one that a low balance has asked for. What is
+    offered to a `group` is for accounts in it, an empty one for those in none; without one it is for all.
     """
 
     top_up: TopUp
     most_pending: int = 10
+    group: str | None = None
 
     def add_needs(self, needs: Needs) -> None:
         """Add the account, the top-up that may have this id, and those that are pending."""

@@ -9,6 +9,7 @@ import pytest
 
 from proxy.billing.offers import Extra, Package, Payments
 from proxy.ledger.commands import Adjust
+from proxy.ledger.groups import Group, Groups
 from proxy.ledger.windows import DAY_US
 from tests.api.apis import Answer, ApiConfig, Apis, serving
 
@@ -232,6 +233,62 @@ async def test_what_is_sold_is_listed_from_the_smallest_on(apis: Apis) -> None:
         ("thousand", "800.00", "1000.00", "0.00"),
     ]
     assert (answer.body["minimum"], answer.body["top_up_url"]) == ("10.00", "https://pay.example/credits")
+
+
+IN_GROUPS = Payments(
+    packages=PACKAGES,
+    in_groups={"pro": {**PACKAGES, "fifty": Package("fifty", 50 * 10**9, Extra(share=Fraction(20, 100)))}},
+    free_amounts="refused",
+)
+
+
+async def moved(apis: Apis, account_id: str, group: str) -> None:
+    answer = await apis.admin("PATCH", f"/accounts/{account_id}", {"group": group})
+    assert (answer.status, answer.body["group"]) == (200, group)
+
+
+def in_groups(apis: Apis, payments: Payments = IN_GROUPS) -> None:
+    apis.settings = ApiConfig(payments=payments, groups=Groups(groups={"pro": Group("pro")}))
+
+
+async def test_an_account_buys_at_the_prices_of_its_group_at_that_moment(apis: Apis) -> None:
+    """Listed, by package, by amount and by the operator; what was agreed holds until it is paid."""
+    in_groups(apis)
+    account_id, secret = await newcomer(apis)
+
+    async def bonuses() -> list[str]:
+        rows = (await apis.ask("GET", "/v1/billing/packages", key=secret)).data
+        listed = next(row["bonus"] for row in rows if row["name"] == "fifty")
+        cents = await apis.ask("POST", "/v1/billing/funds", key=secret, body={"amount": 5000})
+        headers = {"Idempotency-Key": f"by-operator-{apis.made}"}
+        by_operator = await apis.admin(
+            "POST", f"/accounts/{account_id}/top_ups", {"amount": "50"}, headers=headers
+        )
+        own = await opened(apis, secret, package="fifty")
+        return [listed, *(each.body["bonus"] for each in (cents, by_operator, own))]
+
+    assert await bonuses() == ["2.50"] * 4
+    await moved(apis, account_id, "pro")
+    agreed = await opened(apis, secret, key="agreed", package="fifty")
+    assert await bonuses() == ["10.00"] * 4
+    await moved(apis, account_id, "")
+    listed = (await apis.ask("GET", "/v1/billing/packages", key=secret)).data
+    assert [row["bonus"] for row in listed if row["name"] == "fifty"] == ["2.50"]
+    again = await opened(apis, secret, key="agreed", package="fifty")
+    assert (again.body, again.body["bonus"]) == (agreed.body, "10.00")
+    await on(apis, agreed.body, "confirm", {"reference": "wire 1"})
+    assert [lot[:2] for lot in await lots(apis, account_id)] == [("purchase", "50.00"), ("bonus", "10.00")]
+
+
+async def test_what_a_group_is_sold_decides_what_may_be_bought_by_itself(apis: Apis) -> None:
+    """Where nothing but packages is sold, and a group has another amount for one."""
+    own = {"ten": Package("ten", 12 * 10**9)}
+    in_groups(apis, Payments(packages=PACKAGES, in_groups={"pro": own}, free_amounts="refused"))
+    account_id, secret = await newcomer(apis)
+    rule = {"enabled": True, "threshold": "5", "amount": "12"}
+    for group, status in (("pro", 200), ("", 400)):
+        await moved(apis, account_id, group)
+        assert (await apis.ask("PUT", "/v1/billing/auto_top_up", key=secret, body=rule)).status == status
 
 
 async def test_automatic_top_ups_are_set_by_the_account_or_the_operator(apis: Apis) -> None:

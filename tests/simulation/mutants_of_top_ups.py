@@ -56,6 +56,13 @@ def opens_any_number(books: Books, command: Command) -> Result:
     return rules.apply(books, command)
 
 
+def sells_to_any_group(books: Books, command: Command) -> Result:
+    """What is offered to the accounts of one group is sold to those of all others."""
+    if isinstance(command, OpenTopUp):
+        command = replace(command, group=None)
+    return rules.apply(books, command)
+
+
 def refunds_what_was_refunded(books: Books, command: Command) -> Result:
     """What was paid back of a top-up before is not kept in mind."""
     top_up = _top_up(books, command)
@@ -105,6 +112,7 @@ RULES = (
     makes_one_lot_of_both,
     gives_up_what_failed,
     opens_any_number,
+    sells_to_any_group,
     refunds_what_was_refunded,
     leaves_the_bonus,
     lets_go_of_what_was_used,

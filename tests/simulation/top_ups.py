@@ -51,7 +51,9 @@ def open_top_up(world: World) -> OpenTopUp:
         ),
         *(world.one_of((0, 1, 30)), at_us, world.expiry_us(at_us)),
     )
-    return OpenTopUp(account_id, made, most_pending=world.one_of((2, 5, 5)))
+    party = world.model.parties.get(account_id)
+    group = party.account.group if party and world.happens(94) else world.one_of((None, "beta"))
+    return OpenTopUp(account_id, made, world.one_of((2, 5, 5)), group)
 
 
 def note_top_up(world: World) -> NoteTopUp | None:
@@ -133,7 +135,8 @@ def follow_open(model: Model, command: OpenTopUp) -> Done | Refused:
     alive = [each for each in pending if asked.created_at_us < each.expires_at_us]
     twice = asked.origin == "automatic" and "automatic" in [each.origin for each in alive]
     alike = [each for each in alive if each.origin == asked.origin]
-    if twice or len(alike) >= command.most_pending:
+    elsewhere = command.group is not None and command.group != party.account.group
+    if elsewhere or twice or len(alike) >= command.most_pending:
         return CONFLICT
     for each in pending:
         if each not in alive:

@@ -143,6 +143,22 @@ async def test_pending_top_ups_are_few_and_those_that_are_due_make_room(store: S
     ]
 
 
+async def test_what_is_offered_to_a_group_is_sold_to_its_accounts_alone(store: Store) -> None:
+    """As they are when it is opened. Once it is, it may be asked for again, whatever group they are in."""
+    await opened(store)
+    offered = OpenTopUp(ACCOUNT, top_up(), group="pro")
+    assert (await expect(store, Refused, offered)).code == "conflict"
+    await done(store, ChangeAccount(ACCOUNT, NOON_US, group="pro"))
+    await done(store, offered)
+    await done(store, ChangeAccount(ACCOUNT, NOON_US, group=""))
+    assert (await done(store, offered)).replayed
+    for name, group, kind in (("topup_2", "pro", Refused), ("topup_3", "", Done), ("topup_4", None, Done)):
+        await expect(store, kind, OpenTopUp(ACCOUNT, top_up(name), group=group))
+    await done(store, SetAutoTopUp(ACCOUNT, NOON_US, "on", 10**12, 10**9))
+    found = await store.query("auto_top_ups_due", {"after": "", "limit": 9, "now_us": LATER_US * 2})
+    assert [row["group"] for row in found] == [""]
+
+
 async def test_what_nobody_has_paid_in_time_counts_as_no_funds(store: Store) -> None:
     """Nor to what automatic ones may buy in a day, though nothing has closed it."""
     forgotten = top_up(origin="automatic", expires_at_us=LATER_US)

@@ -6,7 +6,7 @@ from aiohttp import web
 from msgspec import UNSET, Struct, UnsetType
 
 from proxy.api.admin.bodies import Amount, Fields, amount_nano
-from proxy.api.billing.top_ups import payments_of
+from proxy.api.billing.top_ups import payments_for
 from proxy.api.operations import ADMIN, BILLING, ApiSettings, Binder, Commands, Incoming, Nothing, Operation
 from proxy.api.top_up_reader import TopUpReader
 from proxy.api.views.money import Display, Usd, display
@@ -131,7 +131,7 @@ class AutoTopUps:
         return await self._set(incoming.path["account_id"], incoming.body, incoming.settings)
 
     async def _set(self, account_id: str, body: AutoTopUpFields, settings: ApiSettings) -> AutoTopUpView:
-        payments, unit = payments_of(settings), settings.unit
+        payments, unit = await payments_for(account_id, settings, self._reader), settings.unit
         before = await self._reader.auto_top_up(account_id)
         if body.enabled and self._providers.of(payments).saves_methods and not before.method:
             message = "No means of payment was saved: buy once with `save_method`."

@@ -20,6 +20,7 @@ from proxy.api.operations import (
 )
 from proxy.api.paging import LAST_NUMBER, Page, PageQuery, bad_cursor, page_of, place_of
 from proxy.api.papers import PaperQuery, format_of, paper
+from proxy.api.reader import Reader
 from proxy.api.top_up_reader import TopUpReader
 from proxy.api.views.payment_receipts import PaymentReceiptView, payment_receipt, payment_sheet
 from proxy.api.views.top_ups import PackagesView, TopUpView, package_view, top_up_view
@@ -147,7 +148,8 @@ class Purchases:
 
     async def packages(self, incoming: Incoming[Key, Nothing, Nothing]) -> PackagesView:
         """What may be bought. Raises Refusal `not_found` where nothing can be."""
-        payments, unit = payments_of(incoming.settings), incoming.settings.unit
+        payments = await payments_for(incoming.caller.account_id, incoming.settings, self._reader)
+        unit = incoming.settings.unit
         return PackagesView(
             data=[package_view(offer, unit) for offer in payments.offers()],
             free_amounts=payments.free_amounts,
@@ -169,12 +171,10 @@ class Purchases:
     async def add_funds(self, incoming: Incoming[Key, Nothing, NewFunds]) -> WithHeaders[TopUpView]:
         """Open a top-up of so many cents. Raises Refusal as `open`."""
         require_billing(incoming.caller)
-        offer = payments_of(incoming.settings).amount(incoming.body.amount * NANO_PER_CENT)
-        key = new_id("funds", self._clock.now_us())
-        opened = await self._top_ups.open(
-            incoming.caller.account_id, key, offer, payments_of(incoming.settings)
-        )
-        return told(opened, incoming.settings)
+        account_id, key = incoming.caller.account_id, new_id("funds", self._clock.now_us())
+        payments = await payments_for(account_id, incoming.settings, self._reader)
+        offer = payments.amount(incoming.body.amount * NANO_PER_CENT)
+        return told(await self._top_ups.open(account_id, key, offer, payments), incoming.settings)
 
     async def page(self, incoming: Incoming[Key, TopUpQuery, Nothing]) -> Page[TopUpView]:
         """A page of the account's top-ups."""
@@ -203,6 +203,12 @@ def payments_of(settings: ApiSettings) -> Payments:
     return settings.payments
 
 
+async def payments_for(account_id: str, settings: ApiSettings, reader: Reader) -> Payments:
+    """How an account pays in, by the group that it is in now. Raises Refusal as `payments_of`."""
+    payments = payments_of(settings)
+    return payments.for_group((await reader.account(account_id)).group) if payments.in_groups else payments
+
+
 async def open_once(
     account_id: str,
     key: str,
@@ -226,7 +232,7 @@ async def open_once(
             message = f"The top-up {known.id} was opened for something else."
             raise Refusal("idempotency_conflict", message)
         return told(await top_ups.reopen(known, settings.payments, saves_method=body.save_method), settings)
-    payments = payments_of(settings)
+    payments = await payments_for(account_id, settings, reader)
     offer = payments.package(package) if package else payments.amount(nano)
     opened = await top_ups.open(account_id, key, offer, payments, saves_method=body.save_method)
     return told(opened, settings)

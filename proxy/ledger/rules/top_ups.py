@@ -50,8 +50,8 @@ def open_top_up(books: Books, command: OpenTopUp) -> Done | Refused:
     earlier = books.top_ups.get((account.id, top_up.id))
     if earlier is not None:
         return _as_opened(account, earlier, top_up)
-    if not _is_possible(top_up):
-        return Refused("invalid_value", "A top-up must buy something, for something.")
+    if refused := _not_for_sale(command, account):
+        return refused
     pending = books.pending(account.id)
     due = [each for each in pending if each.expires_at_us <= top_up.created_at_us]
     left = [each for each in pending if each not in due]
@@ -246,6 +246,15 @@ def _as_opened(account: Account, earlier: TopUp, asked: TopUp) -> Done | Refused
     ) and amounts[0] == amounts[1]:
         return Done(account, top_up=earlier, replayed=True)
     return Refused("idempotency_conflict", f"The top-up {earlier.id} was opened for something else.")
+
+
+def _not_for_sale(command: OpenTopUp, account: Account) -> Refused | None:
+    """Why an account cannot buy what it was offered: it is nothing, or is sold to another group."""
+    if not _is_possible(command.top_up):
+        return Refused("invalid_value", "A top-up must buy something, for something.")
+    if command.group not in (None, account.group):
+        return Refused("conflict", "The account has just changed its plan, and with it what is sold to it.")
+    return None
 
 
 def _is_possible(top_up: TopUp) -> bool:

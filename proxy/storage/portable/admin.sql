@@ -64,9 +64,9 @@ WHERE account_id = :account_id;
 
 -- name: auto_top_ups_due
 -- Active accounts whose funds, with top-ups that may still be paid, are at their threshold or below, from after one of them on.
-SELECT {auto_top_ups.shown:t}, f.funds_nano
+SELECT {auto_top_ups.shown:t}, f.funds_nano, f."group"
 FROM (
-    SELECT o.account_id, a.balance_nano - a.debt_nano - a.owed_nano + COALESCE((
+    SELECT o.account_id, a."group", a.balance_nano - a.debt_nano - a.owed_nano + COALESCE((
             SELECT CAST(SUM(p.credit_nano + p.bonus_nano) AS BIGINT)
             FROM top_ups AS p
             WHERE p.account_id = o.account_id AND p.state = 'pending' AND p.expires_at_us > :now_us
