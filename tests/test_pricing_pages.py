@@ -144,6 +144,6 @@ def test_each_way_of_saying_a_price_is_on_a_page() -> None:
         "cases context_tiers tiers volume_tiers free counter included least block least_charge most_charge "
         "hours changes free_with free_without carried rolls_over flags service_tiers service_tier_terms "
         "spares prices markup multiplier minimum quotas fee level per_month session every included_lasts "
-        "included_most ends_on_cancel ends_on_downgrade own_keys own_key packages"
+        "included_most ends_on_cancel ends_on_downgrade own_keys own_key packages discounts"
     )
     assert [way for way in ways.split() if not re.search(rf"\b{way}:", shown)] == []

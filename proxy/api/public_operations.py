@@ -92,6 +92,7 @@ class CardView(Struct, frozen=True, kw_only=True):
     service_tiers: dict[str, str] | UnsetType = UNSET
     service_tier_pricing: dict[str, dict[str, PriceView]] | UnsetType = UNSET
     service_tier_by: Literal["answer"] | UnsetType = UNSET
+    discounts: Literal["largest"] | UnsetType = UNSET
     answered: dict[str, dict[str, PriceView]] | UnsetType = UNSET
     cases: list[CaseView] | UnsetType = UNSET
     extras: dict[str, ExtraView] | UnsetType = UNSET

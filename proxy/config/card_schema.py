@@ -19,6 +19,7 @@ from proxy.config.values import (
     doc,
 )
 from proxy.pricing.hours import Weekday
+from proxy.pricing.rates import Discounts
 from proxy.pricing.tiers import Period
 
 
@@ -254,6 +255,10 @@ class TermsSchema(Schema, frozen=True, kw_only=True):
     own_key: Annotated[
         OwnKeySchema | None,
         doc("What calls cost that go up with the account's own key; without it, as much as others."),
+    ] = None
+    discounts: Annotated[
+        Discounts | None,
+        doc("What multipliers below 1 come to: all multiply, or for each rate the largest discount alone."),
     ] = None
     markup: Annotated[Percent | None, doc("What is added to the sum of a call's rates.")] = None
     least_charge: Annotated[Money | None, doc("The least that a call is charged.")] = None

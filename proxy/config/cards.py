@@ -183,6 +183,7 @@ class _Cards:
             adjustments=self._adjustments(schema, like, path),
             extras=self._extras(schema, path) or like.extras,
             source=self._sources.get(name, like.source),
+            discounts=schema.discounts or like.discounts,
             own_key=share_of(schema.own_key.share) if schema.own_key else like.own_key or self.own_key,
             tier_by_answer=like.tier_by_answer
             if schema.service_tier_by is None

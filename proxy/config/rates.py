@@ -99,7 +99,7 @@ def case_rates(rates: Sequence[Rate], case: Case) -> tuple[Rate, ...]:
     """The rates of a case of a card with these: its own in place of others, all multiplied by its flags."""
     found = over(rates, case.said)
     for flag in case.flags:
-        found = flag.over(found)
+        found = flag.over(found, case.card.discounts)
     return found
 
 

@@ -15,9 +15,9 @@ from proxy.metering.usage import METERS, SURCHARGES, Needed, Usage, each_needed
 from proxy.money import decimal_string
 from proxy.pricing.extras import Extra
 from proxy.pricing.hours import Window
-from proxy.pricing.multipliers import Flag, TierTerms, at_tiers
-from proxy.pricing.rates import Adjustment, Rate, Term
-from proxy.pricing.steps import BESIDE, CONTEXT, OF_LENGTH, Step, applies, said_of
+from proxy.pricing.multipliers import Flag, TierTerms, at_tiers, multiplied, tiers_together
+from proxy.pricing.rates import Adjustment, Discounts, Rate, Term
+from proxy.pricing.steps import BESIDE, CONTEXT, MULTIPLIERS, OF_LENGTH, Step, applies, said_of
 
 BillingType = Literal["per_call", "per_token", "metered"]
 
@@ -74,6 +74,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     `hours` have cards without hours, which take its place within their windows; these never meet.
     `tier_terms` are of service tiers that do more than multiply. `own_key` is the share of its rates that is
     charged of calls with a caller's own upstream key, an exact decimal number; empty where there are none.
+    `discounts` says what several multipliers below 1 come to.
     """
 
     id: str
@@ -95,6 +96,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
     answered: tuple[Answered, ...] = ()
     tier_terms: tuple[TierTerms, ...] = ()
     own_key: str = ""
+    discounts: Discounts = "multiply"
 
     @cached_property
     def is_special(self) -> bool:
@@ -167,23 +169,13 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
         Every rate but surcharges is multiplied, unless a tier says otherwise. The tier is in the id.
         """
         times = dict(self.service_tiers)
-        stacking = sorted(terms.tier for terms in self.tier_terms if terms.stacks)
-        together = (names for size in range(2, len(stacking) + 1) for names in combinations(stacking, size))
-        one_more = (
-            tuple(sorted((tier, *names)))
-            for size in range(1, len(stacking) + 1)
-            for names in combinations(stacking, size)
-            for tier in times
-            if tier not in stacking
-        )
-        stacked = {"+".join(names): names for names in (*together, *one_more)}
-        all_names = stacked | {tier: (tier,) for tier in times}
-        return {key: self._at_tiers(key, names, times) for key, names in all_names.items()}
+        together = tiers_together(times, self.tier_terms)
+        return {key: self._at_tiers(key, names, times) for key, names in together.items()}
 
     def _at_tiers(self, key: str, names: Iterable[str], times: Mapping[str, Fraction]) -> "RateCard":
         said = {terms.tier: terms for terms in self.tier_terms}
         tiers = [(said.get(tier, TierTerms(tier)), decimal_string(times[tier])) for tier in names]
-        rates = at_tiers(self.rates, tiers)
+        rates = at_tiers(self.rates, tiers, self.discounts)
         id_ = f"{self.id}+{key}"
         return replace(self, id=id_, rates=rates, service_tiers=(), tier_terms=(), cases=())
 
@@ -199,10 +191,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
             return card.multiplied(multiplier, group, of, spares)
 
         def times(rates: Iterable[Rate]) -> tuple[Rate, ...]:
-            name = f"{of} {group}"
-            return tuple(
-                rate if rate.meter in spares else rate.multiplied(multiplier, name) for rate in rates
-            )
+            return multiplied(rates, multiplier, f"{of} {group}", spares, self.discounts)
 
         return replace(
             self,
@@ -248,7 +237,7 @@ class RateCard(msgspec.Struct, frozen=True, dict=True):
         """Whether a charge is the sum of quantities times rates, multiplied or not, and nothing else."""
         if self.adjustments or any(rate.tiers for rate in self.rates):
             return False
-        return all(step.kind == "times" for rate in self.rates for step in rate.steps)
+        return all(step.kind in MULTIPLIERS for rate in self.rates for step in rate.steps)
 
     @cached_property
     def contexts(self) -> tuple[tuple[int, "RateCard"], ...]:

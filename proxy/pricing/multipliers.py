@@ -1,16 +1,18 @@
 """Multipliers of rates, each with a name on the lines of a charge, and what they leave as it is.
 
-They come in this order: the flags of a call's parameters, the hours, the group, the share that is charged
+Where discounts do not add up, the largest counts alone, and the steps of the others say that they do not. All
+come in this order: the flags of a call's parameters, the hours, the group, the share that is charged
 on a key of the caller's own, and the service tiers. What
 comes after all rates is a markup, what bounds a charge, and the markup of a run.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import combinations
 
 import msgspec
 
 from proxy.metering.usage import SURCHARGES
-from proxy.pricing.rates import Rate
+from proxy.pricing.rates import Discounts, Rate
 
 
 class Flag(msgspec.Struct, frozen=True):
@@ -20,12 +22,9 @@ class Flag(msgspec.Struct, frozen=True):
     multiplier: str
     spares: tuple[str, ...] = ()
 
-    def over(self, rates: Iterable[Rate]) -> tuple[Rate, ...]:
+    def over(self, rates: Iterable[Rate], discounts: Discounts) -> tuple[Rate, ...]:
         """Rates, multiplied."""
-        return tuple(
-            rate if rate.meter in self.spares else rate.multiplied(self.multiplier, f"flag {self.name}")
-            for rate in rates
-        )
+        return multiplied(rates, self.multiplier, f"flag {self.name}", self.spares, discounts)
 
 
 class TierTerms(msgspec.Struct, frozen=True):
@@ -41,7 +40,33 @@ class TierTerms(msgspec.Struct, frozen=True):
     stacks: bool = False
 
 
-def at_tiers(rates: Iterable[Rate], tiers: Sequence[tuple[TierTerms, str]]) -> tuple[Rate, ...]:
+def multiplied(
+    rates: Iterable[Rate], multiplier: str, of: str, spares: Collection[str], discounts: Discounts
+) -> tuple[Rate, ...]:
+    """Rates, multiplied for the sake `of` something, but for those of meters that it `spares`."""
+    return tuple(
+        rate if rate.meter in spares else rate.multiplied(multiplier, of, discounts) for rate in rates
+    )
+
+
+def tiers_together(tiers: Collection[str], all_terms: Iterable[TierTerms]) -> dict[str, tuple[str, ...]]:
+    """The service tiers that a call can be at, alone or several that stack, by their names with a plus."""
+    stacking = sorted(terms.tier for terms in all_terms if terms.stacks)
+    together = (names for size in range(2, len(stacking) + 1) for names in combinations(stacking, size))
+    one_more = (
+        tuple(sorted((tier, *names)))
+        for size in range(1, len(stacking) + 1)
+        for names in combinations(stacking, size)
+        for tier in tiers
+        if tier not in stacking
+    )
+    stacked = {"+".join(names): names for names in (*together, *one_more)}
+    return stacked | {tier: (tier,) for tier in tiers}
+
+
+def at_tiers(
+    rates: Iterable[Rate], tiers: Sequence[tuple[TierTerms, str]], discounts: Discounts
+) -> tuple[Rate, ...]:
     """Rates at one service tier, or at several together, each with what it multiplies by.
 
     Rates of a tier's own take the place of the others of their meters, the first one's where several have
@@ -55,9 +80,8 @@ def at_tiers(rates: Iterable[Rate], tiers: Sequence[tuple[TierTerms, str]]) -> t
         own = [rate for rate in terms.rates if rate.meter not in owners]
         by_meter |= {rate.meter: [other for other in own if other.meter == rate.meter] for rate in own}
         owners |= {rate.meter: terms.tier for rate in own}
-    found = [rate for each in by_meter.values() for rate in each]
+    found = tuple(rate for each in by_meter.values() for rate in each)
     for terms, multiplier in tiers:
         kept = {*SURCHARGES, *terms.spares, *(meter for meter, tier in owners.items() if tier == terms.tier)}
-        name = f"service tier {terms.tier}"
-        found = [rate if rate.meter in kept else rate.multiplied(multiplier, name) for rate in found]
-    return tuple(found)
+        found = multiplied(found, multiplier, f"service tier {terms.tier}", kept, discounts)
+    return found

@@ -6,10 +6,12 @@ from typing import Final, Literal
 import msgspec
 from msgspec.structs import replace
 
-from proxy.pricing.steps import OF_QUANTITY, Step, said_of, times
+from proxy.pricing.steps import OF_QUANTITY, Step, largest_alone, said_of, times
 from proxy.pricing.tiers import Tiers
 
 BillingType = Literal["per_call", "per_token", "metered"]
+Discounts = Literal["multiply", "largest"]
+"""What several multipliers below 1 come to: all of them multiply, or the smallest alone."""
 
 
 class Term(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -35,9 +37,10 @@ class Rate(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...] = ()
     tiers: Tiers | None = None
 
-    def multiplied(self, multiplier: str, of: str) -> "Rate":
+    def multiplied(self, multiplier: str, of: str, discounts: Discounts = "multiply") -> "Rate":
         """The rate, multiplied with an exact decimal number for the sake `of` something."""
-        return replace(self, steps=(*self.steps, Step("times", multiplier, of)))
+        steps = (*self.steps, Step("times", multiplier, of))
+        return replace(self, steps=largest_alone(steps) if discounts == "largest" else steps)
 
     @property
     def said(self) -> str:

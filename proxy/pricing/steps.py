@@ -5,6 +5,9 @@ A line of a charge carries its steps, so that its amount follows from the line a
 `with` and `without` say for which calls a rate is by what else they use: those that use so much of the meter
 that is named, and those that use less.
 
+`times` multiplies a price, and `unused` would have: where discounts do not add up, which are multipliers
+below 1, the largest counts alone, see `largest_alone`.
+
 Where a price depends on what an account has used before, `window` is the first day of a period, which it
 names, and `counted` is what the counter, which it names, had there before the line. `tier` is where the tier
 of the line's price begins, and `until` where it ends: all units of the line are in it. With `volume` in place
@@ -27,6 +30,7 @@ from functools import lru_cache
 from typing import Final, Literal, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 StepKind = Literal[
     "above",
@@ -38,6 +42,7 @@ StepKind = Literal[
     "block",
     "carry",
     "times",
+    "unused",
     "share",
     "at_least",
     "at_most",
@@ -68,6 +73,8 @@ OF_QUANTITY: Final = frozenset({"less", "least", "block", "carry"})
 `carry` is the same as `block`, but that what is left of a block serves the next calls: what is billed is what
 the blocks that were begun grow by after what was `counted` before.
 """
+MULTIPLIERS: Final = frozenset({"times", "unused"})
+"""Steps of what multiplies a price: those that do, and discounts that a larger one keeps from it."""
 OF_SUM: Final = frozenset({"share", "at_least", "at_most", "run_share"})
 """Steps of a line that adds to the lines before it: a share of their sum, or what bounds it."""
 
@@ -140,6 +147,22 @@ def times(steps: Iterable[Step]) -> Fraction:
         if step.kind == "times":
             product *= step.number
     return product
+
+
+def largest_alone(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """Steps of which the largest discount counts, the first of those that are as large, and no other one.
+
+    What makes dearer counts as ever.
+    """
+    steps = tuple(steps)
+    discounts = [at for at, step in enumerate(steps) if step.kind in MULTIPLIERS and step.number < 1]
+    largest = min(discounts, key=lambda at: steps[at].number, default=None)
+    return tuple(
+        replace(step, kind="unused" if at in discounts and at != largest else "times")
+        if step.kind in MULTIPLIERS
+        else step
+        for at, step in enumerate(steps)
+    )
 
 
 def added(before: Fraction, step: Step) -> Fraction:

@@ -138,6 +138,54 @@ def test_what_is_no_tier_and_no_meter_is_told(text: str, fault: str, reported: R
     assert said.startswith(f"rate_cards.chat.{fault}")
 
 
+LARGEST = CARD.replace(
+    "rates: {input_tokens: {per_1m: '2'}", "discounts: largest, rates: {input_tokens: {per_1m: '2'}", 1
+)
+
+
+@pytest.mark.parametrize(
+    ("group", "at_us", "tier", "parameters", "total_nano"),
+    [
+        ("", 0, "batch", {}, 800_000_000),
+        ("half", 0, "batch", {}, 700_000_000),
+        ("half", NIGHT_US, "batch+geo-us", {}, 770_000_000),
+        ("", NIGHT_US, "batch", {}, 760_000_000),
+        ("", NIGHT_US, "priority", {}, 2_176_000_000),
+        ("half", NIGHT_US, "", {"quality": "high"}, 1_050_000_000),
+        ("half", NIGHT_US, "", {"size": "small"}, 400_000_000),
+    ],
+)
+def test_of_discounts_that_do_not_add_up_the_largest_counts_for_each_rate(
+    load_text: LoadText, group: str, at_us: int, tier: str, parameters: dict[str, str], total_nano: int
+) -> None:
+    """Of flags, hours, groups and service tiers; what makes dearer multiplies all the same."""
+    text = text_of(rate_cards=LARGEST, groups="groups: {half: {multiplier: '0.5'}}", routes="")
+    found = load_text(text).book.card_now("chat", "", "", lambda: at_us, group)
+    assert found is not None
+    found = card_at(found, parameters, ())
+    assert price(found.by_tier[tier] if tier else found, USAGE).total_nano == total_nano
+
+
+def test_a_card_that_is_like_another_has_its_rule_for_discounts(load_text: LoadText) -> None:
+    """Unless it says another one, which a change of prices may do as well."""
+    others = (
+        ", b: {like: chat, match: [b]}, c: {like: chat, match: [c], discounts: multiply}"
+        ", d: {match: [d], rates: {input_tokens: {per_1m: '1'}}, "
+        "changes: [{from: '2027-01-01', discounts: largest}]}"
+    )
+    book = load_text(text_of(rate_cards=LARGEST.removesuffix("}") + others + "}", routes="")).book
+    found = {name: book.by_id(name) for name in "bcd"}
+    assert [card.discounts for card in found.values() if card] == ["largest", "multiply", "multiply"]
+    changing = found["d"]
+    assert changing is not None
+    assert changing.as_of(NIGHT_US).discounts == "largest"
+
+
+def test_a_rule_for_discounts_that_there_is_not_is_told(reported: Reported) -> None:
+    (said,) = reported(text_of(rate_cards=card("rates: {requests: {per_unit: '2'}}, discounts: smallest")))
+    assert said.startswith("rate_cards.chat.discounts: ")
+
+
 def test_there_are_not_too_many_flags(reported: Reported) -> None:
     flags = ", ".join(f"f{place}: {{when: {{x: y}}, multiplier: '2'}}" for place in range(6))
     said = reported(text_of(rate_cards=card(f"rates: {{requests: {{per_unit: '2'}}}}, flags: {{{flags}}}")))

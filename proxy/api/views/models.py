@@ -114,6 +114,7 @@ def priced(card: RateCard) -> View:
         },
         "answered": {each.model: _pricing(each.card) for each in card.answered},
         "service_tier_by": "answer" if card.tier_by_answer else "",
+        "discounts": "largest" if card.discounts == "largest" else "",
         "cases": [_case(case) for case in card.cases],
         "extras": {
             each.member: {"meter": each.meter, "counted": each.counted, "most": each.most}
@@ -128,9 +129,9 @@ def priced(card: RateCard) -> View:
 
 def _is_beside(card: RateCard, tier: str) -> bool:
     """Whether a service tier, or several together, do more than multiply all rates by one number."""
-    return tier not in dict(card.service_tiers) or any(
-        terms.rates or terms.spares for terms in card.tier_terms if terms.tier == tier
-    )
+    if card.discounts == "largest" or tier not in dict(card.service_tiers):
+        return True
+    return any(terms.rates or terms.spares for terms in card.tier_terms if terms.tier == tier)
 
 
 def _case(case: Case) -> View:

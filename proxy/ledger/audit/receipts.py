@@ -10,7 +10,7 @@ import msgspec
 
 from proxy.ledger.audit.rows import Difference, ReceiptRow, compare
 from proxy.pricing.charge import Line
-from proxy.pricing.steps import applies, carried, exact_amounts
+from proxy.pricing.steps import applies, carried, exact_amounts, largest_alone
 
 # The ledger writes no more digits; a longer text would only take time.
 _PRICE: Final = re.compile(r"[0-9]{1,40}(\.[0-9]{1,60})?\Z")
@@ -45,6 +45,7 @@ def receipt_faults(receipt: ReceiptRow, usage: dict[str, int] | None) -> Iterato
     if usage is not None:
         yield from _quantity_faults(receipt, lines, usage)
         yield from _condition_faults(receipt, lines, usage)
+    yield from _discount_faults(receipt, lines)
 
 
 def _charge_faults(receipt: ReceiptRow, lines: tuple[Line, ...]) -> Iterator[Difference]:
@@ -102,6 +103,17 @@ def _condition_faults(
         if line.steps and not applies(line.steps, usage):
             expected = "a rate for calls that use so much"
             yield Difference("receipts", receipt.id, f"lines[{number}].steps", expected, receipt.usage)
+
+
+def _discount_faults(receipt: ReceiptRow, lines: tuple[Line, ...]) -> Iterator[Difference]:
+    """Where a discount does not count, another one that is as large or larger counts alone."""
+    for number, line in enumerate(lines):
+        if any(step.kind == "unused" for step in line.steps) and _is_sane(line):
+            expected, found = (
+                ", ".join(f"{step.kind} {step.value}" for step in steps)
+                for steps in (largest_alone(line.steps), line.steps)
+            )
+            yield from compare("receipts", receipt.id, f"lines[{number}].steps", expected, found)
 
 
 def _quantity_faults(

@@ -16,9 +16,11 @@ from proxy.metering.usage import METERS
 from proxy.pricing.cards import RateCard
 from proxy.pricing.charge import NO_CHARGE, Line, price
 from proxy.pricing.rates import Rate
-from proxy.pricing.steps import Step
+from proxy.pricing.steps import Step, StepKind
 from proxy.storage.columns import text
 from tests.pricing.test_charge import usages
+from tests.pricing.test_discounts import Multiplier, made, multipliers
+from tests.pricing.test_discounts import rates as discount_rates
 from tests.pricing.test_stepped import stepped_cards
 
 
@@ -68,6 +70,31 @@ def test_every_charge_by_steps_follows_from_its_lines(
         assert f"lines[{place}].amount_nano" in columns_of(receipt(lines, charge.total_nano + 2, usage))
 
 
+@given(discount_rates(), multipliers(), st.data())
+def test_a_discount_that_counts_in_the_place_of_another_is_named(
+    own: tuple[Rate, ...], all_of_them: list[Multiplier], data: st.DataObject
+) -> None:
+    """Whatever its amount: the row says what there was, and the largest of that has to count."""
+    usage = {"input_tokens": 900, "output_tokens": 70, "images": 3}
+    charge = price(made(own, all_of_them, "largest"), usage)
+    assert not columns_of(receipt(charge.lines, charge.total_nano, usage))
+    places = [at for at, line in enumerate(charge.lines) if "unused" in {step.kind for step in line.steps}]
+    if places:
+        place = data.draw(st.sampled_from(places))
+        line = charge.lines[place]
+        at = data.draw(st.integers(0, len(line.steps) - 1))
+        step = line.steps[at]
+        other = replace(step, kind="times" if step.kind == "unused" else "unused")
+        changed = replace(line, steps=(*line.steps[:at], other, *line.steps[at + 1 :]))
+        if any(each.kind == "unused" for each in changed.steps):
+            lines = (*charge.lines[:place], changed, *charge.lines[place + 1 :])
+            assert f"lines[{place}].steps" in columns_of(receipt(lines, charge.total_nano, usage))
+
+
+def discounted(amount_nano: int, *steps: tuple[StepKind, str]) -> list[Line]:
+    return [Line("images", 3, "2.00", 1, amount_nano, tuple(Step(*each) for each in steps))]
+
+
 OF_SHORT_CALLS = Line("images", 3, "2.00", 1, 6, (Step("upto", "9"),))
 OF_LONG_CALLS = Line("images", 3, "2.00", 1, 6, (Step("above", "10"),))
 
@@ -94,6 +121,14 @@ OF_LONG_CALLS = Line("images", 3, "2.00", 1, 6, (Step("above", "10"),))
             {"lines[1].amount_nano", "charge_nano"},
         ),
         ([Line("images", 4, "2.00", 1, 8, (Step("times", "1"),))], 8, {"lines of images"}),
+        (discounted(3, ("unused", "0.8"), ("times", "0.5")), 3, set()),
+        (discounted(4, ("times", "0.5"), ("unused", "0.5"), ("times", "1.2")), 4, set()),
+        (discounted(5, ("times", "0.8"), ("unused", "0.5")), 5, {"lines[0].steps"}),
+        (discounted(3, ("unused", "0.5"), ("times", "0.5")), 3, {"lines[0].steps"}),
+        (discounted(3, ("unused", "1.2"), ("times", "0.5")), 3, {"lines[0].steps"}),
+        (discounted(6, ("unused", "0.5")), 6, {"lines[0].steps"}),
+        (discounted(2, ("unused", "0.8"), ("times", "0.5"), ("times", "0.7")), 2, {"lines[0].steps"}),
+        (discounted(3, ("unused", "0.6"), ("times", "0.6")), 3, {"lines[0].steps", "charge_nano"}),
     ],
 )
 def test_steps_that_do_not_come_to_an_amount_are_named(
