@@ -331,7 +331,8 @@ def test_units_are_those_of_the_meter(load_text: LoadText) -> None:
     found = load_text(text_of(rate_cards=text, routes="")).book.by_id("tool")
     assert found is not None
     assert price(found, {"credits": 1_500_000}).total_nano == 50_000_000
-    assert price(found, {"credits": 1_000_000}).total_nano == 50_000_000
+    assert price(found, {"credits": 1_000_001}).total_nano == 50_000_000
+    assert price(found, {"credits": 1_000_000}).total_nano == 0
 
 
 CHANGING = """
