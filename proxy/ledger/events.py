@@ -75,8 +75,9 @@ class EventType(msgspec.Struct, frozen=True):
 
 _FUNDS: Final = "What the account has: its balance and credit limit without its debt."
 _LIMIT: Final = {
-    "scope": "Whose limit it is: `account` or `key`.",
-    "key_id": "The key whose limit it is; null for one of the account.",
+    "scope": "Whose limit it is: `account`, `key` or `end_user`.",
+    "key_id": "The key whose limit it is; null for one of another scope.",
+    "end_user": "The end user whose limit it is; null for one of another scope.",
     "window": "`day`, `week`, `month` or `total`.",
     "window_start": "When the window began; null for `total`.",
     "resets_at": "When the window ends; null for `total`.",

@@ -11,20 +11,21 @@ from proxy.ledger.alerts import Alerts
 from proxy.ledger.commands import Command, Done, OfHold, Recorded, Result, Settle, Settled
 from proxy.ledger.deliveries import TellExpiry
 from proxy.ledger.dues import Renew
+from proxy.ledger.end_user_rows import EndUserLimits, EndUserTerms
 from proxy.ledger.events import Event, event_id
 from proxy.ledger.groups import Group, Groups
 from proxy.ledger.invoice_rows import CreditNote, Invoice
 from proxy.ledger.levels import STOPPED, Accrue, ReportLevel
 from proxy.ledger.quotas import SetHoldings
 from proxy.ledger.records import Record
-from proxy.ledger.rows import NEVER_US, NO_THRESHOLD, Account, AlertRules, Hold, Limits, Object
+from proxy.ledger.rows import NEVER_US, NO_LIMIT, NO_THRESHOLD, Account, AlertRules, Hold, Limits, Object
 from proxy.ledger.sessions import ENDED, SESSION
 from proxy.ledger.top_up_rows import TopUp
 from proxy.ledger.top_ups import ConfirmTopUp, FailTopUp, RefundTopUp, ReverseTopUp
 from proxy.ledger.windows import WINDOWS
 from proxy.money import usd_string
 from tests.ledger.auditor import ACCOUNT, Dollars, Line, dollars, nano, window_end_us, window_name
-from tests.simulation.model import DAY_US, Model, Party, in_force, spending_limits
+from tests.simulation.model import DAY_US, Model, Party, both, in_force, spending_limits
 
 LOW_NANO: Final = 3_000_000
 DEFAULTS: Final = Limits(day_nano=9_000_000)
@@ -60,6 +61,9 @@ class Watch:
         self._account = self._party.account if self._party else None
         if self._party is not None:
             self._party.asked = Fraction(0)
+        call = command.call if isinstance(command, _CHARGING) else None
+        fellow = model.fellows.get((account_id, call.end_user)) if call else None
+        self._spent = {} if fellow is None else {each: sums[0] for each, sums in fellow.windows.items()}
 
     def told(self, result: Result) -> Iterator[Told]:
         """The events of the command, in their order."""
@@ -88,6 +92,7 @@ class Watch:
             yield from self._of_limits(party, hold, dollars(settled.charged_nano))
             if settled.shortfall_nano or settled.owed_nano:
                 yield _shortfall(self._model, hold)
+            yield from self._of_end_user(party, hold)
             yield from _of_ends(command, hold, settled)
 
     def _of_line(self, party: Party, seq: int, before: Line | None, line: Line) -> Iterator[Told]:
@@ -142,6 +147,46 @@ class Watch:
                     crossed = (spent - paid) / limit * 100, spent / limit * 100
                     about = _about(party, hold, scope, window, limit, spent)
                     yield from _parts((50, 80, 100) if percents is None else percents, crossed, about)
+
+    def _of_end_user(self, party: Party, hold: Hold) -> Iterator[Told]:
+        """What an end user has passed of its limits, by all windows that are still counted."""
+        fellow = self._model.fellows.get((hold.account_id, hold.call.end_user))
+        if fellow is None or not hold.call.counts_user or not hold.call.end_user:
+            return
+        limits = end_user_limits(self._model, party, hold, fellow.limits)
+        percents = party.rules.limit_percents
+        for (first, window), (spent, _) in sorted(fellow.windows.items()):
+            limit_nano = getattr(limits, f"{window}_nano")
+            if limit_nano and limit_nano != NO_LIMIT:
+                was = self._spent.get((first, window), 0)
+                crossed = Fraction(was * 100, limit_nano), Fraction(spent * 100, limit_nano)
+                about = _about_fellow(hold, window, first, limit_nano, spent)
+                yield from _parts((50, 80, 100) if percents is None else percents, crossed, about)
+
+
+def end_user_limits(model: Model, party: Party, hold: Hold, own: EndUserLimits) -> EndUserLimits:
+    """Those that are in force for an end user by now, as whoever tells of them reads them."""
+    group = GROUPS[party.account.group].limits if party.account.group in GROUPS else DEFAULTS
+    terms = in_force(party.account.limits, group).end_users or EndUserTerms()
+    of_key = model.keys[hold.key_id].limits.end_users if hold.key_id else None
+    terms = both(of_key, terms) if of_key else terms
+    return both(EndUserTerms(own), terms).limits
+
+
+def _about_fellow(hold: Hold, window: str, first: int, limit_nano: int, spent_nano: int) -> Told:
+    ends_us = window_end_us(window, first * DAY_US)
+    assert ends_us is not None
+    data: dict[str, object] = {
+        "scope": "end_user",
+        "key_id": None,
+        "end_user": hold.call.end_user,
+        "window": window,
+        "window_start": instant(first * DAY_US),
+        "resets_at": instant(ends_us),
+        "limit": usd_string(limit_nano),
+        "spent": usd_string(spent_nano),
+    }
+    return "", f"end_user/{hold.call.end_user}/{window}/{first}", data
 
 
 def _of_ends(command: Command, hold: Hold, settled: Settled) -> Iterator[Told]:
@@ -270,6 +315,7 @@ def _about(party: Party, hold: Hold, scope: str, window: str, limit: Dollars, sp
     data: dict[str, object] = {
         "scope": "account" if is_account else "key",
         "key_id": None if is_account else scope,
+        "end_user": None,
         "window": window,
         "window_start": None if ends_us is None else instant(first * DAY_US),
         "resets_at": None if ends_us is None else instant(ends_us),

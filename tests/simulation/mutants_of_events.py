@@ -59,7 +59,18 @@ def keeps_an_old_secret(books: Books, command: Command) -> Result:
     return result
 
 
+def tells_nothing_of_end_users(books: Books, command: Command) -> Result:
+    """What end users have spent of their limits is kept from everybody."""
+    before = set(books.events.once)
+    result = rules.apply(books, command)
+    for key in set(books.events.once) - before:
+        if '"scope":"end_user"' in books.events.once[key].data:
+            del books.events.once[key]
+    return result
+
+
 RULES = (
+    tells_nothing_of_end_users,
     lets_an_account_have_any_number,
     keeps_an_old_secret,
     tells_an_endpoint_again,

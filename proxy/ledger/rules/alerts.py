@@ -4,14 +4,14 @@ What crosses nothing causes none, and costs a comparison or two.
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from proxy.ledger.books import Books
 from proxy.ledger.dues import Fee
+from proxy.ledger.end_user_rows import EndUser, EndUserLimits
 from proxy.ledger.rows import NEVER_US, UNLIMITED, Account, Entry, Hold, Lot
 from proxy.ledger.rules.limits import in_force, limited
-from proxy.ledger.spending import Bucket
-from proxy.ledger.windows import DAY_US, ends_us, iso
+from proxy.ledger.windows import DAY_US, Window, ends_us, iso
 from proxy.money import usd_string
 
 ALL_PERCENT = 100
@@ -112,14 +112,27 @@ def spent(books: Books, account: Account, hold: Hold, at_us: int, nano: int) -> 
     if not has_limits and (key is None or key.limits is UNLIMITED):
         return
     limits = in_force(account.limits, books.alerts.groups.of(account.group).limits)
-    for scope, _, limit_nano, bucket in limited(books, account, key, limits, hold.created_at_us):
-        before_nano, after_nano = bucket.spent_nano, bucket.spent_nano + nano
-        for percent in _passed(books.alerts.percents(account.alerts), limit_nano, before_nano, after_nano):
-            part = {"percent": percent, **_of_limit(scope, limit_nano, bucket, after_nano)}
-            books.put_event(account.id, "limit.threshold", f"{_window(bucket)}/{percent}", at_us, **part)
-        if before_nano < limit_nano <= after_nano:
-            whole = _of_limit(scope, limit_nano, bucket, after_nano)
-            books.put_event(account.id, "limit.reached", _window(bucket), at_us, **whole)
+    for scope, window, limit_nano, bucket in limited(books, account, key, limits, hold.created_at_us):
+        about = _Limited(
+            *(scope, bucket.scope_id, window, bucket.start_day, limit_nano),
+            *(bucket.spent_nano, bucket.spent_nano + nano),
+        )
+        _tell_parts(books, account, about, at_us)
+
+
+def user_spent(
+    books: Books, account: Account, before: EndUser, after: EndUser, limits: EndUserLimits, *, at_us: int
+) -> None:
+    """Tell which parts of its spending limits an end user passes by what it has spent in between."""
+    for sums in after.sums:
+        limit_nano = limits.window_nano(sums.window)
+        if limit_nano is not None:
+            before_nano = before.sums_of(sums.window, sums.start_day).spent_nano
+            about = _Limited(
+                *("end_user", after.id, sums.window, sums.start_day, limit_nano),
+                *(before_nano, sums.spent_nano),
+            )
+            _tell_parts(books, account, about, at_us)
 
 
 def short(
@@ -137,6 +150,27 @@ def short(
     )
 
 
+class _Limited(NamedTuple):
+    """A spending limit of a scope, and what was spent of it in a window before and after a charge."""
+
+    scope: str
+    id: str
+    window: Window
+    start_day: int
+    limit_nano: int
+    before_nano: int
+    after_nano: int
+
+
+def _tell_parts(books: Books, account: Account, about: _Limited, at_us: int) -> None:
+    figures = (about.limit_nano, about.before_nano, about.after_nano)
+    for percent in _passed(books.alerts.percents(account.alerts), *figures):
+        part = {"percent": percent, **_of_limit(about)}
+        books.put_event(account.id, "limit.threshold", f"{_cause(about)}/{percent}", at_us, **part)
+    if about.before_nano < about.limit_nano <= about.after_nano:
+        books.put_event(account.id, "limit.reached", _cause(about), at_us, **_of_limit(about))
+
+
 def _passed(percents: tuple[int, ...], limit_nano: int, before_nano: int, after_nano: int) -> Iterator[int]:
     for percent in percents:
         threshold = percent * limit_nano
@@ -144,18 +178,21 @@ def _passed(percents: tuple[int, ...], limit_nano: int, before_nano: int, after_
             yield percent
 
 
-def _window(bucket: Bucket) -> str:
-    return f"{bucket.scope_id}/{bucket.window}/{bucket.start_day}"
+def _cause(about: _Limited) -> str:
+    # An end user may be called as any account or key is.
+    whose = f"end_user/{about.id}" if about.scope == "end_user" else about.id
+    return f"{whose}/{about.window}/{about.start_day}"
 
 
-def _of_limit(scope: str, limit_nano: int, bucket: Bucket, spent_nano: int) -> dict[str, object]:
-    ends = ends_us(bucket.window, bucket.start_day)
+def _of_limit(about: _Limited) -> dict[str, object]:
+    ends = ends_us(about.window, about.start_day)
     return {
-        "scope": scope,
-        "key_id": bucket.scope_id if scope == "key" else None,
-        "window": bucket.window,
-        "window_start": None if ends is None else iso(bucket.start_day * DAY_US),
+        "scope": about.scope,
+        "key_id": about.id if about.scope == "key" else None,
+        "end_user": about.id if about.scope == "end_user" else None,
+        "window": about.window,
+        "window_start": None if ends is None else iso(about.start_day * DAY_US),
         "resets_at": None if ends is None else iso(ends),
-        "limit": usd_string(limit_nano),
-        "spent": usd_string(spent_nano),
+        "limit": usd_string(about.limit_nano),
+        "spent": usd_string(about.after_nano),
     }

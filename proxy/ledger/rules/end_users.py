@@ -29,9 +29,9 @@ from proxy.ledger.end_user_rows import (
 )
 from proxy.ledger.end_users import ForgetEndUsers, LimitEndUser
 from proxy.ledger.rows import UNLIMITED, Call, Hold, Key, Limits, Throttle, ThrottleKind
-from proxy.ledger.rules import throttles
+from proxy.ledger.rules import alerts, throttles
 from proxy.ledger.rules.accounts import no_account
-from proxy.ledger.rules.limits import CODES, NAMES, Constraint
+from proxy.ledger.rules.limits import CODES, NAMES, Constraint, in_force
 from proxy.ledger.rules.registry import carries_out
 from proxy.ledger.rules.throttles import Demand
 from proxy.ledger.windows import DAY_US
@@ -215,14 +215,15 @@ def close(books: Books, hold: Hold, at_us: int, *, charged_nano: int, used_token
     levels = Levels(row)
     if hold.tokens:
         throttles.correct_one(levels, row.id, hold.tokens, used_tokens)
-    books.end_users.put(
-        replace(
-            row,
-            open_holds=row.open_holds - 1,
-            sums=moved(row.sums, day, at_us, spent_nano=charged_nano, held_nano=held_nano),
-            levels=levels.told(),
-        )
+    after = replace(
+        row,
+        open_holds=row.open_holds - 1,
+        sums=moved(row.sums, day, at_us, spent_nano=charged_nano, held_nano=held_nano),
+        levels=levels.told(),
     )
+    books.end_users.put(after)
+    if charged_nano:
+        _tell(books, hold.call, row, after, at_us)
 
 
 def recorded_for(books: Books, call: Call, key: Key | None, limits: Limits) -> EndUserLimits | None:
@@ -248,7 +249,9 @@ def spend(
         return
     row = known or EndUser(call.account_id, call.end_user)
     sums = moved(row.sums, used_at_us // DAY_US, at_us, spent_nano=charged_nano)
-    books.end_users.put(replace(row, kept_until_us=max(row.kept_until_us, until_us), sums=sums))
+    after = replace(row, kept_until_us=max(row.kept_until_us, until_us), sums=sums)
+    books.end_users.put(after)
+    _tell(books, call, row, after, at_us)
 
 
 @carries_out(LimitEndUser)
@@ -278,6 +281,16 @@ def forget_end_users(books: Books, command: ForgetEndUsers) -> Done | Refused:
         if row is not None and row.may_go(command.at_us):
             books.end_users.drop(row)
     return Done(account)
+
+
+def _tell(books: Books, call: Call, before: EndUser, after: EndUser, at_us: int) -> None:
+    """Tell which parts of its limits an end user has passed, by those that are in force by now."""
+    if not books.alerts.records:
+        return
+    account, key = books.accounts[call.account_id], books.keys.get(call.key_id)
+    limits = in_force(account.limits, books.alerts.groups.of(account.group).limits)
+    terms = terms_of(limits, UNLIMITED if key is None else key.limits)
+    alerts.user_spent(books, account, before, after, after.limits.over(terms.limits), at_us=at_us)
 
 
 def _newcomers(books: Books, account_id: str, demand: Demand, at_us: int) -> tuple[EndUser, Levels]:

@@ -65,6 +65,7 @@ def test_one_jump_tells_every_part_that_it_passes_ascending_and_then_that_all_is
         "percent": 50,
         "scope": "account",
         "key_id": None,
+        "end_user": None,
         "window": "day",
         "window_start": "2024-10-04T00:00:00Z",
         "resets_at": "2024-10-05T00:00:00Z",
