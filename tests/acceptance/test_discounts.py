@@ -60,6 +60,7 @@ def quoted(account: Account, **asked: Any) -> list[tuple[str, str, str]]:
 def listed(account: Account, tier: str | None) -> int:
     """The price of an input token at a service tier, as the list of models has it, in nano-USD."""
     (row,) = (row for row in account.api.get("/v1/models")["data"] if row["id"] == "d-whole")
+    assert row["discounts"] == "largest"
     now = row["pricing"] if tier is None else row["service_tier_pricing"][tier]
     per: int = now["input_tokens"]["per"]
     return nano(now["input_tokens"]["price"]) // per
