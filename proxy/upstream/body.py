@@ -4,11 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
-from aiohttp import StreamReader
-
-from proxy.upstream.aiohttp_client import count_received
 from proxy.upstream.base import UpstreamFailure
-from proxy.upstream.connection import Connection
+from proxy.upstream.connection import Connection, Incoming
 from proxy.upstream.failures import failure_of
 from proxy.upstream.inflate import BrokenEncoding, Inflater
 from proxy.upstream.redaction import Masking, Redaction
@@ -27,8 +24,8 @@ class AnswerBody(AsyncIterator[bytes]):
 
     __slots__ = (
         "_connection",
-        "_content",
         "_idle_seconds",
+        "_incoming",
         "_masking",
         "_max_bytes",
         "_read_bytes",
@@ -38,7 +35,7 @@ class AnswerBody(AsyncIterator[bytes]):
     def __init__(
         self,
         connection: Connection,
-        content: StreamReader,
+        incoming: Incoming,
         *,
         upstream_name: str,
         idle_seconds: float,
@@ -46,7 +43,7 @@ class AnswerBody(AsyncIterator[bytes]):
         masking: Masking | None = None,
     ) -> None:
         self._connection = connection
-        self._content = content
+        self._incoming = incoming
         self._upstream_name = upstream_name
         self._idle_seconds = idle_seconds
         self._max_bytes = max_bytes
@@ -54,11 +51,11 @@ class AnswerBody(AsyncIterator[bytes]):
         self._masking = masking
 
     async def __anext__(self) -> bytes:
-        content, masking = self._content, self._masking
+        incoming, masking = self._incoming, self._masking
         watched = False
-        while count_received(content) == self._read_bytes:
+        while not incoming.pieces:
             # After a whole answer the connection serves other requests, so its error is read only after this.
-            if content.is_eof():
+            if incoming.ended:
                 if masking is not None and (rest := masking.rest()):
                     return rest
                 raise StopAsyncIteration
@@ -71,7 +68,7 @@ class AnswerBody(AsyncIterator[bytes]):
                 connection.watch(self._idle_seconds)
                 watched = True
             await connection.coming()
-        chunk = content.read_nowait()
+        chunk = incoming.take()
         self._read_bytes += len(chunk)
         if self._read_bytes > self._max_bytes:
             raise too_large(self._upstream_name)
@@ -79,7 +76,7 @@ class AnswerBody(AsyncIterator[bytes]):
 
     def stop(self) -> None:
         """Stop the upstream at once, unless the body has come whole; idempotent, never blocks."""
-        if not self._content.is_eof():
+        if not self._incoming.ended:
             self._connection.stop()
 
 

@@ -122,38 +122,38 @@ class HttpUpstreams:
 
     def _answer(self, destination: Destination, connection: Connection, reply: AnswerParts) -> HttpAnswer:
         """The answer with headers stripped and body decompressed. One that cannot be passed on is stopped."""
-        message, content = reply
-        name, fields, redaction = destination.upstream.name, message.headers, destination.redaction
-        is_error = message.code >= 300
-        max_bytes = self._max_bytes(message.code, fields.get(hdrs.CONTENT_TYPE, ""))
+        head, incoming = reply
+        name, fields, redaction = destination.upstream.name, head.headers, destination.redaction
+        is_error = head.status >= 300
+        max_bytes = self._max_bytes(head.status, fields.get(hdrs.CONTENT_TYPE, ""))
         masking = None if is_error else redaction.masking()
         coding = None
         if hdrs.CONTENT_ENCODING in fields:
             try:
                 coding = coding_of(",".join(fields.getall(hdrs.CONTENT_ENCODING)))
             except BrokenEncoding as error:
-                if not content.is_eof():
+                if not incoming.ended:
                     connection.stop()
                 raise failure_of(error, name) from None
         body = AnswerBody(
             connection,
-            content,
+            incoming,
             upstream_name=name,
             idle_seconds=destination.upstream.idle_seconds,
             max_bytes=max_bytes,
             masking=masking if coding is None else None,
         )
         try:
-            if message.code < 200:
+            if head.status < 200:
                 raise UpstreamFailure("upstream_invalid", f"The upstream {name!r} changed the protocol.")
             # An answer to HEAD, or a 304, has the length of a body that does not come.
-            if not content.is_eof() and int(fields.get(hdrs.CONTENT_LENGTH, 0)) > max_bytes:
+            if not incoming.ended and int(fields.get(hdrs.CONTENT_LENGTH, 0)) > max_bytes:
                 raise too_large(name)
         except UpstreamFailure:
             body.stop()
             raise
         headers = downward(
-            message.code,
+            head.status,
             fields.items(),
             origin=destination.origin,
             redaction=redaction,
@@ -166,7 +166,7 @@ class HttpUpstreams:
             )
         if is_error:
             chunks = ErrorBody(chunks, redaction, upstream_name=name)
-        return HttpAnswer(message.code, headers, body, chunks)
+        return HttpAnswer(head.status, headers, body, chunks)
 
     def _max_bytes(self, status: int, content_type: str) -> int:
         """How large a body may be. A stream is not held in memory, and its hold bounds it.

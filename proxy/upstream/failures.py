@@ -18,7 +18,7 @@ from aiohttp import (
     ServerDisconnectedError,
 )
 
-from proxy.upstream.aiohttp_client import HttpProcessingError
+from proxy.upstream.answer_parser import NotHttp
 from proxy.upstream.base import FailureCode, UpstreamFailure
 from proxy.upstream.inflate import BrokenEncoding
 
@@ -46,7 +46,7 @@ _MEANINGS: Final[tuple[tuple[type[BaseException], _Meaning], ...]] = (
     (ClientConnectorSSLError, _Meaning("upstream_unreachable", "failed the TLS handshake", untouched=True)),
     (ClientConnectorError, _Meaning("upstream_unreachable", "could not be connected to", untouched=True)),
     (TimeoutError, _Meaning("upstream_timeout", "sent nothing in time")),
-    (HttpProcessingError, _Meaning("upstream_invalid", "answered with something that is not HTTP")),
+    (NotHttp, _Meaning("upstream_invalid", "answered with something that is not HTTP")),
     (BrokenEncoding, _Meaning("upstream_invalid", "compressed its answer in a way that cannot be read")),
     (ServerDisconnectedError, _Meaning("upstream_failed", "closed the connection without an answer")),
     (ClientPayloadError, _Meaning("upstream_failed", "broke off its answer")),

@@ -110,6 +110,7 @@ FAULTS: dict[str, Fault] = {
     "fine, half closed": Fault(lambda name: says(whole(name), ends_its_side), *_WHOLE),
     "fine, hangs up": Fault(lambda name: says(whole(name), hang_up), *_WHOLE),
     "fine, and another one": Fault(lambda name: says(whole(name) + whole(SMUGGLED)), *_WHOLE),
+    "fine, and garbage": Fault(lambda name: says(whole(name) + GARBAGE), *_WHOLE),
     "fine, says no usage": Fault(lambda name: says(whole(name, -1)), 200, "complete", COUNTED_NANO),
     # None at all.
     "resets": Fault(lambda _: says(b"", reset), 502, _NONE),
@@ -121,7 +122,6 @@ FAULTS: dict[str, Fault] = {
         lambda name: dribbles(whole(name), 100, SLOW_HEAD_SECONDS), 504, _NONE, times_out=True
     ),
     "half a head": Fault(lambda _: says(TRUNCATED[:40], hang_up), 502, _NONE),
-    "an answer and garbage at once": Fault(lambda name: says(whole(name) + GARBAGE), 502, _NONE),
     "garbage": Fault(lambda _: says(GARBAGE), 502, _NONE),
     "a huge header": Fault(lambda _: says(answer(completion(), HUGE_HEADER)), 502, _NONE),
     "many headers": Fault(lambda _: says(answer(completion(), MANY_HEADERS)), 502, _NONE),

@@ -1,12 +1,16 @@
 """Connections between requests: which are kept, which are closed, and whose an answer is."""
 
 import asyncio
+from unittest.mock import Mock
 
 import msgspec
 import pytest
 
+from proxy.tasks import Tasks
 from proxy.upstream.base import UpstreamFailure
 from proxy.upstream.client import HttpUpstreams
+from proxy.upstream.connection import Connection as UpstreamConnection
+from proxy.upstream.connection import Incoming, RequestBytes
 from proxy.upstream.routes import Target
 from tests.upstream.calls import fetched, to, upstream_request
 from tests.upstream.scripted import (
@@ -155,3 +159,132 @@ async def test_a_header_may_hold_what_is_no_control_character(client: HttpUpstre
     async with scripted(answering(OK)) as upstream:
         await fetched(client, to(upstream), upstream_request(b"{}", ("X-A", "a\tb\u00a0\u00e9\u2603")))
     assert upstream.requests[0].values("X-A")[0].encode("latin-1").decode() == "a\tb\u00a0\u00e9\u2603"
+
+
+class _Transport(asyncio.Transport):
+    """A connection that keeps what is written, and whether reading is paused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.is_paused = False
+        self.protocol: UpstreamConnection | None = None
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        assert not self.is_paused
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        assert self.is_paused
+        self.is_paused = False
+
+    def abort(self) -> None:
+        pass
+
+
+class _Keeper:
+    """A pool of what is kept."""
+
+    def __init__(self) -> None:
+        self.kept: list[UpstreamConnection] = []
+
+    def keep(self, connection: UpstreamConnection) -> None:
+        self.kept.append(connection)
+
+    def forget(self, connection: UpstreamConnection) -> None:
+        """Nothing has to be done."""
+
+
+def _made() -> tuple[UpstreamConnection, _Transport, _Keeper]:
+    transport, keeper = _Transport(), _Keeper()
+    connection = UpstreamConnection(Mock(), b"", keeper)
+    connection.connection_made(transport)
+    return connection, transport, keeper
+
+
+async def _asked(connection: UpstreamConnection, answer: bytes, body: bytes = b"") -> Incoming:
+    """What comes of a request whose answer begins so."""
+    tasks = Tasks(lambda *_: None)
+    asking = asyncio.ensure_future(
+        connection.exchange(RequestBytes(b"", body, is_head=False), first_byte_seconds=5.0, tasks=tasks)
+    )
+    await asyncio.sleep(0)
+    connection.data_received(answer)
+    _, incoming = await asking
+    return incoming
+
+
+async def test_a_body_that_nobody_reads_pauses_the_connection() -> None:
+    """More than a bound is not taken from the system; reading what came goes on with the rest."""
+    connection, transport, keeper = _made()
+    size = 4_000_000
+    incoming = await _asked(connection, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+    read = 0
+    while read < size:
+        came = 0
+        while not transport.is_paused and not incoming.ended:
+            connection.data_received(bytes(min(65_536, size - read - came)))
+            came += min(65_536, size - read - came)
+        assert came <= 4 * 65_536
+        read += len(incoming.take())
+        assert not transport.is_paused
+    assert incoming.ended
+    assert keeper.kept == [connection]
+
+
+async def test_a_connection_that_is_kept_is_not_paused() -> None:
+    """An answer may come whole while it is too much to read at once; the next one must be heard."""
+    connection, transport, keeper = _made()
+    size = 400_000
+    incoming = await _asked(connection, b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+    connection.data_received(bytes(size - 1))
+    assert transport.is_paused
+    connection.data_received(b"\0")  # TLS hands on what it has decrypted, paused or not.
+    assert (incoming.ended, keeper.kept, transport.is_paused) == (True, [connection], False)
+    following = await _asked(connection, OK)
+    assert (following.take(), len(incoming.take())) == (b"{}", size)
+
+
+async def test_a_long_body_is_written_whole_and_with_a_turn_of_the_loop_after_each_piece() -> None:
+    """In order, also to an upstream that takes everything at once."""
+    connection, transport, _ = _made()
+    body = bytes(range(256)) * 16_384
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while len(transport.written) < len(body):
+            turns += 1
+            await asyncio.sleep(0)
+
+    others = asyncio.ensure_future(turn())
+    await _asked(connection, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", body)
+    await others
+    assert transport.written == body
+    assert turns >= 64
+
+
+async def test_a_long_body_is_written_as_fast_as_it_is_read() -> None:
+    """While the system takes no more, no more is written; the end of the connection ends the waiting."""
+    connection, transport, _ = _made()
+    connection.pause_writing()
+    incoming = await _asked(connection, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", bytes(1_000_000))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(transport.written) == 65_536
+    connection.resume_writing()
+    connection.pause_writing()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(transport.written) == 2 * 65_536
+    connection.connection_lost(None)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert len(transport.written) == 2 * 65_536
+    assert not incoming.ended
