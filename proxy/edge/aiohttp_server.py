@@ -4,11 +4,8 @@
 """
 
 import asyncio
-import socket
-import struct
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
 from typing import Any, Final, Protocol, cast
 
 from aiohttp import web
@@ -17,6 +14,8 @@ from aiohttp.http_writer import HttpVersion, HttpVersion10, HttpVersion11
 from aiohttp.http_writer import _serialize_headers as serialized_head
 from aiohttp.typedefs import Middleware
 from aiohttp.web_protocol import RequestPayloadError
+
+from proxy.edge.sockets import taken_by
 
 __all__ = [
     "HttpVersion",
@@ -49,9 +48,6 @@ HEAD_BYTES_MAX: Final = 65_536
 """About how long a head may be; aiohttp bounds only its lines and their number, which allows a megabyte."""
 _HEAD_LINE_BYTES: Final = 8_190
 _HEADERS_MAX: Final = 128
-_TCP_INFO_BYTES: Final = 128
-_BYTES_ACKED: Final = struct.Struct("=120xQ")
-"""Where Linux tells in `TCP_INFO` how many bytes the other side has taken."""
 
 
 class _Body(Protocol):
@@ -195,15 +191,7 @@ class ServerProtocol(web.RequestHandler):
     def taken_bytes(self) -> int:
         """A figure that grows by what the client takes; where the system does not tell, by what it takes."""
         client = self._client
-        if client is None:
-            return 0
-        with suppress(OSError, AttributeError, struct.error):
-            info = client.get_extra_info("socket").getsockopt(
-                socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES
-            )
-            (taken,) = _BYTES_ACKED.unpack(info)
-            return int(taken)
-        return -client.get_write_buffer_size()
+        return 0 if client is None else taken_by(client)
 
     @property
     def client_address(self) -> str:

@@ -13,6 +13,8 @@ from proxy.edge.reply import PIECE_BYTES
 
 HEAD_SECONDS: Final = 30.0
 """How long a new connection may take to send the head of its first request."""
+KEEPALIVE_SECONDS: Final = 75.0
+"""How long a connection may lie idle between requests."""
 ROUND_SECONDS: Final = 0.5
 """How often the watch looks at all connections."""
 
@@ -70,6 +72,10 @@ class WatchedConnection(Protocol):
         """End it at once, with all that is unsent; `ConnectionWatch.remove` follows."""
         ...
 
+    def close(self) -> None:
+        """End it politely: nothing is being handled."""
+        ...
+
 
 class _Debt(msgspec.Struct, frozen=True):
     """What a client has to take from an instant on: until `taken_bytes` is `due_bytes`."""
@@ -123,7 +129,7 @@ class ConnectionWatch:
             self.look()
 
     def look(self) -> None:
-        """Abort every connection that is overdue now."""
+        """Abort every connection that is overdue now, and close those that nobody has used for long."""
         now, pace = self._now(), self._pace()
         for connection, debt in list(self._connections.items()):
             if not connection.had_request and now - connection.opened_at >= HEAD_SECONDS:
@@ -131,6 +137,9 @@ class ConnectionWatch:
             elif not (unsent := connection.unsent_bytes):
                 if debt is not None:
                     self._connections[connection] = None
+                since = connection.idle_since if connection.had_request else None
+                if since is not None and now - since >= KEEPALIVE_SECONDS:
+                    connection.close()
             elif debt is None or connection.taken_bytes >= debt.due_bytes:
                 due_bytes = connection.taken_bytes + min(unsent, pace.size_bytes)
                 self._connections[connection] = _Debt(now, due_bytes)

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from proxy.edge.watch import HEAD_SECONDS, ROUND_SECONDS, ConnectionWatch, Pace
+from proxy.edge.watch import HEAD_SECONDS, KEEPALIVE_SECONDS, ROUND_SECONDS, ConnectionWatch, Pace
 
 PACE: Final = Pace(10.0, 1_000)
 LONG_SECONDS: Final = 200.0
@@ -24,9 +24,13 @@ class Client:
     unsent_bytes: int = 0
     taken_bytes: int = 0
     aborted: bool = False
+    closed: bool = False
 
     def abort(self) -> None:
         self.aborted = True
+
+    def close(self) -> None:
+        self.closed = True
 
 
 @dataclass
@@ -176,3 +180,25 @@ async def test_a_call_that_goes_on_without_its_client_takes_the_place_of_a_conne
 
 async def _waits(ends: asyncio.Event) -> None:
     await ends.wait()
+
+
+@pytest.mark.parametrize(
+    ("client", "closes"),
+    [
+        (Client(idle_since=0.0), True),
+        (Client(idle_since=None), False),
+        (Client(idle_since=0.0, had_request=False, opened_at=KEEPALIVE_SECONDS), False),
+        (Client(idle_since=0.0, unsent_bytes=10), False),
+    ],
+    ids=["idle", "at work", "new", "does not read"],
+)
+def test_a_connection_that_nobody_uses_is_closed(client: Client, closes: bool) -> None:
+    """Politely, after as long as clients are promised, and not one that has something to take or to do."""
+    scene = Scene()
+    scene.watch.add(client)
+    scene.now = KEEPALIVE_SECONDS - ROUND_SECONDS
+    scene.watch.look()
+    assert not client.closed
+    scene.now = KEEPALIVE_SECONDS
+    scene.watch.look()
+    assert client.closed is closes
