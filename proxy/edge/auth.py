@@ -40,11 +40,16 @@ def new_secret() -> Secret:
 
 
 def bearer_of(headers: Mapping[str, str]) -> str | None:
+    """The secret in a request's headers, or None; see `secret_in`."""
+    return secret_in(headers.get(hdrs.AUTHORIZATION, ""), headers.get(API_KEY_HEADER, ""))
+
+
+def secret_in(authorization: str, api_key: str) -> str | None:
     """The secret in `Authorization: Bearer`, else in `x-api-key`, which Anthropic's clients send; or None."""
-    scheme, _, secret = headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    scheme, _, secret = authorization.partition(" ")
     if scheme.lower() == "bearer" and (secret := secret.strip()):
         return secret
-    return headers.get(API_KEY_HEADER, "").strip() or None
+    return api_key.strip() or None
 
 
 def bearer(request: web.Request) -> str:

@@ -5,13 +5,14 @@ import asyncio
 from aiohttp import web
 from multidict import istr
 
+from proxy.call.base import InboundRequest
 from proxy.call.relay import Relay
 from proxy.edge.aiohttp_server import mark_call, when_lost
 from proxy.edge.auth import bearer_of
 from proxy.edge.bodies import BodyReader, Bounds
 from proxy.edge.body_memory import BodyMemory
 from proxy.edge.middleware import FACTS, REQUEST_ID
-from proxy.edge.reply import HttpReply
+from proxy.edge.reply import SENT_AND_CLOSED, SENT_AND_KEPT, HttpReply, RequestExchange
 from proxy.errors import Refusal
 
 COST_HEADER = istr("x-farebox-include")
@@ -57,24 +58,30 @@ class Gateway:
         return self._in_flight
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Relay one call. Raises Refusal."""
-        if self.draining:
-            raise Refusal("shutting_down", "This process is draining; try again.")
-        self._in_flight += 1
+        """Relay one call that aiohttp has read. Raises Refusal."""
         bounds = self.bounds
         body = BodyReader(request, bounds, self.memory)
+        reply = HttpReply(RequestExchange(request), bounds.write_seconds)
         try:
-            reply = HttpReply(request, bounds.write_seconds)
-            await self._relay.relay(HttpInbound(request, body), reply)
+            await self.relay(HttpInbound(request, body), reply)
             mark_call(request)
         finally:
             body.let_go()
             when_lost(request, None)
+        return SENT_AND_KEPT if reply.keeps else SENT_AND_CLOSED
+
+    async def relay(self, inbound: InboundRequest, reply: HttpReply) -> None:
+        """Relay one call, which is in flight until its answer has been sent. Raises Refusal."""
+        if self.draining:
+            raise Refusal("shutting_down", "This process is draining; try again.")
+        self._in_flight += 1
+        try:
+            await self._relay.relay(inbound, reply)
+        finally:
             self._in_flight -= 1
             if not self._in_flight:
                 self._idle.set()
         assert reply.started
-        return reply.sent
 
     async def drained(self, timeout_seconds: float) -> bool:
         """Wait until nothing is in flight; False when that took too long."""

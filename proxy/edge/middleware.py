@@ -1,10 +1,11 @@
 """The middleware of every request: its id, the check of its raw path, and errors as responses."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import Final
 
+import msgspec
 import structlog
 from aiohttp import web
 from multidict import CIMultiDict
@@ -28,6 +29,17 @@ RETRY_SECONDS: Final = "1"
 SHOWN_LENGTH: Final = 256
 MODEL_PATH: Final = "/v1/models/"
 _UNSAFE_PATH: Final = re.compile(r"(?:^|/)\.\.?(?:/|\Z)|//|\\|%2e|%2f|%5c|%00|[\x00-\x20\x7f]", re.IGNORECASE)
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """Of a request, what its refusal and the log tell of it. `path` is raw."""
+
+    request_id: str
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    client: str
+    facts: Mapping[str, str]
 
 
 class Edge:
@@ -60,44 +72,48 @@ class Edge:
             try:
                 check_path(raw_path(request))
                 response = await handler(request)
-            except Refusal as refusal:
-                if has_sent(request):
-                    raise
-                response = self.refused(refusal, request_id, request)
-            except LedgerUnavailable:
-                unavailable = Refusal("ledger_unavailable", "The ledger cannot be read now.")
-                response = self.refused(unavailable, request_id, request)
-            except web.HTTPException as error:
-                response = self.refused(_of_http(error, request), request_id, request)
             except Exception as error:
-                if isinstance(error, ConnectionError):
+                asked = _asked(request, request_id)
+                refusal = self.refusal_of(error, asked, begun=has_sent(request))
+                if refusal is None:
                     raise
-                self._log.exception("request failed", request_id=request_id, fault=type(error).__name__)
-                if has_sent(request):
-                    raise
-                fault = Refusal("internal_error", "Something went wrong here; the log has the request id.")
-                response = self.refused(fault, request_id, request)
+                response = self.refused(refusal, asked)
             if not response.prepared:
-                dialect = dialect_of(raw_path(request), request.headers)
-                name_ourselves(response.headers, request_id, dialect)
-                if response.status == UNAVAILABLE_STATUS:
-                    send_elsewhere(response)
+                finished(response, request_id, dialect_of(raw_path(request), request.headers))
             return response
 
         return edge
 
-    def refused(self, refusal: Refusal, request_id: str, request: web.Request) -> web.Response:
+    def refusal_of(self, error: Exception, asked: Asked, *, begun: bool) -> Refusal | None:
+        """The refusal that answers a request whose handler raised this.
+
+        None where nothing can answer it any more: its response has `begun`, or its client is gone.
+        """
+        if isinstance(error, Refusal):
+            refusal = error
+        elif isinstance(error, LedgerUnavailable):
+            refusal = Refusal("ledger_unavailable", "The ledger cannot be read now.")
+        elif isinstance(error, web.HTTPException):
+            refusal = _of_http(error, asked)
+        elif isinstance(error, ConnectionError):
+            return None
+        else:
+            self._log.exception("request failed", request_id=asked.request_id, fault=type(error).__name__)
+            refusal = Refusal("internal_error", "Something went wrong here; the log has the request id.")
+        return None if begun else refusal
+
+    def refused(self, refusal: Refusal, asked: Asked) -> web.Response:
         """A refusal as a response, in the shape that clients of its path expect."""
         self._on_refusal(refusal.code)
         level = self._log.warning if refusal.kind.status >= 500 else self._log.info
-        facts = {name: shown(fact) for name, fact in request.get(FACTS, {}).items()}
+        facts = {name: shown(fact) for name, fact in asked.facts.items()}
         level(
             "refused",
-            request_id=request_id,
+            request_id=asked.request_id,
             code=refusal.code,
-            method=request.method,
-            path=shown(raw_path(request)),
-            client=request.remote or "",
+            method=asked.method,
+            path=shown(asked.path),
+            client=asked.client,
             **facts,
         )
         status = refusal.kind.status
@@ -108,8 +124,15 @@ class Edge:
             status = self._payment_status()
         if refusal.kind.retry is not None:
             headers["x-should-retry"] = "true" if refusal.kind.retry else "false"
-        body = dialect_of(raw_path(request), request.headers).error(refusal, request_id)
+        body = dialect_of(asked.path, asked.headers).error(refusal, asked.request_id)
         return web.Response(status=status, body=body, headers=headers, content_type="application/json")
+
+
+def finished(response: web.StreamResponse, request_id: str, dialect: Dialect) -> None:
+    """Put on a response what all of ours have."""
+    name_ourselves(response.headers, request_id, dialect)
+    if response.status == UNAVAILABLE_STATUS:
+        send_elsewhere(response)
 
 
 def send_elsewhere(response: web.StreamResponse) -> None:
@@ -149,12 +172,17 @@ def check_path(path: str) -> None:
         )
 
 
-def _of_http(error: web.HTTPException, request: web.Request) -> Refusal:
-    path = raw_path(request)
+def _asked(request: web.Request, request_id: str) -> Asked:
+    client, facts = request.remote or "", request.get(FACTS, {})
+    return Asked(request_id, request.method, raw_path(request), request.headers, client, facts)
+
+
+def _of_http(error: web.HTTPException, asked: Asked) -> Refusal:
+    path = asked.path
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
         return Refusal(
-            "method_not_allowed", f"{path} takes {allowed}, not {request.method}.", headers={"Allow": allowed}
+            "method_not_allowed", f"{path} takes {allowed}, not {asked.method}.", headers={"Allow": allowed}
         )
     if error.status == 404:
         return Refusal("not_found", f"Nothing is served at {path}.")

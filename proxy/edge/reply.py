@@ -11,7 +11,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
@@ -73,8 +73,77 @@ SENT_AND_KEPT: Final = EndedResponse(keep_alive=True)
 SENT_AND_CLOSED: Final = EndedResponse(keep_alive=False)
 
 
+class Exchange(Protocol):
+    """A request whose answer is due, and the connection that it came over.
+
+    `path` is raw, and `keeps` whether the connection may carry another request.
+    """
+
+    id: str
+    method: str
+    path: str
+    version: HttpVersion
+    keeps: bool
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """The transport of the connection; None when the client is gone."""
+        ...
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the client takes bytes more slowly than they are written."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until the client has taken most of what was written. Raises ConnectionResetError."""
+        ...
+
+    def sent(self, size: int) -> None:
+        """So much of the answer was written: no other can take its place any more."""
+        ...
+
+    def on_left(self, goes_on: Callable[[], bool]) -> None:
+        """Ask this when the client has left: whether the call goes on; else its task is cancelled."""
+        ...
+
+
+class RequestExchange:
+    """A request that aiohttp has read. Satisfies `Exchange`."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._request = request
+        self.id: str = request[REQUEST_ID]
+        self.method = request.method
+        self.path = raw_path(request)
+        self.version = request.version
+        self.keeps = request.keep_alive
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """See `Exchange.transport`."""
+        return self._request.transport
+
+    @property
+    def is_slow(self) -> bool:
+        """See `Exchange.is_slow`."""
+        return is_write_paused(self._request)
+
+    async def drain(self) -> None:
+        """See `Exchange.drain`."""
+        await drain(self._request)
+
+    def sent(self, size: int) -> None:
+        """See `Exchange.sent`. This tells aiohttp and the middleware."""
+        count_sent(self._request, size)
+
+    def on_left(self, goes_on: Callable[[], bool]) -> None:
+        """See `Exchange.on_left`."""
+        when_lost(self._request, goes_on)
+
+
 class HttpReply:
-    """The answer to an aiohttp request, whose handler returns `sent`. A `proxy.call.relay.ClientReply`."""
+    """The answer to a request. A `proxy.call.relay.ClientReply`."""
 
     started = False
     """Whether the answer has begun."""
@@ -84,21 +153,17 @@ class HttpReply:
     _unframed = False
     _head = b""
 
-    def __init__(self, request: web.Request, write_seconds: float) -> None:
-        self._request = request
+    def __init__(self, exchange: Exchange, write_seconds: float) -> None:
+        self._exchange = exchange
         self._write_seconds = write_seconds
-        self._dialect = dialect_of(raw_path(request))
+        self._dialect = dialect_of(exchange.path)
         self._headers: CIMultiDict[str] = CIMultiDict()
-        self._keeps = request.keep_alive
-
-    @property
-    def sent(self) -> web.StreamResponse:
-        """The response for aiohttp once the answer has ended."""
-        return SENT_AND_KEPT if self._keeps else SENT_AND_CLOSED
+        self.keeps = exchange.keeps
+        """Whether the connection may carry another request once the answer has ended."""
 
     def on_left(self, goes_on: Callable[[], bool]) -> None:
         """Ask this when the client has left: whether the call goes on; else its task is cancelled."""
-        when_lost(self._request, goes_on)
+        self._exchange.on_left(goes_on)
 
     def head(self, status: int, headers: list[tuple[str, str]]) -> None:
         """Set status and headers. Headers that frame a body are ignored: this class frames it."""
@@ -130,7 +195,7 @@ class HttpReply:
         """End an event stream with an error event; cut any other answer, so that its length shows it."""
         kind = self._headers.get(hdrs.CONTENT_TYPE, "").partition(";")[0]
         if self.started and kind.strip().lower() == "text/event-stream":
-            await self.end(self._dialect.error_event(refusal, self._request[REQUEST_ID]))
+            await self.end(self._dialect.error_event(refusal, self._exchange.id))
         else:
             self._cut()
 
@@ -139,22 +204,21 @@ class HttpReply:
 
         Raises ValueError, before anything is sent, for a header that would break the head.
         """
-        request, headers, status = self._request, self._headers, self._status
-        version = request.version
-        name_ourselves(headers, request[REQUEST_ID], self._dialect)
-        self._bodiless = request.method == hdrs.METH_HEAD or status in BODILESS_STATUSES
+        exchange, headers, status = self._exchange, self._headers, self._status
+        version = exchange.version
+        name_ourselves(headers, exchange.id, self._dialect)
+        self._bodiless = exchange.method == hdrs.METH_HEAD or status in BODILESS_STATUSES
         if not self._bodiless:
             self._frame(version, length)
         if hdrs.DATE not in headers:
             headers[hdrs.DATE] = _date(int(time.time()))
-        if self._keeps and version == HttpVersion10:
+        if self.keeps and version == HttpVersion10:
             headers[hdrs.CONNECTION] = "keep-alive"
-        elif not self._keeps and version >= HttpVersion11:
+        elif not self.keeps and version >= HttpVersion11:
             headers[hdrs.CONNECTION] = "close"
         self._head = serialized_head(_status_line(version, status), headers)
         self.started = True
-        # This tells aiohttp and the middleware that no other answer can take the place of this one.
-        count_sent(request, len(self._head))
+        exchange.sent(len(self._head))
 
     def _frame(self, version: HttpVersion, length: int | None) -> None:
         headers = self._headers
@@ -168,7 +232,7 @@ class HttpReply:
         else:
             # Such a body ends with its connection.
             self._unframed = True
-            self._keeps = False
+            self.keeps = False
         if length != 0:
             headers.setdefault(hdrs.CONTENT_TYPE, "application/octet-stream")
 
@@ -185,7 +249,7 @@ class HttpReply:
             end = start + PIECE_BYTES
             piece = self._framed(data[start:end], is_last=is_last and end >= len(data))
             self._transport().write(piece)
-            if is_write_paused(self._request):
+            if self._exchange.is_slow:
                 await self._drain()
             elif end < len(data):
                 # A client that takes everything at once would keep the loop from other calls.
@@ -207,7 +271,7 @@ class HttpReply:
 
     def _transport(self) -> asyncio.Transport:
         """The transport to write to. Raises ConnectionResetError."""
-        transport = self._request.transport
+        transport = self._exchange.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client is gone")
         return transport
@@ -216,7 +280,7 @@ class HttpReply:
         """Wait for a slow client up to the bound. Raises ConnectionResetError."""
         try:
             async with asyncio.timeout(self._write_seconds):
-                await drain(self._request)
+                await self._exchange.drain()
         except TimeoutError:
             pass
         else:
@@ -227,8 +291,8 @@ class HttpReply:
 
     def _cut(self) -> None:
         """Abort the connection with all that is buffered: closing would wait until the client reads that."""
-        self._keeps = False
-        transport = self._request.transport
+        self.keeps = False
+        transport = self._exchange.transport
         if transport is None:
             return
         if self._unframed:
@@ -236,6 +300,18 @@ class HttpReply:
             client = transport.get_extra_info("socket")
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
         transport.abort()
+
+
+def response_bytes(response: web.Response, *, keeps: bool) -> bytes:
+    """A response of ours as it is sent over a connection of HTTP/1.1."""
+    body = response.body or b""
+    assert isinstance(body, bytes)
+    head = response.headers.copy()
+    head[hdrs.CONTENT_LENGTH] = str(len(body))
+    head[hdrs.DATE] = _date(int(time.time()))
+    if not keeps:
+        head[hdrs.CONNECTION] = "close"
+    return serialized_head(_status_line(HttpVersion11, response.status), head) + body
 
 
 @lru_cache(maxsize=256)

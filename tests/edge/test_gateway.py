@@ -11,7 +11,7 @@ from proxy.edge.bodies import BodyReader, Bounds
 from proxy.edge.body_memory import BodyMemory
 from proxy.edge.gateway import expect_later
 from proxy.edge.middleware import REQUEST_ID
-from proxy.edge.reply import HttpReply
+from proxy.edge.reply import SENT_AND_CLOSED, SENT_AND_KEPT, HttpReply, RequestExchange
 
 
 async def test_a_client_that_never_reads_is_cut_and_leaves_nothing_behind() -> None:
@@ -22,7 +22,7 @@ async def test_a_client_that_never_reads_is_cut_and_leaves_nothing_behind() -> N
     async def handle(request: web.Request) -> web.StreamResponse:
         request[REQUEST_ID] = "req_1"
         try:
-            await HttpReply(request, 0.1).end(b"x" * 12_000_000)
+            await HttpReply(RequestExchange(request), 0.1).end(b"x" * 12_000_000)
         except ConnectionResetError as error:
             errors.append(error)
         ended.set()
@@ -52,11 +52,11 @@ async def test_who_knows_interim_answers_is_told_to_continue(version: str, inter
 
     async def handle(request: web.Request) -> web.StreamResponse:
         request[REQUEST_ID] = "req_1"
-        reply = HttpReply(request, 5.0)
+        reply = HttpReply(RequestExchange(request), 5.0)
         asked.set()
         reader = BodyReader(request, Bounds(10, 5.0, 5.0), BodyMemory(now=loop.time))
         await reply.end(await reader.at_hand() or await reader.whole())
-        return reply.sent
+        return SENT_AND_KEPT if reply.keeps else SENT_AND_CLOSED
 
     app = web.Application()
     app.router.add_route("*", "/", handle, expect_handler=expect_later)

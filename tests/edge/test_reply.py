@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from proxy.edge.middleware import REQUEST_ID
-from proxy.edge.reply import PIECE_BYTES, HttpReply
+from proxy.edge.reply import PIECE_BYTES, SENT_AND_CLOSED, SENT_AND_KEPT, HttpReply, RequestExchange
 from proxy.errors import Refusal
 
 Script = Callable[[HttpReply], Awaitable[None]]
@@ -27,9 +27,9 @@ async def ask() -> AsyncIterator[Ask]:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         request[REQUEST_ID] = "req_1"
-        reply = HttpReply(request, 5.0)
+        reply = HttpReply(RequestExchange(request), 5.0)
         await scripts[-1](reply)
-        return reply.sent
+        return SENT_AND_KEPT if reply.keeps else SENT_AND_CLOSED
 
     app = web.Application()
     app.router.add_route("*", "/", handle)
