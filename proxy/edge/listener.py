@@ -8,26 +8,25 @@ from typing import Final
 
 import structlog
 from aiohttp import web
-from multidict import CIMultiDict
 
 from proxy.clock import Clock
 from proxy.edge.aiohttp_server import (
     RequestCallback,
     ServerProtocol,
     count_sent,
-    serialized_head,
     wrap_callback,
 )
+from proxy.edge.call_connection import CallConnection, CallServer
 from proxy.edge.framing import framing_fault
-from proxy.edge.middleware import Handler, name_ourselves, raw_path
-from proxy.edge.reply import SENT_AND_CLOSED
-from proxy.edge.watch import ConnectionWatch
+from proxy.edge.gateway import Gateway
+from proxy.edge.middleware import Edge, name_ourselves, raw_path
+from proxy.edge.reply import SENT_AND_CLOSED, response_bytes
+from proxy.edge.watch import KEEPALIVE_SECONDS, ConnectionWatch
 from proxy.endpoints.dialects import OPENAI, Dialect, dialect_of
 from proxy.errors import Refusal
 from proxy.ids import new_id
+from proxy.tasks import Tasks
 
-KEEPALIVE_SECONDS: Final = 75.0
-"""How long a connection may lie idle between requests."""
 FLUSH_POLL_SECONDS: Final = 0.01
 LINGER_SECONDS: Final = 2.0
 """How long a client may go on sending after its answer before its connection is closed."""
@@ -37,8 +36,8 @@ BACKLOG: Final = 2048
 class Listener:
     """Serves an application on one address. `shutdown_seconds` bounds the handlers that are left at the end.
 
-    A POST to a raw path in `direct` goes straight to `handler`, past the application's router and its
-    wrappers, which would take a twentieth of the time of a call.
+    A POST to a raw path in `direct` goes straight to the gateway: an ordinary one from its own connection,
+    and one that aiohttp reads past the application's router.
     """
 
     def __init__(
@@ -46,20 +45,25 @@ class Listener:
         app: web.Application,
         *,
         direct: Collection[str],
-        handler: Handler,
+        gateway: Gateway,
+        edge: Edge,
         clock: Clock,
+        tasks: Tasks,
         watch: ConnectionWatch,
         shutdown_seconds: float,
     ) -> None:
         self._direct = frozenset(direct)
-        self._handler = handler
+        self._gateway = gateway
+        self._edge = edge
         self._clock = clock
+        self._tasks = tasks
         self._watch = watch
         self._runner = web.AppRunner(
             app, access_log=None, handler_cancellation=True, shutdown_timeout=shutdown_seconds
         )
         self._shutdown_seconds = shutdown_seconds
         self._listening: asyncio.Server | None = None
+        self._calls: CallServer | None = None
 
     async def open(self, host: str, port: int, *, shared: bool = False) -> int:
         """Listen, and return the port; with 0 the system chooses one. Raises OSError.
@@ -70,8 +74,17 @@ class Listener:
         server = self._runner.server
         assert server is not None
         wrap_callback(server, self._dispatcher)
-        self._listening = await asyncio.get_running_loop().create_server(
+        self._calls = CallServer(
+            self._gateway,
+            self._edge,
+            self._clock,
+            self._direct,
+            self._watch,
             partial(_Protocol, server, self._clock, self._watch),
+            self._tasks,
+        )
+        self._listening = await asyncio.get_running_loop().create_server(
+            partial(CallConnection, self._calls),
             host,
             port,
             backlog=BACKLOG,
@@ -91,6 +104,8 @@ class Listener:
             async with asyncio.timeout(flush_seconds):
                 while self._watch.has_unsent:  # noqa: ASYNC110 - no event says that a buffer ran empty.
                     await asyncio.sleep(FLUSH_POLL_SECONDS)
+        if self._calls is not None:
+            await self._calls.close(self._shutdown_seconds)
         await self._runner.cleanup()
         for task in self._watch.alone:
             task.cancel()
@@ -98,7 +113,7 @@ class Listener:
             await asyncio.wait(self._watch.alone, timeout=self._shutdown_seconds)
 
     def _dispatcher(self, application: RequestCallback) -> RequestCallback:
-        direct, handler = self._direct, self._handler
+        direct, handler = self._direct, partial(self._edge.middleware(), handler=self._gateway.handle)
 
         def dispatch(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
             fault = framing_fault(request)
@@ -114,9 +129,7 @@ class Listener:
         """Refuse a request whose framing cannot be trusted, in the version we speak, and hang up."""
         refusal, dialect = Refusal("invalid_request", fault), dialect_of(raw_path(request))
         response = _malformed(self._clock, 400, refusal, fault, request.remote or "", dialect=dialect)
-        assert isinstance(response.body, bytes)
-        head = {**response.headers, "Content-Length": str(response.content_length), "Connection": "close"}
-        sent = serialized_head("HTTP/1.1 400 Bad Request", CIMultiDict(head)) + response.body
+        sent = response_bytes(response, keeps=False)
         if request.transport is not None:
             request.transport.write(sent)
             count_sent(request, len(sent))

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -35,7 +34,6 @@ from proxy.call.quotes import Quotes
 from proxy.call.relay import Relay
 from proxy.clock import Clock, SystemClock
 from proxy.config.load import Settings
-from proxy.edge.aiohttp_server import Middleware
 from proxy.edge.bodies import Bounds
 from proxy.edge.gateway import Gateway, expect_later
 from proxy.edge.listener import Listener
@@ -148,7 +146,7 @@ class Farebox:
             telemetry=self.telemetry,
         )
         self.gateway = Gateway(relay=self.relay, bounds=bounds_of(self.settings))
-        self._edge = self._middleware()
+        self._edge = self._new_edge()
         self._log = structlog.get_logger("farebox")
         self._listener: Listener | None = None
         self._polling: asyncio.Task[None] | None = None
@@ -187,8 +185,10 @@ class Farebox:
         self._listener = Listener(
             self.application(),
             direct=ENDPOINTS,
-            handler=partial(self._edge, handler=self.gateway.handle),
+            gateway=self.gateway,
+            edge=self._edge,
             clock=self.clock,
+            tasks=Tasks(self.telemetry.fault),
             watch=watch,
             shutdown_seconds=CUT_SECONDS,
         )
@@ -220,13 +220,13 @@ class Farebox:
             if self._listener is not None:
                 await self._listener.close(max(0.0, until - loop.time()))
 
-    def _middleware(self) -> Middleware:
+    def _new_edge(self) -> Edge:
         return Edge(
             clock=self.clock,
             payment_status=lambda: self.settings.server.payment_status,
             on_refusal=self.telemetry.refused,
             top_up_url=lambda: self.settings.top_up_url,
-        ).middleware()
+        )
 
     def _pace(self) -> Pace:
         return DRAIN_PACE if self.gateway.draining else usual_pace(self.settings.streams.write_seconds)
@@ -288,7 +288,7 @@ class Farebox:
 
     def application(self) -> web.Application:
         """Every route. The paths of endpoints come first; what nothing else serves goes to the tools."""
-        app = web.Application(middlewares=[self._edge])
+        app = web.Application(middlewares=[self._edge.middleware()])
         app.add_routes(ObjectLists(store=self.store, clock=self.clock, kinds=KINDS).routes())
         listed = {kind.path for kind in KINDS if kind.is_listed}
         for path in ENDPOINTS:
