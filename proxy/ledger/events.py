@@ -91,6 +91,7 @@ _TOP_UP: Final = {
     "amount": "The credit that it buys.",
     "price": "What is paid for it.",
 }
+_KEY: Final = {"key_id": "The key.", "name": "Its name."}
 _TAKEN: Final = {
     "amount": "How much.",
     "reason": "Why, in the words of whoever did it.",
@@ -247,6 +248,9 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
     "account.status_changed": EventType(
         "The account was suspended, or is active again.", {"status": "`active` or `suspended`."}
     ),
+    "key.created": EventType("A key was created.", {**_KEY, "expires_at": "When it expires, or null."}),
+    "key.disabled": EventType("A key was disabled: no call is made with it any more.", _KEY),
+    "key.enabled": EventType("A key that was disabled is active again.", _KEY),
 }
 """Every type of events, in the order in which they are documented."""
 

@@ -15,7 +15,10 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="
 
 
 class WebhookReceiver:
-    """What was received, as (webhook-id, verified body). While `free` is not set, it does not answer."""
+    """What was received of the types `wanted`, as (webhook-id, verified body).
+
+    While `free` is not set, it does not answer.
+    """
 
     def __init__(self) -> None:
         self.received: list[tuple[str, dict[str, Any]]] = []
@@ -23,12 +26,13 @@ class WebhookReceiver:
         self.free = threading.Event()
         self.free.set()
         self.port = 0
+        self.wanted = ["*"]
 
     @property
     def config(self) -> dict[str, Any]:
-        """The configuration that has it told of everything."""
+        """The configuration that has it told of what it wants."""
         url = f"http://127.0.0.1:{self.port}/hook"
-        endpoint = {"url": url, "secret": SECRET}
+        endpoint = {"url": url, "secret": SECRET, "types": self.wanted}
         return {"endpoints": {"crm": endpoint}, "allow_private": True, "allow_http": True}
 
     def types(self) -> list[str]:

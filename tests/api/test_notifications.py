@@ -27,14 +27,18 @@ async def test_an_account_sees_its_own_events_newest_first_in_pages(apis: Apis) 
     for amount in ("1", "2", "3"):
         await granted(apis, mine, amount)
     await granted(apis, other, "9")
-    first = await apis.ask("GET", "/v1/billing/notifications?limit=2", key=secret)
+    first = await apis.ask("GET", "/v1/billing/notifications?type=credits.granted&limit=2", key=secret)
     assert [row["data"]["amount"] for row in first.data] == ["3.00", "2.00"]
     assert first.data[0]["timestamp"] == "2024-10-04T12:00:02Z"
     cursor = first.body["next_cursor"]
-    rest = await apis.ask("GET", f"/v1/billing/notifications?cursor={cursor}", key=secret)
+    rest = await apis.ask(
+        "GET", f"/v1/billing/notifications?type=credits.granted&cursor={cursor}", key=secret
+    )
     assert [row["data"]["amount"] for row in rest.data] == ["1.00"]
     none = await apis.ask("GET", "/v1/billing/notifications?type=balance.low", key=secret)
     assert none.data == []
+    whole = await apis.ask("GET", "/v1/billing/notifications", key=secret)
+    assert [row["type"] for row in whole.data] == [*["credits.granted"] * 3, "key.created"]
 
 
 async def test_the_administration_sees_all_of_them(apis: Apis) -> None:

@@ -155,7 +155,7 @@ async def test_what_is_another_accounts_is_404_like_what_never_was(apis: Apis, p
     eve, eve_key = await newcomer(apis)
     made = (await apis.ask("POST", PATH, key=key, body={"url": f"{place.url}x"})).body
     await apis.grant(eve, "1")
-    (event,) = (await apis.ask("GET", "/v1/billing/notifications", key=eve_key)).data
+    event, _ = (await apis.ask("GET", "/v1/billing/notifications", key=eve_key)).data
     for id_ in (made["id"], "whk_never"):
         for method, ending, body in (
             ("DELETE", "", None),
@@ -175,7 +175,8 @@ async def test_deliveries_are_listed_and_replayed_and_what_is_deleted_is_told_no
     apis: Apis, place: Place
 ) -> None:
     account_id, key = await newcomer(apis)
-    made = (await apis.ask("POST", PATH, key=key, body={"url": f"{place.url}x"})).body
+    about = {"url": f"{place.url}x", "types": ["credits.*"]}
+    made = (await apis.ask("POST", PATH, key=key, body=about)).body
     await apis.grant(account_id, "1")
     place.status = 500
     await deliver(apis)

@@ -18,7 +18,7 @@ from proxy.ledger.invoice_rows import CreditNote, Invoice
 from proxy.ledger.levels import STOPPED, Accrue, ReportLevel
 from proxy.ledger.quotas import SetHoldings
 from proxy.ledger.records import Record
-from proxy.ledger.rows import NEVER_US, NO_LIMIT, NO_THRESHOLD, Account, AlertRules, Hold, Limits, Object
+from proxy.ledger.rows import NEVER_US, NO_LIMIT, NO_THRESHOLD, Account, AlertRules, Hold, Key, Limits, Object
 from proxy.ledger.sessions import ENDED, SESSION
 from proxy.ledger.top_up_rows import TopUp
 from proxy.ledger.top_ups import ConfirmTopUp, FailTopUp, RefundTopUp, ReverseTopUp
@@ -61,6 +61,7 @@ class Watch:
         self._account = self._party.account if self._party else None
         if self._party is not None:
             self._party.asked = Fraction(0)
+        self._key = model.keys.get(getattr(command, "key_id", ""))
         call = command.call if isinstance(command, _CHARGING) else None
         fellow = model.fellows.get((account_id, call.end_user)) if call else None
         self._spent = {} if fellow is None else {each: sums[0] for each, sums in fellow.windows.items()}
@@ -85,6 +86,8 @@ class Watch:
             yield "invoice.issued", cause, _of_invoice(issued)
         if isinstance(result, Done) and result.credit_note and not result.replayed:
             yield "credit_note.issued", str(result.credit_note.seq), _of_note(result.credit_note)
+        if isinstance(result, Done) and result.key is not None:
+            yield from _of_key(command, self._key, result.key)
         if isinstance(result, Done) and self._account is not None:
             yield from self._of_account(party, self._account)
         settled = result.settled if isinstance(result, Recorded) else result
@@ -218,6 +221,16 @@ def _of_stop(command: Accrue, hold: Hold, settled: Settled) -> dict[str, object]
         "call_id": hold.id,
         "shortfall": usd_string(settled.shortfall_nano),
     }
+
+
+def _of_key(command: Command, before: Key | None, key: Key) -> Iterator[Told]:
+    """A key that there was not, or whose status was another."""
+    about: dict[str, object] = {"key_id": key.id, "name": key.name}
+    if before is None:
+        yield "key.created", key.id, {**about, "expires_at": instant(key.expires_at_us)}
+    elif before.status != key.status:
+        at_us: int = getattr(command, "at_us", 0)
+        yield "key.disabled" if key.status == "disabled" else "key.enabled", f"{key.id}/{at_us}", about
 
 
 def _of_top_up(command: Command, result: Done, top_up: TopUp) -> Iterator[Told]:

@@ -69,7 +69,18 @@ def tells_nothing_of_end_users(books: Books, command: Command) -> Result:
     return result
 
 
+def tells_nothing_of_disabled_keys(books: Books, command: Command) -> Result:
+    """A key is disabled, and nobody is told."""
+    before = set(books.events.once)
+    result = rules.apply(books, command)
+    for key in set(books.events.once) - before:
+        if books.events.once[key].type == "key.disabled":
+            del books.events.once[key]
+    return result
+
+
 RULES = (
+    tells_nothing_of_disabled_keys,
     tells_nothing_of_end_users,
     lets_an_account_have_any_number,
     keeps_an_old_secret,

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from proxy.ledger.alerts import Alerts
-from proxy.ledger.commands import Done, Refused
+from proxy.ledger.commands import ChangeKey, CreateKey, Done, Refused
 from proxy.ledger.deliveries import ForgetEvents, NoteDelivery, RouteEvent, TellExpiry
 from proxy.ledger.events import event_id
 from proxy.ledger.rows import Limits
@@ -16,10 +16,15 @@ GRANTED = event_id(ACCOUNT, "credits.granted", "1")
 
 
 async def told(open_store: OpenStore) -> Store:
-    """A store that tells, with an account of 1,000 nano-dollars and a limit of 100 a day."""
+    """A store that tells, with an account of 1,000 nano-dollars and a limit of 100 a day.
+
+    Its key is there already, so that the first that is told is its credit.
+    """
     store = await open_store()
+    *opened, funds = opening(1_000, limits=Limits(day_nano=100))
+    await store.apply(opened)
     store.alerts = Alerts()
-    await store.apply(opening(1_000, limits=Limits(day_nano=100)))
+    await store.apply([funds])
     return store
 
 
@@ -41,6 +46,27 @@ async def test_an_event_is_stored_with_what_causes_it_and_once(engine: Engine, o
     found = types(engine)
     assert found.count("limit.threshold") == 3
     assert found.count("limit.reached") == 1
+
+
+async def test_the_life_of_a_key_is_told_by_whichever_process_changes_it(
+    engine: Engine, open_store: OpenStore
+) -> None:
+    """In one batch and in several; what is not changed is not told."""
+    first = await told(open_store)
+    second = await open_store()
+    second.alerts = Alerts()
+    made = CreateKey(ACCOUNT, "key_2", "phone", "digest of key_2", "wxyz", NOON_US)
+    off = ChangeKey(ACCOUNT, "key_2", NOON_US + 1, status="disabled")
+    await first.apply([made, off, replace(off, at_us=NOON_US + 2)])
+    await done(second, replace(off, at_us=NOON_US + 3, status="active"))
+    await done(first, replace(off, at_us=NOON_US + 4))
+    found = [(row[2], row[3]) for row in engine.dump()["events"] if row[2].startswith("key.")]
+    assert sorted(found, key=lambda each: each[1]) == [
+        ("key.created", NOON_US),
+        ("key.disabled", NOON_US + 1),
+        ("key.enabled", NOON_US + 3),
+        ("key.disabled", NOON_US + 4),
+    ]
 
 
 async def test_a_store_that_tells_nothing_writes_no_event(engine: Engine, store: Store) -> None:

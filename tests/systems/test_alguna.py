@@ -267,8 +267,9 @@ def test_g7_half_four_fifths_and_all_of_a_limit_are_told(
     rows = account.api.get("/v1/billing/notifications")["data"]
     told = [(row["type"], row["data"].get("percent")) for row in reversed(rows)]
     reached = [("limit.reached", None)] if 100 in parts else []
-    assert told == [("credits.granted", None), *(("limit.threshold", part) for part in parts), *reached]
-    for row in rows[:-1]:
+    first = [("credits.granted", None), ("key.created", None)]
+    assert told == [*first, *(("limit.threshold", part) for part in parts), *reached]
+    for row in rows[:-2]:
         data = row["data"]
         assert (data["spent"], data["limit"], data["window"]) == ("1.000017", limit, "month")
 
@@ -281,9 +282,9 @@ def test_g9_what_happens_to_customers_is_sent_to_webhooks(upstream: ScriptedUpst
             system = System(server, upstream)
             account = system.account("3.00", limits={"total": "3.00"})
             system.chat(account, "assistant", 500_000, 1)
-            receiver.wait_for(2)
+            receiver.wait_for(3)
             listed = account.api.get("/v1/billing/notifications")["data"]
-    assert sorted(receiver.types()) == ["credits.granted", "limit.threshold"]
+    assert sorted(receiver.types()) == ["credits.granted", "key.created", "limit.threshold"]
     assert {id_ for id_, _ in receiver.received} == {row["id"] for row in listed}
     told = {body["type"]: body["data"] for _, body in receiver.received}["limit.threshold"]
     assert (told["account_id"], told["percent"], told["spent"]) == (account.id, 50, "1.500015")

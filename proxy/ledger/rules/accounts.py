@@ -85,6 +85,7 @@ def create_key(books: Books, command: CreateKey) -> Done | Refused:
         billing=command.billing,
     )
     books.put_key(key)
+    alerts.key_created(books, key)
     return Done(account, key)
 
 
@@ -97,8 +98,10 @@ def change_key(books: Books, command: ChangeKey) -> Done | Refused:
     if key is None or key.account_id != account.id:
         return Refused("not_found", f"There is no key {command.key_id} of this account.")
     changes = _changes(command, ("name", "status", "expires_at_us", "models", "limits", "billing"))
-    key = replace(key, **changes)
+    before, key = key, replace(key, **changes)
     books.put_key(key)
+    if key.status != before.status:
+        alerts.key_status_changed(books, key, command.at_us)
     return Done(account, key)
 
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from proxy.ledger.books import Books
 from proxy.ledger.dues import Fee
 from proxy.ledger.end_user_rows import EndUser, EndUserLimits
-from proxy.ledger.rows import NEVER_US, UNLIMITED, Account, Entry, Hold, Lot
+from proxy.ledger.rows import NEVER_US, UNLIMITED, Account, Entry, Hold, Key, Lot
 from proxy.ledger.rules.limits import in_force, limited
 from proxy.ledger.windows import DAY_US, Window, ends_us, iso
 from proxy.money import usd_string
@@ -74,6 +74,19 @@ def status_changed(books: Books, account: Account, at_us: int) -> None:
     books.put_event(
         *(account.id, "account.status_changed", f"{at_us}/{account.status}", at_us), status=account.status
     )
+
+
+def key_created(books: Books, key: Key) -> None:
+    """Tell of a key that was created."""
+    expires_at = iso(key.expires_at_us) if key.expires_at_us < NEVER_US else None
+    told = {"key_id": key.id, "name": key.name, "expires_at": expires_at}
+    books.put_event(key.account_id, "key.created", key.id, key.created_at_us, **told)
+
+
+def key_status_changed(books: Books, key: Key, at_us: int) -> None:
+    """Tell of a key's status, which has changed."""
+    type_ = "key.disabled" if key.status == "disabled" else "key.enabled"
+    books.put_event(key.account_id, type_, f"{key.id}/{at_us}", at_us, key_id=key.id, name=key.name)
 
 
 def plan_changed(books: Books, account_id: str, *, left: str, group: str, reason: str, at_us: int) -> None:

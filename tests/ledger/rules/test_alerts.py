@@ -31,9 +31,9 @@ def desk_of(
 
 
 def told(desk: Desk, *types: str) -> list[tuple[str, dict[str, Any]]]:
-    """Type and data of the events, in their order; those of some types, or all but grants."""
+    """Type and data of the events, in their order; those of some types, or all but grants and keys."""
     events = sorted(desk.store.books.events.values(), key=lambda event: (event.at_us, event.place))
-    wanted = types or tuple(type_ for type_ in EVENT_TYPES if type_ != "credits.granted")
+    wanted = types or tuple(type_ for type_ in EVENT_TYPES if type_ not in ("credits.granted", "key.created"))
     return [(event.type, msgspec.json.decode(event.data)) for event in events if event.type in wanted]
 
 
