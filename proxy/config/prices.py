@@ -58,10 +58,15 @@ def written_price(
     never += () if METERS[meter].is_over_time else OF_HOURS
     ways = [way for way in PERS if way not in never]
     written = [(way, text) for way in PERS if (text := getattr(schema, way)) is not None]
-    if len(written) != 1 or written[0][0] not in ways:
+    if len(written) != 1:
         findings.fault(path, f"needs exactly one of {', '.join(ways)}")
         return "per_unit", NO_PRICE
     way, text = written[0]
+    if way in never:
+        counts = "seconds" if way in OF_SECONDS else "hours"
+        what = f"is for meters that count {counts}; {meter} needs one of {', '.join(ways)}"
+        findings.fault((*path, way), what, text)
+        return "per_unit", NO_PRICE
     return way, checked_price(text, unit, (*path, way), findings)
 
 

@@ -11,6 +11,7 @@ NO_BOUND = "is missing; a card that prices output has to say how much a call can
 NOT_AN_AMOUNT = 'is not an amount; write a decimal string such as "0.15"'
 TOO_LARGE = "is larger than 4611686018.427387903 USD, the largest amount there is"
 MOMENT = "a day or a moment in UTC, such as 2027-01-01 or 2027-01-01T06:00:00Z"
+NO_SECONDS = "'1' is for meters that count seconds; input_tokens needs one of per_1m, per_1k, per_unit"
 OF_SECONDS = "needs exactly one of per_1m, per_1k, per_unit, per_minute, per_hour"
 IN = "input_tokens: {per_1m: '1'}"
 CASE = "rate_cards.chat.cases[0]"
@@ -87,7 +88,7 @@ IN_RATES = f"rates: {{{IN}}}"
         ),
         (
             card("rates: {input_tokens: {per_hour: '1'}}"),
-            [f"{RATE}: needs exactly one of per_1m, per_1k, per_unit"],
+            [f"{RATE}.per_hour: {NO_SECONDS}"],
         ),
         (
             card("rates: {audio_seconds: {per_hour: '1', per_minute: '1'}}"),
