@@ -72,7 +72,16 @@ class Offer(msgspec.Struct, frozen=True):
             *(account_id, id_, provider or payments.provider, origin, self.package),
             *(self.price_cents, self.fee_cents, self.credit_nano, self.bonus_nano, payments.days),
             *(at_us, at_us + payments.pending_days * DAY_US),
+            method=payments.method,
         )
+
+
+class Method(msgspec.Struct, frozen=True):
+    """A way to pay: its fee, and what the provider calls the means of payment that it stands for."""
+
+    fee: Fraction = NOTHING
+    least_fee_cents: int = 0
+    means: tuple[str, ...] = ()
 
 
 class StripeAccess(msgspec.Struct, frozen=True):
@@ -92,7 +101,8 @@ class StripeAccess(msgspec.Struct, frozen=True):
 class Payments(msgspec.Struct, frozen=True):
     """How accounts pay in. What was bought lasts `days`; 0 is for ever.
 
-    A fee is a share of the price, and `least_fee_cents` at least. `on_lost` is what becomes of credit that
+    A fee is a share of the price, and `least_fee_cents` at least: that of `method`, one of `methods`, or of
+    who names none. `on_lost` is what becomes of credit that
     was used when its price is paid back or lost. Who lacks funds is sent to `top_up_url`, if there is one.
     Automatic top-ups are `cool_down_us` apart, and `back_off_us` after one that was declined; in a day an
     account that sets no bound of its own buys `daily_nano` by them.
@@ -118,12 +128,25 @@ class Payments(msgspec.Struct, frozen=True):
     daily_nano: int = 500 * 100 * NANO_PER_CENT
     in_groups: Mapping[str, Mapping[str, Package]] = {}
     group: str | None = None
+    methods: Mapping[str, Method] = {}
+    method: str = ""
 
     def for_group(self, group: str) -> "Payments":
         """How accounts in a group pay in; the same for all where no package depends on it."""
         if not self.in_groups:
             return self
         return replace(self, packages=self.in_groups.get(group, self.packages), group=group)
+
+    def paid_by(self, name: str) -> "Payments":
+        """How accounts pay in by a method. Raises Refusal `invalid_value` if there is none of this name."""
+        method = self.methods.get(name)
+        if method is None:
+            raise Refusal("invalid_value", _unknown("method", name, self.methods), param="method")
+        return replace(self, method=name, fee=method.fee, least_fee_cents=method.least_fee_cents)
+
+    def means_of(self, method: str) -> tuple[str, ...]:
+        """What the provider calls the means of payment of a method; nothing for any."""
+        return self.methods[method].means if method in self.methods else ()
 
     def package(self, name: str) -> Offer:
         """The offer of a package. Raises Refusal `invalid_value` if there is none of this name."""

@@ -1,6 +1,6 @@
 """Who takes the money of accounts: the seam to payment providers, and the one that is the operator."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -37,8 +37,13 @@ class PaymentProvider(Protocol):
         """Whether automatic top-ups need a means of payment that was saved."""
         ...
 
-    async def begin(self, top_up: TopUp, *, saves_method: bool = False) -> Checkout:
-        """Make what a pending top-up is paid by, which may be saved for automatic ones."""
+    async def begin(
+        self, top_up: TopUp, *, saves_method: bool = False, means: Sequence[str] = ()
+    ) -> Checkout:
+        """Make what a pending top-up is paid by, which may be saved for automatic ones.
+
+        It is paid by one of these `means`, as the provider calls them, or by any.
+        """
         ...
 
     async def charge(self, top_up: TopUp, customer: str, method: str) -> Charged:
@@ -66,9 +71,11 @@ class Manual:
         """A transfer is made anew each time."""
         return False
 
-    async def begin(self, top_up: TopUp, *, saves_method: bool = False) -> Checkout:
+    async def begin(
+        self, top_up: TopUp, *, saves_method: bool = False, means: Sequence[str] = ()
+    ) -> Checkout:
         """Nothing: the operator tells how to pay."""
-        del top_up, saves_method
+        del top_up, saves_method, means
         return Checkout()
 
     async def charge(self, top_up: TopUp, customer: str, method: str) -> Charged:

@@ -5,8 +5,8 @@ crash, does nothing twice. What Stripe tells comes in by its webhook.
 """
 
 import asyncio
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import msgspec
 import stripe
@@ -19,7 +19,7 @@ from proxy.errors import Refusal
 from proxy.ledger.top_up_rows import TopUp
 
 if TYPE_CHECKING:
-    from stripe.params.checkout import SessionCreateParamsPaymentIntentData
+    from stripe.params.checkout import SessionCreateParams, SessionCreateParamsPaymentIntentData
 
 API_VERSION: Final = "2025-09-30.clover"
 """Objects keep this version's shape, whatever version the account or the library has."""
@@ -52,34 +52,39 @@ class StripePayments:
         """A card or the like is saved by Checkout."""
         return True
 
-    async def begin(self, top_up: TopUp, *, saves_method: bool = False) -> Checkout:
+    async def begin(
+        self, top_up: TopUp, *, saves_method: bool = False, means: Sequence[str] = ()
+    ) -> Checkout:
         """A Checkout page, which Stripe closes after a day."""
         names = {ACCOUNT: top_up.account_id, TOP_UP: top_up.id}
         intent: SessionCreateParamsPaymentIntentData = {"metadata": names}
         if saves_method:
             intent["setup_future_usage"] = "off_session"
+        params: SessionCreateParams = {
+            "customer_creation": "always" if saves_method else "if_required",
+            "mode": "payment",
+            "client_reference_id": top_up.id,
+            "success_url": self._access.success_url,
+            "cancel_url": self._access.cancel_url,
+            "line_items": [
+                {
+                    "quantity": 1,
+                    "price_data": {
+                        "currency": "usd",
+                        "unit_amount": top_up.price_cents,
+                        "product_data": {"name": self._access.product},
+                    },
+                }
+            ],
+            "metadata": names,
+            "payment_intent_data": intent,
+        }
+        if means:
+            # The library's types are of a later version of the API, which calls it otherwise.
+            cast("dict[str, Any]", params)["payment_method_types"] = list(means)
         made = await self._asked(
             self._client.v1.checkout.sessions.create_async(
-                params={
-                    "customer_creation": "always" if saves_method else "if_required",
-                    "mode": "payment",
-                    "client_reference_id": top_up.id,
-                    "success_url": self._access.success_url,
-                    "cancel_url": self._access.cancel_url,
-                    "line_items": [
-                        {
-                            "quantity": 1,
-                            "price_data": {
-                                "currency": "usd",
-                                "unit_amount": top_up.price_cents,
-                                "product_data": {"name": self._access.product},
-                            },
-                        }
-                    ],
-                    "metadata": names,
-                    "payment_intent_data": intent,
-                },
-                options={"idempotency_key": top_up.id},
+                params=params, options={"idempotency_key": top_up.id}
             )
         )
         return Checkout(made.id, made.url or "")

@@ -142,7 +142,9 @@ class TopUps:
         if top_up.state != "pending" or top_up.reference or top_up.origin != "request":
             return top_up
         # After a crash in between, whoever opens it again gets what the provider has made for it.
-        checkout = await self._providers.of(payments).begin(top_up, saves_method=saves_method)
+        checkout = await self._providers.of(payments).begin(
+            top_up, saves_method=saves_method, means=payments.means_of(top_up.method)
+        )
         return await self._note(top_up, checkout) if checkout.reference else top_up
 
     async def _note(self, top_up: TopUp, checkout: Checkout) -> TopUp:

@@ -41,6 +41,7 @@ def list_top_ups(
 @click.argument("account")
 @click.argument("amount_text", metavar="[AMOUNT]", required=False)
 @click.option("--package", help="a package by its name, in place of an amount")
+@click.option("--method", help="the way it is paid, where fees differ")
 @_ONCE
 @asks
 def open_top_up(
@@ -50,11 +51,13 @@ def open_top_up(
     amount_text: str | None,
     *,
     package: str | None,
+    method: str | None,
     idempotency_key: str | None,
 ) -> None:
     """Open a top-up of AMOUNT, or of a package, that an account will pay."""
     path = f"/admin/v1/accounts/{segment(account)}/top_ups"
-    out.answer(api.post(path, given(amount=amount_text, package=package), once(idempotency_key)), _show)
+    body = given(amount=amount_text, package=package, method=method)
+    out.answer(api.post(path, body, once(idempotency_key)), _show)
 
 
 @top_ups.command("confirm")
@@ -138,7 +141,8 @@ def _path(account: str, top_up: str, verb: str) -> str:
 
 def _show(top_up: Json) -> None:
     """Print a top-up."""
-    texts = ("id", "account_id", "provider", "state", "package", "created_at", "url", "reference", "reason")
+    what = ("id", "account_id", "provider", "state", "package", "method")
+    texts = (*what, "created_at", "url", "reference", "reason")
     print_members(
         [
             *((name.replace("_", " "), shown(top_up[name])) for name in texts if top_up[name]),

@@ -48,6 +48,15 @@ class FeeSchema(Schema, frozen=True, kw_only=True):
     minimum: Annotated[Money, doc("The least that it is.")] = "0"
 
 
+class MethodSchema(Schema, frozen=True, kw_only=True):
+    """A way to pay that a buyer may choose, with a fee of its own."""
+
+    fee: FeeSchema = field(default_factory=FeeSchema)
+    stripe: Annotated[
+        list[Text], doc("What Stripe calls the means of payment that it stands for, such as `card`.")
+    ] = field(default_factory=list)
+
+
 class StripeSchema(Schema, frozen=True, kw_only=True):
     """How Stripe is reached. Its secrets come from the environment, and are never shown."""
 
@@ -96,7 +105,10 @@ class PaymentsSchema(Schema, frozen=True, kw_only=True):
     expires_days: Annotated[
         Days | None, doc("How many days what was bought and its bonus last; for ever without it.")
     ] = None
-    fee: FeeSchema = field(default_factory=FeeSchema)
+    fee: FeeSchema | None = None
+    methods: Annotated[
+        dict[Name, MethodSchema], doc("The ways to pay that a buyer may choose, where their fees differ.")
+    ] = field(default_factory=dict)
     pending_days: Annotated[Days, doc("How many days a top-up that is not paid waits.")] = 30
     on_lost: Annotated[
         Literal["owe", "forgive"],

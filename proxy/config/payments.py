@@ -8,9 +8,15 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from proxy.billing.offers import NANO_PER_CENT, Extra, Package, Payments, StripeAccess
+from proxy.billing.offers import NANO_PER_CENT, Extra, Method, Package, Payments, StripeAccess
 from proxy.config.faults import Findings
-from proxy.config.payment_schema import PackageSchema, PackageTermsSchema, PaymentsSchema
+from proxy.config.payment_schema import (
+    FeeSchema,
+    MethodSchema,
+    PackageSchema,
+    PackageTermsSchema,
+    PaymentsSchema,
+)
 from proxy.money import Unit, to_nano
 from proxy.validation import Path, did_you_mean, is_visible_ascii
 
@@ -31,7 +37,7 @@ def build_payments(
     if most_nano < least_nano:
         findings.fault(("payments", "maximum"), f"is below the minimum of {schema.minimum}", schema.maximum)
     _check_url(schema.top_up_url, ("payments", "top_up_url"), findings)
-    least_fee_nano = _cents_nano(schema.fee.minimum, unit, ("payments", "fee", "minimum"), findings, least=0)
+    usual = _method(MethodSchema(fee=schema.fee or FeeSchema()), unit, ("payments",), findings)
     packages = {name: _package(name, each, unit, findings) for name, each in schema.packages.items()}
     return Payments(
         provider=schema.provider,
@@ -41,8 +47,9 @@ def build_payments(
         least_nano=least_nano,
         most_nano=most_nano,
         days=schema.expires_days or 0,
-        fee=_share(schema.fee.percent),
-        least_fee_cents=least_fee_nano // NANO_PER_CENT,
+        fee=usual.fee,
+        least_fee_cents=usual.least_fee_cents,
+        methods=_methods(schema, unit, findings),
         pending_days=schema.pending_days,
         on_lost=schema.on_lost,
         top_up_url=schema.top_up_url or "",
@@ -53,6 +60,28 @@ def build_payments(
             schema.automatic.daily_limit, unit, ("payments", "automatic", "daily_limit"), findings, least=1
         ),
     )
+
+
+def _methods(schema: PaymentsSchema, unit: Unit, findings: Findings) -> dict[str, Method]:
+    """The ways to pay, each of which the provider can keep a buyer to."""
+    if schema.methods and schema.fee is None:
+        what = "is missing: it is what buyers pay who name none of `methods`; {} is nothing"
+        findings.fault(("payments", "fee"), what)
+    for name, method in schema.methods.items():
+        path: Path = ("payments", "methods", name, "stripe")
+        if schema.provider == "stripe" and not method.stripe:
+            findings.fault(path, "is missing: without it Stripe takes any means of payment for this fee")
+        if schema.provider != "stripe" and method.stripe:
+            findings.fault(path, f"means nothing to the provider {schema.provider}")
+    return {
+        name: _method(method, unit, ("payments", "methods", name), findings)
+        for name, method in schema.methods.items()
+    }
+
+
+def _method(schema: MethodSchema, unit: Unit, path: Path, findings: Findings) -> Method:
+    least_nano = _cents_nano(schema.fee.minimum, unit, (*path, "fee", "minimum"), findings, least=0)
+    return Method(_share(schema.fee.percent), least_nano // NANO_PER_CENT, tuple(schema.stripe))
 
 
 def _stripe(schema: PaymentsSchema, findings: Findings) -> StripeAccess | None:

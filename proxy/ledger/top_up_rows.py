@@ -15,8 +15,8 @@ class TopUp(msgspec.Struct, frozen=True):
 
     Once the provider says that it was paid, `credit_nano` is a lot of kind `purchase` and `bonus_nano` one of
     kind `bonus`, each of which lasts `days`; 0 is for ever. `package` is empty for an amount of the buyer's
-    own. `reference` is what the provider calls the payment, `url` is where it is made. Until `expires_at_us`
-    it may be pending.
+    own, `method` where it may be paid by any. `reference` is what the provider calls the payment, `url` is
+    where it is made. Until `expires_at_us` it may be pending.
 
     `refunded_cents` were paid back, `disputed_cents` taken back through the buyer's bank. For both
     `returned_nano` of the credit is gone again, of which `owed_nano` had been used and is owed.
@@ -45,6 +45,7 @@ class TopUp(msgspec.Struct, frozen=True):
     disputed_cents: int = 0
     returned_nano: int = 0
     owed_nano: int = 0
+    method: str = ""
 
     @property
     def bought_cents(self) -> int:

@@ -214,8 +214,10 @@ TOP_UPS: Final = Table(
         named("integer", "changes", "closed_at_us"),
         named("text", "changes", "lot_id bonus_lot_id"),
         named("integer", "changes", "refunded_cents disputed_cents returned_nano owed_nano"),
+        named("text", "fixed", "method"),
         named("integer", "changes", "seal", secret=True),
     ),
+    newer=1,
 )
 TOP_UP_REFERENCES: Final = Table(
     "top_up_references",

@@ -34,6 +34,8 @@ def server(stripe: FakeStripe, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "payments": {
             "provider": "stripe",
             "packages": {"plus": {"amount": "50", "bonus": "5%"}},
+            "fee": {},
+            "methods": {"bank": {"fee": {"percent": "1%"}, "stripe": ["us_bank_account"]}},
             "stripe": {
                 "secret_key": "${STRIPE_SECRET_KEY}",
                 "webhook_secret": "${STRIPE_WEBHOOK_SECRET}",
@@ -82,6 +84,17 @@ def test_a_top_up_is_paid_on_a_page_and_credited_by_the_webhook(server: Server, 
     after = shown(account, top_up)
     assert (after["state"], after["reference"], after["url"]) == ("succeeded", intent["id"], None)
     assert account.nano("balance") == FIFTY
+
+
+def test_a_method_is_paid_by_the_means_that_it_stands_for(server: Server, stripe: FakeStripe) -> None:
+    """With its fee, and by no other means; who names no method may pay by any."""
+    account = server.account("")
+    for body, cents, means in (({}, "5000", None), ({"method": "bank"}, "5050", "us_bank_account")):
+        status, top_up = asked(account, key=f"by-{means}", package="plus", **body)
+        assert (status, top_up["method"]) == (201, body.get("method"))
+        _, form, _ = stripe.requests[-1]
+        assert form["line_items[0][price_data][unit_amount]"] == cents
+        assert form.get("payment_method_types[0]") == means
 
 
 def test_notices_that_race_credit_once(server: Server, stripe: FakeStripe) -> None:

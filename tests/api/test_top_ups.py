@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proxy.billing.offers import Extra, Package, Payments
+from proxy.billing.offers import Extra, Method, Package, Payments
 from proxy.ledger.commands import Adjust
 from proxy.ledger.groups import Group, Groups
 from proxy.ledger.windows import DAY_US
@@ -136,6 +136,34 @@ async def test_a_fee_is_paid_and_buys_nothing(apis: Apis) -> None:
     assert (answer.status, answer.error["code"]) == (409, "conflict")
     assert (await on(apis, large.body, "refunds", {"amount": "100", "reason": "sent back"})).status == 201
     assert await lots(apis, account_id) == []
+
+
+async def test_a_method_has_a_fee_of_its_own(apis: Apis) -> None:
+    """It is shown before, kept with the top-up, and part of what was asked for under a key."""
+    methods = {"card": Method(Fraction(55, 1000), 80), "coins": Method(Fraction(5, 100))}
+    apis.settings = ApiConfig(payments=Payments(packages=PACKAGES, fee=Fraction(7, 100), methods=methods))
+    _, secret = await newcomer(apis)
+    for method, price, fee in (
+        (None, "10.70", "0.70"),
+        ("card", "10.80", "0.80"),
+        ("coins", "10.50", "0.50"),
+    ):
+        by = {"method": method} if method else {}
+        answer = await opened(apis, secret, key=f"by {method}".replace(" ", "-"), package="ten", **by)
+        assert [answer.body[name] for name in ("method", "price", "fee")] == [method, price, fee]
+        query = f"?method={method}" if method else ""
+        shown = await apis.ask("GET", f"/v1/billing/packages{query}", key=secret)
+        assert (shown.body["methods"], shown.data[0]["price"]) == (["card", "coins"], price)
+    again = await opened(apis, secret, key="by-card", package="ten", method="card")
+    assert (again.body["price"], again.headers["idempotent-replay"]) == ("10.80", "true")
+    other = await opened(apis, secret, key="by-card", package="ten", method="coins")
+    assert (other.status, other.error["code"]) == (409, "idempotency_conflict")
+    for refused in (
+        await opened(apis, secret, package="ten", method="cheque"),
+        await apis.ask("GET", "/v1/billing/packages?method=cheque", key=secret),
+    ):
+        assert (refused.status, refused.error["param"]) == (400, "method")
+        assert refused.error["message"] == "There is no method 'cheque'; there is 'card', 'coins'."
 
 
 async def test_a_refund_takes_credit_at_the_price_that_was_paid_for_it(apis: Apis) -> None:

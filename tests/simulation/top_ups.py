@@ -50,6 +50,7 @@ def open_top_up(world: World) -> OpenTopUp:
             world.one_of((0, 0, 123_457)),
         ),
         *(world.one_of((0, 1, 30)), at_us, world.expiry_us(at_us)),
+        method=world.one_of(("", "", "card")),
     )
     party = world.model.parties.get(account_id)
     group = party.account.group if party and world.happens(94) else world.one_of((None, "beta"))
@@ -121,8 +122,9 @@ def follow_open(model: Model, command: OpenTopUp) -> Done | Refused:
     known = model.top_ups.setdefault(command.account_id, {})
     if asked.id in known:
         earlier = known[asked.id]
-        same = (earlier.package, earlier.provider, earlier.origin) == (
+        same = (earlier.package, earlier.method, earlier.provider, earlier.origin) == (
             asked.package,
+            asked.method,
             asked.provider,
             asked.origin,
         )
@@ -267,6 +269,7 @@ def _as_new(asked: TopUp, more_nano: int, at_us: int) -> TopUp:
     return TopUp(
         *(asked.account_id, asked.id, asked.provider, asked.origin, asked.package, asked.price_cents),
         *(asked.fee_cents, asked.credit_nano + more_nano, asked.bonus_nano, asked.days, at_us, NEVER_US),
+        method=asked.method,
     )
 
 

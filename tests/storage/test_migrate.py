@@ -130,6 +130,7 @@ FROZEN = {
         "207a17b269f4e40bed38d9956c002ddc111d0f9fb672928dd8ec003915809e96",
         "c022c5a926cf4454c528fd7527f2d9bbb7b3e46f09bd98436d7b8e587fb22e5a",
         "7f1a7164189388514dc0dbd900a97b4fe933153cd106d628d21056322c553e2a",
+        "79535017f422cbb8338470594ee0ec691b6b2abc8987ce8c4b168b3890755d90",
     ],
     "postgres": [
         "0f6b410b73c02ae1c9883135e796194b7e531b761ca95d45bf1e7b1569692f54",
@@ -159,6 +160,7 @@ FROZEN = {
         "207a17b269f4e40bed38d9956c002ddc111d0f9fb672928dd8ec003915809e96",
         "a5a8c37da12486056e8ae21a0e07a36a6d153e454d7883146ad45cc24c124a3c",
         "ce123b36e4c8df482b095c07a56222f1c663b27e2b66012e5b4f82a657a172df",
+        "4c704dccdbb107c181b6f21c05cfa80282dbdcc6b5d5e7cd94d5c99ccc4226ce",
     ],
 }
 """The digests of the migrations that databases have been made with. This list only ever grows."""
@@ -184,6 +186,7 @@ FROZEN_FUNCTIONS = {
     25: "755281047398787f06ba6b16bfed74e4948ebb0040d4647b611cd51cd913feae",
     26: "30c3903ff162a53a13a01d8fb972ac7a2126fb668e71901e48b60e71406dc1bc",
     27: "54125f4270c217c26ec9b3e0976e53b13776a8a0fc30bf32813c97c2e413126f",
+    28: "64a26ad09735fd71b139283e1b3333a90e28ddc7d502d2acdc06c7228c2aabf9",
 }
 """Those of PostgreSQL's batch functions, by the schema's version: another text takes another migration."""
 

@@ -102,6 +102,7 @@ async def test_what_cannot_be_is_refused_and_leaves_no_trace(store: Store, engin
     before = engine.dump()
     for command, code in (
         (OpenTopUp(ACCOUNT, top_up(cents=6_000)), "idempotency_conflict"),
+        (OpenTopUp(ACCOUNT, replace(top_up(), method="card")), "idempotency_conflict"),
         (OpenTopUp(ACCOUNT, top_up("topup_3", 0)), "invalid_value"),
         (OpenTopUp(ACCOUNT, top_up("topup_3"), most_pending=1), "conflict"),
         (OpenTopUp("acct_9", top_up(account_id="acct_9")), "not_found"),

@@ -36,14 +36,19 @@ from proxy.money import usd_string
 from proxy.validation import wants
 
 PackageName = Annotated[str, wants("the name of a package", min_length=1, max_length=100)]
+MethodName = Annotated[str, wants("the name of a method", min_length=1, max_length=100)]
 Cents = Annotated[int, wants("a whole number of cents, from 1", ge=1, le=10**12)]
 
 
 class NewTopUp(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What to buy: an amount or a package. `save_method` lets automatic top-ups be paid in the same way."""
+    """What to buy: an amount or a package, and by which `method` it is paid, where fees differ.
+
+    `save_method` lets automatic top-ups be paid in the same way.
+    """
 
     amount: Amount | None = None
     package: PackageName | None = None
+    method: MethodName | None = None
     save_method: bool = False
 
 
@@ -51,6 +56,12 @@ class NewFunds(Struct, frozen=True, forbid_unknown_fields=True):
     """The amount to buy, in cents."""
 
     amount: Cents
+
+
+class PackagesQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """By which method is paid what is shown."""
+
+    method: MethodName | None = None
 
 
 class TopUpQuery(PageQuery, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -63,10 +74,10 @@ PACKAGES: Final = Operation(
     id="billing_packages",
     method="GET",
     path=f"{BILLING}/packages",
-    summary="What may be bought, for how much, with which bonus and fee.",
+    summary="What may be bought, for how much, with which bonus and fee, by a `method` or by any.",
     audience="account",
     reply=PackagesView,
-    query=Nothing,
+    query=PackagesQuery,
     body=Nothing,
 )
 OPEN: Final = Operation(
@@ -146,10 +157,12 @@ class Purchases:
             bind(RECEIPT, self.receipt),
         ]
 
-    async def packages(self, incoming: Incoming[Key, Nothing, Nothing]) -> PackagesView:
-        """What may be bought. Raises Refusal `not_found` where nothing can be."""
+    async def packages(self, incoming: Incoming[Key, PackagesQuery, Nothing]) -> PackagesView:
+        """What may be bought. Raises Refusal `not_found` where nothing can be, and `invalid_value`."""
         payments = await payments_for(incoming.caller.account_id, incoming.settings, self._reader)
         unit = incoming.settings.unit
+        if incoming.query.method is not None:
+            payments = payments.paid_by(incoming.query.method)
         return PackagesView(
             data=[package_view(offer, unit) for offer in payments.offers()],
             free_amounts=payments.free_amounts,
@@ -157,6 +170,7 @@ class Purchases:
             maximum=usd_string(payments.most_nano),
             days=payments.days or None,
             provider=payments.provider,
+            methods=sorted(payments.methods),
             top_up_url=payments.top_up_url or None,
         )
 
@@ -228,11 +242,14 @@ async def open_once(
     nano = 0 if body.amount is None else amount_nano("amount", body.amount, settings.unit)
     known = await reader.known_top_up(account_id, id_of(account_id, key))
     if known is not None:
-        if known.package != package or (not package and known.credit_nano != nano):
+        asked = (package, body.method or "", nano if not package else known.credit_nano)
+        if (known.package, known.method, known.credit_nano) != asked:
             message = f"The top-up {known.id} was opened for something else."
             raise Refusal("idempotency_conflict", message)
         return told(await top_ups.reopen(known, settings.payments, saves_method=body.save_method), settings)
     payments = await payments_for(account_id, settings, reader)
+    if body.method is not None:
+        payments = payments.paid_by(body.method)
     offer = payments.package(package) if package else payments.amount(nano)
     opened = await top_ups.open(account_id, key, offer, payments, saves_method=body.save_method)
     return told(opened, settings)

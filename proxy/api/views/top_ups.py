@@ -24,6 +24,7 @@ class TopUpView(Struct, frozen=True, kw_only=True):
     origin: TopUpOrigin
     state: TopUpState
     package: str | None
+    method: str | None
     amount: Usd
     bonus: Usd
     price: Usd
@@ -62,7 +63,8 @@ class PackagesView(Struct, frozen=True, kw_only=True):
     """What may be bought: the packages, and amounts of one's own from `minimum` to `maximum`.
 
     With `free_amounts` of `packages` such an amount has the bonus and discount of the largest package not
-    above it, with `plain` it has none, and with `refused` it is not sold. What was bought lasts `days`.
+    above it, with `plain` it has none, and with `refused` it is not sold. What was bought lasts `days`. With
+    `methods` a buyer may name the way to pay, and has its fee.
     """
 
     object: Literal["list"] = "list"
@@ -72,6 +74,7 @@ class PackagesView(Struct, frozen=True, kw_only=True):
     maximum: Usd
     days: int | None
     provider: str
+    methods: list[str]
     top_up_url: str | None
 
 
@@ -84,6 +87,7 @@ def top_up_view(top_up: TopUp, unit: Unit) -> TopUpView:
         origin=top_up.origin,
         state=top_up.state,
         package=top_up.package or None,
+        method=top_up.method or None,
         amount=usd_string(top_up.credit_nano),
         bonus=usd_string(top_up.bonus_nano),
         price=_usd(top_up.price_cents),

@@ -6,7 +6,7 @@ from msgspec.structs import astuple
 
 from proxy.ledger.audit.rows import Difference, compare
 from proxy.ledger.audit.top_up_rows import AutoRow, ReferenceRow, TopUpRow
-from proxy.ledger.seals import seal_of
+from proxy.ledger.seals import newer_values, seal_of
 from proxy.ledger.top_ups import bonus_id, is_owing, purchase_id
 
 
@@ -37,7 +37,8 @@ def _faults(
     row: TopUpRow, names: set[str], posted: Mapping[str, int], owed_nano: int
 ) -> Iterator[Difference]:
     top_up, is_paid = row.top_up, row.top_up.state == "succeeded"
-    yield from compare("top_ups", top_up.id, "seal", seal_of(*astuple(top_up)), row.seal)
+    *older, method = astuple(top_up)
+    yield from compare("top_ups", top_up.id, "seal", seal_of(*older, *newer_values(method)), row.seal)
     for name, command_id, nano in (
         ("credit_nano", purchase_id(top_up.id), top_up.credit_nano),
         ("bonus_nano", bonus_id(top_up.id), top_up.bonus_nano),

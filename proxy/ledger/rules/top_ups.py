@@ -241,8 +241,8 @@ def _found(books: Books, command: OfTopUp) -> tuple[Account, TopUp] | Refused:
 def _as_opened(account: Account, earlier: TopUp, asked: TopUp) -> Done | Refused:
     """What was asked for, whatever it costs by now."""
     amounts = (earlier.credit_nano, asked.credit_nano) if not asked.package else (0, 0)
-    if (earlier.provider, earlier.origin, earlier.package) == (
-        *(asked.provider, asked.origin, asked.package),
+    if (earlier.provider, earlier.origin, earlier.package, earlier.method) == (
+        *(asked.provider, asked.origin, asked.package, asked.method),
     ) and amounts[0] == amounts[1]:
         return Done(account, top_up=earlier, replayed=True)
     return Refused("idempotency_conflict", f"The top-up {earlier.id} was opened for something else.")
