@@ -10,6 +10,7 @@ All tests together are to take less than five minutes on two processors, so that
   tried on one connection, and undone by a savepoint.
 - Simulations and hypothesis look no longer than the slowest deliberate fault needs to be found.
 - Time is injected and not slept. What has to be waited for is looked at often.
+- What a module holds is held by every worker until the end: large bodies are made by their tests.
 """
 
 import gc
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 import pytest
+from aiohttp import web_app
 from hypothesis import HealthCheck, settings
 
 POSTGRES_VARIABLE = "FAREBOX_TEST_POSTGRES"
@@ -80,6 +82,12 @@ def pytest_collection_finish() -> None:
     """Keep the garbage collector from walking all modules and tests again and again: they stay."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Let go of the applications of a test: aiohttp keeps the last thousand, with all that they hold."""
+    web_app._cached_build_middleware.cache_clear()
 
 
 def end_missing(reason: str) -> NoReturn:

@@ -14,7 +14,7 @@ from tests.acceptance.harness import Account, Server, config_for, eventually, ru
 from tests.acceptance.scripted_upstream import Behaviour, ScriptedUpstream, answers, streams
 from tests.endpoints.openai.test_transcripts import TOKENS
 from tests.metering.test_matroska import RECORDINGS
-from tests.metering.test_sounds import LYING_WAV, m4a, mp3, wav
+from tests.metering.test_sounds import Made, lying_wav, m4a, mp3, wav
 
 TEN = wav(10)
 CARDS: dict[str, Any] = {
@@ -136,23 +136,23 @@ def test_plain_text_is_charged_by_the_file_or_by_the_call(
 
 
 @pytest.mark.parametrize(
-    ("sound", "seconds"),
+    ("made", "seconds"),
     [
-        (m4a(90_500, 1_000) + bytes(900_000), 91),
-        (m4a(1_000, 1_000) + bytes(20_000_000), 2_502),
-        *(((RECORDINGS / name).read_bytes(), 3) for name in ("live.webm", "layer2.mpga", "second.mpeg")),
+        (lambda: m4a(90_500, 1_000) + bytes(900_000), 91),
+        (lambda: m4a(1_000, 1_000) + bytes(20_000_000), 2_502),
+        *(((RECORDINGS / name).read_bytes, 3) for name in ("live.webm", "layer2.mpga", "second.mpeg")),
     ],
     ids=["of an M4A", "a lie", "WebM of a browser", "MPEG audio", "an MPEG program stream"],
 )
 def test_a_file_of_which_only_its_header_tells_is_charged_by_that_as_far_as_its_bytes_allow(
-    server: Server, upstream: ScriptedUpstream, sound: bytes, seconds: int
+    server: Server, upstream: ScriptedUpstream, made: Made, seconds: int
 ) -> None:
     """One that says a second and has twenty megabytes is charged as so many bytes. By size it were one."""
     upstream.behaviours["seconds-told"] = answers(b"Hello there.\n")
     account = server.account("9")
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key=account.secret, max_retries=0) as client:
         client.audio.transcriptions.create(
-            model="seconds-told", file=("a.m4a", sound), response_format="text"
+            model="seconds-told", file=("a.m4a", made()), response_format="text"
         )
     outcome, basis, _cost, usage = charged(account)
     assert (outcome, basis, usage["audio_seconds"]) == ("complete", "counted", seconds)
@@ -258,7 +258,7 @@ def test_sound_that_could_last_longer_than_what_can_be_paid_goes_nowhere(
         openai.OpenAI(base_url=f"{server.url}/v1", api_key=poor.secret, max_retries=0) as client,
         pytest.raises(openai.APIStatusError) as caught,
     ):
-        client.audio.transcriptions.create(model="seconds-lie", file=("a.wav", LYING_WAV[: 2**25]))
+        client.audio.transcriptions.create(model="seconds-lie", file=("a.wav", lying_wav()[: 2**25]))
     assert isinstance(caught.value.body, dict)
     assert (caught.value.status_code, caught.value.body["code"]) == (402, "request_exceeds_balance")
     assert len(upstream.received) == sent

@@ -12,7 +12,7 @@ from proxy.errors import Refusal
 from proxy.metering.durations import LEAST_BYTES_A_SECOND
 from proxy.metering.frames import FRAME_BYTES_A_SECOND
 from tests.endpoints.forms import HEADERS, field, file, form, form_of
-from tests.metering.test_sounds import LYING_WAV, mp3, opus, wav
+from tests.metering.test_sounds import Made, lying_wav, mp3, opus, wav
 
 PATHS = ["/v1/audio/transcriptions", "/v1/audio/translations"]
 TEN = wav(10)
@@ -37,19 +37,19 @@ def test_a_sound_is_held_by_its_seconds_or_by_their_tokens(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sound", "held", "exact", "likely"),
+    ("made", "held", "exact", "likely"),
     [
-        (TEN, 10, 10, 10),
-        (LYING_WAV, 3_600, 3_600, 3_600),
-        (mp3(383), -(-383 * 417 // FRAME_BYTES_A_SECOND), 11, 11),
-        (opus(48_000), -(-len(opus(48_000)) // LEAST_BYTES_A_SECOND), 5, 1),
-        (b"\x1a\x45\xdf\xa3" + bytes(996), 2, 2, 1),
+        (lambda: TEN, 10, 10, 10),
+        (lying_wav, 3_600, 3_600, 3_600),
+        (lambda: mp3(383), -(-383 * 417 // FRAME_BYTES_A_SECOND), 11, 11),
+        (lambda: opus(48_000), -(-len(opus(48_000)) // LEAST_BYTES_A_SECOND), 5, 1),
+        (lambda: b"\x1a\x45\xdf\xa3" + bytes(996), 2, 2, 1),
     ],
 )
 def test_what_is_held_is_told_by_the_bytes_and_never_by_a_header_alone(
-    sound: bytes, held: int, exact: int, likely: int
+    made: Made, held: int, exact: int, likely: int
 ) -> None:
-    ask = read(file=sound)
+    ask = read(file=made())
     assert ask.ceiling().fixed["audio_seconds"] == held
     assert ask.ceiling_exact().fixed["audio_seconds"] == exact
     assert ask.estimate("m")["audio_seconds"] == likely

@@ -68,7 +68,7 @@ TEXTS = [
     "\ud800" * SURE_BYTES,
     "x\udc00\ud800" * SURE_BYTES,
     "😀" * SURE_BYTES,
-    'Of all sorts: é, 😀, "quoted", escaped \\ and\tlong.\n' * SURE_BYTES,
+    'Of all sorts: é, 😀, "quoted", escaped \\ and\tlong.\n' * (SURE_BYTES // 8),
     LONG + "\n",
     LONG + "\\",
     '"' + LONG,
