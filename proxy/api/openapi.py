@@ -1,6 +1,7 @@
 """The OpenAPI document, made from the same operations as the routes."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -124,14 +125,20 @@ OPERATIONS: Final[tuple[Operation[Any, Any, Any], ...]] = (
 
 
 def openapi_routes() -> list[web.RouteDef]:
-    """The route of the document, which is made once: it does not depend on the configuration."""
-    content = msgspec.json.encode(document())
+    """The route of the document."""
+    content = encoded()
 
     async def show(request: web.Request) -> web.Response:
         del request
         return web.Response(body=content, content_type="application/json")
 
     return [web.route("GET", DOCUMENT_PATH, show)]
+
+
+@cache
+def encoded() -> bytes:
+    """The document as it is sent. It depends on no configuration, so that a process makes it once."""
+    return msgspec.json.encode(document())
 
 
 def document() -> Schema:
