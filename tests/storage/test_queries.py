@@ -9,6 +9,8 @@ import pytest
 
 from proxy.ledger.commands import CreateKey
 from proxy.ledger.store import Row, Store
+from proxy.storage.postgres.read import READS as POSTGRES_READS
+from proxy.storage.postgres.read import Read
 from proxy.storage.queries import FOLDER, Query, Rows, load, parse
 from proxy.storage.sqlite.file import prepare
 from proxy.storage.sqlite.store import READS
@@ -99,9 +101,10 @@ async def test_an_unknown_query_and_wrong_parameters_are_refused(store: Store) -
         await store.query("key_by_id", {"id": "key_1"})
 
 
+@pytest.mark.parametrize("reads", [READS, POSTGRES_READS], ids=["sqlite", "postgres"])
 @pytest.mark.parametrize("name", sorted(READS))
-async def test_no_query_tells_a_digest(store: Store, name: str) -> None:
-    assert not re.search(r"\bdigest\b", READS[name].sql)
+def test_no_query_tells_a_digest(name: str, reads: Mapping[str, Query | Read]) -> None:
+    assert not re.search(r"\bdigest\b", reads[name].sql)
 
 
 async def all_pages(store: Store, name: str, params: Mapping[str, object], by: str = "id") -> list[Row]:

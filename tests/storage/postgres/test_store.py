@@ -301,17 +301,18 @@ async def test_sums_come_as_whole_numbers(store: PostgresStore) -> None:
     assert {type(value) for name, value in sums.items() if name != "id"} == {int}
 
 
-@pytest.mark.parametrize("name", sorted(READS))
-async def test_a_read_goes_by_an_index(store: PostgresStore, database: Postgres, name: str) -> None:
+async def test_a_read_goes_by_an_index(database: Postgres) -> None:
     """No table is gone through from end to end where there is another way."""
-    read = READS[name]
+    scans: dict[str, list[str]] = {}
     async with session(database) as other:
         await other.execute("SET enable_seqscan = off")
-        asked = (await other.prepare(read.sql)).get_parameters()
-        plan = await other.fetch(
-            f"EXPLAIN {read.sql}", *("x" if each.name == "text" else 5 for each in asked)
-        )
-    assert [line for (line,) in plan if "Seq Scan" in line] == []
+        for name, read in READS.items():
+            asked = (await other.prepare(read.sql)).get_parameters()
+            plan = await other.fetch(
+                f"EXPLAIN {read.sql}", *("x" if each.name == "text" else 5 for each in asked)
+            )
+            scans[name] = [line for (line,) in plan if "Seq Scan" in line]
+    assert {name: lines for name, lines in scans.items() if lines} == {}
 
 
 # --- many at once ---
