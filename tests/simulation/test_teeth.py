@@ -14,8 +14,12 @@ from tests.simulation.whole import check_whole, totals_sum_up_days
 from tests.simulation.world import Extent
 from tests.storage.engines import Dump
 
-SEEDS = range(1, 25)
-"""Most faults are found by the first. Which the last needs changes with all that is simulated."""
+SEEDS = (1, 12, *range(2, 9))
+"""Most faults are found by the first, and those that hide best by the second.
+
+Which seed finds what changes with all that is simulated. The next ones are for what a change has hidden: then
+one that finds it again should take the second place.
+"""
 DAYS = Extent(hours=48, accounts=8)
 
 
