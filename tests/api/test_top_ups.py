@@ -339,6 +339,17 @@ async def test_automatic_top_ups_are_set_by_the_account_or_the_operator(apis: Ap
         {"enabled": True, "threshold": "-1", "amount": "50"},
     ):
         assert (await apis.ask("PUT", path, key=secret, body=wrong)).status == 400, wrong
+    for bounds, param in (
+        ({"amount": "50", "monthly_limit": "49.99"}, "monthly_limit"),
+        ({"target": "80", "daily_limit": "74.99"}, "daily_limit"),
+        ({"target": "506"}, "daily_limit"),
+    ):
+        body = {"enabled": True, "threshold": "5", **bounds}
+        refused = await apis.ask("PUT", path, key=secret, body=body)
+        assert (refused.status, refused.error["param"]) == (400, param), bounds
+    for room in ({"amount": "50", "monthly_limit": "50"}, {"target": "80", "daily_limit": "75"}):
+        body = {"enabled": True, "threshold": "5", **room}
+        assert (await apis.ask("PUT", path, key=secret, body=body)).status == 200, room
     bounded = (await apis.key(account_id, limits={"day": "1"}))[1]
     assert (await apis.ask("PUT", path, key=bounded, body=rule)).error["code"] == "billing_denied"
     saved = await opened(apis, bounded, package="ten", save_method=True)

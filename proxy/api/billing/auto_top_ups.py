@@ -10,6 +10,7 @@ from proxy.api.billing.top_ups import payments_for
 from proxy.api.operations import ADMIN, BILLING, ApiSettings, Binder, Commands, Incoming, Nothing, Operation
 from proxy.api.top_up_reader import TopUpReader
 from proxy.api.views.money import Display, Usd, display
+from proxy.billing.offers import Payments
 from proxy.billing.providers import Providers
 from proxy.clock import Clock
 from proxy.edge.auth import require_billing
@@ -149,9 +150,24 @@ class AutoTopUps:
         )
         if body.enabled and command.amount_nano:
             payments.amount(command.amount_nano)
+        if body.enabled:
+            _check_room(command, payments)
         done = await self._ledger.command(command)
         assert done.auto_top_up is not None
         return _view(done.auto_top_up, unit)
+
+
+def _check_room(command: SetAutoTopUp, payments: Payments) -> None:
+    """Raises Refusal `invalid_value` for bounds that leave no room for the least that is bought at once."""
+    least_nano = command.amount_nano or command.target_nano - command.threshold_nano
+    least_nano = min(max(least_nano, payments.least_nano), payments.most_nano)
+    for name, bound_nano in (("daily_limit", command.daily_nano), ("monthly_limit", command.monthly_nano)):
+        if 0 < bound_nano < least_nano:
+            least, bound = usd_string(least_nano), usd_string(bound_nano)
+            message = (
+                f"`{name}` is {bound} USD: it has to be {least} USD at least, the least of one purchase."
+            )
+            raise Refusal("invalid_value", message, param=name)
 
 
 def _nano(param: str, text: str | None, unit: Unit) -> int:
