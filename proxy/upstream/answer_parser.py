@@ -11,6 +11,7 @@ HEAD_MAX_BYTES: Final = 65_536
 """How long a head may be, and what comes between two parts of a body."""
 HEADER_MAX_BYTES: Final = 16_384
 HEADERS_MAX: Final = 128
+_STATUS_MIN: Final = 100
 _SWITCHING_PROTOCOLS: Final = 101
 BODILESS: Final = frozenset({204, 304})
 _LENGTH: Final = istr("Content-Length")
@@ -102,17 +103,21 @@ class AnswerParser:
             self._fields.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """A head has come."""
+        """A head has come. Raises NotHttp for a status that no answer has."""
         status = self._http.get_status_code()
+        if status < _STATUS_MIN:
+            raise NotHttp
         fields, self._fields = self._fields, []
         if self.head is not None or (status < 200 and status != _SWITCHING_PROTOCOLS):
             return
         self.head = AnswerHead(status, CIMultiDict(_decoded(fields)), self._http.should_keep_alive())
 
     def on_message_complete(self) -> None:
-        """An answer has come whole, if it is no interim one."""
+        """An answer has come whole, if it is no interim one. Raises NotHttp for one of these with a body."""
         if self.head is not None:
             self.complete = True
+        elif self.pieces:
+            raise NotHttp
 
     def _without_body(self, head: AnswerHead) -> None:
         """End an answer that has no body. Only the head of one to HEAD may tell of one all the same."""

@@ -190,6 +190,18 @@ def test_interim_answers_are_passed_over() -> None:
     assert (made.head.status, list(made.head.headers), taken(made)) == (200, ["Content-Length"], b"abcd")
 
 
+@pytest.mark.parametrize("status", [b"000", b"099", b"150", b"199"])
+@pytest.mark.parametrize(
+    "body", [b"Content-Length: 2\r\n\r\n{}", b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"]
+)
+def test_no_other_body_gets_into_that_of_an_answer(status: bytes, body: bytes) -> None:
+    """What comes before an answer has no body, or is none."""
+    made = parser()
+    with pytest.raises(NotHttp):
+        made.feed(b"HTTP/1.1 " + status + b" X\r\n" + body + HEAD + b"abcd")
+    assert not made.complete
+
+
 def test_another_protocol_ends_the_use_of_a_connection() -> None:
     """A 101 is an answer, and what follows it is not read."""
     made = parser()
