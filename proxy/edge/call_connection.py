@@ -161,7 +161,7 @@ class CallConnection(asyncio.Protocol):
         """A client has connected."""
         # uvloop's transports are of no class of asyncio's.
         self.transport = cast("asyncio.Transport", transport)
-        self.opened_at = asyncio.get_running_loop().time()
+        self.opened_at = self._idle_since = asyncio.get_running_loop().time()
         self._server.open.add(self)
         self._server.watch.add(self)
 
@@ -208,8 +208,8 @@ class CallConnection(asyncio.Protocol):
 
     @property
     def idle_since(self) -> float | None:
-        """Since when no request is being handled; None while one is."""
-        return self._idle_since if self.task is None else None
+        """Since when no request is being handled, or is coming; None while one is."""
+        return self._idle_since if self.task is None and self._awaited is None else None
 
     @property
     def unsent_bytes(self) -> int:
@@ -269,13 +269,17 @@ class CallConnection(asyncio.Protocol):
             self.had_call = True
             keeps = reply.keeps
         except Exception as error:  # noqa: BLE001 - each has its answer, or ends the connection.
-            keeps = self._refuse(call, error)
+            self.goes_on = None
+            keeps = await self._refuse(call, error)
         finally:
             gateway.memory.give_back(size)
             self._ended(keeps=keeps)
 
-    def _refuse(self, call: OrdinaryCall, error: Exception) -> bool:
-        """Answer a call that raised this. Returns whether the connection may carry another request."""
+    async def _refuse(self, call: OrdinaryCall, error: Exception) -> bool:
+        """Answer a call that raised this. Returns whether the connection may carry another request.
+
+        A client that takes it slowly is waited for, as else all that it has sent would be answered meanwhile.
+        """
         edge, transport = self._server.edge, self.transport
         peer = None if transport is None else transport.get_extra_info("peername")
         client = str(peer[0]) if isinstance(peer, tuple) else ""
@@ -289,6 +293,8 @@ class CallConnection(asyncio.Protocol):
         keeps = response.keep_alive is not False
         if transport is not None:
             transport.write(response_bytes(response, keeps=keeps))
+            if self.drained is not None:
+                await self.drain()
         return keeps
 
     def _keep(self, data: bytes) -> None:
@@ -309,13 +315,14 @@ class CallConnection(asyncio.Protocol):
             transport.close()
             return
         self._resume()
-        if self._buffer:
+        # A task that is cancelled before it has begun would never give back what it took.
+        if self._buffer and not transport.is_closing():
             data, self._buffer = self._buffer, b""
             self._read(data)
 
     def _wait(self, head: CallHead, data: bytes) -> None:
         """Wait a moment for the rest of a body: most clients send it right behind the head."""
-        self._buffer, self._awaited = data, head
+        self._buffer, self._awaited, self.had_request = data, head, True
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(AT_HAND_SECONDS, self._late)
