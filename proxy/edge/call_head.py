@@ -25,7 +25,17 @@ _HEAD: Final = re.compile(
 )
 _FIELD: Final = re.compile(r"([^:]++):[\t ]*+([^\r]*+)\r\n")
 _NEVER: Final = frozenset(
-    {"content-encoding", "expect", "te", "trailer", "transfer-encoding", "upgrade", "sec-websocket-key1"}
+    {
+        "content-encoding",
+        "expect",
+        # Some read it as they read Connection.
+        "proxy-connection",
+        "sec-websocket-key1",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
 )
 """Fields by which a request is no ordinary one."""
 
