@@ -20,7 +20,7 @@ from proxy.edge.call_head import CallHead, call_head
 from proxy.edge.gateway import Gateway
 from proxy.edge.middleware import Asked, Edge, finished
 from proxy.edge.reply import HttpReply, response_bytes
-from proxy.edge.sockets import taken_by
+from proxy.edge.sockets import probe_when_silent, taken_by
 from proxy.edge.watch import ConnectionWatch
 from proxy.endpoints.dialects import dialect_of
 from proxy.ids import new_id
@@ -161,6 +161,7 @@ class CallConnection(asyncio.Protocol):
         """A client has connected."""
         # uvloop's transports are of no class of asyncio's.
         self.transport = cast("asyncio.Transport", transport)
+        probe_when_silent(self.transport)
         self.opened_at = self._idle_since = asyncio.get_running_loop().time()
         self._server.open.add(self)
         self._server.watch.add(self)

@@ -20,3 +20,9 @@ def taken_by(transport: asyncio.Transport) -> int:
         (taken,) = _BYTES_ACKED.unpack(info)
         return int(taken)
     return -transport.get_write_buffer_size()
+
+
+def probe_when_silent(transport: asyncio.Transport) -> None:
+    """Let the system find out when the other side has vanished without a word."""
+    with suppress(OSError, AttributeError):
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -1,6 +1,7 @@
 """How connections with calls end, and what they may take until then."""
 
 import asyncio
+import socket
 
 from proxy.call.base import InboundRequest
 from proxy.call.relay import ClientReply
@@ -88,3 +89,24 @@ async def test_a_connection_whose_call_is_coming_is_not_idle() -> None:
             one.writer.write(b"2")
             assert (await one.answer())[2] == b"12"
         assert scene.read_here == [True, True]
+
+
+async def test_the_system_treats_all_connections_alike() -> None:
+    """Small pieces are sent at once, and a client that vanished is found out, whoever reads its requests."""
+    options: list[list[int]] = []
+
+    async def script(asked: InboundRequest, reply: ClientReply) -> None:
+        (connection,) = scene.watch._connections
+        transport = getattr(connection, "transport", None)
+        assert transport is not None
+        made = transport.get_extra_info("socket")
+        asked_for = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE), (socket.IPPROTO_TCP, socket.TCP_NODELAY)]
+        options.append([made.getsockopt(level, name) for level, name in asked_for])
+        await reply.end(b"{}")
+
+    async with serving(script) as scene, client(scene.port) as one:
+        for sent in (request(), request(b"{}", "X-A: \u00e9")):
+            one.writer.write(sent)
+            await one.answer()
+        assert scene.read_here == [True, False]
+    assert options == [[1, 1], [1, 1]]
