@@ -3,11 +3,13 @@
 import asyncio
 import socket
 
+import pytest
+
 from proxy.call.base import InboundRequest
 from proxy.call.relay import ClientReply
 from proxy.edge.call_connection import CallConnection
 from proxy.errors import Refusal
-from tests.edge.listening import Scene, client, echo, request, serving
+from tests.edge.listening import PATIENCE_SECONDS, Scene, client, echo, request, serving
 
 CALLS = 20_000
 UNSENT_MAX_BYTES = 131_072
@@ -74,8 +76,9 @@ async def test_a_new_connection_is_idle_since_it_was_made() -> None:
             assert scene.watch._idlest() is old
 
 
-async def test_a_connection_whose_call_is_coming_is_not_idle() -> None:
+async def test_a_connection_whose_call_is_coming_is_not_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not for its first call, and not for one after a long silence: the watch must not close it."""
+    monkeypatch.setattr("proxy.edge.call_connection.AT_HAND_SECONDS", PATIENCE_SECONDS)
     async with serving(echo) as scene, client(scene.port) as one:
         for _ in range(2):
             one.writer.write(request(b"12")[:-1])
