@@ -190,11 +190,13 @@ class Apis:
         assert answer.status == 201, answer
         return answer
 
-    async def hold(self, account_id: str, key_id: str, amount_nano: int, *, model: str = "demo") -> Call:
-        """Authorize a call, and leave it open."""
+    async def hold(
+        self, account_id: str, key_id: str, amount_nano: int, *, model: str = "demo", call_id: str = ""
+    ) -> Call:
+        """Authorize a call, and leave it open. Without an id it gets one that counts the calls."""
         self.made += 1
         call = Call(
-            id=f"call_{self.made:026d}",
+            id=call_id or f"call_{self.made:026d}",
             account_id=account_id,
             key_id=key_id,
             endpoint="chat.completions",
@@ -225,9 +227,10 @@ class Apis:
         *,
         model: str = "demo",
         usage: Usage | None = None,
+        call_id: str = "",
     ) -> str:
         """Make a whole call with this charge, and return its id."""
-        call = await self.hold(account_id, key_id, charge_nano, model=model)
+        call = await self.hold(account_id, key_id, charge_nano, model=model, call_id=call_id)
         line = Line("output_tokens", 7, str(charge_nano), 7, charge_nano)
         used = dict(usage or {"input_tokens": 11, "output_tokens": 7})
         outcome = Outcome("completed", 200, "reported", used, self.clock.at_us + 5, self.clock.at_us + 3)

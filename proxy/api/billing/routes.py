@@ -1,7 +1,7 @@
 """The billing API of an account under /v1/billing, for any of its keys. A suspended account may read it."""
 
 from collections.abc import Awaitable, Callable
-from datetime import date, timedelta
+from functools import partial
 from typing import Any, Final, Literal
 
 from aiohttp import web
@@ -18,9 +18,8 @@ from proxy.api.billing import vouchers as billing_vouchers
 from proxy.api.billing import webhooks as own_webhooks
 from proxy.api.billing.exports import receipts_table, usage_table
 from proxy.api.billing.fee_receipts import FeeReceipts
-from proxy.api.call_sums import CALL_PREFIX
+from proxy.api.billing.receipt_days import receipts_in, spans_of
 from proxy.api.csv_export import Csv
-from proxy.api.decode import invalid
 from proxy.api.event_reader import EventReader
 from proxy.api.invoices import OwnInvoices
 from proxy.api.notifications import EventQuery, events_page
@@ -43,10 +42,8 @@ from proxy.billing.top_ups import TopUps
 from proxy.clock import Clock
 from proxy.edge.auth import account_key, account_or_admin
 from proxy.errors import Refusal
-from proxy.ids import first_id
 from proxy.ledger.rows import Key
 from proxy.ledger.store import Store
-from proxy.ledger.windows import DAY_US, EPOCH
 from proxy.money import usd_string
 from proxy.upstream.webhooks import HttpSender
 
@@ -246,13 +243,6 @@ def billing_routes(
     ]
 
 
-def _id_of_day(day: date) -> str:
-    """What the ids of calls of a day and of later ones come after. Raises Refusal `invalid_value`."""
-    if day < EPOCH:
-        raise invalid("start_date", day, f"it has to be {EPOCH} or later")
-    return first_id(CALL_PREFIX, (day - EPOCH).days * DAY_US)
-
-
 class Billing:
     """Shows an account its own books only."""
 
@@ -316,13 +306,9 @@ class Billing:
     async def receipts(self, incoming: Incoming[Key, OwnReceiptQuery, Nothing]) -> Page[ReceiptView] | Csv:
         """A page of the account's receipts, or all of them as a table."""
         query, unit = incoming.query, incoming.settings.unit
-        before, down_to = place_of(query, str), ""
-        if query.start_date is not None:
-            down_to = _id_of_day(query.start_date)
-        if query.end_date is not None and before is None:
-            before = _id_of_day(query.end_date + timedelta(days=1))
+        before, spans = place_of(query, str), spans_of(query.start_date, query.end_date)
 
-        def rows(before: str | None, limit: int) -> Awaitable[list[SeenReceipt]]:
+        def read(before: str, limit: int, down_to: str) -> Awaitable[list[SeenReceipt]]:
             return self._reader.receipts(
                 account_id=incoming.caller.account_id,
                 key_id=query.key_id or "",
@@ -333,6 +319,7 @@ class Billing:
                 end_user=query.end_user or "",
             )
 
+        rows = partial(receipts_in, spans, read)
         if incoming.wants_csv:
             return receipts_table(rows, before)
         found = await rows(before, query.limit + 1)
